@@ -1,0 +1,44 @@
+# Thin names for the programs in tools/; each of them explains itself with --help.
+PYTHON ?= python3
+
+.PHONY: .venv help demo demo-ui test check lint format lock upgrade clean setup
+
+help:
+	@echo "make demo      the whole way once: simulator, Airflow, nightly backup, damage, restore"
+	@echo "make demo-ui   the same, and leave Airflow's web interface running to look around"
+	@echo "make test      everything, on Airflow 2.11 and 3.1 to 3.3 (sets up what it needs)"
+	@echo "make check     the quick loop: lint, types, unit and contract tests"
+	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
+	@echo "make setup     only create .venv (Airflow 3.3)   make lock     write requirements/*.txt anew"
+	@echo "make clean     remove environments, caches and what the demo left"
+
+setup .venv:
+	@$(PYTHON) tools/setup_env.py
+
+demo: setup
+	@.venv/bin/python tools/demo.py
+
+demo-ui: setup
+	@.venv/bin/python tools/demo.py --ui
+
+test:
+	@$(PYTHON) tools/run_tests.py
+
+check:
+	@$(PYTHON) tools/run_tests.py --quick
+
+lint:
+	@$(PYTHON) tools/run_tests.py lint
+
+format: setup
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+lock:
+	@$(PYTHON) tools/setup_env.py --lock
+
+upgrade:
+	@$(PYTHON) tools/setup_env.py --lock --upgrade
+
+clean:
+	rm -rf .venv .venvs .airflow .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

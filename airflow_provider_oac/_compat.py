@@ -1,0 +1,95 @@
+"""What differs between the supported Airflow versions: 2.11 and 3.1 to 3.3. Nowhere else is a version asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context
+    from airflow.sdk.log import mask_secret
+else:
+    try:
+        from airflow.sdk import (
+            BaseHook,
+            BaseOperator,
+            BaseOperatorLink,
+            BaseSensorOperator,
+            Connection,
+            Context,
+        )
+    except ImportError:  # Airflow 2.11
+        from airflow.hooks.base import BaseHook
+        from airflow.models.baseoperator import BaseOperator
+        from airflow.models.baseoperatorlink import BaseOperatorLink
+        from airflow.models.connection import Connection
+        from airflow.sensors.base import BaseSensorOperator
+        from airflow.utils.context import Context
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:  # Airflow 2.11
+        from airflow.utils.log.secrets_masker import mask_secret
+
+__all__ = [
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "BaseSensorOperator",
+    "Connection",
+    "Context",
+    "aget_connection",
+    "amask",
+    "default_deferrable",
+    "mask_secret",
+    "task_state_store",
+    "xcom_value",
+]
+
+
+async def aget_connection(conn_id: str) -> Connection:
+    """Get a Connection on an event loop.
+
+    Before Airflow 3.3.2 the asynchronous way masks secrets with a synchronous call to the supervisor, which fails
+    while another call is under way; 2.11 has no asynchronous way. There it is done in a thread.
+    """
+    if hasattr(Connection, "aextra_dejson"):
+        return await BaseHook.aget_connection(conn_id)
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(BaseHook.get_connection)(conn_id)
+
+
+async def amask(secrets: tuple[str, ...]) -> None:
+    """Mask secrets in logs, on an event loop."""
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:  # before Airflow 3.3.2
+        from asgiref.sync import sync_to_async
+
+        for secret in secrets:
+            await sync_to_async(mask_secret)(secret)
+    else:
+        for secret in secrets:
+            await amask_secret(secret)
+
+
+def default_deferrable() -> bool:
+    """The deployment's ``[operators] default_deferrable``."""
+    try:
+        from airflow.sdk.configuration import conf
+    except ImportError:  # before Airflow 3.2
+        from airflow.configuration import conf
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def task_state_store(context: Context) -> Any:
+    """Airflow's store of task state, which outlives a try; ``None`` before Airflow 3.3."""
+    return context.get("task_state_store")
+
+
+def xcom_value(ti_key: Any, key: str) -> Any:
+    """Read an XCom of another process's task, for an extra link."""
+    try:
+        from airflow.sdk.execution_time import xcom
+    except ImportError:  # Airflow 2.11
+        from airflow.models import xcom  # type: ignore[no-redef]
+    return xcom.XCom.get_value(key=key, ti_key=ti_key)

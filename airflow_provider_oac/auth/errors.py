@@ -1,0 +1,217 @@
+"""From the token service's refusal to its likely cause and the next step.
+
+The texts of identity domains are short and sometimes misleading; which real cause stands behind which text is
+observed on live systems by others, documented by Oracle where a page says so, else inferred from RFC 6749.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_oac.auth.settings import JWT_ASSERTION, AuthSettings
+from airflow_provider_oac.exceptions import OACAuthError, OACResponseError
+from airflow_provider_oac.transport.io import Response
+
+# Assertions live 300 s and servers allow some minutes at most: from here on the clock is the first suspect.
+SKEW_WORTH_NAMING = 30.0
+# Longest piece of a server's text that goes into a message.
+_TEXT_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class _Symptom:
+    matches: Callable[[str, str, int], bool]
+    cause: str
+    next_step: str
+
+
+def _says(*words: str) -> Callable[[str, str, int], bool]:
+    return lambda _error, description, _status: any(word in description for word in words)
+
+
+def _is(*errors: str) -> Callable[[str, str, int], bool]:
+    return lambda error, _description, _status: error in errors
+
+
+# The first match is named, so the particular stands before the general.
+_SYMPTOMS = (
+    _Symptom(
+        _says("inactive", "not active", "is disabled"),
+        "the application is not activated, or the user is deactivated",
+        "In the identity domain's console open the application (it is created deactivated) and choose Activate; "
+        "check that the user is active as well.",
+    ),
+    _Symptom(
+        _says("consumed"),
+        "the refresh token was used before; each works once only",
+        "Sign in again and store the new refresh token.",
+    ),
+    _Symptom(
+        _says("audience"),
+        "the domain does not accept the audience of the assertions",
+        "Set assertion_audience in the Connection's extra: the literal https://identity.oraclecloud.com/ or the "
+        "domain's own URL; a domain with a custom issuer wants that one.",
+    ),
+    _Symptom(
+        _says("system error"),
+        "the certificate alias (kid) is missing or unknown to the application, or the application's grant Client "
+        "Credentials is not ticked",
+        "Compare certificate_alias with the alias in the application letter by letter, and tick both JWT Assertion "
+        "and Client Credentials.",
+    ),
+    _Symptom(
+        _says("signature"),
+        "private key and imported certificate do not belong together, the certificate alias names another "
+        "certificate, or the clock is off",
+        "Import the certificate that was made with this key, and compare its alias with certificate_alias.",
+    ),
+    _Symptom(
+        _says("federated"),
+        "the user signs in through another identity provider, for which the grant password does not work",
+        "Use the grant jwt_assertion, which works for federated users.",
+    ),
+    _Symptom(
+        _is("invalid_client"),
+        "wrong client id or client secret, or the certificate is not registered with this application",
+        "Compare login and password of the Connection with the application's client id and secret "
+        "(a regenerated secret replaces the old one at once); with a key, check that its certificate is imported "
+        "and the client type is Trusted.",
+    ),
+    _Symptom(
+        _is("invalid_scope"),
+        "wrong host in the scope, or the scope is not among the application's resources",
+        "Copy the scope from the application's Token issuance policy, Resources: it usually names another host than "
+        "the one that users see. Ask for it alone, with offline_access at most.",
+    ),
+    _Symptom(
+        _is("unsupported_grant_type", "unauthorized_client"),
+        "this grant is not ticked in the application",
+        "Tick JWT Assertion and Client Credentials (for jwt_assertion) or Resource Owner (for password) in the "
+        "application's OAuth configuration.",
+    ),
+    _Symptom(
+        _is("invalid_grant"),
+        "the user is missing, deactivated or named differently in this domain, or the password is wrong",
+        "The user must be given by the attribute that the domain maps (usually the user name, which may differ "
+        "from the e-mail address), and must be active.",
+    ),
+    _Symptom(
+        _is("invalid_request"),
+        "the assertion is malformed, key and certificate differ, or the clock is off",
+        "Check the private key, its certificate's alias and this machine's clock.",
+    ),
+    _Symptom(
+        lambda _error, _description, status: status == 404,
+        "there is no token service at this address",
+        "Check identity_url: it is the address of the identity domain, not that of OAC.",
+    ),
+    _Symptom(
+        lambda _error, _description, status: 300 <= status < 400,
+        "the address answers with a redirect, which is never followed with credentials",
+        "Check identity_url: give the identity domain's own address, without a path.",
+    ),
+    _Symptom(
+        lambda _error, _description, status: status == 429,
+        "too many token calls for this identity domain (a Free domain allows 150 a minute)",
+        "Start fewer tasks at once, or ask Oracle for a larger domain type.",
+    ),
+    _Symptom(
+        lambda _error, _description, status: status in (401, 403),
+        "the domain does not accept this application or its way to authenticate",
+        "Check client id, secret and certificate, and whether the application limits client IP addresses.",
+    ),
+    _Symptom(
+        lambda _error, _description, status: status >= 500,
+        "the identity domain has trouble",
+        "Try again later; if it stays, give Oracle Support the ecid and the time.",
+    ),
+)
+# Inferred from RFC 6749 section 4.1.2.1, which names them for another endpoint.
+_PASSING_ERRORS = ("server_error", "temporarily_unavailable")
+
+
+def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAuthError:
+    """Explain an answer of the token service that is not a token.
+
+    :param settings: what was tried; no secret of it gets into the text.
+    :param response: the answer.
+    :param now: this machine's clock, to be compared with the server's.
+    """
+    body = _body(response)
+    error = _text(body.get("error"))
+    description = _text(body.get("error_description")) or _text(body.get("message"))
+    ecid = _ecid(body, response)
+    for secret in settings.secrets:
+        if description and secret in description:
+            description = description.replace(secret, "***")
+    status = response.status
+    symptom = next((s for s in _SYMPTOMS if s.matches(error or "", (description or "").lower(), status)), None)
+    cause = symptom.cause if symptom else "not known"
+    next_step = symptom.next_step if symptom else "Give Oracle Support the ecid and the time."
+    if skew := _skew(settings, response, now):
+        cause = f"{skew}; otherwise: {cause}"
+        next_step = "Correct this machine's clock (NTP) first. " + next_step
+    came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description}" if description else "")
+    message = (
+        f"Signing in at {settings.identity_url} (grant {settings.grant}, client {settings.client_id}, "
+        f"user {settings.user}) failed. The token service answered {came}"
+        f"{f' (ecid {ecid})' if ecid else ''}. Likely cause: {cause}. Next step: {next_step}"
+    )
+    return OACAuthError(
+        message,
+        error=error,
+        description=description,
+        status=status,
+        ecid=ecid,
+        cause=cause,
+        next_step=next_step,
+        retryable=status in (408, 429) or status >= 500 or error in _PASSING_ERRORS,
+    )
+
+
+def unusable_token(settings: AuthSettings, response: Response, problem: OACResponseError) -> OACAuthError:
+    """Explain an answer that says 200 and holds no token."""
+    cause = "the address belongs to something other than a token service, such as a proxy or a sign-in page"
+    next_step = "Check identity_url, and whether a proxy answers in the identity domain's place."
+    return OACAuthError(
+        f"Signing in at {settings.identity_url} (grant {settings.grant}) failed. {problem} "
+        f"Likely cause: {cause}. Next step: {next_step}",
+        status=response.status,
+        ecid=_ecid({}, response),
+        cause=cause,
+        next_step=next_step,
+    )
+
+
+def _skew(settings: AuthSettings, response: Response, now: float) -> str | None:
+    """Say so if this machine's clock differs from the server's by more than assertions bear."""
+    server = response.date()
+    if server is None or settings.grant != JWT_ASSERTION or response.status >= 500:
+        return None
+    difference = now - server
+    if abs(difference) < SKEW_WORTH_NAMING:
+        return None
+    side = "ahead of" if difference > 0 else "behind"
+    return f"this machine's clock is {abs(difference):.0f} s {side} the identity domain's"
+
+
+def _body(response: Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except OACResponseError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return " ".join(str(value).split())[:_TEXT_LIMIT] if value else None
+
+
+def _ecid(body: dict[str, Any], response: Response) -> str | None:
+    """The execution context id. Where it stands is written nowhere public: look in all likely places."""
+    names = ("ecid", "x-oracle-dms-ecid", "oracle-ecid", "x-ora-ecid", "opc-request-id")
+    return _text(body.get("ecid")) or next(
+        (_text(response.headers[name]) for name in names if response.headers.get(name)), None
+    )

@@ -1,0 +1,80 @@
+"""An access token and its freshness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from airflow_provider_oac.exceptions import OACResponseError
+
+# Oracle's default is 100 s for OAC, so that a margin of minutes, common elsewhere, would renew at every call.
+MARGIN_SECONDS = 60.0
+MARGIN_SHARE = 0.25
+# RFC 6749 section 5.1 only recommends expires_in. Without it, the shortest life that is known is assumed.
+ASSUMED_LIFETIME = 100.0
+
+
+class Freshness(Enum):
+    """What may be done with a token."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Token:
+    """An access token. Its text is opaque: nothing depends on what is inside.
+
+    :param access_token: the token.
+    :param obtained_at: time (seconds since the epoch, this machine's clock) *before* it was asked for.
+    :param lifetime: seconds it lives.
+    """
+
+    access_token: str = field(repr=False)
+    obtained_at: float
+    lifetime: float
+
+    @property
+    def expires_at(self) -> float:
+        """When it is dead, in seconds since the epoch."""
+        return self.obtained_at + self.lifetime
+
+    def freshness(self, now: float) -> Freshness:
+        """Whether to use it, to renew it while it still serves, or to wait for a new one."""
+        left = self.expires_at - now
+        # A clock that was set back makes a token look younger than it can be.
+        if left <= 0 or left > self.lifetime + MARGIN_SECONDS:
+            return Freshness.EXPIRED
+        margin = min(MARGIN_SECONDS, self.lifetime * MARGIN_SHARE)
+        return Freshness.FRESH if left > margin else Freshness.STALE
+
+
+def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
+    """Read the token service's answer (RFC 6749 section 5.1); unknown members are ignored.
+
+    :param answer: the JSON object.
+    :param asked_at: time before the request was sent.
+    :raises OACResponseError: if there is no usable token in it.
+    """
+    token = answer.get("access_token")
+    if not isinstance(token, str) or not token or any(ord(c) <= 32 or ord(c) >= 127 for c in token):
+        raise OACResponseError("The token service's answer holds no access_token that can be sent in a header.")
+    kind = answer.get("token_type", "Bearer")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise OACResponseError(
+            f"The token service handed out a token of the type {str(kind)[:40]!r}; only Bearer can be used."
+        )
+    return Token(token, asked_at, _lifetime(answer.get("expires_in")))
+
+
+def _lifetime(value: Any) -> float:
+    # One of Oracle's endpoints documents expires_in as a string.
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return ASSUMED_LIFETIME
+    return seconds if math.isfinite(seconds) and seconds > 0 else ASSUMED_LIFETIME

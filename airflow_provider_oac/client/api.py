@@ -1,0 +1,69 @@
+"""One OAC instance, signed in: what calls and flows run on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from airflow_provider_oac.auth.session import Session
+from airflow_provider_oac.auth.token import Token
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.errors import api_error, without_user
+from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.retry import RetryPolicy, send
+
+T = TypeVar("T")
+
+
+class Api:
+    """An instance of OAC.
+
+    :param io: the driver.
+    :param address: address of the instance, without a path.
+    :param session: who is signed in.
+    """
+
+    def __init__(self, io: IO, address: str, session: Session) -> None:
+        self.io = io
+        self.address = address
+        self.session = session
+
+    async def perform(self, call: Call[T], policy: RetryPolicy = RetryPolicy()) -> T:
+        """Make a call. Flow.
+
+        A token that works is attached to each attempt; a 401 leads to one renewal and one replay.
+
+        :raises OACApiError: if OAC answers with an error.
+        :raises OACTransportError: if no answer came.
+        :raises OACAuthError: if no token could be had.
+        :raises OACResponseError: if the answer is not what the contract says.
+        """
+
+        async def exchange(token: Callable[[], Awaitable[Token]]) -> Response:
+            async def make() -> Request:
+                return call.request(self.address, await token())
+
+            return await send(self.io, make, repeatable=call.repeatable, policy=policy, refused=without_user)
+
+        response = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
+        if not 200 <= response.status < 300:
+            raise api_error(call, response)
+        try:
+            return call.read(response)
+        except OACResponseError as problem:
+            raise OACResponseError(
+                f"Could not {call.doing} ({call.method} {call.path}): the answer is not the one that the REST API "
+                f"documents. {problem} Check that the Connection's host is an OAC instance and no proxy or sign-in "
+                "page answers in its place."
+            ) from None
+
+    async def run(self, work: Work[T]) -> T:
+        """Make a call or run a flow. Flow."""
+        if isinstance(work, Call):
+            return await self.perform(work)
+        return await work(self)
+
+
+Flow = Callable[[Api], Awaitable[T]]
+Work = Call[T] | Flow[T]

@@ -1,0 +1,96 @@
+"""A call: the description of one request to OAC and how to read its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+from airflow_provider_oac.auth.token import Token
+from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.transport.io import Request, Response
+
+T = TypeVar("T")
+
+API_BASE = "/api/20210901"
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One call of OAC's REST API.
+
+    :param doing: what it does, for messages: "create snapshot 'x'".
+    :param method: HTTP method.
+    :param path: path below the API's base, its variable parts encoded with :func:`segment`.
+    :param read: turns a successful answer into the result.
+    :param query: query parameters.
+    :param body: JSON body; ``None`` for none.
+    :param repeatable: whether doing it twice is the same as doing it once, so that a lost answer may be
+        followed by a second attempt.
+    :param secrets: texts in the body that must not appear in any message.
+    """
+
+    doing: str
+    method: str
+    path: str
+    read: Callable[[Response], T] = field(repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default=None, repr=False)
+    repeatable: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def request(self, address: str, token: Token) -> Request:
+        """The HTTP request.
+
+        :param address: address of the instance, without a path.
+        :param token: the token to attach.
+        """
+        url = address + API_BASE + self.path
+        if self.query:
+            url += "?" + urlencode(self.query)
+        headers = {"Authorization": f"Bearer {token.access_token}", "Accept": "application/json"}
+        data = None
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(self.body).encode()
+        elif self.method == "POST":
+            # Observed: an empty POST without Content-Length is answered with 411.
+            data = b""
+        return Request(self.method, url, headers, data)
+
+
+def segment(value: str) -> str:
+    """Percent-encode one segment of a path; ids of work requests hold colons."""
+    return quote(value, safe="")
+
+
+def nothing(_response: Response) -> None:
+    """Read the answer of a call whose success says it all."""
+
+
+def json_object(response: Response) -> dict[str, Any]:
+    """Read a JSON object.
+
+    :raises OACResponseError: if the answer is anything else.
+    """
+    body = response.json()
+    if not isinstance(body, dict):
+        raise OACResponseError(
+            f"HTTP {response.status} from {response.url}: a JSON object was expected, {type(body).__name__} came."
+        )
+    return body
+
+
+def text_member(body: Mapping[str, Any], name: str, what: str) -> str:
+    """Read a member that the contract requires.
+
+    :raises OACResponseError: naming the member, if it is missing or no text.
+    """
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise OACResponseError(
+            f"{what} without a usable {name!r} came from OAC; its members are: {', '.join(sorted(body)) or 'none'}."
+        )
+    return value

@@ -1,0 +1,152 @@
+"""From OAC's error answers, of which there are several shapes, to one error with cause and next step.
+
+Sources: the error schema of the REST reference (documented: ``code`` and ``message``); the other bodies are
+observed by others on live instances.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.exceptions import OACApiError, OACResponseError
+from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.retry import PASSING
+
+_TEXT_LIMIT = 1000
+# Headers that servers in front of or inside OAC may put an id into; none is documented for OAC.
+_ID_HEADERS = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid", "ecid", "x-oracle-dms-rid")
+
+
+def without_user(response: Response) -> bool:
+    """Whether this is OAC's answer to a token that carries no user (observed): it will stay the same."""
+    return response.status == 500 and b"PublicAPIJerseyServlet" in response.body[:2000]
+
+
+def api_error(call: Call[Any], response: Response) -> OACApiError:
+    """Explain an answer that is not the call's success."""
+    body = _body(response)
+    code, detail = _code_and_detail(body, response)
+    for secret in call.secrets:
+        detail = detail.replace(secret, "***") if detail else detail
+    request_id = next((response.headers[name] for name in _ID_HEADERS if response.headers.get(name)), None)
+    cause, next_step = _explain(response, body, code, detail)
+    came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail}" if detail else "")
+    message = (
+        f"Could not {call.doing} ({call.method} {call.path}): OAC answered {came}"
+        f"{f' (request id {request_id})' if request_id else ''}. Likely cause: {cause}. Next step: {next_step}"
+    )
+    return OACApiError(
+        message,
+        status=response.status,
+        code=code,
+        detail=detail,
+        method=call.method,
+        path=call.path,
+        request_id=request_id,
+        retryable=response.status in PASSING and not without_user(response),
+        missing_role=_lacks_role(response, body),
+    )
+
+
+def _body(response: Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except OACResponseError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _code_and_detail(body: dict[str, Any], response: Response) -> tuple[str | None, str | None]:
+    """Read ``{code, message}``, ``{error}``, gateways' ``{user, status}``, servlets' bodies, or no JSON at all."""
+    code = body.get("code") or body.get("errorCode")
+    detail = body.get("message") or body.get("error_description") or body.get("detail") or body.get("title")
+    error = body.get("error")
+    if isinstance(error, dict):
+        code, detail = code or error.get("code"), detail or error.get("message")
+    elif error:
+        code, detail = (code or error, detail) if detail else (code, error)
+    if not detail and body.get("status"):
+        detail = f"user {body.get('user')}: {body['status']}"
+    challenge = response.headers.get("www-authenticate")
+    if challenge and not detail:
+        detail = challenge
+    if not body and response.body:
+        kind = response.headers.get("content-type", "unknown type").partition(";")[0]
+        detail = detail or f"{len(response.body)} bytes of {kind}, no JSON object"
+    return _text(code), _text(detail)
+
+
+def _text(value: Any) -> str | None:
+    return " ".join(str(value).split())[:_TEXT_LIMIT] if value else None
+
+
+def _explain(response: Response, body: dict[str, Any], code: str | None, detail: str | None) -> tuple[str, str]:
+    status = response.status
+    if status == 401:
+        return _explain_unauthorized(response, body, detail)
+    if without_user(response):
+        return (
+            "the token carries no user, which OAC does not accept",
+            "Use a grant that acts as a user: jwt_assertion (default) or password.",
+        )
+    if status == 503 and code == "SearchIndexNotReady":
+        return (
+            "the instance builds its search index, as it does when it is new or was restored",
+            "Try again in some minutes.",
+        )
+    if 300 <= status < 400:
+        return (
+            f"the address redirects (to {response.headers.get('location', 'nowhere')[:200]}), and no redirect is "
+            "followed with credentials",
+            "Check the Connection's host: it is the address of the OAC instance itself, without a path.",
+        )
+    known = {
+        400: ("OAC refused the request as malformed", "Read OAC's message and correct the named argument."),
+        403: (
+            "the user may not do this",
+            "Give the user the application role or permission that this operation needs.",
+        ),
+        404: (
+            "there is no such object, or the address is not that of an OAC instance",
+            "Check the id and the Connection's host.",
+        ),
+        409: (
+            "it is running already, or conflicts with something that exists",
+            "Wait for what is running, or give it another name.",
+        ),
+        429: ("too many requests", "Raise poll_interval or run fewer tasks at once."),
+        503: ("the instance is paused, restarting, restoring or overloaded", "Check its state, then try again."),
+    }
+    if status in known:
+        return known[status]
+    if status >= 500:
+        return (
+            "trouble inside OAC or in front of it",
+            "Try again later; if it stays, give Oracle Support the time and the request id.",
+        )
+    return ("not known", "Read OAC's message; give Oracle Support the time and the request id.")
+
+
+def _lacks_role(response: Response, body: dict[str, Any]) -> bool:
+    """Observed: 401 with ``{"user": …, "status": "unauthorized"}`` means a missing role, not a bad token."""
+    return response.status == 401 and bool(body.get("user")) and bool(body.get("status"))
+
+
+def _explain_unauthorized(response: Response, body: dict[str, Any], detail: str | None) -> tuple[str, str]:
+    if _lacks_role(response, body):
+        return (
+            f"the user {body['user']} is signed in but lacks the application role that this operation needs",
+            "Give the user the role: BI Service Administrator for snapshots and system settings, DV Content Author "
+            "for the catalog (OAC, Console, Users and Roles).",
+        )
+    challenge = (response.headers.get("www-authenticate", "") + " " + (detail or "")).lower()
+    if "audience" in challenge:
+        return (
+            "the token was issued for another OAC instance or resource",
+            "Compare the Connection's scope with the scope of this very instance in the identity domain's console.",
+        )
+    return (
+        "OAC does not accept the token, not even a new one",
+        "Check that the scope belongs to this instance, that the user is active, and that the clocks agree.",
+    )

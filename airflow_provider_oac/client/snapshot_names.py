@@ -1,0 +1,123 @@
+"""The names of our snapshots.
+
+OAC keeps nothing about a snapshot but its name and its path, so the name carries what must be known later::
+
+    <label>--<instance>--<UTC time>--<seal>--<mark>
+    nightly--analytics-prod--20261123T203637Z--oac_seal_2026--3f9a5c1d77e0b2a4c6d8
+
+``label`` is the author's; ``instance`` says which OAC it was taken of; ``seal`` is the name of the Connection that
+holds its password; ``mark`` belongs to the logical task that took it. The file is ``<folder>/<instance>/<name>.bar``:
+instances share a bucket under separate folders, and no path is used twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+# Folder of the bucket that holds the snapshots of all instances, each in a folder of its own.
+DEFAULT_FOLDER = "oac-snapshots"
+
+_PART = r"[A-Za-z0-9._]+(?:-[A-Za-z0-9._]+)*"
+_NAME = re.compile(
+    rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>\d{{8}}T\d{{6}}Z)--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
+)
+_TIME = "%Y%m%dT%H%M%SZ"
+_RUN_DIGITS = 8
+_TASK_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class SnapshotName:
+    """A name of ours, in its parts.
+
+    :param label: what the author calls this series of snapshots.
+    :param instance: name of the instance.
+    :param time: when the snapshot was asked for; UTC, whole seconds.
+    :param seal: name of the Connection with its password.
+    :param mark: of the logical task; see :func:`task_mark`.
+    """
+
+    label: str
+    instance: str
+    time: datetime
+    seal: str
+    mark: str
+
+    def __str__(self) -> str:
+        stamp = self.time.astimezone(UTC).strftime(_TIME)
+        return f"{self.label}--{self.instance}--{stamp}--{self.seal}--{self.mark}"
+
+    def uri(self, folder: str) -> str:
+        """Path of its file in the bucket, as OAC wants it.
+
+        :param folder: folder that all instances share; may be empty.
+        """
+        return f"{instance_prefix(folder, self.instance)}{self}.bar"
+
+
+def instance_prefix(folder: str, instance: str) -> str:
+    """The part of the bucket that belongs to one instance."""
+    return f"file:///{folder}/{instance}/" if folder else f"file:///{instance}/"
+
+
+def parse(name: str) -> SnapshotName | None:
+    """Read a name; ``None`` if it is not exactly of our form."""
+    found = _NAME.fullmatch(name)
+    if not found:
+        return None
+    try:
+        time = datetime.strptime(found["time"], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return SnapshotName(found["label"], found["instance"], time, found["seal"], found["mark"])
+
+
+def checked_part(value: str, what: str) -> str:
+    """Refuse a part that would make the name unreadable.
+
+    :param what: what it is, for the error text.
+    :raises OACConfigurationError: saying which characters may be used.
+    """
+    if not re.fullmatch(_PART, value) or len(value) > 80:
+        raise OACConfigurationError(
+            f"{what} is {value!r}, but must have 1 to 80 letters, digits, dots, underscores and single hyphens inside: "
+            "it becomes a part of the snapshot's name, where two hyphens separate the parts."
+        )
+    return value
+
+
+def checked_folder(folder: str) -> str:
+    """Normalise a folder in the bucket.
+
+    :raises OACConfigurationError: if it holds anything but plain names.
+    """
+    folder = folder.strip("/")
+    if folder and not all(
+        re.fullmatch(r"[A-Za-z0-9._-]+", part) and part not in (".", "..") for part in folder.split("/")
+    ):
+        raise OACConfigurationError(
+            f"The folder is {folder!r}, but may hold letters, digits, dots, underscores, hyphens and slashes only."
+        )
+    return folder
+
+
+def task_mark(dag_id: str, run_id: str, task_id: str, map_index: int, max_tries: int) -> str:
+    """The mark of a logical task: the same on every retry, new after a Clear (which raises ``max_tries``, as a
+    retry does not). Its first part is :func:`run_mark`, so that the snapshots of a DAG run are known as such.
+    """
+    task = _digest(dag_id, run_id, task_id, str(map_index), str(max_tries))
+    return run_mark(dag_id, run_id) + task[:_TASK_DIGITS]
+
+
+def run_mark(dag_id: str, run_id: str) -> str:
+    """The part of the mark that all tasks of a DAG run share."""
+    return _digest(dag_id, run_id)[:_RUN_DIGITS]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,198 @@
+"""Waiting for a work request: a pure poller, and the flow that drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_provider_oac.client import work_requests
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.work_requests import ACTIVE, SUCCEEDED, WorkRequest
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACError,
+    OACResponseError,
+    OACTransportError,
+    OACWaitTimeoutError,
+    OACWorkRequestError,
+)
+
+
+@dataclass(frozen=True)
+class WaitPlan:
+    """How to wait.
+
+    :param deadline: wall-clock time (seconds since the epoch) at which the wait ends; ``None`` for never.
+    :param longest_pause: most seconds between two looks.
+    :param first_pause: seconds between the first looks.
+    :param pause_share: a pause is this share of the work's age, between the two.
+    :param not_found_grace: seconds after the start in which a 404 only means "not visible yet".
+    :param trouble_patience: seconds in which OAC may be out of reach or answer with passing errors.
+    :param unknown_states: how many looks in a row may show a status that nobody knows.
+    """
+
+    deadline: float | None = None
+    longest_pause: float = 30.0
+    first_pause: float = 1.0
+    pause_share: float = 0.1
+    not_found_grace: float = 60.0
+    trouble_patience: float = 1800.0
+    unknown_states: int = 10
+
+    def pause(self, age: float) -> float:
+        """Seconds until the next look at work of this age."""
+        return max(min(self.first_pause, self.longest_pause), min(self.longest_pause, age * self.pause_share))
+
+
+class Poller:
+    """Decides after each look whether to look again, to be done, or to fail. Knows no I/O and no clock.
+
+    :param work_request_id: what is waited for.
+    :param started_at: when the work began, or the wait if that is not known; seconds since the epoch.
+    """
+
+    def __init__(self, work_request_id: str, started_at: float, plan: WaitPlan) -> None:
+        self.id = work_request_id
+        self.started_at = started_at
+        self.plan = plan
+        self.last: WorkRequest | None = None
+        self._trouble_since: float | None = None
+        self._unknown = 0
+
+    def seen(self, work: WorkRequest, now: float) -> float | None:
+        """Judge a state that was read.
+
+        :returns: seconds until the next look; ``None`` if the work succeeded.
+        :raises OACWorkRequestError: if it failed, or its status is unknown for too long.
+        :raises OACWaitTimeoutError: if the deadline has come.
+        """
+        self.last = work
+        self._trouble_since = None
+        if work.status == SUCCEEDED:
+            return None
+        if work.status in ACTIVE:
+            self._unknown = 0
+            return self._pause(now)
+        if work.status in work_requests.ENDED:
+            raise self._failed(work)
+        self._unknown += 1
+        if self._unknown > self.plan.unknown_states:
+            raise OACWorkRequestError(
+                f"Work request {self.id} ({work.operation}) has the status {work.status!r}, which is not documented, "
+                f"for {self._unknown} looks in a row. Expected: ACCEPTED, IN_PROGRESS, SUCCEEDED, FAILED, CANCELING "
+                "or CANCELED. Look in OAC whether the work is done, and report the status to the provider's authors.",
+                work_request_id=self.id,
+                status=work.status,
+            )
+        return self._pause(now)
+
+    def troubled(self, error: OACError, now: float) -> float:
+        """Judge a look that failed.
+
+        :returns: seconds until the next look.
+        :raises OACError: the error itself if it will stay, or lasted too long.
+        """
+        if isinstance(error, OACApiError) and error.status == 404:
+            return self._not_found(error, now)
+        if not _passing(error):
+            raise error
+        if self._trouble_since is None:
+            self._trouble_since = now
+        if now - self._trouble_since > self.plan.trouble_patience:
+            raise OACError(
+                f"OAC could not be asked about work request {self.id} for {now - self._trouble_since:.0f} s; the work "
+                f"may go on there. The last failure: {error}"
+            ) from error
+        return self._pause(now)
+
+    def _not_found(self, error: OACApiError, now: float) -> float:
+        if self.last is None and now - self.started_at <= self.plan.not_found_grace:
+            return self._pause(now)
+        raise OACWorkRequestError(
+            f"OAC does not know work request {self.id}"
+            + (f" any more (it was {self.last.status})" if self.last else "")
+            + ". It cannot be told whether the work was done. Likely cause: OAC forgot it, the instance was "
+            "replaced, or the Connection points at another instance. Next step: look in OAC for its result. "
+            f"OAC said: {error}",
+            work_request_id=self.id,
+            status="NOT_FOUND",
+        ) from error
+
+    def _pause(self, now: float) -> float:
+        pause = self.plan.pause(max(0.0, now - self.started_at))
+        if self.plan.deadline is None:
+            return pause
+        left = self.plan.deadline - now
+        if left <= 0:
+            state = f"{self.last.status}, {_percent(self.last)}" if self.last else "not seen yet"
+            raise OACWaitTimeoutError(
+                f"Work request {self.id} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
+                "goes on in OAC, which offers no way to cancel it. Give the task a longer timeout; a retry of the task "
+                "finds this work again where it can.",
+                work_request_id=self.id,
+            )
+        return min(pause, left)
+
+    def _failed(self, work: WorkRequest) -> OACWorkRequestError:
+        errors = "; ".join(work.errors) or "OAC gave no reason"
+        return OACWorkRequestError(
+            f"Work request {self.id} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}.",
+            work_request_id=self.id,
+            status=work.status,
+        )
+
+
+def _percent(work: WorkRequest) -> str:
+    return "progress unknown" if work.percent is None else f"{work.percent:.0f} %"
+
+
+def _passing(error: OACError) -> bool:
+    if isinstance(error, OACApiError | OACAuthError):
+        return error.retryable
+    if isinstance(error, OACTransportError):
+        return error.passing
+    return isinstance(error, OACResponseError)
+
+
+def wait(
+    work_request_id: str,
+    plan: WaitPlan = WaitPlan(),
+    *,
+    started_at: float | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[WorkRequest]:
+    """Wait for a work request. The flow returns it when it succeeded.
+
+    :param work_request_id: id of the work request.
+    :param plan: how to wait.
+    :param started_at: when the work was submitted, seconds since the epoch; by default now.
+    :param report: gets a line for people at each change of the status, and when trouble begins and ends.
+    :raises OACWorkRequestError: if the work failed or was canceled, with OAC's own errors.
+    :raises OACWaitTimeoutError: if the deadline came first.
+    """
+
+    async def flow(api: Api) -> WorkRequest:
+        poller = Poller(work_request_id, api.io.now() if started_at is None else started_at, plan)
+        known: str | None = None
+        while True:
+            try:
+                work = await api.perform(work_requests.get(work_request_id))
+            except OACError as error:
+                pause = poller.troubled(error, api.io.now())
+                if known != "trouble":
+                    known = "trouble"
+                    report(f"Work request {work_request_id} cannot be read at the moment, waiting on: {error}")
+            else:
+                now = api.io.now()
+                if work.status != known:
+                    known = work.status
+                    age = now - poller.started_at
+                    report(f"Work request {work_request_id}: {work.status}, {_percent(work)}, after {age:.0f} s.")
+                next_look = poller.seen(work, now)
+                if next_look is None:
+                    return work
+                pause = next_look
+            await api.io.sleep(pause)
+
+    return flow

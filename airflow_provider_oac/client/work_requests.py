@@ -1,0 +1,116 @@
+"""Work requests: OAC's asynchronous operations. Source: "Work Requests REST Endpoints" (documented), unless said
+otherwise at the fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.transport.io import Response
+
+SUCCEEDED = "SUCCEEDED"
+FAILED = "FAILED"
+CANCELED = "CANCELED"
+# Documented as an enumeration; which of them are final is inferred from their names.
+ACTIVE = frozenset({"ACCEPTED", "IN_PROGRESS", "CANCELING"})
+ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
+
+
+@dataclass(frozen=True)
+class WorkRequest:
+    """State of an asynchronous operation.
+
+    :param id: its id, opaque.
+    :param status: ``ACCEPTED``, ``IN_PROGRESS``, ``SUCCEEDED``, ``FAILED``, ``CANCELING``, ``CANCELED``, or a
+        status that is not documented.
+    :param operation: what it does, such as ``CREATE_SNAPSHOT``.
+    :param percent: progress in percent.
+    :param resources: what it works on, as OAC tells it.
+    :param errors: OAC's errors, as ``code: message``.
+    :param raw: the whole answer.
+    """
+
+    id: str
+    status: str
+    operation: str
+    percent: float | None
+    resources: tuple[Mapping[str, Any], ...]
+    errors: tuple[str, ...]
+    raw: Mapping[str, Any] = field(repr=False)
+
+    def resource_id(self, kind: str) -> str | None:
+        """Id of the first resource of a kind, such as ``SNAPSHOT`` (that it stands here is inferred)."""
+        for resource in self.resources:
+            if resource.get("resourceType") == kind and isinstance(resource.get("id"), str):
+                return str(resource["id"])
+        return None
+
+
+def get(work_request_id: str) -> Call[WorkRequest]:
+    """Get the state of a work request. Operation ``GET /workRequests/{id}`` (documented)."""
+    return Call(
+        doing=f"read the state of work request {work_request_id}",
+        method="GET",
+        path=f"/workRequests/{segment(work_request_id)}",
+        read=lambda response: read_work_request(json_object(response)),
+        repeatable=True,
+    )
+
+
+def read_work_request(body: Mapping[str, Any]) -> WorkRequest:
+    """Read a work request; unknown members and values are kept, never refused.
+
+    :raises OACResponseError: if id or status are missing.
+    """
+    percent = body.get("percentComplete")
+    resources = body.get("resources")
+    # The reference writes a capital E (documented).
+    errors = body.get("Errors") or body.get("errors") or []
+    return WorkRequest(
+        id=text_member(body, "id", "A work request"),
+        status=text_member(body, "status", "A work request").upper(),
+        operation=str(body.get("operationType") or "operation"),
+        percent=float(percent) if isinstance(percent, int | float) else None,
+        resources=tuple(item for item in resources if isinstance(item, dict)) if isinstance(resources, list) else (),
+        errors=tuple(_error_text(item) for item in errors) if isinstance(errors, list) else (_error_text(errors),),
+        raw=body,
+    )
+
+
+def _error_text(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)[:500]
+    parts = [str(item[name])[:500] for name in ("code", "message", "error") if item.get(name)]
+    return ": ".join(parts) or "an error without text"
+
+
+def accepted_id(response: Response) -> str:
+    """The id of the work request that an accepted call started.
+
+    It comes as the body's ``workRequestId`` (observed for snapshots), as the header ``oa-work-request-id``
+    (documented for most operations), or as the end of the body's ``resourceUri`` (observed for exports).
+
+    :raises OACResponseError: if there is none.
+    """
+    body: Any = None
+    if response.body.strip():
+        try:
+            body = response.json()
+        except OACResponseError:
+            body = None
+    if isinstance(body, dict) and isinstance(body.get("workRequestId"), str) and body["workRequestId"]:
+        return str(body["workRequestId"])
+    if header := response.headers.get("oa-work-request-id", "").strip():
+        return header
+    if isinstance(body, dict) and isinstance(body.get("resourceUri"), str):
+        tail = body["resourceUri"].rstrip("/").rpartition("/")[2]
+        if tail:
+            return str(tail)
+    raise OACResponseError(
+        f"HTTP {response.status} accepts the work but names no work request: neither the body's workRequestId, nor "
+        "the header oa-work-request-id, nor a resourceUri is there."
+    )

@@ -1,0 +1,169 @@
+"""One tree of errors for everything the provider raises.
+
+All of them are plain exceptions without Airflow, so that the client can be used outside of it and a retry
+policy can tell them apart by class. None of them ever holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "OACApiError",
+    "OACAuthError",
+    "OACConfigurationError",
+    "OACError",
+    "OACKilledError",
+    "OACResponseError",
+    "OACTransportError",
+    "OACUncertainError",
+    "OACWaitTimeoutError",
+    "OACWorkRequestError",
+]
+
+
+class OACError(Exception):
+    """Base of every error that this provider raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions with keyword arguments cannot be copied or pickled otherwise, and Airflow does both.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[OACError], arguments: tuple[Any, ...], state: dict[str, Any]) -> OACError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
+
+
+class OACConfigurationError(OACError):
+    """Something that a person configured cannot work: a Connection field, an operator argument, a key.
+
+    Trying again changes nothing.
+    """
+
+
+class OACTransportError(OACError):
+    """No complete HTTP answer came back: name resolution, TLS, connecting, a reset, a timeout.
+
+    :param message: what was being done and what happened.
+    :param sent: whether the request may have reached the server. ``False`` only if that is certain.
+    :param passing: whether the same request may work later (a refused certificate, for example, may not).
+    """
+
+    def __init__(self, message: str, *, sent: bool, passing: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.passing = passing
+
+
+class OACResponseError(OACError):
+    """An answer came, but not one that the contract knows: not JSON, a missing id, a body beyond the limit."""
+
+
+class OACAuthError(OACError):
+    """The identity domain refused a token, or gave an answer that is none.
+
+    :param message: the complete text for people.
+    :param error: OAuth's ``error`` code (RFC 6749 section 5.2), if there was one.
+    :param description: OAuth's ``error_description``.
+    :param status: HTTP status.
+    :param ecid: Oracle's execution context id, which Oracle Support asks for.
+    :param cause: the likely cause.
+    :param next_step: what to do.
+    :param retryable: whether the same request may succeed later without anybody changing anything.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error: str | None = None,
+        description: str | None = None,
+        status: int | None = None,
+        ecid: str | None = None,
+        cause: str | None = None,
+        next_step: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.error = error
+        self.description = description
+        self.status = status
+        self.ecid = ecid
+        self.cause = cause
+        self.next_step = next_step
+        self.retryable = retryable
+
+
+class OACApiError(OACError):
+    """OAC answered a call with an error.
+
+    :param message: the complete text for people.
+    :param status: HTTP status.
+    :param code: OAC's short code, if the body had one.
+    :param detail: OAC's own message.
+    :param method: HTTP method of the call.
+    :param path: path of the call, below the API base.
+    :param request_id: an id of the request found in the answer's headers.
+    :param retryable: whether the same call may succeed later without anybody changing anything.
+    :param missing_role: whether the user is signed in but lacks an application role.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        detail: str | None = None,
+        method: str,
+        path: str,
+        request_id: str | None = None,
+        retryable: bool = False,
+        missing_role: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.method = method
+        self.path = path
+        self.request_id = request_id
+        self.retryable = retryable
+        self.missing_role = missing_role
+
+
+class OACWorkRequestError(OACError):
+    """A work request ended FAILED or CANCELED, or in a state that nobody knows.
+
+    :param message: the complete text for people, with OAC's own errors.
+    :param work_request_id: id of the work request.
+    :param status: its last status.
+    """
+
+    def __init__(self, message: str, *, work_request_id: str, status: str) -> None:
+        super().__init__(message)
+        self.work_request_id = work_request_id
+        self.status = status
+
+
+class OACWaitTimeoutError(OACError):
+    """A wait reached its deadline. What was waited for goes on in OAC.
+
+    :param message: the complete text for people.
+    :param work_request_id: id of what was waited for, if it is a work request.
+    """
+
+    def __init__(self, message: str, *, work_request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.work_request_id = work_request_id
+
+
+class OACUncertainError(OACError):
+    """It cannot be told whether OAC accepted a request, and sending it again could do harm."""
+
+
+class OACKilledError(OACError):
+    """The task was told to stop while it waited."""

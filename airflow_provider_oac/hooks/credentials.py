@@ -1,0 +1,66 @@
+"""Credentials for snapshots, each from an Airflow Connection of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from airflow_provider_oac._compat import BaseHook, mask_secret
+from airflow_provider_oac.auth.keys import load_private_key
+from airflow_provider_oac.client.snapshot_names import checked_part
+from airflow_provider_oac.client.snapshots import UserIdAuthentication, check_password
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+
+def seal(seal_conn_id: str) -> tuple[str, str]:
+    """The password that seals a snapshot, and the name under which it can be found again.
+
+    The name goes into the snapshot's name, so that years later it is still known which Connection opens it. To
+    rotate the password, add a Connection and name that one; never edit one that has sealed snapshots.
+
+    :param seal_conn_id: the Airflow Connection (of any type) whose password it is.
+    :returns: name and password.
+    :raises OACConfigurationError: if the password breaks OAC's rules, or the id cannot be part of a name.
+    """
+    name = checked_part(seal_conn_id, "seal_conn_id")
+    password = BaseHook.get_connection(seal_conn_id).password
+    if not password:
+        raise OACConfigurationError(
+            f"Connection {seal_conn_id!r} has no password; the snapshot's password belongs there."
+        )
+    mask_secret(password)
+    try:
+        check_password(password)
+    except OACConfigurationError as error:
+        raise OACConfigurationError(f"Connection {seal_conn_id!r}: {error}") from None
+    return name, password
+
+
+def storage_user(storage_conn_id: str) -> UserIdAuthentication:
+    """An OCI user with an API key, for the bucket of a snapshot (documented as deprecated; a resource principal,
+    the default, needs no credential).
+
+    :param storage_conn_id: the Airflow Connection: login is the user's OCID, extra holds ``region``,
+        ``tenancy_id``, ``fingerprint`` and ``private_key`` (in any form that a Connection of ours takes).
+    :raises OACConfigurationError: naming what is missing.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    conn = BaseHook.get_connection(storage_conn_id)
+    extra: dict[str, Any] = json.loads(conn.extra) if conn.extra else {}
+    values = {name: str(extra.get(name) or "") for name in ("region", "tenancy_id", "fingerprint")}
+    values["user_id"] = conn.login or ""
+    missing = [name for name, value in values.items() if not value]
+    if missing:
+        raise OACConfigurationError(
+            f"Connection {storage_conn_id!r} lacks {', '.join(missing)} "
+            "(user_id is its login, the others stand in extra)."
+        )
+    text = str(extra.get("private_key") or "")
+    mask_secret(text)
+    key = load_private_key(text, extra.get("private_key_passphrase") or None).key
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    wrapped = base64.b64encode(pem).decode()
+    mask_secret(wrapped)
+    return UserIdAuthentication(private_key_wrapped=wrapped, **values)

@@ -1,0 +1,220 @@
+"""The hook: OAC by an Airflow Connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret
+from airflow_provider_oac.exceptions import OACApiError, OACError
+from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
+
+if TYPE_CHECKING:
+    import requests
+
+    from airflow_provider_oac.auth.session import Session
+    from airflow_provider_oac.client.api import Work
+    from airflow_provider_oac.client.waiting import WaitPlan
+    from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.hooks.connection import ConnectionSettings
+    from airflow_provider_oac.transport.asynchronous import AsyncIO
+    from airflow_provider_oac.transport.blocking import BlockingIO
+    from airflow_provider_oac.transport.settings import TransportSettings
+
+T = TypeVar("T")
+
+
+class OACHook(BaseHook):
+    """Talks to Oracle Analytics Cloud.
+
+    Everything that OAC can do is a *call* (such as ``snapshots.list_all()`` of
+    :mod:`airflow_provider_oac.client.snapshots`) or a *flow* of several calls (such as
+    ``waiting.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
+
+        from airflow_provider_oac.client import snapshots
+
+        hook = OACHook("oac_default")
+        for snapshot in hook.run(snapshots.list_all()):
+            print(snapshot.name)
+
+    :param oac_conn_id: the Airflow Connection, of the type ``oac``.
+    :param stopped: asked twice a second while a flow waits; when it says yes, the wait ends with
+        :class:`~airflow_provider_oac.exceptions.OACKilledError`.
+    """
+
+    conn_name_attr = "oac_conn_id"
+    default_conn_name = "oac_default"
+    conn_type = "oac"
+    hook_name = "Oracle Analytics Cloud"
+
+    def __init__(self, oac_conn_id: str = default_conn_name, *, stopped: Callable[[], bool] = lambda: False) -> None:
+        super().__init__()
+        self.oac_conn_id = oac_conn_id
+        self._stopped = stopped
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Fields of the Connection form for Airflow 2.11 and 3.1; newer ones read the provider's metadata."""
+        return form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Labels of the Connection form for Airflow 2.11 and 3.1."""
+        return field_behaviour()
+
+    @cached_property
+    def settings(self) -> ConnectionSettings:
+        """What the Connection says, its secrets masked in logs.
+
+        :raises OACConfigurationError: if it cannot work, naming the field.
+        """
+        from airflow_provider_oac.hooks.connection import read_connection
+
+        settings = read_connection(self.get_connection(self.oac_conn_id))
+        for secret in settings.auth.secrets:
+            mask_secret(secret)
+        return settings
+
+    def run(self, work: Work[T]) -> T:
+        """Make a call or run a flow, in a task.
+
+        :param work: a call or a flow of :mod:`airflow_provider_oac.client`.
+        :returns: its result.
+        :raises OACError: as the call or flow says.
+        """
+        from airflow_provider_oac.client.api import Api
+        from airflow_provider_oac.transport.blocking import run
+
+        return run(Api(self._io, self.settings.address, self._session).run(work))
+
+    async def arun(self, work: Work[T]) -> T:
+        """Make a call or run a flow, on an event loop such as the triggerer's.
+
+        All that runs at one time on a loop with the same transport settings shares one HTTP session.
+
+        :param work: a call or a flow of :mod:`airflow_provider_oac.client`.
+        :returns: its result.
+        :raises OACError: as the call or flow says.
+        """
+        from airflow_provider_oac.auth.session import Session
+        from airflow_provider_oac.client.api import Api
+
+        settings = await self._asettings()
+        async with _shared_io(settings.transport) as io:
+            return await Api(io, settings.address, Session(settings.auth)).run(work)
+
+    def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
+        """Wait for a work request, in a task; its changes of state are logged.
+
+        :param work_request_id: id of the work request.
+        :param plan: how long and how patiently; by default without a deadline.
+        :returns: the work request, which succeeded.
+        :raises OACWorkRequestError: if it failed, with OAC's own errors.
+        :raises OACWaitTimeoutError: if the plan's deadline came first.
+        """
+        from airflow_provider_oac.client.waiting import WaitPlan, wait
+
+        return self.run(wait(work_request_id, plan or WaitPlan(), report=self.log.info))
+
+    def get_conn(self) -> requests.Session:
+        """A ``requests.Session`` for what is not wrapped yet: signed in, and bound to this instance.
+
+        It takes paths below the API's base (``session.get("/catalog", params={"search": "*"})``) or complete URLs
+        of this instance, attaches a token to each request, renews and replays once on a 401, verifies TLS as the
+        Connection says, follows no redirect, and refuses to send anything to another host.
+        """
+        from airflow_provider_oac.hooks.session import InstanceSession
+
+        return InstanceSession(self._io, self.settings.address, self._session, self.settings.transport)
+
+    def access_token(self) -> str:
+        """An access token that works now, for embedding and other tools. Masked in this task's logs.
+
+        It may live for less than a minute (Oracle's default is 100 s in all): get one when it is needed.
+
+        :raises OACAuthError: if the identity domain refuses.
+        """
+        from airflow_provider_oac.transport.blocking import run
+
+        token = run(self._session.token(self._io)).access_token
+        mask_secret(token)
+        return token
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Sign in past every cache and ask OAC for its details.
+
+        :returns: whether it works, and what was found or what to do next.
+        """
+        from airflow_provider_oac.auth.session import MemoryStore, Session
+        from airflow_provider_oac.client import system
+        from airflow_provider_oac.client.api import Api
+        from airflow_provider_oac.transport.blocking import run
+
+        try:
+            session = Session(self.settings.auth, MemoryStore())
+            token = run(session.token(self._io))
+            signed_in = (
+                f"Signed in at {self.settings.auth.identity_url} (grant {self.settings.auth.grant}, user "
+                f"{self.settings.auth.user}); the token lives {token.lifetime:.0f} s."
+            )
+            try:
+                found = run(Api(self._io, self.settings.address, session).perform(system.get()))
+            except OACApiError as error:
+                if not error.missing_role:
+                    raise
+                return True, (
+                    f"{signed_in} OAC knows the user, who may not administer it: snapshots and system settings need "
+                    "the application role BI Service Administrator."
+                )
+        except OACError as error:
+            return False, str(error)
+        return True, f"{signed_in} OAC answers: {found.description or found.service_instance_key}."
+
+    @cached_property
+    def _io(self) -> BlockingIO:
+        from airflow_provider_oac.transport.blocking import BlockingIO
+
+        return BlockingIO(self.settings.transport, self._stopped)
+
+    @cached_property
+    def _session(self) -> Session:
+        from airflow_provider_oac.auth.session import Session
+
+        return Session(self.settings.auth)
+
+    async def _asettings(self) -> ConnectionSettings:
+        """The settings, read without blocking the loop."""
+        from airflow_provider_oac.hooks.connection import read_connection
+
+        if "settings" not in self.__dict__:
+            settings = read_connection(await aget_connection(self.oac_conn_id))
+            await amask(settings.auth.secrets)
+            self.__dict__["settings"] = settings
+        return self.settings
+
+
+# By event loop and transport settings: the driver that is open, and how many use it.
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[TransportSettings, tuple[AsyncIO, int]]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def _shared_io(settings: TransportSettings) -> AsyncIterator[AsyncIO]:
+    """The one asynchronous driver of this loop for these settings; the last user closes it."""
+    from airflow_provider_oac.transport.asynchronous import AsyncIO
+
+    here = _open.setdefault(asyncio.get_running_loop(), {})
+    io, users = here.get(settings) or (AsyncIO(settings), 0)
+    here[settings] = (io, users + 1)
+    try:
+        yield io
+    finally:
+        io, users = here[settings]
+        if users > 1:
+            here[settings] = (io, users - 1)
+        else:
+            del here[settings]
+            await io.close()

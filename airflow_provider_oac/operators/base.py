@@ -1,0 +1,226 @@
+"""The one durable base of all operators that start work in OAC."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import BaseOperator, default_deferrable
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACError,
+    OACKilledError,
+    OACResponseError,
+    OACWorkRequestError,
+)
+from airflow_provider_oac.links import OACInstanceLink
+from airflow_provider_oac.operators.memory import TaskMemory
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.hooks.oac import OACHook
+
+
+@dataclass(frozen=True)
+class Started:
+    """Work that OAC has accepted. JSON as a whole, and without secrets: it crosses the database.
+
+    :param work_request_id: its work request; ``None`` if the work was found by its traces only.
+    :param submitted_at: when it was submitted, in seconds since the epoch.
+    :param facts: what completing it needs to know, since templates may render differently by then.
+    """
+
+    work_request_id: str | None
+    submitted_at: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """As a plain dictionary; ``Started(**record)`` reads it back."""
+        return {
+            "work_request_id": self.work_request_id,
+            "submitted_at": self.submitted_at,
+            "facts": self.facts,
+        }
+
+
+def seconds(value: timedelta | float) -> float:
+    """A duration in seconds."""
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+class OACOperator(BaseOperator):
+    """What all operators for OAC share.
+
+    :param oac_conn_id: the Airflow Connection of the type ``oac``.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id",)
+    ui_color = "#f3e8e6"
+    operator_extra_links = (OACInstanceLink(),)
+    _killed = False
+
+    def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.oac_conn_id = oac_conn_id
+
+    @cached_property
+    def hook(self) -> OACHook:
+        """The hook of this task; its waits end soon after the task is killed."""
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        return OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+
+    def on_kill(self) -> None:
+        """Only sets a flag: it runs inside a signal handler, and Airflow kills hard some seconds later."""
+        self._killed = True
+
+    def _push_link(self, context: Context) -> None:
+        context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")
+
+
+class OACWorkOperator(OACOperator):
+    """Starts work in OAC, waits for it, and completes it: once per logical task, whatever happens to its process.
+
+    A retry finds the work of an earlier try again instead of starting it twice: by what Airflow's task state store
+    remembers (Airflow 3.3), else by the traces that the work left in OAC. A Clear orders the work anew. The work
+    itself cannot be canceled: OAC has no operation for it.
+
+    :param wait_for_completion: whether to wait; if not, the result holds the id of the work request, for
+        :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.
+    :param deferrable: whether to wait in the triggerer, without a worker slot; by default what the deployment says.
+    :param poll_interval: most seconds between two looks; the first ones follow each other within seconds.
+    :param timeout: how long one try waits, as a duration or in seconds. ``execution_timeout`` counts, too, if it is
+        shorter.
+    :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
+    """
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float = 30.0,
+        timeout: timedelta | float = timedelta(hours=6),
+        durable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.durable = durable
+
+    @abstractmethod
+    def start(self, memory: TaskMemory, context: Context) -> Started:
+        """Submit the work, unless OAC shows that an earlier try already has."""
+
+    @abstractmethod
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+        """Make the task's result.
+
+        :param work: the work request, which succeeded; ``None`` if the task does not wait, or the work was found by
+            its traces only.
+        """
+
+    def clean_up(self, started: Started, error: OACWorkRequestError, memory: TaskMemory) -> None:
+        """Put away what work that ended without success left behind."""
+
+    def execute(self, context: Context) -> Any:
+        """Start or find the work, wait, complete."""
+        deadline = self._deadline()
+        memory = TaskMemory(context, self.durable)
+        started = self._found_again(memory)
+        if started is None:
+            started = self.start(memory, context)
+            memory.remember(**started.record())
+        self._push_link(context)
+        if not self.wait_for_completion or started.work_request_id is None:
+            return self.complete(started, None, context)
+        if self.deferrable:
+            from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+
+            self.defer(
+                trigger=OACWorkRequestTrigger(
+                    self.oac_conn_id,
+                    started.work_request_id,
+                    started.submitted_at,
+                    deadline,
+                    self.poll_interval,
+                ),
+                method_name="resume",
+                kwargs={"started": started.record(), "deadline": deadline},
+            )
+        return self._finish(started, started.work_request_id, deadline, context)
+
+    def resume(
+        self, context: Context, event: dict[str, Any] | None, started: dict[str, Any], deadline: float | None
+    ) -> Any:
+        """Go on after the triggerer waited: the same completion as without it, which reads the state itself."""
+        outcome = event.get("outcome") if isinstance(event, dict) else None
+        if outcome == "error" and event:
+            raise OACError(f"Waiting in the triggerer failed: {event.get('message')}")
+        if outcome not in ("ended", "timeout"):
+            raise OACError(f"The trigger's event is not one of ours: {event!r}.")
+        work = Started(**started)
+        if work.work_request_id is None:
+            raise OACError("The deferred task carries no id of a work request.")
+        return self._finish(work, work.work_request_id, deadline, context)
+
+    def _finish(self, started: Started, work_request_id: str, deadline: float | None, context: Context) -> Any:
+        from airflow_provider_oac.client.waiting import WaitPlan, wait
+
+        plan = WaitPlan(deadline=deadline, longest_pause=self.poll_interval)
+        flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
+        try:
+            work = self.hook.run(flow)
+        except OACWorkRequestError as error:
+            self.clean_up(started, error, TaskMemory(context, self.durable))
+            raise
+        except OACKilledError:
+            raise OACKilledError(
+                f"The task was told to stop. Its work goes on in OAC as work request {work_request_id}, which cannot "
+                "be canceled; the next try of the task finds it again."
+            ) from None
+        return self.complete(started, work, context)
+
+    def _deadline(self) -> float:
+        limits = [seconds(self.timeout)]
+        if self.execution_timeout:
+            limits.append(seconds(self.execution_timeout))
+        return time.time() + min(limits)
+
+    def _found_again(self, memory: TaskMemory) -> Started | None:
+        """The work of an earlier try, if the store knows its id and it is still of use."""
+        from airflow_provider_oac.client import work_requests
+
+        record = memory.recall()
+        if record is None or not record.get("work_request_id"):
+            return None
+        started = Started(record["work_request_id"], record["submitted_at"], record["facts"])
+        try:
+            work = self.hook.run(work_requests.get(record["work_request_id"]))
+        except OACApiError as error:
+            if error.status != 404:
+                raise
+            self.log.warning("OAC does not know the work request of an earlier try any more. %s", error)
+            return None
+        except OACResponseError as error:
+            self.log.warning("The work request of an earlier try cannot be read yet, waiting for it: %s", error)
+            return started
+        if work.status == work_requests.SUCCEEDED:
+            if not memory.same_order(record):
+                return None
+            self.log.info("Work request %s of an earlier try succeeded; nothing is sent again.", work.id)
+        elif work.status in work_requests.ENDED:
+            self.log.info("Work request %s of an earlier try ended %s; starting anew.", work.id, work.status)
+            return None
+        else:
+            self.log.info("Work request %s of an earlier try is %s; waiting for it.", work.id, work.status)
+        return started

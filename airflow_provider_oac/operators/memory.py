@@ -1,0 +1,79 @@
+"""What a task remembers from try to try."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import task_state_store
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+
+log = logging.getLogger(__name__)
+
+_KEY = "oac_work"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a task instance is.
+
+    :param max_tries: grows with a Clear and not with a retry, so it tells a repetition from a new order.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    max_tries: int
+    try_number: int
+
+    @classmethod
+    def of(cls, context: Context) -> Identity:
+        """Read it from a task's context."""
+        ti: Any = context["ti"]
+        map_index = getattr(ti, "map_index", -1)
+        return cls(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if map_index is None else map_index,
+            max_tries=ti.max_tries,
+            try_number=ti.try_number,
+        )
+
+
+class TaskMemory:
+    """Keeps what was submitted in Airflow's task state store, where there is one (3.3 and later).
+
+    It outlives a try, a Clear and a lost worker, as XCom does not. Without a store it remembers nothing, and the
+    operator goes by what OAC lists. A record holds ids and names only, never a secret.
+
+    :param context: the task's context.
+    :param used: ``False`` switches it off.
+    """
+
+    def __init__(self, context: Context, used: bool = True) -> None:
+        self._store = task_state_store(context) if used else None
+        self.identity = Identity.of(context)
+
+    @property
+    def available(self) -> bool:
+        """Whether there is a store, so that remembering nothing means that there was nothing."""
+        return self._store is not None
+
+    def recall(self) -> dict[str, Any] | None:
+        """The record of an earlier try, or ``None``. Whether it was the same order tells :meth:`same_order`."""
+        record = self._store.get(_KEY) if self._store is not None else None
+        return record if isinstance(record, dict) else None
+
+    def same_order(self, record: dict[str, Any]) -> bool:
+        """Whether a record is of a retry of this very order; if not, the task was cleared since."""
+        return bool(record.get("max_tries") == self.identity.max_tries)
+
+    def remember(self, **facts: Any) -> None:
+        """Keep a record, in place of the former."""
+        if self._store is not None:
+            self._store.set(_KEY, {"max_tries": self.identity.max_tries, **facts})

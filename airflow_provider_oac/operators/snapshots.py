@@ -1,0 +1,353 @@
+"""Operators for snapshots: take, delete, prune."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
+from airflow_provider_oac.exceptions import (
+    OACConfigurationError,
+    OACError,
+    OACResponseError,
+    OACWorkRequestError,
+)
+from airflow_provider_oac.operators.base import OACOperator, OACWorkOperator, Started
+from airflow_provider_oac.operators.memory import Identity, TaskMemory
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.snapshots import Snapshot
+    from airflow_provider_oac.client.work_requests import WorkRequest
+
+__all__ = ["OACCreateSnapshotOperator", "OACDeleteSnapshotOperator", "OACPruneSnapshotsOperator"]
+
+
+class OACCreateSnapshotOperator(OACWorkOperator):
+    """Takes a snapshot of the whole instance into a bucket of OCI Object Storage.
+
+    The snapshot is named ``<label>--<instance>--<UTC time>--<seal>--<mark>`` and its file is
+    ``<folder>/<instance>/<name>.bar``; see :mod:`airflow_provider_oac.client.snapshot_names`. Needs the application
+    role BI Service Administrator (documented).
+
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``,
+    ``work_request_id``, and ``verified``: ``False`` if an earlier try's snapshot was found in OAC's list, where
+    neither its state nor its work request can be seen.
+
+    :param snapshot_label: name of this series of snapshots, such as ``nightly``; part of their names.
+    :param bucket: bucket that takes the file. It must exist, and the instance must be allowed to write into it.
+    :param seal_conn_id: Airflow Connection whose password seals the file: 14 to 50 characters with a digit, a
+        lower-case letter, an upper-case letter and a special character (documented). Restoring needs it.
+    :param folder: folder in the bucket; the files of this instance go into a folder of its own below.
+    :param region: OCI region of the bucket, if it is not the instance's.
+    :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
+    :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
+        a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
+    :param settling_time: seconds for which a snapshot whose acceptance is uncertain is looked for in OAC's list
+        before it is asked for again.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "snapshot_label",
+        "bucket",
+        "seal_conn_id",
+        "folder",
+        "region",
+        "namespace",
+        "storage_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        snapshot_label: str,
+        bucket: str,
+        seal_conn_id: str,
+        folder: str = DEFAULT_FOLDER,
+        region: str | None = None,
+        namespace: str | None = None,
+        storage_conn_id: str | None = None,
+        settling_time: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_label = snapshot_label
+        self.bucket = bucket
+        self.seal_conn_id = seal_conn_id
+        self.folder = folder
+        self.region = region
+        self.namespace = namespace
+        self.storage_conn_id = storage_conn_id
+        self.settling_time = settling_time
+
+    def start(self, memory: TaskMemory, context: Context) -> Started:
+        """Take the snapshot, unless OAC lists one with this task's mark."""
+        from airflow_provider_oac.client.snapshot_names import checked_folder, checked_part, task_mark
+        from airflow_provider_oac.client.snapshots import Storage
+        from airflow_provider_oac.client.taking import SnapshotOrder, take_once
+        from airflow_provider_oac.hooks.credentials import seal, storage_user
+
+        seal_name, password = seal(self.seal_conn_id)
+        me = memory.identity
+        order = SnapshotOrder(
+            label=checked_part(self.snapshot_label, "snapshot_label"),
+            instance=self.hook.settings.instance,
+            seal=seal_name,
+            mark=task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries),
+            folder=checked_folder(self.folder),
+            storage=Storage(
+                self.bucket,
+                self.region,
+                self.namespace,
+                storage_user(self.storage_conn_id) if self.storage_conn_id else None,
+            ),
+        )
+        record = memory.recall()
+        record = record if record and memory.same_order(record) else {}
+        failed = record.get("failed", [])
+        # With a store, no record of an attempt means that there was none. Without one, an earlier try is a suspect.
+        suspect = "name" in record if memory.available else self.durable and me.try_number > 1
+        taken = self.hook.run(
+            take_once(
+                order,
+                password,
+                look_first=self.durable and not memory.available,
+                suspect=suspect and record.get("name") not in failed,
+                settling_time=self.settling_time,
+                before_send=lambda name: memory.remember(name=name, failed=failed),
+                ignore=failed,
+                report=self.log.info,
+            )
+        )
+        facts = {
+            "name": taken.name,
+            "bar_uri": taken.bar_uri,
+            "bucket": self.bucket,
+            "seal": seal_name,
+            "snapshot_id": taken.snapshot_id,
+        }
+        return Started(taken.work_request_id, time.time(), facts)
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+        """Make the result, with the id of the snapshot."""
+        facts = started.facts
+        result = {**facts, "work_request_id": started.work_request_id, "verified": work is not None}
+        if work is not None:
+            result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed(facts["name"]).id
+            self.log.info("Snapshot %s is done: %s in bucket %s.", facts["name"], facts["bar_uri"], facts["bucket"])
+        elif started.work_request_id is None:
+            self.log.warning(
+                "Snapshot %s was accepted by an earlier attempt whose work request is not known, so that nobody can "
+                "tell whether it is complete. It counts as taken, UNVERIFIED.",
+                facts["name"],
+            )
+        return result
+
+    def clean_up(self, started: Started, error: OACWorkRequestError, memory: TaskMemory) -> None:
+        """Remember the failure, and take the failed snapshot off OAC's list if it is there: the next try would
+        otherwise take it for a good one.
+        """
+        from airflow_provider_oac.client.retention import removal
+        from airflow_provider_oac.client.work_requests import CANCELED, FAILED
+
+        if error.status not in (FAILED, CANCELED):
+            return
+        name = started.facts["name"]
+        record = memory.recall() or {}
+        memory.remember(name=name, failed=[*record.get("failed", []), name])
+        try:
+            for item in self._named(name):
+                self.hook.run(removal(item.id, delete_storage=True))
+                self.log.info("The failed snapshot %s was taken off OAC's list.", name)
+        except OACError as problem:
+            self.log.warning("The failed snapshot %s may still be on OAC's list: %s", name, problem)
+
+    def _named(self, name: str) -> list[Snapshot]:
+        from airflow_provider_oac.client.snapshots import list_all
+
+        return [item for item in self.hook.run(list_all()) if item.name == name]
+
+    def _listed(self, name: str) -> Snapshot:
+        """The snapshot by its name, looked for as long as OAC may need to list it."""
+        until = time.monotonic() + self.settling_time
+        while True:
+            if found := self._named(name):
+                return found[0]
+            if time.monotonic() > until or self._killed:
+                raise OACResponseError(
+                    f"The work request of snapshot {name} succeeded, but neither names the snapshot's id nor does OAC "
+                    f"list it after {self.settling_time:.0f} s. Look for it in OAC; a retry of the task looks again."
+                )
+            time.sleep(1)
+
+
+class OACDeleteSnapshotOperator(OACOperator):
+    """Deletes one snapshot. Needs the application role BI Service Administrator (documented).
+
+    The result (XCom) is the id of the snapshot.
+
+    :param snapshot_id: id of the snapshot; or
+    :param snapshot_name: its name, which must fit exactly one.
+    :param delete_storage: whether its file in the bucket is deleted as well.
+    :param missing_ok: whether a snapshot that does not exist is as good as deleted. A retry takes it so in any case,
+        since the try before may have deleted it.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "snapshot_id", "snapshot_name")
+
+    def __init__(
+        self,
+        *,
+        snapshot_id: str | None = None,
+        snapshot_name: str | None = None,
+        delete_storage: bool = False,
+        missing_ok: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_id = snapshot_id
+        self.snapshot_name = snapshot_name
+        self.delete_storage = delete_storage
+        self.missing_ok = missing_ok
+
+    def execute(self, context: Context) -> str | None:
+        """Delete it."""
+        from airflow_provider_oac.client.retention import removal
+
+        if bool(self.snapshot_id) == bool(self.snapshot_name):
+            raise OACConfigurationError("Give either snapshot_id or snapshot_name.")
+        self._push_link(context)
+        found = self._find()
+        wanted = self.snapshot_id or self.snapshot_name
+        if found is None:
+            if self.missing_ok or Identity.of(context).try_number > 1:
+                self.log.info("Snapshot %s does not exist (any more).", wanted)
+                return self.snapshot_id
+            raise OACError(
+                f"There is no snapshot {wanted!r} to delete: OAC does not list it. Only snapshots made or registered "
+                "through the REST API are listed. Check id or name; missing_ok=True takes this for success."
+            )
+        self.hook.run(removal(found.id, delete_storage=self.delete_storage))
+        what = "and its file" if self.delete_storage else "but kept its file"
+        self.log.info("Deleted snapshot %s (%s) %s %s.", found.name, found.id, what, found.bar_uri)
+        return found.id
+
+    def _find(self) -> Snapshot | None:
+        from airflow_provider_oac.client.snapshots import list_all
+
+        matches = [
+            item
+            for item in self.hook.run(list_all())
+            if item.id == self.snapshot_id or (self.snapshot_name and item.name == self.snapshot_name)
+        ]
+        if len(matches) > 1:
+            ids = ", ".join(item.id for item in matches)
+            raise OACError(
+                f"{len(matches)} snapshots are named {self.snapshot_name!r}: {ids}. Give snapshot_id instead."
+            )
+        return matches[0] if matches else None
+
+
+class OACPruneSnapshotsOperator(OACOperator):
+    """Deletes old snapshots of one series, with their files.
+
+    Considered are only snapshots whose name has exactly the form of
+    :class:`OACCreateSnapshotOperator` with this label and this instance, and whose bucket and path belong to this
+    instance. Of these stays what **any** rule keeps, and always: the newest, those of this very DAG run, and those in
+    ``keep``. A file that another listed snapshot uses is never deleted. Needs the application role BI Service
+    Administrator (documented).
+
+    The result (XCom) is a dictionary: ``deleted`` and ``kept`` (names), ``others`` (how many snapshots were not
+    considered), ``dry_run``.
+
+    :param snapshot_label: the series.
+    :param bucket: its bucket.
+    :param folder: its folder in the bucket.
+    :param region: OCI region of the bucket, if it is not the instance's.
+    :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
+    :param keep_last: keep the newest so many.
+    :param keep_for: keep what is younger.
+    :param keep_weekly: keep the newest of each of the last so many weeks that have one.
+    :param keep_monthly: keep the newest of each of the last so many months that have one.
+    :param keep: names or ids that stay in any case.
+    :param max_delete: if more would be deleted, nothing is, and the task fails.
+    :param dry_run: only say what would be deleted.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "snapshot_label",
+        "bucket",
+        "folder",
+        "region",
+        "namespace",
+        "keep",
+    )
+
+    def __init__(
+        self,
+        *,
+        snapshot_label: str,
+        bucket: str,
+        folder: str = DEFAULT_FOLDER,
+        region: str | None = None,
+        namespace: str | None = None,
+        keep_last: int = 0,
+        keep_for: timedelta | None = None,
+        keep_weekly: int = 0,
+        keep_monthly: int = 0,
+        keep: Sequence[str] = (),
+        max_delete: int = 10,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_label = snapshot_label
+        self.bucket = bucket
+        self.folder = folder
+        self.region = region
+        self.namespace = namespace
+        self.keep_last = keep_last
+        self.keep_for = keep_for
+        self.keep_weekly = keep_weekly
+        self.keep_monthly = keep_monthly
+        self.keep = keep
+        self.max_delete = max_delete
+        self.dry_run_only = dry_run
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Prune."""
+        from airflow_provider_oac.client.retention import Own, Retention, prune
+        from airflow_provider_oac.client.snapshot_names import run_mark
+        from airflow_provider_oac.client.snapshots import Storage
+
+        retention = Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
+        storage = Storage(self.bucket, self.region, self.namespace)
+        own = Own.checked(self.snapshot_label, self.hook.settings.instance, self.folder, storage)
+        me = Identity.of(context)
+        self._push_link(context)
+        plan = self.hook.run(
+            prune(
+                own,
+                retention,
+                max_delete=self.max_delete,
+                dry_run=self.dry_run_only,
+                run=run_mark(me.dag_id, me.run_id),
+                protected=[self.keep] if isinstance(self.keep, str) else list(self.keep),
+                report=self.log.info,
+            )
+        )
+        self.log.info(
+            "%s %d and kept %d snapshots of %s; %d others were not considered.",
+            "Would delete" if self.dry_run_only else "Deleted",
+            len(plan.doomed), len(plan.kept), self.snapshot_label, plan.others,
+        )  # fmt: skip
+        return {
+            "deleted": [item.snapshot.name for item in plan.doomed],
+            "kept": [snapshot.name for snapshot, _ in plan.kept],
+            "others": plan.others,
+            "dry_run": self.dry_run_only,
+        }

@@ -1,0 +1,141 @@
+"""What Airflow is told of this provider: data only. Imports nothing of Airflow, which reads this very early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# The fields of the Connection form beyond the standard ones. Names matter: Airflow masks values by the *name* of
+# their field, so secrets have names on its list (private_key, …password, …passphrase) and no other field has.
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "identity_url": {
+        "label": "Identity domain URL",
+        "description": "Address of the identity domain, such as https://idcs-….identity.oraclecloud.com.",
+        "schema": {"type": ["string", "null"], "section": "Sign in"},
+    },
+    "grant": {
+        "label": "Grant",
+        "description": "jwt_assertion (default): unattended, also for federated users. password: discouraged, and "
+        "not for federated users.",
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["jwt_assertion", "password"],
+            "default": "jwt_assertion",
+            "section": "Sign in",
+        },
+    },
+    "scope": {
+        "label": "Scope",
+        "description": "As the application lists it, for example https://….analytics.ocp.oraclecloud.com"
+        "urn:opc:resource:consumer::all; usually another host than the one that users see.",
+        "schema": {"type": ["string", "null"], "section": "Sign in"},
+    },
+    "user": {
+        "label": "User",
+        "description": "User name in the identity domain of the user to act as.",
+        "schema": {"type": ["string", "null"], "section": "Sign in"},
+    },
+    "certificate_alias": {
+        "label": "Certificate alias",
+        "description": "Alias under which the certificate was imported into the application.",
+        "schema": {"type": ["string", "null"], "section": "JWT assertion"},
+    },
+    "private_key": {
+        "label": "Private key",
+        "description": "RSA key of that certificate: PEM (also on one line, or base64), or the path of a file.",
+        "schema": {"type": ["string", "null"], "format": "multiline", "section": "JWT assertion"},
+    },
+    "private_key_passphrase": {
+        "label": "Passphrase of the private key",
+        "schema": {"type": ["string", "null"], "format": "password", "section": "JWT assertion"},
+    },
+    "certificate": {
+        "label": "Certificate",
+        "description": "Optional: the certificate itself (PEM); it is then named by its thumbprint as well.",
+        "schema": {"type": ["string", "null"], "format": "multiline", "section": "JWT assertion"},
+    },
+    "assertion_audience": {
+        "label": "Assertion audience",
+        "description": "Optional: audience of the assertions; by default https://identity.oraclecloud.com/.",
+        "schema": {"type": ["string", "null"], "section": "JWT assertion"},
+    },
+    "user_password": {
+        "label": "Password of the user",
+        "description": "For the grant password only.",
+        "schema": {"type": ["string", "null"], "format": "password", "section": "Password"},
+    },
+    "client_authentication": {
+        "label": "Client authentication",
+        "description": "Optional: assertion, basic or body. By default an assertion where there is a private key, "
+        "else client id and secret by Basic.",
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["assertion", "basic", "body", None],
+            "section": "Advanced",
+        },
+    },
+    "instance": {
+        "label": "Instance name",
+        "description": "Optional: name of this instance in the names of its snapshots; by default from the host. "
+        "Set it before the first backup, and keep it when the host name changes.",
+        "schema": {"type": ["string", "null"], "section": "Advanced"},
+    },
+    "ca_file": {
+        "label": "CA file",
+        "description": "Optional: path of a PEM file with the certificate authorities to trust.",
+        "schema": {"type": ["string", "null"], "section": "Advanced"},
+    },
+    "connect_timeout": {
+        "label": "Connect timeout (s)",
+        "schema": {"type": ["number", "null"], "section": "Advanced"},
+    },
+    "read_timeout": {
+        "label": "Read timeout (s)",
+        "schema": {"type": ["number", "null"], "section": "Advanced"},
+    },
+}
+HIDDEN_FIELDS = ["schema", "extra"]
+RELABELING = {"host": "OAC address", "login": "Client ID", "password": "Client secret"}
+PLACEHOLDERS = {"host": "https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com"}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, as Airflow's ``apache_airflow_provider`` entry point wants it."""
+    name = "Oracle Analytics Cloud"
+    return {
+        "package-name": "airflow-provider-oac",
+        "name": name,
+        "description": "Runs Oracle Analytics Cloud (OAC) from scheduled DAGs: snapshots, waiting, retention.",
+        "integrations": [
+            {
+                "integration-name": name,
+                "external-doc-url": "https://docs.oracle.com/en/cloud/paas/analytics-cloud/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [{"integration-name": name, "python-modules": ["airflow_provider_oac.operators.snapshots"]}],
+        "sensors": [
+            {
+                "integration-name": name,
+                "python-modules": [
+                    "airflow_provider_oac.sensors.snapshots",
+                    "airflow_provider_oac.sensors.work_requests",
+                ],
+            }
+        ],
+        "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_oac.hooks.oac"]}],
+        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_oac.triggers.work_requests"]}],
+        "connection-types": [
+            {
+                "connection-type": "oac",
+                "hook-class-name": "airflow_provider_oac.hooks.oac.OACHook",
+                "hook-name": name,
+                "conn-fields": CONNECTION_FIELDS,
+                "ui-field-behaviour": {
+                    "hidden-fields": HIDDEN_FIELDS,
+                    "relabeling": RELABELING,
+                    "placeholders": PLACEHOLDERS,
+                },
+            }
+        ],
+        "extra-links": ["airflow_provider_oac.links.OACInstanceLink"],
+    }

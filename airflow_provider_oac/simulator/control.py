@@ -1,0 +1,162 @@
+"""A small client of the control address. Standard library only, so that any test can use it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+_TIMEOUT = 30.0
+
+
+class ControlFailed(RuntimeError):
+    """The simulator refused a control request."""
+
+
+class Control:
+    """Tells a running simulator what a test needs.
+
+    Args:
+        ready: The content of the ready file.
+    """
+
+    def __init__(self, ready: Mapping[str, Any]) -> None:
+        self._url = str(ready["control_url"])
+        # A proxy of the environment must not see what is meant for this machine.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else {}
+        request = urllib.request.Request(  # noqa: S310 - the address comes from the ready file
+            self._url + path, data=data, headers=headers, method=method
+        )
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read().decode("utf-8", "replace")
+            raise ControlFailed(f"{method} {path} was refused with {error.code}: {text}") from error
+
+    def fault(self, endpoint: str, fault: str, **details: Any) -> list[dict[str, Any]]:
+        """Order a fault.
+
+        Args:
+            endpoint: `token`, `device`, `POST /snapshots`, `GET /workRequests/{id}`, ..., or `*`.
+            fault: The kind, see `docs/simulator.md`.
+            **details: `instance`, `grant`, `times` (None: for ever), `after`, `seconds`, `status`, `headers`,
+                `body`, `location`, `errors`, `work_status`, `size`, `act`.
+
+        Returns:
+            All faults that are ordered now.
+        """
+        faults: list[dict[str, Any]] = self._call("POST", "/faults", {"endpoint": endpoint, "fault": fault, **details})
+        return faults
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The ordered faults, each with `seen` and `hits`."""
+        faults: list[dict[str, Any]] = self._call("GET", "/faults")
+        return faults
+
+    def clear_faults(self) -> None:
+        """Nothing goes wrong any more."""
+        self._call("DELETE", "/faults")
+
+    def counters(self) -> dict[str, Any]:
+        """`calls`, `replies`, `grants`, `issued`, `connections`."""
+        counters: dict[str, Any] = self._call("GET", "/counters")
+        return counters
+
+    def calls(self, place: str, endpoint: str) -> int:
+        """How often an endpoint was called at an instance or at `identity`."""
+        return int(self.counters()["calls"].get(place, {}).get(endpoint, 0))
+
+    def grants(self, grant: str) -> int:
+        """How often the token endpoint was called with a grant (`jwt-bearer`, `password`, ...)."""
+        return int(self.counters()["grants"].get(grant, 0))
+
+    def reset_counters(self) -> None:
+        """Count from nothing again."""
+        self._call("POST", "/counters/reset")
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Change settings (none: just read them); `app={...}` changes the confidential application."""
+        settings: dict[str, Any] = (
+            self._call("PATCH", "/settings", changes) if changes else self._call("GET", "/settings")
+        )
+        return settings
+
+    def user(self, name: str, **changes: Any) -> dict[str, Any]:
+        """Change a user (`active`, `roles`, `password`, `federated`, `instance_roles`), or just read."""
+        path = f"/users/{quote(name, safe='')}"
+        user: dict[str, Any] = self._call("PATCH", path, changes) if changes else self._call("GET", path)
+        return user
+
+    def content(self, instance: str) -> dict[str, Any]:
+        """What an instance holds: section to value."""
+        content: dict[str, Any] = self._call("GET", f"/instances/{instance}/content")
+        return content
+
+    def damage(self, instance: str, types: list[str] | None = None) -> list[str]:
+        """Destroy part of an instance's content.
+
+        Args:
+            instance: Which.
+            types: Catalog types whose items get lost; None for workbooks and data flows.
+
+        Returns:
+            The plain ids of what was lost.
+        """
+        body = {} if types is None else {"types": types}
+        lost: list[str] = self._call("POST", f"/instances/{instance}/damage", body)["lost"]
+        return lost
+
+    def snapshots(self, instance: str) -> list[dict[str, Any]]:
+        """All snapshots the simulator knows, with `state`, `listed` and `work_request`."""
+        snapshots: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/snapshots")
+        return snapshots
+
+    def work_requests(self, instance: str) -> list[dict[str, Any]]:
+        """All work requests of an instance, as the REST API shows them."""
+        work: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/work-requests")
+        return work
+
+    def start_work(self, instance: str, seconds: float, count: int = 1, **details: Any) -> list[str]:
+        """Start work that does nothing but take time.
+
+        Args:
+            instance: Where.
+            seconds: How long each takes.
+            count: How many.
+            **details: `user` and `operation`.
+
+        Returns:
+            The ids of the work requests.
+        """
+        body = {"seconds": seconds, "count": count, **details}
+        ids: list[str] = self._call("POST", f"/instances/{instance}/work", body)["ids"]
+        return ids
+
+    def bucket(self) -> dict[str, int]:
+        """The files in all buckets: `<bucket>/<path>` to size in bytes."""
+        files: dict[str, int] = self._call("GET", "/bucket")
+        return files
+
+    def end_tokens(self) -> None:
+        """No access token issued so far is good any more: the next call meets a 401."""
+        self._call("POST", "/tokens/end", {})
+
+    def approve_device(self, user_code: str, *, user: str | None = None, approve: bool = True) -> None:
+        """Approve or deny a device sign-in, as a person does on the page."""
+        body: dict[str, Any] = {"user_code": user_code, "approve": approve}
+        if user is not None:
+            body["user"] = user
+        self._call("POST", "/device/approve", body)
+
+    def reset(self) -> None:
+        """Back to the first state, with the same keys, client, ports and scopes."""
+        self._call("POST", "/reset", {})

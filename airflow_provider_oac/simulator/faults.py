@@ -1,0 +1,252 @@
+"""Faults that a test orders: which endpoint, how often, and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from aiohttp import web
+
+from airflow_provider_oac.simulator.replies import json_reply
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+#: Faults that spoil the reply to a call that was carried out; the others answer instead of carrying it out.
+_ACTING = {
+    "delay", "delay_after", "drop_after", "drop_middle", "truncate", "non_json", "garbage", "empty", "huge",
+    "fail_work", "unknown_status", "drip",
+}  # fmt: skip
+KINDS = _ACTING | {"drop_before", "status", "redirect", "consumed_token", "expired_token"}
+
+
+class FaultError(ValueError):
+    """A fault that cannot be ordered as written."""
+
+
+@dataclass
+class Fault:
+    """One ordered fault.
+
+    Attributes:
+        endpoint: `token`, `device`, `GET /snapshots`, ..., or `*` for every endpoint.
+        fault: What goes wrong, one of KINDS.
+        instance: Only at this instance (or `identity`); None for any.
+        grant: Only for token calls with this grant; None for any.
+        times: How many calls it hits; None for all from now on.
+        after: How many matching calls it lets pass first.
+        seconds: How long to wait first (with `delay_after`: after acting; with `drip`: over the whole body).
+        act: Whether the call is carried out; None for what the kind does by itself.
+        status: HTTP status of `status`, `redirect`, `non_json`, `garbage`, `empty` and `huge`.
+        headers: Extra headers of the reply.
+        body: Body of the reply: a text as it is, anything else as JSON.
+        location: Target of `redirect`.
+        errors: `Errors` of the work request that `fail_work` lets fail.
+        work_status: Status that `unknown_status` shows.
+        size: Bytes that `huge` sends.
+    """
+
+    endpoint: str
+    fault: str
+    instance: str | None = None
+    grant: str | None = None
+    times: int | None = 1
+    after: int = 0
+    seconds: float = 0.0
+    act: bool | None = None
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    location: str = ""
+    errors: list[dict[str, str]] = field(default_factory=list)
+    work_status: str = "SUSPENDED"
+    size: int = 64 * 1024 * 1024
+    seen: int = 0
+    hits: int = 0
+
+    def matches(self, place: str, endpoint: str, grant: str | None) -> bool:
+        """Whether this call is meant."""
+        if self.endpoint not in ("*", endpoint) or self.instance not in (None, place):
+            return False
+        return self.grant is None or (grant is not None and self.grant.rpartition(":")[2] == grant)
+
+    @property
+    def acts(self) -> bool:
+        """Whether the call is carried out."""
+        return self.fault in _ACTING if self.act is None else self.act
+
+
+class Faults:
+    """The ordered faults, in the order of ordering."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def order(self, data: Any) -> Fault:
+        """Order a fault from its JSON form.
+
+        Raises:
+            FaultError: The form has an unknown member or an unknown kind of fault.
+        """
+        if not isinstance(data, dict):
+            raise FaultError("A fault is a JSON object.")
+        known = {item.name for item in fields(Fault)} - {"seen", "hits"}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise FaultError(f"A fault has no {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        if not isinstance(data.get("endpoint"), str) or data.get("fault") not in KINDS:
+            raise FaultError(f"A fault needs `endpoint` and a `fault` out of {', '.join(sorted(KINDS))}.")
+        fault = Fault(**data)
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        self._faults.clear()
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """All ordered faults with how many calls they saw and hit."""
+        return [asdict(fault) for fault in self._faults]
+
+    def take(self, place: str, endpoint: str, grant: str | None) -> Fault | None:
+        """The fault that this call meets, if any."""
+        for fault in self._faults:
+            if not fault.matches(place, endpoint, grant):
+                continue
+            if fault.times is not None and fault.hits >= fault.times:
+                continue
+            fault.seen += 1
+            if fault.seen <= fault.after:
+                continue
+            fault.hits += 1
+            return fault
+        return None
+
+
+async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a call as the fault demands.
+
+    Args:
+        fault: What goes wrong.
+        request: The call; handlers find the fault in it under `fault`.
+        handler: What would answer without the fault.
+    """
+    request["fault"] = fault
+    if fault.seconds and fault.fault not in ("delay_after", "drip"):
+        await asyncio.sleep(fault.seconds)
+    await request.read()
+    reply = await handler(request) if fault.acts else web.Response()
+    match fault.fault:
+        case "delay" | "fail_work" | "unknown_status" | "consumed_token" | "expired_token":
+            # What is left of these happens in the handlers, which know their protocol's wording.
+            return reply if fault.acts else await handler(request)
+        case "delay_after":
+            await asyncio.sleep(fault.seconds)
+            return reply
+        case "drop_before" | "drop_after":
+            reset(request)
+            return web.Response()
+        case "truncate" | "drop_middle":
+            return await _half(request, reply, hard=fault.fault == "drop_middle")
+        case "drip":
+            return await _drip(request, reply, fault.seconds)
+        case "huge":
+            return await _huge(request, fault)
+    return _instead(fault)
+
+
+def reset(request: web.Request) -> None:
+    """Cut the connection with a TCP reset: no byte of a reply, no orderly end."""
+    transport = request.transport
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _instead(fault: Fault) -> web.Response:
+    """The replies that replace the true one."""
+    match fault.fault:
+        case "redirect":
+            return web.Response(status=fault.status or 302, headers={"Location": fault.location, **fault.headers})
+        case "non_json":
+            page = "<html><body><h1>Service Unavailable</h1></body></html>"
+            body, kind = fault.body if isinstance(fault.body, str) else page, "text/html"
+            return web.Response(text=body, status=fault.status or 200, content_type=kind, headers=fault.headers)
+        case "garbage":
+            raw = b'{"id": "\xff\xfe'
+            return _typed(raw, fault)
+        case "empty":
+            return _typed(b"", fault)
+    if fault.body is None:
+        status = fault.status or 500
+        return json_reply({"code": str(status), "message": "Fault ordered by a test"}, status, fault.headers)
+    if isinstance(fault.body, str):
+        return _typed(fault.body.encode(), fault, "text/plain", 500)
+    return _typed(json.dumps(fault.body).encode(), fault, default_status=500)
+
+
+def _typed(
+    body: bytes, fault: Fault, content_type: str = "application/json", default_status: int = 200
+) -> web.Response:
+    reply = web.Response(body=body, status=fault.status or default_status, content_type=content_type)
+    reply.headers.update(fault.headers)
+    return reply
+
+
+def _announced(reply: web.Response) -> tuple[web.StreamResponse, bytes]:
+    """A reply that announces the length of the true body, and that body (never shorter than two bytes)."""
+    body = reply.body if isinstance(reply.body, bytes) else b""
+    if len(body) < 2:
+        body = b'{"message": "cut short"}'
+    stream = web.StreamResponse(status=reply.status, headers=reply.headers)
+    stream.content_length = len(body)
+    return stream, body
+
+
+async def _half(request: web.Request, reply: web.Response, *, hard: bool) -> web.StreamResponse:
+    """Half of the announced body, then the end of the connection: orderly, or by a reset."""
+    stream, body = _announced(reply)
+    await stream.prepare(request)
+    await stream.write(body[: len(body) // 2])
+    if hard:
+        # Let the half leave the socket before the reset throws away what has not.
+        await asyncio.sleep(0.02)
+        reset(request)
+    elif request.transport is not None:
+        request.transport.close()
+    return stream
+
+
+async def _drip(request: web.Request, reply: web.Response, seconds: float) -> web.StreamResponse:
+    """The true body in up to ten pieces, spread over the time."""
+    stream, body = _announced(reply)
+    await stream.prepare(request)
+    step = max(1, -(-len(body) // 10))
+    for start in range(0, len(body), step):
+        await stream.write(body[start : start + step])
+        await asyncio.sleep(seconds / 10)
+    await stream.write_eof()
+    return stream
+
+
+async def _huge(request: web.Request, fault: Fault) -> web.StreamResponse:
+    """A JSON text of the ordered size."""
+    stream = web.StreamResponse(status=fault.status or 200, headers={"Content-Type": "application/json"})
+    stream.headers.update(fault.headers)
+    stream.content_length = fault.size
+    await stream.prepare(request)
+    left = fault.size - 2
+    await stream.write(b'"')
+    while left > 0:
+        piece = min(left, 65536)
+        await stream.write(b"x" * piece)
+        left -= piece
+    await stream.write(b'"')
+    return stream

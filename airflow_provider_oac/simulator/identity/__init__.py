@@ -1,0 +1,1 @@
+"""The simulated identity domain (IDCS / OCI IAM)."""

@@ -1,0 +1,60 @@
+"""The identity domain as one web application."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from airflow_provider_oac.simulator.endpoint import Handler, endpoint
+from airflow_provider_oac.simulator.identity import device, grants, inspect
+from airflow_provider_oac.simulator.identity.device import DeviceCodes
+from airflow_provider_oac.simulator.identity.errors import OAuthError
+from airflow_provider_oac.simulator.identity.tokens import AccessTokens, RefreshTokens
+from airflow_provider_oac.simulator.world import World
+
+DomainHandler = Callable[["Domain", web.Request], Awaitable[web.Response]]
+
+
+class Domain:
+    """The identity domain: what its endpoints share."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.access = AccessTokens(world)
+        self.refresh = RefreshTokens(world)
+        self.device = DeviceCodes(world)
+
+    def handler(self, function: DomainHandler) -> Handler:
+        """A handler that answers refusals in OAuth's form."""
+
+        async def answer(request: web.Request) -> web.Response:
+            try:
+                return await function(self, request)
+            except OAuthError as error:
+                basic = request.headers.get("Authorization", "")[:6].lower() == "basic "
+                return error.reply(basic=basic)
+
+        return answer
+
+
+_ROUTES: list[tuple[str, str, str, DomainHandler]] = [
+    ("POST", "/oauth2/v1/token", "token", grants.token),
+    ("POST", "/oauth2/v1/device", "device", device.start),
+    ("GET", "/ui/v1/device", "device_page", device.page),
+    ("POST", "/ui/v1/device", "device_decision", device.decide),
+    ("POST", "/oauth2/v1/revoke", "revoke", inspect.revoke),
+    ("POST", "/oauth2/v1/introspect", "introspect", inspect.introspect),
+    ("GET", "/.well-known/openid-configuration", "openid_configuration", inspect.openid_configuration),
+    ("GET", "/.well-known/idcs-configuration", "idcs_configuration", inspect.idcs_configuration),
+    ("GET", "/admin/v1/SigningCert/jwk", "signing_keys", inspect.signing_keys),
+]
+
+
+def build(domain: Domain) -> web.Application:
+    """The web application of the identity domain."""
+    app = web.Application()
+    for method, path, name, function in _ROUTES:
+        wrapped = endpoint(domain.world, "identity", name, domain.handler(function), has_grant=name == "token")
+        app.router.add_route(method, path, wrapped)
+    return app

@@ -1,0 +1,131 @@
+"""What the areas of the REST API share: a call, a route, an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from airflow_provider_oac.simulator.faults import Fault
+from airflow_provider_oac.simulator.replies import json_reply
+from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.world import Instance, World
+
+
+class OACError(Exception):
+    """A call that OAC refuses.
+
+    Args:
+        status: The HTTP status.
+        code: The error's code for programs. The shape `{code, message}` is documented, the codes are
+            inferred.
+        message: The text for people.
+        body: A body of another shape, instead of code and message.
+        headers: Extra headers.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.body = {"code": code, "message": message} if body is None else body
+        self.headers = headers
+
+    def reply(self) -> web.Response:
+        """The HTTP answer."""
+        return json_reply(self.body, self.status, self.headers)
+
+
+def bad_request(message: str) -> OACError:
+    """A request that is malformed."""
+    return OACError(400, "BadRequest", message)
+
+
+def not_found(what: str) -> OACError:
+    """Something that does not exist."""
+    return OACError(404, "NotFound", f"{what} was not found.")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authorised call."""
+
+    world: World
+    instance: Instance
+    user: Record
+    request: web.Request
+
+    @property
+    def fault(self) -> Fault | None:
+        """The fault that this call meets, if any."""
+        fault = self.request.get("fault")
+        return fault if isinstance(fault, Fault) else None
+
+    async def json(self) -> dict[str, Any]:
+        """The body, which must be a JSON object.
+
+        Raises:
+            OACError: It is not.
+        """
+        try:
+            body = json.loads(await self.request.read())
+        except ValueError as error:
+            raise bad_request("The body is not JSON.") from error
+        if not isinstance(body, dict):
+            raise bad_request("The body is not a JSON object.")
+        return body
+
+    def flag(self, name: str) -> bool:
+        """A boolean of the query, false when absent.
+
+        Raises:
+            OACError: It is neither `true` nor `false`.
+        """
+        value = self.request.query.get(name)
+        if value not in (None, "true", "false"):
+            raise bad_request(f"The parameter {name} is true or false.")
+        return value == "true"
+
+
+CallHandler = Callable[[Call], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation: method, path below the API's base, who may, and what answers.
+
+    `roles` names the roles of which the user needs one; empty means any user of the domain.
+    """
+
+    method: str
+    path: str
+    handler: CallHandler
+    roles: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name for counters and faults."""
+        return f"{self.method} {self.path}"
+
+
+def member(data: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
+    """A member that must be there with the right type.
+
+    Raises:
+        OACError: It is missing or of another type.
+    """
+    value = data.get(name)
+    if not isinstance(value, kind) or value == "":
+        words: dict[type, str] = {str: "a text", dict: "an object"}
+        raise bad_request(f"{where}{name} is missing or not {words.get(kind, kind.__name__)}.")
+    return value

@@ -1,0 +1,71 @@
+"""One OAC instance as a web application. Adding an area is adding its module to `AREAS`."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as AnyHandler
+
+from airflow_provider_oac.simulator.endpoint import Handler, endpoint
+from airflow_provider_oac.simulator.identity.tokens import AccessTokens
+from airflow_provider_oac.simulator.oac import catalog, snapshots, system, work_requests
+from airflow_provider_oac.simulator.oac.api import Call, OACError, Route
+from airflow_provider_oac.simulator.oac.guard import admit
+from airflow_provider_oac.simulator.oac.work import WorkEngine
+from airflow_provider_oac.simulator.replies import json_reply
+from airflow_provider_oac.simulator.world import Instance, World
+
+BASE = "/api/20210901"
+AREAS = (snapshots, system, work_requests, catalog)
+
+
+def register_jobs(engine: WorkEngine) -> None:
+    """Tell the engine what the areas' work does."""
+    for area in AREAS:
+        for kind, (job, undo) in area.JOBS.items():
+            engine.register(kind, job, undo)
+
+
+def _handler(world: World, access: AccessTokens, instance: Instance, route: Route) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            if world.settings.restore_outage and world.work.running(instance.name, "RESTORE_SNAPSHOT"):
+                raise OACError(503, "ServiceUnavailable", "The instance is being restored.")
+            user = admit(world, access, instance, route.roles, request)
+            return await route.handler(Call(world, instance, user, request))
+        except OACError as error:
+            return error.reply()
+
+    return answer
+
+
+@web.middleware
+async def _json_errors(request: web.Request, handler: AnyHandler) -> web.StreamResponse:
+    """Unknown paths and methods answer in the contract's error form."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        message = f"{request.method} is not allowed here."
+        return json_reply({"code": "MethodNotAllowed", "message": message}, 405, {"Allow": error.headers["Allow"]})
+    except web.HTTPNotFound:
+        return json_reply({"code": "NotFound", "message": "There is nothing at this path."}, 404)
+
+
+def build(world: World, access: AccessTokens, instance: Instance) -> web.Application:
+    """The web application of one instance."""
+    app = web.Application(middlewares=[_json_errors])
+    for area in AREAS:
+        for route in area.ROUTES:
+            wrapped = endpoint(world, instance.name, route.name, _handler(world, access, instance, route))
+            app.router.add_route(route.method, BASE + route.path, wrapped)
+
+    async def login(request: web.Request) -> web.Response:
+        """`/ui` is for people: it sends them to sign in, and names the application on the way (observed)."""
+        query = urlencode({"idcs_app_name": instance.audience.removeprefix("https://").partition(".")[0]})
+        target = f"{world.identity_url}/oauth2/v1/authorize?{query}"
+        return web.Response(status=302, headers={"Location": target})
+
+    for path in ("/", "/ui", "/ui/"):
+        app.router.add_get(path, endpoint(world, instance.name, f"GET {path}", login))
+    return app

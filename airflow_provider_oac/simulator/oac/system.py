@@ -1,0 +1,100 @@
+"""Areas: System and System Settings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from airflow_provider_oac.simulator.oac import bar
+from airflow_provider_oac.simulator.oac.api import Call, Route, bad_request, member
+from airflow_provider_oac.simulator.oac.snapshot_rules import bar_path, bucket_problem
+from airflow_provider_oac.simulator.oac.snapshots import accepted, find
+from airflow_provider_oac.simulator.oac.work import WorkFailed
+from airflow_provider_oac.simulator.replies import json_reply
+from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
+
+
+async def get(call: Call) -> web.Response:
+    """`GET /system`."""
+    owners = [user["name"] for user in call.world.users if ADMINISTRATOR in user["roles"]]
+    description = f"Simulated Oracle Analytics Cloud instance {call.instance.name}"
+    body = {"serviceInstanceKey": call.instance.name, "description": description, "owners": owners}
+    return json_reply(body)
+
+
+async def restore(call: Call) -> web.Response:
+    """`POST /system/actions/restoreSnapshot`: needs the snapshot's id and password (documented)."""
+    body = await call.json()
+    wanted = member(body, "snapshot", dict, "")
+    snapshot_id = member(wanted, "id", str, "snapshot.")
+    password = member(wanted, "password", str, "snapshot.")
+    snapshot = find(call, snapshot_id)
+    if snapshot["state"] != "SUCCEEDED":
+        raise bad_request("The snapshot is not complete.")
+    if call.world.settings.wrong_password == "400":  # noqa: S105 - the name of a behaviour, not a password
+        try:
+            await _open(call.world, snapshot, password)
+        except WorkFailed as failure:
+            raise bad_request(str(failure)) from failure
+    job = {"kind": "restore_snapshot", "snapshot": snapshot_id, "password": password}
+    work_id = call.world.work.start(
+        call.instance.name, call.user["name"], "RESTORE_SNAPSHOT", "SYSTEM", job, fault=call.fault
+    )
+    return accepted(call, work_id, body=False)
+
+
+async def _open(world: World, snapshot: Record, password: str) -> Record:
+    """The content of a snapshot's file.
+
+    Raises:
+        WorkFailed: No bucket, no file, not an archive, or the wrong password.
+    """
+    problem = bucket_problem(world, snapshot["storage"])
+    path = bar_path(world, snapshot)
+    if problem or not path.is_file():
+        raise WorkFailed("ObjectNotFound", problem or f"There is no object at {snapshot['uri']}.")
+    try:
+        return await asyncio.to_thread(bar.unseal, path.read_bytes(), password)
+    except bar.NotABar as error:
+        raise WorkFailed("InvalidArchive", str(error)) from error
+    except bar.WrongPassword as error:
+        raise WorkFailed("InvalidPassword", str(error)) from error
+
+
+async def _restore(world: World, record: Record) -> list[Record]:
+    snapshot = world.snapshots.get(record["job"]["snapshot"])
+    if snapshot is None:
+        raise WorkFailed("NotFound", "The snapshot was deleted meanwhile.")
+    content = await _open(world, snapshot, record["job"]["password"])
+    world.content.put(record["instance"], content)
+    world.meta.put(f"index/{record['instance']}", {"ready": time.time() + world.settings.index_seconds})
+    resource = {"actionResult": "RESTORED", "resourceType": "SNAPSHOT", "id": snapshot["id"], "metadata": {}}
+    return [resource]
+
+
+async def settings(call: Call) -> web.Response:
+    """`GET /system/settings`; keys may be repeated or separated by commas (which one is not established)."""
+    content = call.world.content.get(call.instance.name) or {}
+    keys = {key for value in call.request.query.getall("key", []) for key in value.split(",") if key}
+    kind = call.request.query.get("type")
+    if kind not in (None, "default", "updated"):
+        raise bad_request("The parameter type is default or updated.")
+    pending = call.flag("pending")
+    items = [
+        {"key": key, "value": value}
+        for key, value in content.get("settings", {}).items()
+        if (not keys or key in keys) and not pending and kind != "updated"
+    ]
+    return json_reply({"items": items})
+
+
+JOBS = {"restore_snapshot": (_restore, None)}
+_ROLES = (ADMINISTRATOR,)
+ROUTES = [
+    Route("GET", "/system", get, _ROLES),
+    Route("POST", "/system/actions/restoreSnapshot", restore, _ROLES),
+    Route("GET", "/system/settings", settings, _ROLES),
+]

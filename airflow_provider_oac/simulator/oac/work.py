@@ -1,0 +1,172 @@
+"""Work that takes time: it runs by the wall clock, reports progress, and goes on after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from airflow_provider_oac.simulator.faults import Fault
+from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.world import World
+
+log = logging.getLogger(__name__)
+
+#: The part of its time that a work request stays ACCEPTED.
+_ACCEPTED_SHARE = 0.15
+
+
+class WorkFailed(Exception):
+    """A job that ends in FAILED.
+
+    Args:
+        code: The code of the work request's error.
+        message: Its text.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.errors = [{"code": code, "message": message}]
+
+
+Job = Callable[[World, Record], Awaitable[list[Record]]]
+#: Called when work ends badly, with the job's own parameters.
+Undo = Callable[[World, Record], None]
+
+
+class WorkEngine:
+    """Starts, finishes and reports work requests."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._jobs: dict[str, tuple[Job, Undo | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_number = 3_962_653
+
+    def register(self, kind: str, job: Job, undo: Undo | None = None) -> None:
+        """Say what is done when the time of this kind of work is over."""
+        self._jobs[kind] = (job, undo)
+
+    def start(
+        self,
+        instance: str,
+        user: str,
+        operation: str,
+        resource_type: str,
+        job: Record,
+        *,
+        fault: Fault | None = None,
+        seconds: float | None = None,
+    ) -> str:
+        """Accept work.
+
+        Args:
+            instance: Where.
+            user: Who asked.
+            operation: The `operationType`.
+            resource_type: The `resourceType`.
+            job: `kind`, as registered, and the parameters.
+            fault: An ordered fault; `fail_work` lets the work fail.
+            seconds: How long it takes; None for the setting.
+
+        Returns:
+            The id of the work request, in one of the two forms seen (observed).
+        """
+        errors = None
+        if fault is not None and fault.fault == "fail_work":
+            errors = fault.errors or [{"code": "InternalError", "message": "Failure ordered by a test"}]
+        self._last_number += 1
+        work_id = f"lfc-cc:{secrets.randbelow(90_000) + 10_000}-c9:{self._last_number}"
+        record = {
+            "id": work_id, "instance": instance, "user": user, "operation": operation,
+            "resource_type": resource_type, "job": job, "ordered_errors": errors, "status": None,
+            "accepted": time.time(), "finished": None, "resources": [], "errors": [],
+            "seconds": self._world.settings.work_seconds if seconds is None else seconds,
+        }  # fmt: skip
+        self._world.work_requests.put(work_id, record)
+        self._schedule(record)
+        return work_id
+
+    def resume(self) -> None:
+        """Go on with what was running when the simulator stopped."""
+        for record in self._world.work_requests:
+            self._last_number = max(self._last_number, int(record["id"].rpartition(":")[2]))
+            if record["status"] is None:
+                self._schedule(record)
+
+    async def stop(self) -> None:
+        """Let go of all running work; its records stay and a restart goes on with them."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def running(self, instance: str, operation: str) -> bool:
+        """Whether such work is under way."""
+        return any(
+            record["status"] is None and record["instance"] == instance and record["operation"] == operation
+            for record in self._world.work_requests
+        )
+
+    def _schedule(self, record: Record) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(record))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, record: Record) -> None:
+        await asyncio.sleep(max(0.0, record["accepted"] + record["seconds"] - time.time()))
+        job, undo = self._jobs[record["job"]["kind"]]
+        resources: list[Record] = []
+        errors = record["ordered_errors"]
+        if errors is None:
+            try:
+                resources = await job(self._world, record)
+            except WorkFailed as failure:
+                errors = failure.errors
+            except OSError as failure:
+                log.exception("Work request %s met a problem of this machine", record["id"])
+                errors = [{"code": "InternalError", "message": f"Storage failed: {failure.strerror}"}]
+        if errors is not None and undo is not None:
+            undo(self._world, record)
+        # The parameters hold passwords and are needed no more.
+        done = {
+            **record, "job": {"kind": record["job"]["kind"]}, "resources": resources, "errors": errors or [],
+            "status": "FAILED" if errors is not None else "SUCCEEDED", "finished": time.time(),
+        }  # fmt: skip
+        self._world.work_requests.put(record["id"], done)
+
+    def report(self, record: Record) -> dict[str, Any]:
+        """The work request as the REST API shows it."""
+        iso = self._world.clock.iso
+        body: dict[str, Any] = {
+            "id": record["id"],
+            "operationType": record["operation"],
+            "status": record["status"],
+            "percentComplete": 100.0,
+            "resourceType": record["resource_type"],
+            "timeAccepted": iso(record["accepted"]),
+        }
+        seconds = record["seconds"]
+        if record["status"] is None:
+            share = (time.time() - record["accepted"]) / seconds if seconds > 0 else 1.0
+            accepted = share < _ACCEPTED_SHARE
+            body["status"] = "ACCEPTED" if accepted else "IN_PROGRESS"
+            body["percentComplete"] = 0.0 if accepted else round(min(99.0, 100.0 * share), 1)
+        if body["status"] != "ACCEPTED":
+            body["timeStarted"] = iso(record["accepted"] + seconds * _ACCEPTED_SHARE)
+        if record["finished"] is not None:
+            body["timeFinished"] = iso(record["finished"])
+            self._outcome(record, body)
+        return body
+
+    def _outcome(self, record: Record, body: dict[str, Any]) -> None:
+        if record["status"] == "FAILED":
+            body["Errors"] = record["errors"]
+        elif self._world.settings.work_resources == "full":
+            body["resources"] = record["resources"]
+        elif self._world.settings.work_resources == "no_id":
+            body["resources"] = [
+                {name: value for name, value in resource.items() if name != "id"} for resource in record["resources"]
+            ]

@@ -1,0 +1,127 @@
+"""The asynchronous driver: ``aiohttp`` and asyncio, for the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from airflow_provider_oac.transport.failures import transport_error
+from airflow_provider_oac.transport.io import Request, Response, StreamedResponse
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url, proxy_for
+
+T = TypeVar("T")
+
+# Whatever waits, eight connections carry it: see docs on waiting.
+MAX_CONNECTIONS = 8
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientProxyConnectionError)
+
+
+class AsyncIO:
+    """The world of a trigger: one session and one TLS context, made at the first request.
+
+    Bound to the event loop that first uses it. Close it there.
+
+    :param settings: timeouts, certificates.
+    """
+
+    def __init__(self, settings: TransportSettings = TransportSettings()) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and return the whole answer; see :class:`airflow_provider_oac.transport.io.IO`."""
+        async with self.open(request) as answer:
+            return await answer.read()
+
+    @asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
+        """Send one request; the body of the answer is streamed."""
+        checked_url(request.url, "The request's address")
+        session = await self._opened()
+        try:
+            answer = await session.request(
+                request.method,
+                # Already encoded: yarl would decode and encode again, and so change %3A in an id.
+                URL(request.url, encoded=True),
+                headers=request.headers,
+                data=request.body,
+                proxy=proxy_for(request.url),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise transport_error(request, error, sent=not isinstance(error, _NEVER_SENT)) from error
+        async with answer:
+            yield _Streamed(request, answer)
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                # Reading the CA bundle takes some 15 ms, during which no trigger would move.
+                context = await asyncio.to_thread(self._settings.ssl_context)
+                self._session = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS),
+                    timeout=aiohttp.ClientTimeout(
+                        total=None,
+                        sock_connect=self._settings.connect_timeout,
+                        sock_read=self._settings.read_timeout,
+                    ),
+                    headers={"User-Agent": self._settings.user_agent, "Accept-Encoding": "gzip"},
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    trust_env=False,
+                )
+            return self._session
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+    def now(self) -> float:
+        """Wall-clock time in seconds since the epoch."""
+        return time.time()
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        return random.random()  # noqa: S311 (jitter, not cryptography)
+
+    async def offload(self, function: Callable[[], T]) -> T:
+        """Run a function in a thread, so that the loop goes on."""
+        return await asyncio.to_thread(function)
+
+    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+        """Run flows as tasks, ``limit`` at once, and return their results in order."""
+        gate = asyncio.Semaphore(limit)
+
+        async def gated(flow: Awaitable[T]) -> T:
+            async with gate:
+                return await flow
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(gated(flow)) for flow in flows]
+        return [task.result() for task in tasks]
+
+
+class _Streamed(StreamedResponse):
+    def __init__(self, request: Request, answer: aiohttp.ClientResponse) -> None:
+        super().__init__(request, answer.status, answer.headers)
+        self._answer = answer
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._answer.content.iter_chunked(size):
+                yield piece
+        except (aiohttp.ClientError, OSError) as error:
+            raise transport_error(self.request, error, sent=True) from error

@@ -1,0 +1,161 @@
+"""The blocking driver: ``requests`` and ``time.sleep``, for tasks and command lines.
+
+Its methods are coroutines that never suspend, so that :func:`run` completes a whole flow with one ``send``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
+
+import requests
+import requests.adapters
+import urllib3.exceptions
+
+from airflow_provider_oac.exceptions import OACKilledError
+from airflow_provider_oac.transport.failures import transport_error
+from airflow_provider_oac.transport.io import Request, Response, StreamedResponse
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url, proxy_for
+
+T = TypeVar("T")
+
+_NEVER_SENT = (
+    requests.exceptions.ConnectTimeout,
+    requests.exceptions.SSLError,
+    requests.exceptions.ProxyError,
+)
+# Half a second is how long a killed task goes on at most (Airflow kills hard after five).
+_LOOK_INTERVAL = 0.5
+
+
+def run(flow: Coroutine[Any, Any, T]) -> T:
+    """Run a flow whose every ``await`` ends in a blocking driver, and return its result."""
+    try:
+        flow.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+    raise RuntimeError("a flow awaited something that is not its io")
+
+
+def plain_session(settings: TransportSettings) -> requests.Session:
+    """A session that sends just what it is told: no netrc (it would replace the bearer token), no cookies,
+    no settings from the environment but those that :class:`TransportSettings` and :func:`proxy_for` read.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = settings.ca_path()
+    session.headers.clear()
+    session.headers.update({"User-Agent": settings.user_agent, "Accept-Encoding": "gzip"})
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+class BlockingIO:
+    """The world of a task.
+
+    :param settings: timeouts, certificates.
+    :param stopped: asked twice a second while waiting; when it says yes, :class:`OACKilledError` is raised.
+    """
+
+    def __init__(
+        self, settings: TransportSettings = TransportSettings(), stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._settings = settings
+        self._stopped = stopped
+        self._session: requests.Session | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and return the whole answer; see :class:`airflow_provider_oac.transport.io.IO`."""
+        async with self.open(request) as answer:
+            return await answer.read()
+
+    @asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
+        """Send one request; the body of the answer is streamed."""
+        checked_url(request.url, "The request's address")
+        if self._session is None:
+            self._session = plain_session(self._settings)
+        proxy = proxy_for(request.url)
+        prepared = self._session.prepare_request(
+            requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
+        )
+        try:
+            answer = self._session.send(
+                prepared,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._settings.connect_timeout, self._settings.read_timeout),
+                proxies={"http": proxy, "https": proxy} if proxy else {},
+                verify=self._session.verify,
+            )
+        except requests.exceptions.RequestException as error:
+            raise transport_error(request, error, sent=not _never_sent(error)) from error
+        with answer:
+            yield _Streamed(request, answer)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, looking twice a second whether the task was told to stop."""
+        end = time.monotonic() + seconds
+        while True:
+            if self._stopped():
+                raise OACKilledError("The task was told to stop.")
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _LOOK_INTERVAL))
+
+    def now(self) -> float:
+        """Wall-clock time in seconds since the epoch."""
+        return time.time()
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        return random.random()  # noqa: S311 (jitter, not cryptography)
+
+    async def offload(self, function: Callable[[], T]) -> T:
+        """Run a function here: nobody else waits in this thread."""
+        return function()
+
+    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+        """Run flows in ``limit`` threads and return their results in order."""
+        with ThreadPoolExecutor(max_workers=limit) as pool:
+            return list(pool.map(lambda flow: run(_complete(flow)), flows))
+
+
+async def _complete(flow: Awaitable[T]) -> T:
+    return await flow
+
+
+def _never_sent(error: requests.exceptions.RequestException) -> bool:
+    """Whether the request certainly did not reach the server."""
+    if isinstance(error, _NEVER_SENT):
+        return True
+    reason = error.args[0] if error.args else None
+    return isinstance(getattr(reason, "reason", reason), urllib3.exceptions.NewConnectionError)
+
+
+class _Streamed(StreamedResponse):
+    def __init__(self, request: Request, answer: requests.Response) -> None:
+        super().__init__(request, answer.status_code, answer.headers)
+        self._answer = answer
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        try:
+            for piece in self._answer.iter_content(size):
+                yield piece
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise transport_error(self.request, error, sent=True) from error

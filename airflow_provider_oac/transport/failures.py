@@ -1,0 +1,92 @@
+"""Why no answer came: the cause behind a library's exception, in words that help."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from airflow_provider_oac.exceptions import OACTransportError
+from airflow_provider_oac.transport.io import Request
+
+
+def transport_error(request: Request, error: BaseException, *, sent: bool) -> OACTransportError:
+    """Turn a driver's exception into the one that flows know. Raise it ``from`` the original.
+
+    :param request: what was being sent.
+    :param error: the exception of the HTTP library.
+    :param sent: whether the request may have reached the server.
+    """
+    parts = urlsplit(request.url)
+    what = f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}"
+    reason, next_step, passing = _reason(error, sent)
+    return OACTransportError(f"{what}: {reason}. {next_step}", sent=sent, passing=passing)
+
+
+def _reason(error: BaseException, sent: bool) -> tuple[str, str, bool]:
+    chain = list(_chain(error))
+    for cause in chain:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the server's certificate was refused ({cause.verify_message})",
+                "If the host is right, a proxy or a private CA signs its certificates: put the CA's PEM file "
+                "on this machine and its path into the Connection's ca_file.",
+                False,
+            )
+        if isinstance(cause, ssl.SSLError):
+            return (
+                f"the TLS handshake failed ({cause.reason or type(cause).__name__})",
+                "Check that the address speaks TLS on this port and that no proxy stands in between.",
+                False,
+            )
+        if isinstance(cause, socket.gaierror):
+            return (
+                "the host name cannot be resolved",
+                "Check the name for typing errors, and whether this machine's DNS knows it "
+                "(a private endpoint is known inside its network only).",
+                True,
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return (
+                "the connection was refused",
+                "Check host and port; a paused instance or a firewall can answer like this.",
+                True,
+            )
+    if any(isinstance(cause, TimeoutError) or "timeout" in type(cause).__name__.lower() for cause in chain):
+        if sent:
+            return ("no answer came in time", "The server may still be working on the request.", True)
+        return (
+            "no connection could be made in time",
+            "Check route, firewall and proxy between this machine and the server (HTTPS_PROXY, NO_PROXY).",
+            True,
+        )
+    if any("proxy" in type(cause).__name__.lower() for cause in chain):
+        return (
+            f"the proxy failed ({type(error).__name__})",
+            "Check HTTPS_PROXY and NO_PROXY of the process that runs the task.",
+            True,
+        )
+    if sent:
+        return (
+            f"the connection broke before the answer was complete ({type(error).__name__})",
+            "The server may have acted on the request.",
+            True,
+        )
+    return (f"the connection failed ({type(error).__name__})", "Check the address and the network.", True)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and everything that it wraps, by cause, context or argument (urllib3 uses all three)."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        current = pending.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        pending += [current.__cause__, current.__context__, getattr(current, "reason", None)]
+        pending += [getattr(current, "os_error", None), getattr(current, "certificate_error", None)]
+        pending += [argument for argument in current.args if isinstance(argument, BaseException)]
+        pending = [item for item in pending if isinstance(item, BaseException)]

@@ -1,0 +1,147 @@
+"""What a flow may do to the world.
+
+A flow is an ``async def`` that touches nothing but the :class:`IO` it is given. Two drivers provide one: the
+blocking one of :mod:`airflow_provider_oac.transport.blocking` (its methods never suspend, so that one ``send``
+runs the whole coroutine) and the asynchronous one of :mod:`airflow_provider_oac.transport.asynchronous`.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeVar
+
+from airflow_provider_oac.exceptions import OACResponseError
+
+T = TypeVar("T")
+
+# An API answer or a token answer is small. What is large (exports) is streamed through ``IO.open``.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, complete, with nothing left to a driver's taste.
+
+    :param method: HTTP method.
+    :param url: absolute URL, already encoded, with its query.
+    :param headers: all headers but ``Host`` and those of framing.
+    :param body: body, or ``None`` for none.
+    """
+
+    method: str
+    url: str
+    # Headers and body hold tokens, assertions and passwords.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer with its whole body.
+
+    :param headers: header names in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    url: str = ""
+
+    def json(self) -> Any:
+        """Parse the body as JSON.
+
+        :raises OACResponseError: if it is none.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("content-type", "no content type")
+            raise OACResponseError(
+                f"HTTP {self.status} from {self.url} carries no valid JSON ({kind}, {len(self.body)} bytes)."
+            ) from None
+
+    def date(self) -> float | None:
+        """The server's clock (seconds since the epoch) by its ``Date`` header, or ``None``."""
+        value = self.headers.get("date")
+        if not value:
+            return None
+        try:
+            return parsedate_to_datetime(value).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+
+class StreamedResponse(ABC):
+    """An answer whose body is read piece by piece.
+
+    :param request: what it answers.
+    :param status: HTTP status.
+    :param headers: header names in any case.
+    """
+
+    def __init__(self, request: Request, status: int, headers: Mapping[str, str]) -> None:
+        self.request = request
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers.items()}
+
+    @abstractmethod
+    def chunks(self, size: int) -> AsyncIterator[bytes]:
+        """Yield the body in pieces of at most ``size`` bytes.
+
+        :raises OACTransportError: if it ends before it is complete.
+        """
+
+    async def read(self) -> Response:
+        """Read the whole body.
+
+        :raises OACResponseError: if it is larger than any API answer may be.
+        """
+        body = bytearray()
+        async for piece in self.chunks(1 << 16):
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                raise OACResponseError(
+                    f"The answer to {self.request.method} {self.request.url} is larger than "
+                    f"{MAX_BODY_BYTES} bytes and was given up."
+                )
+        return Response(self.status, self.headers, bytes(body), self.request.url)
+
+
+class IO(Protocol):
+    """The world as a flow sees it. Never sends credentials to another host: no redirect is followed."""
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and return the whole answer.
+
+        :raises OACTransportError: if no complete answer came back.
+        """
+        ...
+
+    def open(self, request: Request) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Send one request; the body of the answer is streamed."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def now(self) -> float:
+        """Wall-clock time in seconds since the epoch."""
+        ...
+
+    def random(self) -> float:
+        """A number in [0, 1) for jitter."""
+        ...
+
+    async def offload(self, function: Callable[[], T]) -> T:
+        """Run something that takes CPU time or blocks where it holds nobody up."""
+        ...
+
+    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+        """Run flows side by side, at most ``limit`` at once, and return their results in order."""
+        ...

@@ -1,0 +1,118 @@
+"""Whether and when to send a request again: pure decisions, written once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from airflow_provider_oac.exceptions import OACTransportError
+from airflow_provider_oac.transport.io import IO, Request, Response
+
+log = logging.getLogger(__name__)
+
+# 500 is here because identity domains and gateways answer it for passing trouble. Where OAC answers 500 for a
+# lasting cause (a token without a user), the caller knows its text and does not ask to retry.
+PASSING = frozenset({408, 429, 500, 502, 503, 504})
+# With these the server says that it did not act, so that any method may be sent again.
+NOT_ACTED = frozenset({429})
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how patiently to try.
+
+    :param attempts: requests in all, the first included.
+    :param base: seconds before the second request; doubled for each further one.
+    :param cap: most seconds between two requests.
+    :param longest_retry_after: a ``Retry-After`` beyond this many seconds is not waited for.
+    """
+
+    attempts: int = 5
+    base: float = 0.5
+    cap: float = 20.0
+    longest_retry_after: float = 120.0
+
+    def delay(self, attempt: int, asked: float | None, random: float) -> float | None:
+        """Seconds to wait after the ``attempt``-th request failed, or ``None`` to give up."""
+        if attempt >= self.attempts:
+            return None
+        if asked is not None:
+            # A little later than asked, so that many clients do not come back in one instant.
+            return asked + random * 0.5 if asked <= self.longest_retry_after else None
+        return min(self.cap, self.base * 2.0 ** (attempt - 1)) * (0.5 + random / 2)
+
+
+ONCE = RetryPolicy(attempts=1)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds asked for by ``Retry-After`` (a number or an HTTP date), or ``None``."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def may_repeat(outcome: Response | OACTransportError, repeatable: bool) -> bool:
+    """Whether a request with this outcome may be sent again without the risk of doing something twice.
+
+    :param outcome: the answer, or the error there was instead.
+    :param repeatable: whether doing it twice is the same as doing it once.
+    """
+    if isinstance(outcome, OACTransportError):
+        return outcome.passing and (repeatable or not outcome.sent)
+    if outcome.status in NOT_ACTED:
+        return True
+    return repeatable and outcome.status in PASSING
+
+
+async def send(
+    io: IO,
+    make: Callable[[], Awaitable[Request]],
+    *,
+    repeatable: bool,
+    policy: RetryPolicy = RetryPolicy(),
+    refused: Callable[[Response], bool] = lambda _response: False,
+) -> Response:
+    """Send a request, again where that is safe and may help. Flow.
+
+    :param make: makes the request anew for each attempt: a token or an assertion may not outlive a pause.
+    :param repeatable: whether doing it twice is the same as doing it once.
+    :param refused: tells of an answer with a passing status that it will stay the same.
+    :raises OACTransportError: if no answer came, after the last attempt.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        request = await make()
+        outcome: Response | OACTransportError
+        try:
+            outcome = await io.send(request)
+        except OACTransportError as error:
+            outcome = error
+        delay = None
+        if may_repeat(outcome, repeatable) and not (isinstance(outcome, Response) and refused(outcome)):
+            asked = retry_after(outcome.headers, io.now()) if isinstance(outcome, Response) else None
+            delay = policy.delay(attempt, asked, io.random())
+        if delay is None:
+            if isinstance(outcome, OACTransportError):
+                raise outcome
+            return outcome
+        if isinstance(outcome, Response):
+            log.warning(
+                "HTTP %d from %s %s; trying again in %.1f s.",
+                outcome.status, request.method, request.url.partition("?")[0], delay,
+            )  # fmt: skip
+        else:
+            log.warning("%s Trying again in %.1f s.", outcome, delay)
+        await io.sleep(delay)

@@ -1,0 +1,115 @@
+"""Timeouts, proxies, certificates and the rules for addresses: read once, obeyed alike by both drivers."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """How to reach a server.
+
+    :param connect_timeout: seconds until a connection must stand.
+    :param read_timeout: seconds of silence after which an answer is given up. There is never a total:
+        a long download may take as long as bytes keep coming.
+    :param ca_file: path of a PEM file with the certificate authorities to trust instead of the system's.
+    :param user_agent: sent with every request.
+    """
+
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    ca_file: str | None = None
+    user_agent: str = "airflow-provider-oac"
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Make the TLS context: verified always. Costs some 15 ms, so a driver makes one and keeps it.
+
+        :raises OACConfigurationError: if the CA file cannot be used.
+        """
+        path = self.ca_path()
+        try:
+            return ssl.create_default_context(cafile=path)
+        except (OSError, ssl.SSLError) as error:
+            raise OACConfigurationError(
+                f"The CA file {path!r} cannot be used ({type(error).__name__}: {error}). "
+                "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
+            ) from error
+
+    def ca_path(self) -> str:
+        """The CA file in force: the Connection's, else ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``,
+        ``SSL_CERT_FILE``, else certifi's (which requests uses)."""
+        for path in (
+            self.ca_file,
+            os.environ.get("REQUESTS_CA_BUNDLE"),
+            os.environ.get("CURL_CA_BUNDLE"),
+            os.environ.get("SSL_CERT_FILE"),
+        ):
+            if path:
+                return os.path.expanduser(path)
+        import certifi
+
+        return certifi.where()
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy for a URL by ``HTTPS_PROXY``/``HTTP_PROXY``/``ALL_PROXY`` and ``NO_PROXY``, or ``None``.
+
+    :raises OACConfigurationError: if the proxy is of a kind that cannot be used.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if proxy_bypass(f"{host}:{parts.port}" if parts.port else host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+        raise OACConfigurationError(
+            f"The proxy for {host} is of the kind {urlsplit(proxy).scheme!r}; only http:// and https:// proxies "
+            "are supported. Set HTTPS_PROXY to one of these, or name the host in NO_PROXY."
+        )
+    return proxy
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name means this very machine."""
+    if not host:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def checked_url(url: str, what: str) -> SplitResult:
+    """Split a URL and refuse what credentials must not be sent to.
+
+    The host's name is not judged: private endpoints, vanity hosts and other realms have names of their own.
+
+    :param url: the URL.
+    :param what: what it is, for the error text.
+    :raises OACConfigurationError: if it is no URL, or plain http to another machine.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise OACConfigurationError(f"{what} is not a valid URL: {url!r}.") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise OACConfigurationError(f"{what} must be a complete URL such as https://host, but is {url!r}.")
+    if parts.username or parts.password:
+        raise OACConfigurationError(f"{what} must not hold a user name or password in the URL itself.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise OACConfigurationError(
+            f"{what} is {url!r}, plain http: tokens and passwords would travel readable for anybody. "
+            "Use https:// (http is accepted for loopback addresses only, such as the simulator's)."
+        )
+    return parts

@@ -1,0 +1,72 @@
+"""Waiting for a work request in the triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
+
+
+class OACWorkRequestTrigger(BaseTrigger):
+    """Waits until a work request ends or the deadline comes. Carries ids only, never a secret.
+
+    Its one event is ``{"outcome": "ended" | "timeout" | "error", "work_request_id": …, "message": …}``: *ended*
+    whatever the end was (who gets it reads the work request again and judges it), *error* if it could not be
+    waited for.
+
+    :param oac_conn_id: the Airflow Connection.
+    :param work_request_id: what to wait for.
+    :param submitted_at: when it was submitted, in seconds since the epoch.
+    :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
+    :param poll_interval: most seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        oac_conn_id: str,
+        work_request_id: str,
+        submitted_at: float,
+        deadline: float | None,
+        poll_interval: float,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.oac_conn_id = oac_conn_id
+        self.work_request_id = work_request_id
+        self.submitted_at = submitted_at
+        self.deadline = deadline
+        self.poll_interval = poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, for the database."""
+        return (
+            "airflow_provider_oac.triggers.work_requests.OACWorkRequestTrigger",
+            {
+                "oac_conn_id": self.oac_conn_id,
+                "work_request_id": self.work_request_id,
+                "submitted_at": self.submitted_at,
+                "deadline": self.deadline,
+                "poll_interval": self.poll_interval,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then yield the one event."""
+        from airflow_provider_oac.client.waiting import WaitPlan, wait
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
+        flow = wait(self.work_request_id, plan, started_at=self.submitted_at, report=self.log.info)
+        outcome, message = "ended", ""
+        try:
+            await OACHook(self.oac_conn_id).arun(flow)
+        except OACWorkRequestError as error:
+            message = str(error)
+        except OACWaitTimeoutError as error:
+            outcome, message = "timeout", str(error)
+        except OACError as error:
+            outcome, message = "error", str(error)
+        event = {"outcome": outcome, "work_request_id": self.work_request_id, "message": message}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]

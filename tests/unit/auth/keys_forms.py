@@ -1,0 +1,165 @@
+"""Keys made once, and the ways in which people and programs change a PEM file on its way to us."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import textwrap
+from collections.abc import Callable
+from functools import cache
+from urllib.parse import quote, quote_plus
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
+from cryptography.x509.oid import NameOID
+
+PASSPHRASE = "a passphrase nobody guesses"
+FORMATS = {
+    "PKCS#1": PrivateFormat.TraditionalOpenSSL,
+    "PKCS#8": PrivateFormat.PKCS8,
+    "OpenSSH": PrivateFormat.OpenSSH,
+}
+
+
+def rsa_key(bits: int = 2048, number: int = 0) -> rsa.RSAPrivateKey:
+    """The same key for the same arguments, however they are given."""
+    return _made(bits, number)
+
+
+@cache
+def _made(bits: int, number: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+@cache
+def ec_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@cache
+def ed25519_key() -> ed25519.Ed25519PrivateKey:
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+@cache
+def pem(kind: str, passphrase: str | None = None, number: int = 0) -> str:
+    return pem_of(rsa_key(number=number), kind, passphrase)
+
+
+def pem_of(key: PrivateKeyTypes, kind: str = "PKCS#8", passphrase: str | None = None) -> str:
+    return key.private_bytes(Encoding.PEM, FORMATS[kind], _encryption(passphrase)).decode()
+
+
+@cache
+def der(kind: str, passphrase: str | None = None) -> bytes:
+    return rsa_key().private_bytes(Encoding.DER, FORMATS[kind], _encryption(passphrase))
+
+
+def _encryption(passphrase: str | None) -> serialization.KeySerializationEncryption:
+    if passphrase is None:
+        return serialization.NoEncryption()
+    return serialization.BestAvailableEncryption(passphrase.encode())
+
+
+@cache
+def certificate(number: int = 0) -> x509.Certificate:
+    key = rsa_key(number=number)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {number}")])
+    start = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7 + number)
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=36500))
+        .sign(key, hashes.SHA256())
+    )
+
+
+@cache
+def certificate_pem(number: int = 0) -> str:
+    return certificate(number).public_bytes(Encoding.PEM).decode()
+
+
+@cache
+def public_pem() -> str:
+    public = rsa_key().public_key()
+    return public.public_bytes(Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@cache
+def bundle_pkcs12() -> bytes:
+    return pkcs12.serialize_key_and_certificates(b"test", rsa_key(), certificate(), None, serialization.NoEncryption())
+
+
+def _folded(text: str) -> str:
+    return text.replace("\n", " ").strip()
+
+
+def _in_yaml(text: str) -> str:
+    return "private_key: |\n" + textwrap.indent(text, "    ")
+
+
+def plus_lost(text: str) -> str:
+    """What is left of a raw PEM in the query part of a URI: no newlines, and blanks for ``+``."""
+    before, begin, rest = text.replace("\n", "").partition("KEY-----")
+    inner, end, after = rest.partition("-----END")
+    return before + begin + inner.replace("+", " ") + end + after
+
+
+# Each takes a PEM text. The second value is a part of the form that must be named (empty: nothing special).
+SHAPES: dict[str, tuple[Callable[[str], str], str]] = {
+    "as it is": (lambda text: text, ""),
+    "no last newline": (str.rstrip, ""),
+    "CRLF": (lambda text: text.replace("\n", "\r\n"), "with CRLF"),
+    "CR": (lambda text: text.replace("\n", "\r"), ""),
+    "empty lines": (lambda text: text.replace("\n", "\n\n"), ""),
+    "indented": (_in_yaml, ""),
+    "literal newlines": (lambda text: text.replace("\n", "\\n"), "with literal \\n"),
+    "literal CRLF": (lambda text: text.replace("\n", "\\r\\n"), "with literal \\n"),
+    "escaped twice": (lambda text: text.replace("\n", "\\\\n"), "with literal \\n"),
+    "literal and real": (lambda text: text.replace("\n", "\\n\n"), "with literal \\n"),
+    "JSON string": (json.dumps, "with literal \\n"),
+    "JSON, all escaped": (
+        lambda text: json.dumps(text).replace("+", "\\u002b").replace("=", "\\u003d").replace("/", "\\/"),
+        "with literal \\n",
+    ),
+    "Python bytes": (lambda text: repr(text.encode()), "with literal \\n"),
+    "shell continuation": (lambda text: text.replace("\n", "\\\n"), ""),
+    "blanks": (_folded, "with blanks instead of newlines"),
+    "tabs": (lambda text: text.replace("\n", "\t"), "with blanks instead of newlines"),
+    "non-breaking blanks": (lambda text: text.replace("\n", "\u00a0"), "with blanks instead of newlines"),
+    "one line": (lambda text: text.replace("\n", ""), "on one line"),
+    "no white space at all": (lambda text: "".join(text.split()), "on one line"),
+    "percent-encoded": (quote, "percent-encoded"),
+    "form-encoded": (quote_plus, "percent-encoded"),
+    "dashes": (lambda text: text.replace("-----", "\u2014\u2013-"), ""),
+    "text around": (lambda text: f"Bag Attributes\n    name: x\n{text}OCI_API_KEY\n", ""),
+    "base64": (lambda text: base64.b64encode(text.encode()).decode(), "base64 of PEM"),
+    "base64 url-safe": (lambda text: base64.urlsafe_b64encode(text.encode()).decode(), "base64 of PEM"),
+    "base64 unpadded": (lambda text: base64.b64encode(text.encode()).decode().rstrip("="), "base64 of PEM"),
+    "base64 wrapped": (lambda text: base64.encodebytes(text.encode()).decode(), "base64 of PEM"),
+    "base64 twice": (
+        lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+        "base64 of base64 of PEM",
+    ),
+    "base64 of UTF-16": (lambda text: base64.b64encode(text.encode("utf-16-le")).decode(), "base64 of PEM"),
+    "base64 as Python bytes": (lambda text: repr(base64.b64encode(text.encode())), "base64 of PEM"),
+}
+
+# What may surround any of the shapes above.
+WRAPPINGS: dict[str, Callable[[str], str]] = {
+    "nothing": lambda text: text,
+    "blanks": lambda text: f"\n \t{text}\r\n  ",
+    "double quotes": lambda text: f'"{text}"',
+    "single quotes": lambda text: f" '{text}'\n",
+    "JSON member": lambda text: f'"{text}",',
+    "byte order mark": lambda text: f"\ufeff{text}",
+    "invisible": lambda text: f"\u200b{text}\u2060",
+}

@@ -1,0 +1,453 @@
+"""A real Airflow, started from a virtual environment, for tests and the demo.
+
+    with AirflowStack(venv=".venv", home=folder, dags_folder=dags, env={"AIRFLOW_CONN_X": ...}) as stack:
+        run_id = stack.trigger("my_dag")
+        assert stack.wait_run("my_dag", run_id, timeout=120) == "success"
+
+Scheduler, triggerer, and on Airflow 3 API server and DAG processor run as processes of their own, each
+under tools/guard.py, with SQLite and the LocalExecutor. Standard library only. What is asked goes the
+shortest way that works on every line: state is read from the database file (read-only), logs from their
+files; orders go over REST to Airflow 3 and through tools/airflow2_control.py to Airflow 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from tools.airflow_env import airflow_environment, free_port
+
+TOOLS = Path(__file__).resolve().parent
+FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+T = TypeVar("T")
+
+
+class StackError(RuntimeError):
+    """Airflow did not start, ended early or did not do in time what was waited for."""
+
+
+def tail(path: Path, lines: int = 40) -> str:
+    """The last lines of a log file, for an error message."""
+    if not path.exists():
+        return f"({path.name} was never written)"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def until(
+    check: Callable[[], T | None], timeout: float, failure: Callable[[], str], pause: float = 0.25
+) -> T:
+    """Call `check` until it returns something other than None.
+
+    Raises StackError with `failure()` as its text after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = check()
+        if answer is not None:
+            return answer
+        if time.monotonic() >= deadline:
+            raise StackError(f"after {timeout:.0f} s: {failure()}")
+        time.sleep(pause)
+
+
+class AirflowStack:
+    """One Airflow with a home of its own.
+
+    :param venv: the virtual environment whose Airflow is started.
+    :param home: AIRFLOW_HOME; made if it does not exist. Logs stay in `home/logs`, those of the processes in
+        `home/processes`.
+    :param dags_folder: the folder Airflow parses.
+    :param env: further environment variables, such as AIRFLOW_CONN_*. Airflow settings of the caller's own
+        environment (AIRFLOW_*) are not passed on.
+    :param webserver: on Airflow 2, start the web server too (user `admin`, password `admin`). Airflow 3's API
+        server always runs.
+    :param port: where the API or web server listens, on 127.0.0.1; 0 for a free port.
+    :param parallelism: how many tasks run at a time.
+    :param task_heartbeat_timeout: seconds after which a task whose processes were killed counts as dead.
+        Airflow's default is 300. Low values fail living tasks on a loaded machine.
+    """
+
+    def __init__(
+        self,
+        venv: Path | str,
+        home: Path | str,
+        dags_folder: Path | str,
+        env: Mapping[str, str] | None = None,
+        *,
+        webserver: bool = False,
+        port: int = 0,
+        parallelism: int = 4,
+        task_heartbeat_timeout: int = 10,
+    ) -> None:
+        self.venv = Path(venv).absolute()
+        self.home = Path(home).absolute()
+        self.dags_folder = Path(dags_folder).absolute()
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.version = self._installed_version()
+        self.is_airflow_2 = self.version.startswith("2.")
+        self._webserver = webserver
+        self._token: str | None = None
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, float] = {}
+        self.database = self.home / "airflow.db"
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "processes").mkdir(exist_ok=True)
+        self.env = airflow_environment(
+            self.venv,
+            self.home,
+            self.dags_folder,
+            self.port,
+            parallelism=parallelism,
+            heartbeat_timeout=task_heartbeat_timeout,
+            extra=env or {},
+        )
+
+    def _installed_version(self) -> str:
+        code = "from importlib.metadata import version; print(version('apache-airflow'))"
+        python = self.venv / "bin" / "python"
+        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StackError(f"there is no Airflow in {self.venv}: {done.stderr.strip()[-300:]}")
+        return done.stdout.strip()
+
+    # -- life
+
+    @property
+    def components(self) -> dict[str, list[str]]:
+        """The processes of this Airflow and their command lines."""
+        if not self.is_airflow_2:
+            server = ["api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+            names = {n: [n] for n in ("scheduler", "dag-processor", "triggerer")}
+            return {"api-server": server, **names}
+        web = {"webserver": ["webserver", "--port", str(self.port)]} if self._webserver else {}
+        return {"scheduler": ["scheduler"], "triggerer": ["triggerer"], **web}
+
+    def airflow(self, *arguments: str) -> str:
+        """Run the `airflow` command in this home; returns what it printed. Raises StackError if it fails."""
+        command = [str(self.venv / "bin" / "airflow"), *arguments]
+        done = subprocess.run(
+            command,
+            env=self.env,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StackError(
+                f"`airflow {' '.join(arguments)}` failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            )
+        return done.stdout
+
+    def start(self) -> AirflowStack:
+        """Create the database if need be and start every process. Does not wait: see wait_ready."""
+        self.airflow("db", "migrate")
+        with contextlib.closing(sqlite3.connect(self.database)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+        if self.is_airflow_2 and self._webserver:
+            who = [
+                "--username",
+                "admin",
+                "--password",
+                "admin",
+                "--role",
+                "Admin",
+                "--email",
+                "admin@localhost",
+            ]
+            self.airflow("users", "create", *who, "--firstname", "Demo", "--lastname", "Admin")
+        for name in self.components:
+            self.start_component(name)
+        return self
+
+    def start_component(self, name: str) -> None:
+        """Start one of `components`, for instance again after kill_component."""
+        command = [sys.executable, "-I", str(TOOLS / "guard.py"), "--grace", "5", "--"]
+        command += [str(self.venv / "bin" / "airflow"), *self.components[name]]
+        self._started[name] = time.time()
+        with self.process_log(name).open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                command,
+                env=self.env,
+                cwd=self.home,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def process_log(self, name: str) -> Path:
+        """Where the output of one of `components` goes."""
+        return self.home / "processes" / f"{name}.log"
+
+    def kill_component(self, name: str) -> None:
+        """End one component with all that it started, tasks included, and wait until it is gone."""
+        process = self._running.pop(name)
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+
+    def stop(self) -> None:
+        """End everything. Nothing is left running when this returns; the home and its logs stay."""
+        for process in self._running.values():
+            if process.stdin:
+                process.stdin.close()
+        for process in self._running.values():
+            process.wait()
+        self._running.clear()
+        self._token = None
+
+    def __enter__(self) -> AirflowStack:
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- health
+
+    def _check_alive(self) -> None:
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                log = tail(self.process_log(name))
+                raise StackError(
+                    f"Airflow {self.version}: {name} ended with exit code {process.returncode}:\n{log}"
+                )
+
+    def _unhealthy(self) -> list[str]:
+        """The components that do not answer or have not written a heartbeat since they were started."""
+        self._check_alive()
+        jobs = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
+        missing = []
+        for name in self._running:
+            if name in jobs:
+                sql = (
+                    "SELECT 1 FROM job WHERE job_type = ? AND state = 'running'"
+                    " AND latest_heartbeat > datetime(?, 'unixepoch')"
+                )
+                alive = bool(self._rows(sql, jobs[name], self._started[name]))
+            else:
+                alive = self._answers("/health" if self.is_airflow_2 else "/api/v2/monitor/health")
+            if not alive:
+                missing.append(name)
+        return missing
+
+    def _answers(self, path: str) -> bool:
+        try:
+            self._http("GET", path, token=False)
+        except (OSError, StackError):
+            return False
+        return True
+
+    def wait_ready(self, timeout: float = 180) -> None:
+        """Wait until every component is healthy.
+
+        Raises StackError, with the end of the logs of what is missing, if a component ends or the time
+        is up.
+        """
+
+        def failure() -> str:
+            logs = "\n".join(f"--- {name}\n{tail(self.process_log(name))}" for name in self._unhealthy())
+            return f"Airflow {self.version} is not healthy:\n{logs}"
+
+        until(lambda: None if self._unhealthy() else True, timeout, failure)
+
+    # -- reading
+
+    def _rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        uri = f"file:{quote(str(self.database))}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=60)) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(sql, values)]
+
+    def dag_import_errors(self) -> dict[str, str]:
+        """File name -> traceback of every DAG file that Airflow could not import."""
+        return {
+            r["filename"]: r["stacktrace"]
+            for r in self._rows("SELECT filename, stacktrace FROM import_error")
+        }
+
+    def wait_dag(self, dag_id: str, timeout: float = 90) -> None:
+        """Wait until Airflow has parsed a DAG. Raises StackError, with the import errors, if it does not."""
+        sql = "SELECT 1 FROM dag JOIN serialized_dag USING (dag_id) WHERE dag_id = ?"
+
+        def check() -> bool | None:
+            self._check_alive()
+            return True if self._rows(sql, dag_id) else None
+
+        def failure() -> str:
+            errors = "\n".join(f"{name}:\n{text}" for name, text in self.dag_import_errors().items())
+            return f"Airflow knows no DAG {dag_id}. Import errors:\n{errors or 'none'}"
+
+        until(check, timeout, failure)
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """The state of a run. Raises StackError if there is no such run."""
+        rows = self._rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
+        if not rows:
+            raise StackError(f"there is no run {run_id} of {dag_id}")
+        return str(rows[0]["state"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The tasks of a run: task_id, map_index, state (None: not scheduled yet), try_number and so on."""
+        sql = (
+            "SELECT task_id, map_index, state, try_number, max_tries, start_date, end_date, hostname, pid,"
+            " next_method FROM task_instance WHERE dag_id = ? AND run_id = ? ORDER BY task_id, map_index"
+        )
+        return self._rows(sql, dag_id, run_id)
+
+    def task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """One of task_instances. Raises StackError if there is none."""
+        for row in self.task_instances(dag_id, run_id):
+            if row["task_id"] == task_id and row["map_index"] == map_index:
+                return row
+        raise StackError(f"run {run_id} of {dag_id} has no task {task_id} with map index {map_index}")
+
+    def xcom(
+        self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
+    ) -> Any:
+        """A value that a task pushed, decoded from JSON; None if there is none."""
+        sql = (
+            "SELECT value FROM xcom"
+            " WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?"
+        )
+        rows = self._rows(sql, dag_id, run_id, task_id, key, map_index)
+        if not rows or rows[0]["value"] is None:
+            return None
+        return json.loads(rows[0]["value"])
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """All that one try logged, the triggerer's part included, as in the files (Airflow 3: JSON lines)."""
+        mapped = f"map_index={map_index}/" if map_index >= 0 else ""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}" / mapped
+        return "\n".join(
+            p.read_text(errors="replace") for p in sorted(folder.glob(f"attempt={try_number}.log*"))
+        )
+
+    def all_logs(self) -> Iterator[tuple[Path, str]]:
+        """Every log file there is, with its text: of tasks, DAG processing and processes."""
+        for folder in (self.home / "logs", self.home / "processes"):
+            for path in sorted(folder.rglob("*.log*")):
+                yield path, path.read_text(errors="replace")
+
+    # -- waiting
+
+    def report(self, dag_id: str, run_id: str) -> str:
+        """What a run's tasks did, with the end of the log of those that did not succeed."""
+        parts = [f"run {run_id} of {dag_id} is {self.run_state(dag_id, run_id)}"]
+        for row in self.task_instances(dag_id, run_id):
+            parts.append(f"  {row['task_id']}[{row['map_index']}]: {row['state']}, try {row['try_number']}")
+            if row["state"] not in {"success", "skipped", None}:
+                text = self.log(dag_id, run_id, row["task_id"], row["try_number"], row["map_index"])
+                parts.append("\n".join(text.splitlines()[-30:]))
+        return "\n".join(parts)
+
+    def wait_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
+        """Wait until a run is over; returns `success` or `failed`.
+
+        Raises StackError, with the state and logs of the tasks, after `timeout` seconds.
+        """
+
+        def check() -> str | None:
+            self._check_alive()
+            state = self.run_state(dag_id, run_id)
+            return state if state in FINISHED else None
+
+        return until(check, timeout, lambda: self.report(dag_id, run_id))
+
+    def wait_task_state(
+        self, dag_id: str, run_id: str, task_id: str, *states: str, map_index: int = -1, timeout: float = 90
+    ) -> dict[str, Any]:
+        """Wait until a task is in one of `states` (any final state if none is named); returns its row."""
+        wanted = states or tuple(FINISHED)
+
+        def check() -> dict[str, Any] | None:
+            self._check_alive()
+            row = self.task(dag_id, run_id, task_id, map_index)
+            return row if row["state"] in wanted else None
+
+        return until(
+            check, timeout, lambda: f"waiting for {task_id} to be {wanted}: {self.report(dag_id, run_id)}"
+        )
+
+    # -- orders
+
+    def _http(self, method: str, path: str, body: Any = None, token: bool = True) -> Any:
+        """One call of Airflow 3's REST API. Never through a proxy. Raises StackError for an error status."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if token:
+            if self._token is None:
+                self._token = self._http("GET", "/auth/token", token=False)["access_token"]
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                request, timeout=60
+            ) as answer:
+                text = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            detail = error.read().decode(errors="replace")[:1000]
+            raise StackError(f"Airflow answered {error.code} to {method} {path}: {detail}") from error
+        return json.loads(text) if text else None
+
+    def _control(self, command: str, **arguments: Any) -> Any:
+        """An order to Airflow 2, in a process of its own with its own interpreter."""
+        done = subprocess.run(
+            [str(self.venv / "bin" / "python"), str(TOOLS / "airflow2_control.py"), command],
+            input=json.dumps(arguments),
+            env=self.env,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StackError(f"{command} {arguments} failed:\n{done.stderr[-3000:]}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
+        """Start a run as soon as the DAG is known; returns its run id."""
+        self.wait_dag(dag_id)
+        run_id = run_id or f"run-{dag_id}-{secrets.token_hex(4)}"
+        if self.is_airflow_2:
+            return str(self._control("trigger", dag_id=dag_id, run_id=run_id, conf=conf))
+        body = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": None}
+        return str(self._http("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def clear(self, dag_id: str, run_id: str, task_ids: list[str]) -> None:
+        """Clear tasks of a run, as a person does in the web interface: they run again."""
+        if self.is_airflow_2:
+            self._control("clear", dag_id=dag_id, run_id=run_id, task_ids=task_ids)
+            return
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": task_ids, "only_failed": False}
+        self._http("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body | {"reset_dag_runs": True})
+
+    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task `failed` or `success`, as a person does in the web interface."""
+        if self.is_airflow_2:
+            self._control("set_state", dag_id=dag_id, run_id=run_id, task_id=task_id, state=state)
+            return
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}"
+        self._http("PATCH", path, {"new_state": state})
