@@ -73,6 +73,7 @@ class OACAuthError(OACError):
     :param cause: the likely cause.
     :param next_step: what to do.
     :param retryable: whether the same request may succeed later without anybody changing anything.
+    :param retry_after: seconds after which the token service asked to come back.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class OACAuthError(OACError):
         cause: str | None = None,
         next_step: str | None = None,
         retryable: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.error = error
@@ -95,6 +97,7 @@ class OACAuthError(OACError):
         self.cause = cause
         self.next_step = next_step
         self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class OACApiError(OACError):

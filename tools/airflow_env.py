@@ -85,14 +85,21 @@ def airflow_settings(
         "dag_processor.min_file_process_interval": 5,
         "scheduler.dag_dir_list_interval": 2,
         "scheduler.min_file_process_interval": 5,
+        # Runs start when a test or the demo triggers them, not by the clock.
+        "scheduler.use_job_schedule": False,
         "scheduler.job_heartbeat_sec": 2,
         "scheduler.scheduler_heartbeat_sec": 2,
         "scheduler.trigger_timeout_check_interval": 2,
+        # The scheduler must learn that a task's process ended in a deferral before its trigger fires, else it
+        # fails the task ("finished with state success, but the task instance's state attribute is queued").
+        "scheduler.scheduler_idle_sleep_time": 0.3,
         "triggerer.job_heartbeat_sec": 2,
         # How soon a task whose processes were killed is noticed: on Airflow 3 ...
         "scheduler.task_instance_heartbeat_timeout": heartbeat_timeout,
         "scheduler.task_instance_heartbeat_timeout_detection_interval": 2,
         "workers.min_heartbeat_interval": 2,
+        # A busy machine answers slowly; the default of 5 s fails tasks there that are well.
+        "workers.execution_api_timeout": 60,
         # ... and on Airflow 2.
         "scheduler.scheduler_zombie_task_threshold": heartbeat_timeout,
         "scheduler.zombie_detection_interval": 2,

@@ -190,9 +190,7 @@ def summary(outcomes: list[Outcome], seconds: float) -> int:
 
 def main() -> int:
     known = {part.name: part for part in (*PARTS, QUICK_PART)}
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="lint, types, unit and contract tests")
     arguments = sys.argv[1:]

@@ -16,12 +16,14 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +65,11 @@ class Environment:
     def stamp(self) -> str:
         """What the environment has to be built from: built from anything else, it is out of date."""
         digest = hashlib.sha256()
-        for source in (self.lock, ROOT / "pyproject.toml", REQUIREMENTS / "bootstrap.txt"):
-            digest.update(source.read_bytes())
+        # Of pyproject.toml, only what an installation depends on: not the settings of ruff or pytest.
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+        installed = [project["build-system"], project["project"], project["tool"]["hatch"]]
+        for part in (self.lock.read_bytes(), json.dumps(installed, sort_keys=True).encode()):
+            digest.update(part)
         digest.update(str(self.path).encode())
         return digest.hexdigest()
 
@@ -119,9 +124,7 @@ def describe(program: str) -> tuple[str, Version, bool] | None:
         "print(int(all(u.find_spec(m) for m in ('venv', 'ensurepip', 'sqlite3', 'ssl'))))"
     )
     try:
-        done = subprocess.run(
-            [program, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False
-        )
+        done = subprocess.run([program, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     answer = done.stdout.splitlines()
@@ -286,16 +289,12 @@ def lock_requirements(upgrade: bool = False) -> None:
     )
     for path in sorted(REQUIREMENTS.glob("*.txt")):
         if re.search(r"https?://|file:|^-|" + re.escape(str(ROOT)), path.read_text(), re.MULTILINE):
-            raise SetupError(
-                f"{path.name} names an address or a path of this machine: it must hold names and hashes"
-            )
+            raise SetupError(f"{path.name} names an address or a path of this machine: it must hold names and hashes")
         say(f"locked {path.relative_to(ROOT)}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="ENVIRONMENT", help=", ".join(ENVIRONMENTS))
     parser.add_argument("--all", action="store_true", help="every environment there is a Python for")
     parser.add_argument("--lock", action="store_true", help="write requirements/*.txt anew")

@@ -45,9 +45,7 @@ def tail(path: Path, lines: int = 40) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def until(
-    check: Callable[[], T | None], timeout: float, failure: Callable[[], str], pause: float = 0.25
-) -> T:
+def until(check: Callable[[], T | None], timeout: float, failure: Callable[[], str], pause: float = 0.25) -> T:
     """Call `check` until it returns something other than None.
 
     Raises StackError with `failure()` as its text after `timeout` seconds.
@@ -148,9 +146,7 @@ class AirflowStack:
             check=False,
         )
         if done.returncode:
-            raise StackError(
-                f"`airflow {' '.join(arguments)}` failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-            )
+            raise StackError(f"`airflow {' '.join(arguments)}` failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
         return done.stdout
 
     def start(self) -> AirflowStack:
@@ -220,9 +216,7 @@ class AirflowStack:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
     # -- health
@@ -231,9 +225,7 @@ class AirflowStack:
         for name, process in self._running.items():
             if process.poll() is not None:
                 log = tail(self.process_log(name))
-                raise StackError(
-                    f"Airflow {self.version}: {name} ended with exit code {process.returncode}:\n{log}"
-                )
+                raise StackError(f"Airflow {self.version}: {name} ended with exit code {process.returncode}:\n{log}")
 
     def _unhealthy(self) -> list[str]:
         """The components that do not answer or have not written a heartbeat since they were started."""
@@ -283,10 +275,7 @@ class AirflowStack:
 
     def dag_import_errors(self) -> dict[str, str]:
         """File name -> traceback of every DAG file that Airflow could not import."""
-        return {
-            r["filename"]: r["stacktrace"]
-            for r in self._rows("SELECT filename, stacktrace FROM import_error")
-        }
+        return {r["filename"]: r["stacktrace"] for r in self._rows("SELECT filename, stacktrace FROM import_error")}
 
     def wait_dag(self, dag_id: str, timeout: float = 90) -> None:
         """Wait until Airflow has parsed a DAG. Raises StackError, with the import errors, if it does not."""
@@ -324,14 +313,9 @@ class AirflowStack:
                 return row
         raise StackError(f"run {run_id} of {dag_id} has no task {task_id} with map index {map_index}")
 
-    def xcom(
-        self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
-    ) -> Any:
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value that a task pushed, decoded from JSON; None if there is none."""
-        sql = (
-            "SELECT value FROM xcom"
-            " WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?"
-        )
+        sql = "SELECT value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?"
         rows = self._rows(sql, dag_id, run_id, task_id, key, map_index)
         if not rows or rows[0]["value"] is None:
             return None
@@ -341,9 +325,7 @@ class AirflowStack:
         """All that one try logged, the triggerer's part included, as in the files (Airflow 3: JSON lines)."""
         mapped = f"map_index={map_index}/" if map_index >= 0 else ""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}" / mapped
-        return "\n".join(
-            p.read_text(errors="replace") for p in sorted(folder.glob(f"attempt={try_number}.log*"))
-        )
+        return "\n".join(p.read_text(errors="replace") for p in sorted(folder.glob(f"attempt={try_number}.log*")))
 
     def all_logs(self) -> Iterator[tuple[Path, str]]:
         """Every log file there is, with its text: of tasks, DAG processing and processes."""
@@ -387,9 +369,7 @@ class AirflowStack:
             row = self.task(dag_id, run_id, task_id, map_index)
             return row if row["state"] in wanted else None
 
-        return until(
-            check, timeout, lambda: f"waiting for {task_id} to be {wanted}: {self.report(dag_id, run_id)}"
-        )
+        return until(check, timeout, lambda: f"waiting for {task_id} to be {wanted}: {self.report(dag_id, run_id)}")
 
     # -- orders
 
@@ -403,9 +383,7 @@ class AirflowStack:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                request, timeout=60
-            ) as answer:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
                 text = answer.read().decode()
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:1000]

@@ -6,13 +6,16 @@ observed on live systems by others, documented by Oracle where a page says so, e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, quote_plus
 
-from airflow_provider_oac.auth.settings import JWT_ASSERTION, AuthSettings
+from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.exceptions import OACAuthError, OACResponseError
 from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.retry import PASSING, retry_after
 
 # Assertions live 300 s and servers allow some minutes at most: from here on the clock is the first suspect.
 SKEW_WORTH_NAMING = 30.0
@@ -37,6 +40,11 @@ def _is(*errors: str) -> Callable[[str, str, int], bool]:
 
 # The first match is named, so the particular stands before the general.
 _SYMPTOMS = (
+    _Symptom(
+        _says("user is not active", "user is inactive", "user is disabled", "user is deactivated"),
+        "the user is deactivated in the identity domain",
+        "In the identity domain's console open the user and choose Activate.",
+    ),
     _Symptom(
         _says("inactive", "not active", "is disabled"),
         "the application is not activated, or the user is deactivated",
@@ -71,6 +79,13 @@ _SYMPTOMS = (
         _says("federated"),
         "the user signs in through another identity provider, for which the grant password does not work",
         "Use the grant jwt_assertion, which works for federated users.",
+    ),
+    _Symptom(
+        _says("user name or password", "username or password"),
+        "user name or password are wrong, or the user signs in through another identity provider, for which the "
+        "grant password does not work",
+        "Check user and user_password; better, use the grant jwt_assertion, which works for federated users too and "
+        "needs no password.",
     ),
     _Symptom(
         _is("invalid_client"),
@@ -130,6 +145,10 @@ _SYMPTOMS = (
 )
 # Inferred from RFC 6749 section 4.1.2.1, which names them for another endpoint.
 _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
+# Whoever answers with these has accepted the assertions, whatever the clocks show (inferred).
+_NOT_BY_CLOCK = ("invalid_scope", "unauthorized_client", "unsupported_grant_type")
+# Assertions and tokens: a server may quote what it refuses.
+_JWT = re.compile(r"eyJ[\w-]*\.[\w-]*\.?[\w-]*")
 
 
 def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAuthError:
@@ -140,17 +159,14 @@ def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAut
     :param now: this machine's clock, to be compared with the server's.
     """
     body = _body(response)
-    error = _text(body.get("error"))
-    description = _text(body.get("error_description")) or _text(body.get("message"))
+    error = _text(body.get("error"), settings.secrets)
+    description = _text(body.get("error_description") or body.get("message"), settings.secrets)
     ecid = _ecid(body, response)
-    for secret in settings.secrets:
-        if description and secret in description:
-            description = description.replace(secret, "***")
     status = response.status
     symptom = next((s for s in _SYMPTOMS if s.matches(error or "", (description or "").lower(), status)), None)
     cause = symptom.cause if symptom else "not known"
     next_step = symptom.next_step if symptom else "Give Oracle Support the ecid and the time."
-    if skew := _skew(settings, response, now):
+    if skew := _skew(settings, response, now, error):
         cause = f"{skew}; otherwise: {cause}"
         next_step = "Correct this machine's clock (NTP) first. " + next_step
     came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description}" if description else "")
@@ -167,7 +183,9 @@ def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAut
         ecid=ecid,
         cause=cause,
         next_step=next_step,
-        retryable=status in (408, 429) or status >= 500 or error in _PASSING_ERRORS,
+        # A domain says server_error for some lasting causes as well: then its symptom is a known one.
+        retryable=status in PASSING or (error in _PASSING_ERRORS and symptom is None),
+        retry_after=retry_after(response, now),
     )
 
 
@@ -185,10 +203,12 @@ def unusable_token(settings: AuthSettings, response: Response, problem: OACRespo
     )
 
 
-def _skew(settings: AuthSettings, response: Response, now: float) -> str | None:
+def _skew(settings: AuthSettings, response: Response, now: float, error: str | None) -> str | None:
     """Say so if this machine's clock differs from the server's by more than assertions bear."""
     server = response.date()
-    if server is None or settings.grant != JWT_ASSERTION or response.status >= 500:
+    asserted = settings.grant == JWT_ASSERTION or settings.client_authentication_used == ASSERTION
+    judged = response.status in (400, 401, 403, 500) and error and error not in _NOT_BY_CLOCK
+    if server is None or not asserted or not judged:
         return None
     difference = now - server
     if abs(difference) < SKEW_WORTH_NAMING:
@@ -205,8 +225,13 @@ def _body(response: Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _text(value: Any) -> str | None:
-    return " ".join(str(value).split())[:_TEXT_LIMIT] if value else None
+def _text(value: Any, secrets: tuple[str, ...] = ()) -> str | None:
+    """A server's text, short, on one line, and without any secret that it echoes."""
+    text = str(value) if value else ""
+    for secret in secrets:
+        for form in (secret, quote_plus(secret), quote(secret, safe="")):
+            text = text.replace(form, "***")
+    return " ".join(_JWT.sub("***", text).split())[:_TEXT_LIMIT] or None
 
 
 def _ecid(body: dict[str, Any], response: Response) -> str | None:

@@ -31,6 +31,7 @@ R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 0.02
+_LONGEST_LOOK_INTERVAL = 0.25
 _RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
 # After a renewal failed for a passing reason while the old token still served: seconds until the next attempt.
 _RENEWAL_PAUSE = 5.0
@@ -47,6 +48,11 @@ class Entry:
         self.failure: OACError | None = None
         self.generation = 0
 
+    def raise_failure_since(self, generation: int) -> None:
+        """Raise the failure of a renewal that ended after the entry was in this generation, if the last one failed."""
+        if self.generation != generation and self.failure is not None:
+            raise copy.copy(self.failure)
+
 
 class MemoryStore:
     """The tokens of this process."""
@@ -61,6 +67,11 @@ class MemoryStore:
         key = settings.fingerprint(self._salt)
         with self._lock:
             return self._entries.setdefault(key, Entry())
+
+    def clear(self) -> None:
+        """Forget all tokens. Sessions made before keep theirs."""
+        with self._lock:
+            self._entries.clear()
 
 
 PROCESS_STORE = MemoryStore()
@@ -89,6 +100,7 @@ class Session:
         :raises OACTransportError: if the token service cannot be reached.
         """
         entry, generation = self._entry, self._entry.generation
+        pause = _LOOK_INTERVAL
         while True:
             token = entry.token
             state = token.freshness(io.now()) if token else Freshness.EXPIRED
@@ -98,10 +110,13 @@ class Session:
                 break
             if token and state is Freshness.STALE:
                 return token
-            await io.sleep(_LOOK_INTERVAL)
-            if entry.generation != generation and entry.failure is not None:
-                raise copy.copy(entry.failure)
+            await io.sleep(pause)
+            entry.raise_failure_since(generation)
+            # A thousand waiting triggers that look fifty times a second would keep a core busy.
+            pause = min(_LONGEST_LOOK_INTERVAL, pause * 1.5)
         try:
+            # Look again under the lock: whoever held it may have failed just now.
+            entry.raise_failure_since(generation)
             return await self._renewed(io)
         finally:
             entry.lock.release()
@@ -147,20 +162,36 @@ class Session:
         if old and state is Freshness.FRESH:
             return old
         try:
-            token = await mint(io, self.settings, _RENEWAL if state is Freshness.EXPIRED else ONCE)
+            if old and state is Freshness.STALE:
+                token = await self._renewed_early(io, old)
+            else:
+                token = await mint(io, self.settings)
         except (OACAuthError, OACTransportError) as error:
-            passing = error.retryable if isinstance(error, OACAuthError) else error.passing
-            if old and passing and old.freshness(io.now()) is not Freshness.EXPIRED:
-                log.warning("The token could not be renewed and is used on: %s", error)
-                entry.pause_until = io.now() + _RENEWAL_PAUSE
-                return old
             # A copy, without the frames that the raised one holds on to.
             entry.failure = copy.copy(error)
             entry.generation += 1
             raise
-        entry.token, entry.failure = token, None
-        entry.generation += 1
+        # An old one that serves on may have been discarded meanwhile.
+        if token is not old:
+            entry.token, entry.failure = token, None
+            entry.generation += 1
         return token
+
+    async def _renewed_early(self, io: IO, old: Token) -> Token:
+        """Renew a token that still serves, or return it if that fails for a passing reason."""
+        try:
+            return await mint(io, self.settings, ONCE)
+        except (OACAuthError, OACTransportError) as error:
+            passing = error.retryable if isinstance(error, OACAuthError) else error.passing
+            if not passing:
+                raise
+            if old.freshness(io.now()) is not Freshness.EXPIRED:
+                log.warning("The token could not be renewed and is used on: %s", error)
+                asked = error.retry_after if isinstance(error, OACAuthError) else None
+                self._entry.pause_until = io.now() + max(_RENEWAL_PAUSE, asked or 0.0)
+                return old
+        # The token service took longer to fail than the old token had to live.
+        return await mint(io, self.settings)
 
 
 async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = _RENEWAL) -> Token:

@@ -77,6 +77,7 @@ def take_once(
     settling_time: float,
     before_send: Callable[[str], None] = lambda _name: None,
     ignore: Collection[str] = (),
+    used: str | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Flow[Taken]:
     """Take a snapshot unless this logical task already has. The flow returns when OAC has accepted it.
@@ -90,6 +91,7 @@ def take_once(
     :param settling_time: seconds for which a snapshot that may have been accepted is looked for.
     :param before_send: is given the name before it is sent, to be remembered.
     :param ignore: names of snapshots of this task that are known to have failed.
+    :param used: the last name that this task has used, if that is known; no name is used twice.
     :param report: gets lines for people.
     :raises OACUncertainError: if it cannot be told whether OAC accepted it.
     """
@@ -99,7 +101,7 @@ def take_once(
             found = await _find(api, order.mark, ignore, settling_time if suspect else 0.0)
             if found:
                 return _adopted(found, report)
-        name: SnapshotName | None = None
+        name = parse(used) if used else None
         for _ in range(_SENDS):
             name = order.name(api.io.now(), name)
             before_send(str(name))
@@ -148,18 +150,36 @@ async def _find_after(
 
 async def _find(api: Api, mark: str, ignore: Collection[str], settling_time: float) -> Snapshot | None:
     """The newest listed snapshot with the mark, looked for until ``settling_time`` seconds have passed."""
+
+    def marked(item: Snapshot) -> bool:
+        name = parse(item.name)
+        return name is not None and name.mark == mark and item.name not in ignore
+
+    found = await _look(api, marked, settling_time)
+    return max(found, key=lambda item: item.name.split("--")[2], default=None)
+
+
+def find_named(name: str, settling_time: float) -> Flow[Snapshot | None]:
+    """Look for a snapshot that OAC has accepted until it lists it. The flow returns ``None`` if it does not.
+
+    :param name: its exact name.
+    :param settling_time: seconds for which it is looked for.
+    """
+
+    async def flow(api: Api) -> Snapshot | None:
+        return next(iter(await _look(api, lambda item: item.name == name, settling_time)), None)
+
+    return flow
+
+
+async def _look(api: Api, wanted: Callable[[Snapshot], bool], settling_time: float) -> list[Snapshot]:
+    """The listed snapshots that are wanted, looked for until there is one or ``settling_time`` seconds have passed."""
     until = api.io.now() + settling_time
     while True:
-        marked = [
-            (name.time, item)
-            for item in await api.perform(list_all())
-            if (name := parse(item.name)) and name.mark == mark and item.name not in ignore
-        ]
-        if marked:
-            return max(marked, key=lambda pair: pair[0])[1]
+        found = [item for item in await api.perform(list_all()) if wanted(item)]
         left = until - api.io.now()
-        if left <= 0:
-            return None
+        if found or left <= 0:
+            return found
         await api.io.sleep(min(left, _LOOK_INTERVAL))
 
 

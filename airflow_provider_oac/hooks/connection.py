@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_oac import __version__
 from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.hooks.extra import Extra
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 if TYPE_CHECKING:
@@ -52,9 +51,9 @@ def read_connection(conn: Connection) -> ConnectionSettings:
 
 
 def _read(conn: Connection) -> ConnectionSettings:
-    extra = _extra(conn)
+    extra = Extra(conn)
     address = _address(conn.host, conn.port, conn.schema, "The OAC address (Connection: host)")
-    identity_url = _text(extra, "identity_url")
+    identity_url = extra.text("identity_url")
     if not identity_url:
         raise OACConfigurationError(
             "The identity domain's address (Connection: extra, identity_url) is missing; it looks like "
@@ -64,25 +63,25 @@ def _read(conn: Connection) -> ConnectionSettings:
         identity_url=_address(identity_url, None, None, "The identity domain's address (identity_url)"),
         client_id=(conn.login or "").strip(),
         client_secret=conn.password or None,
-        scope=_text(extra, "scope") or "",
-        grant=_text(extra, "grant") or JWT_ASSERTION,
-        user=_text(extra, "user"),
-        private_key=_text(extra, "private_key"),
-        private_key_passphrase=_secret(extra, "private_key_passphrase"),
-        certificate_alias=_text(extra, "certificate_alias"),
-        certificate=_text(extra, "certificate"),
-        user_password=_secret(extra, "user_password"),
-        audience=_list(extra, "assertion_audience") or (DEFAULT_AUDIENCE,),
-        client_authentication=_text(extra, "client_authentication"),
+        scope=extra.text("scope") or "",
+        grant=extra.text("grant") or JWT_ASSERTION,
+        user=extra.text("user"),
+        private_key=extra.text("private_key"),
+        private_key_passphrase=extra.secret("private_key_passphrase"),
+        certificate_alias=extra.text("certificate_alias"),
+        certificate=extra.text("certificate"),
+        user_password=extra.secret("user_password"),
+        audience=extra.texts("assertion_audience") or (DEFAULT_AUDIENCE,),
+        client_authentication=extra.text("client_authentication"),
     )
     auth.check()
     transport = TransportSettings(
-        connect_timeout=_seconds(extra, "connect_timeout", 10.0),
-        read_timeout=_seconds(extra, "read_timeout", 60.0),
-        ca_file=_text(extra, "ca_file"),
+        connect_timeout=extra.seconds("connect_timeout", 10.0),
+        read_timeout=extra.seconds("read_timeout", 60.0),
+        ca_file=extra.text("ca_file"),
         user_agent=f"airflow-provider-oac/{__version__}",
     )
-    instance = _text(extra, "instance")
+    instance = extra.text("instance")
     return ConnectionSettings(
         conn_id=conn.conn_id or "",
         address=address,
@@ -90,53 +89,6 @@ def _read(conn: Connection) -> ConnectionSettings:
         auth=auth,
         transport=transport,
     )
-
-
-def _extra(conn: Connection) -> Mapping[str, Any]:
-    if not conn.extra:
-        return {}
-    try:
-        extra = json.loads(conn.extra)
-    except ValueError:
-        extra = None
-    if not isinstance(extra, dict):
-        raise OACConfigurationError("Its extra is not a JSON object.")
-    return extra
-
-
-def _value(extra: Mapping[str, Any], name: str) -> Any:
-    value = extra.get(name)
-    return extra.get(f"extra__oac__{name}") if value in (None, "") else value
-
-
-def _text(extra: Mapping[str, Any], name: str) -> str | None:
-    value = _value(extra, name)
-    return str(value).strip() or None if value is not None else None
-
-
-def _secret(extra: Mapping[str, Any], name: str) -> str | None:
-    """A password: blanks at its ends belong to it."""
-    value = _value(extra, name)
-    return str(value) or None if value is not None else None
-
-
-def _list(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    value = _value(extra, name)
-    items = value if isinstance(value, list) else re.split(r"[,\s]+", str(value or ""))
-    return tuple(str(item).strip() for item in items if str(item).strip())
-
-
-def _seconds(extra: Mapping[str, Any], name: str, default: float) -> float:
-    value = _value(extra, name)
-    if value in (None, ""):
-        return default
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if not 0 < seconds < 1e6:
-        raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {value!r}.")
-    return seconds
 
 
 def _address(host: str | None, port: int | None, scheme: str | None, what: str) -> str:

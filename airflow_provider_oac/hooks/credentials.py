@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_oac._compat import BaseHook, mask_secret
-from airflow_provider_oac.auth.keys import load_private_key
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.client.snapshots import UserIdAuthentication, check_password
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.hooks.extra import Extra
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Connection
 
 
 def seal(seal_conn_id: str) -> tuple[str, str]:
@@ -42,25 +44,34 @@ def storage_user(storage_conn_id: str) -> UserIdAuthentication:
     the default, needs no credential).
 
     :param storage_conn_id: the Airflow Connection: login is the user's OCID, extra holds ``region``,
-        ``tenancy_id``, ``fingerprint`` and ``private_key`` (in any form that a Connection of ours takes).
-    :raises OACConfigurationError: naming what is missing.
+        ``tenancy_id``, ``fingerprint`` and ``private_key`` (in any form that a Connection of ours takes), and
+        ``private_key_passphrase`` if the key has one.
+    :raises OACConfigurationError: naming the Connection and what is missing or wrong in it.
     """
+    try:
+        return _storage_user(BaseHook.get_connection(storage_conn_id))
+    except OACConfigurationError as error:
+        raise OACConfigurationError(f"Connection {storage_conn_id!r}: {error}") from None
+
+
+def _storage_user(conn: Connection) -> UserIdAuthentication:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    conn = BaseHook.get_connection(storage_conn_id)
-    extra: dict[str, Any] = json.loads(conn.extra) if conn.extra else {}
-    values = {name: str(extra.get(name) or "") for name in ("region", "tenancy_id", "fingerprint")}
-    values["user_id"] = conn.login or ""
-    missing = [name for name, value in values.items() if not value]
+    from airflow_provider_oac.auth.keys import load_private_key
+
+    extra = Extra(conn)
+    names = {name: extra.text(name) or "" for name in ("region", "tenancy_id", "fingerprint")}
+    names["user_id"] = (conn.login or "").strip()
+    text, passphrase = extra.secret("private_key") or "", extra.secret("private_key_passphrase")
+    missing = [name for name, value in {**names, "private_key": text}.items() if not value]
     if missing:
         raise OACConfigurationError(
-            f"Connection {storage_conn_id!r} lacks {', '.join(missing)} "
-            "(user_id is its login, the others stand in extra)."
+            f"{', '.join(missing)} missing; user_id is the Connection's login, the others stand in its extra."
         )
-    text = str(extra.get("private_key") or "")
-    mask_secret(text)
-    key = load_private_key(text, extra.get("private_key_passphrase") or None).key
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for secret in (text, passphrase):
+        if secret:
+            mask_secret(secret)
+    pem = load_private_key(text, passphrase).key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     wrapped = base64.b64encode(pem).decode()
     mask_secret(wrapped)
-    return UserIdAuthentication(private_key_wrapped=wrapped, **values)
+    return UserIdAuthentication(private_key_wrapped=wrapped, **names)

@@ -55,12 +55,18 @@ class InstanceSession(requests.Session):
         return super().send(request, **kwargs)
 
     def _refuse_elsewhere(self, url: str) -> None:
-        ours, theirs = urlsplit(self._address), urlsplit(url)
-        if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
+        if _origin(url) != _origin(self._address):
+            scheme, host, port = _origin(url)
             raise OACConfigurationError(
-                f"This session is signed in at {self._address} and sends nothing to {theirs.scheme}://{theirs.netloc}: "
-                "its token would be given away."
+                f"This session is signed in at {self._address} and sends nothing to {scheme}://{host}:{port}: its "
+                "token would be given away. Send that request with a session of your own."
             )
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """What makes two addresses the same server (RFC 6454 section 4)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 class _Bearer(requests.auth.AuthBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_oac._compat import BaseOperator, default_deferrable
 from airflow_provider_oac.exceptions import (
     OACApiError,
-    OACError,
     OACKilledError,
     OACResponseError,
     OACWorkRequestError,
@@ -41,12 +40,17 @@ class Started:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """As a plain dictionary; ``Started(**record)`` reads it back."""
+        """As a plain dictionary."""
         return {
             "work_request_id": self.work_request_id,
             "submitted_at": self.submitted_at,
             "facts": self.facts,
         }
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Started:
+        """Read it back."""
+        return cls(record["work_request_id"], record["submitted_at"], record["facts"])
 
 
 def seconds(value: timedelta | float) -> float:
@@ -94,7 +98,8 @@ class OACWorkOperator(OACOperator):
     :param wait_for_completion: whether to wait; if not, the result holds the id of the work request, for
         :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.
     :param deferrable: whether to wait in the triggerer, without a worker slot; by default what the deployment says.
-    :param poll_interval: most seconds between two looks; the first ones follow each other within seconds.
+    :param poll_interval: longest pause between two looks, as a duration or in seconds; the first looks follow each
+        other within seconds.
     :param timeout: how long one try waits, as a duration or in seconds. ``execution_timeout`` counts, too, if it is
         shorter.
     :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
@@ -105,7 +110,7 @@ class OACWorkOperator(OACOperator):
         *,
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        poll_interval: float = 30.0,
+        poll_interval: timedelta | float = 30.0,
         timeout: timedelta | float = timedelta(hours=6),
         durable: bool = True,
         **kwargs: Any,
@@ -129,17 +134,15 @@ class OACWorkOperator(OACOperator):
             its traces only.
         """
 
-    def clean_up(self, started: Started, error: OACWorkRequestError, memory: TaskMemory) -> None:
-        """Put away what work that ended without success left behind."""
+    def clean_up(self, started: Started, memory: TaskMemory) -> None:
+        """Put away what work that failed or was canceled left behind."""
 
     def execute(self, context: Context) -> Any:
         """Start or find the work, wait, complete."""
         deadline = self._deadline()
         memory = TaskMemory(context, self.durable)
-        started = self._found_again(memory)
-        if started is None:
-            started = self.start(memory, context)
-            memory.remember(**started.record())
+        started = self._found_again(memory) or self.start(memory, context)
+        memory.remember(**started.record())
         self._push_link(context)
         if not self.wait_for_completion or started.work_request_id is None:
             return self.complete(started, None, context)
@@ -152,7 +155,7 @@ class OACWorkOperator(OACOperator):
                     started.work_request_id,
                     started.submitted_at,
                     deadline,
-                    self.poll_interval,
+                    seconds(self.poll_interval),
                 ),
                 method_name="resume",
                 kwargs={"started": started.record(), "deadline": deadline},
@@ -163,25 +166,22 @@ class OACWorkOperator(OACOperator):
         self, context: Context, event: dict[str, Any] | None, started: dict[str, Any], deadline: float | None
     ) -> Any:
         """Go on after the triggerer waited: the same completion as without it, which reads the state itself."""
-        outcome = event.get("outcome") if isinstance(event, dict) else None
-        if outcome == "error" and event:
-            raise OACError(f"Waiting in the triggerer failed: {event.get('message')}")
-        if outcome not in ("ended", "timeout"):
-            raise OACError(f"The trigger's event is not one of ours: {event!r}.")
-        work = Started(**started)
-        if work.work_request_id is None:
-            raise OACError("The deferred task carries no id of a work request.")
-        return self._finish(work, work.work_request_id, deadline, context)
+        from airflow_provider_oac.triggers.work_requests import outcome_of
+
+        outcome_of(event)
+        return self._finish(Started.of(started), started["work_request_id"], deadline, context)
 
     def _finish(self, started: Started, work_request_id: str, deadline: float | None, context: Context) -> Any:
         from airflow_provider_oac.client.waiting import WaitPlan, wait
+        from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
-        plan = WaitPlan(deadline=deadline, longest_pause=self.poll_interval)
+        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
         try:
             work = self.hook.run(flow)
         except OACWorkRequestError as error:
-            self.clean_up(started, error, TaskMemory(context, self.durable))
+            if error.status in (FAILED, CANCELED):
+                self.clean_up(started, TaskMemory(context, self.durable))
             raise
         except OACKilledError:
             raise OACKilledError(
@@ -199,27 +199,32 @@ class OACWorkOperator(OACOperator):
     def _found_again(self, memory: TaskMemory) -> Started | None:
         """The work of an earlier try, if the store knows its id and it is still of use."""
         from airflow_provider_oac.client import work_requests
+        from airflow_provider_oac.client.waiting import WaitPlan
 
         record = memory.recall()
-        if record is None or not record.get("work_request_id"):
+        if not record.get("work_request_id"):
             return None
-        started = Started(record["work_request_id"], record["submitted_at"], record["facts"])
+        started = Started.of(record)
         try:
             work = self.hook.run(work_requests.get(record["work_request_id"]))
         except OACApiError as error:
             if error.status != 404:
                 raise
+            if time.time() - started.submitted_at < WaitPlan().not_found_grace:
+                return started
             self.log.warning("OAC does not know the work request of an earlier try any more. %s", error)
             return None
         except OACResponseError as error:
             self.log.warning("The work request of an earlier try cannot be read yet, waiting for it: %s", error)
             return started
         if work.status == work_requests.SUCCEEDED:
-            if not memory.same_order(record):
+            if not memory.of_this_order():
+                self.log.info("Work request %s succeeded before the task was cleared; starting anew.", work.id)
                 return None
             self.log.info("Work request %s of an earlier try succeeded; nothing is sent again.", work.id)
         elif work.status in work_requests.ENDED:
             self.log.info("Work request %s of an earlier try ended %s; starting anew.", work.id, work.status)
+            self.clean_up(started, memory)
             return None
         else:
             self.log.info("Work request %s of an earlier try is %s; waiting for it.", work.id, work.status)

@@ -64,16 +64,17 @@ class TaskMemory:
         """Whether there is a store, so that remembering nothing means that there was nothing."""
         return self._store is not None
 
-    def recall(self) -> dict[str, Any] | None:
-        """The record of an earlier try, or ``None``. Whether it was the same order tells :meth:`same_order`."""
+    def recall(self) -> dict[str, Any]:
+        """What is remembered, maybe of an order before the last Clear; empty if nothing is."""
         record = self._store.get(_KEY) if self._store is not None else None
-        return record if isinstance(record, dict) else None
+        return record if isinstance(record, dict) else {}
 
-    def same_order(self, record: dict[str, Any]) -> bool:
-        """Whether a record is of a retry of this very order; if not, the task was cleared since."""
-        return bool(record.get("max_tries") == self.identity.max_tries)
+    def of_this_order(self) -> dict[str, Any]:
+        """What earlier tries of this very order remembered; empty on the first try and after a Clear."""
+        record = self.recall()
+        return record if record.get("max_tries") == self.identity.max_tries else {}
 
     def remember(self, **facts: Any) -> None:
-        """Keep a record, in place of the former."""
+        """Keep facts, beside what is remembered of this order; what was of a former order goes."""
         if self._store is not None:
-            self._store.set(_KEY, {"max_tries": self.identity.max_tries, **facts})
+            self._store.set(_KEY, {**self.of_this_order(), **facts, "max_tries": self.identity.max_tries})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
     OACResponseError,
-    OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OACOperator, OACWorkOperator, Started
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
@@ -20,6 +20,7 @@ from airflow_provider_oac.operators.memory import Identity, TaskMemory
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.snapshots import Snapshot
+    from airflow_provider_oac.client.taking import SnapshotOrder
     from airflow_provider_oac.client.work_requests import WorkRequest
 
 __all__ = ["OACCreateSnapshotOperator", "OACDeleteSnapshotOperator", "OACPruneSnapshotsOperator"]
@@ -33,8 +34,9 @@ class OACCreateSnapshotOperator(OACWorkOperator):
     role BI Service Administrator (documented).
 
     The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``,
-    ``work_request_id``, and ``verified``: ``False`` if an earlier try's snapshot was found in OAC's list, where
-    neither its state nor its work request can be seen.
+    ``work_request_id``, and ``verified``: whether its work request was seen to succeed. It is ``False`` if the task
+    does not wait, and if an earlier try's snapshot was found in OAC's list, where neither its state nor its work
+    request can be seen (``work_request_id`` is ``None`` then).
 
     :param snapshot_label: name of this series of snapshots, such as ``nightly``; part of their names.
     :param bucket: bucket that takes the file. It must exist, and the instance must be allowed to write into it.
@@ -85,31 +87,15 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
-        from airflow_provider_oac.client.snapshot_names import checked_folder, checked_part, task_mark
-        from airflow_provider_oac.client.snapshots import Storage
-        from airflow_provider_oac.client.taking import SnapshotOrder, take_once
-        from airflow_provider_oac.hooks.credentials import seal, storage_user
+        from airflow_provider_oac.client.taking import take_once
+        from airflow_provider_oac.hooks.credentials import seal
 
         seal_name, password = seal(self.seal_conn_id)
-        me = memory.identity
-        order = SnapshotOrder(
-            label=checked_part(self.snapshot_label, "snapshot_label"),
-            instance=self.hook.settings.instance,
-            seal=seal_name,
-            mark=task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries),
-            folder=checked_folder(self.folder),
-            storage=Storage(
-                self.bucket,
-                self.region,
-                self.namespace,
-                storage_user(self.storage_conn_id) if self.storage_conn_id else None,
-            ),
-        )
-        record = memory.recall()
-        record = record if record and memory.same_order(record) else {}
+        order = self._order(seal_name, memory.identity)
+        record = memory.of_this_order()
         failed = record.get("failed", [])
         # With a store, no record of an attempt means that there was none. Without one, an earlier try is a suspect.
-        suspect = "name" in record if memory.available else self.durable and me.try_number > 1
+        suspect = "name" in record if memory.available else self.durable and memory.identity.try_number > 1
         taken = self.hook.run(
             take_once(
                 order,
@@ -117,8 +103,9 @@ class OACCreateSnapshotOperator(OACWorkOperator):
                 look_first=self.durable and not memory.available,
                 suspect=suspect and record.get("name") not in failed,
                 settling_time=self.settling_time,
-                before_send=lambda name: memory.remember(name=name, failed=failed),
+                before_send=lambda name: memory.remember(name=name, work_request_id=None),
                 ignore=failed,
+                used=record.get("name"),
                 report=self.log.info,
             )
         )
@@ -131,12 +118,28 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         }
         return Started(taken.work_request_id, time.time(), facts)
 
+    def _order(self, seal_name: str, me: Identity) -> SnapshotOrder:
+        from airflow_provider_oac.client.snapshot_names import checked_folder, checked_part, task_mark
+        from airflow_provider_oac.client.snapshots import Storage
+        from airflow_provider_oac.client.taking import SnapshotOrder
+        from airflow_provider_oac.hooks.credentials import storage_user
+
+        user = storage_user(self.storage_conn_id) if self.storage_conn_id else None
+        return SnapshotOrder(
+            label=checked_part(self.snapshot_label, "snapshot_label"),
+            instance=self.hook.settings.instance,
+            seal=seal_name,
+            mark=task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries),
+            folder=checked_folder(self.folder),
+            storage=Storage(self.bucket, self.region, self.namespace, user),
+        )
+
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         facts = started.facts
         result = {**facts, "work_request_id": started.work_request_id, "verified": work is not None}
         if work is not None:
-            result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed(facts["name"]).id
+            result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed_id(facts["name"])
             self.log.info("Snapshot %s is done: %s in bucket %s.", facts["name"], facts["bar_uri"], facts["bucket"])
         elif started.work_request_id is None:
             self.log.warning(
@@ -146,42 +149,37 @@ class OACCreateSnapshotOperator(OACWorkOperator):
             )
         return result
 
-    def clean_up(self, started: Started, error: OACWorkRequestError, memory: TaskMemory) -> None:
+    def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list if it is there: the next try would
         otherwise take it for a good one.
         """
         from airflow_provider_oac.client.retention import removal
-        from airflow_provider_oac.client.work_requests import CANCELED, FAILED
-
-        if error.status not in (FAILED, CANCELED):
-            return
-        name = started.facts["name"]
-        record = memory.recall() or {}
-        memory.remember(name=name, failed=[*record.get("failed", []), name])
-        try:
-            for item in self._named(name):
-                self.hook.run(removal(item.id, delete_storage=True))
-                self.log.info("The failed snapshot %s was taken off OAC's list.", name)
-        except OACError as problem:
-            self.log.warning("The failed snapshot %s may still be on OAC's list: %s", name, problem)
-
-    def _named(self, name: str) -> list[Snapshot]:
         from airflow_provider_oac.client.snapshots import list_all
 
-        return [item for item in self.hook.run(list_all()) if item.name == name]
+        name = started.facts["name"]
+        memory.remember(failed=[*memory.of_this_order().get("failed", []), name])
+        try:
+            for item in self.hook.run(list_all()):
+                if item.name == name:
+                    self.hook.run(removal(item.id, delete_storage=True))
+                    self.log.info("The failed snapshot %s was taken off OAC's list.", name)
+        except OACError as problem:
+            self.log.warning(
+                "The failed snapshot %s may still be on OAC's list: delete it there, so that nobody takes it for a "
+                "good one. It could not be removed: %s", name, problem,
+            )  # fmt: skip
 
-    def _listed(self, name: str) -> Snapshot:
-        """The snapshot by its name, looked for as long as OAC may need to list it."""
-        until = time.monotonic() + self.settling_time
-        while True:
-            if found := self._named(name):
-                return found[0]
-            if time.monotonic() > until or self._killed:
-                raise OACResponseError(
-                    f"The work request of snapshot {name} succeeded, but neither names the snapshot's id nor does OAC "
-                    f"list it after {self.settling_time:.0f} s. Look for it in OAC; a retry of the task looks again."
-                )
-            time.sleep(1)
+    def _listed_id(self, name: str) -> str:
+        """The id of a finished snapshot whose work request does not name it."""
+        from airflow_provider_oac.client.taking import find_named
+
+        found = self.hook.run(find_named(name, self.settling_time))
+        if found is None:
+            raise OACResponseError(
+                f"The work request of snapshot {name} succeeded, but neither names the snapshot's id nor does OAC "
+                f"list it after {self.settling_time:.0f} s. Look for it in OAC; a retry of the task looks again."
+            )
+        return found.id
 
 
 class OACDeleteSnapshotOperator(OACOperator):
@@ -191,7 +189,8 @@ class OACDeleteSnapshotOperator(OACOperator):
 
     :param snapshot_id: id of the snapshot; or
     :param snapshot_name: its name, which must fit exactly one.
-    :param delete_storage: whether its file in the bucket is deleted as well.
+    :param delete_storage: whether its file in the bucket is deleted as well. Refused if another listed snapshot uses
+        the same file.
     :param missing_ok: whether a snapshot that does not exist is as good as deleted. A retry takes it so in any case,
         since the try before may have deleted it.
     """
@@ -220,8 +219,8 @@ class OACDeleteSnapshotOperator(OACOperator):
         if bool(self.snapshot_id) == bool(self.snapshot_name):
             raise OACConfigurationError("Give either snapshot_id or snapshot_name.")
         self._push_link(context)
-        found = self._find()
         wanted = self.snapshot_id or self.snapshot_name
+        found = self._find()
         if found is None:
             if self.missing_ok or Identity.of(context).try_number > 1:
                 self.log.info("Snapshot %s does not exist (any more).", wanted)
@@ -236,19 +235,32 @@ class OACDeleteSnapshotOperator(OACOperator):
         return found.id
 
     def _find(self) -> Snapshot | None:
+        """The one snapshot that is meant, if it may be deleted as asked."""
         from airflow_provider_oac.client.snapshots import list_all
 
+        listed = self.hook.run(list_all())
         matches = [
             item
-            for item in self.hook.run(list_all())
+            for item in listed
             if item.id == self.snapshot_id or (self.snapshot_name and item.name == self.snapshot_name)
         ]
         if len(matches) > 1:
             ids = ", ".join(item.id for item in matches)
             raise OACError(
-                f"{len(matches)} snapshots are named {self.snapshot_name!r}: {ids}. Give snapshot_id instead."
+                f"{len(matches)} snapshots are named {self.snapshot_name!r}: {ids}. Nothing was deleted. Give "
+                "snapshot_id instead."
             )
-        return matches[0] if matches else None
+        if not matches:
+            return None
+        found = matches[0]
+        file = (found.bucket, found.bar_uri)
+        sharing = [item.name for item in listed if (item.bucket, item.bar_uri) == file and item.id != found.id]
+        if self.delete_storage and sharing:
+            raise OACError(
+                f"The file {found.bar_uri} of snapshot {found.name!r} belongs to {', '.join(map(repr, sharing))} as "
+                "well. Nothing was deleted. Delete the snapshot with delete_storage=False, which keeps the file."
+            )
+        return found
 
 
 class OACPruneSnapshotsOperator(OACOperator):
@@ -272,7 +284,8 @@ class OACPruneSnapshotsOperator(OACOperator):
     :param keep_for: keep what is younger.
     :param keep_weekly: keep the newest of each of the last so many weeks that have one.
     :param keep_monthly: keep the newest of each of the last so many months that have one.
-    :param keep: names or ids that stay in any case.
+    :param keep: names or ids that stay in any case: a sequence, or a text that holds them with commas or blanks in
+        between, as a template may render.
     :param max_delete: if more would be deleted, nothing is, and the task fails.
     :param dry_run: only say what would be deleted.
     """
@@ -299,7 +312,7 @@ class OACPruneSnapshotsOperator(OACOperator):
         keep_for: timedelta | None = None,
         keep_weekly: int = 0,
         keep_monthly: int = 0,
-        keep: Sequence[str] = (),
+        keep: Collection[str] | str = (),
         max_delete: int = 10,
         dry_run: bool = False,
         **kwargs: Any,
@@ -336,7 +349,7 @@ class OACPruneSnapshotsOperator(OACOperator):
                 max_delete=self.max_delete,
                 dry_run=self.dry_run_only,
                 run=run_mark(me.dag_id, me.run_id),
-                protected=[self.keep] if isinstance(self.keep, str) else list(self.keep),
+                protected=_words(self.keep),
                 report=self.log.info,
             )
         )
@@ -351,3 +364,8 @@ class OACPruneSnapshotsOperator(OACOperator):
             "others": plan.others,
             "dry_run": self.dry_run_only,
         }
+
+
+def _words(keep: Collection[str] | str | None) -> list[str]:
+    """Names and ids, also of a list that a template rendered to text: a name that is not read is not protected."""
+    return re.findall(r"[^\s,'\"()\[\]]+", keep) if isinstance(keep, str) else [str(item) for item in keep or ()]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oac._compat import BaseSensorOperator, default_deferrable
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWaitTimeoutError
+from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, default_deferrable
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.waiting import Poller
 
 
 class OACWorkRequestSensor(BaseSensorOperator):
     """Waits until a work request succeeds; fails as soon as it fails, with OAC's own errors.
+
+    ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
 
     :param work_request_id: id of the work request, for example
         ``{{ ti.xcom_pull(task_ids='backup')['work_request_id'] }}``.
@@ -40,7 +44,6 @@ class OACWorkRequestSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait, in the triggerer or as every sensor does."""
-        self._checked_id()
         if not self.deferrable:
             return super().execute(context)
         from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
@@ -54,29 +57,39 @@ class OACWorkRequestSensor(BaseSensorOperator):
         )
 
     def poke(self, context: Context) -> bool:
-        """Look once."""
+        """Look once. A passing failure of the look itself counts as "not yet"."""
         from airflow_provider_oac.client import work_requests
-        from airflow_provider_oac.client.waiting import Poller, WaitPlan
         from airflow_provider_oac.hooks.oac import OACHook
 
-        work = OACHook(self.oac_conn_id).run(work_requests.get(self._checked_id()))
+        work_request_id, hook = self._checked_id(), OACHook(self.oac_conn_id)
+        try:
+            work = hook.run(work_requests.get(work_request_id))
+        except OACError as error:
+            self._poller.troubled(error, time.time())
+            self.log.warning("Work request %s cannot be read at the moment: %s", work_request_id, error)
+            return False
         percent = "" if work.percent is None else f", {work.percent:.0f} %"
         self.log.info("Work request %s (%s): %s%s.", work.id, work.operation, work.status, percent)
-        now = time.time()
-        return Poller(work.id, now, WaitPlan()).seen(work, now) is None
+        return self._poller.seen(work, time.time()) is None
 
-    def resume(self, context: Context, event: dict[str, Any] | None) -> None:
-        """Judge what the triggerer found, by a look of our own."""
-        outcome = event.get("outcome") if isinstance(event, dict) else None
-        message = event.get("message") if isinstance(event, dict) else None
+    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
+        """Go on after the triggerer waited: look as every sensor does, which judges what there is."""
+        from airflow_provider_oac.triggers.work_requests import outcome_of
+
+        outcome, message = outcome_of(event)
         if outcome == "timeout":
-            raise OACWaitTimeoutError(str(message), work_request_id=self.work_request_id)
-        if outcome == "error":
-            raise OACError(f"Waiting in the triggerer failed: {message}")
-        if outcome != "ended":
-            raise OACError(f"The trigger's event is not one of ours: {event!r}.")
-        if not self.poke(context):
-            raise OACError(f"The trigger saw work request {self.work_request_id} end, but it has not.")
+            raise AirflowSensorTimeout(message)
+        return super().execute(context)
+
+    @cached_property
+    def _poller(self) -> Poller:
+        """The rules of waiting, for all looks of this process."""
+        from airflow_provider_oac.client.waiting import Poller, WaitPlan
+
+        # With mode="reschedule" every look is a process of its own: none of them knows when the first one was, so
+        # that there is no grace for an id that OAC does not know.
+        plan = WaitPlan(not_found_grace=0.0) if self.reschedule else WaitPlan()
+        return Poller(self._checked_id(), time.time(), plan)
 
     def _checked_id(self) -> str:
         if not self.work_request_id or self.work_request_id == "None":

@@ -44,7 +44,8 @@ class Simulator:
         self.start()
 
     def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "airflow_provider_oac.simulator", "serve", "--until-stdin-closes"]
+        command = [sys.executable, "-m", "airflow_provider_oac.simulator", "serve"]
+        command += ["--until-stdin-closes", "--discard-when-orphaned"]
         command += ["--state", str(self.state), "--ready-file", str(self.state / "ready.json")]
         for name, value in self._options.items():
             flag = "--" + name.replace("_", "-")

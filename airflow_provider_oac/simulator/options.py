@@ -26,6 +26,7 @@ class ServeOptions:
         port_base: First port; None for ports that the system chooses (and that a state directory remembers).
         tls: Serve https with a certificate of an own CA.
         until_stdin_closes: Stop when the standard input ends, so that no simulator outlives who started it.
+        discard_when_orphaned: Then also remove the state directory, because who started it no longer can.
         settings: Settings that were given; they win over what the state directory remembers.
     """
 
@@ -38,6 +39,7 @@ class ServeOptions:
     port_base: int | None = None
     tls: bool = False
     until_stdin_closes: bool = False
+    discard_when_orphaned: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -80,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--tls", action="store_true", help="serve https; the ready file names the CA")
     add("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
+    add("--discard-when-orphaned", action="store_true", help=argparse.SUPPRESS)
     return top
 
 
@@ -101,5 +104,6 @@ def parse(arguments: Sequence[str] | None = None) -> ServeOptions:
         port_base=given.port_base,
         tls=given.tls,
         until_stdin_closes=given.until_stdin_closes,
+        discard_when_orphaned=given.discard_when_orphaned,
         settings=settings,
     )

@@ -187,25 +187,33 @@ class Simulation:
         return ready
 
 
-async def _until_told(options: ServeOptions) -> None:
-    """Wait for a signal, or for the end of the standard input."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    if options.until_stdin_closes:
-        descriptor = sys.stdin.fileno()
+class _Stop:
+    """What ends the simulator: a signal, or the end of the standard input.
 
-        def read() -> None:
-            if not os.read(descriptor, 4096):
-                loop.remove_reader(descriptor)
-                told.set()
+    Attributes:
+        told: Set when it is to end.
+        orphaned: Whether it was the standard input that ended, so that whoever started it is gone.
+    """
 
-        loop.add_reader(descriptor, read)
-    await told.wait()
+    def __init__(self, *, watch_stdin: bool) -> None:
+        self.told = asyncio.Event()
+        self.orphaned = False
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.told.set)
+        if watch_stdin:
+            self._loop.add_reader(sys.stdin.fileno(), self._read)
+
+    def _read(self) -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            self._loop.remove_reader(sys.stdin.fileno())
+            self.orphaned = not self.told.is_set()
+            self.told.set()
 
 
 async def _serve(options: ServeOptions, directory: Path) -> None:
+    # From before the ready file on: who reads it may stop the simulator at once.
+    stop = _Stop(watch_stdin=options.until_stdin_closes)
     simulation = Simulation(options, directory)
     try:
         ready = await simulation.start()
@@ -214,9 +222,11 @@ async def _serve(options: ServeOptions, directory: Path) -> None:
         print(f"Identity domain: {ready['identity_url']}")
         print(f"Control: {ready['control_url']}")
         print(f"Ready file: {options.ready_file or directory / 'ready.json'}", flush=True)
-        await _until_told(options)
+        await stop.told.wait()
     finally:
         await simulation.stop()
+        if stop.orphaned and options.discard_when_orphaned:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def serve(options: ServeOptions) -> None:

@@ -79,6 +79,8 @@ class Store:
         # Write-ahead without fsync survives the death of the process, which is what a simulator can meet.
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
+        # What is overwritten (the password of a snapshot that is done) must not linger in the file.
+        self._database.execute("PRAGMA secure_delete = ON")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS records "
             "(kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))"

@@ -6,6 +6,8 @@ Its methods are coroutines that never suspend, so that :func:`run` completes a w
 from __future__ import annotations
 
 import random
+import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +20,21 @@ import requests.adapters
 import urllib3.exceptions
 
 from airflow_provider_oac.exceptions import OACKilledError
-from airflow_provider_oac.transport.failures import transport_error
-from airflow_provider_oac.transport.io import Request, Response, StreamedResponse
+from airflow_provider_oac.transport.failures import causes, transport_error
+from airflow_provider_oac.transport.io import Request, Response, StreamedResponse, close_unused
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url, proxy_for
 
 T = TypeVar("T")
 
-_NEVER_SENT = (
-    requests.exceptions.ConnectTimeout,
-    requests.exceptions.SSLError,
-    requests.exceptions.ProxyError,
-)
+_NEVER_SENT = (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)
+# Reasons of OpenSSL that end a handshake. Others, such as an unexpected end, may come after the request as well.
+_HANDSHAKE = frozenset(
+    {
+        "CERTIFICATE_VERIFY_FAILED", "HTTP_REQUEST", "NO_PROTOCOLS_AVAILABLE", "RECORD_LAYER_FAILURE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_PROTOCOL_VERSION", "TLSV1_UNRECOGNIZED_NAME",
+        "UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER",
+    }
+)  # fmt: skip
 # Half a second is how long a killed task goes on at most (Airflow kills hard after five).
 _LOOK_INTERVAL = 0.5
 
@@ -48,10 +54,12 @@ def run(flow: Coroutine[Any, Any, T]) -> T:
 def plain_session(settings: TransportSettings) -> requests.Session:
     """A session that sends just what it is told: no netrc (it would replace the bearer token), no cookies,
     no settings from the environment but those that :class:`TransportSettings` and :func:`proxy_for` read.
+
+    :raises OACConfigurationError: if the CA file cannot be used.
     """
     session = requests.Session()
     session.trust_env = False
-    session.verify = settings.ca_path()
+    session.verify = settings.checked_ca_path()
     session.headers.clear()
     session.headers.update({"User-Agent": settings.user_agent, "Accept-Encoding": "gzip"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -71,6 +79,7 @@ class BlockingIO:
         self._settings = settings
         self._stopped = stopped
         self._session: requests.Session | None = None
+        self._opening = threading.Lock()
 
     def close(self) -> None:
         """Close the connections."""
@@ -87,25 +96,30 @@ class BlockingIO:
     async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
         """Send one request; the body of the answer is streamed."""
         checked_url(request.url, "The request's address")
-        if self._session is None:
-            self._session = plain_session(self._settings)
+        session = self._opened()
         proxy = proxy_for(request.url)
-        prepared = self._session.prepare_request(
+        prepared = session.prepare_request(
             requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
         )
         try:
-            answer = self._session.send(
+            answer = session.send(
                 prepared,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._settings.connect_timeout, self._settings.read_timeout),
                 proxies={"http": proxy, "https": proxy} if proxy else {},
-                verify=self._session.verify,
+                verify=session.verify,
             )
         except requests.exceptions.RequestException as error:
             raise transport_error(request, error, sent=not _never_sent(error)) from error
         with answer:
             yield _Streamed(request, answer)
+
+    def _opened(self) -> requests.Session:
+        with self._opening:
+            if self._session is None:
+                self._session = plain_session(self._settings)
+            return self._session
 
     async def sleep(self, seconds: float) -> None:
         """Wait, looking twice a second whether the task was told to stop."""
@@ -132,8 +146,12 @@ class BlockingIO:
 
     async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
         """Run flows in ``limit`` threads and return their results in order."""
-        with ThreadPoolExecutor(max_workers=limit) as pool:
-            return list(pool.map(lambda flow: run(_complete(flow)), flows))
+        pending = list(flows)
+        try:
+            with ThreadPoolExecutor(max_workers=limit) as pool:
+                return list(pool.map(lambda flow: run(_complete(flow)), pending))
+        finally:
+            close_unused(pending)
 
 
 async def _complete(flow: Awaitable[T]) -> T:
@@ -144,8 +162,11 @@ def _never_sent(error: requests.exceptions.RequestException) -> bool:
     """Whether the request certainly did not reach the server."""
     if isinstance(error, _NEVER_SENT):
         return True
-    reason = error.args[0] if error.args else None
-    return isinstance(getattr(reason, "reason", reason), urllib3.exceptions.NewConnectionError)
+    return any(
+        isinstance(cause, urllib3.exceptions.NewConnectionError)
+        or (isinstance(cause, ssl.SSLError) and cause.reason in _HANDSHAKE)
+        for cause in causes(error)
+    )
 
 
 class _Streamed(StreamedResponse):

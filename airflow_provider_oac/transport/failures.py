@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.io import Request
+from airflow_provider_oac.transport.settings import proxy_for
 
 
 def transport_error(request: Request, error: BaseException, *, sent: bool) -> OACTransportError:
@@ -20,12 +22,42 @@ def transport_error(request: Request, error: BaseException, *, sent: bool) -> OA
     """
     parts = urlsplit(request.url)
     what = f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}"
-    reason, next_step, passing = _reason(error, sent)
+    chain = list(causes(error))
+    reason, next_step, passing = _proxy_reason(request, chain) or _reason(chain, sent)
     return OACTransportError(f"{what}: {reason}. {next_step}", sent=sent, passing=passing)
 
 
-def _reason(error: BaseException, sent: bool) -> tuple[str, str, bool]:
-    chain = list(_chain(error))
+def _proxy_reason(request: Request, chain: list[BaseException]) -> tuple[str, str, bool] | None:
+    """What to say if it was the proxy that failed; both libraries name their exceptions for it so."""
+    if not any("proxy" in type(cause).__name__.lower() for cause in chain):
+        return None
+    proxy = urlsplit(proxy_for(request.url) or "")
+    name = f"the proxy {proxy.hostname}" + (f":{proxy.port}" if proxy.port else "")
+    refusal = next((status for cause in chain if (status := _tunnel_status(cause))), None)
+    if refusal:
+        return (
+            f"{name} refused to connect to the server (HTTP {refusal})",
+            "Check the login in HTTPS_PROXY and whether the proxy allows this host, or name the host in NO_PROXY.",
+            refusal >= 500,
+        )
+    return (
+        f"{name} cannot be reached ({type(chain[-1]).__name__})",
+        "Check HTTPS_PROXY and NO_PROXY of the process that runs the task.",
+        True,
+    )
+
+
+def _tunnel_status(error: BaseException) -> int | None:
+    """With which HTTP status a proxy refused a tunnel: an attribute in aiohttp, words in the standard library."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and status:
+        return status
+    words = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+    return int(words[1]) if words else None
+
+
+def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
+    error = chain[0]
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
@@ -34,7 +66,7 @@ def _reason(error: BaseException, sent: bool) -> tuple[str, str, bool]:
                 "on this machine and its path into the Connection's ca_file.",
                 False,
             )
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and not sent and not isinstance(cause, ssl.SSLEOFError):
             return (
                 f"the TLS handshake failed ({cause.reason or type(cause).__name__})",
                 "Check that the address speaks TLS on this port and that no proxy stands in between.",
@@ -61,12 +93,6 @@ def _reason(error: BaseException, sent: bool) -> tuple[str, str, bool]:
             "Check route, firewall and proxy between this machine and the server (HTTPS_PROXY, NO_PROXY).",
             True,
         )
-    if any("proxy" in type(cause).__name__.lower() for cause in chain):
-        return (
-            f"the proxy failed ({type(error).__name__})",
-            "Check HTTPS_PROXY and NO_PROXY of the process that runs the task.",
-            True,
-        )
     if sent:
         return (
             f"the connection broke before the answer was complete ({type(error).__name__})",
@@ -76,7 +102,7 @@ def _reason(error: BaseException, sent: bool) -> tuple[str, str, bool]:
     return (f"the connection failed ({type(error).__name__})", "Check the address and the network.", True)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The exception and everything that it wraps, by cause, context or argument (urllib3 uses all three)."""
     seen: set[int] = set()
     pending = [error]

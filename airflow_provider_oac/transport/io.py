@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
@@ -67,13 +68,17 @@ class Response:
 
     def date(self) -> float | None:
         """The server's clock (seconds since the epoch) by its ``Date`` header, or ``None``."""
-        value = self.headers.get("date")
-        if not value:
-            return None
-        try:
-            return parsedate_to_datetime(value).timestamp()
-        except (ValueError, TypeError, OverflowError):
-            return None
+        return http_date(self.headers.get("date", ""))
+
+
+def http_date(text: str) -> float | None:
+    """Seconds since the epoch of an HTTP date, in any of its three forms (RFC 9110 section 5.6.7), or ``None``."""
+    try:
+        moment = parsedate_to_datetime(text)
+        # The form of C's asctime names no zone; every HTTP date is in UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 class StreamedResponse(ABC):
@@ -110,6 +115,13 @@ class StreamedResponse(ABC):
                     f"{MAX_BODY_BYTES} bytes and was given up."
                 )
         return Response(self.status, self.headers, bytes(body), self.request.url)
+
+
+def close_unused(flows: Iterable[Awaitable[Any]]) -> None:
+    """Close the flows that were never begun because another one failed; on those that ended it has no effect."""
+    for flow in flows:
+        if isinstance(flow, Coroutine):
+            flow.close()
 
 
 class IO(Protocol):

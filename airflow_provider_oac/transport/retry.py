@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from airflow_provider_oac.exceptions import OACTransportError
-from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.io import IO, Request, Response, http_date
 
 log = logging.getLogger(__name__)
 
@@ -48,18 +47,20 @@ class RetryPolicy:
 ONCE = RetryPolicy(attempts=1)
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds asked for by ``Retry-After`` (a number or an HTTP date), or ``None``."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
+def retry_after(response: Response, now: float) -> float | None:
+    """Seconds asked for by ``Retry-After`` (a number or an HTTP date), or ``None``.
+
+    :param response: the answer. A date is compared with the answer's own, because clocks differ.
+    :param now: this machine's clock, for an answer without a date.
+    """
+    value = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
+        date, server = http_date(value), response.date()
+        if date is None:
             return None
+        seconds = date - (now if server is None else server)
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
@@ -102,7 +103,7 @@ async def send(
             outcome = error
         delay = None
         if may_repeat(outcome, repeatable) and not (isinstance(outcome, Response) and refused(outcome)):
-            asked = retry_after(outcome.headers, io.now()) if isinstance(outcome, Response) else None
+            asked = retry_after(outcome, io.now()) if isinstance(outcome, Response) else None
             delay = policy.delay(attempt, asked, io.random())
         if delay is None:
             if isinstance(outcome, OACTransportError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import ssl
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -35,6 +36,8 @@ class TransportSettings:
         """
         path = self.ca_path()
         try:
+            if os.path.isdir(path):
+                return ssl.create_default_context(capath=path)
             return ssl.create_default_context(cafile=path)
         except (OSError, ssl.SSLError) as error:
             raise OACConfigurationError(
@@ -53,9 +56,23 @@ class TransportSettings:
         ):
             if path:
                 return os.path.expanduser(path)
-        import certifi
+        return _certifi()
 
-        return certifi.where()
+    def checked_ca_path(self) -> str:
+        """The CA file in force, for a library that reads it itself, after a look whether it can be read.
+
+        :raises OACConfigurationError: if the CA file cannot be used.
+        """
+        path = self.ca_path()
+        if path != _certifi():
+            self.ssl_context()
+        return path
+
+
+def _certifi() -> str:
+    import certifi
+
+    return certifi.where()
 
 
 def proxy_for(url: str) -> str | None:
@@ -69,10 +86,19 @@ def proxy_for(url: str) -> str | None:
         return None
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+    if not proxy:
+        return None
+    if "://" not in proxy:
+        # As curl and requests read it.
+        proxy = "http://" + proxy
+    try:
+        kind, proxy_host = urlsplit(proxy).scheme, urlsplit(proxy).hostname
+    except ValueError:
+        kind, proxy_host = "", None
+    if kind not in ("http", "https") or not proxy_host:
         raise OACConfigurationError(
-            f"The proxy for {host} is of the kind {urlsplit(proxy).scheme!r}; only http:// and https:// proxies "
-            "are supported. Set HTTPS_PROXY to one of these, or name the host in NO_PROXY."
+            f"The proxy for {host} cannot be used (kind {kind!r}, host {proxy_host!r}): it must be an http:// or "
+            "https:// proxy with a host. Set HTTPS_PROXY to one, or name the host in NO_PROXY."
         )
     return proxy
 
@@ -89,6 +115,10 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def _without_login(url: str) -> str:
+    return re.sub(r"^([^/?#]*//|)[^/?#]*@", r"\1***@", url)
+
+
 def checked_url(url: str, what: str) -> SplitResult:
     """Split a URL and refuse what credentials must not be sent to.
 
@@ -98,18 +128,24 @@ def checked_url(url: str, what: str) -> SplitResult:
     :param what: what it is, for the error text.
     :raises OACConfigurationError: if it is no URL, or plain http to another machine.
     """
+    shown = _without_login(url)
+    # Libraries disagree on what follows such a character, and so on whom they send to.
+    if not url.isascii() or any(character <= " " or character in "\\\x7f" for character in url):
+        raise OACConfigurationError(
+            f"{what} holds a blank, a backslash or a character that must be percent-encoded: {shown!r}."
+        )
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise OACConfigurationError(f"{what} is not a valid URL: {url!r}.") from None
+        raise OACConfigurationError(f"{what} is not a valid URL: {shown!r}.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OACConfigurationError(f"{what} must be a complete URL such as https://host, but is {url!r}.")
-    if parts.username or parts.password:
+        raise OACConfigurationError(f"{what} must be a complete URL such as https://host, but is {shown!r}.")
+    if "@" in parts.netloc:
         raise OACConfigurationError(f"{what} must not hold a user name or password in the URL itself.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise OACConfigurationError(
-            f"{what} is {url!r}, plain http: tokens and passwords would travel readable for anybody. "
+            f"{what} is {shown!r}, plain http: tokens and passwords would travel readable for anybody. "
             "Use https:// (http is accepted for loopback addresses only, such as the simulator's)."
         )
     return parts

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
+
+
+def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
+    """What the event of :class:`OACWorkRequestTrigger` says, for the method that goes on after it.
+
+    :param event: what Airflow hands over, from a trigger that may be of another version of this package.
+    :returns: the outcome, and a message for people (empty if the work succeeded).
+    :raises OACError: if waiting failed, or the event is not one of ours.
+    """
+    outcome = event.get("outcome") if isinstance(event, dict) else None
+    message = str(event.get("message") or "") if isinstance(event, dict) else ""
+    if outcome == "error":
+        raise OACError(f"Waiting in the triggerer failed: {message}")
+    if outcome == "ended" or outcome == "timeout":
+        return outcome, message
+    raise OACError(
+        f"The trigger's event is not one of ours: {event!r}. Likely cause: the triggerer runs another version of this "
+        "provider than the worker, or the trigger was ended by hand. Next step: install the same version on both; a "
+        "retry of the task finds its work again."
+    )
 
 
 class OACWorkRequestTrigger(BaseTrigger):

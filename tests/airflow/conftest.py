@@ -5,39 +5,49 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tools.simulated_oac import SimulatedOAC
+from airflow_provider_oac.simulator.launch import Simulator, launch
+from tools.oac_connections import connection_environment
 from tools.stack import AirflowStack
 
 HERE = Path(__file__).resolve().parent
-EXAMPLES = HERE.parent.parent / "dags"
+ROOT = HERE.parent.parent
 
 
 @pytest.fixture(scope="session")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedOAC]:
+def simulator() -> Iterator[Simulator]:
     """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to."""
-    with SimulatedOAC(tmp_path_factory.mktemp("simulator")) as running:
+    # Work that is over at once would meet a race of Airflow's scheduler: see dags/stack_probe.py.
+    with launch(work_seconds=5) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home() -> Path:
+    """AIRFLOW_HOME, empty at first. In the checkout, where it stays for whoever has to find out what went wrong."""
+    folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dags_folder(home: Path) -> Path:
     """Copies of the examples and of the DAGs made for these tests. A test may add files."""
-    folder = tmp_path_factory.mktemp("dags")
-    for source in (EXAMPLES, HERE / "dags"):
+    folder = home / "dags"
+    folder.mkdir()
+    for source in (ROOT / "dags", HERE / "dags"):
         for file in sorted(source.glob("*.py")):
             shutil.copy(file, folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, dags_folder: Path, simulator: SimulatedOAC
-) -> Iterator[AirflowStack]:
+def stack(home: Path, dags_folder: Path, simulator: Simulator) -> Iterator[AirflowStack]:
     """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
-    home = tmp_path_factory.mktemp("airflow")
-    with AirflowStack(sys.prefix, home, dags_folder, simulator.connections()) as running:
+    with AirflowStack(sys.prefix, home, dags_folder, connection_environment(simulator.ready)) as running:
         yield running

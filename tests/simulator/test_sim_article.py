@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from conftest import ADMIN, DEVICE_CODE, Caller
+from sim_caller import ADMIN, DEVICE_CODE, Caller
 
 Runner = Callable[[list[str]], dict[str, Any]]
 FORM = "Content-Type: application/x-www-form-urlencoded"
@@ -122,9 +122,7 @@ def test_device_code_in_three_steps(sim: Caller, run: Runner) -> None:
         grant_type=DEVICE_CODE, client_id=sim.client_id, client_secret=sim.ready["client_secret"],
         device_code=codes["device_code"],
     )  # fmt: skip
-    tokens = run(
-        ["--location", "--request", "POST", f"{identity}/oauth2/v1/token", "--header", FORM, *form]
-    )
+    tokens = run(["--location", "--request", "POST", f"{identity}/oauth2/v1/token", "--header", FORM, *form])
     assert works(sim, tokens)
     assert works(sim, refresh(sim, run, tokens))
 
@@ -163,7 +161,7 @@ print(response.text)
 
 
 def test_python_script_with_assertions(sim: Caller, tmp_path: Path) -> None:
-    script = tmp_path / "token.py"
+    script = tmp_path / "get_token.py"
     script.write_text(
         SCRIPT.format(
             user=ADMIN,
@@ -174,7 +172,8 @@ def test_python_script_with_assertions(sim: Caller, tmp_path: Path) -> None:
             key=sim.ready["private_key_file"],
         )
     )
-    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
     tokens = json.loads(run.stdout)
     assert works(sim, tokens)
     assert tokens["refresh_token"]

@@ -6,6 +6,7 @@ import hashlib
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -13,10 +14,10 @@ from urllib.parse import quote_plus
 import jwt
 import pytest
 import requests
-from conftest import ADMIN, ASSERTION_TYPE, JWT_BEARER, Caller
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from sim_caller import ADMIN, ASSERTION_TYPE, JWT_BEARER, Caller
 
 
 def refused(reply: requests.Response, error: str, text: str, status: int = 400) -> None:
@@ -214,9 +215,7 @@ def test_clock_that_is_off_shows_in_the_date_header(sim: Caller) -> None:
     sim.control.settings(clock_offset=3600.0)
     reply = sim.token(sim.jwt_form())
     refused(reply, "invalid_request", "expired")
-    real = sim.session.get(sim.control.settings and sim.ready["control_url"] + "/settings", timeout=20)
-    from email.utils import parsedate_to_datetime
-
+    real = sim.session.get(sim.ready["control_url"] + "/settings", timeout=20)
     apart = parsedate_to_datetime(reply.headers["Date"]) - parsedate_to_datetime(real.headers["Date"])
     assert 3590 <= apart.total_seconds() <= 3610
 
@@ -279,7 +278,7 @@ def test_counters_per_grant(sim: Caller) -> None:
     assert counters["grants"] == {"jwt-bearer": 2, "password": 1}
     assert counters["issued"] == {"jwt-bearer": 1, "password": 1}
     assert sim.control.calls("identity", "token") == 3
-    assert counters["connections"]["identity"]["open"] == 1
+    assert counters["connections"]["identity"]["accepted"] == 1
 
 
 def test_discovery_and_keys(sim: Caller) -> None:

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import Caller
+from sim_caller import Caller
 
 from airflow_provider_oac.simulator.launch import Simulator, SimulatorFailed, launch
 
@@ -100,6 +100,7 @@ def test_ends_when_who_started_it_dies() -> None:
         assert simulator.process.stdin is not None
         simulator.process.stdin.close()
         assert simulator.process.wait(30) == 0
+        assert not simulator.state.exists()
 
 
 def test_one_simulator_per_state_directory(running: Simulator) -> None:

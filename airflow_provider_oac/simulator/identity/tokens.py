@@ -65,7 +65,7 @@ class AccessTokens:
         urls = [item.url for item in world.instances.values() if item.audience in audiences]
         claims: dict[str, Any] = {
             "tok_type": "AT", "iss": world.settings.issuer, "aud": [*audiences, *urls], "iat": now,
-            "exp": now + world.settings.access_token_ttl, "jti": f"{self._next():012x}{uuid.uuid4().hex}",
+            "exp": now + world.settings.access_token_ttl, "jti": f"{self._next():016x}{uuid.uuid4().hex}",
             "sub": user["name"] if user else app["client_id"], "sub_type": "user" if user else "client",
             "scope": scope, "client_id": app["client_id"], "client_name": app["name"], "gtp": grant,
             "tenant": "sim-domain", "client_tenantname": "sim-domain",
@@ -102,7 +102,7 @@ class AccessTokens:
         if claims["exp"] <= self._world.clock.now():
             raise TokenRejected("The access token has expired")
         ended = self._world.meta.get("ended")
-        if ended is not None and int(claims["jti"][:12], 16) <= ended["number"]:
+        if ended is not None and int(claims["jti"][:16], 16) <= ended["number"]:
             raise TokenRejected("The access token has expired")
         if self._world.revoked.get(claims["jti"]) is not None:
             raise TokenRejected("The access token has been revoked")

@@ -46,6 +46,8 @@ class Deferred(BaseOperator):
         return f"resumed after {event is not None}"
 
 
+# The deferred task does not wait for less than 5 seconds: Airflow's scheduler fails a task whose trigger fires before
+# the scheduler has heard from its executor that the task's process ended.
 START = datetime(2024, 1, 1)
 
 with DAG("stack_killed", schedule=None, start_date=START, params={"supervisor_too": Param(True)}):
@@ -56,5 +58,5 @@ with DAG("stack_killed", schedule=None, start_date=START, params={"supervisor_to
         retry_delay=timedelta(seconds=1),
     )
 
-with DAG("stack_deferred", schedule=None, start_date=START, params={"seconds": Param(1)}):
+with DAG("stack_deferred", schedule=None, start_date=START, params={"seconds": Param(5)}):
     Deferred(task_id="deferred")

@@ -1,0 +1,19 @@
+# Airflow 3.3 with this provider, for docker-compose.yml. Same locked requirements as .venv, hashes included.
+# Meant for a look around on a developer's machine, not for production.
+FROM python:3.12-slim
+
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+
+COPY requirements/bootstrap.txt requirements/airflow-3.3.txt requirements/
+RUN pip install --require-hashes -r requirements/bootstrap.txt \
+    && uv pip install --system --no-cache --require-hashes -r requirements/airflow-3.3.txt
+
+COPY . .
+RUN uv pip install --system --no-cache --no-deps --no-build-isolation . \
+    && useradd --create-home airflow \
+    && mkdir -p /airflow /simulator \
+    && chown airflow:airflow /airflow /simulator
+
+USER airflow
+ENV AIRFLOW_HOME=/airflow

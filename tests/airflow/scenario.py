@@ -1,0 +1,18 @@
+"""What the tests in a real Airflow do again and again."""
+
+from __future__ import annotations
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tools.stack import AirflowStack
+
+
+def taken(simulator: Simulator, label: str) -> list[str]:
+    """Names of the snapshots of a series that the simulated OAC made, whatever became of them."""
+    return [item["name"] for item in simulator.control.snapshots("dev") if item["name"].startswith(f"{label}--")]
+
+
+def ran(stack: AirflowStack, dag_id: str, state: str = "success", timeout: float = 180) -> str:
+    """Trigger a run, wait for its end, check how it ended; returns the run id."""
+    run_id = stack.trigger(dag_id)
+    assert stack.wait_run(dag_id, run_id, timeout=timeout) == state, stack.report(dag_id, run_id)
+    return run_id

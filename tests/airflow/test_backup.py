@@ -1,0 +1,72 @@
+"""Backups in a real Airflow: the example that people copy, both grants, every operator and sensor, failure, Clear."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.airflow.scenario import ran, taken
+from tools.stack import AirflowStack
+
+EXAMPLE = "oac_nightly_backup"
+
+
+@pytest.mark.smoke
+def test_the_nightly_backup_takes_one_snapshot_and_waits_in_the_triggerer(
+    stack: AirflowStack, simulator: Simulator
+) -> None:
+    before = taken(simulator, "nightly")
+    run_id = ran(stack, EXAMPLE)
+    result = stack.xcom(EXAMPLE, run_id, "backup")
+    assert [name for name in taken(simulator, "nightly") if name not in before] == [result["name"]]
+    assert result["verified"] is True
+    assert f"{result['bucket']}/{result['bar_uri'].removeprefix('file:///')}" in simulator.control.bucket()
+    assert stack.xcom(EXAMPLE, run_id, "prune")["kept"][0] == result["name"]
+    assert stack.xcom(EXAMPLE, run_id, "backup", "oac_instance_url").endswith("/ui/")
+    log = stack.log(EXAMPLE, run_id, "backup")
+    assert f"OAC accepted {result['name']} as work request {result['work_request_id']}" in log
+    assert log.count("SUCCEEDED") >= 1
+
+
+@pytest.mark.smoke
+def test_the_blocking_form_does_the_same(stack: AirflowStack, simulator: Simulator) -> None:
+    run_id = ran(stack, "case_oaccreatesnapshotoperator_blocking")
+    result = stack.xcom("case_oaccreatesnapshotoperator_blocking", run_id, "backup")
+    assert taken(simulator, "oaccreatesnapshotoperator-blocking") == [result["name"]]
+    assert result["verified"] is True
+
+
+def test_the_grant_password_works_as_well(stack: AirflowStack, simulator: Simulator) -> None:
+    before = simulator.control.grants("password")
+    ran(stack, "case_password")
+    assert simulator.control.grants("password") > before
+
+
+def test_sensors_wait_in_every_mode_and_the_snapshot_is_deleted_with_its_file(
+    stack: AirflowStack, simulator: Simulator
+) -> None:
+    run_id = ran(stack, "case_sensors")
+    result = stack.xcom("case_sensors", run_id, "start")
+    assert result["verified"] is False, "it did not wait"
+    assert result["name"] not in taken(simulator, "sensors")
+    assert not [path for path in simulator.control.bucket() if result["name"] in path]
+
+
+def test_a_failed_work_request_fails_the_task_with_the_errors_of_oac(stack: AirflowStack) -> None:
+    run_id = ran(stack, "case_failing", "failed")
+    log = stack.log("case_failing", run_id, "backup")
+    assert "OACWorkRequestError" in log
+    assert "ended FAILED" in log
+    assert "no-such-bucket" in log
+
+
+def test_a_clear_after_success_takes_a_new_snapshot(stack: AirflowStack, simulator: Simulator) -> None:
+    dag_id = "case_oaccreatesnapshotoperator_deferred"
+    run_id = ran(stack, dag_id)
+    first = stack.xcom(dag_id, run_id, "backup")
+    stack.clear(dag_id, run_id, ["backup"])
+    assert stack.wait_run(dag_id, run_id, timeout=180) == "success", stack.report(dag_id, run_id)
+    second = stack.xcom(dag_id, run_id, "backup")
+    assert second["name"] != first["name"]
+    assert second["verified"] is True
+    assert {first["name"], second["name"]} <= set(taken(simulator, "oaccreatesnapshotoperator-deferred"))

@@ -1,0 +1,71 @@
+"""What all tests share: a home for Airflow, the simulator, and the two drivers that every flow must run on alike.
+
+The environment is set here, before anything imports Airflow: nothing of the person who runs the tests (an Airflow
+of their own, a proxy, a netrc, a CA bundle) may change a result, and no test may change anything of theirs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_FOREIGN = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_FOREIGN_FILES = ("NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def _own_environment() -> None:
+    for name in list(os.environ):
+        if name.startswith(("AIRFLOW", "_AIRFLOW")) or name.upper() in _FOREIGN or name in _FOREIGN_FILES:
+            del os.environ[name]
+    home = tempfile.mkdtemp(prefix="airflow-provider-oac-tests-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ |= {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(home, "dags")),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+    }
+
+
+_own_environment()
+
+from airflow_provider_oac.auth.session import PROCESS_STORE  # noqa: E402
+from airflow_provider_oac.simulator.launch import Simulator, launch  # noqa: E402
+from tests.drivers import DRIVERS, Drive, SignIn  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[Simulator]:
+    """A simulator (instances `dev` and `prod`) for the whole session. A test that changes or counts anything in it
+    takes `clean`."""
+    with launch(work_seconds=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+def clean(simulator: Simulator) -> Iterator[Simulator]:
+    """The simulator in its first state, with no fault ordered and nothing counted, and no token kept here."""
+    PROCESS_STORE.clear()
+    simulator.control.reset()
+    yield simulator
+    simulator.control.reset()
+    PROCESS_STORE.clear()
+
+
+@pytest.fixture(params=sorted(DRIVERS))
+def drive(request: pytest.FixtureRequest) -> Drive:
+    """Runs a flow: `drive(lambda io: io.send(request))`. The test runs twice, once with each driver."""
+    return DRIVERS[request.param]
+
+
+@pytest.fixture
+def sign_in(clean: Simulator) -> SignIn:
+    """Settings and sessions that sign in at the simulator: `sign_in.settings(grant="password")`."""
+    return SignIn(clean.ready)

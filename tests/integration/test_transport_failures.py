@@ -1,0 +1,230 @@
+"""What a driver says when no complete answer comes, and whether the request may have reached the server."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from airflow_provider_oac.client import snapshots, system
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.exceptions import OACApiError, OACResponseError, OACTransportError
+from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.transport import io as transport_io
+from airflow_provider_oac.transport.io import Request, Response
+from airflow_provider_oac.transport.retry import ONCE
+from airflow_provider_oac.transport.settings import TransportSettings
+from tests.drivers import IMPATIENT, Drive, SignIn
+from tests.integration.servers import answering, unused_port
+
+BEARER = {"Authorization": "Bearer the-token"}
+HASTY = TransportSettings(connect_timeout=0.3, read_timeout=0.3)
+DISCOVERY = "/.well-known/openid-configuration"
+
+
+def failure(drive: Drive, url: str, settings: TransportSettings = IMPATIENT) -> OACTransportError:
+    """The error there is instead of an answer. It names the request, and never the token."""
+    with pytest.raises(OACTransportError) as caught:
+        drive(lambda io: io.send(Request("POST", url + "?query=1", BEARER, b"the-body")), settings)
+    text = str(caught.value)
+    assert text.startswith(f"POST {url}: ")
+    assert "query" not in text
+    assert not any(secret in text + repr(caught.value) for secret in ("the-token", "the-body"))
+    assert caught.value.__cause__ is not None
+    return caught.value
+
+
+def discover(drive: Drive, simulator: Simulator, settings: TransportSettings = IMPATIENT) -> Response:
+    url = simulator.ready["identity_url"] + DISCOVERY
+    return drive(lambda io: io.send(Request("GET", url)), settings)
+
+
+@contextmanager
+def listening(serve: Callable[[socket.socket], None] | None) -> Iterator[str]:
+    """A raw TCP server that treats one connection as told; None accepts none, with a queue that is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        if serve is None:
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            yield url
+            for filler in fillers:
+                filler.close()
+            return
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                serve(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield url
+        thread.join()
+
+
+def test_a_refused_connection(drive: Drive) -> None:
+    error = failure(drive, f"http://127.0.0.1:{unused_port()}/x")
+    assert "the connection was refused. Check host and port" in str(error)
+    assert (error.sent, error.passing) == (False, True)
+
+
+def test_a_name_that_does_not_resolve(drive: Drive) -> None:
+    error = failure(drive, "https://no-such-host.invalid/x")
+    assert "the host name cannot be resolved. Check the name" in str(error)
+    assert (error.sent, error.passing) == (False, True)
+
+
+def test_a_connection_that_is_not_made_in_time(drive: Drive) -> None:
+    with listening(None) as url:
+        error = failure(drive, url, HASTY)
+    assert "no connection could be made in time" in str(error)
+    assert (error.sent, error.passing) == (False, True)
+
+
+def test_an_answer_that_does_not_come_in_time(drive: Drive) -> None:
+    release = threading.Event()
+    with listening(lambda _connection: release.wait(30)) as url:
+        error = failure(drive, url, HASTY)
+        release.set()
+    assert "no answer came in time. The server may still be working" in str(error)
+    assert (error.sent, error.passing) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"]
+)
+def test_a_connection_that_ends_before_the_answer_is_complete(said: bytes, drive: Drive) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(said)
+
+    with listening(serve) as url:
+        error = failure(drive, url)
+    assert (error.sent, error.passing) == (True, True)
+    assert "the connection broke before the answer was complete" in str(error)
+    assert "may have acted" in str(error)
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "drop_middle", "truncate"])
+def test_a_reset_or_a_cut_body(fault: str, drive: Drive, clean: Simulator) -> None:
+    clean.control.fault("openid_configuration", fault)
+    with pytest.raises(OACTransportError, match="broke before the answer was complete") as caught:
+        discover(drive, clean)
+    assert (caught.value.sent, caught.value.passing) == (True, True)
+    assert clean.control.calls("identity", "openid_configuration") == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+def test_a_driver_sends_nothing_twice_by_itself(method: str, drive: Drive) -> None:
+    received: list[bytes] = []
+
+    async def first_kept_alive_then_lost(io: transport_io.IO) -> None:
+        assert (await io.send(Request(method, url))).status == 200
+        await io.send(Request(method, url))
+
+    def serve(connection: socket.socket) -> None:
+        received.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        received.append(connection.recv(65536))
+
+    with listening(serve) as url, pytest.raises(OACTransportError) as caught:
+        drive(first_kept_alive_then_lost)
+    # The server listens no more: a second attempt would have been refused, and that would be the error.
+    assert "broke before the answer was complete" in str(caught.value)
+    assert len(received) == 2
+
+
+def test_a_delay_beyond_the_read_timeout_by_the_simulator(drive: Drive, clean: Simulator) -> None:
+    clean.control.fault("openid_configuration", "delay", seconds=1.5)
+    with pytest.raises(OACTransportError, match="no answer came in time"):
+        discover(drive, clean, HASTY)
+
+
+def test_there_is_no_limit_to_the_whole_time_as_long_as_bytes_come(drive: Drive, clean: Simulator) -> None:
+    clean.control.fault("openid_configuration", "drip", seconds=1.5)
+    # Ten pieces 0.15 s apart: each within the read timeout, all of them far beyond it.
+    assert discover(drive, clean, TransportSettings(read_timeout=0.6)).json()["issuer"]
+
+
+def test_no_http_at_all(drive: Drive) -> None:
+    with listening(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")) as url:
+        error = failure(drive, url)
+    assert (error.sent, error.passing) == (True, True)
+
+
+def test_a_body_larger_than_any_answer_may_be(drive: Drive, clean: Simulator) -> None:
+    limit = transport_io.MAX_BODY_BYTES
+    clean.control.fault("openid_configuration", "huge", size=limit + 1)
+    with pytest.raises(OACResponseError, match=f"larger than {limit} bytes"):
+        discover(drive, clean)
+
+
+class TestCalls:
+    """The same, seen from a call to OAC."""
+
+    def test_a_read_is_repeated_until_it_succeeds(self, drive: Drive, sign_in: SignIn, clean: Simulator) -> None:
+        clean.control.fault("GET /snapshots", "drop_before")
+        clean.control.fault("GET /snapshots", "truncate")
+        assert drive(sign_in.performing(snapshots.list_all())) == [[]]
+        assert clean.control.calls("dev", "GET /snapshots") == 3
+
+    def test_a_request_that_starts_work_is_not_repeated_if_its_answer_is_lost(
+        self, drive: Drive, sign_in: SignIn, clean: Simulator
+    ) -> None:
+        clean.control.fault("POST /system/actions/restoreSnapshot", "drop_after", times=None)
+        with pytest.raises(OACTransportError) as caught:
+            drive(sign_in.performing(system.restore_snapshot("any", "A-Secret-Password-1")))
+        assert caught.value.sent
+        assert clean.control.calls("dev", "POST /system/actions/restoreSnapshot") == 1
+
+    def test_a_refusal_for_too_many_requests_is_waited_out_even_by_what_starts_work(
+        self, drive: Drive, sign_in: SignIn, clean: Simulator
+    ) -> None:
+        place = "POST /system/actions/restoreSnapshot"
+        clean.control.fault(place, "status", status=429, headers={"Retry-After": "0"}, times=2)
+        with pytest.raises(OACApiError) as caught:
+            drive(sign_in.performing(system.restore_snapshot("no-such-snapshot", "A-Secret-Password-1")))
+        assert caught.value.status != 429
+        assert clean.control.calls("dev", place) == 3
+
+    def test_the_attempts_end(self, drive: Drive, sign_in: SignIn, clean: Simulator) -> None:
+        clean.control.fault("GET /snapshots", "status", status=503, times=None)
+        session = sign_in.session()
+        with pytest.raises(OACApiError) as caught:
+            drive(lambda io: Api(io, sign_in.url(), session).perform(snapshots.list_all(), ONCE))
+        assert (caught.value.status, caught.value.retryable) == (503, True)
+        assert clean.control.calls("dev", "GET /snapshots") == 1
+
+
+def test_a_broken_answer_leaves_the_driver_usable(drive: Drive, clean: Simulator) -> None:
+    url = clean.ready["identity_url"] + DISCOVERY
+
+    async def after_failures(io: transport_io.IO) -> int:
+        for fault in ("drop_before", "truncate"):
+            clean.control.fault("openid_configuration", fault)
+            with pytest.raises(OACTransportError):
+                await io.send(Request("GET", url))
+        return (await io.send(Request("GET", url))).status
+
+    assert drive(after_failures) == 200
+
+
+def test_the_original_exception_is_the_cause(drive: Drive) -> None:
+    error = failure(drive, f"http://127.0.0.1:{unused_port()}/x")
+    assert re.match(r"(requests|aiohttp)\.", type(error.__cause__).__module__ + ".")
+
+
+def test_many_requests_side_by_side_share_few_connections(drive: Drive) -> None:
+    with answering() as server:
+        results = drive(
+            lambda io: io.together([io.send(Request("GET", f"{server.url}/{number}")) for number in range(40)], 6)
+        )
+    assert [result.url.rpartition("/")[2] for result in results] == [str(number) for number in range(40)]
+    assert sorted(seen.target for seen in server.seen) == sorted(f"/{number}" for number in range(40))

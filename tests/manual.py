@@ -1,0 +1,98 @@
+"""A world without time and without a network, for tests of what flows decide."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from airflow_provider_oac.exceptions import OACTransportError
+from airflow_provider_oac.transport.io import Request, Response, StreamedResponse
+
+T = TypeVar("T")
+Answer = Response | BaseException
+
+
+def response(
+    status: int = 200, body: bytes | str = b"{}", headers: dict[str, str] | None = None, url: str = ""
+) -> Response:
+    """An answer; a body that is a text is JSON unless a content type says otherwise."""
+    data = body.encode() if isinstance(body, str) else body
+    return Response(status, {"content-type": "application/json", **(headers or {})}, data, url)
+
+
+def unreachable(*, sent: bool = False, passing: bool = True) -> OACTransportError:
+    """No answer came."""
+    return OACTransportError("no answer came", sent=sent, passing=passing)
+
+
+class ManualIO:
+    """An ``io`` whose clock moves only by sleeping, and whose server is a function.
+
+    :param answer: gives the answer to each request, or an exception to raise.
+    :param now: what the clock shows first, in seconds since the epoch.
+    :param random: what chance says, always.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Answer] = lambda _request: response(),
+        *,
+        now: float = 1_700_000_000.0,
+        random: float = 0.5,
+    ) -> None:
+        self._answer = answer
+        self._random = random
+        self.time = now
+        self.requests: list[Request] = []
+        self.slept: list[float] = []
+
+    async def send(self, request: Request) -> Response:
+        self.requests.append(request)
+        answer = self._answer(request)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
+        answer = await self.send(request)
+        yield _Whole(request, answer)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+    def now(self) -> float:
+        return self.time
+
+    def random(self) -> float:
+        return self._random
+
+    async def offload(self, function: Callable[[], T]) -> T:
+        return function()
+
+    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+        return [await flow for flow in flows]
+
+
+def in_turn(*answers: Answer) -> Callable[[Request], Answer]:
+    """A server that gives these answers one after the other, and fails the test if more are asked for."""
+    left = list(answers)
+
+    def answer(request: Request) -> Answer:
+        if not left:
+            raise AssertionError(f"one request too many: {request}")
+        return left.pop(0)
+
+    return answer
+
+
+class _Whole(StreamedResponse):
+    def __init__(self, request: Request, answer: Response) -> None:
+        super().__init__(request, answer.status, answer.headers)
+        self._body = answer.body
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), size):
+            yield self._body[start : start + size]

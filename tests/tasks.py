@@ -1,0 +1,181 @@
+"""Running operators and sensors as Airflow does, without Airflow's processes: every try and every resumption is a new
+object, and what passes between them passes as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.models.trigger import Trigger
+
+from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator
+from airflow_provider_oac.simulator.launch import Simulator
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:  # before Airflow 3.2
+    from airflow.exceptions import TaskDeferred
+
+SEAL_PASSWORD = "Correct-Horse-7-Battery"
+ADMIN = "oac.admin@example.com"
+AUTHOR = "oac.author@example.com"
+
+
+def oac_connection(ready: dict[str, Any], instance: str = "dev", **extra: Any) -> dict[str, Any]:
+    """A Connection that signs in at the simulator, as JSON; `extra` changes fields of its extra."""
+    target = ready["instances"][instance]
+    return {
+        "conn_type": "oac",
+        "host": target["url"],
+        "login": ready["client_id"],
+        "extra": {
+            "identity_url": ready["identity_url"],
+            "scope": target["scope"],
+            "user": ADMIN,
+            "certificate_alias": ready["certificate_alias"],
+            "private_key": Path(ready["private_key_file"]).read_text(),
+            "instance": instance,
+            **extra,
+        },
+    }
+
+
+class Connections:
+    """The Connections of a test, in its environment."""
+
+    def __init__(self, ready: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ready = ready
+        self._monkeypatch = monkeypatch
+
+    def set(self, conn_id: str, connection: dict[str, Any] | str) -> None:
+        """Set a Connection: as JSON, or as a URI."""
+        value = connection if isinstance(connection, str) else json.dumps(connection)
+        self._monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", value)
+
+    def oac(self, conn_id: str = "oac_default", instance: str = "dev", host: str | None = None, **extra: Any) -> None:
+        """Set a Connection to the simulator, with changes."""
+        connection = oac_connection(self.ready, instance, **extra)
+        self.set(conn_id, {**connection, **({"host": host} if host else {})})
+
+    def seal(self, conn_id: str = "oac_seal", password: str = SEAL_PASSWORD) -> None:
+        """Set a Connection that holds a password for snapshots."""
+        self.set(conn_id, {"conn_type": "generic", "password": password})
+
+
+class TaskInstance:
+    """What an operator sees of its task instance."""
+
+    def __init__(self, task_id: str, try_number: int, max_tries: int, map_index: int = -1) -> None:
+        self.dag_id, self.run_id, self.task_id = "a_dag", "a_run", task_id
+        self.try_number, self.max_tries, self.map_index = try_number, max_tries, map_index
+        self.start_date = datetime.now(UTC)
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return None
+
+
+class StateStore:
+    """Airflow 3.3's store of task state: JSON by key, which outlives a try and a Clear."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.texts[key]) if key in self.texts else None
+
+    def set(self, key: str, value: Any) -> None:
+        self.texts[key] = json.dumps(value)
+
+
+class Task:
+    """One logical task: tries of it, and Clears.
+
+    :param make: makes the operator, anew for each try and each resumption.
+    :param store: whether there is a state store, as in Airflow 3.3.
+    """
+
+    def __init__(self, make: Callable[[], Any], *, store: bool = True, retries: int = 2) -> None:
+        self._make = make
+        self._retries = retries
+        self.store = StateStore() if store else None
+        self.try_number, self.max_tries = 0, retries
+        self.ti: TaskInstance
+        self.deferred: TaskDeferred | None = None
+        self.event: dict[str, Any] | None = None
+
+    def clear(self) -> None:
+        """What Airflow does to the counters when a person clears the task."""
+        self.max_tries = self.try_number + self._retries
+
+    def context(self, task_id: str = "a_task") -> dict[str, Any]:
+        """The context of the current try."""
+        self.ti = TaskInstance(task_id, self.try_number, self.max_tries)
+        context: dict[str, Any] = {"ti": self.ti}
+        return {**context, "task_state_store": self.store} if self.store else context
+
+    def attempt(self) -> Any:
+        """One try, with the triggerer's part if the operator defers."""
+        self.start()
+        if self.deferred is None:
+            return self.result
+        return self.resume(asyncio.run(first_event(self.deferred.trigger)))
+
+    def start(self) -> None:
+        """One try up to its end or its deferral."""
+        self.try_number += 1
+        operator = self._make()
+        self.deferred, context = None, self.context(operator.task_id)
+        try:
+            self.result = operator.execute(context)
+        except TaskDeferred as deferred:
+            self.deferred = deferred
+
+    def resume(self, event: Any) -> Any:
+        """Go on after the deferral, in a new process."""
+        assert self.deferred is not None
+        self.event = event
+        operator = self._make()
+        kwargs = {**json.loads(json.dumps(self.deferred.kwargs or {})), "event": event}
+        return operator.resume_execution(self.deferred.method_name, kwargs, self.context(operator.task_id))
+
+
+def backup_operator(**changes: Any) -> OACCreateSnapshotOperator:
+    """A backup that looks often and settles soon; `changes` are arguments of the operator."""
+    arguments: dict[str, Any] = {
+        "task_id": "backup",
+        "snapshot_label": "nightly",
+        "bucket": "oac-backups",
+        "seal_conn_id": "oac_seal",
+        "poll_interval": 0.05,
+        "settling_time": 0.4,
+    }
+    return OACCreateSnapshotOperator(**{**arguments, **changes})
+
+
+def through_the_database(trigger: Any) -> Any:
+    """A trigger as the triggerer makes it, from what Airflow stores of it."""
+    row = Trigger.from_object(trigger)
+    return type(trigger)(**row.kwargs)
+
+
+async def first_event(trigger: Any) -> dict[str, Any]:
+    """Run a trigger until its event."""
+    async for event in through_the_database(trigger).run():
+        payload: dict[str, Any] = json.loads(json.dumps(event.payload))
+        return payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def names(simulator: Simulator, instance: str = "dev") -> list[str]:
+    """Names of all snapshots that the simulator knows, in whatever state."""
+    return [item["name"] for item in simulator.control.snapshots(instance)]

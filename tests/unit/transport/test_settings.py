@@ -1,0 +1,151 @@
+"""Addresses, proxies and certificates: the rules that both drivers obey."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import certifi
+import pytest
+
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url, proxy_for
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://idcs-0123.identity.oraclecloud.com",
+            "https://login.vanity.example/",
+            "https://oac.internal:8443/path?query=1",
+            "https://10.0.0.7",
+            "https://[2001:db8::1]:443/x%3Ay",
+            "https://idcs-0123.identity.oraclegovcloud.uk",
+            "http://localhost:8080",
+            "http://127.0.0.1:1234/oauth2/v1/token",
+            "http://127.9.9.9",
+            "http://[::1]:8080",
+        ],
+    )
+    def test_is_not_judged_by_its_host(self, url: str) -> None:
+        assert checked_url(url, "The address").geturl() == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://oac.example.com",
+            "http://10.0.0.7",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://example.com#localhost",
+            "http://[2001:db8::1]",
+            "http://0.0.0.0",
+        ],
+    )
+    def test_plain_http_to_another_machine_is_refused(self, url: str) -> None:
+        with pytest.raises(OACConfigurationError, match=r"plain http.*Use https://"):
+            checked_url(url, "The address")
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://user:pass-phrase@oac.example.com",
+            "https://pass-phrase@oac.example.com",
+            "https://@oac.example.com",
+            "http://127.0.0.1:80@oac.example.com",
+            "http://localhost@oac.example.com",
+            "https://user:pass-phrase@oac.example.com:port",
+            "ftp://user:pass-phrase@oac.example.com",
+            "user:pass-phrase@oac.example.com",
+            "https://user:pass-phrase@oac.example.com\\@x",
+        ],
+    )
+    def test_a_login_in_it_is_refused_and_not_shown(self, url: str) -> None:
+        with pytest.raises(OACConfigurationError) as caught:
+            checked_url(url, "The address")
+        assert str(caught.value).startswith("The address ")
+        assert "pass-phrase" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "", "oac.example.com", "//oac.example.com", "https://", "https:///path", "https:oac", "file:///etc/x",
+            "https://host:port", "https://host:99999", "https://[::1", "javascript:1", "https://ho st",
+            "https://host\r\nx: y", "https://host\n", " https://host", "http://localhost\\.example.com",
+            "https://h\u00f6st.example", "https://host/\u00e4", "https://host/\x00",
+        ],
+    )  # fmt: skip
+    def test_nonsense_is_refused_by_name(self, url: str) -> None:
+        with pytest.raises(OACConfigurationError, match=r"^The address "):
+            checked_url(url, "The address")
+
+
+class TestProxy:
+    def test_there_is_none_unless_the_environment_names_one(self) -> None:
+        assert proxy_for("https://oac.example.com/x") is None
+
+    @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+    def test_is_the_one_of_the_scheme(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+        assert proxy_for("https://oac.example.com/x") == "http://proxy.example:3128"
+
+    def test_of_https_is_not_that_of_http(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+        assert proxy_for("https://oac.example.com/x") is None
+        assert proxy_for("http://127.0.0.1/x") == "http://proxy.example:3128"
+
+    def test_may_be_named_without_a_scheme(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "user:word@proxy.example:3128")
+        assert proxy_for("https://oac.example.com/x") == "http://user:word@proxy.example:3128"
+
+    @pytest.mark.parametrize(
+        "exceptions",
+        ["oac.example.com", ".example.com", "example.com", "x, oac.example.com ,y", "oac.example.com:8443", "*"],
+    )
+    def test_is_not_used_for_hosts_in_no_proxy(self, exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+        monkeypatch.setenv("NO_PROXY", exceptions)
+        assert proxy_for("https://oac.example.com:8443/x") is None
+
+    @pytest.mark.parametrize("exceptions", ["", "other.example", "example.co", "oac.example.com:443"])
+    def test_is_used_for_hosts_not_in_no_proxy(self, exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+        monkeypatch.setenv("NO_PROXY", exceptions)
+        assert proxy_for("https://oac.example.com:8443/x") == "http://proxy.example:3128"
+
+    @pytest.mark.parametrize("proxy", ["socks5://u:pass-phrase@proxy.example:1080", "http://", "http://[::1"])
+    def test_that_cannot_work_is_an_error_that_shows_no_login(
+        self, proxy: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with pytest.raises(OACConfigurationError, match=r"The proxy for oac\.example\.com .*NO_PROXY") as caught:
+            proxy_for("https://oac.example.com/x")
+        assert "pass-phrase" not in str(caught.value)
+
+
+class TestCertificates:
+    def test_the_connections_file_wins_over_the_environments(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+            monkeypatch.setenv(name, f"/{name}")
+            assert TransportSettings().ca_path() == f"/{name}"
+        assert TransportSettings(ca_file="/own.pem").ca_path() == "/own.pem"
+
+    def test_are_certifis_by_default(self) -> None:
+        assert TransportSettings().checked_ca_path() == certifi.where()
+
+    def test_are_always_verified(self) -> None:
+        context = TransportSettings().ssl_context()
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+
+    @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nnonsense\n"])
+    def test_a_file_that_cannot_be_used_is_named(self, content: bytes | None, tmp_path: Path) -> None:
+        file = tmp_path / "ca.pem"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(OACConfigurationError, match=r"ca\.pem.*path of a PEM file"):
+            TransportSettings(ca_file=str(file)).checked_ca_path()
+
+    def test_a_folder_of_certificates_is_accepted(self, tmp_path: Path) -> None:
+        assert TransportSettings(ca_file=str(tmp_path)).ssl_context().verify_mode is ssl.CERT_REQUIRED

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""The whole way once, in a real Airflow against a simulated Oracle: `make demo`.
+
+Starts the simulator (identity domain, two OAC instances, bucket) and Airflow (API server, scheduler, DAG processor,
+triggerer), runs dags/oac_nightly_backup.py, then damages the instance's content, restores the backup, and shows that
+the content is back. `--ui` (`make demo-ui`) leaves everything running to look around. Nothing here talks to Oracle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from airflow_provider_oac.simulator.launch import Simulator, SimulatorFailed, launch
+from tools.oac_connections import SEAL_PASSWORD, connection_environment
+from tools.stack import AirflowStack, StackError
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.hooks.oac import OACHook
+
+HOME = ROOT / ".airflow" / "demo"
+DAG = "oac_nightly_backup"
+INSTANCE = "dev"
+UI_PORT = 8080
+BEGAN = time.monotonic()
+
+
+class DemoFailed(Exception):
+    """The demo did not show what it should; the text says what."""
+
+
+def say(text: str = "") -> None:
+    """Print a line with the time since the beginning."""
+    print(f"[{time.monotonic() - BEGAN:5.1f} s] {text}" if text else "", flush=True)
+
+
+def title(text: str) -> None:
+    """Print a heading."""
+    print(f"\n--- {text} {'-' * max(3, 100 - len(text))}", flush=True)
+
+
+def the_hook(stack: AirflowStack) -> OACHook:
+    """The hook of this process, with the Connections of the running Airflow."""
+    os.environ.update({name: value for name, value in stack.env.items() if name.startswith("AIRFLOW")})
+    from airflow_provider_oac.hooks.oac import OACHook
+
+    # What the hook logs belongs into a task's log; here it would only interrupt the story.
+    logging.getLogger("airflow_provider_oac").setLevel(logging.WARNING)
+    logging.getLogger("airflow.task.hooks").setLevel(logging.WARNING)
+    return OACHook("oac_default")
+
+
+def seed_older_backups(hook: OACHook, nights: int) -> None:
+    """Backups of earlier nights, so that there is something to prune: real ones, under the names of their dates."""
+    from airflow_provider_oac.client import snapshots, waiting
+    from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER, SnapshotName, task_mark
+
+    today = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0)
+    started = []
+    for night in range(1, nights + 1):
+        when = today - timedelta(days=night)
+        mark = task_mark(DAG, f"earlier-{night}", "backup", -1, 0)
+        name = SnapshotName("nightly", hook.settings.instance, when, "oac_seal", mark)
+        storage = snapshots.Storage("oac-backups")
+        started.append(hook.run(snapshots.create(str(name), name.uri(DEFAULT_FOLDER), storage, SEAL_PASSWORD)))
+    for work_request in started:
+        hook.run(waiting.wait(work_request))
+
+
+def catalog(hook: OACHook) -> dict[str, int]:
+    """What users see in the instance, counted by type; by the REST API, through the hook's requests session."""
+    counted: dict[str, int] = {}
+    with hook.get_conn() as session:
+        answer = session.get("/catalog", params={"search": "*"})
+        answer.raise_for_status()
+        for item in answer.json():
+            counted[item["type"]] = counted.get(item["type"], 0) + 1
+    return dict(sorted(counted.items()))
+
+
+def run_backup(stack: AirflowStack) -> dict[str, Any]:
+    """Run the DAG through scheduler, workers and triggerer; returns the result of its backup task."""
+    run_id = stack.trigger(DAG)
+    say(f"run {run_id} of {DAG} is triggered; the backup waits in the triggerer")
+    give_up = time.monotonic() + 300
+    seen: dict[str, str | None] = {}
+    states: set[str | None] = set()
+    while True:
+        for task in stack.task_instances(DAG, run_id):
+            if task["state"] != seen.get(task["task_id"]):
+                seen[task["task_id"]] = task["state"]
+                states.add(task["state"])
+                say(f"  task {task['task_id']:10} {task['state']}")
+        if stack.run_state(DAG, run_id) in ("success", "failed"):
+            break
+        if time.monotonic() > give_up:
+            raise DemoFailed(f"The run is not over after five minutes.\n{stack.report(DAG, run_id)}")
+        time.sleep(0.3)
+    if stack.run_state(DAG, run_id) != "success":
+        raise DemoFailed(stack.report(DAG, run_id))
+    if "deferred" not in states:
+        raise DemoFailed("The backup task did not wait in the triggerer.")
+    result: dict[str, Any] = stack.xcom(DAG, run_id, "backup")
+    pruned = stack.xcom(DAG, run_id, "prune")
+    say(f"snapshot      {result['name']}")
+    say(f"work request  {result['work_request_id']}, verified: {result['verified']}")
+    for name in pruned["deleted"]:
+        say(f"pruned        {name}")
+    say(f"kept          {len(pruned['kept'])} (the newest 7, the newest of 4 weeks and of 12 months)")
+    if not pruned["deleted"]:
+        raise DemoFailed("Nothing was pruned, although older backups were there.")
+    return result
+
+
+def show_bar(simulator: Simulator, result: dict[str, Any]) -> None:
+    """The file in the bucket."""
+    path = result["bucket"] + "/" + result["bar_uri"].removeprefix("file:///")
+    files = simulator.control.bucket()
+    if path not in files:
+        raise DemoFailed(f"There is no file {path} in the bucket, only {sorted(files)}.")
+    say(f"file          {path}, {files[path]:,} bytes, sealed with the password of Connection {result['seal']}")
+
+
+def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, Any]) -> None:
+    """Destroy part of the instance's content and bring it back from the backup."""
+    from airflow_provider_oac.client import system
+
+    before = simulator.control.content(INSTANCE)
+    say(f"before        {catalog(hook)}")
+    lost = simulator.control.damage(INSTANCE)
+    say(f"damaged       {catalog(hook)}: {len(lost)} objects are gone")
+    if simulator.control.content(INSTANCE) == before:
+        raise DemoFailed("The damage changed nothing.")
+    work_request = hook.run(system.restore_snapshot(result["snapshot_id"], SEAL_PASSWORD))
+    say(f"restoring     work request {work_request}")
+    hook.wait(work_request)
+    say(f"after         {catalog(hook)}")
+    if simulator.control.content(INSTANCE) != before:
+        raise DemoFailed("The restored content is not the content of before.")
+    say("the restored content equals the content of before, object by object")
+
+
+def show_sign_ins(simulator: Simulator) -> None:
+    """How often which grant was used."""
+    grants = {name: count for name, count in simulator.control.counters()["grants"].items() if count}
+    if not grants.get("jwt-bearer"):
+        raise DemoFailed(f"No sign-in by JWT assertion was seen, only {grants}.")
+    say(f"sign-ins      {grants} at {simulator.ready['identity_url']} (tokens live 100 s)")
+
+
+def leave_running(stack: AirflowStack, simulator: Simulator) -> None:
+    """Say where to look, and wait for Ctrl-C."""
+    title("Running")
+    print(f"Airflow     {stack.url}  (no password: everybody is admin; it listens on this machine only)")
+    print(f"            DAG {DAG}: {stack.url}/dags/{DAG}")
+    for name, instance in simulator.ready["instances"].items():
+        print(f"OAC {name:7} {instance['url']}")
+    print(f"Identity    {simulator.ready['identity_url']}")
+    print(f"Control     {simulator.ready['control_url']}/counters  (docs/simulator.md)")
+    print(f"Bucket      {simulator.ready['bucket_dir']}")
+    print(f"Logs        {stack.home / 'logs'}")
+    print("\nStop it with Ctrl-C.", flush=True)
+    try:
+        while True:
+            time.sleep(5)
+            stack.wait_ready()
+    except KeyboardInterrupt:
+        print("\nStopping ...", flush=True)
+
+
+def demo(ui: bool) -> None:
+    """Run it."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    title("Starting the simulator and Airflow")
+    # The work takes some seconds, so that there is something to wait for.
+    with launch(instances=[INSTANCE, "prod"], work_seconds=0.5, access_token_ttl=100) as simulator:
+        say(f"simulator: identity domain {simulator.ready['identity_url']}, "
+            f"OAC {simulator.ready['instances'][INSTANCE]['url']}")  # fmt: skip
+        stack = AirflowStack(
+            sys.prefix, HOME, ROOT / "dags", connection_environment(simulator.ready), port=UI_PORT if ui else 0
+        )
+        with stack:
+            say(f"Airflow {stack.version}: {', '.join(stack.components)} are up at {stack.url}")
+            hook = the_hook(stack)
+            title("Connection test and backups of earlier nights")
+            works, message = hook.test_connection()
+            say(message)
+            if not works:
+                raise DemoFailed(message)
+            seed_older_backups(hook, nights=12)
+            say("12 older backups are in place")
+            simulator.control.settings(work_seconds=6.0)
+            title(f"The DAG {DAG}")
+            result = run_backup(stack)
+            show_bar(simulator, result)
+            title("Damage and restore")
+            damage_and_restore(simulator, hook, result)
+            show_sign_ins(simulator)
+            if ui:
+                leave_running(stack, simulator)
+    title("Done")
+    say("everything was simulated on this machine; nothing was sent to Oracle")
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ui", action="store_true", help="leave Airflow and the simulator running")
+    options = parser.parse_args()
+    # A plain kill ends it like Ctrl-C does: in order, with nothing left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        demo(options.ui)
+    except (DemoFailed, StackError, SimulatorFailed) as problem:
+        print(f"\nTHE DEMO FAILED: {problem}\n\nLogs: {HOME}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
