@@ -161,7 +161,7 @@ def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAut
     body = _body(response)
     error = _text(body.get("error"), settings.secrets)
     description = _text(body.get("error_description") or body.get("message"), settings.secrets)
-    ecid = _ecid(body, response)
+    ecid = _ecid(body, response, settings.secrets)
     status = response.status
     symptom = next((s for s in _SYMPTOMS if s.matches(error or "", (description or "").lower(), status)), None)
     cause = symptom.cause if symptom else "not known"
@@ -234,9 +234,9 @@ def _text(value: Any, secrets: tuple[str, ...] = ()) -> str | None:
     return " ".join(_JWT.sub("***", text).split())[:_TEXT_LIMIT] or None
 
 
-def _ecid(body: dict[str, Any], response: Response) -> str | None:
+def _ecid(body: dict[str, Any], response: Response, secrets: tuple[str, ...] = ()) -> str | None:
     """The execution context id. Where it stands is written nowhere public: look in all likely places."""
     names = ("ecid", "x-oracle-dms-ecid", "oracle-ecid", "x-ora-ecid", "opc-request-id")
-    return _text(body.get("ecid")) or next(
+    return _text(body.get("ecid"), secrets) or next(
         (_text(response.headers[name]) for name in names if response.headers.get(name)), None
     )

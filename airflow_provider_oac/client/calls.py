@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 from airflow_provider_oac.auth.token import Token
-from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Request, Response
 
 T = TypeVar("T")
@@ -62,7 +62,15 @@ class Call(Generic[T]):
 
 
 def segment(value: str) -> str:
-    """Percent-encode one segment of a path; ids of work requests hold colons."""
+    """Percent-encode one segment of a path; ids of work requests hold colons.
+
+    :raises OACConfigurationError: for what would make a path of another operation: nothing, or dots that HTTP
+        libraries resolve away.
+    """
+    if value in ("", ".", ".."):
+        raise OACConfigurationError(
+            f"An id for OAC is {value!r}, which names nothing. Check where it comes from: an empty XCom or template?"
+        )
     return quote(value, safe="")
 
 

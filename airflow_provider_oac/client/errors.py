@@ -6,6 +6,9 @@ observed by others on live instances.
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call
@@ -14,6 +17,8 @@ from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.retry import PASSING
 
 _TEXT_LIMIT = 1000
+# A JSON Web Token, as gateways like to quote the one that they refuse.
+_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)+")
 # Headers that servers in front of or inside OAC may put an id into; none is documented for OAC.
 _ID_HEADERS = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid", "ecid", "x-oracle-dms-rid")
 
@@ -26,9 +31,7 @@ def without_user(response: Response) -> bool:
 def api_error(call: Call[Any], response: Response) -> OACApiError:
     """Explain an answer that is not the call's success."""
     body = _body(response)
-    code, detail = _code_and_detail(body, response)
-    for secret in call.secrets:
-        detail = detail.replace(secret, "***") if detail else detail
+    code, detail = _code_and_detail(body, response, call.secrets)
     request_id = next((response.headers[name] for name in _ID_HEADERS if response.headers.get(name)), None)
     cause, next_step = _explain(response, body, code, detail)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail}" if detail else "")
@@ -57,7 +60,7 @@ def _body(response: Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _code_and_detail(body: dict[str, Any], response: Response) -> tuple[str | None, str | None]:
+def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable[str]) -> tuple[str | None, str | None]:
     """Read ``{code, message}``, ``{error}``, gateways' ``{user, status}``, servlets' bodies, or no JSON at all."""
     code = body.get("code") or body.get("errorCode")
     detail = body.get("message") or body.get("error_description") or body.get("detail") or body.get("title")
@@ -74,11 +77,19 @@ def _code_and_detail(body: dict[str, Any], response: Response) -> tuple[str | No
     if not body and response.body:
         kind = response.headers.get("content-type", "unknown type").partition(";")[0]
         detail = detail or f"{len(response.body)} bytes of {kind}, no JSON object"
-    return _text(code), _text(detail)
+    return _text(code, secrets), _text(detail, secrets)
 
 
-def _text(value: Any) -> str | None:
-    return " ".join(str(value).split())[:_TEXT_LIMIT] if value else None
+def _text(value: Any, secrets: Iterable[str]) -> str | None:
+    """One line for people, without the secrets that the server may have quoted from the request."""
+    if not value:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # Before anything is shortened, which would leave a part of one. A server that quotes the body quotes JSON.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+            text = text.replace(form, "***")
+    return " ".join(_TOKEN.sub("***", text).split())[:_TEXT_LIMIT]
 
 
 def _explain(response: Response, body: dict[str, Any], code: str | None, detail: str | None) -> tuple[str, str]:

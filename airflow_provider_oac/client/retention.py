@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.snapshot_names import SnapshotName, checked_folder, checked_part, parse
@@ -16,6 +17,9 @@ from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, 
 @dataclass(frozen=True)
 class Retention:
     """What to keep. A snapshot stays if **any** of the rules keeps it.
+
+    OAC's list tells neither whether a snapshot is complete nor whether it failed, so that the rules count whatever is
+    listed. Prune after a backup that was seen to succeed, and keep more than one.
 
     :param keep_last: the newest so many.
     :param keep_for: whatever is younger.
@@ -116,7 +120,8 @@ def plan_prune(
 ) -> PrunePlan:
     """Decide what to prune.
 
-    The newest own snapshot and those of this very DAG run are always kept.
+    The newest own snapshot and those of this very DAG run are always kept. So are those named after a time that has
+    not come yet, and they do not count for any rule: a clock that was wrong once must not cost the good ones.
 
     :param listed: all snapshots that OAC lists.
     :param own: which are ours.
@@ -126,28 +131,44 @@ def plan_prune(
     :param protected: names or ids that stay in any case.
     """
     everything = list(listed)
-    uses = Counter((item.bucket, item.bar_uri) for item in everything)
+    stays = _set(protected)
+    uses = Counter(_file(item) for item in everything)
     ours = [(name, item) for item in everything if (name := own.name_of(item))]
     ours.sort(key=lambda pair: (pair[0].time, pair[1].id), reverse=True)
     reasons = _reasons([name for name, _ in ours], retention, now, run)
     doomed, kept = [], []
     for index, (_, item) in enumerate(ours):
-        reason = reasons.get(index) or ("protected" if {item.id, item.name} & set(protected) else None)
+        reason = reasons.get(index) or ("protected" if {item.id, item.name} & stays else None)
         if reason:
             kept.append((item, reason))
         else:
-            doomed.append(Doomed(item, delete_file=uses[item.bucket, item.bar_uri] == 1))
+            doomed.append(Doomed(item, delete_file=uses[_file(item)] == 1))
     return PrunePlan(tuple(reversed(doomed)), tuple(kept), len(everything) - len(ours))
+
+
+def _set(protected: Collection[str]) -> set[str]:
+    # A lone text is a collection, too: of its letters, none of which would protect anything.
+    return {protected} if isinstance(protected, str) else set(protected)
+
+
+def _file(snapshot: Snapshot) -> str:
+    """What file a snapshot uses, so written that two spellings of one path are equal.
+
+    Without the bucket: its name may be missing in the list, and of one bucket too many a file only stays.
+    """
+    path = unquote(snapshot.bar_uri).removeprefix("file:").casefold()
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _reasons(names: list[SnapshotName], retention: Retention, now: datetime, run: str | None) -> dict[int, str]:
     """Why to keep, by position in the list, which is newest first."""
-    reasons: dict[int, str] = {}
-    if names:
-        reasons[0] = "the newest"
-    for index, name in enumerate(names):
-        if index < retention.keep_last:
-            reasons.setdefault(index, f"among the newest {retention.keep_last}")
+    reasons = {index: "named after a time in the future" for index, name in enumerate(names) if name.time > now}
+    counted = [(index, name) for index, name in enumerate(names) if name.time <= now]
+    for index, _ in counted[:1]:
+        reasons[index] = "the newest"
+    for index, _ in counted[: retention.keep_last]:
+        reasons.setdefault(index, f"among the newest {retention.keep_last}")
+    for index, name in counted:
         if retention.keep_for and now - name.time < retention.keep_for:
             reasons.setdefault(index, f"younger than {retention.keep_for}")
         if run and name.mark.startswith(run):
@@ -157,7 +178,7 @@ def _reasons(names: list[SnapshotName], retention: Retention, now: datetime, run
         (retention.keep_monthly, _month, "month"),
     ):
         seen: set[tuple[int, int]] = set()
-        for index, name in enumerate(names):
+        for index, name in counted:
             if (at := period(name.time)) not in seen and len(seen) < count:
                 seen.add(at)
                 reasons.setdefault(index, f"the newest of its {what}")
@@ -185,24 +206,22 @@ def prune(
     """Prune. The flow returns what was done, or, as a dry run, what would be.
 
     :param max_delete: if more would be deleted, nothing is and the flow fails.
+    :param dry_run: only report; also says whether ``max_delete`` would stand in the way.
     :param report: gets a line for people for each snapshot.
     :raises OACError: if more than ``max_delete`` snapshots would go.
     """
 
     async def flow(api: Api) -> PrunePlan:
         listed = await api.perform(list_all())
-        now = datetime.fromtimestamp(api.io.now()).astimezone()
+        now = datetime.fromtimestamp(api.io.now(), UTC)
         plan = plan_prune(listed, own, retention, now=now, run=run, protected=protected)
+        for missing in sorted(_unknown(protected, listed)):
+            report(f"{missing!r} was to be kept, but OAC lists no snapshot of this name or id. Check the spelling.")
         for snapshot, reason in plan.kept:
             report(f"Keeping {snapshot.name}: {reason}.")
-        if len(plan.doomed) > max_delete:
-            names = ", ".join(item.snapshot.name for item in plan.doomed[:5])
-            raise OACError(
-                f"Pruning {own.label!r} of {own.instance!r} would delete {len(plan.doomed)} of "
-                f"{len(plan.doomed) + len(plan.kept)} snapshots, more than max_delete={max_delete} allows; none was "
-                f"deleted. The oldest are: {names}. Look at them with dry_run=True, and raise max_delete for one run "
-                "if this is what you want."
-            )
+        too_many = _too_many(plan, own, max_delete)
+        if too_many and not dry_run:
+            raise OACError(too_many)
         for item in plan.doomed:
             what = "with its file" if item.delete_file else "but not its file, which another snapshot uses"
             if dry_run:
@@ -210,9 +229,29 @@ def prune(
                 continue
             await api.run(removal(item.snapshot.id, delete_storage=item.delete_file))
             report(f"Deleted {item.snapshot.name} {what}.")
+        if too_many:
+            report(f"Without dry_run this fails: {too_many}")
         return plan
 
     return flow
+
+
+def _unknown(protected: Collection[str], listed: Collection[Snapshot]) -> set[str]:
+    """What was to be kept and is not listed: maybe misspelt, so that what was meant is not kept."""
+    return _set(protected) - {item.id for item in listed} - {item.name for item in listed}
+
+
+def _too_many(plan: PrunePlan, own: Own, max_delete: int) -> str | None:
+    """Why not to prune, if so many snapshots would go that it looks like a mistake."""
+    if len(plan.doomed) <= max_delete:
+        return None
+    names = ", ".join(item.snapshot.name for item in plan.doomed[:5])
+    return (
+        f"Pruning {own.label!r} of {own.instance!r} would delete {len(plan.doomed)} of "
+        f"{len(plan.doomed) + len(plan.kept)} snapshots, more than max_delete={max_delete} allows; none was deleted. "
+        f"The oldest are: {names}. Look at them with dry_run=True, and raise max_delete for one run if this is what "
+        "you want."
+    )
 
 
 def removal(snapshot_id: str, *, delete_storage: bool) -> Flow[bool]:

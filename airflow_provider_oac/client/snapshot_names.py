@@ -24,7 +24,7 @@ DEFAULT_FOLDER = "oac-snapshots"
 
 _PART = r"[A-Za-z0-9._]+(?:-[A-Za-z0-9._]+)*"
 _NAME = re.compile(
-    rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>\d{{8}}T\d{{6}}Z)--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
+    rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>[0-9]{{8}}T[0-9]{{6}}Z)--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
 )
 _TIME = "%Y%m%dT%H%M%SZ"
 _RUN_DIGITS = 8
@@ -49,8 +49,9 @@ class SnapshotName:
     mark: str
 
     def __str__(self) -> str:
-        stamp = self.time.astimezone(UTC).strftime(_TIME)
-        return f"{self.label}--{self.instance}--{stamp}--{self.seal}--{self.mark}"
+        time = self.time.astimezone(UTC)
+        # Not strftime for the year: below 1000 it writes fewer digits than strptime wants.
+        return f"{self.label}--{self.instance}--{time.year:04}{time:%m%dT%H%M%SZ}--{self.seal}--{self.mark}"
 
     def uri(self, folder: str) -> str:
         """Path of its file in the bucket, as OAC wants it.

@@ -12,6 +12,7 @@ from airflow_provider_oac.client.snapshots import Snapshot, Storage, create, lis
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACError,
+    OACKilledError,
     OACResponseError,
     OACTransportError,
     OACUncertainError,
@@ -102,27 +103,34 @@ def take_once(
             if found:
                 return _adopted(found, report)
         name = parse(used) if used else None
+        last: OACError | None = None
         for _ in range(_SENDS):
             name = order.name(api.io.now(), name)
-            before_send(str(name))
             uri = name.uri(order.folder)
+            call = create(str(name), uri, order.storage, password)
+            before_send(str(name))
             try:
-                accepted = await api.perform(create(str(name), uri, order.storage, password))
+                accepted = await api.perform(call)
             except (OACTransportError, OACApiError, OACResponseError) as error:
                 if not _uncertain(error):
                     raise
+                last = error
                 report(f"OAC may or may not have accepted {name}; looking for it in the list. {error}")
                 found = await _find_after(api, order.mark, ignore, settling_time, error)
                 if found:
                     return _adopted(found, report)
-                report(f"It is not listed after {settling_time:.0f} s, so OAC did not accept it; sending it again.")
+                report(
+                    f"It is not listed after {settling_time:.0f} s, which counts as not accepted. Should OAC list it "
+                    f"later, there is a snapshot too many: {name}."
+                )
                 continue
             report(f"OAC accepted {name} as work request {accepted}.")
             return Taken(str(name), uri, accepted)
         raise OACUncertainError(
             f"OAC was asked {_SENDS} times for a snapshot marked {order.mark} and gave no usable answer, nor does it "
-            "list one. Check the instance, then let the task run again: it looks for the mark before it asks."
-        )
+            f"list one. Check the instance, then let the task run again: it looks for the mark before it asks. The "
+            f"last failure: {last}"
+        ) from last
 
     return flow
 
@@ -141,6 +149,8 @@ async def _find_after(
 ) -> Snapshot | None:
     try:
         return await _find(api, mark, ignore, settling_time)
+    except OACKilledError:
+        raise
     except OACError as error:
         raise OACUncertainError(
             f"OAC may have accepted a snapshot marked {mark}, and the list could not be read to find out. Let the task "

@@ -18,6 +18,9 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 
+# However short a pause was asked for: OAC is not asked without any.
+_SHORTEST_PAUSE = 0.05
+
 
 @dataclass(frozen=True)
 class WaitPlan:
@@ -42,7 +45,8 @@ class WaitPlan:
 
     def pause(self, age: float) -> float:
         """Seconds until the next look at work of this age."""
-        return max(min(self.first_pause, self.longest_pause), min(self.longest_pause, age * self.pause_share))
+        growing = max(min(self.first_pause, self.longest_pause), min(self.longest_pause, age * self.pause_share))
+        return max(_SHORTEST_PAUSE, growing)
 
 
 class Poller:
@@ -57,6 +61,7 @@ class Poller:
         self.started_at = started_at
         self.plan = plan
         self.last: WorkRequest | None = None
+        self._trouble: OACError | None = None
         self._trouble_since: float | None = None
         self._unknown = 0
 
@@ -68,7 +73,7 @@ class Poller:
         :raises OACWaitTimeoutError: if the deadline has come.
         """
         self.last = work
-        self._trouble_since = None
+        self._trouble = self._trouble_since = None
         if work.status == SUCCEEDED:
             return None
         if work.status in ACTIVE:
@@ -97,6 +102,7 @@ class Poller:
             return self._not_found(error, now)
         if not _passing(error):
             raise error
+        self._trouble = error
         if self._trouble_since is None:
             self._trouble_since = now
         if now - self._trouble_since > self.plan.trouble_patience:
@@ -107,7 +113,9 @@ class Poller:
         return self._pause(now)
 
     def _not_found(self, error: OACApiError, now: float) -> float:
-        if self.last is None and now - self.started_at <= self.plan.not_found_grace:
+        # Also if it was seen already: the nodes of a cluster need not learn of it in one instant.
+        if now - self.started_at <= self.plan.not_found_grace:
+            self._trouble = error
             return self._pause(now)
         raise OACWorkRequestError(
             f"OAC does not know work request {self.id}"
@@ -126,12 +134,13 @@ class Poller:
         left = self.plan.deadline - now
         if left <= 0:
             state = f"{self.last.status}, {_percent(self.last)}" if self.last else "not seen yet"
+            trouble = f" The last look failed: {self._trouble}" if self._trouble else ""
             raise OACWaitTimeoutError(
                 f"Work request {self.id} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
                 "goes on in OAC, which offers no way to cancel it. Give the task a longer timeout; a retry of the task "
-                "finds this work again where it can.",
+                f"finds this work again where it can.{trouble}",
                 work_request_id=self.id,
-            )
+            ) from self._trouble
         return min(pause, left)
 
     def _failed(self, work: WorkRequest) -> OACWorkRequestError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
 from airflow_provider_oac.exceptions import OACResponseError
@@ -107,9 +108,10 @@ def accepted_id(response: Response) -> str:
     if header := response.headers.get("oa-work-request-id", "").strip():
         return header
     if isinstance(body, dict) and isinstance(body.get("resourceUri"), str):
-        tail = body["resourceUri"].rstrip("/").rpartition("/")[2]
+        # A URI holds the id percent-encoded.
+        tail = unquote(body["resourceUri"].partition("?")[0].rstrip("/").rpartition("/")[2])
         if tail:
-            return str(tail)
+            return tail
     raise OACResponseError(
         f"HTTP {response.status} accepts the work but names no work request: neither the body's workRequestId, nor "
         "the header oa-work-request-id, nor a resourceUri is there."

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret
 from airflow_provider_oac.exceptions import OACApiError, OACError
@@ -145,7 +144,7 @@ class OACHook(BaseHook):
         return token
 
     def test_connection(self) -> tuple[bool, str]:
-        """Sign in past every cache and ask OAC for its details.
+        """Sign in past every cache and ask OAC, once only since somebody waits for the answer, for its details.
 
         :returns: whether it works, and what was found or what to do next.
         """
@@ -153,6 +152,7 @@ class OACHook(BaseHook):
         from airflow_provider_oac.client import system
         from airflow_provider_oac.client.api import Api
         from airflow_provider_oac.transport.blocking import run
+        from airflow_provider_oac.transport.retry import ONCE
 
         try:
             session = Session(self.settings.auth, MemoryStore())
@@ -162,7 +162,7 @@ class OACHook(BaseHook):
                 f"{self.settings.auth.user}); the token lives {token.lifetime:.0f} s."
             )
             try:
-                found = run(Api(self._io, self.settings.address, session).perform(system.get()))
+                found = run(Api(self._io, self.settings.address, session).perform(system.get(), ONCE))
             except OACApiError as error:
                 if not error.missing_role:
                     raise
@@ -198,7 +198,7 @@ class OACHook(BaseHook):
 
 
 # By event loop and transport settings: the driver that is open, and how many use it.
-_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[TransportSettings, tuple[AsyncIO, int]]] = WeakKeyDictionary()
+_open: dict[tuple[asyncio.AbstractEventLoop, TransportSettings], tuple[AsyncIO, int]] = {}
 
 
 @asynccontextmanager
@@ -206,15 +206,15 @@ async def _shared_io(settings: TransportSettings) -> AsyncIterator[AsyncIO]:
     """The one asynchronous driver of this loop for these settings; the last user closes it."""
     from airflow_provider_oac.transport.asynchronous import AsyncIO
 
-    here = _open.setdefault(asyncio.get_running_loop(), {})
-    io, users = here.get(settings) or (AsyncIO(settings), 0)
-    here[settings] = (io, users + 1)
+    key = asyncio.get_running_loop(), settings
+    io, users = _open.get(key) or (AsyncIO(settings), 0)
+    _open[key] = (io, users + 1)
     try:
         yield io
     finally:
-        io, users = here[settings]
+        io, users = _open[key]
         if users > 1:
-            here[settings] = (io, users - 1)
+            _open[key] = (io, users - 1)
         else:
-            del here[settings]
+            del _open[key]
             await io.close()

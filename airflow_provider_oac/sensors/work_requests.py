@@ -86,10 +86,9 @@ class OACWorkRequestSensor(BaseSensorOperator):
         """The rules of waiting, for all looks of this process."""
         from airflow_provider_oac.client.waiting import Poller, WaitPlan
 
-        # With mode="reschedule" every look is a process of its own: none of them knows when the first one was, so
-        # that there is no grace for an id that OAC does not know.
-        plan = WaitPlan(not_found_grace=0.0) if self.reschedule else WaitPlan()
-        return Poller(self._checked_id(), time.time(), plan)
+        # With mode="reschedule" every look is a process of its own, and none knows when the first one was. They count
+        # as late ones, so that an id that OAC does not know is an error and not waited for until the timeout.
+        return Poller(self._checked_id(), 0.0 if self.reschedule else time.time(), WaitPlan())
 
     def _checked_id(self) -> str:
         if not self.work_request_id or self.work_request_id == "None":

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 # Whatever waits, eight connections carry it: see docs on waiting.
 MAX_CONNECTIONS = 8
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class AsyncIO:
@@ -51,9 +51,12 @@ class AsyncIO:
     async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
         """Send one request; the body of the answer is streamed."""
         checked_url(request.url, "The request's address")
-        session = await self._opened()
+        async with await self._sent(await self._opened(), request) as answer:
+            yield _Streamed(request, answer)
+
+    async def _sent(self, session: aiohttp.ClientSession, request: Request) -> aiohttp.ClientResponse:
         try:
-            answer = await session.request(
+            return await session.request(
                 request.method,
                 # Already encoded: yarl would decode and encode again, and so change %3A in an id.
                 URL(request.url, encoded=True),
@@ -62,10 +65,12 @@ class AsyncIO:
                 proxy=proxy_for(request.url),
                 allow_redirects=False,
             )
+        except aiohttp.ClientHttpProxyError as error:
+            # Not named as the cause: its text holds the proxy's address together with its login.
+            failure = transport_error(request, error, sent=False)
         except (aiohttp.ClientError, OSError) as error:
             raise transport_error(request, error, sent=not isinstance(error, _NEVER_SENT)) from error
-        async with answer:
-            yield _Streamed(request, answer)
+        raise failure
 
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._opening:

@@ -28,10 +28,12 @@ def transport_error(request: Request, error: BaseException, *, sent: bool) -> OA
 
 
 def _proxy_reason(request: Request, chain: list[BaseException]) -> tuple[str, str, bool] | None:
-    """What to say if it was the proxy that failed; both libraries name their exceptions for it so."""
-    if not any("proxy" in type(cause).__name__.lower() for cause in chain):
-        return None
+    """What to say if it was the proxy that failed: both libraries name their exceptions for it so. Who goes through
+    a proxy resolves no name but the proxy's."""
     proxy = urlsplit(proxy_for(request.url) or "")
+    named = any("proxy" in type(cause).__name__.lower() for cause in chain)
+    if not proxy.hostname or not (named or any(isinstance(cause, socket.gaierror) for cause in chain)):
+        return None
     name = f"the proxy {proxy.hostname}" + (f":{proxy.port}" if proxy.port else "")
     refusal = next((status for cause in chain if (status := _tunnel_status(cause))), None)
     if refusal:
@@ -59,16 +61,18 @@ def _tunnel_status(error: BaseException) -> int | None:
 def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
     error = chain[0]
     for cause in chain:
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        # aiohttp's own exception is of this class, too, but has nothing to say.
+        if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             return (
                 f"the server's certificate was refused ({cause.verify_message})",
                 "If the host is right, a proxy or a private CA signs its certificates: put the CA's PEM file "
                 "on this machine and its path into the Connection's ca_file.",
                 False,
             )
+    for cause in chain:
         if isinstance(cause, ssl.SSLError) and not sent and not isinstance(cause, ssl.SSLEOFError):
             return (
-                f"the TLS handshake failed ({cause.reason or type(cause).__name__})",
+                f"the TLS handshake failed ({_openssl_reason(chain)})",
                 "Check that the address speaks TLS on this port and that no proxy stands in between.",
                 False,
             )
@@ -100,6 +104,10 @@ def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
             True,
         )
     return (f"the connection failed ({type(error).__name__})", "Check the address and the network.", True)
+
+
+def _openssl_reason(chain: list[BaseException]) -> str:
+    return next((reason for cause in chain if isinstance(reason := getattr(cause, "reason", None), str)), "no reason")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

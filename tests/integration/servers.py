@@ -64,11 +64,13 @@ class Proxy(Server):
 
     :param login: `user:password` that it asks for, or None.
     :param refusal: status with which it refuses everything, or None.
+    :param leads_to: `host:port` that every tunnel leads to, or None for where it should.
     """
 
-    def __init__(self, login: str | None = None, refusal: int | None = None) -> None:
+    def __init__(self, login: str | None = None, refusal: int | None = None, leads_to: str | None = None) -> None:
         self._wanted = "Basic " + base64.b64encode(login.encode()).decode() if login else None
         self._refusal = refusal
+        self._leads_to = leads_to
         super().__init__("127.0.0.1", lambda _request: Reply())
 
     def _handler(self, reply: Callable[[Seen], Reply]) -> type[BaseHTTPRequestHandler]:
@@ -83,7 +85,7 @@ class Proxy(Server):
                 elif proxy._wanted and request.headers.get("proxy-authorization") != proxy._wanted:
                     self.answer(Reply(407, headers=[("Proxy-Authenticate", 'Basic realm="proxy"')]))
                 elif request.method == "CONNECT":
-                    self._tunnel(request.target)
+                    self._tunnel(proxy._leads_to or request.target)
                 else:
                     self.answer(_forwarded(request))
 
@@ -92,6 +94,7 @@ class Proxy(Server):
                 with socket.create_connection((host, int(port)), timeout=30) as far:
                     self.send_response(200)
                     self.end_headers()
+                    self.wfile.flush()
                     _pump(self.connection, far)
                 self.close_connection = True
 

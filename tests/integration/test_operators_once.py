@@ -225,7 +225,7 @@ def test_a_wait_that_takes_too_long_fails_and_the_retry_goes_on_with_it(
     clean.control.settings(work_seconds=1.0)
     limits = {limit: timedelta(seconds=0.2)}
     task = Task(lambda: make(deferrable=deferrable, **limits), store=store)
-    with pytest.raises(OACWaitTimeoutError, match="did not end in time.* goes on in OAC"):
+    with pytest.raises(OACWaitTimeoutError, match=r"did not end in time.* goes on in OAC"):
         task.attempt()
     limits.clear()
     assert names(clean) == [task.attempt()["name"]]

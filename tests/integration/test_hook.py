@@ -1,0 +1,232 @@
+"""OACHook in a task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_oac.client import snapshots, system
+from airflow_provider_oac.client.waiting import WaitPlan
+from airflow_provider_oac.exceptions import OACConfigurationError, OACWaitTimeoutError
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.simulator.launch import Simulator, launch
+from tests.tasks import AUTHOR, Connections
+
+try:
+    from airflow.sdk.log import redact
+except ImportError:  # Airflow 2.11
+    from airflow.utils.log.secrets_masker import redact
+
+
+def url(simulator: Simulator, instance: str = "dev") -> str:
+    return str(simulator.ready["instances"][instance]["url"])
+
+
+# ------------------------------------------------------------------------------------------- run, wait, secrets
+
+
+def test_it_makes_a_call(connections: Connections) -> None:
+    assert OACHook().run(system.get()).service_instance_key == "dev"
+
+
+def test_each_connection_has_its_instance(connections: Connections) -> None:
+    connections.oac("oac_prod", instance="prod")
+    assert OACHook("oac_prod").run(system.get()).service_instance_key == "prod"
+
+
+def test_it_waits_for_a_work_request(connections: Connections, clean: Simulator) -> None:
+    (work,) = clean.control.start_work("dev", 0.2)
+    assert OACHook().wait(work, WaitPlan(longest_pause=0.05)).status == "SUCCEEDED"
+
+
+def test_it_waits_no_longer_than_the_plan_says(connections: Connections, clean: Simulator) -> None:
+    (work,) = clean.control.start_work("dev", 60)
+    with pytest.raises(OACWaitTimeoutError, match=work):
+        OACHook().wait(work, WaitPlan(deadline=1.0))
+
+
+def test_all_hooks_of_a_process_share_one_token(connections: Connections, clean: Simulator) -> None:
+    for _ in range(3):
+        OACHook().run(snapshots.list_all())
+    assert clean.control.grants("jwt-bearer") == 1
+
+
+def test_an_edited_connection_never_gets_the_old_ones_token(connections: Connections, clean: Simulator) -> None:
+    OACHook().run(snapshots.list_all())
+    connections.oac(user="oac.federated@example.com")
+    OACHook().run(snapshots.list_all())
+    assert clean.control.grants("jwt-bearer") == 2
+
+
+@pytest.mark.usefixtures("unmasked")
+def test_secrets_of_the_connection_are_masked_in_logs(connections: Connections, clean: Simulator) -> None:
+    connections.oac(grant="password", user_password="a-user's-password", private_key_passphrase="a-phrase")
+    connection = {"conn_type": "oac", "host": url(clean), "login": "id", "password": "a-client-secret"}
+    extra = {"identity_url": clean.ready["identity_url"], "scope": "s", "user": "u", "grant": "password"}
+    connections.set("oac_default", {**connection, "extra": {**extra, "user_password": "a-user's-password"}})
+    assert OACHook().settings.auth.user == "u"
+    assert redact("a-client-secret and a-user's-password") == "*** and ***"
+
+
+@pytest.fixture
+def unmasked() -> None:
+    assert redact("a-client-secret and a-user's-password") == "a-client-secret and a-user's-password"
+
+
+def test_an_access_token_works_and_is_masked(connections: Connections, clean: Simulator) -> None:
+    token = OACHook().access_token()
+    answer = requests.get(
+        f"{url(clean)}/api/20210901/snapshots", headers={"Authorization": f"Bearer {token}"}, timeout=20
+    )
+    assert answer.status_code == 200
+    assert redact(f"the token is {token}") == "the token is ***"
+
+
+# ---------------------------------------------------------------------------------------------------- get_conn
+
+
+def test_a_session_takes_paths_and_complete_addresses_of_the_instance(
+    connections: Connections, clean: Simulator
+) -> None:
+    session = OACHook().get_conn()
+    for address in ("/system", "system", "/api/20210901/system", f"{url(clean)}/api/20210901/system"):
+        assert session.get(address).json()["serviceInstanceKey"] == "dev"
+    assert session.get("/snapshots", params={"x": "y"}).status_code == 200
+    assert clean.control.grants("jwt-bearer") == 1
+
+
+def test_a_session_renews_and_replays_once_on_a_401(connections: Connections, clean: Simulator) -> None:
+    session = OACHook().get_conn()
+    assert session.get("/system").status_code == 200
+    clean.control.end_tokens()
+    assert session.get("/system").status_code == 200
+    assert clean.control.grants("jwt-bearer") == 2
+    clean.control.fault("GET /system", "status", status=401, times=None)
+    clean.control.reset_counters()
+    assert session.get("/system").status_code == 401
+    assert clean.control.calls("dev", "GET /system") == 2
+
+
+@pytest.mark.parametrize(
+    "other", ["https://elsewhere.example.com/x", "//elsewhere.example.com/x", "HTTP://127.0.0.1:1/", "ftp://127.0.0.1/"]
+)
+def test_a_session_sends_nothing_to_another_host(connections: Connections, clean: Simulator, other: str) -> None:
+    session = OACHook().get_conn()
+    if other.startswith("//"):
+        # Not an address of its own for requests, but a path of this instance.
+        assert session.get(other).status_code == 404
+        return
+    with pytest.raises(OACConfigurationError, match="and sends nothing to"):
+        session.get(other)
+    assert clean.control.counters()["calls"].get("dev", {}) == {}
+
+
+def test_a_session_sends_nothing_to_another_instance(connections: Connections, clean: Simulator) -> None:
+    with pytest.raises(OACConfigurationError, match="its token would be given away"):
+        OACHook().get_conn().get(f"{url(clean, 'prod')}/api/20210901/system")
+    assert clean.control.calls("prod", "GET /system") == 0
+
+
+def test_a_session_follows_no_redirect(connections: Connections, clean: Simulator) -> None:
+    location = f"{url(clean, 'prod')}/api/20210901/system"
+    clean.control.fault("GET /system", "redirect", location=location)
+    answer = OACHook().get_conn().get("/system", allow_redirects=True)
+    assert (answer.status_code, answer.headers["Location"]) == (302, location)
+    assert clean.control.calls("prod", "GET /system") == 0
+
+
+def test_a_session_ignores_netrc(
+    connections: Connections, clean: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    answer = OACHook().get_conn().get("/system")
+    assert answer.status_code == 200
+    assert answer.request.headers["Authorization"].startswith("Bearer ")
+
+
+def test_a_session_can_post(connections: Connections, clean: Simulator) -> None:
+    body = {"type": "REGISTER", "name": "x", "bar": {"uri": "file:///x.bar"}}
+    answer = OACHook().get_conn().post("/snapshots", json=body)
+    assert answer.status_code == 400
+    assert "storage" in answer.json()["message"]
+
+
+def test_tls_is_verified_with_the_connections_ca(monkeypatch: pytest.MonkeyPatch) -> None:
+    with launch(work_seconds=0.0, instances=["dev"], tls=True) as secure:
+        connections = Connections(secure.ready, monkeypatch)
+        connections.oac(ca_file=secure.ready["ca_file"])
+        assert OACHook().get_conn().get("/system").status_code == 200
+        assert OACHook().run(system.get()).service_instance_key == "dev"
+        connections.oac()
+        with pytest.raises(requests.exceptions.SSLError):
+            # The token is still known: what is refused is the certificate of the instance.
+            OACHook().get_conn().get("/system")
+        works, message = OACHook().test_connection()
+        assert not works
+        assert "the server's certificate was refused" in message
+        assert "ca_file" in message
+
+
+# --------------------------------------------------------------------------------------------- test_connection
+
+
+def test_a_connection_that_works_says_so(connections: Connections, clean: Simulator) -> None:
+    works, message = OACHook().test_connection()
+    assert works
+    assert f"Signed in at {clean.ready['identity_url']} (grant jwt_assertion, user oac.admin@example.com)" in message
+    assert "Simulated Oracle Analytics Cloud instance dev" in message
+
+
+def test_a_missing_role_is_a_note(connections: Connections) -> None:
+    connections.oac(user=AUTHOR)
+    works, message = OACHook().test_connection()
+    assert works
+    assert "need the application role BI Service Administrator" in message
+
+
+@pytest.mark.parametrize(
+    ("extra", "host", "said"),
+    [
+        ({"scope": "https://other.example.comurn:opc:resource:consumer::all"}, None, "wrong host in the scope"),
+        ({"certificate_alias": "other"}, None, "certificate alias"),
+        ({"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"}, None, "private key"),
+        ({"grant": "client_credentials"}, None, "OAC accepts tokens that carry a user only"),
+        ({"identity_url": "http://127.0.0.1:9"}, None, "the connection was refused"),
+        ({}, "http://127.0.0.1:9", "the connection was refused"),
+        ({}, "http://oac.example.com", "plain http"),
+    ],
+)
+def test_what_does_not_work_is_explained(
+    connections: Connections, extra: dict[str, Any], host: str | None, said: str
+) -> None:
+    connections.oac(host=host, **extra)
+    works, message = OACHook().test_connection()
+    assert not works
+    assert said in message
+
+
+def test_a_wrong_client_secret_is_explained(connections: Connections, clean: Simulator) -> None:
+    connections.oac(grant="password", user_password="x", private_key=None, certificate_alias=None)
+    target = clean.ready["instances"]["dev"]
+    extra = {"identity_url": clean.ready["identity_url"], "scope": target["scope"], "user": "u", "user_password": "p"}
+    extra["grant"] = "password"
+    connection = {"conn_type": "oac", "host": target["url"], "login": clean.ready["client_id"], "password": "wrong-one"}
+    connections.set("oac_default", json.loads(json.dumps({**connection, "extra": extra})))
+    works, message = OACHook().test_connection()
+    assert not works
+    assert "wrong client id or client secret" in message
+    assert "wrong-one" not in message
+
+
+def test_it_asks_past_the_cache(connections: Connections, clean: Simulator) -> None:
+    OACHook().run(system.get())
+    clean.control.settings(app={"active": False})
+    works, message = OACHook().test_connection()
+    assert not works
+    assert "Activate" in message

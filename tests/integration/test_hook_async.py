@@ -1,0 +1,125 @@
+"""OACHook on an event loop, as in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from airflow_provider_oac.client import snapshots, system
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.waiting import WaitPlan, wait
+from airflow_provider_oac.exceptions import OACAuthError
+from airflow_provider_oac.hooks import oac
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.tasks import Connections
+
+
+class Open:
+    """The connections that are open beyond those that earlier tests have left.
+
+    :param place: where they lead to.
+    """
+
+    def __init__(self, simulator: Simulator, place: str = "dev") -> None:
+        self._control, self._place = simulator.control, place
+        self._before = self._all()
+
+    def _all(self) -> int:
+        return int(self._control.counters()["connections"][self._place]["open"])
+
+    def count(self) -> int:
+        return self._all() - self._before
+
+    async def none(self) -> None:
+        """Wait until the server has seen that all are closed; the test's own limit ends this."""
+        while self.count() > 0:
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def opened(connections: Connections, clean: Simulator) -> Open:
+    gc.collect()
+    return Open(clean)
+
+
+async def instance_key() -> str:
+    return (await OACHook().arun(system.get())).service_instance_key
+
+
+def test_it_makes_a_call(connections: Connections) -> None:
+    assert asyncio.run(instance_key()) == "dev"
+
+
+def test_what_runs_at_one_time_shares_one_session_and_one_token(clean: Simulator, opened: Open) -> None:
+    works = clean.control.start_work("dev", 0.5, 30)
+
+    async def all_of_them() -> None:
+        plan = WaitPlan(longest_pause=0.05)
+        await asyncio.gather(*(OACHook().arun(wait(work, plan)) for work in works))
+        await opened.none()
+
+    asyncio.run(all_of_them())
+    assert clean.control.counters()["connections"]["dev"]["accepted"] <= 8
+    assert clean.control.grants("jwt-bearer") == 1
+
+
+def test_the_last_one_closes_the_session(clean: Simulator, opened: Open) -> None:
+    works = [clean.control.start_work("dev", seconds)[0] for seconds in (0.1, 0.6)]
+
+    async def one_after_the_other() -> None:
+        plan = WaitPlan(longest_pause=0.05)
+        short, long = (asyncio.create_task(OACHook().arun(wait(work, plan))) for work in works)
+        await short
+        assert opened.count() >= 1
+        await long
+        await opened.none()
+
+    asyncio.run(one_after_the_other())
+
+
+def test_a_later_loop_opens_its_own(connections: Connections) -> None:
+    assert [asyncio.run(instance_key()) for _ in range(2)] == ["dev", "dev"]
+
+
+def test_nothing_is_kept_of_a_loop(connections: Connections) -> None:
+    asyncio.run(instance_key())
+    assert oac._open == {}
+
+
+def test_a_cancelled_coroutine_lets_go(clean: Simulator, opened: Open) -> None:
+    (work,) = clean.control.start_work("dev", 60)
+
+    async def cancel_it() -> None:
+        waiting = asyncio.create_task(OACHook().arun(wait(work, WaitPlan(longest_pause=0.05))))
+        while not clean.control.calls("dev", "GET /workRequests/{id}"):
+            await asyncio.sleep(0.02)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await opened.none()
+
+    asyncio.run(cancel_it())
+
+
+def test_a_failure_lets_go(connections: Connections, clean: Simulator) -> None:
+    opened = Open(clean, "identity")
+    connections.oac(certificate_alias="other")
+
+    async def fail() -> None:
+        with pytest.raises(OACAuthError):
+            await OACHook().arun(snapshots.list_all())
+        await opened.none()
+
+    asyncio.run(fail())
+    assert oac._open == {}
+
+
+def test_one_flow_runs_in_a_task_and_on_a_loop_alike(connections: Connections) -> None:
+    async def flow(api: Api) -> tuple[str, int]:
+        details = await api.perform(system.get())
+        return details.service_instance_key, len(await api.perform(snapshots.list_all()))
+
+    assert OACHook().run(flow) == asyncio.run(OACHook().arun(flow)) == ("dev", 0)

@@ -1,0 +1,192 @@
+"""The sensors, in a worker (poke and reschedule) and in the triggerer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac._compat import AirflowSensorTimeout
+from airflow_provider_oac.client.snapshot_names import SnapshotName
+from airflow_provider_oac.client.snapshots import Storage, create
+from airflow_provider_oac.client.waiting import WaitPlan
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWorkRequestError
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
+from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.tasks import SEAL_PASSWORD, Connections, Task
+
+try:
+    from airflow.sdk.exceptions import AirflowSkipException
+except ImportError:  # before Airflow 3.2
+    from airflow.exceptions import AirflowSkipException
+
+LOOK = "GET /workRequests/{id}"
+
+
+def waiting(work_request_id: str, **changes: Any) -> Task:
+    arguments = {"work_request_id": work_request_id, "poke_interval": timedelta(seconds=0.05), "timeout": 20}
+    return Task(lambda: OACWorkRequestSensor(task_id="wait", **{**arguments, **changes}))
+
+
+def a_failing_backup(clean: Simulator, **fault: Any) -> str:
+    clean.control.fault("POST /snapshots", "fail_work", **fault)
+    return OACHook().run(create("a", "file:///a.bar", Storage("oac-backups"), SEAL_PASSWORD))
+
+
+def test_it_waits_until_the_work_has_succeeded(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+    (work,) = clean.control.start_work("dev", 0.3)
+    waiting(work, deferrable=deferrable).attempt()
+    assert clean.control.work_requests("dev")[0]["status"] == "SUCCEEDED"
+
+
+def test_it_does_not_succeed_at_once(connections: Connections, clean: Simulator) -> None:
+    (work,) = clean.control.start_work("dev", 60)
+    sensor = OACWorkRequestSensor(task_id="wait", work_request_id=work)
+    assert sensor.poke({}) is False
+
+
+def test_it_can_give_its_worker_back_between_two_looks(connections: Connections, clean: Simulator) -> None:
+    (work,) = clean.control.start_work("dev", 60)
+    sensor = OACWorkRequestSensor(task_id="wait", work_request_id=work, mode="reschedule")
+    assert sensor.reschedule
+    assert sensor.poke({}) is False
+
+
+def test_failed_work_fails_it_with_the_errors_of_oac(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    work = a_failing_backup(clean, errors=[{"code": "DiskFull", "message": "No space is left"}])
+    with pytest.raises(OACWorkRequestError, match=r"ended FAILED .*DiskFull: No space is left"):
+        waiting(work, deferrable=deferrable).attempt()
+
+
+def test_never_fail_means_the_same_in_the_triggerer(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    work = a_failing_backup(clean)
+    with pytest.raises(AirflowSkipException):
+        waiting(work, deferrable=deferrable, never_fail=True).attempt()
+
+
+def test_a_timeout_is_that_of_every_sensor(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+    (work,) = clean.control.start_work("dev", 60)
+    with pytest.raises(AirflowSensorTimeout):
+        waiting(work, deferrable=deferrable, timeout=timedelta(seconds=0.2)).attempt()
+
+
+def test_soft_fail_skips_after_a_timeout(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+    (work,) = clean.control.start_work("dev", 60)
+    with pytest.raises(AirflowSkipException):
+        waiting(work, deferrable=deferrable, timeout=0.2, soft_fail=True).attempt()
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "truncate", "non_json"])
+def test_it_waits_trouble_out(connections: Connections, clean: Simulator, deferrable: bool, fault: str) -> None:
+    (work,) = clean.control.start_work("dev", 0.1)
+    clean.control.fault(LOOK, fault, times=2)
+    waiting(work, deferrable=deferrable).attempt()
+
+
+def test_it_waits_until_oac_knows_the_id(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+    (work,) = clean.control.start_work("dev", 0.1)
+    clean.control.fault(LOOK, "status", status=404, times=2)
+    waiting(work, deferrable=deferrable).attempt()
+
+
+def test_a_rescheduled_look_takes_an_unknown_id_for_an_error(connections: Connections) -> None:
+    sensor = OACWorkRequestSensor(task_id="wait", work_request_id="lfc-cc:1-c9:2", mode="reschedule")
+    with pytest.raises(OACWorkRequestError, match="OAC does not know work request lfc-cc:1-c9:2"):
+        sensor.poke({})
+
+
+@pytest.mark.parametrize("empty", ["", "None"])
+def test_an_empty_id_is_refused(connections: Connections, deferrable: bool, empty: str) -> None:
+    with pytest.raises(OACConfigurationError, match=r"work_request_id is empty. If it comes from a task's XCom"):
+        waiting(empty, deferrable=deferrable).attempt()
+
+
+def test_an_unreadable_connection_fails_the_deferred_wait(connections: Connections, clean: Simulator) -> None:
+    task = waiting("lfc-cc:1-c9:2", deferrable=True)
+    connections.oac(scope="")
+    with pytest.raises(OACError, match="Waiting in the triggerer failed: Connection 'oac_default': The scope"):
+        task.attempt()
+
+
+# ---------------------------------------------------------------------------------------- OACSnapshotSensor
+
+
+def take(name: str, uri: str) -> str:
+    hook = OACHook()
+    work = hook.run(create(name, uri, Storage("oac-backups"), SEAL_PASSWORD))
+    return str(hook.wait(work, WaitPlan(longest_pause=0.05)).resource_id("SNAPSHOT"))
+
+
+def take_own(hours_old: float, label: str = "nightly", folder: str = "oac-snapshots") -> SnapshotName:
+    time = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=hours_old)
+    name = SnapshotName(label, "dev", time, "oac_seal", "0" * 20)
+    take(str(name), name.uri(folder))
+    return name
+
+
+def looks(**arguments: Any) -> bool:
+    return OACSnapshotSensor(task_id="look", **arguments).poke({})
+
+
+def fresh(**changes: Any) -> bool:
+    arguments = {"max_age": timedelta(hours=26), "snapshot_label": "nightly", "bucket": "oac-backups"}
+    return looks(**{**arguments, **changes})
+
+
+def test_it_sees_whether_a_snapshot_is_listed(connections: Connections) -> None:
+    snapshot_id = take("by hand", "file:///a.bar")
+    assert looks(snapshot_id=snapshot_id)
+    assert looks(snapshot_name="by hand")
+    assert not looks(snapshot_id="another")
+    assert not looks(snapshot_name="by han")
+
+
+def test_it_sees_whether_the_newest_is_young_enough(connections: Connections) -> None:
+    take_own(50)
+    assert not fresh()
+    take_own(25)
+    assert fresh()
+    assert not fresh(max_age=timedelta(hours=24))
+
+
+def test_nothing_at_all_is_not_fresh(connections: Connections) -> None:
+    assert not fresh()
+
+
+def test_foreign_snapshots_do_not_make_it_fresh(connections: Connections) -> None:
+    take_own(1, label="weekly")
+    take_own(1, folder="elsewhere")
+    take("nightly", "file:///nightly.bar")
+    assert not fresh()
+    assert fresh(snapshot_label="weekly")
+    assert fresh(folder="elsewhere")
+
+
+def test_it_fails_when_backups_have_stopped(connections: Connections) -> None:
+    take_own(50)
+    arguments = {"max_age": timedelta(hours=26), "snapshot_label": "nightly", "bucket": "oac-backups"}
+    task = Task(lambda: OACSnapshotSensor(task_id="look", poke_interval=0.05, timeout=0.1, **arguments))
+    with pytest.raises(AirflowSensorTimeout):
+        task.attempt()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"snapshot_id": "1", "snapshot_name": "x"},
+        {"max_age": timedelta(1)},
+        {"max_age": timedelta(1), "snapshot_label": "nightly"},
+        {"snapshot_id": "1", "max_age": timedelta(1), "snapshot_label": "nightly", "bucket": "b"},
+    ],
+)
+def test_half_a_question_is_refused(connections: Connections, arguments: dict[str, Any]) -> None:
+    with pytest.raises(OACConfigurationError, match="Give one of: snapshot_id; snapshot_name; max_age with"):
+        looks(**arguments)

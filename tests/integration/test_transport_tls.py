@@ -1,0 +1,87 @@
+"""TLS with a CA of one's own, alike in both drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_oac.client import snapshots
+from airflow_provider_oac.exceptions import OACConfigurationError, OACTransportError
+from airflow_provider_oac.simulator.launch import Simulator, launch
+from airflow_provider_oac.transport.io import Request, Response
+from airflow_provider_oac.transport.settings import TransportSettings
+from tests.drivers import Drive, SignIn
+from tests.integration.servers import Proxy, answering, serving
+
+BEARER = {"Authorization": "Bearer the-token"}
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[Simulator]:
+    with launch(instances=["dev"], tls=True) as running:
+        yield running
+
+
+def get(drive: Drive, simulator: Simulator, ca_file: str | None = None) -> Response:
+    url = simulator.ready["identity_url"] + "/.well-known/openid-configuration"
+    return drive(lambda io: io.send(Request("GET", url, BEARER)), TransportSettings(ca_file=ca_file))
+
+
+def test_a_ca_file_of_the_connection_is_trusted(drive: Drive, secure: Simulator) -> None:
+    settings = TransportSettings(ca_file=secure.ready["ca_file"])
+    assert drive(SignIn(secure.ready).performing(snapshots.list_all()), settings) == [[]]
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_ca_file_of_the_environment_is_trusted(
+    name: str, drive: Drive, secure: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, secure.ready["ca_file"])
+    assert get(drive, secure).status == 200
+
+
+def test_a_certificate_of_an_unknown_ca_is_refused_with_the_way_out(drive: Drive, secure: Simulator) -> None:
+    with pytest.raises(OACTransportError) as caught:
+        get(drive, secure)
+    assert "the server's certificate was refused (" in str(caught.value)
+    assert "unable to get local issuer certificate" in str(caught.value)
+    assert "its path into the Connection's ca_file" in str(caught.value)
+    assert (caught.value.sent, caught.value.passing) == (False, False)
+
+
+def test_a_certificate_of_another_ca_than_the_given_one_is_refused(drive: Drive, secure: Simulator) -> None:
+    with launch(instances=["dev"], tls=True) as other, pytest.raises(OACTransportError, match="was refused"):
+        get(drive, secure, other.ready["ca_file"])
+
+
+def test_a_certificate_for_another_host_name_is_refused(
+    drive: Drive, secure: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tunnel leads to the right server, which is asked for by another name."""
+    target = secure.ready["identity_url"].removeprefix("https://")
+    url = "https://oac.example.com:" + target.rpartition(":")[2]
+    with serving(Proxy(leads_to=target)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(OACTransportError, match=r"certificate was refused .*oac\.example\.com"):
+            drive(lambda io: io.send(Request("GET", url)), TransportSettings(ca_file=secure.ready["ca_file"]))
+
+
+@pytest.mark.parametrize("content", [None, "no certificate at all"])
+def test_a_ca_file_that_cannot_be_used_is_named(
+    content: str | None, drive: Drive, secure: Simulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "company.pem"
+    if content:
+        file.write_text(content)
+    with pytest.raises(OACConfigurationError, match=r"company\.pem.*cannot be used"):
+        get(drive, secure, str(file))
+
+
+def test_a_server_that_speaks_no_tls_is_told_from_a_broken_network(drive: Drive) -> None:
+    with answering() as server, pytest.raises(OACTransportError) as caught:
+        drive(lambda io: io.send(Request("POST", server.url.replace("http", "https"), BEARER, b"body")))
+    assert "the TLS handshake failed" in str(caught.value)
+    assert (caught.value.sent, caught.value.passing) == (False, False)
+    assert server.seen == []

@@ -1,0 +1,107 @@
+"""OACWorkRequestTrigger and what its event leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger, outcome_of
+from tests.tasks import Connections, Task, first_event, through_the_database
+from tests.tasks import backup_operator as make
+
+
+def trigger(work_request_id: str, seconds: float | None = 20, **changes: Any) -> OACWorkRequestTrigger:
+    now = time.time()
+    deadline = None if seconds is None else now + seconds
+    arguments = {"oac_conn_id": "oac_default", "submitted_at": now, "poll_interval": 0.05, "deadline": deadline}
+    return OACWorkRequestTrigger(work_request_id=work_request_id, **{**arguments, **changes})
+
+
+def event_of(waiting: OACWorkRequestTrigger) -> dict[str, Any]:
+    return asyncio.run(first_event(waiting))
+
+
+@pytest.mark.parametrize("seconds", [20, None])
+def test_its_event_says_that_the_work_ended(connections: Connections, clean: Simulator, seconds: float | None) -> None:
+    (work,) = clean.control.start_work("dev", 0.2)
+    assert event_of(trigger(work, seconds)) == {"outcome": "ended", "work_request_id": work, "message": ""}
+
+
+def test_its_event_says_that_the_deadline_came(connections: Connections, clean: Simulator) -> None:
+    (work,) = clean.control.start_work("dev", 60)
+    event = event_of(trigger(work, 0.2))
+    assert (event["outcome"], event["work_request_id"]) == ("timeout", work)
+    assert work in event["message"]
+
+
+def test_its_event_says_that_waiting_failed(connections: Connections, clean: Simulator) -> None:
+    connections.oac(certificate_alias="other")
+    (work,) = clean.control.start_work("dev", 60)
+    event = event_of(trigger(work))
+    assert event["outcome"] == "error"
+    assert "certificate alias" in event["message"]
+
+
+def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> None:
+    event = event_of(trigger("lfc-cc:1-c9:2", submitted_at=time.time() - 3600))
+    assert event["outcome"] == "ended"
+    assert "OAC does not know work request lfc-cc:1-c9:2" in event["message"]
+
+
+def test_what_airflow_stores_of_it_makes_the_same_trigger() -> None:
+    first = trigger("lfc-cc:1-c9:2", None)
+    assert through_the_database(first).serialize() == first.serialize()
+
+
+def test_many_triggers_share_one_session_and_one_token(connections: Connections, clean: Simulator) -> None:
+    works = clean.control.start_work("dev", 0.4, 40)
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(first_event(trigger(work)) for work in works))
+
+    assert [event["outcome"] for event in asyncio.run(all_of_them())] == ["ended"] * 40
+    counters = clean.control.counters()
+    assert counters["connections"]["dev"]["accepted"] <= 8
+    assert counters["grants"] == {"jwt-bearer": 1}
+
+
+def test_a_cancelled_trigger_leaves_the_others_alone(connections: Connections, clean: Simulator) -> None:
+    works = clean.control.start_work("dev", 0.6, 3)
+
+    async def cancel_one() -> list[dict[str, Any]]:
+        tasks = [asyncio.create_task(first_event(trigger(work))) for work in works]
+        await asyncio.sleep(0.2)
+        tasks[0].cancel()
+        return await asyncio.gather(*tasks[1:])
+
+    assert [event["outcome"] for event in asyncio.run(cancel_one())] == ["ended"] * 2
+
+
+@pytest.mark.parametrize(
+    "event", [None, {}, "ended", [], {"outcome": None}, {"outcome": "done"}, {"status": "success"}]
+)
+def test_an_event_that_is_not_ours_fails_loudly(event: Any) -> None:
+    with pytest.raises(OACError, match="The trigger's event is not one of ours"):
+        outcome_of(event)
+
+
+def test_an_event_of_an_error_fails_with_its_message() -> None:
+    with pytest.raises(OACError, match="Waiting in the triggerer failed: no route"):
+        outcome_of({"outcome": "error", "message": "no route"})
+
+
+@pytest.mark.parametrize("event", [None, {"outcome": "error", "message": "no route"}])
+def test_a_bad_event_fails_the_operator_and_the_retry_finds_the_work(
+    connections: Connections, clean: Simulator, event: Any
+) -> None:
+    task = Task(lambda: make(deferrable=True))
+    task.start()
+    with pytest.raises(OACError):
+        task.resume(event)
+    assert task.attempt()["verified"]
+    assert len(clean.control.snapshots("dev")) == 1

@@ -1,0 +1,177 @@
+"""Reading the token service's refusals: texts that the simulator does not speak, and what must not be shown."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac import exceptions
+from airflow_provider_oac.auth.errors import auth_error
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.exceptions import OACAuthError, OACError
+from tests.manual import response
+
+NOW = 1_700_000_000.0
+ASSERTION = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl-_x"
+
+
+def settings(**changes: Any) -> AuthSettings:
+    fields: dict[str, Any] = {
+        "identity_url": "https://idcs.example.com", "client_id": "the-client", "scope": "scope", "user": "jane",
+        "client_secret": "client+secret/=", "private_key": "the-private-key", "user_password": "user&password",
+    }  # fmt: skip
+    return AuthSettings(**{**fields, **changes})
+
+
+def explained(status: int, body: Any = None, headers: dict[str, str] | None = None, **changes: Any) -> OACAuthError:
+    text = body if isinstance(body, str) else json.dumps(body or {})
+    return auth_error(settings(**changes), response(status, text, headers), NOW)
+
+
+@pytest.mark.parametrize(
+    ("body", "cause", "next_step"),
+    [
+        (("invalid_client", "OAuth Client app is inactive"), "application is not activated", "Activate"),
+        (("invalid_grant", "User is inactive"), "user is deactivated", "open the user"),
+        (("invalid_grant", "The token has already been consumed"), "was used before", "Sign in again"),
+        (("invalid_grant", "Audience validation failed"), "audience", "assertion_audience"),
+        (("server_error", "System error"), "alias", "certificate_alias"),
+        (("invalid_request", "Invalid signature"), "do not belong together", "Import the certificate"),
+        (("invalid_grant", "federated user"), "another identity provider", "jwt_assertion"),
+        (("invalid_client", None), "client secret", "login and password"),
+        (("invalid_scope", None), "scope", "Copy the scope"),
+        (("unsupported_grant_type", None), "not ticked", "Tick JWT Assertion"),
+        (("unauthorized_client", None), "not ticked", "Tick JWT Assertion"),
+        (("invalid_grant", None), "user is missing", "user name"),
+        (("invalid_request", "?"), "malformed", "clock"),
+    ],
+)
+def test_each_known_refusal_has_a_cause_and_a_next_step(
+    body: tuple[str, str | None], cause: str, next_step: str
+) -> None:
+    error = explained(400, {"error": body[0], "error_description": body[1]})
+    assert (error.error, error.description, error.status) == (body[0], body[1], 400)
+    assert cause in (error.cause or "")
+    assert next_step in (error.next_step or "")
+    assert f"Likely cause: {error.cause}. Next step: {error.next_step}" in str(error)
+    assert not error.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "retryable"),
+    [
+        (301, "redirect", False), (302, "redirect", False), (401, "does not accept this application", False),
+        (403, "does not accept this application", False), (404, "no token service", False), (408, "not known", True),
+        (429, "too many token calls", True), (500, "has trouble", True), (501, "has trouble", False),
+        (503, "has trouble", True), (418, "not known", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("body", ["", "<html>", "[]", "null", '"text"', '{"status": "x"}'])
+def test_each_status_is_explained_whatever_the_body(status: int, cause: str, retryable: bool, body: str) -> None:
+    error = explained(status, body)
+    assert cause in (error.cause or "")
+    assert (error.error, error.status, error.retryable) == (None, status, retryable)
+    assert f"answered HTTP {status}" in str(error)
+
+
+@pytest.mark.parametrize("error", ["server_error", "temporarily_unavailable"])
+def test_what_oauth_calls_passing_is_passing(error: str) -> None:
+    assert explained(400, {"error": error}).retryable
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ({"error": "x", "ecid": "the-ecid"}, {}),
+        ({}, {"ecid": "the-ecid"}),
+        ({}, {"x-oracle-dms-ecid": "the-ecid"}),
+        ({}, {"opc-request-id": "the-ecid"}),
+    ],
+)
+def test_the_ecid_is_found_in_every_likely_place(body: dict[str, str], headers: dict[str, str]) -> None:
+    error = explained(400, body, headers)
+    assert error.ecid == "the-ecid"
+    assert "(ecid the-ecid)" in str(error)
+
+
+class TestClock:
+    def answered(self, difference: float, error: str, status: int = 400, **changes: Any) -> str:
+        """The message of a server whose clock differs by so many seconds."""
+        headers = {"date": formatdate(NOW + difference, usegmt=True)}
+        return str(explained(status, {"error": error}, headers, **changes))
+
+    @pytest.mark.parametrize("error", ["invalid_request", "invalid_grant", "invalid_client"])
+    def test_that_is_off_is_the_first_suspect(self, error: str) -> None:
+        assert "this machine's clock is 600 s ahead of the identity domain's" in self.answered(-600, error)
+        assert "this machine's clock is 600 s behind the identity domain's" in self.answered(600, error)
+        assert "Next step: Correct this machine's clock (NTP) first. " in self.answered(600, error)
+
+    def test_that_is_off_a_little_is_not_suspected(self) -> None:
+        assert "machine's clock is" not in self.answered(20, "invalid_request")
+
+    @pytest.mark.parametrize("error", ["invalid_scope", "unauthorized_client", "unsupported_grant_type"])
+    def test_is_not_suspected_of_what_it_cannot_cause(self, error: str) -> None:
+        assert "machine's clock is" not in self.answered(600, error)
+
+    @pytest.mark.parametrize("status", [302, 404, 429, 503])
+    def test_is_not_suspected_of_an_outage(self, status: int) -> None:
+        assert "machine's clock is" not in self.answered(600, "invalid_request", status)
+
+    def test_is_not_suspected_where_nothing_is_signed(self) -> None:
+        assert "machine's clock is" not in self.answered(600, "invalid_grant", grant="password", private_key=None)
+        assert "machine's clock is" in self.answered(600, "invalid_client", grant="password")
+
+    @pytest.mark.parametrize("date", ["", "yesterday"])
+    def test_of_a_server_that_does_not_tell_is_not_guessed(self, date: str) -> None:
+        assert "machine's clock is" not in str(explained(400, {"error": "invalid_request"}, {"date": date}))
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("member", ["error", "error_description", "message", "ecid"])
+    @pytest.mark.parametrize("before", [3, 495])
+    @pytest.mark.parametrize(
+        "secret",
+        ["client+secret/=", "client%2Bsecret%2F%3D", "the-private-key", "user&password", "user%26password", ASSERTION],
+    )
+    def test_that_a_server_echoes_are_not_shown(self, member: str, before: int, secret: str) -> None:
+        error = explained(400, {member: f"{'x' * before} {secret} then"})
+        shown = {"error": error.error, "ecid": error.ecid}.get(member, error.description)
+        # Masked before it is cut, so that no half of it remains.
+        assert shown == f"{'x' * before} *** then"[:500]
+        assert secret not in f"{error} {error!r} {error.__dict__}"
+
+    def test_long_texts_are_cut_and_brought_to_one_line(self) -> None:
+        error = explained(400, {"error": "x", "error_description": "a\n\tb" * 1000})
+        assert error.description == ("a b" * 1000)[:500]
+
+
+class TestExceptions:
+    """All of them are copied by waiters and pickled by Airflow."""
+
+    MADE: tuple[OACError, ...] = (
+        exceptions.OACConfigurationError("text"),
+        exceptions.OACTransportError("text", sent=True, passing=False),
+        exceptions.OACResponseError("text"),
+        exceptions.OACAuthError("text", error="e", description="d", status=400, ecid="i", cause="c", next_step="n"),
+        exceptions.OACApiError("text", status=1, code="c", detail="d", method="m", path="p", request_id="r"),
+        exceptions.OACWorkRequestError("text", work_request_id="w", status="FAILED"),
+        exceptions.OACWaitTimeoutError("text", work_request_id="w"),
+        exceptions.OACUncertainError("text"),
+        exceptions.OACKilledError("text"),
+        exceptions.OACError("text"),
+    )
+
+    @pytest.mark.parametrize("made", MADE, ids=lambda made: type(made).__name__)
+    @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])  # noqa: S301
+    def test_survive_copying_and_pickling(self, made: OACError, again: Any) -> None:
+        other = again(made)
+        assert type(other) is type(made)
+        assert (str(other), other.args, other.__dict__) == (str(made), made.args, made.__dict__)
+
+    def test_are_all_tried(self) -> None:
+        assert {type(made).__name__ for made in self.MADE} == set(exceptions.__all__)

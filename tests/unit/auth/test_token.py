@@ -1,0 +1,68 @@
+"""Reading a token, and what may be done with it when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.auth.token import ASSUMED_LIFETIME, Freshness, Token, read_token
+from airflow_provider_oac.exceptions import OACResponseError
+
+FRESH, STALE, EXPIRED = Freshness.FRESH, Freshness.STALE, Freshness.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "age", "freshness"),
+    [
+        (100, 0, FRESH), (100, 74.9, FRESH), (100, 75, STALE), (100, 99.9, STALE), (100, 100, EXPIRED),
+        (20, 14.9, FRESH), (20, 15, STALE), (20, 19.9, STALE), (20, 20, EXPIRED),
+        (3600, 3539, FRESH), (3600, 3540, STALE), (3600, 3599, STALE), (3600, 3601, EXPIRED),
+        (240, 179, FRESH), (240, 180, STALE),
+    ],
+)  # fmt: skip
+def test_the_margin_is_a_quarter_of_the_life_and_a_minute_at_most(
+    lifetime: float, age: float, freshness: Freshness
+) -> None:
+    assert Token("t", 1000.0, lifetime).freshness(1000.0 + age) is freshness
+
+
+@pytest.mark.parametrize(("back", "freshness"), [(0.5, FRESH), (59, FRESH), (61, EXPIRED), (86400, EXPIRED)])
+def test_a_clock_that_was_set_back_makes_no_token_live_longer_by_more_than_a_minute(
+    back: float, freshness: Freshness
+) -> None:
+    assert Token("t", 1000.0, 100.0).freshness(1000.0 - back) is freshness
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "lifetime"),
+    [
+        (100, 100.0), ("3600", 3600.0), (59.5, 59.5),
+        (None, ASSUMED_LIFETIME), ("soon", ASSUMED_LIFETIME), (0, ASSUMED_LIFETIME), (-5, ASSUMED_LIFETIME),
+        ("nan", ASSUMED_LIFETIME), ("inf", ASSUMED_LIFETIME), ([], ASSUMED_LIFETIME), ({}, ASSUMED_LIFETIME),
+    ],
+)  # fmt: skip
+def test_the_lifetime_is_read_as_number_or_text_and_assumed_to_be_short_otherwise(
+    expires_in: Any, lifetime: float
+) -> None:
+    assert read_token({"access_token": "abc", "expires_in": expires_in}, 7.0) == Token("abc", 7.0, lifetime)
+
+
+def test_unknown_members_are_ignored() -> None:
+    assert read_token({"access_token": "abc", "token_type": "bearer", "id_token": "x", "new": [1]}, 0.0).lifetime == 100
+
+
+@pytest.mark.parametrize("token", [None, "", 5, ["a"], "a b", "a\r\nX: y", "\u00e4", "a\x7f"])
+def test_what_cannot_be_sent_in_a_header_is_no_token(token: Any) -> None:
+    with pytest.raises(OACResponseError, match="no access_token"):
+        read_token({"access_token": token, "expires_in": 100}, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["MAC", "", None, 5])
+def test_only_bearer_tokens_are_used(kind: Any) -> None:
+    with pytest.raises(OACResponseError, match="only Bearer"):
+        read_token({"access_token": "the-secret-token", "token_type": kind}, 0.0)
+
+
+def test_its_repr_does_not_show_it() -> None:
+    assert "the-secret-token" not in repr(Token("the-secret-token", 0.0, 100.0))

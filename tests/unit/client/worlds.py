@@ -1,0 +1,48 @@
+"""A signed-in world without time and without a network: OAC is a function of the seconds since the start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.transport.io import Request
+from tests.manual import Answer, ManualIO, response
+
+T = TypeVar("T")
+
+START = 1_700_000_000.0
+SETTINGS = AuthSettings(
+    identity_url="https://idcs.example.com", client_id="id", client_secret="secret", scope="s",
+    grant="password", user="u", user_password="p", client_authentication="basic",
+)  # fmt: skip
+OAC = "https://oac.example.com"
+
+
+def answering(oac: Callable[[float, Request], Answer]) -> ManualIO:
+    """The world. The token service always works, and its tokens live 100 s."""
+
+    def answers(request: Request) -> Answer:
+        if request.url.startswith(SETTINGS.identity_url):
+            return response(200, '{"access_token": "t", "token_type": "Bearer", "expires_in": 100}')
+        return oac(io.time - START, request)
+
+    io = ManualIO(answers, now=START)
+    return io
+
+
+def run(io: ManualIO, flow: Callable[[Api], Awaitable[T]]) -> T:
+    """Run a flow in it."""
+
+    async def whole() -> T:
+        return await flow(Api(io, OAC, Session(SETTINGS, MemoryStore())))
+
+    return asyncio.run(whole())
+
+
+def asked(io: ManualIO, method: str = "") -> list[Request]:
+    """What OAC was asked."""
+    return [request for request in io.requests if request.url.startswith(OAC) and request.method.startswith(method)]

@@ -1,0 +1,212 @@
+"""Reading a Connection, in every form in which Airflow hands it over."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from airflow_provider_oac._compat import BaseHook, Connection
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.hooks.connection import ConnectionSettings, read_connection
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS
+
+HOST = "https://oac-prod-ns-fr.analytics.ocp.oraclecloud.com"
+EXTRA: dict[str, Any] = {
+    "identity_url": "https://idcs-1.identity.oraclecloud.com",
+    "scope": "https://abc.analytics.ocp.oraclecloud.comurn:opc:resource:consumer::all",
+    "user": "robot@example.com",
+    "certificate_alias": "airflow",
+    "private_key": "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+}
+
+
+def read(conn: Connection | None = None, *, extra: dict[str, Any] | None = None, **fields: Any) -> ConnectionSettings:
+    if conn is None:
+        text = json.dumps({**EXTRA, **(extra or {})})
+        conn = Connection(
+            **{"conn_id": "oac", "conn_type": "oac", "host": HOST, "login": "id", "extra": text, **fields}
+        )
+    return read_connection(conn)
+
+
+def complaint(**changes: Any) -> str:
+    with pytest.raises(OACConfigurationError) as failure:
+        read(**changes)
+    return str(failure.value)
+
+
+EVERYTHING = {
+    **EXTRA,
+    "grant": "password",
+    "user_password": " with blanks ",
+    "private_key_passphrase": "phrase ",
+    "certificate": "-----BEGIN CERTIFICATE-----",
+    "assertion_audience": "https://identity.oraclecloud.com/, https://idcs-1.identity.oraclecloud.com:443",
+    "client_authentication": "body",
+    "instance": "production",
+    "ca_file": "/etc/ca.pem",
+    "connect_timeout": 3,
+    "read_timeout": "4.5",
+}
+
+
+def test_every_field_arrives() -> None:
+    settings = read(extra=EVERYTHING, password="s e")
+    auth = settings.auth
+    assert (settings.conn_id, settings.address, settings.instance) == ("oac", HOST, "production")
+    assert (auth.client_id, auth.client_secret, auth.user) == ("id", "s e", "robot@example.com")
+    assert (auth.grant, auth.client_authentication) == ("password", "body")
+    assert (auth.identity_url, auth.scope) == (EXTRA["identity_url"], EXTRA["scope"])
+    assert (auth.user_password, auth.private_key_passphrase) == (" with blanks ", "phrase ")
+    assert (auth.private_key, auth.certificate) == (EXTRA["private_key"], "-----BEGIN CERTIFICATE-----")
+    assert auth.audience == ("https://identity.oraclecloud.com/", "https://idcs-1.identity.oraclecloud.com:443")
+    assert (settings.transport.connect_timeout, settings.transport.read_timeout) == (3.0, 4.5)
+    assert settings.transport.ca_file == "/etc/ca.pem"
+
+
+def test_every_field_of_the_form_is_tried_here() -> None:
+    assert set(EVERYTHING) == set(CONNECTION_FIELDS)
+
+
+def test_the_names_that_airflow_2_gave_them_are_read_as_well() -> None:
+    prefixed = {f"extra__oac__{name}": value for name, value in EVERYTHING.items()}
+    assert read(extra={**dict.fromkeys(EXTRA), **prefixed}, password="s") == read(extra=EVERYTHING, password="s")
+
+
+def test_the_test_button_of_airflow_2_posts_both_names_and_texts_only() -> None:
+    texts = {name: str(value) for name, value in EVERYTHING.items()}
+    twice = {**texts, **{f"extra__oac__{name}": value for name, value in texts.items()}}
+    assert read(extra=twice, password="s") == read(extra=EVERYTHING, password="s")
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_null_and_empty_are_as_good_as_missing(unset: str | None) -> None:
+    optional = [name for name in CONNECTION_FIELDS if name not in EXTRA]
+    assert read(extra=dict.fromkeys(optional, unset)) == read()
+
+
+def test_the_defaults() -> None:
+    settings = read()
+    assert settings.auth.grant == "jwt_assertion"
+    assert settings.auth.audience == ("https://identity.oraclecloud.com/",)
+    assert settings.auth.client_authentication_used == "assertion"
+    assert settings.instance == "oac-prod-ns-fr"
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        ({"host": "oac.example.com"}, "https://oac.example.com"),
+        ({"host": " https://oac.example.com "}, "https://oac.example.com"),
+        ({"host": "https://oac.example.com/ui/dv/home.jsp?pageid=home"}, "https://oac.example.com"),
+        ({"host": "oac.example.com/ui/"}, "https://oac.example.com"),
+        ({"host": "oac.example.com:8443"}, "https://oac.example.com:8443"),
+        ({"host": "oac.example.com", "port": 8443}, "https://oac.example.com:8443"),
+        ({"host": "https://oac.example.com/ui/", "port": 8443}, "https://oac.example.com:8443"),
+        ({"host": "oac.example.com", "schema": "https"}, "https://oac.example.com"),
+        ({"host": "localhost", "schema": "http", "port": 8080}, "http://localhost:8080"),
+        ({"host": "http://127.0.0.1:8080"}, "http://127.0.0.1:8080"),
+        ({"host": "http://[::1]:8080/ui"}, "http://[::1]:8080"),
+        ({"host": "10.1.2.3"}, "https://10.1.2.3"),
+    ],
+)
+def test_an_address_is_understood_as_people_paste_it(fields: dict[str, Any], address: str) -> None:
+    assert read(**fields).address == address
+
+
+def test_the_identity_domains_address_may_have_a_path() -> None:
+    pasted = "https://idcs-1.identity.oraclecloud.com:443/ui/v1/adminconsole"
+    assert read(extra={"identity_url": pasted}).auth.identity_url == "https://idcs-1.identity.oraclecloud.com:443"
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:9704", "oac-private", "bi.mycompany.internal", "oac.example.gov"])
+def test_no_host_is_refused_by_the_look_of_its_name(host: str) -> None:
+    assert read(host=host).address == f"https://{host}"
+
+
+@pytest.mark.parametrize(
+    ("host", "instance"),
+    [
+        (HOST, "oac-prod-ns-fr"),
+        ("https://BI.example.com", "bi"),
+        ("https://bi.example.com:443", "bi"),
+        ("https://bi.example.com:9704", "bi-9704"),
+        ("https://10.1.2.3", "10.1.2.3"),
+        ("http://127.0.0.1:8080", "127.0.0.1-8080"),
+        ("https://a--b.example.com", "a-b"),
+    ],
+)
+def test_the_instance_has_a_name_by_its_host(host: str, instance: str) -> None:
+    assert read(host=host).instance == instance
+
+
+@pytest.mark.parametrize(
+    "host", ["oac.example.com:8443/https", "oac.example.com:8443", quote("https://oac.example.com:8443/ui", safe="")]
+)
+def test_a_connection_as_a_uri(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    fields = "&".join(f"{name}={quote(value, safe='')}" for name, value in EXTRA.items())
+    monkeypatch.setenv("AIRFLOW_CONN_OAC", f"oac://id:s%2Fe@{host}?{fields}")
+    settings = read_connection(BaseHook.get_connection("oac"))
+    assert (settings.address, settings.auth.client_secret) == ("https://oac.example.com:8443", "s/e")
+    assert settings.auth.private_key == EXTRA["private_key"]
+
+
+def test_a_connection_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"conn_type": "oac", "host": HOST, "login": "id", "extra": EXTRA}
+    monkeypatch.setenv("AIRFLOW_CONN_OAC", json.dumps(connection))
+    assert read_connection(BaseHook.get_connection("oac")) == read()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"host": None}, "(Connection: host) is missing"),
+        ({"login": None}, "The client id (Connection: login) is missing"),
+        ({"extra": {"identity_url": None}}, "identity_url) is missing"),
+        ({"extra": {"scope": " "}}, "The scope (Connection: extra, scope) is missing"),
+        ({"extra": {"user": ""}}, "The user to act as (Connection: extra, user) is missing"),
+        ({"extra": {"private_key": None}}, "is missing"),
+        ({"extra": {"certificate_alias": None}}, "certificate_alias) is missing"),
+        ({"extra": {"grant": "password"}}, "user_password) is missing"),
+        ({"extra": {"grant": "client_credentials"}}, "The grant client_credentials cannot work"),
+        ({"extra": {"grant": "implicit"}}, "Unknown grant 'implicit'"),
+        ({"extra": {"client_authentication": "none"}}, "Unknown client_authentication 'none'"),
+        ({"extra": {"connect_timeout": "soon"}}, "connect_timeout must be a positive number of seconds"),
+        ({"extra": {"read_timeout": 0}}, "read_timeout must be a positive number of seconds"),
+        ({"extra": {"instance": "a--b"}}, "The instance's name (instance) is 'a--b'"),
+        ({"host": "http://oac.example.com"}, "plain http"),
+        ({"extra": {"identity_url": "http://idcs.example.com"}}, "The identity domain's address (identity_url)"),
+        ({"host": "ftp://oac.example.com"}, "(Connection: host) must be a complete URL"),
+        ({"host": "https://oac.example.com:port"}, "(Connection: host) is not a valid URL"),
+        ({"host": "https://me:pw@oac.example.com"}, "must not hold a user name or password"),
+    ],
+)
+def test_what_cannot_work_is_named_with_its_connection(changes: dict[str, Any], named: str) -> None:
+    message = complaint(**changes)
+    assert message.startswith("Connection 'oac': ")
+    assert named in message
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '"text"'])
+def test_an_extra_that_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(OACConfigurationError, match="Connection 'oac': Its extra is not a JSON object"):
+        read(_Raw(text))
+
+
+class _Raw:
+    """A Connection whose extra Airflow's own class would refuse, as a secrets backend may hand it over."""
+
+    conn_id, host, login, password, port, schema = "oac", HOST, "id", None, None, None
+
+    def __init__(self, extra: str) -> None:
+        self.extra = extra
+
+
+def test_no_secret_is_shown() -> None:
+    shown = repr(read(extra=EVERYTHING, password="very-secret"))
+    for secret in ("very-secret", "with blanks", "phrase", "PRIVATE KEY"):
+        assert secret not in shown
+    assert "robot@example.com" in shown

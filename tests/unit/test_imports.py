@@ -1,0 +1,122 @@
+"""What parsing a DAG costs, and that Airflow can store one."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.links import OACInstanceLink
+from airflow_provider_oac.operators.snapshots import (
+    OACCreateSnapshotOperator,
+    OACDeleteSnapshotOperator,
+    OACPruneSnapshotsOperator,
+)
+from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
+from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # before Airflow 3.2
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+
+HEAVY = {"requests", "aiohttp", "jwt", "cryptography", "airflow_provider_oac.simulator"}
+# What a DAG file or Airflow itself has loaded before it comes to us.
+BEFORE = """
+import json, sys
+try:
+    import airflow.sdk
+    from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, DAG
+except ImportError:
+    from airflow import DAG
+    from airflow.hooks.base import BaseHook
+    from airflow.models import Connection
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.sensors.base import BaseSensorOperator
+import airflow.triggers.base
+before = set(sys.modules)
+"""
+AFTER = "\nprint(json.dumps(sorted(set(sys.modules) - before)))"
+MODULES = (
+    "airflow_provider_oac.operators.snapshots",
+    "airflow_provider_oac.sensors.snapshots",
+    "airflow_provider_oac.sensors.work_requests",
+    "airflow_provider_oac.triggers.work_requests",
+    "airflow_provider_oac.hooks.oac",
+    "airflow_provider_oac.links",
+)
+
+
+def newly_loaded(code: str, before: str = BEFORE) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", before + code + AFTER], capture_output=True, text=True, timeout=300, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def roots(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules} | {name for name in modules if name in HEAVY}
+
+
+def test_importing_everything_for_a_dag_loads_nothing_heavy() -> None:
+    imports = "".join(f"import {module}\n" for module in MODULES)
+    loaded = newly_loaded(
+        f"{imports}from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator\n"
+        "OACCreateSnapshotOperator(task_id='x', snapshot_label='x', bucket='x', seal_conn_id='x')\n"
+    )
+    assert set(MODULES) <= loaded
+    assert not roots(loaded) & HEAVY
+
+
+def test_the_metadata_import_nothing_but_themselves() -> None:
+    loaded = newly_loaded(
+        "import airflow_provider_oac.provider_info\n",
+        "import __future__, json, sys, typing\nbefore = set(sys.modules)\n",
+    )
+    assert loaded == {"airflow_provider_oac", "airflow_provider_oac.provider_info"}
+
+
+def many_operators() -> Any:
+    with DAG("many", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
+        for number in range(10):
+            common = {"snapshot_label": f"label{number}", "bucket": "b"}
+            OACCreateSnapshotOperator(task_id=f"create{number}", seal_conn_id="seal", deferrable=True, **common)
+            OACPruneSnapshotsOperator(task_id=f"prune{number}", keep_last=number + 1, **common)
+            OACDeleteSnapshotOperator(task_id=f"delete{number}", snapshot_id="{{ params.id }}")
+            OACWorkRequestSensor(task_id=f"wait{number}", work_request_id="{{ ti.xcom_pull('x') }}")
+            OACSnapshotSensor(task_id=f"look{number}", snapshot_name="x", mode="reschedule")
+    return dag
+
+
+def test_a_dag_of_fifty_tasks_goes_through_the_database_and_back() -> None:
+    dag = many_operators()
+    back = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert len(back.task_dict) == 50
+    task = back.task_dict["create3"]
+    assert tuple(task.template_fields) == OACCreateSnapshotOperator.template_fields
+    (link,) = task.operator_extra_links
+    assert (link.name, link.xcom_key) == (OACInstanceLink.name, "oac_instance_url")
+
+
+@pytest.mark.parametrize("task_id", ["create3", "prune3", "delete3", "wait3", "look3"])
+def test_exactly_the_arguments_that_are_texts_are_templated(task_id: str) -> None:
+    task = many_operators().task_dict[task_id]
+    assert all(hasattr(task, name) for name in task.template_fields)
+    own = inspect.signature(type(task).__init__).parameters.values()
+    texts = {parameter.name for parameter in own if str(parameter.annotation).endswith(("str", "str | None"))}
+    assert texts | {"oac_conn_id"} == set(task.template_fields)
+
+
+def test_templates_are_rendered_in_a_delete() -> None:
+    task = OACDeleteSnapshotOperator(task_id="delete", snapshot_id="{{ wanted }}", oac_conn_id="{{ conn }}")
+    task.render_template_fields({"wanted": "an-id", "conn": "oac_prod"})
+    assert (task.snapshot_id, task.oac_conn_id) == ("an-id", "oac_prod")

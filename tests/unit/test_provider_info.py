@@ -1,0 +1,154 @@
+"""What Airflow is told of the provider."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import distribution, entry_points
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_oac._compat import BaseHook
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS, RELABELING, get_provider_info
+
+try:
+    from airflow._shared.secrets_masker.secrets_masker import should_hide_value_for_key
+except ImportError:  # before Airflow 3.2
+    try:
+        from airflow.sdk.execution_time.secrets_masker import should_hide_value_for_key
+    except ImportError:  # Airflow 2.11
+        from airflow.utils.log.secrets_masker import should_hide_value_for_key
+
+SECRETS = {"private_key", "private_key_passphrase", "user_password"}
+INFO = get_provider_info()
+(CONNECTION_TYPE,) = INFO["connection-types"]
+
+
+def schema(name: str) -> dict[str, Any]:
+    """A schema of the Airflow that is installed."""
+    text = Path(airflow.__file__).with_name(name).read_text()
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_airflows_own_schema_accepts_it() -> None:
+    jsonschema.validate(INFO, schema("provider_info.schema.json"))
+
+
+def test_the_stricter_schema_for_connection_types_accepts_the_form() -> None:
+    of_yaml = schema("provider.yaml.schema.json")["properties"]["connection-types"]
+    if "conn-fields" not in of_yaml["items"]["properties"]:
+        pytest.skip("this Airflow does not know conn-fields")
+    jsonschema.validate(INFO["connection-types"], of_yaml)
+    assert set(CONNECTION_TYPE) <= set(of_yaml["items"]["properties"])
+
+
+def test_the_entry_point_leads_here_and_the_name_is_that_of_the_distribution() -> None:
+    (entry,) = [
+        point
+        for point in entry_points(group="apache_airflow_provider")
+        if point.value.startswith("airflow_provider_oac")
+    ]
+    assert entry.load() is get_provider_info
+    assert entry.dist is not None
+    assert INFO["package-name"] == entry.dist.name == distribution("airflow-provider-oac").name
+
+
+def named_modules(info: Any) -> list[str]:
+    if isinstance(info, dict):
+        own = info.get("python-modules", [])
+        return [*own, *(name for value in info.values() for name in named_modules(value))]
+    return [name for value in info for name in named_modules(value)] if isinstance(info, list) else []
+
+
+@pytest.mark.parametrize("module", named_modules(INFO))
+def test_every_named_module_exists(module: str) -> None:
+    assert importlib.import_module(module)
+
+
+@pytest.mark.parametrize("path", [CONNECTION_TYPE["hook-class-name"], *INFO["extra-links"]])
+def test_every_named_class_exists(path: str) -> None:
+    module, _, name = path.rpartition(".")
+    assert isinstance(getattr(importlib.import_module(module), name), type)
+
+
+def test_every_module_of_the_package_is_named() -> None:
+    package = Path(sys.modules["airflow_provider_oac"].__file__ or "").parent
+    there = {
+        f"airflow_provider_oac.{folder}.{file.stem}"
+        for folder in ("sensors", "triggers")
+        for file in (package / folder).glob("*.py")
+        if file.stem != "__init__"
+    }
+    assert there <= set(named_modules(INFO))
+
+
+def test_the_metadata_fit_the_hook() -> None:
+    assert CONNECTION_TYPE["connection-type"] == OACHook.conn_type
+    assert CONNECTION_TYPE["hook-name"] == OACHook.hook_name
+
+
+@pytest.mark.parametrize("name", sorted(CONNECTION_FIELDS))
+def test_airflow_masks_a_field_if_and_only_if_it_is_a_secret(name: str) -> None:
+    assert should_hide_value_for_key(name) is (name in SECRETS)
+    hidden = CONNECTION_FIELDS[name]["schema"].get("format")
+    assert (hidden == "password") == (name in SECRETS - {"private_key"})
+
+
+@pytest.mark.parametrize("name", sorted(CONNECTION_FIELDS))
+def test_no_field_is_required(name: str) -> None:
+    assert "null" in CONNECTION_FIELDS[name]["schema"]["type"]
+
+
+def test_the_port_can_be_edited() -> None:
+    # Airflow 3.3.2 can test a saved Connection only if it has one.
+    assert "port" not in CONNECTION_TYPE["ui-field-behaviour"]["hidden-fields"]
+
+
+def test_the_form_of_older_airflows_is_in_step() -> None:
+    pytest.importorskip("flask_appbuilder", reason="only there in Airflow 2.11 and with its auth manager")
+    widgets = OACHook.get_connection_form_widgets()
+    assert list(widgets) == list(CONNECTION_FIELDS)
+    for name, field in widgets.items():
+        definition = CONNECTION_FIELDS[name]
+        assert field.args[0] == definition["label"]
+        assert field.kwargs["description"] == definition.get("description", "")
+        assert field.kwargs.get("default") == definition["schema"].get("default")
+        assert "validators" not in field.kwargs
+        kind = type(field.kwargs["widget"]).__name__
+        wanted = {"password": "BS3PasswordFieldWidget", "multiline": "BS3TextAreaFieldWidget"}
+        assert kind == wanted.get(definition["schema"].get("format", ""), "BS3TextFieldWidget")
+        assert (field.field_class.__name__ == "PasswordField") == (kind == "BS3PasswordFieldWidget")
+
+
+def test_the_behaviour_of_older_airflows_is_in_step() -> None:
+    old, new = OACHook.get_ui_field_behaviour(), CONNECTION_TYPE["ui-field-behaviour"]
+    assert old == {name.replace("-", "_"): value for name, value in new.items()}
+    assert set(RELABELING) == {"host", "login", "password"}
+    behaviours = Path(airflow.__file__).with_name("customized_form_field_behaviours.schema.json")
+    if behaviours.exists():
+        jsonschema.validate(old, json.loads(behaviours.read_text()))
+
+
+def test_airflow_lists_the_provider_without_a_complaint() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", "providers", "links", "--output", "json"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "airflow_provider_oac.links.OACInstanceLink" in done.stdout
+    assert "airflow_provider_oac" not in done.stderr
+
+
+def test_airflow_finds_the_hook_by_the_type_of_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SOME_OAC", '{"conn_type": "oac"}')
+    hook = BaseHook.get_hook("some_oac")
+    assert isinstance(hook, OACHook)
+    assert hook.oac_conn_id == "some_oac"
