@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context
-    from airflow.sdk.exceptions import AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
     from airflow.sdk.log import mask_secret
 else:
     try:
@@ -30,11 +30,12 @@ else:
     except ImportError:  # Airflow 2.11
         from airflow.utils.log.secrets_masker import mask_secret
     try:
-        from airflow.sdk.exceptions import AirflowSensorTimeout
+        from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
     except ImportError:  # before Airflow 3.2
-        from airflow.exceptions import AirflowSensorTimeout
+        from airflow.exceptions import AirflowFailException, AirflowSensorTimeout
 
 __all__ = [
+    "AirflowFailException",
     "AirflowSensorTimeout",
     "BaseHook",
     "BaseOperator",

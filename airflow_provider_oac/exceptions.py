@@ -112,6 +112,7 @@ class OACApiError(OACError):
     :param request_id: an id of the request found in the answer's headers.
     :param retryable: whether the same call may succeed later without anybody changing anything.
     :param missing_role: whether the user is signed in but lacks an application role.
+    :param retry_after: seconds after which OAC asks to come back, if it says so.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class OACApiError(OACError):
         request_id: str | None = None,
         retryable: bool = False,
         missing_role: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -136,6 +138,7 @@ class OACApiError(OACError):
         self.request_id = request_id
         self.retryable = retryable
         self.missing_role = missing_role
+        self.retry_after = retry_after
 
 
 class OACWorkRequestError(OACError):

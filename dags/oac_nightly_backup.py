@@ -8,8 +8,10 @@ Needs two Connections: ``oac_default`` (type ``oac``: how to reach and sign in a
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
+
+import pendulum
 
 try:
     from airflow.sdk import DAG
@@ -35,7 +37,7 @@ with DAG(
     dag_id="oac_nightly_backup",
     description="Snapshot of the whole instance into Object Storage, with retention and a freshness check",
     schedule="0 1 * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["oac", "backup"],

@@ -6,15 +6,14 @@ observed on live systems by others, documented by Oracle where a page says so, e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.exceptions import OACAuthError, OACResponseError
 from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.quoting import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
 
 # Assertions live 300 s and servers allow some minutes at most: from here on the clock is the first suspect.
@@ -147,8 +146,6 @@ _SYMPTOMS = (
 _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
 # Whoever answers with these has accepted the assertions, whatever the clocks show (inferred).
 _NOT_BY_CLOCK = ("invalid_scope", "unauthorized_client", "unsupported_grant_type")
-# Assertions and tokens: a server may quote what it refuses.
-_JWT = re.compile(r"eyJ[\w-]*\.[\w-]*\.?[\w-]*")
 
 
 def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAuthError:
@@ -158,9 +155,9 @@ def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAut
     :param response: the answer.
     :param now: this machine's clock, to be compared with the server's.
     """
-    body = _body(response)
-    error = _text(body.get("error"), settings.secrets)
-    description = _text(body.get("error_description") or body.get("message"), settings.secrets)
+    body = error_object(response)
+    error = quoted(body.get("error"), settings.secrets, _TEXT_LIMIT)
+    description = quoted(body.get("error_description") or body.get("message"), settings.secrets, _TEXT_LIMIT)
     ecid = _ecid(body, response, settings.secrets)
     status = response.status
     symptom = next((s for s in _SYMPTOMS if s.matches(error or "", (description or "").lower(), status)), None)
@@ -217,26 +214,8 @@ def _skew(settings: AuthSettings, response: Response, now: float, error: str | N
     return f"this machine's clock is {abs(difference):.0f} s {side} the identity domain's"
 
 
-def _body(response: Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except OACResponseError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _text(value: Any, secrets: tuple[str, ...] = ()) -> str | None:
-    """A server's text, short, on one line, and without any secret that it echoes."""
-    text = str(value) if value else ""
-    for secret in secrets:
-        for form in (secret, quote_plus(secret), quote(secret, safe="")):
-            text = text.replace(form, "***")
-    return " ".join(_JWT.sub("***", text).split())[:_TEXT_LIMIT] or None
-
-
 def _ecid(body: dict[str, Any], response: Response, secrets: tuple[str, ...] = ()) -> str | None:
     """The execution context id. Where it stands is written nowhere public: look in all likely places."""
     names = ("ecid", "x-oracle-dms-ecid", "oracle-ecid", "x-ora-ecid", "opc-request-id")
-    return _text(body.get("ecid"), secrets) or next(
-        (_text(response.headers[name]) for name in names if response.headers.get(name)), None
-    )
+    said = [body.get("ecid"), *(response.headers.get(name) for name in names)]
+    return next((text for value in said if (text := quoted(value, secrets, _TEXT_LIMIT))), None)

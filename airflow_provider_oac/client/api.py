@@ -48,7 +48,7 @@ class Api:
 
         response = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
         if not 200 <= response.status < 300:
-            raise api_error(call, response)
+            raise api_error(call, response, self.io.now())
         try:
             return call.read(response)
         except OACResponseError as problem:

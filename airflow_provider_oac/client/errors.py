@@ -6,19 +6,15 @@ observed by others on live instances.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.exceptions import OACApiError, OACResponseError
+from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Response
-from airflow_provider_oac.transport.retry import PASSING
+from airflow_provider_oac.transport.quoting import error_object, quoted
+from airflow_provider_oac.transport.retry import PASSING, retry_after
 
-_TEXT_LIMIT = 1000
-# A JSON Web Token, as gateways like to quote the one that they refuse.
-_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)+")
 # Headers that servers in front of or inside OAC may put an id into; none is documented for OAC.
 _ID_HEADERS = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid", "ecid", "x-oracle-dms-rid")
 
@@ -28,11 +24,14 @@ def without_user(response: Response) -> bool:
     return response.status == 500 and b"PublicAPIJerseyServlet" in response.body[:2000]
 
 
-def api_error(call: Call[Any], response: Response) -> OACApiError:
-    """Explain an answer that is not the call's success."""
-    body = _body(response)
+def api_error(call: Call[Any], response: Response, now: float) -> OACApiError:
+    """Explain an answer that is not the call's success.
+
+    :param now: this machine's clock, for a ``Retry-After`` that is a date.
+    """
+    body = error_object(response)
     code, detail = _code_and_detail(body, response, call.secrets)
-    request_id = next((response.headers[name] for name in _ID_HEADERS if response.headers.get(name)), None)
+    request_id = next((text for name in _ID_HEADERS if (text := quoted(response.headers.get(name), limit=200))), None)
     cause, next_step = _explain(response, body, code, detail)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail}" if detail else "")
     message = (
@@ -49,15 +48,8 @@ def api_error(call: Call[Any], response: Response) -> OACApiError:
         request_id=request_id,
         retryable=response.status in PASSING and not without_user(response),
         missing_role=_lacks_role(response, body),
+        retry_after=retry_after(response, now),
     )
-
-
-def _body(response: Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except OACResponseError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable[str]) -> tuple[str | None, str | None]:
@@ -77,19 +69,7 @@ def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable
     if not body and response.body:
         kind = response.headers.get("content-type", "unknown type").partition(";")[0]
         detail = detail or f"{len(response.body)} bytes of {kind}, no JSON object"
-    return _text(code, secrets), _text(detail, secrets)
-
-
-def _text(value: Any, secrets: Iterable[str]) -> str | None:
-    """One line for people, without the secrets that the server may have quoted from the request."""
-    if not value:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # Before anything is shortened, which would leave a part of one. A server that quotes the body quotes JSON.
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-            text = text.replace(form, "***")
-    return " ".join(_TOKEN.sub("***", text).split())[:_TEXT_LIMIT]
+    return quoted(code, secrets), quoted(detail, secrets)
 
 
 def _explain(response: Response, body: dict[str, Any], code: str | None, detail: str | None) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 # Folder of the bucket that holds the snapshots of all instances, each in a folder of its own.
 DEFAULT_FOLDER = "oac-snapshots"
 
-_PART = r"[A-Za-z0-9._]+(?:-[A-Za-z0-9._]+)*"
+# No dot at the beginning: the instance is a folder, and "." and ".." are other ones than they say.
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._]*(?:-[A-Za-z0-9._]+)*"
 _NAME = re.compile(
     rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>[0-9]{{8}}T[0-9]{{6}}Z)--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
 )
@@ -86,8 +87,8 @@ def checked_part(value: str, what: str) -> str:
     """
     if not re.fullmatch(_PART, value) or len(value) > 80:
         raise OACConfigurationError(
-            f"{what} is {value!r}, but must have 1 to 80 letters, digits, dots, underscores and single hyphens inside: "
-            "it becomes a part of the snapshot's name, where two hyphens separate the parts."
+            f"{what} is {value!r}, but must have 1 to 80 letters, digits and underscores, with dots and single hyphens "
+            "inside: it becomes a part of the snapshot's name, where two hyphens separate the parts."
         )
     return value
 

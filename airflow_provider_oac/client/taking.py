@@ -59,12 +59,14 @@ class Taken:
 
     :param name: its name.
     :param bar_uri: path of its file.
+    :param bucket: the bucket of its file.
     :param work_request_id: its work request; ``None`` if the snapshot was found in the list only.
     :param snapshot_id: its id, if it was found in the list.
     """
 
     name: str
     bar_uri: str
+    bucket: str
     work_request_id: str | None
     snapshot_id: str | None = None
 
@@ -101,7 +103,7 @@ def take_once(
         if look_first or suspect:
             found = await _find(api, order.mark, ignore, settling_time if suspect else 0.0)
             if found:
-                return _adopted(found, report)
+                return _adopted(found, order, report)
         name = parse(used) if used else None
         last: OACError | None = None
         for _ in range(_SENDS):
@@ -118,14 +120,14 @@ def take_once(
                 report(f"OAC may or may not have accepted {name}; looking for it in the list. {error}")
                 found = await _find_after(api, order.mark, ignore, settling_time, error)
                 if found:
-                    return _adopted(found, report)
+                    return _adopted(found, order, report)
                 report(
                     f"It is not listed after {settling_time:.0f} s, which counts as not accepted. Should OAC list it "
                     f"later, there is a snapshot too many: {name}."
                 )
                 continue
             report(f"OAC accepted {name} as work request {accepted}.")
-            return Taken(str(name), uri, accepted)
+            return Taken(str(name), uri, order.storage.bucket, accepted)
         raise OACUncertainError(
             f"OAC was asked {_SENDS} times for a snapshot marked {order.mark} and gave no usable answer, nor does it "
             f"list one. Check the instance, then let the task run again: it looks for the mark before it asks. The "
@@ -183,19 +185,23 @@ def find_named(name: str, settling_time: float) -> Flow[Snapshot | None]:
 
 
 async def _look(api: Api, wanted: Callable[[Snapshot], bool], settling_time: float) -> list[Snapshot]:
-    """The listed snapshots that are wanted, looked for until there is one or ``settling_time`` seconds have passed."""
-    until = api.io.now() + settling_time
+    """The listed snapshots that are wanted, looked for until there is one or ``settling_time`` seconds have passed.
+
+    Counted by the pauses: a wall clock that is set meanwhile must not end the search early.
+    """
+    left = settling_time
     while True:
         found = [item for item in await api.perform(list_all()) if wanted(item)]
-        left = until - api.io.now()
         if found or left <= 0:
             return found
-        await api.io.sleep(min(left, _LOOK_INTERVAL))
+        pause = min(left, _LOOK_INTERVAL)
+        await api.io.sleep(pause)
+        left -= pause
 
 
-def _adopted(found: Snapshot, report: Callable[[str], None]) -> Taken:
+def _adopted(found: Snapshot, order: SnapshotOrder, report: Callable[[str], None]) -> Taken:
     report(
         f"Snapshot {found.name} carries this task's mark: an earlier attempt was accepted, and no second one is taken. "
         "OAC does not tell a snapshot's state or its work request in the list, so that it is adopted UNVERIFIED."
     )
-    return Taken(found.name, found.bar_uri, None, found.id)
+    return Taken(found.name, found.bar_uri, found.bucket or order.storage.bucket, None, found.id)

@@ -17,9 +17,12 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
+from airflow_provider_oac.transport.retry import ONCE
 
 # However short a pause was asked for: OAC is not asked without any.
 _SHORTEST_PAUSE = 0.05
+# However long OAC asks to stay away, in seconds: it is looked at again.
+_LONGEST_ASKED = 300.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class Poller:
                 f"OAC could not be asked about work request {self.id} for {now - self._trouble_since:.0f} s; the work "
                 f"may go on there. The last failure: {error}"
             ) from error
-        return self._pause(now)
+        asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
+        return self._pause(now, at_least=min(asked or 0.0, _LONGEST_ASKED))
 
     def _not_found(self, error: OACApiError, now: float) -> float:
         # Also if it was seen already: the nodes of a cluster need not learn of it in one instant.
@@ -127,8 +131,8 @@ class Poller:
             status="NOT_FOUND",
         ) from error
 
-    def _pause(self, now: float) -> float:
-        pause = self.plan.pause(max(0.0, now - self.started_at))
+    def _pause(self, now: float, at_least: float = 0.0) -> float:
+        pause = max(at_least, self.plan.pause(max(0.0, now - self.started_at)))
         if self.plan.deadline is None:
             return pause
         left = self.plan.deadline - now
@@ -186,7 +190,8 @@ def wait(
         known: str | None = None
         while True:
             try:
-                work = await api.perform(work_requests.get(work_request_id))
+                # Once: whether to look again, and when, is the poller's to say, who knows the deadline.
+                work = await api.perform(work_requests.get(work_request_id), ONCE)
             except OACError as error:
                 pause = poller.troubled(error, api.io.now())
                 if known != "trouble":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ class InstanceSession(requests.Session):
         :raises OACConfigurationError: if the URL is of another host.
         """
         address = url if isinstance(url, str) else url.decode()
-        if "://" not in address:
+        if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
             path = address if address.startswith(API_BASE) else API_BASE + "/" + address.lstrip("/")
             address = self._address + path
         self._refuse_elsewhere(address)

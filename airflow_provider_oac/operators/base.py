@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_oac._compat import BaseOperator, default_deferrable
 from airflow_provider_oac.exceptions import (
     OACApiError,
+    OACError,
     OACKilledError,
-    OACResponseError,
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import OACInstanceLink
@@ -193,7 +193,8 @@ class OACWorkOperator(OACOperator):
     def _deadline(self) -> float:
         limits = [seconds(self.timeout)]
         if self.execution_timeout:
-            limits.append(seconds(self.execution_timeout))
+            # A little earlier than Airflow's own alarm, which knows no work request to name.
+            limits.append(max(0.0, seconds(self.execution_timeout) - 2.0))
         return time.time() + min(limits)
 
     def _found_again(self, memory: TaskMemory) -> Started | None:
@@ -207,14 +208,15 @@ class OACWorkOperator(OACOperator):
         started = Started.of(record)
         try:
             work = self.hook.run(work_requests.get(record["work_request_id"]))
-        except OACApiError as error:
-            if error.status != 404:
+        except OACError as error:
+            if isinstance(error, OACApiError) and error.status == 404:
+                if time.time() - started.submitted_at < WaitPlan().not_found_grace:
+                    return started
+                self.log.warning("OAC does not know the work request of an earlier try any more. %s", error)
+                return None
+            if not memory.of_this_order():
                 raise
-            if time.time() - started.submitted_at < WaitPlan().not_found_grace:
-                return started
-            self.log.warning("OAC does not know the work request of an earlier try any more. %s", error)
-            return None
-        except OACResponseError as error:
+            # The wait knows what passes and what does not.
             self.log.warning("The work request of an earlier try cannot be read yet, waiting for it: %s", error)
             return started
         if work.status == work_requests.SUCCEEDED:

@@ -44,6 +44,13 @@ class Identity:
             try_number=ti.try_number,
         )
 
+    def repeats(self, retries: int) -> bool:
+        """Whether this is a retry, and not the first try of an order: after a Clear, tries are counted on.
+
+        :param retries: those of the task. A Clear sets ``max_tries`` to the last try's number plus these.
+        """
+        return self.try_number > self.max_tries - retries + 1
+
 
 class TaskMemory:
     """Keeps what was submitted in Airflow's task state store, where there is one (3.3 and later).

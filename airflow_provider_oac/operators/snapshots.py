@@ -8,10 +8,12 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
+    OACKilledError,
     OACResponseError,
 )
 from airflow_provider_oac.operators.base import OACOperator, OACWorkOperator, Started
@@ -87,6 +89,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
+        from airflow_provider_oac.client.snapshot_names import parse
         from airflow_provider_oac.client.taking import take_once
         from airflow_provider_oac.hooks.credentials import seal
 
@@ -109,11 +112,13 @@ class OACCreateSnapshotOperator(OACWorkOperator):
                 report=self.log.info,
             )
         )
+        # An adopted one was ordered by an earlier try, whose templates or arguments may have been others.
+        name = parse(taken.name)
         facts = {
             "name": taken.name,
             "bar_uri": taken.bar_uri,
-            "bucket": self.bucket,
-            "seal": seal_name,
+            "bucket": taken.bucket,
+            "seal": name.seal if name else seal_name,
             "snapshot_id": taken.snapshot_id,
         }
         return Started(taken.work_request_id, time.time(), facts)
@@ -125,11 +130,13 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         from airflow_provider_oac.hooks.credentials import storage_user
 
         user = storage_user(self.storage_conn_id) if self.storage_conn_id else None
+        # Without durability every try is an order of its own, and must not take an earlier one's snapshot for its own.
+        task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
         return SnapshotOrder(
             label=checked_part(self.snapshot_label, "snapshot_label"),
             instance=self.hook.settings.instance,
             seal=seal_name,
-            mark=task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries),
+            mark=task_mark(me.dag_id, me.run_id, task, me.map_index, me.max_tries),
             folder=checked_folder(self.folder),
             storage=Storage(self.bucket, self.region, self.namespace, user),
         )
@@ -163,6 +170,8 @@ class OACCreateSnapshotOperator(OACWorkOperator):
                 if item.name == name:
                     self.hook.run(removal(item.id, delete_storage=True))
                     self.log.info("The failed snapshot %s was taken off OAC's list.", name)
+        except OACKilledError:
+            raise
         except OACError as problem:
             self.log.warning(
                 "The failed snapshot %s may still be on OAC's list: delete it there, so that nobody takes it for a "
@@ -191,8 +200,8 @@ class OACDeleteSnapshotOperator(OACOperator):
     :param snapshot_name: its name, which must fit exactly one.
     :param delete_storage: whether its file in the bucket is deleted as well. Refused if another listed snapshot uses
         the same file.
-    :param missing_ok: whether a snapshot that does not exist is as good as deleted. A retry takes it so in any case,
-        since the try before may have deleted it.
+    :param missing_ok: whether a snapshot that does not exist is as good as deleted. If not, the task fails without a
+        retry. A retry after another failure takes it so in any case, since the try before may have deleted it.
     """
 
     template_fields: Sequence[str] = ("oac_conn_id", "snapshot_id", "snapshot_name")
@@ -222,10 +231,11 @@ class OACDeleteSnapshotOperator(OACOperator):
         wanted = self.snapshot_id or self.snapshot_name
         found = self._find()
         if found is None:
-            if self.missing_ok or Identity.of(context).try_number > 1:
+            if self.missing_ok or Identity.of(context).repeats(self.retries or 0):
                 self.log.info("Snapshot %s does not exist (any more).", wanted)
                 return self.snapshot_id
-            raise OACError(
+            # Without a retry: that one would take it for deleted by this try.
+            raise AirflowFailException(
                 f"There is no snapshot {wanted!r} to delete: OAC does not list it. Only snapshots made or registered "
                 "through the REST API are listed. Check id or name; missing_ok=True takes this for success."
             )

@@ -98,12 +98,14 @@ class OACSnapshotSensor(BaseSensorOperator):
 
         storage = Storage(self.bucket or "", self.region, self.namespace)
         own = Own.checked(self.snapshot_label or "", hook.settings.instance, self.folder, storage)
-        names = [name for item in listed if (name := own.name_of(item))]
+        now = datetime.now(UTC)
+        # A clock that was wrong once must not make a series look fresh until that time has come.
+        names = [name for item in listed if (name := own.name_of(item)) and name.time <= now]
         if not names:
-            self.log.warning("There is no snapshot of %s on %s at all.", self.snapshot_label, own.instance)
+            self.log.warning("There is no snapshot of %s on %s up to now.", self.snapshot_label, own.instance)
             return False
         newest = max(names, key=lambda name: name.time)
-        age = datetime.now(UTC) - newest.time
+        age = now - newest.time
         self.log.info(
             "The newest snapshot of %s is %s, %s old (at most %s).", self.snapshot_label, newest, age, max_age
         )

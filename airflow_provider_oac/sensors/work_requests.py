@@ -28,6 +28,7 @@ class OACWorkRequestSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("oac_conn_id", "work_request_id")
     ui_color = "#f3e8e6"
+    _problem: OACError | None = None
 
     def __init__(
         self,
@@ -58,6 +59,9 @@ class OACWorkRequestSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         """Look once. A passing failure of the look itself counts as "not yet"."""
+        if problem := self._problem:
+            self._problem = None
+            raise problem
         from airflow_provider_oac.client import work_requests
         from airflow_provider_oac.hooks.oac import OACHook
 
@@ -76,9 +80,14 @@ class OACWorkRequestSensor(BaseSensorOperator):
         """Go on after the triggerer waited: look as every sensor does, which judges what there is."""
         from airflow_provider_oac.triggers.work_requests import outcome_of
 
-        outcome, message = outcome_of(event)
-        if outcome == "timeout":
-            raise AirflowSensorTimeout(message)
+        try:
+            outcome, message = outcome_of(event)
+        except OACError as problem:
+            # Raised where a look raises, so that never_fail and silent_fail apply to it as well.
+            self._problem = problem
+        else:
+            if outcome == "timeout":
+                raise AirflowSensorTimeout(message)
         return super().execute(context)
 
     @cached_property

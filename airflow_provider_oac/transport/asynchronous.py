@@ -18,7 +18,7 @@ from airflow_provider_oac.transport.settings import TransportSettings, checked_u
 
 T = TypeVar("T")
 
-# Whatever waits, eight connections carry it: see docs on waiting.
+# To one server, however much waits for it. A server that hangs must not hold up the others.
 MAX_CONNECTIONS = 8
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -78,7 +78,7 @@ class AsyncIO:
                 # Reading the CA bundle takes some 15 ms, during which no trigger would move.
                 context = await asyncio.to_thread(self._settings.ssl_context)
                 self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS),
+                    connector=aiohttp.TCPConnector(ssl=context, limit=0, limit_per_host=MAX_CONNECTIONS),
                     timeout=aiohttp.ClientTimeout(
                         total=None,
                         sock_connect=self._settings.connect_timeout,

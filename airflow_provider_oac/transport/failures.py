@@ -111,7 +111,11 @@ def _openssl_reason(chain: list[BaseException]) -> str:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and everything that it wraps, by cause, context or argument (urllib3 uses all three)."""
+    """The exception and everything that it wraps, by cause or argument (urllib3 uses both).
+
+    Not by context, which leads to whatever the caller was handling: a connection that was refused before says nothing
+    about this request.
+    """
     seen: set[int] = set()
     pending = [error]
     while pending:
@@ -120,7 +124,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        pending += [current.__cause__, current.__context__, getattr(current, "reason", None)]
+        pending += [current.__cause__, getattr(current, "reason", None)]
         pending += [getattr(current, "os_error", None), getattr(current, "certificate_error", None)]
         pending += [argument for argument in current.args if isinstance(argument, BaseException)]
         pending = [item for item in pending if isinstance(item, BaseException)]

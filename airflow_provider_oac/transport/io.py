@@ -7,6 +7,7 @@ runs the whole coroutine) and the asynchronous one of :mod:`airflow_provider_oac
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -58,13 +59,13 @@ class Response:
 
         :raises OACResponseError: if it is none.
         """
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(self.body)
-        except (ValueError, RecursionError):
-            kind = self.headers.get("content-type", "no content type")
-            raise OACResponseError(
-                f"HTTP {self.status} from {self.url} carries no valid JSON ({kind}, {len(self.body)} bytes)."
-            ) from None
+        # Not while the parser's exception is handled: it holds the body, in which a token may be.
+        kind = self.headers.get("content-type", "no content type")
+        raise OACResponseError(
+            f"HTTP {self.status} from {self.url} carries no valid JSON ({kind}, {len(self.body)} bytes)."
+        )
 
     def date(self) -> float | None:
         """The server's clock (seconds since the epoch) by its ``Date`` header, or ``None``."""

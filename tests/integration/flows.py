@@ -18,7 +18,7 @@ T = TypeVar("T")
 PASSWORD = "Correct-Horse-7-Battery"
 FOLDER, BUCKET = "oac-snapshots", "oac-backups"
 STORAGE = snapshots.Storage(BUCKET)
-QUICK = WaitPlan(longest_pause=0.1)
+QUICK = WaitPlan(longest_pause=0.05)
 
 POST, LIST = "POST /snapshots", "GET /snapshots"
 ONE, DELETE = "GET /snapshots/{snapshotId}", "DELETE /snapshots/{snapshotId}"

@@ -96,6 +96,7 @@ def test_a_session_takes_paths_and_complete_addresses_of_the_instance(
     for address in ("/system", "system", "/api/20210901/system", f"{url(clean)}/api/20210901/system"):
         assert session.get(address).json()["serviceInstanceKey"] == "dev"
     assert session.get("/snapshots", params={"x": "y"}).status_code == 200
+    assert session.get("/snapshots?x=http://elsewhere.example.com/").status_code == 200
     assert clean.control.grants("jwt-bearer") == 1
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.snapshot_names import SnapshotName, run_mark, task_mark
 from airflow_provider_oac.client.snapshots import Storage, create, register
 from airflow_provider_oac.client.waiting import WaitPlan
@@ -147,11 +148,20 @@ def test_delete_takes_a_snapshot_off_the_list(clean: Simulator, by: str, delete_
 
 
 def test_a_snapshot_that_does_not_exist_is_an_error(clean: Simulator) -> None:
-    with pytest.raises(OACError, match="There is no snapshot 'nothing' to delete: OAC does not list it"):
-        delete(snapshot_name="nothing")
+    # And one that is not tried again: a retry would take the snapshot for deleted.
+    with pytest.raises(AirflowFailException, match="There is no snapshot 'nothing' to delete: OAC does not list it"):
+        delete(snapshot_name="nothing", retries=2)
 
 
-@pytest.mark.parametrize("case", [{"missing_ok": True}, {"try_number": 2}], ids=["missing_ok", "retry"])
+def test_a_snapshot_that_does_not_exist_is_an_error_after_a_clear_as_well(clean: Simulator) -> None:
+    task = Task(lambda: OACDeleteSnapshotOperator(task_id="delete", snapshot_id="gone", retries=2), retries=2)
+    for _ in range(2):
+        with pytest.raises(AirflowFailException):
+            task.attempt()
+        task.clear()
+
+
+@pytest.mark.parametrize("case", [{"missing_ok": True}, {"try_number": 2, "retries": 2}], ids=["missing_ok", "retry"])
 def test_a_snapshot_that_is_gone_may_be_as_good_as_deleted(clean: Simulator, case: dict[str, Any]) -> None:
     assert delete(snapshot_id="gone", **case) == "gone"
 

@@ -197,6 +197,46 @@ def test_a_task_that_is_not_durable_starts_anew(connections: Connections, clean:
     assert len(names(clean)) == 2
 
 
+def test_a_task_that_is_not_durable_never_takes_an_earlier_trys_snapshot_for_its_own(
+    connections: Connections, clean: Simulator, store: bool
+) -> None:
+    task = Task(lambda: make(durable=False), store=store)
+    first = task.attempt()
+    clean.control.fault(POST, "drop_before")
+    second = task.attempt()
+    assert second["verified"]
+    assert set(names(clean)) == {first["name"], second["name"]}
+
+
+def test_what_is_found_again_is_told_as_it_was_ordered(connections: Connections, clean: Simulator, store: bool) -> None:
+    connections.seal("oac_seal_new", "Another-Horse-8-Battery")
+    changes: dict[str, str] = {}
+    task = Task(lambda: make(deferrable=True, **changes), store=store)
+    task.start()
+    # What a template renders, or an author edits, between two tries.
+    changes |= {"seal_conn_id": "oac_seal_new", "bucket": "another-bucket"}
+    result = task.attempt()
+    assert [result["name"]] == names(clean)
+    assert (result["seal"], result["bucket"]) == ("oac_seal", "oac-backups")
+
+
+def test_a_kill_while_cleaning_up_orders_nothing_more(connections: Connections, clean: Simulator) -> None:
+    clean.control.fault(POST, "fail_work")
+    clean.control.settings(failed_listing="keep")
+    operator = make(deferrable=True)
+    task = Task(lambda: operator)
+    task.start()
+    while clean.control.snapshots("dev")[0]["state"] == "IN_PROGRESS":
+        threading.Event().wait(0.05)
+    operator = make(deferrable=True)
+    operator.on_kill()
+    # The kill is seen where the list is asked for again.
+    clean.control.fault("GET /snapshots", "status", status=503)
+    with pytest.raises(OACKilledError):
+        task.start()
+    assert clean.control.calls("dev", POST) == 1
+
+
 def test_a_killed_task_names_its_work_and_the_retry_finds_it(
     connections: Connections, clean: Simulator, store: bool
 ) -> None:
@@ -263,3 +303,26 @@ def test_tokens_that_end_while_waiting_are_renewed(
     clean.control.end_tokens()
     assert task.attempt()["verified"]
     assert clean.control.grants("jwt-bearer") == 2
+
+
+def test_a_retry_while_oac_is_out_of_reach_waits_for_the_work_of_the_try_before(
+    connections: Connections, clean: Simulator
+) -> None:
+    task = Task(lambda: make(deferrable=task.try_number == 1))
+    task.start()
+    # As many as one call sends in all, so that the first look of the retry ends in an error.
+    clean.control.fault(LOOK, "status", status=503, times=5)
+    result = task.attempt()
+    assert len(names(clean)) == 1
+    assert result["verified"] is True
+
+
+def test_an_adopted_snapshot_is_described_as_it_was_submitted(connections: Connections, clean: Simulator) -> None:
+    (clean.state / "buckets" / "other-bucket").mkdir(exist_ok=True)
+    connections.set("oac_seal_next", {"conn_type": "generic", "password": "Another-Seal-2027!"})
+    changes: dict[str, str] = {}
+    task = Task(lambda: make(deferrable=True, **changes), store=False)
+    task.start()
+    changes.update(bucket="other-bucket", seal_conn_id="oac_seal_next")
+    result = task.attempt()
+    assert (result["bucket"], result["seal"]) == ("oac-backups", "oac_seal")

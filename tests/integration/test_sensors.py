@@ -71,6 +71,18 @@ def test_never_fail_means_the_same_in_the_triggerer(
         waiting(work, deferrable=deferrable, never_fail=True).attempt()
 
 
+def test_a_failure_of_the_triggerer_is_one_of_a_look(connections: Connections, clean: Simulator) -> None:
+    (work,) = clean.control.start_work("dev", 0.0)
+    event = {"outcome": "error", "message": "trouble"}
+    arguments: dict[str, Any] = {"work_request_id": work, "task_id": "wait", "poke_interval": 0.05}
+    with pytest.raises(AirflowSkipException):
+        OACWorkRequestSensor(**arguments, never_fail=True).resume({}, event)
+    OACWorkRequestSensor(**arguments, silent_fail=True).resume({}, event)
+    assert clean.control.calls("dev", LOOK) == 1
+    with pytest.raises(OACError, match="Waiting in the triggerer failed: trouble"):
+        OACWorkRequestSensor(**arguments).resume({}, event)
+
+
 def test_a_timeout_is_that_of_every_sensor(connections: Connections, clean: Simulator, deferrable: bool) -> None:
     (work,) = clean.control.start_work("dev", 60)
     with pytest.raises(AirflowSensorTimeout):
@@ -167,6 +179,14 @@ def test_foreign_snapshots_do_not_make_it_fresh(connections: Connections) -> Non
     assert not fresh()
     assert fresh(snapshot_label="weekly")
     assert fresh(folder="elsewhere")
+
+
+def test_a_name_from_the_future_does_not_hide_that_backups_have_stopped(connections: Connections) -> None:
+    take_own(50)
+    take_own(-1000)
+    assert not fresh()
+    take_own(25)
+    assert fresh()
 
 
 def test_it_fails_when_backups_have_stopped(connections: Connections) -> None:

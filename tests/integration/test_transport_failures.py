@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import threading
@@ -15,11 +16,12 @@ from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.exceptions import OACApiError, OACResponseError, OACTransportError
 from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport import io as transport_io
+from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS, AsyncIO
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.retry import ONCE
 from airflow_provider_oac.transport.settings import TransportSettings
 from tests.drivers import IMPATIENT, Drive, SignIn
-from tests.integration.servers import answering, unused_port
+from tests.integration.servers import Reply, Seen, answering, unused_port
 
 BEARER = {"Authorization": "Bearer the-token"}
 HASTY = TransportSettings(connect_timeout=0.3, read_timeout=0.3)
@@ -108,6 +110,20 @@ def test_a_connection_that_ends_before_the_answer_is_complete(said: bytes, drive
     assert (error.sent, error.passing) == (True, True)
     assert "the connection broke before the answer was complete" in str(error)
     assert "may have acted" in str(error)
+
+
+def test_a_failure_that_is_being_handled_says_nothing_about_the_next_request(drive: Drive) -> None:
+    async def falls_back(io: transport_io.IO) -> None:
+        try:
+            await io.send(Request("GET", f"http://127.0.0.1:{unused_port()}/x"))
+        except OACTransportError:
+            await io.send(Request("POST", url))
+
+    # A request that may have arrived, taken for one that did not, would be sent twice.
+    with listening(lambda connection: connection.recv(65536)) as url, pytest.raises(OACTransportError) as caught:
+        drive(falls_back)
+    assert caught.value.sent
+    assert "the connection broke before the answer was complete" in str(caught.value)
 
 
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after", "drop_middle", "truncate"])
@@ -217,6 +233,30 @@ def test_a_broken_answer_leaves_the_driver_usable(drive: Drive, clean: Simulator
 def test_the_original_exception_is_the_cause(drive: Drive) -> None:
     error = failure(drive, f"http://127.0.0.1:{unused_port()}/x")
     assert re.match(r"(requests|aiohttp)\.", type(error.__cause__).__module__ + ".")
+
+
+def test_a_server_that_hangs_holds_no_other_one_up() -> None:
+    release, arrived = threading.Event(), threading.Semaphore(0)
+
+    def hang(_request: Seen) -> Reply:
+        arrived.release()
+        release.wait(60)
+        return Reply()
+
+    async def whole(hanging: str, quick: str) -> int:
+        io = AsyncIO()
+        stuck = [asyncio.create_task(io.send(Request("GET", hanging))) for _ in range(2 * MAX_CONNECTIONS)]
+        try:
+            for _ in range(MAX_CONNECTIONS):
+                await asyncio.to_thread(arrived.acquire)
+            return (await asyncio.wait_for(io.send(Request("GET", quick)), 20)).status
+        finally:
+            release.set()
+            await asyncio.gather(*stuck)
+            await io.close()
+
+    with answering(hang) as hanging, answering() as quick:
+        assert asyncio.run(whole(hanging.url, quick.url)) == 200
 
 
 def test_many_requests_side_by_side_share_few_connections(drive: Drive) -> None:

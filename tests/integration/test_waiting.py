@@ -33,7 +33,7 @@ def statuses(lines: list[str]) -> list[str]:
 
 
 def test_a_line_for_each_status_and_not_for_each_look(run: Oac, clean: Simulator) -> None:
-    work_id, lines = started(clean, 1.0), []
+    work_id, lines = started(clean, 0.5), []
     done = run(wait(work_id, QUICK, report=lines.append))
     assert (done.id, done.status) == (work_id, "SUCCEEDED")
     told = statuses(lines)
@@ -107,7 +107,7 @@ def test_a_failure_comes_with_oacs_own_errors(run: Oac, clean: Simulator) -> Non
     work_id = run(snapshots.create("one", "file:///a/one.bar", flows.STORAGE, flows.PASSWORD))
     lines: list[str] = []
     with pytest.raises(
-        OACWorkRequestError, match="CREATE_SNAPSHOT.* ended FAILED .*: Quota: The bucket is full"
+        OACWorkRequestError, match=r"CREATE_SNAPSHOT.* ended FAILED .*: Quota: The bucket is full"
     ) as caught:
         run(wait(work_id, QUICK, report=lines.append))
     assert caught.value.work_request_id == work_id
@@ -153,7 +153,7 @@ def test_the_wait_goes_on_over_the_outage_that_a_restore_is(run: Oac, clean: Sim
     clean.control.settings(work_seconds=0.05)
     snapshot = flows.take(run, "one")
     assert [item.id for item in run(snapshots.list_all())] == [snapshot]
-    clean.control.settings(restore_outage=True, work_seconds=1.0)
+    clean.control.settings(restore_outage=True, work_seconds=0.4)
     lines: list[str] = []
     work_id = run(system.restore_snapshot(snapshot, flows.PASSWORD))
     assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"

@@ -8,7 +8,6 @@ import json
 import textwrap
 from collections.abc import Callable
 from functools import cache
-from urllib.parse import quote, quote_plus
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -98,14 +97,6 @@ def bundle_pkcs12() -> bytes:
     return pkcs12.serialize_key_and_certificates(b"test", rsa_key(), certificate(), None, serialization.NoEncryption())
 
 
-def _folded(text: str) -> str:
-    return text.replace("\n", " ").strip()
-
-
-def _in_yaml(text: str) -> str:
-    return "private_key: |\n" + textwrap.indent(text, "    ")
-
-
 def plus_lost(text: str) -> str:
     """What is left of a raw PEM in the query part of a URI: no newlines, and blanks for ``+``."""
     before, begin, rest = text.replace("\n", "").partition("KEY-----")
@@ -113,47 +104,48 @@ def plus_lost(text: str) -> str:
     return before + begin + inner.replace("+", " ") + end + after
 
 
-# Each takes a PEM text. The second value is a part of the form that must be named (empty: nothing special).
-SHAPES: dict[str, tuple[Callable[[str], str], str]] = {
-    "as it is": (lambda text: text, ""),
-    "no last newline": (str.rstrip, ""),
+def body(text: str) -> str:
+    """The base64 of a PEM text, in one line."""
+    return "".join(text.strip().splitlines()[1:-1])
+
+
+def base64_of(content: str | bytes) -> str:
+    return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+
+
+# What happens to the newlines. The second value is the part of the form that must be named.
+NEWLINES: dict[str, tuple[Callable[[str], str], str]] = {
+    "real": (lambda text: text, ""),
+    "no last one": (str.rstrip, ""),
     "CRLF": (lambda text: text.replace("\n", "\r\n"), "with CRLF"),
     "CR": (lambda text: text.replace("\n", "\r"), ""),
-    "empty lines": (lambda text: text.replace("\n", "\n\n"), ""),
-    "indented": (_in_yaml, ""),
-    "literal newlines": (lambda text: text.replace("\n", "\\n"), "with literal \\n"),
+    "doubled": (lambda text: text.replace("\n", "\n\n"), ""),
+    "literal": (lambda text: text.replace("\n", "\\n"), "with literal \\n"),
     "literal CRLF": (lambda text: text.replace("\n", "\\r\\n"), "with literal \\n"),
     "escaped twice": (lambda text: text.replace("\n", "\\\\n"), "with literal \\n"),
     "literal and real": (lambda text: text.replace("\n", "\\n\n"), "with literal \\n"),
-    "JSON string": (json.dumps, "with literal \\n"),
-    "JSON, all escaped": (
-        lambda text: json.dumps(text).replace("+", "\\u002b").replace("=", "\\u003d").replace("/", "\\/"),
-        "with literal \\n",
-    ),
-    "Python bytes": (lambda text: repr(text.encode()), "with literal \\n"),
-    "shell continuation": (lambda text: text.replace("\n", "\\\n"), ""),
-    "blanks": (_folded, "with blanks instead of newlines"),
+    "blanks": (lambda text: text.replace("\n", " ").strip(), "with blanks instead of newlines"),
     "tabs": (lambda text: text.replace("\n", "\t"), "with blanks instead of newlines"),
-    "non-breaking blanks": (lambda text: text.replace("\n", "\u00a0"), "with blanks instead of newlines"),
-    "one line": (lambda text: text.replace("\n", ""), "on one line"),
-    "no white space at all": (lambda text: "".join(text.split()), "on one line"),
-    "percent-encoded": (quote, "percent-encoded"),
-    "form-encoded": (quote_plus, "percent-encoded"),
-    "dashes": (lambda text: text.replace("-----", "\u2014\u2013-"), ""),
-    "text around": (lambda text: f"Bag Attributes\n    name: x\n{text}OCI_API_KEY\n", ""),
-    "base64": (lambda text: base64.b64encode(text.encode()).decode(), "base64 of PEM"),
+    "lost": (lambda text: text.replace("\n", ""), "on one line"),
+    "lost with all blanks": (lambda text: "".join(text.split()), "on one line"),
+}
+
+# What the text is put into after that.
+CARRIERS: dict[str, tuple[Callable[[str], str], str]] = {
+    "nothing": (lambda text: text, "PEM"),
+    "JSON": (json.dumps, "with literal \\n"),
+    "JSON, slashes escaped": (lambda text: json.dumps(text).replace("/", "\\/"), "with literal \\n"),
+    "YAML": (lambda text: "private_key: |\n" + textwrap.indent(text, "    "), "PEM"),
+    "Python bytes": (lambda text: repr(text.encode()), "with literal \\n"),
+    "other text": (lambda text: f"Bag Attributes\n    name: x\n{text}OCI_API_KEY\n", "PEM"),
+    "base64": (base64_of, "base64 of PEM"),
     "base64 url-safe": (lambda text: base64.urlsafe_b64encode(text.encode()).decode(), "base64 of PEM"),
-    "base64 unpadded": (lambda text: base64.b64encode(text.encode()).decode().rstrip("="), "base64 of PEM"),
+    "base64 unpadded": (lambda text: base64_of(text).rstrip("="), "base64 of PEM"),
     "base64 wrapped": (lambda text: base64.encodebytes(text.encode()).decode(), "base64 of PEM"),
-    "base64 twice": (
-        lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
-        "base64 of base64 of PEM",
-    ),
-    "base64 of UTF-16": (lambda text: base64.b64encode(text.encode("utf-16-le")).decode(), "base64 of PEM"),
     "base64 as Python bytes": (lambda text: repr(base64.b64encode(text.encode())), "base64 of PEM"),
 }
 
-# What may surround any of the shapes above.
+# What may surround any of these.
 WRAPPINGS: dict[str, Callable[[str], str]] = {
     "nothing": lambda text: text,
     "blanks": lambda text: f"\n \t{text}\r\n  ",
@@ -161,5 +153,9 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
     "single quotes": lambda text: f" '{text}'\n",
     "JSON member": lambda text: f'"{text}",',
     "byte order mark": lambda text: f"\ufeff{text}",
-    "invisible": lambda text: f"\u200b{text}\u2060",
 }
+
+
+def damaged(text: str, newlines: str = "real", carrier: str = "nothing", wrapping: str = "nothing") -> str:
+    """A PEM text after all three."""
+    return WRAPPINGS[wrapping](CARRIERS[carrier][0](NEWLINES[newlines][0](text)))

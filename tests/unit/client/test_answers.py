@@ -170,6 +170,13 @@ def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: st
         read(call, body)
 
 
+def test_an_error_holds_nothing_of_an_answer_that_cannot_be_read() -> None:
+    with pytest.raises(OACResponseError) as caught:
+        response(200, b'{"access_token": "the-secret-tok').json()
+    # What json raises holds the whole text.
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
 def test_models_are_frozen() -> None:
     models = [
         read(snapshots.get("s1"), SNAPSHOT), read(work_requests.get(ID), WORK), read(system.get(), {}),

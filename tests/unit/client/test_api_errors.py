@@ -20,7 +20,7 @@ SECRET = 'Pa"ss\\wörd  77-AB'
 
 
 def error(answer: Response, call: Any = GET) -> OACApiError:
-    return api_error(call, answer)
+    return api_error(call, answer, now=0.0)
 
 
 def body(status: int, body: Any, **headers: str) -> Response:
@@ -186,6 +186,6 @@ def test_a_long_message_is_shortened() -> None:
 
 def test_it_survives_copying_and_pickling() -> None:
     found = error(EXPLAINED["role"][0])
-    for other in (copy.copy(found), pickle.loads(pickle.dumps(found))):
+    for other in (copy.copy(found), pickle.loads(pickle.dumps(found))):  # noqa: S301 - our own
         assert str(other) == str(found)
         assert vars(other) == vars(found)

@@ -57,6 +57,8 @@ def ages(names: list[str]) -> list[float]:
         (Retention(keep_weekly=3), [0, 1, 7, 8, 14], [14, 7]),
         # A week without a snapshot does not count.
         (Retention(keep_weekly=2), [0, 30, 31, 60], [60, 31]),
+        # 2 January and 30 December belong to one ISO week.
+        (Retention(keep_weekly=3), [0, 325, 328], [328]),
         # November has 23 days so far, October 31.
         (Retention(keep_monthly=1), [1, 22, 23, 24], [24, 23, 22]),
         (Retention(keep_monthly=2), [1, 22, 23, 24], [24, 22]),

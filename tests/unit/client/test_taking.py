@@ -81,7 +81,7 @@ def existing(seconds: int = 0, mark: str = MARK) -> str:
 def test_a_first_try_sends_once_and_looks_at_nothing() -> None:
     io, before, lines = answering(Oac((True, ACCEPTED))), [], []
     got = taken(io, lines, before_send=lambda name: before.append((name, len(asked(io)))))
-    assert got == Taken(existing(), f"file:///oac-snapshots/prod/{existing()}.bar", "w:1")
+    assert got == Taken(existing(), f"file:///oac-snapshots/prod/{existing()}.bar", "backups", "w:1")
     assert [request.method for request in asked(io)] == ["POST"]
     assert before == [(existing(), 0)]
     assert lines == [f"OAC accepted {existing()} as work request w:1."]
@@ -143,6 +143,31 @@ def test_oac_that_lists_later_than_the_settling_time_gets_a_second_order_and_it_
     first, second = (name for _, name in oac.taken)
     assert got.name == second
     assert f"Should OAC list it later, there is a snapshot too many: {first}." in lines[1]
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_while_looking_ends_the_search_neither_early_nor_late(jump: float) -> None:
+    oac = Oac((True, unreachable(sent=True)), listed_after=20.0)
+
+    def jumping(_age: float, request: Request) -> Answer:
+        if len(asked(io)) == 3:
+            io.time += jump
+        return oac(sum(io.slept), request)
+
+    io = answering(jumping)
+    assert taken(io).name == posted(io)[0]
+    assert 20.0 <= sum(io.slept) <= 22.0
+
+
+def test_a_clock_that_is_set_back_does_not_prolong_the_search() -> None:
+    def jumping(_age: float, _request: Request) -> Answer:
+        if len(asked(io)) == 2:
+            io.time -= 3600.0
+        return response(200, '{"items": []}')
+
+    io = answering(jumping)
+    assert run(io, find_named("any", SETTLING)) is None
+    assert sum(io.slept) == pytest.approx(SETTLING)
 
 
 def test_an_earlier_order_that_is_listed_late_is_adopted_instead_of_a_third_one() -> None:
@@ -217,6 +242,14 @@ def test_what_oac_certainly_did_not_act_on_is_sent_again_under_the_same_name(ans
     got = taken(io, lines)
     assert posted(io) == [got.name] * 2
     assert len(lines) == 1
+
+
+def test_an_instance_that_is_too_busy_for_any_request_has_accepted_none() -> None:
+    io, lines = answering(Oac(*[(False, response(429, ""))] * 5)), []
+    with pytest.raises(OACApiError, match="HTTP 429"):
+        taken(io, lines)
+    assert len(set(posted(io))) == 1
+    assert lines == []
 
 
 def test_a_weak_password_is_refused_before_anything_is_remembered_or_sent() -> None:

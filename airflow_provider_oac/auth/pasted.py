@@ -1,0 +1,333 @@
+"""From what people paste for a private key or a certificate to the blocks of bytes that were meant.
+
+A web form, an environment variable, a JSON file and a Connection URI each damage a PEM file in a way of their
+own. What can be undone without guessing is undone here: a result counts only if it is one complete DER
+structure. Everything else is an error that names the form seen and the next step. Errors and reprs hold
+nothing of what was pasted, and none is raised while another exception is handled, because that one may.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+__all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "refusal", "take"]
+
+MAX_BYTES = 128 * 1024
+COPY_AGAIN = "Copy the whole file again, from its BEGIN line to its END line"
+
+# Bounded repeats only: what is pasted may be anything, and must not take long.
+_ARMOUR = re.compile(
+    r"-{2,5}\s?BEGIN(?P<label>[A-Z0-9\s]{0,40}?)-{2,5}(?P<body>.*?)(?=-{2,5}\s?(?:END|BEGIN)|\Z)", re.DOTALL
+)
+_LEGACY = re.compile(
+    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
+    r"(?P<info>DES[A-Z0-9-]{0,20},\s*[0-9A-F]{16}|[A-Z0-9-]{3,20},\s*[0-9A-F]{32})",
+    re.IGNORECASE,
+)
+_ESCAPED_NEWLINE = re.compile(r"\\+[nrt]")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,3}")
+_AROUND = " \t\r\n\"'`,;\ufeff"
+
+_DER = "DER"  # stands for the label where there is no PEM armour
+_KEYS = {
+    "PRIVATEKEY": "PKCS#8",
+    "ENCRYPTEDPRIVATEKEY": "encrypted PKCS#8",
+    "RSAPRIVATEKEY": "PKCS#1",
+    "ECPRIVATEKEY": "EC key",
+    "DSAPRIVATEKEY": "DSA key",
+}
+_CERTIFICATES = {"CERTIFICATE": "certificate", "X509CERTIFICATE": "certificate"}
+_LABELS = {"private key": _KEYS, "certificate": _CERTIFICATES}
+_OTHERS = {
+    **dict.fromkeys(_KEYS, "a private key"),
+    **dict.fromkeys(_CERTIFICATES, "a certificate"),
+    "OPENSSHPRIVATEKEY": "a private key in OpenSSH's own format (convert a copy of the file: "
+    "ssh-keygen -p -m PKCS8 -f COPY_OF_FILE)",
+    "PUBLICKEY": "a public key",
+    "RSAPUBLICKEY": "a public key",
+    "SSH2PUBLICKEY": "a public key",
+    "TRUSTEDCERTIFICATE": "a certificate in OpenSSL's own format",
+    "CERTIFICATEREQUEST": "a certificate request",
+    "NEWCERTIFICATEREQUEST": "a certificate request",
+    "PKCS7": "a PKCS#7 bundle of certificates",
+}
+_UNREADABLE = (
+    (r"ssh-|ecdsa-", "an OpenSSH public key", ""),
+    (r"\$|\{\{|<", "a variable or placeholder that nothing has replaced", ""),
+    (r"(?i)file:", "a file: URL", "Give the path alone. "),
+    (
+        r"[\w.-][\w./-]*\.(?:pem|key|der|p8|pk8|crt|cer|txt)\Z",
+        "a relative path",
+        "Give an absolute path: a task's working directory is not predictable. ",
+    ),
+)
+_WANTED = {
+    "private key": "Give the RSA private key that belongs to the certificate registered in the confidential "
+    "application: the file whose first line says BEGIN PRIVATE KEY or BEGIN RSA PRIVATE KEY, or its absolute "
+    "path",
+    "certificate": "Give the X.509 certificate registered in the confidential application: the file whose "
+    "first line says BEGIN CERTIFICATE, or its absolute path",
+}
+
+# How the members of a DER sequence begin (RFC 8017 A.1.2, RFC 5958, RFC 5915, RFC 7292).
+_BEGINNINGS = {
+    b"\2\1\0\2": "PKCS#1",
+    b"\2\1\0\x30": "PKCS#8",
+    b"\2\1\1\x30": "PKCS#8",
+    b"\2\1\1\4": "EC key",
+    b"\2\1\3\x30": "PKCS#12",
+}
+# The object identifiers 1.2.840.113549.1.5 and .1.12.1: encryption by a passphrase (RFC 8018, RFC 7292).
+_BY_PASSPHRASE = (bytes.fromhex("2a864886f70d0105"), bytes.fromhex("2a864886f70d010c01"))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was pasted, or what the file named holds.
+
+    :param what: what it should be: ``private key`` or ``certificate``.
+    :param raw: its bytes.
+    :param origin: ``file with`` and a blank if it is from a file.
+    :param warning: what is wrong with the file although it can be read.
+    """
+
+    what: str
+    raw: bytes = field(repr=False)
+    origin: str = ""
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One thing found in it: a PEM block, or DER without armour.
+
+    :param label: what the BEGIN line says, without blanks.
+    :param data: the decoded body.
+    :param source: where it was, e.g. ``file with PEM``.
+    :param shape: what had happened to it, e.g. ``on one line``.
+    :param damage: why it cannot be used.
+    :param legacy: cipher and start value of an encrypted PKCS#1 key, which stand before its body.
+    """
+
+    label: str
+    data: bytes = field(repr=False)
+    source: str
+    shape: str = ""
+    damage: str = ""
+    legacy: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it holds, by its content or else by its label; empty if neither tells."""
+        if self.legacy:
+            return f"encrypted {_KEYS.get(self.label, '')}".rstrip()
+        return _structure(self.data) or _KEYS.get(self.label) or _CERTIFICATES.get(self.label, "")
+
+    @property
+    def form(self) -> str:
+        """The form for people, e.g. ``PEM PKCS#8 with literal \\n``."""
+        return f"{self.source} {self.kind}".rstrip() + self.shape
+
+    @property
+    def encrypted(self) -> bool:
+        return self.kind.startswith("encrypted")
+
+
+def refusal(what: str, seen: str, step: str = "") -> OACConfigurationError:
+    """The error for something that is no usable key or certificate, to be raised outside of any handler."""
+    return OACConfigurationError(f"The {what} cannot be used: {seen}. {step or _WANTED[what]}.")
+
+
+def is_mask(text: str) -> bool:
+    """Whether a text is what Airflow's pages show instead of a saved secret."""
+    return len(text) >= 3 and set(text) == {"*"}
+
+
+def take(text: str, what: str) -> Given:
+    """Take what was pasted, or read the file whose absolute or ``~`` path was.
+
+    :raises OACConfigurationError: if there is nothing to read.
+    """
+    text = text.strip(_AROUND).removeprefix("b'")  # as Python prints what b64encode returns
+    if not text:
+        raise refusal(what, "it is empty")
+    if is_mask(text):
+        seen = "it is only asterisks, the mask that is shown instead of a saved secret"
+        raise refusal(what, seen, f"Enter the {what} itself again")
+    # No key in base64 starts with a slash: DER starts with M, PEM in base64 with L.
+    if text[0] in "/~" and "\n" not in text and "-----" not in text:
+        return _read_file(text, what)
+    raw = text.encode("utf-8", "surrogatepass")
+    if len(raw) > MAX_BYTES:
+        raise refusal(what, f"{len(raw)} bytes are too many for a {what}")
+    return Given(what, raw)
+
+
+def find(given: Given) -> list[Block]:
+    """Find what may be the key or the certificate wanted: at least one block, and the first is whole.
+
+    A block without a label may still turn out to be something else.
+
+    :raises OACConfigurationError: saying what it is instead, or how the first one is damaged.
+    """
+    blocks = _from_bytes(given.raw, given.origin)
+    if not blocks:
+        text = given.raw.decode("utf-8", "replace")
+        seen = f"{'a file' if given.origin else 'text'} of {len(given.raw)} bytes that is neither PEM nor DER"
+        hint = next((row[1:] for row in _UNREADABLE if re.match(row[0], text)), None)
+        found, step = hint or (f"{seen}, nor base64 of one of them", "")
+        raise refusal(given.what, f"it is {found}", step + _WANTED[given.what])
+    wanted = [block for block in blocks if block.label == _DER or block.label in _LABELS[given.what]]
+    if not wanted:
+        kinds = dict.fromkeys(_OTHERS.get(block.label, "a PEM block of another kind") for block in blocks)
+        raise refusal(given.what, f"it is {' and '.join(kinds)}")
+    if wanted[0].damage:
+        raise refusal(given.what, f"{wanted[0].form}: {wanted[0].damage}", COPY_AGAIN)
+    return wanted
+
+
+def _from_bytes(raw: bytes, origin: str, inside: bool = False) -> list[Block]:
+    """Blocks in a file's content or, inside of another, in what base64 held."""
+    total = _length(raw)
+    if total is not None and (raw[1] >= 0x80 or total == len(raw)):  # else a text that starts with 0
+        data, damage = _fit(raw)
+        return [Block(_DER, data, f"{origin}DER" if inside else f"{origin}binary DER", damage=damage)]
+    text = raw.decode("utf-8", "replace")
+    shape = " with CRLF" if "\r\n" in text else ""
+    if _ESCAPED_NEWLINE.search(text):
+        shape = " with literal \\n"
+    text = _ESCAPED_NEWLINE.sub("\n", text).replace("\\", "").strip(_AROUND)
+    blocks = [_armoured(found["label"], found["body"], origin, shape) for found in _ARMOUR.finditer(text)]
+    if not blocks and not inside:
+        for decoded, _ in _decode(text):
+            blocks = blocks or _from_bytes(decoded, f"{origin}base64 of ", inside=True)
+    return blocks
+
+
+def _armoured(label: str, body: str, origin: str, shape: str) -> Block:
+    inner = body.strip()
+    if not shape and not re.search(r"[\r\n]", inner):
+        shape = " with blanks instead of newlines" if re.search(r"\s", inner) else " on one line"
+    data, damage, legacy = b"", "it is empty", ""
+    if headers := _LEGACY.match(body):
+        legacy, body = "".join(headers["info"].split()).upper(), body[headers.end() :]
+    if inner:
+        damage = "its body is not base64, so characters are missing, replaced or added"
+    readings = _decode(body)
+    if readings and legacy:  # encrypted through and through: nothing in it tells whether it is whole
+        data, damage = readings[0][0], ""
+    elif readings:
+        fits = [(*_fit(raw), note) for raw, note in readings]
+        data, damage, note = next((fit for fit in fits if not fit[1]), fits[0])
+        shape = shape if damage else note or shape
+    if damage and inner.startswith("nMII"):
+        damage = "the backslash of every \\n is lost, and only the n is left"
+    return Block("".join(label.split()), data, f"{origin}PEM", shape, damage, legacy)
+
+
+def _decode(text: str) -> list[tuple[bytes, str]]:
+    """Decode standard or url-safe base64, padded or not, without regard to white space.
+
+    Other readings take blanks for ``+``, which the query part of a Connection URI turns into blanks; they come with
+    a note that says so. A blank at either end may be one too, or not.
+    """
+    text = re.sub(r"[\"',;]", "", text).translate(str.maketrans("-_", "+/"))
+    readings = [("".join(text.split()), "")]
+    line = "".join(text.splitlines())
+    for part in dict.fromkeys((line.strip(), line)):
+        if " " in part:
+            readings.append((part.replace(" ", "+"), " with blanks instead of +"))
+    decoded = []
+    for reading, note in readings:
+        bare = reading.rstrip("=")
+        if _BASE64.fullmatch(reading) and len(bare) % 4 != 1:
+            decoded.append((base64.b64decode(bare + "=" * (-len(bare) % 4)), note))
+    return decoded
+
+
+def _header(raw: bytes) -> int:
+    """How many bytes of a DER sequence stand before its first member."""
+    return 2 + (raw[1] & 0x7F if raw[1] >= 0x80 else 0)
+
+
+def _length(raw: bytes) -> int | None:
+    """How many bytes the DER sequence at the start says it has, its header included."""
+    if len(raw) < 2 or raw[0] != 0x30:
+        return None
+    header = _header(raw)
+    return header + (raw[1] if raw[1] < 0x80 else int.from_bytes(raw[2:header], "big"))
+
+
+def _fit(raw: bytes) -> tuple[bytes, str]:
+    """Cut to the length that the DER header states, and say what is wrong with it, if anything."""
+    total = _length(raw)
+    if total is None:
+        return raw, "its first bytes are missing or damaged"
+    if total > len(raw):
+        return raw, f"it is cut off: {len(raw)} of {total} bytes are there"
+    if raw[total:].strip(b"\r\n\0 "):
+        return raw, f"{len(raw) - total} bytes too many follow it"
+    return raw[:total], ""
+
+
+def _structure(der: bytes) -> str:
+    """Tell the kinds of key files apart by their first members; empty if it is none of them."""
+    if _length(der) is None:
+        return ""
+    start = der[_header(der) :][:20]
+    if any(name in start for name in _BY_PASSPHRASE):
+        return "encrypted PKCS#8"
+    return _BEGINNINGS.get(start[:4], "")
+
+
+def _read_file(path: str, what: str) -> Given:
+    """Read a file, and warn if others may read a private key too.
+
+    An error shows only what exists of the path: the rest may be a piece of a key that starts with a slash.
+    """
+    raw, mode, problem = b"", 0, ""
+    try:
+        path = os.path.expanduser(path)
+        info = os.stat(path)
+        mode = stat.S_IMODE(info.st_mode)
+        if stat.S_ISDIR(info.st_mode):
+            problem = "is a directory"
+        elif not stat.S_ISREG(info.st_mode):
+            problem = "is not a regular file"
+        elif info.st_size > MAX_BYTES:
+            problem = f"has {info.st_size} bytes, too many for a {what}"
+        else:
+            with open(path, "rb") as file:
+                raw = file.read(MAX_BYTES)
+            problem = "" if raw else "is empty"
+    except (FileNotFoundError, NotADirectoryError):
+        problem = "does not exist on this machine"
+    except PermissionError:
+        problem = f"may not be read by this process (user id {os.geteuid()})"
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    if problem:
+        step = f"Give the absolute path of a file with the {what} on the machine that runs the task"
+        raise refusal(what, f"it is a path, and the file {problem}. Of the path there is {_existing(path)!r}", step)
+    warning = None
+    if what == "private key" and mode & 0o077:
+        warning = f"the file {path!r} is open to other users of the machine (mode {mode:04o}): chmod 600 it"
+    return Given(what, raw, "file with ", warning)
+
+
+def _existing(path: str) -> str:
+    """The longest part of a path that exists; empty if there is none (an unknown user's ``~``)."""
+    while path:
+        try:
+            os.lstat(path)
+        except (OSError, ValueError):
+            path = "" if path == os.path.dirname(path) else os.path.dirname(path)
+        else:
+            break
+    return path

@@ -1,0 +1,46 @@
+"""What a server said, made fit for a message: short, on one line, and without any secret that it quotes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.transport.io import Response
+
+# Assertions and tokens: servers and gateways like to quote the one that they refuse.
+_JWT = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)+")
+
+
+def quoted(value: Any, secrets: Iterable[str] = (), limit: int = 1000) -> str | None:
+    """A server's text for people; ``None`` if there is none.
+
+    :param value: a text, or whatever stands in its place in the server's JSON.
+    :param secrets: what was sent and must not come back, plain or as forms, URLs and JSON write it.
+    :param limit: most characters.
+    """
+    if not value:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # Before anything is shortened or joined, which would leave a part of one; the longest first, as one secret may
+    # hold another.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        for form in (secret, quote_plus(secret), quote(secret, safe=""), _json(secret, True), _json(secret, False)):
+            text = text.replace(form, "***")
+    return " ".join(_JWT.sub("***", text).split())[:limit] or None
+
+
+def error_object(response: Response) -> dict[str, Any]:
+    """The JSON object of an error answer; an empty one if it is anything else."""
+    try:
+        body = response.json()
+    except OACResponseError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _json(secret: str, ascii_only: bool) -> str:
+    return json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
