@@ -57,7 +57,8 @@ def the_hook(stack: AirflowStack) -> OACHook:
 
     # What the hook logs belongs into a task's log; here it would only interrupt the story.
     logging.getLogger("airflow_provider_oac").setLevel(logging.WARNING)
-    logging.getLogger("airflow.task.hooks").setLevel(logging.WARNING)
+    # Airflow warns of short values of any extra field before it looks whether the field is a secret: "dev" is none.
+    logging.getLogger("airflow.sdk._shared.secrets_masker.secrets_masker").setLevel(logging.ERROR)
     return OACHook("oac_default")
 
 
@@ -92,7 +93,7 @@ def catalog(hook: OACHook) -> dict[str, int]:
 def run_backup(stack: AirflowStack) -> dict[str, Any]:
     """Run the DAG through scheduler, workers and triggerer; returns the result of its backup task."""
     run_id = stack.trigger(DAG)
-    say(f"run {run_id} of {DAG} is triggered; the backup waits in the triggerer")
+    say(f"run {run_id} of {DAG} is triggered; its backup will wait in the triggerer, without a worker (deferred)")
     give_up = time.monotonic() + 300
     seen: dict[str, str | None] = {}
     states: set[str | None] = set()
@@ -134,7 +135,7 @@ def show_bar(simulator: Simulator, result: dict[str, Any]) -> None:
 
 def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, Any]) -> None:
     """Destroy part of the instance's content and bring it back from the backup."""
-    from airflow_provider_oac.client import system
+    from airflow_provider_oac.client import system, waiting
 
     before = simulator.control.content(INSTANCE)
     say(f"before        {catalog(hook)}")
@@ -144,7 +145,7 @@ def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, An
         raise DemoFailed("The damage changed nothing.")
     work_request = hook.run(system.restore_snapshot(result["snapshot_id"], SEAL_PASSWORD))
     say(f"restoring     work request {work_request}")
-    hook.wait(work_request)
+    hook.run(waiting.wait(work_request, report=say))
     say(f"after         {catalog(hook)}")
     if simulator.control.content(INSTANCE) != before:
         raise DemoFailed("The restored content is not the content of before.")
@@ -211,6 +212,9 @@ def demo(ui: bool) -> None:
                 leave_running(stack, simulator)
     title("Done")
     say("everything was simulated on this machine; nothing was sent to Oracle")
+    if not ui:
+        say(f"nothing is left running; Airflow's logs are in {HOME / 'logs'}")
+        say("next: `make demo-ui` to look around, README.md to point it at a real OAC")
 
 
 def main() -> int:

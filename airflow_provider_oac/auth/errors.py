@@ -166,7 +166,7 @@ def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAut
     if skew := _skew(settings, response, now, error):
         cause = f"{skew}; otherwise: {cause}"
         next_step = "Correct this machine's clock (NTP) first. " + next_step
-    came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description}" if description else "")
+    came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description.rstrip('.')}" if description else "")
     message = (
         f"Signing in at {settings.identity_url} (grant {settings.grant}, client {settings.client_id}, "
         f"user {settings.user}) failed. The token service answered {came}"

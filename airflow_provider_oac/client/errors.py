@@ -33,7 +33,7 @@ def api_error(call: Call[Any], response: Response, now: float) -> OACApiError:
     code, detail = _code_and_detail(body, response, call.secrets)
     request_id = next((text for name in _ID_HEADERS if (text := quoted(response.headers.get(name), limit=200))), None)
     cause, next_step = _explain(response, body, code, detail)
-    came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail}" if detail else "")
+    came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail.rstrip('.')}" if detail else "")
     message = (
         f"Could not {call.doing} ({call.method} {call.path}): OAC answered {came}"
         f"{f' (request id {request_id})' if request_id else ''}. Likely cause: {cause}. Next step: {next_step}"

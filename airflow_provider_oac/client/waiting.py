@@ -148,9 +148,13 @@ class Poller:
         return min(pause, left)
 
     def _failed(self, work: WorkRequest) -> OACWorkRequestError:
-        errors = "; ".join(work.errors) or "OAC gave no reason"
+        errors = "; ".join(work.errors).rstrip(".") or "OAC gave no reason"
+        # No code of a failed work request is documented, so the cause can only be a hint.
+        storage = "SNAPSHOT" in (work.operation or "")
+        hint = " (often the bucket's name, or the policy that lets the instance use the bucket)" if storage else ""
         return OACWorkRequestError(
-            f"Work request {self.id} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}.",
+            f"Work request {self.id} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}. Next step: "
+            f"correct what OAC names{hint}, then run the task that started it again, which starts the work anew.",
             work_request_id=self.id,
             status=work.status,
         )

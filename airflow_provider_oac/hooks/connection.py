@@ -95,7 +95,9 @@ def _address(host: str | None, port: int | None, scheme: str | None, what: str) 
     """The address without a path: ``https://host[:port]``."""
     text = (host or "").strip()
     if not text:
-        raise OACConfigurationError(f"{what} is missing.")
+        raise OACConfigurationError(
+            f"{what} is missing; it looks like https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com."
+        )
     if "://" not in text:
         text = f"{scheme if scheme in ('http', 'https') else 'https'}://{text}"
     parts = checked_url(text, what)

@@ -29,7 +29,8 @@ def seal(seal_conn_id: str) -> tuple[str, str]:
     password = BaseHook.get_connection(seal_conn_id).password
     if not password:
         raise OACConfigurationError(
-            f"Connection {seal_conn_id!r} has no password; the snapshot's password belongs there."
+            f"Connection {seal_conn_id!r} has no password; the password that seals the snapshots belongs there: 14 to "
+            "50 characters with a digit, a lower-case and an upper-case letter and a special character."
         )
     mask_secret(password)
     try:

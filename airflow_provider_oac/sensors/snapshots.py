@@ -102,7 +102,11 @@ class OACSnapshotSensor(BaseSensorOperator):
         # A clock that was wrong once must not make a series look fresh until that time has come.
         names = [name for item in listed if (name := own.name_of(item)) and name.time <= now]
         if not names:
-            self.log.warning("There is no snapshot of %s on %s up to now.", self.snapshot_label, own.instance)
+            self.log.warning(
+                "OAC lists no snapshot of the series %s of %s in bucket %s, folder %s, up to now. Compare label, "
+                "bucket and folder with those of the task that takes them, and the Connection's instance too.",
+                self.snapshot_label, own.instance, self.bucket, self.folder,
+            )  # fmt: skip
             return False
         newest = max(names, key=lambda name: name.time)
         age = now - newest.time

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sim_caller import Caller
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
+from tests.simulator.sim_caller import Caller
 
 
 @pytest.fixture(scope="session")

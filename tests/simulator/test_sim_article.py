@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from sim_caller import ADMIN, DEVICE_CODE, Caller
+
+from tests.simulator.sim_caller import ADMIN, DEVICE_CODE, Caller
 
 Runner = Callable[[list[str]], dict[str, Any]]
 FORM = "Content-Type: application/x-www-form-urlencoded"

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from sim_caller import Caller
 
 from airflow_provider_oac.simulator.control import ControlFailed
+from tests.simulator.sim_caller import Caller
 
 SYSTEM = "GET /system"
 

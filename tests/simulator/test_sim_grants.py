@@ -17,7 +17,8 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from sim_caller import ADMIN, ASSERTION_TYPE, JWT_BEARER, Caller
+
+from tests.simulator.sim_caller import ADMIN, ASSERTION_TYPE, JWT_BEARER, Caller
 
 
 def refused(reply: requests.Response, error: str, text: str, status: int = 400) -> None:

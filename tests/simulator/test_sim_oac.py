@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sim_caller import ADMIN, SEAL, Caller
 
 from airflow_provider_oac.simulator.oac import bar
+from tests.simulator.sim_caller import ADMIN, SEAL, Caller
 
 AUTHOR = "oac.author@example.com"
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import requests
-from sim_caller import ADMIN, DEVICE_CODE, Caller
+
+from tests.simulator.sim_caller import ADMIN, DEVICE_CODE, Caller
 
 
 def signed_in(sim: Caller) -> dict[str, Any]:

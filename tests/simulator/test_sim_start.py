@@ -14,9 +14,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from sim_caller import Caller
 
 from airflow_provider_oac.simulator.launch import Simulator, SimulatorFailed, launch
+from tests.simulator.sim_caller import Caller
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sim_caller import ADMIN, SEAL, Caller
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
+from tests.simulator.sim_caller import ADMIN, SEAL, Caller
 
 
 @pytest.fixture(scope="module")

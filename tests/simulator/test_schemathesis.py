@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
-from sim_caller import SEAL, Caller
+import schemathesis
 
-schemathesis = pytest.importorskip("schemathesis", reason="schemathesis comes with the extra `dev`")
-hypothesis = pytest.importorskip("hypothesis", reason="hypothesis comes with the extra `test`")
+from tests.simulator.sim_caller import SEAL, Caller
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "oac-openapi.yaml"
 OPERATIONS = [
