@@ -240,7 +240,7 @@ def _decode(text: str) -> list[tuple[bytes, str]]:
     text = re.sub(r"[\"',;]", "", text).translate(str.maketrans("-_", "+/"))
     readings = [("".join(text.split()), "")]
     line = "".join(text.splitlines())
-    for part in dict.fromkeys((line.strip(), line)):
+    for part in dict.fromkeys((line.strip(), line, line[1:-1])):
         if " " in part:
             readings.append((part.replace(" ", "+"), " with blanks instead of +"))
     decoded = []

@@ -52,7 +52,8 @@ def test_the_search_for_leaks_finds_one() -> None:
     secret = forms.body(forms.pem("PKCS#8"))
     error = OACConfigurationError("harmless")
     error.__context__ = ValueError(f"got {secret[70:76]}\\n{secret[76:82]}!")
-    assert leaks(shown(error), secret) == [secret[70:82]]
+    # Among others, should the text around it happen to go on like the secret.
+    assert secret[70:82] in leaks(shown(error), secret)
 
 
 def secret_bodies() -> list[str]:
