@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,10 +57,14 @@ async def aget_connection(conn_id: str) -> Connection:
     """Get a Connection on an event loop.
 
     Before Airflow 3.3.2 the asynchronous way masks secrets with a synchronous call to the supervisor, which fails
-    while another call is under way; 2.11 has no asynchronous way. There it is done in a thread.
+    while another call is under way; 2.11 has no asynchronous way. There it is done in a thread, and so it is where
+    the asynchronous way finds nothing: ``airflow dags test`` of 3.3 has no asynchronous way to the database.
     """
     if hasattr(Connection, "aextra_dejson"):
-        return await BaseHook.aget_connection(conn_id)
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        with suppress(AirflowNotFoundException):
+            return await BaseHook.aget_connection(conn_id)
     from asgiref.sync import sync_to_async
 
     return await sync_to_async(BaseHook.get_connection)(conn_id)

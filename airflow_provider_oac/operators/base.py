@@ -156,20 +156,22 @@ class OACWorkOperator(OACOperator):
                     started.submitted_at,
                     deadline,
                     seconds(self.poll_interval),
+                    carried={"started": started.record(), "deadline": deadline},
                 ),
                 method_name="resume",
-                kwargs={"started": started.record(), "deadline": deadline},
             )
         return self._finish(started, started.work_request_id, deadline, context)
 
-    def resume(
-        self, context: Context, event: dict[str, Any] | None, started: dict[str, Any], deadline: float | None
-    ) -> Any:
-        """Go on after the triggerer waited: the same completion as without it, which reads the state itself."""
-        from airflow_provider_oac.triggers.work_requests import outcome_of
+    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
+        """Go on after the triggerer waited: the same completion as without it, which reads the state itself.
 
-        outcome_of(event)
-        return self._finish(Started.of(started), started["work_request_id"], deadline, context)
+        What the task started stands in the event: ``airflow dags test`` drops the arguments of a deferral.
+        """
+        from airflow_provider_oac.triggers.work_requests import carried_by
+
+        carried = carried_by(event)
+        started = Started.of(carried["started"])
+        return self._finish(started, carried["started"]["work_request_id"], carried["deadline"], context)
 
     def _finish(self, started: Started, work_request_id: str, deadline: float | None, context: Context) -> Any:
         from airflow_provider_oac.client.waiting import WaitPlan, wait

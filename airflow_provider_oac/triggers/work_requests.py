@@ -30,11 +30,28 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     )
 
 
+def carried_by(event: Any) -> dict[str, Any]:
+    """What the task gave :class:`OACWorkRequestTrigger` to carry along, from an event that is good news or a timeout.
+
+    :param event: what Airflow hands over.
+    :raises OACError: as :func:`outcome_of`; also if the event carries nothing.
+    """
+    outcome_of(event)
+    carried = event.get("carried")
+    if not isinstance(carried, dict):
+        raise OACError(
+            f"The trigger's event does not say what the task had started: {event!r}. Likely cause: the triggerer "
+            "runs another version of this provider than the worker. Next step: install the same version on both; a "
+            "retry of the task finds its work again."
+        )
+    return carried
+
+
 class OACWorkRequestTrigger(BaseTrigger):
     """Waits until a work request ends or the deadline comes. Carries ids only, never a secret.
 
-    Its one event is ``{"outcome": "ended" | "timeout" | "error", "work_request_id": …, "message": …}``: *ended*
-    whatever the end was (who gets it reads the work request again and judges it), *error* if it could not be
+    Its one event is ``{"outcome": "ended" | "timeout" | "error", "work_request_id": …, "message": …, "carried": …}``:
+    *ended* whatever the end was (who gets it reads the work request again and judges it), *error* if it could not be
     waited for.
 
     :param oac_conn_id: the Airflow Connection.
@@ -42,6 +59,7 @@ class OACWorkRequestTrigger(BaseTrigger):
     :param submitted_at: when it was submitted, in seconds since the epoch.
     :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
     :param poll_interval: most seconds between two looks.
+    :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
     """
 
     def __init__(
@@ -51,6 +69,7 @@ class OACWorkRequestTrigger(BaseTrigger):
         submitted_at: float,
         deadline: float | None,
         poll_interval: float,
+        carried: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.oac_conn_id = oac_conn_id
@@ -58,6 +77,7 @@ class OACWorkRequestTrigger(BaseTrigger):
         self.submitted_at = submitted_at
         self.deadline = deadline
         self.poll_interval = poll_interval
+        self.carried = carried
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the database."""
@@ -69,6 +89,7 @@ class OACWorkRequestTrigger(BaseTrigger):
                 "submitted_at": self.submitted_at,
                 "deadline": self.deadline,
                 "poll_interval": self.poll_interval,
+                "carried": self.carried,
             },
         )
 
@@ -88,5 +109,10 @@ class OACWorkRequestTrigger(BaseTrigger):
             outcome, message = "timeout", str(error)
         except OACError as error:
             outcome, message = "error", str(error)
-        event = {"outcome": outcome, "work_request_id": self.work_request_id, "message": message}
+        event = {
+            "outcome": outcome,
+            "work_request_id": self.work_request_id,
+            "message": message,
+            "carried": self.carried,
+        }
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]

@@ -70,3 +70,13 @@ def test_a_clear_after_success_takes_a_new_snapshot(stack: AirflowStack, simulat
     assert second["name"] != first["name"]
     assert second["verified"] is True
     assert {first["name"], second["name"]} <= set(taken(simulator, "oaccreatesnapshotoperator-deferred"))
+
+
+def test_airflow_dags_test_runs_a_deferred_backup_with_connections_of_the_database(
+    stack: AirflowStack, simulator: Simulator
+) -> None:
+    stack.wait_dag("case_stored_connections")
+    for name in ("oac_default", "oac_seal"):
+        stack.airflow("connections", "add", f"{name}_stored", "--conn-json", stack.env[f"AIRFLOW_CONN_{name.upper()}"])
+    said = stack.airflow("dags", "test", "case_stored_connections")
+    assert len(taken(simulator, "stored")) == 1, said

@@ -276,7 +276,9 @@ def test_work_that_ended_after_all_is_no_timeout(connections: Connections, clean
     task.start()
     while clean.control.snapshots("dev")[0]["state"] == "IN_PROGRESS":
         threading.Event().wait(0.05)
-    assert task.resume({"outcome": "timeout", "message": "late"})["verified"]
+    assert task.deferred is not None
+    carried = task.deferred.trigger.carried
+    assert task.resume({"outcome": "timeout", "message": "late", "carried": carried})["verified"]
 
 
 def test_an_unknown_status_fails_the_task_in_the_end(

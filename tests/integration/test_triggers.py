@@ -29,7 +29,8 @@ def event_of(waiting: OACWorkRequestTrigger) -> dict[str, Any]:
 @pytest.mark.parametrize("seconds", [20, None])
 def test_its_event_says_that_the_work_ended(connections: Connections, clean: Simulator, seconds: float | None) -> None:
     (work,) = clean.control.start_work("dev", 0.2)
-    assert event_of(trigger(work, seconds)) == {"outcome": "ended", "work_request_id": work, "message": ""}
+    event = event_of(trigger(work, seconds))
+    assert event == {"outcome": "ended", "work_request_id": work, "message": "", "carried": None}
 
 
 def test_its_event_says_that_the_deadline_came(connections: Connections, clean: Simulator) -> None:
@@ -105,3 +106,19 @@ def test_a_bad_event_fails_the_operator_and_the_retry_finds_the_work(
         task.resume(event)
     assert task.attempt()["verified"]
     assert len(clean.control.snapshots("dev")) == 1
+
+
+def test_the_event_alone_is_enough_to_go_on(connections: Connections) -> None:
+    """`airflow dags test` hands over the event in place of the arguments that the task deferred with."""
+    task = Task(lambda: make(deferrable=True))
+    task.start()
+    assert task.deferred is not None
+    event = asyncio.run(first_event(task.deferred.trigger))
+    operator = make()
+    result = operator.resume_execution("resume", {"event": event}, task.context(operator.task_id))
+    assert result["verified"]
+
+
+def test_an_event_that_carries_nothing_is_refused() -> None:
+    with pytest.raises(OACError, match="does not say what the task had started"):
+        make().resume({}, {"outcome": "ended", "message": ""})

@@ -107,3 +107,13 @@ with DAG("case_failing", schedule=None, start_date=START):
         bucket="no-such-bucket",
         seal_conn_id="oac_seal",
     )
+
+with DAG("case_stored_connections", schedule=None, start_date=START):
+    OACCreateSnapshotOperator(
+        task_id="backup",
+        snapshot_label="stored",
+        deferrable=True,
+        oac_conn_id="oac_default_stored",
+        bucket=BUCKET,
+        seal_conn_id="oac_seal_stored",
+    )
