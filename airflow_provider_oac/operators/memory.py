@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,6 @@ from airflow_provider_oac._compat import task_state_store
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-
-log = logging.getLogger(__name__)
 
 _KEY = "oac_work"
 
