@@ -58,7 +58,7 @@ def seconds(value: timedelta | float) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
-class OACOperator(BaseOperator):
+class OACBaseOperator(BaseOperator):
     """What all operators for OAC share.
 
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
@@ -88,7 +88,7 @@ class OACOperator(BaseOperator):
         context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")
 
 
-class OACWorkOperator(OACOperator):
+class OACWorkOperator(OACBaseOperator):
     """Starts work in OAC, waits for it, and completes it: once per logical task, whatever happens to its process.
 
     A retry finds the work of an earlier try again instead of starting it twice: by what Airflow's task state store

@@ -16,7 +16,7 @@ from airflow_provider_oac.exceptions import (
     OACKilledError,
     OACResponseError,
 )
-from airflow_provider_oac.operators.base import OACOperator, OACWorkOperator, Started
+from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         return found.id
 
 
-class OACDeleteSnapshotOperator(OACOperator):
+class OACDeleteSnapshotOperator(OACBaseOperator):
     """Deletes one snapshot. Needs the application role BI Service Administrator (documented).
 
     The result (XCom) is the id of the snapshot.
@@ -273,7 +273,7 @@ class OACDeleteSnapshotOperator(OACOperator):
         return found
 
 
-class OACPruneSnapshotsOperator(OACOperator):
+class OACPruneSnapshotsOperator(OACBaseOperator):
     """Deletes old snapshots of one series, with their files.
 
     Considered are only snapshots whose name has exactly the form of

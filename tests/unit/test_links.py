@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_oac import links
 from airflow_provider_oac.links import OACInstanceLink
-from airflow_provider_oac.operators.base import OACOperator
+from airflow_provider_oac.operators.base import OACBaseOperator
 
 
 @pytest.mark.parametrize(("pushed", "link"), [("https://oac/ui/", "https://oac/ui/"), (None, ""), ("", "")])
@@ -26,4 +26,4 @@ def test_it_is_what_the_operator_pushed(monkeypatch: pytest.MonkeyPatch, pushed:
 
 
 def test_every_operator_has_it() -> None:
-    assert [type(link) for link in OACOperator.operator_extra_links] == [OACInstanceLink]
+    assert [type(link) for link in OACBaseOperator.operator_extra_links] == [OACInstanceLink]
