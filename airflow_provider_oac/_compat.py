@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
     from airflow.sdk.log import mask_secret
 else:
     try:
@@ -31,12 +31,13 @@ else:
     except ImportError:  # Airflow 2.11
         from airflow.utils.log.secrets_masker import mask_secret
     try:
-        from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+        from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
     except ImportError:  # before Airflow 3.2
-        from airflow.exceptions import AirflowFailException, AirflowSensorTimeout
+        from airflow.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
 
 __all__ = [
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "BaseHook",
     "BaseOperator",
@@ -48,6 +49,7 @@ __all__ = [
     "amask",
     "default_deferrable",
     "mask_secret",
+    "setting",
     "task_state_store",
     "xcom_value",
 ]
@@ -86,11 +88,20 @@ async def amask(secrets: tuple[str, ...]) -> None:
 
 def default_deferrable() -> bool:
     """The deployment's ``[operators] default_deferrable``."""
+    return bool(_configuration().getboolean("operators", "default_deferrable", fallback=False))
+
+
+def setting(section: str, option: str) -> str:
+    """One of the deployment's settings, as it stands in ``airflow.cfg`` or the environment; empty if it is unset."""
+    return str(_configuration().get(section, option, fallback=None) or "").strip()
+
+
+def _configuration() -> Any:
     try:
         from airflow.sdk.configuration import conf
     except ImportError:  # before Airflow 3.2
         from airflow.configuration import conf
-    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+    return conf
 
 
 def task_state_store(context: Context) -> Any:

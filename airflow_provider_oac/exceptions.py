@@ -6,6 +6,7 @@ policy can tell them apart by class. None of them ever holds a secret.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "OACError",
     "OACKilledError",
     "OACResponseError",
+    "OACStoreError",
     "OACTransportError",
     "OACUncertainError",
     "OACWaitTimeoutError",
@@ -98,6 +100,24 @@ class OACAuthError(OACError):
         self.next_step = next_step
         self.retryable = retryable
         self.retry_after = retry_after
+
+    def saying(self, message: str) -> OACAuthError:
+        """The same error with another text."""
+        other = copy.copy(self)
+        other.args = (message,)
+        return other
+
+
+class OACStoreError(OACError):
+    """The store of tokens cannot be read or written, or holds what cannot be used.
+
+    :param message: the complete text for people.
+    :param damaged: whether the store answers, and what it holds is the trouble.
+    """
+
+    def __init__(self, message: str, *, damaged: bool = False) -> None:
+        super().__init__(message)
+        self.damaged = damaged
 
 
 class OACApiError(OACError):

@@ -14,11 +14,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "grant": {
         "label": "Grant",
-        "description": "jwt_assertion (default): unattended, also for federated users. password: discouraged, and "
+        "description": "jwt_assertion (default): unattended, also for federated users. refresh_token, device_code: a "
+        "person signs in once, and tasks go on from there; they need a store ([oac] store). password: discouraged, and "
         "not for federated users.",
         "schema": {
             "type": ["string", "null"],
-            "enum": ["jwt_assertion", "password"],
+            "enum": ["jwt_assertion", "refresh_token", "device_code", "password"],
             "default": "jwt_assertion",
             "section": "Sign in",
         },
@@ -31,7 +32,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "user": {
         "label": "User",
-        "description": "User name in the identity domain of the user to act as.",
+        "description": "User name in the identity domain of the user to act as. With refresh_token and device_code, "
+        "optional: the only one whose sign-in is accepted.",
         "schema": {"type": ["string", "null"], "section": "Sign in"},
     },
     "certificate_alias": {
@@ -58,6 +60,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Optional: audience of the assertions; by default https://identity.oraclecloud.com/.",
         "schema": {"type": ["string", "null"], "section": "JWT assertion"},
     },
+    "refresh_token": {
+        "label": "Refresh token",
+        "description": "For the grant refresh_token: the one to begin with. It is used up by the first task; the store "
+        "holds the ones that follow. Leave it empty if you sign in by command.",
+        "schema": {"type": ["string", "null"], "format": "password", "section": "Refresh token"},
+    },
     "user_password": {
         "label": "Password of the user",
         "description": "For the grant password only.",
@@ -65,11 +73,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "client_authentication": {
         "label": "Client authentication",
-        "description": "Optional: assertion, basic or body. By default an assertion where there is a private key, "
-        "else client id and secret by Basic.",
+        "description": "Optional: assertion, basic, body or none (a public application). By default an assertion where "
+        "there is a private key, else client id and secret by Basic, else none.",
         "schema": {
             "type": ["string", "null"],
-            "enum": ["assertion", "basic", "body", None],
+            "enum": ["assertion", "basic", "body", "none", None],
             "section": "Advanced",
         },
     },
@@ -91,6 +99,33 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "read_timeout": {
         "label": "Read timeout (s)",
         "schema": {"type": ["number", "null"], "section": "Advanced"},
+    },
+}
+# The settings of a deployment, [oac] in airflow.cfg.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "store": {
+        "description": "Where the tokens are kept that tasks share. memory: nowhere, each process signs in by itself. "
+        "file: in a folder of this host, encrypted with Airflow's Fernet key. redis: for tasks on several hosts, "
+        "encrypted as well. The grants refresh_token and device_code need file or redis.",
+        "type": "string",
+        "version_added": "0.2.0",
+        "example": "redis",
+        "default": "memory",
+    },
+    "store_folder": {
+        "description": "Absolute path of the folder, for the store file. By default oac-tokens in AIRFLOW_HOME.",
+        "type": "string",
+        "version_added": "0.2.0",
+        "example": "/var/lib/airflow/oac-tokens",
+        "default": "",
+    },
+    "redis_url": {
+        "description": "Address of the server, for the store redis.",
+        "type": "string",
+        "version_added": "0.2.0",
+        "sensitive": True,
+        "example": "rediss://:password@redis.example.com:6379/0",
+        "default": "",
     },
 }
 HIDDEN_FIELDS = ["schema", "extra"]
@@ -137,5 +172,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "config": {"oac": {"description": "Oracle Analytics Cloud.", "options": SETTINGS}},
+        "cli": ["airflow_provider_oac.cli.declared.airflow_commands"],
         "extra-links": ["airflow_provider_oac.links.OACInstanceLink"],
     }

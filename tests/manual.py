@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.io import Request, Response, StreamedResponse
@@ -74,6 +74,9 @@ class ManualIO:
 
     async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
         return [await flow for flow in flows]
+
+    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+        return await flow
 
 
 def in_turn(*answers: Answer) -> Callable[[Request], Answer]:

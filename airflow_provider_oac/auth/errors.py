@@ -27,6 +27,8 @@ class _Symptom:
     matches: Callable[[str, str, int], bool]
     cause: str
     next_step: str
+    # Only of a renewal by a refresh token.
+    chained: bool = False
 
 
 def _says(*words: str) -> Callable[[str, str, int], bool]:
@@ -52,8 +54,15 @@ _SYMPTOMS = (
     ),
     _Symptom(
         _says("consumed"),
-        "the refresh token was used before; each works once only",
-        "Sign in again and store the new refresh token.",
+        "the refresh token was used before, here or elsewhere; each works once only",
+        "Sign in again, and let nothing else use that refresh token: no script, no second store.",
+    ),
+    _Symptom(
+        _says("refresh token"),
+        "the refresh token has expired (by default a week after it came), was revoked, or belongs to another "
+        "application",
+        "Sign in again. A DAG that runs less often than refresh tokens live needs the grant jwt_assertion.",
+        chained=True,
     ),
     _Symptom(
         _says("audience"),
@@ -102,8 +111,15 @@ _SYMPTOMS = (
     _Symptom(
         _is("unsupported_grant_type", "unauthorized_client"),
         "this grant is not ticked in the application",
-        "Tick JWT Assertion and Client Credentials (for jwt_assertion) or Resource Owner (for password) in the "
-        "application's OAuth configuration.",
+        "Tick JWT Assertion and Client Credentials (for jwt_assertion), Resource Owner (for password), Refresh "
+        "Token (for refresh_token) or Device Code and Refresh Token (for device_code) in the application's OAuth "
+        "configuration.",
+    ),
+    _Symptom(
+        _is("invalid_grant"),
+        "the refresh token has expired or was revoked, or its user is deactivated",
+        "Check that the user is active, then sign in again.",
+        chained=True,
     ),
     _Symptom(
         _is("invalid_grant"),
@@ -130,6 +146,12 @@ _SYMPTOMS = (
         lambda _error, _description, status: status == 429,
         "too many token calls for this identity domain (a Free domain allows 150 a minute)",
         "Start fewer tasks at once, or ask Oracle for a larger domain type.",
+    ),
+    _Symptom(
+        lambda _error, _description, status: status == 401,
+        "the refresh token was issued to another application, such as OAC's own (Profile page)",
+        "Sign in with the application of this Connection.",
+        chained=True,
     ),
     _Symptom(
         lambda _error, _description, status: status in (401, 403),
@@ -160,7 +182,8 @@ def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAut
     description = quoted(body.get("error_description") or body.get("message"), settings.secrets, _TEXT_LIMIT)
     ecid = _ecid(body, response, settings.secrets)
     status = response.status
-    symptom = next((s for s in _SYMPTOMS if s.matches(error or "", (description or "").lower(), status)), None)
+    known = (s for s in _SYMPTOMS if settings.chained or not s.chained)
+    symptom = next((s for s in known if s.matches(error or "", (description or "").lower(), status)), None)
     cause = symptom.cause if symptom else "not known"
     next_step = symptom.next_step if symptom else "Give Oracle Support the ecid and the time."
     if skew := _skew(settings, response, now, error):
@@ -168,8 +191,8 @@ def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAut
         next_step = "Correct this machine's clock (NTP) first. " + next_step
     came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description.rstrip('.')}" if description else "")
     message = (
-        f"Signing in at {settings.identity_url} (grant {settings.grant}, client {settings.client_id}, "
-        f"user {settings.user}) failed. The token service answered {came}"
+        f"Signing in at {settings.identity_url} (grant {settings.grant}, client {settings.client_id}"
+        f"{f', user {settings.user}' if settings.user else ''}) failed. The token service answered {came}"
         f"{f' (ecid {ecid})' if ecid else ''}. Likely cause: {cause}. Next step: {next_step}"
     )
     return OACAuthError(

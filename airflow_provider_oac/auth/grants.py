@@ -1,5 +1,6 @@
-"""The request for a token, by grant. Sources: Oracle's "Assertion Grant Type", "Client Assertion" and
-"Resource Owner Password Credentials Grant Type" pages (documented); RFC 6749, 7521, 7523.
+"""The requests to the token service, by grant. Sources: Oracle's "Assertion Grant Type", "Client Assertion",
+"Resource Owner Password Credentials", "Refresh Token" and "Device Code Grant Type" pages (documented); RFC 6749, 7009,
+7521, 7523, 8628.
 """
 
 from __future__ import annotations
@@ -9,35 +10,64 @@ from urllib.parse import quote_plus, urlencode
 
 from airflow_provider_oac.auth.assertions import client_assertion, user_assertion
 from airflow_provider_oac.auth.keys import PrivateKey, certificate_thumbprint, check_pair, load_private_key
-from airflow_provider_oac.auth.settings import ASSERTION, BASIC, JWT_ASSERTION, AuthSettings
+from airflow_provider_oac.auth.settings import ASSERTION, BASIC, BODY, JWT_ASSERTION, PASSWORD, AuthSettings
 from airflow_provider_oac.transport.io import Request
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+OFFLINE_ACCESS = "offline_access"
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def token_request(settings: AuthSettings, now: float) -> Request:
     """Build the request for a token. Each call signs new assertions, with an id and a time of their own.
 
-    :param settings: checked settings.
+    :param settings: checked settings; of a grant that goes on from a refresh token, with the one to use now.
     :param now: wall-clock time in seconds since the epoch.
     :raises OACConfigurationError: if the key cannot be read.
     """
-    form = {"scope": settings.scope}
     if settings.grant == JWT_ASSERTION:
-        form |= {"grant_type": JWT_BEARER, "assertion": _sign_user(settings, now)}
-    else:
-        form |= {
+        form = {"scope": settings.scope, "grant_type": JWT_BEARER, "assertion": _sign_user(settings, now)}
+    elif settings.grant == PASSWORD:
+        form = {
+            "scope": settings.scope,
             "grant_type": "password",
             "username": settings.user or "",
             "password": settings.user_password or "",
         }
+    else:
+        # Without a scope, which is optional here (documented): the new token has that of the old one. Naming one
+        # without offline_access might bring no new refresh token (unknown); a wider one is refused.
+        form = {"grant_type": "refresh_token", "refresh_token": settings.refresh_token or ""}
     return _form_request(settings, settings.token_url, form, now)
+
+
+def device_request(settings: AuthSettings) -> Request:
+    """Build the request for a device code. The application does not authenticate itself here (documented), and asks
+    for a refresh token as well."""
+    scope = settings.scope.split()
+    if OFFLINE_ACCESS not in scope:
+        scope.append(OFFLINE_ACCESS)
+    form = {"response_type": "device_code", "scope": " ".join(scope), "client_id": settings.client_id}
+    return _post(settings.device_url, {}, form)
+
+
+def device_token_request(settings: AuthSettings, device_code: str, now: float) -> Request:
+    """Build the request that asks whether the person has decided, and brings the tokens if so."""
+    form = {"grant_type": DEVICE_CODE, "device_code": device_code, "client_id": settings.client_id}
+    return _form_request(settings, settings.token_url, form, now)
+
+
+def revocation_request(settings: AuthSettings, now: float) -> Request:
+    """Build the request that revokes the refresh token of these settings (RFC 7009; that the domain takes these
+    parameters is inferred)."""
+    form = {"token": settings.refresh_token or "", "token_type_hint": "refresh_token"}
+    return _form_request(settings, settings.revocation_url, form, now)
 
 
 def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: float) -> Request:
     """A form post in which the application authenticates itself, by one method only (RFC 6749 section 2.3)."""
-    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    headers = {}
     how = settings.client_authentication_used
     if how == ASSERTION:
         form = form | {
@@ -49,9 +79,18 @@ def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: f
         # RFC 6749 section 2.3.1: each part is form-urlencoded before the two are joined.
         pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret or '')}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    else:
+    elif how == BODY:
         form = form | {"client_id": settings.client_id, "client_secret": settings.client_secret or ""}
-    return Request("POST", url, headers, urlencode(form).encode())
+    else:
+        # A public application only says who it is (RFC 6749 section 3.2.1).
+        form = form | {"client_id": settings.client_id}
+    return _post(url, headers, form)
+
+
+def _post(url: str, headers: dict[str, str], form: dict[str, str]) -> Request:
+    """Always in the body, never in the address (RFC 6749 sections 2.3.1 and 3.2)."""
+    kinds = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    return Request("POST", url, kinds | headers, urlencode(form).encode())
 
 
 def _key(settings: AuthSettings) -> tuple[PrivateKey, str | None]:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from airflow_provider_oac.auth.pasted import COPY_AGAIN, Block, Given, find, is_mask, refusal, take
 
-__all__ = ["PrivateKey", "certificate_thumbprint", "check_pair", "load_private_key"]
+__all__ = ["PrivateKey", "certificate_expiry", "certificate_thumbprint", "check_pair", "load_private_key"]
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +123,16 @@ def certificate_thumbprint(certificate_pem: str) -> str:
     _, der = _certificate(certificate_pem)
     digest = hashlib.sha1(der, usedforsecurity=False).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+def certificate_expiry(certificate: str) -> float:
+    """When a certificate ends, in seconds since the epoch.
+
+    :param certificate: as for :func:`certificate_thumbprint`.
+    :raises OACConfigurationError: if there is no certificate in it.
+    """
+    parsed, _ = _certificate(certificate)
+    return parsed.not_valid_after_utc.timestamp()
 
 
 def check_pair(key: PrivateKey, certificate: str) -> None:

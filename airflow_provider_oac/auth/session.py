@@ -13,26 +13,25 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from airflow_provider_oac.auth.errors import auth_error, unusable_token
-from airflow_provider_oac.auth.grants import token_request
+from airflow_provider_oac.auth.asking import RENEWAL, mint
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.token import Freshness, Token, read_token
+from airflow_provider_oac.auth.sharing import LONGEST_LOOK_INTERVAL, LOOK_INTERVAL, through_store
+from airflow_provider_oac.auth.store import Slot
+from airflow_provider_oac.auth.token import Freshness, Token
 from airflow_provider_oac.exceptions import (
     OACAuthError,
+    OACConfigurationError,
     OACError,
-    OACResponseError,
+    OACStoreError,
     OACTransportError,
 )
-from airflow_provider_oac.transport.io import IO, Request
-from airflow_provider_oac.transport.retry import ONCE, RetryPolicy, send
+from airflow_provider_oac.transport.io import IO
+from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
 
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
-_LOOK_INTERVAL = 0.02
-_LONGEST_LOOK_INTERVAL = 0.25
-_RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
 # After a renewal failed for a passing reason while the old token still served: seconds until the next attempt.
 _RENEWAL_PAUSE = 5.0
 
@@ -44,6 +43,8 @@ class Entry:
         self.lock = threading.Lock()
         self.token: Token | None = None
         self.pause_until = 0.0
+        # The last one that the resource server refused: a store may hold it as fresh.
+        self.refused: str | None = None
         # The last failure, for those who waited while it happened: one refused key is one call, not a thousand.
         self.failure: OACError | None = None
         self.generation = 0
@@ -81,14 +82,23 @@ class Session:
     """Signed in as one user by one application.
 
     :param settings: how to sign in.
-    :param store: where tokens are kept; by default all sessions of the process share them.
+    :param store: where tokens are kept in this process; by default all its sessions share them.
+    :param slot: where they are kept for other processes, too. The grants ``refresh_token`` and ``device_code`` need
+        one.
     :raises OACConfigurationError: if the settings cannot work.
     """
 
-    def __init__(self, settings: AuthSettings, store: MemoryStore = PROCESS_STORE) -> None:
+    def __init__(self, settings: AuthSettings, store: MemoryStore = PROCESS_STORE, slot: Slot | None = None) -> None:
         settings.check()
+        if settings.chained and slot is None:
+            raise OACConfigurationError(
+                f"The grant {settings.grant} needs a store that tasks share: each refresh token works once only, and "
+                "each task is a process of its own. Set [oac] store to file (all tasks on one host) or redis (on "
+                "several), or use the grant jwt_assertion, which needs none."
+            )
         self.settings = settings
         self._entry = store.entry(settings)
+        self._slot = slot
 
     async def token(self, io: IO) -> Token:
         """Return a token that works now. Flow.
@@ -98,9 +108,10 @@ class Session:
 
         :raises OACAuthError: if the token service refuses.
         :raises OACTransportError: if the token service cannot be reached.
+        :raises OACStoreError: if the grant needs a store that cannot be used.
         """
         entry, generation = self._entry, self._entry.generation
-        pause = _LOOK_INTERVAL
+        pause = LOOK_INTERVAL
         while True:
             token = entry.token
             state = token.freshness(io.now()) if token else Freshness.EXPIRED
@@ -113,13 +124,47 @@ class Session:
             await io.sleep(pause)
             entry.raise_failure_since(generation)
             # A thousand waiting triggers that look fifty times a second would keep a core busy.
-            pause = min(_LONGEST_LOOK_INTERVAL, pause * 1.5)
+            pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
+        return await self._locked(io, lambda: self._renewed(io, generation))
+
+    async def renew(self, io: IO) -> Token:
+        """Return a new token, past every cache. Flow. It raises what :meth:`token` does."""
+        while not self._entry.lock.acquire(blocking=False):
+            await io.sleep(LONGEST_LOOK_INTERVAL)
+
+        async def renewed() -> Token:
+            self._entry.token = await self._got(io, RENEWAL, past=True)
+            return self._entry.token
+
+        return await self._locked(io, renewed)
+
+    async def _locked(self, io: IO, flow: Callable[[], Awaitable[Token]]) -> Token:
+        """Run a renewal whose lock is held, and give the lock back. Flow."""
+
+        begun = False
+
+        async def whole() -> Token:
+            nonlocal begun
+            begun = True
+            try:
+                return await flow()
+            finally:
+                self._entry.lock.release()
+
+        if not self.settings.chained:
+            return await whole()
         try:
-            # Look again under the lock: whoever held it may have failed just now.
-            entry.raise_failure_since(generation)
-            return await self._renewed(io)
+            # A refresh token that was sent is used up: who is canceled now must not lose the one that comes for it.
+            return await io.shielded(whole())
         finally:
-            entry.lock.release()
+            if not begun:
+                self._entry.lock.release()
+
+    async def _got(self, io: IO, policy: RetryPolicy, past: bool = False) -> Token:
+        """A token of other processes' as well, or a new one. Flow."""
+        if self._slot is None:
+            return await mint(io, self.settings, policy)
+        return await through_store(io, self._slot, self.settings, policy, refused=self._entry.refused, past=past)
 
     async def authorised(
         self,
@@ -153,10 +198,13 @@ class Session:
         """Forget a token that the resource server refused, unless another has taken its place."""
         if self._entry.token is token:
             self._entry.token = None
+            self._entry.refused = token.access_token
 
-    async def _renewed(self, io: IO) -> Token:
+    async def _renewed(self, io: IO, generation: int) -> Token:
         """Renew under the lock, unless somebody just did."""
         entry = self._entry
+        # Look again under the lock: whoever held it may have failed just now.
+        entry.raise_failure_since(generation)
         old = entry.token
         state = old.freshness(io.now()) if old else Freshness.EXPIRED
         if old and state is Freshness.FRESH:
@@ -165,8 +213,8 @@ class Session:
             if old and state is Freshness.STALE:
                 token = await self._renewed_early(io, old)
             else:
-                token = await mint(io, self.settings)
-        except (OACAuthError, OACTransportError) as error:
+                token = await self._got(io, RENEWAL)
+        except (OACAuthError, OACTransportError, OACStoreError) as error:
             # A copy, without the frames that the raised one holds on to.
             entry.failure = copy.copy(error)
             entry.generation += 1
@@ -180,10 +228,9 @@ class Session:
     async def _renewed_early(self, io: IO, old: Token) -> Token:
         """Renew a token that still serves, or return it if that fails for a passing reason."""
         try:
-            return await mint(io, self.settings, ONCE)
-        except (OACAuthError, OACTransportError) as error:
-            passing = error.retryable if isinstance(error, OACAuthError) else error.passing
-            if not passing:
+            return await self._got(io, ONCE)
+        except (OACAuthError, OACTransportError, OACStoreError) as error:
+            if not _passing(error):
                 raise
             if old.freshness(io.now()) is not Freshness.EXPIRED:
                 log.warning("The token could not be renewed and is used on: %s", error)
@@ -191,37 +238,13 @@ class Session:
                 self._entry.pause_until = io.now() + max(_RENEWAL_PAUSE, asked or 0.0)
                 return old
         # The token service took longer to fail than the old token had to live.
-        return await mint(io, self.settings)
+        return await self._got(io, RENEWAL)
 
 
-async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = _RENEWAL) -> Token:
-    """Ask the token service for a token, past every cache. Flow.
-
-    Asking twice does no harm with these grants, so that every passing failure is tried again, each time
-    with new assertions.
-
-    :raises OACAuthError: if the token service refuses.
-    :raises OACTransportError: if it cannot be reached.
-    """
-    asked_at = io.now()
-
-    async def make() -> Request:
-        nonlocal asked_at
-        asked_at = io.now()
-        return await io.offload(lambda: token_request(settings, io.now()))
-
-    response = await send(io, make, repeatable=True, policy=policy)
-    if response.status != 200:
-        raise auth_error(settings, response, io.now())
-    try:
-        answer = response.json()
-        if not isinstance(answer, dict):
-            raise OACResponseError("The token service's answer is JSON, but not an object.")
-        token = read_token(answer, asked_at)
-    except OACResponseError as problem:
-        raise unusable_token(settings, response, problem) from None
-    log.info(
-        "Signed in at %s (grant %s, user %s); the token lives %.0f s.",
-        settings.identity_url, settings.grant, settings.user, token.lifetime,
-    )  # fmt: skip
-    return token
+def _passing(error: OACError) -> bool:
+    """Whether the same renewal may succeed later."""
+    if isinstance(error, OACAuthError):
+        return error.retryable
+    if isinstance(error, OACTransportError):
+        return error.passing
+    return isinstance(error, OACStoreError) and not error.damaged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import shlex
 from dataclasses import dataclass, field
 
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -11,12 +12,17 @@ from airflow_provider_oac.transport.settings import checked_url
 
 JWT_ASSERTION = "jwt_assertion"
 PASSWORD = "password"  # noqa: S105 (the name of a grant)
-GRANTS = (JWT_ASSERTION, PASSWORD)
+REFRESH_TOKEN = "refresh_token"  # noqa: S105 (the name of a grant)
+DEVICE_CODE = "device_code"
+GRANTS = (JWT_ASSERTION, PASSWORD, REFRESH_TOKEN, DEVICE_CODE)
+# What they sign in with changes at each renewal: the chain of refresh tokens that began when a person signed in.
+CHAINED = (REFRESH_TOKEN, DEVICE_CODE)
 
 ASSERTION = "assertion"
 BASIC = "basic"
 BODY = "body"
-CLIENT_AUTHENTICATIONS = (ASSERTION, BASIC, BODY)
+NONE = "none"
+CLIENT_AUTHENTICATIONS = (ASSERTION, BASIC, BODY, NONE)
 
 # Older documents and every live sample name this audience; newer documents name the domain's own URL.
 DEFAULT_AUDIENCE = "https://identity.oraclecloud.com/"
@@ -29,8 +35,9 @@ class AuthSettings:
     :param identity_url: address of the identity domain, such as ``https://idcs-….identity.oraclecloud.com``.
     :param client_id: id of the confidential application.
     :param scope: scope of the OAC instance as the application lists it. Opaque: it is sent as it stands.
-    :param grant: ``jwt_assertion`` (default) or ``password``.
-    :param user: the user to act as (``jwt_assertion``) or to sign in (``password``).
+    :param grant: ``jwt_assertion`` (default), ``password``, ``refresh_token`` or ``device_code``.
+    :param user: the user to act as (``jwt_assertion``) or to sign in (``password``); for the other two, optional: the
+        only one whose sign-in is accepted.
     :param client_secret: secret of the application.
     :param private_key: key that signs the assertions, in any form that
         :func:`airflow_provider_oac.auth.keys.load_private_key` reads.
@@ -38,9 +45,13 @@ class AuthSettings:
     :param certificate_alias: alias under which the certificate was imported into the application (``kid``).
     :param certificate: the certificate itself (PEM); adds its thumbprint as ``x5t``.
     :param user_password: password of the user, for ``password``.
+    :param refresh_token: the refresh token that the chain begins with, for ``refresh_token``; without one, a sign-in
+        by command has put it into the store.
     :param audience: audiences of the assertions; one or several.
-    :param client_authentication: ``assertion``, ``basic`` or ``body``; by default what the given credentials
-        allow: an assertion where there is a key, else the secret by Basic.
+    :param client_authentication: ``assertion``, ``basic``, ``body`` or ``none`` (a public application; for
+        ``refresh_token`` and ``device_code`` only); by default what the given credentials allow: an assertion where
+        there is a key, else the secret by Basic, else none.
+    :param name: what people call this sign-in: the id of the Airflow Connection.
     """
 
     identity_url: str
@@ -54,26 +65,79 @@ class AuthSettings:
     certificate_alias: str | None = None
     certificate: str | None = field(default=None, repr=False)
     user_password: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
     audience: tuple[str, ...] = (DEFAULT_AUDIENCE,)
     client_authentication: str | None = None
+    name: str = ""
 
     @property
     def token_url(self) -> str:
         """Address of the token endpoint."""
-        return self.identity_url.rstrip("/") + "/oauth2/v1/token"
+        return self._endpoint("token")
+
+    @property
+    def device_url(self) -> str:
+        """Address of the device authorization endpoint."""
+        return self._endpoint("device")
+
+    @property
+    def revocation_url(self) -> str:
+        """Address of the revocation endpoint."""
+        return self._endpoint("revoke")
+
+    def _endpoint(self, name: str) -> str:
+        return f"{self.identity_url.rstrip('/')}/oauth2/v1/{name}"
+
+    @property
+    def chained(self) -> bool:
+        """Whether each renewal needs what the one before it brought."""
+        return self.grant in CHAINED
 
     @property
     def client_authentication_used(self) -> str:
         """How the application proves who it is."""
         if self.client_authentication:
             return self.client_authentication
-        return ASSERTION if self.private_key else BASIC
+        if self.private_key:
+            return ASSERTION
+        return NONE if self.chained and not self.client_secret else BASIC
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """All secret texts, to be masked in logs."""
-        candidates = (self.client_secret, self.private_key, self.private_key_passphrase, self.user_password)
+        candidates = (
+            self.client_secret, self.private_key, self.private_key_passphrase, self.user_password, self.refresh_token,
+        )  # fmt: skip
         return tuple(secret for secret in candidates if secret)
+
+    @property
+    def label(self) -> str:
+        """What to call this sign-in in messages."""
+        return f"Connection {self.name!r}" if self.name else f"client {self.client_id}"
+
+    @property
+    def login_step(self) -> str:
+        """How a person signs in anew."""
+        which = f" --conn-id {shlex.quote(self.name)}" if self.name else ""
+        return (
+            f"sign in with `python -m airflow_provider_oac login{which}` (with Airflow's settings and Connections, "
+            "on a machine that reaches the store)."
+        )
+
+    @property
+    def place(self) -> str:
+        """Where the tokens of this sign-in are in a shared store: a hash that says nothing about a secret.
+
+        What can be guessed (a password) has no part in it; see :meth:`fingerprint` for that. A refresh token cannot
+        be guessed, and two Connections that begin with the same one must share its chain.
+        """
+        kind, seed = self.grant, ""
+        if self.chained:
+            # Both go on from a stored refresh token: whether a person typed a code or pasted one makes no difference.
+            kind = "chain"
+            seed = f"seed {self.refresh_token}" if self.refresh_token else f"name {self.name}"
+        parts = (self.token_url, self.client_id, self.scope, kind, self.user or "", seed)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def fingerprint(self, salt: bytes) -> str:
         """A name for the tokens of exactly this credential, fit as a key of a cache and as nothing else.
@@ -86,6 +150,7 @@ class AuthSettings:
             self.token_url, self.client_id, self.scope, self.grant, self.user, self.certificate_alias,
             self.client_authentication_used, *self.audience, self.certificate, self.client_secret,
             self.private_key, self.private_key_passphrase, self.user_password,
+            self.place if self.chained else None,
         )  # fmt: skip
         text = "\0".join("\1" if part is None else part for part in parts)
         return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
@@ -109,6 +174,11 @@ class AuthSettings:
                 f"Unknown client_authentication {self.client_authentication!r}. "
                 f"Known are: {', '.join(CLIENT_AUTHENTICATIONS)}."
             )
+        if self.client_authentication == NONE and not self.chained:
+            raise OACConfigurationError(
+                f"client_authentication none is for public applications, which cannot use the grant {self.grant}. Use "
+                "assertion, basic or body, or a grant with a refresh token."
+            )
         for name, why in self._needed():
             if not getattr(self, name):
                 raise OACConfigurationError(f"{_LABELS[name]} is missing; {why}.")
@@ -117,11 +187,12 @@ class AuthSettings:
         needed = [
             ("client_id", "it names the confidential application"),
             ("scope", "copy it from the application's resources in the identity domain's console"),
-            ("user", "OAC needs a token that carries a user"),
         ]
+        if not self.chained:
+            needed += [("user", "OAC needs a token that carries a user")]
         if self.grant == PASSWORD:
             needed += [("user_password", "the grant password signs in with it")]
-        if self.client_authentication_used != ASSERTION:
+        if self.client_authentication_used in (BASIC, BODY):
             needed += [("client_secret", "the application proves with it who it is")]
         if self.client_authentication_used == ASSERTION or self.grant == JWT_ASSERTION:
             needed += [("private_key", "it signs the assertions")]

@@ -53,25 +53,51 @@ class Token:
         return Freshness.FRESH if left > margin else Freshness.STALE
 
 
-def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
+@dataclass(frozen=True)
+class Issued:
+    """What the token service handed out.
+
+    :param refresh_token: the refresh token to use next, if one came. Each works once only (observed).
+    """
+
+    token: Token
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+def read_issued(answer: Mapping[str, Any], asked_at: float) -> Issued:
     """Read the token service's answer (RFC 6749 section 5.1); unknown members are ignored.
 
     :param answer: the JSON object.
     :param asked_at: time before the request was sent.
-    :raises OACResponseError: if there is no usable token in it.
+    :raises OACResponseError: if there is no usable access token in it.
+    """
+    refresh = answer.get("refresh_token")
+    return Issued(read_token(answer, asked_at), refresh if isinstance(refresh, str) and refresh else None)
+
+
+def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
+    """Read the access token of an answer.
+
+    The parameters and the errors are those of :func:`read_issued`.
     """
     token = answer.get("access_token")
-    if not isinstance(token, str) or not token or any(ord(c) <= 32 or ord(c) >= 127 for c in token):
+    if not isinstance(token, str) or not fits_header(token):
         raise OACResponseError("The token service's answer holds no access_token that can be sent in a header.")
     kind = answer.get("token_type", "Bearer")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise OACResponseError(
             f"The token service handed out a token of the type {str(kind)[:40]!r}; only Bearer can be used."
         )
-    return Token(token, asked_at, _lifetime(answer.get("expires_in")))
+    return Token(token, asked_at, read_lifetime(answer.get("expires_in")))
 
 
-def _lifetime(value: Any) -> float:
+def fits_header(text: str) -> bool:
+    """Whether a text can be sent as a bearer token."""
+    return bool(text) and all(32 < ord(character) < 127 for character in text)
+
+
+def read_lifetime(value: Any) -> float:
+    """Seconds that a token lives by its answer's ``expires_in``; the shortest life known where that says nothing."""
     # One of Oracle's endpoints documents expires_in as a string.
     try:
         seconds = float(value)

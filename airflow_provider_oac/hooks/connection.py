@@ -71,8 +71,10 @@ def _read(conn: Connection) -> ConnectionSettings:
         certificate_alias=extra.text("certificate_alias"),
         certificate=extra.text("certificate"),
         user_password=extra.secret("user_password"),
+        refresh_token=extra.text("refresh_token"),
         audience=extra.texts("assertion_audience") or (DEFAULT_AUDIENCE,),
         client_authentication=extra.text("client_authentication"),
+        name=conn.conn_id or "",
     )
     auth.check()
     transport = TransportSettings(

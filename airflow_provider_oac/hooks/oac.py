@@ -9,16 +9,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret
-from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 
 if TYPE_CHECKING:
     import requests
 
     from airflow_provider_oac.auth.session import Session
+    from airflow_provider_oac.auth.store import Slot
     from airflow_provider_oac.client.api import Work
     from airflow_provider_oac.client.waiting import WaitPlan
     from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.hooks.checking import Report
     from airflow_provider_oac.hooks.connection import ConnectionSettings
     from airflow_provider_oac.transport.asynchronous import AsyncIO
     from airflow_provider_oac.transport.blocking import BlockingIO
@@ -88,7 +89,7 @@ class OACHook(BaseHook):
         from airflow_provider_oac.client.api import Api
         from airflow_provider_oac.transport.blocking import run
 
-        return run(Api(self._io, self.settings.address, self._session).run(work))
+        return run(Api(self.io, self.settings.address, self._session).run(work))
 
     async def arun(self, work: Work[T]) -> T:
         """Make a call or run a flow, on an event loop such as the triggerer's.
@@ -104,7 +105,7 @@ class OACHook(BaseHook):
 
         settings = await self._asettings()
         async with _shared_io(settings.transport) as io:
-            return await Api(io, settings.address, Session(settings.auth)).run(work)
+            return await Api(io, settings.address, Session(settings.auth, slot=self.slot)).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
         """Wait for a work request, in a task; its changes of state are logged.
@@ -128,7 +129,7 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.hooks.session import InstanceSession
 
-        return InstanceSession(self._io, self.settings.address, self._session, self.settings.transport)
+        return InstanceSession(self.io, self.settings.address, self._session, self.settings.transport)
 
     def access_token(self) -> str:
         """An access token that works now, for embedding and other tools. Masked in this task's logs.
@@ -139,43 +140,37 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.transport.blocking import run
 
-        token = run(self._session.token(self._io)).access_token
+        token = run(self._session.token(self.io)).access_token
         mask_secret(token)
         return token
 
     def test_connection(self) -> tuple[bool, str]:
-        """Sign in past every cache and ask OAC, once only since somebody waits for the answer, for its details.
+        """Sign in past every cache and ask OAC what the user may do, once only since somebody waits for the answer.
 
         :returns: whether it works, and what was found or what to do next.
         """
-        from airflow_provider_oac.auth.session import MemoryStore, Session
-        from airflow_provider_oac.client import system
-        from airflow_provider_oac.client.api import Api
-        from airflow_provider_oac.transport.blocking import run
-        from airflow_provider_oac.transport.retry import ONCE
+        report = self.check()
+        return report.works, str(report)
 
-        try:
-            session = Session(self.settings.auth, MemoryStore())
-            token = run(session.token(self._io))
-            signed_in = (
-                f"Signed in at {self.settings.auth.identity_url} (grant {self.settings.auth.grant}, user "
-                f"{self.settings.auth.user}); the token lives {token.lifetime:.0f} s."
-            )
-            try:
-                found = run(Api(self._io, self.settings.address, session).perform(system.get(), ONCE))
-            except OACApiError as error:
-                if not error.missing_role:
-                    raise
-                return True, (
-                    f"{signed_in} OAC knows the user, who may not administer it: snapshots and system settings need "
-                    "the application role BI Service Administrator."
-                )
-        except OACError as error:
-            return False, str(error)
-        return True, f"{signed_in} OAC answers: {found.description or found.service_instance_key}."
+    def check(self) -> Report:
+        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.checking`. Raises nothing of ours."""
+        from airflow_provider_oac.hooks.checking import check
+
+        return check(self)
+
+    @property
+    def slot(self) -> Slot | None:
+        """Where this Connection's tokens are kept for other processes; ``None`` if nowhere.
+
+        :raises OACConfigurationError: if the deployment's settings for it cannot work.
+        """
+        from airflow_provider_oac.hooks.stores import slot_of
+
+        return slot_of(self.settings)
 
     @cached_property
-    def _io(self) -> BlockingIO:
+    def io(self) -> BlockingIO:
+        """The driver of this hook, for flows that are none of OAC's, such as a sign-in."""
         from airflow_provider_oac.transport.blocking import BlockingIO
 
         return BlockingIO(self.settings.transport, self._stopped)
@@ -184,7 +179,7 @@ class OACHook(BaseHook):
     def _session(self) -> Session:
         from airflow_provider_oac.auth.session import Session
 
-        return Session(self.settings.auth)
+        return Session(self.settings.auth, slot=self.slot)
 
     async def _asettings(self) -> ConnectionSettings:
         """The settings, read without blocking the loop."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -129,6 +129,15 @@ class AsyncIO:
         finally:
             close_unused(pending)
         return [task.result() for task in tasks]
+
+    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+        """Run a flow in a task of its own; a caller that is canceled waits for its end before it goes."""
+        task = asyncio.create_task(flow)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
 
 
 class _Streamed(StreamedResponse):

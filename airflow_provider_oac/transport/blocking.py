@@ -153,6 +153,10 @@ class BlockingIO:
         finally:
             close_unused(pending)
 
+    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+        """Run a flow: nobody can cancel it here."""
+        return await flow
+
 
 async def _complete(flow: Awaitable[T]) -> T:
     return await flow

@@ -158,3 +158,7 @@ class IO(Protocol):
     async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
         """Run flows side by side, at most ``limit`` at once, and return their results in order."""
         ...
+
+    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+        """Run a flow to its end even if whoever waits for it is canceled meanwhile: for what must not be cut in two."""
+        ...

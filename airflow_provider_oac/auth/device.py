@@ -1,0 +1,157 @@
+"""Signing in with a device code (RFC 8628): a person approves elsewhere what a command asks for.
+
+Documented by Oracle: the request, the answer without ``interval`` and without ``verification_uri_complete``. Which
+errors the poll answers is documented nowhere public; those of RFC 8628 section 3.5 are expected (inferred).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from airflow_provider_oac.auth.asking import RENEWAL, issued_by
+from airflow_provider_oac.auth.errors import auth_error, unusable_token
+from airflow_provider_oac.auth.grants import device_request, device_token_request
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.token import Issued
+from airflow_provider_oac.exceptions import OACAuthError, OACResponseError, OACTransportError
+from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.quoting import error_object
+from airflow_provider_oac.transport.retry import ONCE, PASSING, retry_after, send
+
+# RFC 8628 section 3.2: if the answer names no interval. Section 3.5: what slow_down adds, for good.
+_INTERVAL = 5.0
+_SLOWER = 5.0
+# Oracle's example; expires_in is required by the RFC.
+_EXPIRES_IN = 300.0
+_LONGEST_INTERVAL = 60.0
+
+
+@dataclass(frozen=True)
+class DeviceCode:
+    """What the person needs to approve a sign-in.
+
+    :param user_code: the code to type.
+    :param verification_uri: where to type it.
+    :param verification_uri_complete: the same address with the code in it, if the domain gives one.
+    :param expires_at: until when, in seconds since the epoch.
+    :param interval: seconds between two polls.
+    """
+
+    device_code: str = field(repr=False)
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None
+    expires_at: float
+    interval: float
+
+
+async def device_sign_in(
+    io: IO, settings: AuthSettings, show: Callable[[DeviceCode], None], waiting: Callable[[float], None]
+) -> Issued:
+    """Let a person sign in with a code. Flow. It takes as long as the person, so it has no place in a scheduled task.
+
+    :param settings: checked settings of the grant ``device_code`` or ``refresh_token``.
+    :param show: shows the code and the address to the person.
+    :param waiting: told, before each poll, how many seconds are left.
+    :returns: the tokens, a refresh token among them.
+    :raises OACAuthError: if the person refuses or does not come, the domain refuses, or no refresh token comes.
+    :raises OACTransportError: if the domain cannot be reached.
+    """
+    code = await _begin(io, settings)
+    show(code)
+    issued = await _poll(io, settings, code, waiting)
+    if issued.refresh_token is None:
+        raise OACAuthError(
+            f"Signing in at {settings.identity_url} worked, but brought no refresh token, so that nothing could go "
+            "on from it. Likely cause: the application may not have one, or OAC's own application does not allow "
+            "it. Next step: in the identity domain's console, tick Refresh Token in this application's grant types, "
+            "and Allow token refresh in the OAC instance's application; then sign in again."
+        )
+    return issued
+
+
+async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
+    async def make() -> Request:
+        return device_request(settings)
+
+    asked_at = io.now()
+    response = await send(io, make, repeatable=True, policy=RENEWAL)
+    if response.status != 200:
+        raise auth_error(settings, response, io.now())
+    body = error_object(response)
+    values = {name: body.get(name) for name in ("device_code", "user_code", "verification_uri")}
+    # An early draft of the RFC, which Oracle's older pages follow, has it with an L.
+    values["verification_uri"] = values["verification_uri"] or body.get("verification_url")
+    texts = {name: value for name, value in values.items() if isinstance(value, str) and value.isprintable() and value}
+    if missing := sorted(set(values) - set(texts)):
+        problem = OACResponseError(f"The answer to the request for a device code has no usable {', '.join(missing)}.")
+        raise unusable_token(settings, response, problem)
+    complete = body.get("verification_uri_complete")
+    return DeviceCode(
+        **texts,
+        verification_uri_complete=complete if isinstance(complete, str) and complete.isprintable() else None,
+        expires_at=asked_at + _seconds(body.get("expires_in"), _EXPIRES_IN),
+        interval=_seconds(body.get("interval"), _INTERVAL),
+    )
+
+
+async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Callable[[float], None]) -> Issued:
+    interval = code.interval
+    while True:
+        left = code.expires_at - io.now()
+        if left <= 0:
+            raise _ended(settings, "nobody approved the code in time", "Sign in again, and approve the code at once.")
+        waiting(left)
+        await io.sleep(min(interval, left))
+        asked_at = io.now()
+        try:
+            response = await send(io, _request(io, settings, code), repeatable=True, policy=ONCE)
+        except OACTransportError as error:
+            if not error.passing:
+                raise
+            # RFC 8628 section 3.5: poll less often after a timeout.
+            interval = min(_LONGEST_INTERVAL, interval * 2)
+            continue
+        if response.status == 200:
+            return issued_by(settings, response, asked_at)
+        interval = _next_interval(settings, response, interval, io.now())
+
+
+def _request(io: IO, settings: AuthSettings, code: DeviceCode) -> Callable[[], Awaitable[Request]]:
+    async def make() -> Request:
+        return await io.offload(lambda: device_token_request(settings, code.device_code, io.now()))
+
+    return make
+
+
+def _next_interval(settings: AuthSettings, response: Response, interval: float, now: float) -> float:
+    """How long to wait after an answer that is no token.
+
+    :raises OACAuthError: unless the domain only says that it waits, or has passing trouble.
+    """
+    body = error_object(response)
+    error, description = body.get("error"), str(body.get("error_description") or "").lower()
+    if error == "slow_down":
+        return interval + _SLOWER
+    if error == "authorization_pending" or (400 <= response.status < 500 and error and "pending" in description):
+        return interval
+    if error == "access_denied":
+        raise _ended(settings, "the person denied the request", "Sign in again, and choose to allow it.", error)
+    if error == "expired_token":
+        raise _ended(settings, "the code expired", "Sign in again, and approve the code in time.", error)
+    if response.status in PASSING and error is None:
+        return max(min(_LONGEST_INTERVAL, interval * 2), min(_LONGEST_INTERVAL, retry_after(response, now) or 0.0))
+    raise auth_error(settings, response, now)
+
+
+def _ended(settings: AuthSettings, cause: str, next_step: str, error: str | None = None) -> OACAuthError:
+    message = f"Signing in at {settings.identity_url} with a device code failed: {cause}. Next step: {next_step}"
+    return OACAuthError(message, error=error, cause=cause, next_step=next_step)
+
+
+def _seconds(value: object, default: float) -> float:
+    """A duration of an answer, if it is a sensible one."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86400:
+        return float(value)
+    return default

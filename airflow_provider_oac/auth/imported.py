@@ -1,0 +1,116 @@
+"""Tokens that a page of Oracle's hands out as a file, and what they are good for.
+
+Forms: the identity console's *Generate Access Token* (``tokens.tok`` with ``app_access_token``: documented), OAC's
+Profile page (``tokens.json`` with ``accessToken`` and ``refreshToken``: documented, ``expiresIn``: observed), and the
+token service's own answer.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_oac.auth.claims import claims, owner
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.token import Issued, Token, fits_header, read_lifetime
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+_LARGEST = 1 << 20
+_ACCESS = ("access_token", "accessToken", "app_access_token")
+_REFRESH = ("refresh_token", "refreshToken", "app_refresh_token")
+_LIFETIME = ("expires_in", "expiresIn", "app_expires_in")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The tokens of a file.
+
+    :param issued: the tokens.
+    :param owner: whose they are, as far as the access token tells.
+    :param unrenewable: why the identity domain will not renew them for this application; ``None`` if nothing speaks
+        against it.
+    """
+
+    issued: Issued
+    owner: str | None
+    unrenewable: str | None
+
+
+def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
+    """Read a token file and judge it.
+
+    :param text: its content.
+    :param settings: of the application that is to renew the tokens.
+    :param now: wall-clock time in seconds since the epoch.
+    :raises OACConfigurationError: if there is no usable token in it, or it has expired and cannot be renewed.
+    """
+    body = _object(text)
+    access, refresh = _first(body, _ACCESS), _first(body, _REFRESH)
+    if not access and not refresh:
+        members = ", ".join(sorted(map(repr, body))[:20]) or "none"
+        raise OACConfigurationError(
+            f"The file holds no token: none of {', '.join((*_ACCESS, *_REFRESH))} is among its members ({members}). "
+            "Give the file as the console or the Profile page handed it out."
+        )
+    if access and not fits_header(access):
+        raise OACConfigurationError("The file's access token holds blanks or other characters that no token has.")
+    found = claims(access or "")
+    token = _token(access or "", found, body, now)
+    unrenewable = _unrenewable(refresh, found, settings)
+    if unrenewable and token.expires_at <= now:
+        raise OACConfigurationError(
+            f"The tokens of the file are of no use: the access token has expired, and {unrenewable}. Get a new file."
+        )
+    return Imported(Issued(token, refresh), owner(found), unrenewable)
+
+
+def access_token_of(text: str) -> str:
+    """The access token of a token file, or the text itself, also as it stands in a header; empty if there is none."""
+    text = text.strip()
+    if not text.startswith("{"):
+        return text.removeprefix("Authorization:").strip().removeprefix("Bearer ").strip()
+    return _first(_object(text), _ACCESS) or ""
+
+
+def _object(text: str) -> dict[str, Any]:
+    if len(text) > _LARGEST:
+        raise OACConfigurationError(f"The file has {len(text)} characters, too many for a token file.")
+    try:
+        body = json.loads(text.strip().removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        body = None
+    # Not while the parser's exception is handled: it holds the tokens.
+    if not isinstance(body, dict):
+        raise OACConfigurationError(
+            "The file is not a JSON object. Give the file as the console or the Profile page handed it out."
+        )
+    return body
+
+
+def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    return next((value.strip() for name in names if isinstance(value := body.get(name), str) and value.strip()), None)
+
+
+def _token(access: str, found: dict[str, Any], body: dict[str, Any], now: float) -> Token:
+    """The access token with its times, by its own claims if it has any; one that is not there has expired."""
+    issued_at, expires = found.get("iat"), found.get("exp")
+    if isinstance(issued_at, int | float) and isinstance(expires, int | float) and issued_at < expires:
+        return Token(access, float(issued_at), float(expires - issued_at))
+    if not access:
+        return Token("", 0.0, 0.0)
+    return Token(access, now, read_lifetime(next((body[name] for name in _LIFETIME if name in body), None)))
+
+
+def _unrenewable(refresh: str | None, found: dict[str, Any], settings: AuthSettings) -> str | None:
+    if not refresh:
+        return "there is no refresh token in the file: in the console, tick to include one"
+    issued_to = found.get("client_id")
+    if isinstance(issued_to, str) and issued_to != settings.client_id:
+        # Observed: the identity domain answers 401 to whoever tries.
+        return (
+            f"its refresh token was issued to the application {issued_to!r}, and the identity domain does not renew "
+            f"it for {settings.client_id!r}, this Connection's (tokens of OAC's Profile page belong to OAC's own "
+            "application)"
+        )
+    return None

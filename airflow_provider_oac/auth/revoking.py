@@ -1,0 +1,61 @@
+"""Ending a sign-in: at the identity domain and in the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from airflow_provider_oac.auth.asking import RENEWAL
+from airflow_provider_oac.auth.errors import auth_error
+from airflow_provider_oac.auth.grants import revocation_request
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.sharing import under_lock
+from airflow_provider_oac.auth.store import Slot
+from airflow_provider_oac.exceptions import OACAuthError, OACStoreError, OACTransportError
+from airflow_provider_oac.transport.io import IO, Request
+from airflow_provider_oac.transport.retry import send
+
+_LEFT = (
+    "The refresh token is forgotten here, but was not revoked: the identity domain may accept it until it expires. End "
+    "the user's sessions, or regenerate the application's secret, in the identity domain's console."
+)
+
+
+async def forget(io: IO, slot: Slot, settings: AuthSettings) -> bool:
+    """Revoke the refresh token and forget everything that the store has of a sign-in. Flow.
+
+    :returns: whether there was a refresh token.
+    :raises OACAuthError: if the domain refuses to revoke it. It is forgotten all the same.
+    :raises OACTransportError: if the domain cannot be reached. It is forgotten all the same.
+    :raises OACStoreError: if the store cannot be changed.
+    """
+    await under_lock(io, slot)
+    try:
+        try:
+            kept = await io.offload(slot.read)
+        except OACStoreError as problem:
+            if not problem.damaged:
+                raise
+            kept = None
+        await io.offload(slot.delete)
+    finally:
+        await io.offload(slot.release)
+    refresh = (kept.record.refresh_token if kept else None) or settings.refresh_token
+    if refresh is None or not settings.chained:
+        return False
+    try:
+        await _revoke(io, replace(settings, refresh_token=refresh))
+    except OACTransportError as error:
+        raise OACTransportError(f"{error} {_LEFT}", sent=error.sent, passing=error.passing) from error
+    except OACAuthError as error:
+        raise error.saying(f"{error} {_LEFT}") from None
+    return True
+
+
+async def _revoke(io: IO, settings: AuthSettings) -> None:
+    async def make() -> Request:
+        return await io.offload(lambda: revocation_request(settings, io.now()))
+
+    response = await send(io, make, repeatable=True, policy=RENEWAL)
+    # RFC 7009 section 2.2: 200 also for a token that was not valid any more.
+    if not 200 <= response.status < 300:
+        raise auth_error(settings, response, io.now())

@@ -1,0 +1,306 @@
+"""One token for the tasks of many processes: what happens at a store, under its lock.
+
+Where a credential brings tokens (an assertion, a password), the store is a convenience: without it, each process signs
+in by itself. A chain of refresh tokens depends on it. Each refresh token works once only (observed), so a renewal is
+written down before it is sent and kept before it is used; whatever dies in between is noticed by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from airflow_provider_oac.auth.asking import RENEWAL, ask, mint
+from airflow_provider_oac.auth.claims import claims, owner
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.store import Attempt, Failure, Kept, Record, Slot, minted
+from airflow_provider_oac.auth.token import Freshness, Issued, Token
+from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACStoreError
+from airflow_provider_oac.transport.io import IO
+from airflow_provider_oac.transport.retry import RetryPolicy
+
+log = logging.getLogger(__name__)
+
+LOOK_INTERVAL = 0.02
+LONGEST_LOOK_INTERVAL = 0.25
+# Seconds for which a renewal that the identity domain refused is not tried again by anybody.
+COOLDOWN = 60.0
+# Seconds for which a new refresh token is offered to a store that does not take it.
+_KEEP_TRYING = 30.0
+
+
+async def through_store(
+    io: IO,
+    slot: Slot,
+    settings: AuthSettings,
+    policy: RetryPolicy = RENEWAL,
+    *,
+    refused: str | None = None,
+    past: bool = False,
+) -> Token:
+    """Return the store's token if it is fresh, else renew it; one renewal at a time, whatever the number of processes.
+    Flow.
+
+    :param policy: how often to ask the token service.
+    :param refused: an access token that the resource server refused: not to be used, however fresh.
+    :param past: renew in any case.
+    :raises OACAuthError: if the token service refuses, or nobody has signed in yet.
+    :raises OACTransportError: if it cannot be reached.
+    :raises OACStoreError: if the store cannot be used and the grant depends on it.
+    """
+    if settings.chained:
+        return await _shared(io, slot, settings, policy, refused, past)
+    try:
+        return await _shared(io, slot, settings, policy, refused, past)
+    except OACStoreError as problem:
+        log.warning("%s This process signs in by itself.", problem)
+        return await mint(io, settings, policy)
+
+
+async def _shared(
+    io: IO, slot: Slot, settings: AuthSettings, policy: RetryPolicy, refused: str | None, past: bool
+) -> Token:
+    pause, waited = LOOK_INTERVAL, 0.0
+    while True:
+        token, state = _usable(await _read(io, slot, settings), settings, refused, io.now())
+        if token and state is Freshness.FRESH and not past:
+            return token
+        if await io.offload(slot.acquire):
+            try:
+                kept = await _read(io, slot, settings)
+                token, state = _usable(kept, settings, refused, io.now())
+                if token and state is Freshness.FRESH and not past:
+                    return token
+                if not settings.chained:
+                    return await _mint_and_keep(io, slot, settings, policy)
+                renewed = await _next_of_chain(io, slot, settings, policy, kept, past)
+            finally:
+                await io.offload(slot.release)
+            if renewed:
+                return renewed
+            continue
+        if token and state is Freshness.STALE and not past:
+            return token
+        if waited > 2 * slot.lease:
+            raise OACStoreError(
+                f"The {slot.entry} has been locked by other processes for {waited:.0f} s. Look for a process that "
+                "hangs while it signs in."
+            )
+        await io.sleep(pause)
+        waited += pause
+        pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
+
+
+async def _read(io: IO, slot: Slot, settings: AuthSettings) -> Kept | None:
+    try:
+        return await io.offload(slot.read)
+    except OACStoreError as problem:
+        if not problem.damaged:
+            raise
+        if settings.chained:
+            repair = f"If it cannot be brought back: {settings.login_step}"
+            raise OACStoreError(f"{problem} {repair}", damaged=True) from None
+        log.warning("%s It is replaced.", problem)
+        return None
+
+
+def _usable(
+    kept: Kept | None, settings: AuthSettings, refused: str | None, now: float
+) -> tuple[Token | None, Freshness]:
+    """The token kept, if it is one of these settings and works."""
+    if kept and settings.chained:
+        check_owner(settings, kept.record.owner)
+    token = kept.record.token if kept and kept.record.of(settings) else None
+    if token is None or token.access_token == refused:
+        return None, Freshness.EXPIRED
+    state = token.freshness(now)
+    return (None if state is Freshness.EXPIRED else token), state
+
+
+async def _mint_and_keep(io: IO, slot: Slot, settings: AuthSettings, policy: RetryPolicy) -> Token:
+    token = await mint(io, settings, policy)
+    try:
+        await io.offload(lambda: slot.put(minted(settings, token)))
+    except OACStoreError as problem:
+        log.warning("%s The token serves this process only.", problem)
+    return token
+
+
+async def _next_of_chain(
+    io: IO, slot: Slot, settings: AuthSettings, policy: RetryPolicy, kept: Kept | None, past: bool
+) -> Token | None:
+    """Renew by the latest refresh token; ``None`` if somebody has put another one there meanwhile. Flow."""
+    record = kept.record if kept else Record()
+    refresh = record.refresh_token or settings.refresh_token
+    _refuse_hopeless(record if past is False else replace(record, failure=None), refresh, slot, settings, io.now())
+    current = replace(settings, refresh_token=refresh)
+    interrupted = record.attempt
+    begun = replace(record, refresh_token=refresh, attempt=Attempt(io.now(), _this_process()), failure=None)
+    before = await io.offload(lambda: slot.write(begun, kept))
+    if before is None:
+        return None
+
+    async def still_ours() -> None:
+        if not await io.offload(slot.extend):
+            raise OACStoreError(
+                f"The lock of the {slot.entry} was lost before the renewal was sent; let the task retry."
+            )
+
+    try:
+        issued = await ask(io, current, policy, still_ours)
+    except OACAuthError as error:
+        now_kept = await io.offload(slot.read)
+        if now_kept and now_kept.record.refresh_token != refresh:
+            return None
+        raise await _refused(io, slot, settings, error, begun, before, interrupted) from None
+    after = _after(begun, issued, io.now())
+    await _keep(io, slot, settings, after, before)
+    log.info(
+        "Renewed the sign-in of %s at %s (%s); the token lives %.0f s.",
+        after.owner or "an unnamed user", settings.identity_url, settings.label, issued.token.lifetime,
+    )  # fmt: skip
+    check_owner(settings, after.owner)
+    return issued.token
+
+
+def _refuse_hopeless(record: Record, refresh: str | None, slot: Slot, settings: AuthSettings, now: float) -> None:
+    """Ask nobody for what is known to fail."""
+    if record.unrenewable:
+        raise OACAuthError(
+            f"The imported access token of {settings.label} has expired, and its refresh token cannot be used: "
+            f"{record.unrenewable}. Next step: {settings.login_step}"
+        )
+    if not refresh:
+        raise OACAuthError(
+            f"Nobody has signed in for {settings.label} yet, or its settings were edited since: there is no refresh "
+            f"token for it in {slot.where}. Next step: {settings.login_step}"
+        )
+    failure = record.failure
+    if failure and 0 <= now - failure.at < COOLDOWN:
+        raise OACAuthError(
+            f"{failure.message} (That was {now - failure.at:.0f} s ago. The identity domain is not asked again for "
+            f"{COOLDOWN - (now - failure.at):.0f} s, unless somebody signs in.)",
+            error=failure.error,
+            status=failure.status,
+        )
+
+
+async def _refused(
+    io: IO,
+    slot: Slot,
+    settings: AuthSettings,
+    error: OACAuthError,
+    begun: Record,
+    before: Kept,
+    interrupted: Attempt | None,
+) -> OACAuthError:
+    """The refusal with what is known of the chain; a lasting one is kept, so that not every task asks again. Flow."""
+    if error.error != "invalid_grant" or error.retryable:
+        # A passing one may have come after the domain had renewed: the mark of the attempt stays.
+        return error
+    message = str(error)
+    if interrupted and "consumed" in (error.description or "").lower():
+        message += (
+            f" It was last sent by a renewal that began {_when(interrupted.at)} in {interrupted.by} and came to no "
+            "good end: the domain had answered, and that answer, with the new refresh token, was lost with the "
+            "process or the connection."
+        )
+    message += f" To repair it: {settings.login_step}"
+    failure = Failure(io.now(), message, error.error, error.status)
+    await io.offload(lambda: slot.write(replace(begun, attempt=interrupted, failure=failure), before))
+    return error.saying(message)
+
+
+def _after(begun: Record, issued: Issued, now: float) -> Record:
+    """The record after a renewal. The old refresh token stays only if no new one came (RFC 6749 section 6)."""
+    record = begun.with_token(issued.token)
+    who = owner(claims(issued.token.access_token)) or begun.owner
+    if issued.refresh_token is None:
+        return replace(record, owner=who)
+    return replace(record, refresh_token=issued.refresh_token, refreshed_at=now, owner=who)
+
+
+async def _keep(io: IO, slot: Slot, settings: AuthSettings, record: Record, before: Kept) -> None:
+    """Keep what a renewal brought, however long the store needs. Flow.
+
+    :raises OACStoreError: if the store does not take it, which ends the chain.
+    """
+    used, waited, pause = before.record.refresh_token, 0.0, LOOK_INTERVAL
+
+    def keep() -> None:
+        expected: Kept | None = before
+        while not slot.write(record, expected):
+            expected = slot.read()
+            if expected and expected.record.refresh_token != used:
+                # It is there already, or somebody has signed in anew, which is what counts from now on.
+                return
+
+    while True:
+        try:
+            return await io.offload(keep)
+        except OACStoreError as problem:
+            if waited >= _KEEP_TRYING:
+                raise OACStoreError(
+                    f"The identity domain renewed {settings.label}, and the new refresh token could not be kept. "
+                    f"{problem} The former one is used up. To repair it, once the store works: {settings.login_step}"
+                ) from problem
+            log.warning("%s It holds up the new refresh token of %s; trying again.", problem, settings.label)
+        await io.sleep(pause)
+        waited += pause
+        pause = min(2.0, pause * 2)
+
+
+async def keep_sign_in(io: IO, slot: Slot, settings: AuthSettings, issued: Issued, unrenewable: str | None) -> Record:
+    """Keep the tokens of a person who has just signed in, in place of whatever was there. Flow.
+
+    :param unrenewable: why the refresh token is of no use, if it is not.
+    :raises OACConfigurationError: if the person is not the one whom the settings ask for.
+    :raises OACStoreError: if the store does not take them.
+    """
+    refresh = None if unrenewable else issued.refresh_token
+    record = replace(
+        _after(Record(refresh_token=refresh), replace(issued, refresh_token=refresh), io.now()), unrenewable=unrenewable
+    )
+    check_owner(settings, record.owner)
+    await under_lock(io, slot)
+    try:
+        await io.offload(lambda: slot.put(record))
+    finally:
+        await io.offload(slot.release)
+    return record
+
+
+async def under_lock(io: IO, slot: Slot) -> None:
+    """Wait for the lock of a slot and take it. Flow.
+
+    :raises OACStoreError: if others hold it for too long.
+    """
+    waited = 0.0
+    while not await io.offload(slot.acquire):
+        if waited > 2 * slot.lease:
+            raise OACStoreError(f"The {slot.entry} has been locked by other processes for {waited:.0f} s.")
+        await io.sleep(LONGEST_LOOK_INTERVAL)
+        waited += LONGEST_LOOK_INTERVAL
+
+
+def check_owner(settings: AuthSettings, who: str | None) -> None:
+    """Refuse somebody else's sign-in, where the settings name a user.
+
+    :raises OACConfigurationError: naming both.
+    """
+    if settings.user and who and settings.user.lower() != who.lower():
+        raise OACConfigurationError(
+            f"The sign-in of {settings.label} belongs to {who}, but its user is to be {settings.user}. Sign in as "
+            f"{settings.user}, or correct or empty the Connection's user."
+        )
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("at %Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,286 @@
+"""Tokens that outlive a process: what is kept of one sign-in, and how it is sealed.
+
+A *backend* keeps sealed bytes by name and lends out try-locks: a folder on this host
+(:mod:`airflow_provider_oac.auth.store_file`) or Redis (:mod:`airflow_provider_oac.auth.store_redis`). Everything here
+blocks; flows call it through their ``io``'s ``offload``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.token import Token
+from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+
+_FORM = 1
+
+
+class Lock(Protocol):
+    """A lock that other processes see. It is only ever tried, never waited for."""
+
+    def acquire(self) -> bool:
+        """Take it, if nobody has it."""
+        ...
+
+    def extend(self) -> bool:
+        """Begin its lease anew; ``False`` if it was lost meanwhile."""
+        ...
+
+    def release(self) -> None:
+        """Give it back. Without effect if it was lost."""
+        ...
+
+
+class Backend(Protocol):
+    """Where sealed records are kept. Each method may raise :class:`OACStoreError`."""
+
+    @property
+    def where(self) -> str:
+        """What and where it is, for people."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """What is kept under a name."""
+        ...
+
+    def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
+        """Replace ``expected`` (``None``: nothing is there) as a whole or not at all; ``False`` if something else is
+        there by now."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Forget a name."""
+        ...
+
+    def lock(self, name: str, lease: float) -> Lock:
+        """The lock of a name. Where nobody notices the death of its holder, it is free after ``lease`` seconds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A renewal that the identity domain refused, so that not every task asks it again.
+
+    :param at: when, in seconds since the epoch.
+    :param message: the complete text for people.
+    :param error: OAuth's error code.
+    :param status: HTTP status.
+    """
+
+    at: float
+    message: str
+    error: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A renewal that was begun: kept before the refresh token is sent, gone when what it brought is kept.
+
+    Who finds one after its lock is free knows that its process died in between.
+
+    :param at: when, in seconds since the epoch.
+    :param by: host and process.
+    """
+
+    at: float
+    by: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one sign-in.
+
+    :param access_token: the last access token, shared until it is stale.
+    :param obtained_at: when it was asked for, in seconds since the epoch.
+    :param lifetime: seconds it lives.
+    :param refresh_token: the only refresh token of the chain that still works.
+    :param refreshed_at: when that one came.
+    :param owner: whose sign-in it is, by the access token's own words.
+    :param unrenewable: why the identity domain will not renew it, if that is known.
+    :param salt: of ``credential``.
+    :param credential: an HMAC of the credential that brought the token, where no refresh token did.
+    """
+
+    access_token: str | None = field(default=None, repr=False)
+    obtained_at: float = 0.0
+    lifetime: float = 0.0
+    refresh_token: str | None = field(default=None, repr=False)
+    refreshed_at: float = 0.0
+    owner: str | None = None
+    unrenewable: str | None = None
+    attempt: Attempt | None = None
+    failure: Failure | None = None
+    salt: str = field(default="", repr=False)
+    credential: str = field(default="", repr=False)
+
+    @property
+    def token(self) -> Token | None:
+        """The access token."""
+        return Token(self.access_token, self.obtained_at, self.lifetime) if self.access_token else None
+
+    def with_token(self, token: Token) -> Record:
+        """The same with another access token, and nothing under way or failed."""
+        return replace(
+            self,
+            access_token=token.access_token,
+            obtained_at=token.obtained_at,
+            lifetime=token.lifetime,
+            attempt=None,
+            failure=None,
+        )
+
+    def of(self, settings: AuthSettings) -> bool:
+        """Whether it came by just these settings: an edited Connection gets none of its former self's tokens."""
+        return settings.chained or secrets.compare_digest(self.credential, settings.fingerprint(self.salt.encode()))
+
+
+def minted(settings: AuthSettings, token: Token) -> Record:
+    """The record of a token that a credential brought."""
+    salt = secrets.token_hex(16)
+    return Record(salt=salt, credential=settings.fingerprint(salt.encode())).with_token(token)
+
+
+class Vault:
+    """A store whose records are sealed with Airflow's Fernet keys.
+
+    :param backend: where they are kept.
+    :param fernet_keys: the keys, the one in force first; the others still open what they sealed.
+    :raises OACConfigurationError: if there is no key, or one that is none.
+    """
+
+    def __init__(self, backend: Backend, fernet_keys: Sequence[str]) -> None:
+        if not any(fernet_keys):
+            raise OACConfigurationError(
+                f"Tokens are not kept in {backend.where} unencrypted, and Airflow has no Fernet key. Set [core] "
+                "fernet_key (AIRFLOW__CORE__FERNET_KEY) to the same value on every machine, or [oac] store to "
+                "memory."
+            )
+        try:
+            self._fernet = MultiFernet([Fernet(key.strip()) for key in fernet_keys if key.strip()])
+            usable = True
+        except ValueError:
+            usable = False
+        # Not while that exception is handled: it may hold the key.
+        if not usable:
+            raise OACConfigurationError(
+                "Airflow's Fernet key ([core] fernet_key) is not one: it must be 32 bytes in url-safe base64. Make one "
+                "with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'."
+            )
+        self.backend = backend
+
+    def slot(self, settings: AuthSettings, lease: float = 120.0) -> Slot:
+        """The place of one sign-in.
+
+        :param lease: seconds that one call of the token service takes at most.
+        """
+        return Slot(self, settings.place, lease)
+
+    def seal(self, record: Record) -> bytes:
+        """Encrypt a record."""
+        return self._fernet.encrypt(json.dumps({"form": _FORM, **asdict(record)}).encode())
+
+    def open(self, sealed: bytes) -> Record:
+        """Decrypt a record.
+
+        :raises OACStoreError: if it was sealed with another key, or damaged.
+        """
+        try:
+            text: bytes | None = self._fernet.decrypt(sealed)
+        except InvalidToken:
+            text = None
+        if text is None:
+            raise OACStoreError(
+                "it cannot be decrypted: it was sealed with another Fernet key ([core] fernet_key must be the same on "
+                "every machine, and keep the former key behind a comma after a change), or it is damaged"
+            )
+        try:
+            return _record(json.loads(text))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            pass
+        raise OACStoreError("it has a form that this version of the provider does not know")
+
+
+def _record(body: dict[str, Any]) -> Record:
+    if body.pop("form") != _FORM:
+        raise ValueError
+    attempt, failure = body.pop("attempt"), body.pop("failure")
+    return Record(
+        **body, attempt=Attempt(**attempt) if attempt else None, failure=Failure(**failure) if failure else None
+    )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record together with the very bytes in the store, so that it is only replaced if nobody did meanwhile."""
+
+    record: Record
+    sealed: bytes = field(repr=False)
+
+
+class Slot:
+    """The place of one sign-in in a store."""
+
+    def __init__(self, vault: Vault, name: str, lease: float) -> None:
+        self._vault = vault
+        self._name = name
+        self.lease = lease
+        self._lock = vault.backend.lock(name, lease)
+
+    @property
+    def where(self) -> str:
+        """What and where the store is, for people."""
+        return self._vault.backend.where
+
+    @property
+    def entry(self) -> str:
+        """The entry in the store, for people who look for it."""
+        return f"entry {self._name[:12]}… of {self.where}"
+
+    def read(self) -> Kept | None:
+        """What is kept.
+
+        :raises OACStoreError: if the store cannot be read, or holds something else.
+        """
+        sealed = self._vault.backend.read(self._name)
+        if sealed is None:
+            return None
+        try:
+            return Kept(self._vault.open(sealed), sealed)
+        except OACStoreError as problem:
+            raise OACStoreError(f"The {self.entry} cannot be used: {problem}.", damaged=True) from None
+
+    def write(self, record: Record, before: Kept | None) -> Kept | None:
+        """Keep a record in place of another one; ``None`` if something else is there by now."""
+        sealed = self._vault.seal(record)
+        written = self._vault.backend.write(self._name, sealed, before.sealed if before else None)
+        return Kept(record, sealed) if written else None
+
+    def put(self, record: Record) -> None:
+        """Keep a record whatever is there: a new sign-in, or a heap of damaged bytes to be replaced."""
+        sealed = self._vault.seal(record)
+        while not self._vault.backend.write(self._name, sealed, self._vault.backend.read(self._name)):
+            pass
+
+    def delete(self) -> None:
+        """Forget what is kept."""
+        self._vault.backend.delete(self._name)
+
+    def acquire(self) -> bool:
+        """Try to take the lock."""
+        return self._lock.acquire()
+
+    def extend(self) -> bool:
+        """Begin the lock's lease anew; ``False`` if the lock was lost."""
+        return self._lock.extend()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()

@@ -1,0 +1,157 @@
+"""A store in a folder that the tasks of one host share."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+
+_LARGEST = 1 << 20
+
+
+class FileStore:
+    """One file and one lock file for each sign-in, open to nobody but their owner (0600, in a folder of 0700).
+
+    Locks are those of the operating system (``flock``): whoever dies holds none. They work between the processes of a
+    host; over a network file system only where that supports them.
+
+    :param folder: absolute path of the folder; it is made if it is not there.
+    :raises OACConfigurationError: if the path is relative.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(os.path.expanduser(folder))
+        if not self._folder.is_absolute():
+            raise OACConfigurationError(
+                f"The folder of the token store ([oac] store_folder) is {folder!r}; it must be an absolute path: a "
+                "task's working directory is not predictable."
+            )
+
+    @property
+    def where(self) -> str:
+        """What and where it is, for people."""
+        return f"the token store in {self._folder}"
+
+    def read(self, name: str) -> bytes | None:
+        """What is kept under a name."""
+        with self._explained("read"):
+            try:
+                descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+            with os.fdopen(descriptor, "rb") as file:
+                self._refuse_foreign(os.fstat(descriptor), self._path(name))
+                return file.read(_LARGEST)
+
+    def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
+        """Replace a file as a whole: written beside it, flushed to the disk, then renamed."""
+        with self._explained("written"):
+            self._make_folder()
+            if self.read(name) != expected:
+                return False
+            descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".new", dir=self._folder)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(sealed)
+                    file.flush()
+                    os.fsync(descriptor)
+                os.replace(path, self._path(name))
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                raise
+            self._flush_folder()
+            return True
+
+    def delete(self, name: str) -> None:
+        """Forget a name. Its lock file stays: somebody may hold it."""
+        with self._explained("changed"), suppress(FileNotFoundError):
+            os.unlink(self._path(name))
+
+    def lock(self, name: str, lease: float) -> FileLock:
+        """The lock of a name; it needs no lease, since the operating system notices the death of its holder."""
+        return FileLock(self, name)
+
+    def open_lock(self, name: str) -> int:
+        """Open the lock file of a name."""
+        with self._explained("locked"):
+            self._make_folder()
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.open(self._folder / f"{name}.lock", flags, 0o600)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.token"
+
+    def _make_folder(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._refuse_foreign(os.stat(self._folder), self._folder)
+
+    def _refuse_foreign(self, found: os.stat_result, path: Path) -> None:
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise OACStoreError(
+                f"{path} belongs to user {found.st_uid} and has mode {found.st_mode & 0o777:04o}; tokens are only kept "
+                f"where nobody else can read or replace them. It must belong to user {os.geteuid()}, who runs this "
+                f"process: chown it, and chmod {'700' if path == self._folder else '600'}."
+            )
+
+    def _flush_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _explained(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            step = {
+                errno.ENOSPC: "Make room on the disk",
+                errno.EDQUOT: "Make room within the quota",
+                errno.EROFS: "Put the folder ([oac] store_folder) on a disk that can be written",
+                errno.ELOOP: "Remove the symbolic link that stands in the file's place",
+            }.get(error.errno or 0, f"Let user {os.geteuid()}, who runs this process, read and write the folder")
+            raise OACStoreError(f"The token store in {self._folder} could not be {done} ({reason}). {step}.") from error
+
+
+class FileLock:
+    """The lock of one name in a folder."""
+
+    def __init__(self, store: FileStore, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._held: int | None = None
+
+    def acquire(self) -> bool:
+        """Take it, if nobody has it: no other process, no other thread."""
+        descriptor = self._store.open_lock(self._name)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            raise OACStoreError(
+                f"{self._store.where} cannot be locked ({error.strerror}): its file system must support flock. Put "
+                "it on a local disk ([oac] store_folder)."
+            ) from error
+        self._held = descriptor
+        return True
+
+    def extend(self) -> bool:
+        """Nothing to do: it is held as long as the process lives."""
+        return self._held is not None
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None

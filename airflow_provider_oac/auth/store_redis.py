@@ -1,0 +1,146 @@
+"""A store in Redis, for tasks on several hosts. Needs the extra ``redis``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+
+if TYPE_CHECKING:
+    import redis
+    import redis.lock
+
+_PREFIX = "airflow-provider-oac"
+# Seconds after which an entry that nobody has touched goes. Refresh tokens live for a week by default.
+_KEPT = 180 * 24 * 3600
+_TIMEOUT = 5.0
+
+
+class RedisStore:
+    """Entries by name, each replaced only if it is still the one that was read; locks with a lease.
+
+    The server must keep what it is given: no eviction (``maxmemory-policy noeviction``), and persistence if a restart
+    is not to end the sign-ins.
+
+    :param url: ``redis://``, ``rediss://`` or ``unix://`` address, with login and database if need be.
+    :raises OACConfigurationError: if there is no address, or the extra is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        if not url:
+            raise OACConfigurationError(
+                "[oac] store is redis, but [oac] redis_url is empty: give its address, such as "
+                "rediss://:password@redis.example.com:6379/0."
+            )
+        try:
+            import redis
+        except ImportError:
+            raise OACConfigurationError(
+                "[oac] store is redis, but the package is not installed: pip install 'airflow-provider-oac[redis]'."
+            ) from None
+        try:
+            parts = urlsplit(url)
+            port = f":{parts.port}" if parts.port else ""
+            self._shown = f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+            self._client: redis.Redis = redis.Redis.from_url(
+                url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
+            )
+            usable = True
+        except ValueError:
+            usable = False
+        # Not while that exception is handled: it may hold the password.
+        if not usable:
+            raise OACConfigurationError(
+                "[oac] redis_url is not the address of a Redis server: it looks like "
+                "rediss://:password@redis.example.com:6379/0, the password percent-encoded."
+            )
+        self.errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+
+    @property
+    def where(self) -> str:
+        """What and where it is, for people."""
+        return f"the token store in Redis ({self._shown})"
+
+    def read(self, name: str) -> bytes | None:
+        """What is kept under a name."""
+        with self.explained("read"):
+            found: Any = self._client.get(_key("token", name))
+            return bytes(found) if found is not None else None
+
+    def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
+        """Compare and set, as one transaction."""
+        import redis
+
+        key = _key("token", name)
+        with self.explained("written"), self._client.pipeline() as pipe:
+            pipe.watch(key)  # type: ignore[no-untyped-call]
+            if pipe.get(key) != expected:
+                return False
+            pipe.multi()
+            pipe.set(key, sealed, ex=_KEPT)
+            with suppress(redis.WatchError):
+                pipe.execute()
+                return True
+            return False
+
+    def delete(self, name: str) -> None:
+        """Forget a name."""
+        with self.explained("changed"):
+            self._client.delete(_key("token", name))
+
+    def lock(self, name: str, lease: float) -> RedisLock:
+        """The lock of a name. It is free again ``lease`` seconds after its holder died."""
+        return RedisLock(self, self._client.lock(_key("lock", name), timeout=lease, thread_local=False))
+
+    @contextmanager
+    def explained(self, done: str) -> Iterator[None]:
+        """Turn what the library raises into one error. It names no cause: servers quote what was sent."""
+        try:
+            yield
+        except self.errors as error:
+            step = "Check that the server runs and can be reached from here, and login and password in [oac] redis_url"
+            if re.search("MISCONF|READONLY|OOM", str(error)):
+                step = "The server takes no writes: check its disk, memory and role"
+            raise OACStoreError(
+                f"{self.where[0].upper()}{self.where[1:]} could not be {done} ({type(error).__name__}). {step}."
+            ) from None
+
+
+class RedisLock:
+    """The lock of one name in Redis."""
+
+    def __init__(self, store: RedisStore, lock: redis.lock.Lock) -> None:
+        self._store = store
+        self._lock = lock
+        self._held = False
+
+    def acquire(self) -> bool:
+        """Take it, if nobody has it."""
+        with self._store.explained("locked"):
+            self._held = bool(self._lock.acquire(blocking=False))
+        return self._held
+
+    def extend(self) -> bool:
+        """Begin its lease anew; ``False`` if it ran out, or Redis forgot it."""
+        from redis.exceptions import LockError
+
+        with self._store.explained("locked"):
+            try:
+                return bool(self._lock.reacquire())
+            except LockError:
+                return False
+
+    def release(self) -> None:
+        """Give it back. If it cannot be, its lease ends it."""
+        if self._held:
+            self._held = False
+            with suppress(*self._store.errors):
+                self._lock.release()
+
+
+def _key(kind: str, name: str) -> str:
+    return f"{_PREFIX}:{kind}:{name}"

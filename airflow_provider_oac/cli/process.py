@@ -1,0 +1,70 @@
+"""What all commands share: how they reach Airflow's Connections, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from airflow_provider_oac.exceptions import OACError
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.hooks.oac import OACHook
+
+
+class CommandFailed(Exception):
+    """A command that cannot do what it was asked to; the text says why and what to do."""
+
+
+def as_command(work: Callable[[], int | None]) -> None:
+    """Run a command and end the process with its exit code: 0 if it worked, 1 if it failed, 130 if it was interrupted.
+
+    What went wrong goes to standard error, as one text without a traceback.
+    """
+    # Airflow 3 looks for Connections in its database only in processes that say so.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    # The log lines of our modules are for tasks; here the command itself says what happens.
+    for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        code = work() or 0
+    except (OACError, CommandFailed) as problem:
+        tell(f"error: {problem}")
+        code = 1
+    except KeyboardInterrupt:
+        tell("\ninterrupted")
+        code = 130
+    except BrokenPipeError:
+        # Whoever reads has read enough. The interpreter must not find that out again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def hook(conn_id: str) -> OACHook:
+    """The hook of a Connection.
+
+    :raises CommandFailed: if there is no such Connection, or it is of another type.
+    """
+    from airflow_provider_oac._compat import AirflowNotFoundException
+    from airflow_provider_oac.hooks.oac import OACHook
+
+    try:
+        connection = OACHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise CommandFailed(
+            f"Airflow has no Connection {conn_id!r} that this process can see. Check --conn-id; a Connection of the "
+            "environment (AIRFLOW_CONN_…) or of a secrets backend must be set up for this process, too, and "
+            "AIRFLOW_HOME and the database must be those of the deployment."
+        ) from None
+    if connection.conn_type != OACHook.conn_type:
+        kind = connection.conn_type
+        raise CommandFailed(f"Connection {conn_id!r} is of the type {kind!r}, not {OACHook.conn_type!r}.")
+    return OACHook(conn_id)
+
+
+def tell(text: str, end: str = "\n") -> None:
+    """Say something to the person, apart from what the command is asked to print."""
+    print(text, end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,157 @@
+"""Commands that begin and end a sign-in: login, import-tokens, logout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_oac.auth.claims import looks_personal
+from airflow_provider_oac.auth.device import DeviceCode, device_sign_in
+from airflow_provider_oac.auth.imported import read_token_file
+from airflow_provider_oac.auth.revoking import forget
+from airflow_provider_oac.auth.sharing import keep_sign_in
+from airflow_provider_oac.auth.store import Slot
+from airflow_provider_oac.cli.process import CommandFailed, hook, tell
+from airflow_provider_oac.transport.blocking import run
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.hooks.oac import OACHook
+
+_LARGEST = 1 << 20
+
+
+def login(arguments: argparse.Namespace) -> None:
+    """``login``: a person signs in with a code; the refresh token goes into the store."""
+    oac = hook(arguments.conn_id)
+    auth, slot = oac.settings.auth, _slot(oac)
+    progress = _Progress()
+    try:
+        issued = run(device_sign_in(oac.io, auth, progress.show, progress.waiting))
+    finally:
+        progress.end()
+    record = run(keep_sign_in(oac.io, slot, auth, issued, None))
+    print(f"Signed in at {auth.identity_url} as {record.owner or 'a user whom the token does not name'}.")
+    _say_kept(oac, slot)
+    _say_personal(record.owner)
+
+
+def import_tokens(arguments: argparse.Namespace) -> None:
+    """``import-tokens``: the tokens of a file go into the store."""
+    oac = hook(arguments.conn_id)
+    auth, slot = oac.settings.auth, _slot(oac)
+    imported = read_token_file(read_text(arguments.file), auth, time.time())
+    token = imported.issued.token
+    run(keep_sign_in(oac.io, slot, auth, imported.issued, imported.unrenewable))
+    print(f"The tokens belong to {imported.owner or 'a user whom they do not name'}.")
+    if imported.unrenewable:
+        until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(token.expires_at))
+        print(
+            f"Only the access token can be used, until {until}: {imported.unrenewable}. That is enough to try "
+            f"something, and not for a schedule. For that, {auth.login_step}"
+        )
+    else:
+        print(
+            "The refresh token is good for one renewal by this application, which brings the next one; tasks do "
+            "that by themselves. The chain ends if it is not used for as long as refresh tokens live (a week by "
+            "default), and if anything but this store uses the refresh token."
+        )
+        _say_personal(imported.owner)
+    _say_kept(oac, slot)
+    if arguments.file != "-":
+        print(f"Delete {arguments.file}: whoever reads it can act as that user.")
+
+
+def logout(arguments: argparse.Namespace) -> None:
+    """``logout``: the refresh token is revoked, and everything of the Connection in the store is forgotten."""
+    oac = hook(arguments.conn_id)
+    auth, slot = oac.settings.auth, oac.slot
+    if slot is None:
+        print("There is nothing to forget: [oac] store is memory, and no process keeps tokens for another one.")
+        return
+    had = run(forget(oac.io, slot, auth))
+    print(f"Revoked the refresh token at {auth.identity_url}." if had else "There was no refresh token to revoke.")
+    print(f"Nothing of Connection {arguments.conn_id!r} is left in {slot.where}.")
+    if auth.refresh_token:
+        print("The Connection still holds the refresh token that its chain began with: empty that field.")
+
+
+def read_text(name: str) -> str:
+    """A file, or standard input.
+
+    :raises CommandFailed: if it cannot be read.
+    """
+    try:
+        if name == "-":
+            return sys.stdin.read(_LARGEST)
+        with Path(name).expanduser().open(encoding="utf-8") as file:
+            return file.read(_LARGEST)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise CommandFailed(f"{name} cannot be read: {reason}.") from None
+
+
+def _slot(oac: OACHook) -> Slot:
+    """The place for a person's tokens.
+
+    :raises CommandFailed: if the Connection or the deployment has no use for them.
+    """
+    auth = oac.settings.auth
+    if not auth.chained:
+        raise CommandFailed(
+            f"Connection {oac.oac_conn_id!r} signs in by the grant {auth.grant}, which needs no person and no refresh "
+            "token: there is nothing to do. If you want it otherwise, set its grant to device_code or refresh_token."
+        )
+    slot = oac.slot
+    if slot is None:
+        raise CommandFailed(
+            "There is no store to keep a refresh token in: [oac] store is memory. Set it to file (all tasks on this "
+            "host) or redis (on several), for this process as for all of Airflow: AIRFLOW__OAC__STORE=file."
+        )
+    return slot
+
+
+def _say_kept(oac: OACHook, slot: Slot) -> None:
+    print(f"Kept, encrypted, in {slot.where}; every task with the Connection {oac.oac_conn_id!r} goes on from there.")
+    print(f"Next: python -m airflow_provider_oac check --conn-id {oac.oac_conn_id}")
+
+
+def _say_personal(owner: str | None) -> None:
+    if owner and looks_personal(owner):
+        print(
+            f"Mind: {owner} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
+            "service account sign in instead, or use the grant jwt_assertion, which depends on nobody."
+        )
+
+
+class _Progress:
+    """Shows a person what to do, and that the command still waits."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._said: float | None = None
+
+    def show(self, code: DeviceCode) -> None:
+        """Say where to approve the sign-in."""
+        tell(f"On any device, open   {code.verification_uri}")
+        tell(f"and enter the code    {code.user_code}")
+        if code.verification_uri_complete:
+            tell(f"or open               {code.verification_uri_complete}")
+        tell("Sign in there as the user whose rights the DAGs are to have. (Ctrl-C gives up, and nothing is kept.)")
+
+    def waiting(self, left: float) -> None:
+        """Say that it still waits: on one line of a terminal, else every half a minute."""
+        if self._live:
+            tell(f"\rwaiting, {left:3.0f} s left ", end="")
+        elif self._said is None or self._said - left >= 30:
+            tell(f"waiting, {left:.0f} s left")
+        else:
+            return
+        self._said = left
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._live and self._said is not None:
+            tell("")

@@ -1,0 +1,196 @@
+"""Trying a Connection step by step: what works, whose sign-in it is, what that user may do, and what to do next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_oac.auth.claims import claims, looks_personal, owner
+from airflow_provider_oac.auth.keys import certificate_expiry
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, AuthSettings
+from airflow_provider_oac.auth.token import Token
+from airflow_provider_oac.client import system
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.exceptions import OACApiError, OACError
+from airflow_provider_oac.transport.blocking import run
+from airflow_provider_oac.transport.retry import ONCE
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.hooks.oac import OACHook
+
+T = TypeVar("T")
+
+OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
+# The order in which they are tried.
+_NAMES = ("connection", "store", "sign-in", "user", "rights", "certificate")
+# A certificate that ends within so many days is warned of.
+_SOON = 30
+_DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was tried.
+
+    :param name: what: ``connection``, ``store``, ``sign-in``, ``user``, ``rights``, ``certificate``.
+    :param state: ``ok``, ``note`` (works, and worth knowing), ``warning`` (works today) or ``failed``.
+    :param text: what was found, for people, and what to do next, if there is something to do.
+    """
+
+    name: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    :param facts: the same for programs: grant, lifetime, user and so on, as far as they are known. No secret.
+    """
+
+    conn_id: str
+    steps: tuple[Step, ...]
+    facts: dict[str, Any]
+
+    @property
+    def works(self) -> bool:
+        """Whether the Connection can be used for something."""
+        return not any(step.state == FAILED for step in self.steps)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole of it, ready for JSON."""
+        steps = [asdict(step) for step in self.steps]
+        return {"conn_id": self.conn_id, "works": self.works, "steps": steps, **self.facts}
+
+    def __str__(self) -> str:
+        """What failed, if something did; else everything."""
+        failed = [step.text for step in self.steps if step.state == FAILED]
+        return " ".join(failed or [step.text for step in self.steps])
+
+
+def check(hook: OACHook) -> Report:
+    """Try a Connection: read it, sign in past every cache, ask OAC what the user may do."""
+    steps: list[Step] = []
+    facts: dict[str, Any] = {}
+    trying = iter(_NAMES)
+    try:
+        for found in _tried(hook, facts, trying):
+            steps.append(found)
+    except OACError as error:
+        steps.append(Step(facts.pop("trying"), FAILED, str(error)))
+    facts.pop("trying", None)
+    return Report(hook.oac_conn_id, tuple(steps), facts)
+
+
+def _tried(hook: OACHook, facts: dict[str, Any], names: Iterator[str]) -> Iterator[Step]:
+    facts["trying"] = next(names)
+    settings = hook.settings
+    auth = settings.auth
+    facts |= {"address": settings.address, "identity_url": auth.identity_url, "client_id": auth.client_id}
+    facts |= {"grant": auth.grant, "client_authentication": auth.client_authentication_used}
+    yield Step("connection", OK, f"OAC is at {settings.address}, the identity domain at {auth.identity_url}.")
+    facts["trying"] = next(names)
+    slot = hook.slot
+    facts["store"] = slot.where if slot else "memory"
+    yield Step("store", OK, f"Tasks share tokens in {slot.where}." if slot else "Each process signs in by itself.")
+    facts["trying"] = next(names)
+    # What a credential brings is got past every cache. A chain of refresh tokens exists once, in the store.
+    session = Session(auth, MemoryStore(), slot if auth.chained else None)
+    token = run(session.renew(hook.io))
+    who = owner(claims(token.access_token)) or auth.user
+    facts |= {"user": who, "token_lifetime": token.lifetime}
+    yield _signed_in(auth, token, who)
+    facts["trying"] = next(names)
+    yield from _person(auth, who)
+    facts["trying"] = next(names)
+    yield from _rights(Api(hook.io, settings.address, session), who, facts)
+    facts["trying"] = next(names)
+    yield from _certificate(auth, facts)
+
+
+def _signed_in(auth: AuthSettings, token: Token, who: str | None) -> Step:
+    text = f"Signed in at {auth.identity_url} (grant {auth.grant}, user {who or 'unnamed'})"
+    return Step("sign-in", OK, f"{text}; the token lives {token.lifetime:.0f} s.")
+
+
+def _person(auth: AuthSettings, who: str | None) -> Iterator[Step]:
+    """Whose refresh token it is: people leave."""
+    if not auth.chained or not who:
+        return
+    if not looks_personal(who):
+        yield Step("user", OK, f"The refresh token belongs to {who}; let a DAG use it at least once a week.")
+        return
+    text = (
+        f"The refresh token belongs to {who}, which looks like a person: when that person leaves or is deactivated, "
+        "the DAGs stop. Let a service account sign in, or use the grant jwt_assertion. Let a DAG use it at least "
+        "once a week."
+    )
+    yield Step("user", WARNING, text)
+
+
+def _rights(api: Api, who: str | None, facts: dict[str, Any]) -> Iterator[Step]:
+    """What the user may do, by asking for something harmless that needs each role."""
+    refused: dict[str, OACApiError] = {}
+
+    def allowed(role: str, call: Call[T]) -> T | None:
+        try:
+            return run(api.perform(call, ONCE))
+        except OACApiError as error:
+            # A role that is missing says nothing against the Connection.
+            if not error.missing_role and error.status != 403:
+                raise
+            refused[role] = error
+            return None
+
+    instance = allowed("administrator", system.get())
+    allowed("author", _catalog_types())
+    facts |= {role: role not in refused for role in ("administrator", "author")}
+    if len(refused) == 2:
+        raise refused["author"]
+    if instance is None:
+        text = (
+            f"OAC knows {who or 'the user'}, who may not administer it: snapshots and system settings need the "
+            "application role BI Service Administrator. For work with the catalog alone that is just right."
+        )
+        yield Step("rights", NOTE, text)
+    else:
+        name = instance.description or instance.service_instance_key
+        yield Step("rights", OK, f"OAC answers: {name}. The user may administer it (snapshots, system settings).")
+    if "author" in refused:
+        text = "The user may not work with the catalog, which needs the application role DV Content Author."
+        yield Step("rights", NOTE, text)
+    else:
+        yield Step("rights", OK, "The user may work with the catalog.")
+
+
+def _catalog_types() -> Call[None]:
+    """Ask for the types of the catalog: without a search, OAC lists nothing else (observed)."""
+    return Call("list the types of the catalog", "GET", "/catalog", nothing, repeatable=True)
+
+
+def _certificate(auth: AuthSettings, facts: dict[str, Any]) -> Iterator[Step]:
+    """When the certificate ends, which is when signing in by assertion does."""
+    if auth.client_authentication_used != ASSERTION and auth.grant != JWT_ASSERTION:
+        return
+    if not auth.certificate:
+        text = "When the certificate ends is not known here; put it into the Connection's certificate to be warned."
+        yield Step("certificate", NOTE, text)
+        return
+    ends = certificate_expiry(auth.certificate)
+    days = (ends - time.time()) / _DAY
+    date = time.strftime("%Y-%m-%d", time.gmtime(ends))
+    facts |= {"certificate_expires": date, "certificate_days_left": int(days)}
+    if days > _SOON:
+        yield Step("certificate", OK, f"The certificate ends on {date}, in {days:.0f} days.")
+        return
+    how = f"ends on {date}, in {days:.0f} days" if days > 0 else f"ended on {date}"
+    text = (
+        f"The certificate {how}. Make the next one with `python -m airflow_provider_oac keygen`, import it under a "
+        "second alias beside this one, then change private_key, certificate and certificate_alias of the Connection."
+    )
+    yield Step("certificate", WARNING, text)
