@@ -119,6 +119,11 @@ class OACStoreError(OACError):
         super().__init__(message)
         self.damaged = damaged
 
+    @property
+    def passing(self) -> bool:
+        """Whether the store may work later without anybody changing anything."""
+        return not self.damaged
+
 
 class OACApiError(OACError):
     """OAC answered a call with an error.

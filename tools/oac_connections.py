@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 #: Satisfies OAC's rules: 14 to 50 characters, lower and upper case letters, a digit, a special character.
 SEAL_PASSWORD = "Simulated-Seal-2026!"  # noqa: S105 (protects simulated backups only)
@@ -45,11 +48,44 @@ def connection(
 
 
 def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
-    """Environment variables of the Connections `oac_default` (first instance), `oac_password` (the same by the grant
-    password) and `oac_seal`."""
-    by_password = connection(ready, grant="password", private_key=None)
+    """Environment variables of the Connections `oac_default` (first instance, by JWT assertion) and `oac_seal`."""
     return {
         "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection(ready)),
-        "AIRFLOW_CONN_OAC_PASSWORD": json.dumps(by_password),
         "AIRFLOW_CONN_OAC_SEAL": json.dumps({"conn_type": "generic", "password": SEAL_PASSWORD}),
     }
+
+
+def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:
+    """Environment variables of a Connection `oac_<grant>` for each grant.
+
+    Those with a refresh token need a token store: `oac_refresh_token` begins with one that was just handed out,
+    `oac_device_code` needs a login.
+    """
+    without = {"private_key": None, "certificate_alias": None}
+    chained = {**without, "user_password": None}
+    made = {
+        "jwt_assertion": connection(ready),
+        "password": connection(ready, grant="password", **without),
+        "device_code": connection(ready, grant="device_code", **chained),
+        "refresh_token": connection(ready, grant="refresh_token", refresh_token=refresh_token(ready), **chained),
+    }
+    return {f"AIRFLOW_CONN_OAC_{grant.upper()}": json.dumps(made) for grant, made in made.items()}
+
+
+def refresh_token(ready: Mapping[str, Any]) -> str:
+    """A refresh token of the first user, as the console hands one out; got here by that user's password."""
+    user, password = next(iter(ready["users"].items()))
+    form = {
+        "grant_type": "password",
+        "username": user,
+        "password": password,
+        "client_id": ready["client_id"],
+        "client_secret": ready["client_secret"],
+        "scope": f"{next(iter(ready['instances'].values()))['scope']} offline_access",
+    }
+    # The simulator is on this machine, whatever proxy the environment names; with TLS its CA is its own.
+    tls = ssl.create_default_context(cafile=ready["ca_file"]) if ready.get("ca_file") else None
+    handlers = [urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=tls)] if tls else [])]
+    opener = urllib.request.build_opener(*handlers)
+    with opener.open(f"{ready['identity_url']}/oauth2/v1/token", urlencode(form).encode(), timeout=30) as answer:
+        return str(json.load(answer)["refresh_token"])

@@ -37,7 +37,8 @@ def header(access_token: str) -> dict[str, Any]:
 def owner(found: Mapping[str, Any]) -> str | None:
     """The user whom a token's claims name (``sub``, documented); ``None`` for an application's own token."""
     subject = found.get("sub")
-    if not isinstance(subject, str) or found.get("sub_type") == "client":
+    # It is shown on terminals, and a token may come from a file of anybody's.
+    if not isinstance(subject, str) or not subject.isprintable() or found.get("sub_type") == "client":
         return None
     return subject
 

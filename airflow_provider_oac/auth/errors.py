@@ -170,19 +170,20 @@ _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
 _NOT_BY_CLOCK = ("invalid_scope", "unauthorized_client", "unsupported_grant_type")
 
 
-def auth_error(settings: AuthSettings, response: Response, now: float) -> OACAuthError:
+def auth_error(settings: AuthSettings, response: Response, now: float, *, renewing: bool = True) -> OACAuthError:
     """Explain an answer of the token service that is not a token.
 
     :param settings: what was tried; no secret of it gets into the text.
     :param response: the answer.
     :param now: this machine's clock, to be compared with the server's.
+    :param renewing: whether a grant that goes on from a refresh token sent one.
     """
     body = error_object(response)
     error = quoted(body.get("error"), settings.secrets, _TEXT_LIMIT)
     description = quoted(body.get("error_description") or body.get("message"), settings.secrets, _TEXT_LIMIT)
     ecid = _ecid(body, response, settings.secrets)
     status = response.status
-    known = (s for s in _SYMPTOMS if settings.chained or not s.chained)
+    known = (s for s in _SYMPTOMS if (settings.chained and renewing) or not s.chained)
     symptom = next((s for s in known if s.matches(error or "", (description or "").lower(), status)), None)
     cause = symptom.cause if symptom else "not known"
     next_step = symptom.next_step if symptom else "Give Oracle Support the ecid and the time."

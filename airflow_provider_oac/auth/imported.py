@@ -8,6 +8,7 @@ token service's own answer.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,10 @@ _LARGEST = 1 << 20
 _ACCESS = ("access_token", "accessToken", "app_access_token")
 _REFRESH = ("refresh_token", "refreshToken", "app_refresh_token")
 _LIFETIME = ("expires_in", "expiresIn", "app_expires_in")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
+_HEADER = re.compile(r"^(?:authorization:\s*)?(?:bearer\s+)?", re.IGNORECASE)
+# Seconds since the epoch that no claim of a real token reaches.
+_FAR_FUTURE = 1e11
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,15 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
     body = _object(text)
     access, refresh = _first(body, _ACCESS), _first(body, _REFRESH)
     if not access and not refresh:
-        members = ", ".join(sorted(map(repr, body))[:20]) or "none"
+        # A name that is none may be a token in the wrong place.
+        members = ", ".join(sorted(name for name in body if _NAME.fullmatch(name))[:20]) or "none known"
         raise OACConfigurationError(
             f"The file holds no token: none of {', '.join((*_ACCESS, *_REFRESH))} is among its members ({members}). "
             "Give the file as the console or the Profile page handed it out."
         )
-    if access and not fits_header(access):
-        raise OACConfigurationError("The file's access token holds blanks or other characters that no token has.")
+    for kind, token_text in (("access", access), ("refresh", refresh)):
+        if token_text and not fits_header(token_text):
+            raise OACConfigurationError(f"The file's {kind} token holds blanks or other characters that no token has.")
     found = claims(access or "")
     token = _token(access or "", found, body, now)
     unrenewable = _unrenewable(refresh, found, settings)
@@ -69,7 +76,7 @@ def access_token_of(text: str) -> str:
     """The access token of a token file, or the text itself, also as it stands in a header; empty if there is none."""
     text = text.strip()
     if not text.startswith("{"):
-        return text.removeprefix("Authorization:").strip().removeprefix("Bearer ").strip()
+        return _HEADER.sub("", text)
     return _first(_object(text), _ACCESS) or ""
 
 
@@ -95,7 +102,8 @@ def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:
 def _token(access: str, found: dict[str, Any], body: dict[str, Any], now: float) -> Token:
     """The access token with its times, by its own claims if it has any; one that is not there has expired."""
     issued_at, expires = found.get("iat"), found.get("exp")
-    if isinstance(issued_at, int | float) and isinstance(expires, int | float) and issued_at < expires:
+    numbers = all(isinstance(time, int | float) for time in (issued_at, expires))
+    if numbers and 0 <= issued_at < expires < _FAR_FUTURE:
         return Token(access, float(issued_at), float(expires - issued_at))
     if not access:
         return Token("", 0.0, 0.0)

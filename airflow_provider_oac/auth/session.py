@@ -245,6 +245,4 @@ def _passing(error: OACError) -> bool:
     """Whether the same renewal may succeed later."""
     if isinstance(error, OACAuthError):
         return error.retryable
-    if isinstance(error, OACTransportError):
-        return error.passing
-    return isinstance(error, OACStoreError) and not error.damaged
+    return isinstance(error, OACTransportError | OACStoreError) and error.passing

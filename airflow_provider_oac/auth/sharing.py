@@ -64,15 +64,24 @@ async def _shared(
     io: IO, slot: Slot, settings: AuthSettings, policy: RetryPolicy, refused: str | None, past: bool
 ) -> Token:
     pause, waited = LOOK_INTERVAL, 0.0
+
+    async def look() -> tuple[Kept | None, Token | None, bool]:
+        """What is kept, its token if that works, and whether it need not be renewed."""
+        kept = await _read(io, slot, settings)
+        token = _working(kept, settings, refused, io.now())
+        if kept is None or token is None:
+            return kept, None, False
+        fresh = token.freshness(io.now()) is Freshness.FRESH and not past
+        return kept, token, fresh or bool(kept.record.unrenewable)
+
     while True:
-        token, state = _usable(await _read(io, slot, settings), settings, refused, io.now())
-        if token and state is Freshness.FRESH and not past:
+        _, token, enough = await look()
+        if token and enough:
             return token
         if await io.offload(slot.acquire):
             try:
-                kept = await _read(io, slot, settings)
-                token, state = _usable(kept, settings, refused, io.now())
-                if token and state is Freshness.FRESH and not past:
+                kept, token, enough = await look()
+                if token and enough:
                     return token
                 if not settings.chained:
                     return await _mint_and_keep(io, slot, settings, policy)
@@ -82,7 +91,7 @@ async def _shared(
             if renewed:
                 return renewed
             continue
-        if token and state is Freshness.STALE and not past:
+        if token and not past:
             return token
         if waited > 2 * slot.lease:
             raise OACStoreError(
@@ -107,17 +116,16 @@ async def _read(io: IO, slot: Slot, settings: AuthSettings) -> Kept | None:
         return None
 
 
-def _usable(
-    kept: Kept | None, settings: AuthSettings, refused: str | None, now: float
-) -> tuple[Token | None, Freshness]:
+def _working(kept: Kept | None, settings: AuthSettings, refused: str | None, now: float) -> Token | None:
     """The token kept, if it is one of these settings and works."""
-    if kept and settings.chained:
+    if kept is None or not kept.record.of(settings):
+        return None
+    if settings.chained:
         check_owner(settings, kept.record.owner)
-    token = kept.record.token if kept and kept.record.of(settings) else None
-    if token is None or token.access_token == refused:
-        return None, Freshness.EXPIRED
-    state = token.freshness(now)
-    return (None if state is Freshness.EXPIRED else token), state
+    token = kept.record.token
+    if token is None or token.access_token == refused or token.freshness(now) is Freshness.EXPIRED:
+        return None
+    return token
 
 
 async def _mint_and_keep(io: IO, slot: Slot, settings: AuthSettings, policy: RetryPolicy) -> Token:
@@ -170,8 +178,8 @@ def _refuse_hopeless(record: Record, refresh: str | None, slot: Slot, settings: 
     """Ask nobody for what is known to fail."""
     if record.unrenewable:
         raise OACAuthError(
-            f"The imported access token of {settings.label} has expired, and its refresh token cannot be used: "
-            f"{record.unrenewable}. Next step: {settings.login_step}"
+            f"The imported access token of {settings.label} has expired or is refused, and its refresh token cannot "
+            f"be used: {record.unrenewable}. Next step: {settings.login_step}"
         )
     if not refresh:
         raise OACAuthError(
@@ -210,7 +218,10 @@ async def _refused(
         )
     message += f" To repair it: {settings.login_step}"
     failure = Failure(io.now(), message, error.error, error.status)
-    await io.offload(lambda: slot.write(replace(begun, attempt=interrupted, failure=failure), before))
+    try:
+        await io.offload(lambda: slot.write(replace(begun, attempt=interrupted, failure=failure), before))
+    except OACStoreError as problem:
+        log.warning("The refusal of the identity domain could not be kept for other tasks. %s", problem)
     return error.saying(message)
 
 

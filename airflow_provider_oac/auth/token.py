@@ -101,6 +101,6 @@ def read_lifetime(value: Any) -> float:
     # One of Oracle's endpoints documents expires_in as a string.
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ASSUMED_LIFETIME
     return seconds if math.isfinite(seconds) and seconds > 0 else ASSUMED_LIFETIME

@@ -13,6 +13,7 @@ from airflow_provider_oac.exceptions import (
     OACAuthError,
     OACError,
     OACResponseError,
+    OACStoreError,
     OACTransportError,
     OACWaitTimeoutError,
     OACWorkRequestError,
@@ -167,7 +168,7 @@ def _percent(work: WorkRequest) -> str:
 def _passing(error: OACError) -> bool:
     if isinstance(error, OACApiError | OACAuthError):
         return error.retryable
-    if isinstance(error, OACTransportError):
+    if isinstance(error, OACTransportError | OACStoreError):
         return error.passing
     return isinstance(error, OACResponseError)
 

@@ -104,8 +104,10 @@ class OACHook(BaseHook):
         from airflow_provider_oac.client.api import Api
 
         settings = await self._asettings()
+        # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
+        slot = await asyncio.to_thread(lambda: self.slot)
         async with _shared_io(settings.transport) as io:
-            return await Api(io, settings.address, Session(settings.auth, slot=self.slot)).run(work)
+            return await Api(io, settings.address, Session(settings.auth, slot=slot)).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
         """Wait for a work request, in a task; its changes of state are logged.
@@ -158,7 +160,7 @@ class OACHook(BaseHook):
 
         return check(self)
 
-    @property
+    @cached_property
     def slot(self) -> Slot | None:
         """Where this Connection's tokens are kept for other processes; ``None`` if nowhere.
 
