@@ -25,6 +25,7 @@ _SLOWER = 5.0
 # Oracle's example; expires_in is required by the RFC.
 _EXPIRES_IN = 300.0
 _LONGEST_INTERVAL = 60.0
+_NOBODY = "nobody approved the code in time"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ async def device_sign_in(
     :raises OACAuthError: if the person refuses or does not come, the domain refuses, or no refresh token comes.
     :raises OACTransportError: if the domain cannot be reached.
     """
+    # A key that cannot be read is to be found before a person is bothered.
+    await io.offload(lambda: device_token_request(settings, "", io.now()))
     code = await _begin(io, settings)
     show(code)
     issued = await _poll(io, settings, code, waiting)
@@ -78,12 +81,16 @@ async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
     asked_at = io.now()
     response = await send(io, make, repeatable=True, policy=RENEWAL)
     if response.status != 200:
-        raise auth_error(settings, response, io.now())
+        raise auth_error(settings, response, io.now(), renewing=False)
     body = error_object(response)
     values = {name: body.get(name) for name in ("device_code", "user_code", "verification_uri")}
     # An early draft of the RFC, which Oracle's older pages follow, has it with an L.
     values["verification_uri"] = values["verification_uri"] or body.get("verification_url")
-    texts = {name: value for name, value in values.items() if isinstance(value, str) and value.isprintable() and value}
+    texts = {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, str) and value.isprintable() and value.strip()
+    }
     if missing := sorted(set(values) - set(texts)):
         problem = OACResponseError(f"The answer to the request for a device code has no usable {', '.join(missing)}.")
         raise unusable_token(settings, response, problem)
@@ -97,25 +104,29 @@ async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
 
 
 async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Callable[[float], None]) -> Issued:
-    interval = code.interval
+    interval, asked, trouble = code.interval, 0.0, ""
     while True:
-        left = code.expires_at - io.now()
-        if left <= 0:
-            raise _ended(settings, "nobody approved the code in time", "Sign in again, and approve the code at once.")
+        left, pause = code.expires_at - io.now(), max(interval, asked)
+        # Never earlier than the interval says, not even at the end: what is asked after the end is refused anyway.
+        if left < pause:
+            cause = f"the code ends, and the last time the domain had trouble: {trouble}" if trouble else _NOBODY
+            raise _ended(settings, cause, "Sign in again, and approve the code at once.")
         waiting(left)
-        await io.sleep(min(interval, left))
-        asked_at = io.now()
+        await io.sleep(pause)
+        asked_at, asked, trouble = io.now(), 0.0, ""
         try:
             response = await send(io, _request(io, settings, code), repeatable=True, policy=ONCE)
         except OACTransportError as error:
             if not error.passing:
                 raise
             # RFC 8628 section 3.5: poll less often after a timeout.
-            interval = min(_LONGEST_INTERVAL, interval * 2)
+            interval, trouble = _slower(interval), str(error)
             continue
         if response.status == 200:
             return issued_by(settings, response, asked_at)
         interval = _next_interval(settings, response, interval, io.now())
+        if response.status in PASSING and not _error(response):
+            asked, trouble = retry_after(response, io.now()) or 0.0, f"HTTP {response.status}"
 
 
 def _request(io: IO, settings: AuthSettings, code: DeviceCode) -> Callable[[], Awaitable[Request]]:
@@ -130,19 +141,30 @@ def _next_interval(settings: AuthSettings, response: Response, interval: float, 
 
     :raises OACAuthError: unless the domain only says that it waits, or has passing trouble.
     """
-    body = error_object(response)
-    error, description = body.get("error"), str(body.get("error_description") or "").lower()
+    error = _error(response)
     if error == "slow_down":
         return interval + _SLOWER
-    if error == "authorization_pending" or (400 <= response.status < 500 and error and "pending" in description):
+    if error == "authorization_pending":
         return interval
     if error == "access_denied":
         raise _ended(settings, "the person denied the request", "Sign in again, and choose to allow it.", error)
     if error == "expired_token":
         raise _ended(settings, "the code expired", "Sign in again, and approve the code in time.", error)
-    if response.status in PASSING and error is None:
-        return max(min(_LONGEST_INTERVAL, interval * 2), min(_LONGEST_INTERVAL, retry_after(response, now) or 0.0))
-    raise auth_error(settings, response, now)
+    if response.status in PASSING and not error:
+        return _slower(interval)
+    description = error_object(response).get("error_description")
+    if error and 400 <= response.status < 500 and isinstance(description, str) and "pending" in description.lower():
+        return interval
+    raise auth_error(settings, response, now, renewing=False)
+
+
+def _error(response: Response) -> object:
+    return error_object(response).get("error")
+
+
+def _slower(interval: float) -> float:
+    """The interval after a timeout: doubled, and never shorter than it was."""
+    return max(interval, min(_LONGEST_INTERVAL, interval * 2))
 
 
 def _ended(settings: AuthSettings, cause: str, next_step: str, error: str | None = None) -> OACAuthError:
@@ -152,6 +174,9 @@ def _ended(settings: AuthSettings, cause: str, next_step: str, error: str | None
 
 def _seconds(value: object, default: float) -> float:
     """A duration of an answer, if it is a sensible one."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86400:
-        return float(value)
-    return default
+    try:
+        # One of Oracle's endpoints documents expires_in as a text.
+        seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else default
+    except (ValueError, OverflowError):
+        return default
+    return seconds if 0 < seconds < 86400 else default

@@ -74,7 +74,7 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
 
 def access_token_of(text: str) -> str:
     """The access token of a token file, or the text itself, also as it stands in a header; empty if there is none."""
-    text = text.strip()
+    text = _bare(text)
     if not text.startswith("{"):
         return _HEADER.sub("", text)
     return _first(_object(text), _ACCESS) or ""
@@ -84,7 +84,7 @@ def _object(text: str) -> dict[str, Any]:
     if len(text) > _LARGEST:
         raise OACConfigurationError(f"The file has {len(text)} characters, too many for a token file.")
     try:
-        body = json.loads(text.strip().removeprefix("\ufeff"))
+        body = json.loads(_bare(text))
     except (ValueError, RecursionError):
         body = None
     # Not while the parser's exception is handled: it holds the tokens.
@@ -95,19 +95,27 @@ def _object(text: str) -> dict[str, Any]:
     return body
 
 
+def _bare(text: str) -> str:
+    """Without the mark that Windows begins texts with."""
+    return text.strip().removeprefix("\ufeff").strip()
+
+
 def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:
     return next((value.strip() for name in names if isinstance(value := body.get(name), str) and value.strip()), None)
 
 
 def _token(access: str, found: dict[str, Any], body: dict[str, Any], now: float) -> Token:
     """The access token with its times, by its own claims if it has any; one that is not there has expired."""
-    issued_at, expires = found.get("iat"), found.get("exp")
-    numbers = all(isinstance(time, int | float) for time in (issued_at, expires))
-    if numbers and 0 <= issued_at < expires < _FAR_FUTURE:
-        return Token(access, float(issued_at), float(expires - issued_at))
+    begin, end = _moment(found.get("iat")), _moment(found.get("exp"))
+    if begin is not None and end is not None and begin < end:
+        return Token(access, begin, end - begin)
     if not access:
         return Token("", 0.0, 0.0)
     return Token(access, now, read_lifetime(next((body[name] for name in _LIFETIME if name in body), None)))
+
+
+def _moment(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 <= value < _FAR_FUTURE else None
 
 
 def _unrenewable(refresh: str | None, found: dict[str, Any], settings: AuthSettings) -> str | None:

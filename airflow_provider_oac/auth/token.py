@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,6 +14,8 @@ MARGIN_SECONDS = 60.0
 MARGIN_SHARE = 0.25
 # RFC 6749 section 5.1 only recommends expires_in. Without it, the shortest life that is known is assumed.
 ASSUMED_LIFETIME = 100.0
+# A year is the most that a domain can be told to grant (documented); what is far beyond is no lifetime.
+_LONGEST_LIFETIME = 1e9
 
 
 class Freshness(Enum):
@@ -103,4 +104,4 @@ def read_lifetime(value: Any) -> float:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
         return ASSUMED_LIFETIME
-    return seconds if math.isfinite(seconds) and seconds > 0 else ASSUMED_LIFETIME
+    return seconds if 0 < seconds < _LONGEST_LIFETIME else ASSUMED_LIFETIME

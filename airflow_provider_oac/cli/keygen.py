@@ -50,7 +50,7 @@ def keygen(arguments: argparse.Namespace) -> None:
         raise CommandFailed(f"--days {arguments.days} is not between 1 and 3650.")
     key_path, certificate_path = folder / f"{name}.key", folder / f"{name}.crt"
     for path in (key_path, certificate_path):
-        if path.exists():
+        if os.path.lexists(path):
             raise CommandFailed(f"{path} exists and is not overwritten. Choose another --name or --folder.")
     passphrase = _passphrase() if arguments.encrypt else None
     key = rsa.generate_private_key(public_exponent=65537, key_size=arguments.bits)

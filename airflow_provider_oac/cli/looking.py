@@ -18,6 +18,7 @@ from airflow_provider_oac.cli.signing_in import read_text
 from airflow_provider_oac.exceptions import OACTransportError
 
 _MARKS = {"ok": "ok  ", "note": "note", "warning": "WARN", "failed": "FAIL"}
+_LARGEST_DATA = 64 << 20
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -50,7 +51,8 @@ def call(arguments: argparse.Namespace) -> int:
     with oac.get_conn() as session:
         try:
             answer = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
-            with _output(arguments.output) as out:
+            # An error must not take the place of a file that is good.
+            with _output(arguments.output if answer.ok else None) as out:
                 for piece in answer.iter_content(1 << 16):
                     out.write(piece)
                 out.flush()
@@ -89,7 +91,7 @@ def _readable(moment: Any) -> str | None:
 def _body(data: str | None) -> bytes | None:
     if data is None:
         return None
-    text = read_text(data[1:]) if data.startswith("@") else data
+    text = read_text(data[1:], _LARGEST_DATA) if data.startswith("@") else data
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -109,6 +111,9 @@ def _output(name: str | None) -> Iterator[IO[bytes]]:
             yield file
         os.replace(part, name)
     except OSError as error:
+        # Those of requests are of this kind, too, and say nothing about the file.
+        if error.errno is None:
+            raise
         raise CommandFailed(f"{name} cannot be written: {error.strerror}.") from None
     finally:
         with suppress(FileNotFoundError):

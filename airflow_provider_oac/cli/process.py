@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -28,8 +29,13 @@ def as_command(work: Callable[[], int | None]) -> None:
     # The log lines of our modules are for tasks; here the command itself says what happens.
     for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A user's name may have letters that the terminal has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = work() or 0
+        # Here, and not when the interpreter ends, which would hide the exit code.
+        sys.stdout.flush()
     except (OACError, CommandFailed) as problem:
         tell(f"error: {problem}")
         code = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -12,10 +13,11 @@ from airflow_provider_oac.auth.claims import looks_personal
 from airflow_provider_oac.auth.device import DeviceCode, device_sign_in
 from airflow_provider_oac.auth.imported import read_token_file
 from airflow_provider_oac.auth.revoking import forget
-from airflow_provider_oac.auth.sharing import keep_sign_in
+from airflow_provider_oac.auth.sharing import keep_sign_in, under_lock
 from airflow_provider_oac.auth.store import Slot
 from airflow_provider_oac.cli.process import CommandFailed, hook, tell
 from airflow_provider_oac.transport.blocking import run
+from airflow_provider_oac.transport.io import IO
 
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
@@ -27,6 +29,8 @@ def login(arguments: argparse.Namespace) -> None:
     """``login``: a person signs in with a code; the refresh token goes into the store."""
     oac = hook(arguments.conn_id)
     auth, slot = oac.settings.auth, _slot(oac)
+    # Before a person is bothered: what cannot be kept need not be fetched.
+    run(_try(oac.io, slot))
     progress = _Progress()
     try:
         issued = run(device_sign_in(oac.io, auth, progress.show, progress.waiting))
@@ -78,19 +82,29 @@ def logout(arguments: argparse.Namespace) -> None:
         print("The Connection still holds the refresh token that its chain began with: empty that field.")
 
 
-def read_text(name: str) -> str:
+def read_text(name: str, largest: int = _LARGEST) -> str:
     """A file, or standard input.
 
-    :raises CommandFailed: if it cannot be read.
+    :raises CommandFailed: if it cannot be read, or has more characters.
     """
     try:
         if name == "-":
-            return sys.stdin.read(_LARGEST)
-        with Path(name).expanduser().open(encoding="utf-8") as file:
-            return file.read(_LARGEST)
+            text = sys.stdin.read(largest + 1)
+        else:
+            with Path(name).expanduser().open(encoding="utf-8") as file:
+                text = file.read(largest + 1)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise CommandFailed(f"{name} cannot be read: {reason}.") from None
+    if len(text) > largest:
+        raise CommandFailed(f"{name} is larger than {largest} characters.")
+    return text
+
+
+async def _try(io: IO, slot: Slot) -> None:
+    """See whether the store can be used. What is there may be damaged: it is replaced. Flow."""
+    await under_lock(io, slot)
+    await io.offload(slot.release)
 
 
 def _slot(oac: OACHook) -> Slot:
@@ -115,7 +129,7 @@ def _slot(oac: OACHook) -> Slot:
 
 def _say_kept(oac: OACHook, slot: Slot) -> None:
     print(f"Kept, encrypted, in {slot.where}; every task with the Connection {oac.oac_conn_id!r} goes on from there.")
-    print(f"Next: python -m airflow_provider_oac check --conn-id {oac.oac_conn_id}")
+    print(f"Next: python -m airflow_provider_oac check --conn-id {shlex.quote(oac.oac_conn_id)}")
 
 
 def _say_personal(owner: str | None) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_oac.auth.claims import claims, looks_personal, owner
 from airflow_provider_oac.auth.keys import certificate_expiry
 from airflow_provider_oac.auth.session import MemoryStore, Session
-from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, AuthSettings
+from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, PASSWORD, AuthSettings
+from airflow_provider_oac.auth.store import Slot
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call, nothing
-from airflow_provider_oac.exceptions import OACApiError, OACError
+from airflow_provider_oac.exceptions import OACApiError, OACError, OACStoreError
 from airflow_provider_oac.transport.blocking import run
 from airflow_provider_oac.transport.retry import ONCE
 
@@ -97,10 +98,10 @@ def _tried(hook: OACHook, facts: dict[str, Any], names: Iterator[str]) -> Iterat
     facts["trying"] = next(names)
     slot = hook.slot
     facts["store"] = slot.where if slot else "memory"
-    yield Step("store", OK, f"Tasks share tokens in {slot.where}." if slot else "Each process signs in by itself.")
-    facts["trying"] = next(names)
     # What a credential brings is got past every cache. A chain of refresh tokens exists once, in the store.
     session = Session(auth, MemoryStore(), slot if auth.chained else None)
+    yield _store(auth, slot)
+    facts["trying"] = next(names)
     token = run(session.renew(hook.io))
     who = owner(claims(token.access_token)) or auth.user
     facts |= {"user": who, "token_lifetime": token.lifetime}
@@ -113,13 +114,36 @@ def _tried(hook: OACHook, facts: dict[str, Any], names: Iterator[str]) -> Iterat
     yield from _certificate(auth, facts)
 
 
+def _store(auth: AuthSettings, slot: Slot | None) -> Step:
+    """Whether the store works. It must, where a chain of refresh tokens depends on it."""
+    if slot is None:
+        return Step("store", OK, "Each process signs in by itself.")
+    try:
+        slot.read()
+        if slot.acquire():
+            slot.release()
+    except OACStoreError as problem:
+        if auth.chained:
+            repair = f" If it cannot be brought back: {auth.login_step}" if problem.damaged else ""
+            raise OACStoreError(f"{problem}{repair}", damaged=problem.damaged) from None
+        text = f"{problem} Tasks work all the same, as each then signs in by itself."
+        return Step("store", WARNING, text)
+    return Step("store", OK, f"Tasks share tokens in {slot.where}.")
+
+
 def _signed_in(auth: AuthSettings, token: Token, who: str | None) -> Step:
     text = f"Signed in at {auth.identity_url} (grant {auth.grant}, user {who or 'unnamed'})"
     return Step("sign-in", OK, f"{text}; the token lives {token.lifetime:.0f} s.")
 
 
 def _person(auth: AuthSettings, who: str | None) -> Iterator[Step]:
-    """Whose refresh token it is: people leave."""
+    """Whose refresh token it is: people leave. A password is no better."""
+    if auth.grant == PASSWORD:
+        text = (
+            "The grant password is discouraged (RFC 9700 section 2.4): it lays the user's password open to this "
+            "deployment, and ends when the password does. Use jwt_assertion, which needs none."
+        )
+        yield Step("user", WARNING, text)
     if not auth.chained or not who:
         return
     if not looks_personal(who):
