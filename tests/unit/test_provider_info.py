@@ -14,9 +14,11 @@ import airflow
 import jsonschema
 import pytest
 
-from airflow_provider_oac._compat import BaseHook
+from airflow_provider_oac._compat import BaseHook, setting
+from airflow_provider_oac.auth.settings import CLIENT_AUTHENTICATIONS, GRANTS
+from airflow_provider_oac.cli.declared import COMMANDS, airflow_commands, parser
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.provider_info import CONNECTION_FIELDS, RELABELING, get_provider_info
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS, RELABELING, SETTINGS, get_provider_info
 
 try:
     from airflow._shared.secrets_masker.secrets_masker import should_hide_value_for_key
@@ -26,7 +28,7 @@ except ImportError:  # before Airflow 3.2
     except ImportError:  # Airflow 2.11
         from airflow.utils.log.secrets_masker import should_hide_value_for_key
 
-SECRETS = {"private_key", "private_key_passphrase", "user_password"}
+SECRETS = {"private_key", "private_key_passphrase", "user_password", "refresh_token"}
 INFO = get_provider_info()
 (CONNECTION_TYPE,) = INFO["connection-types"]
 
@@ -105,6 +107,56 @@ def test_airflow_masks_a_field_if_and_only_if_it_is_a_secret(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(CONNECTION_FIELDS))
 def test_no_field_is_required(name: str) -> None:
     assert "null" in CONNECTION_FIELDS[name]["schema"]["type"]
+
+
+def test_the_form_offers_what_there_is() -> None:
+    grants = CONNECTION_FIELDS["grant"]["schema"]
+    assert set(grants["enum"]) == set(GRANTS)
+    assert grants["default"] == "jwt_assertion"
+    assert set(CONNECTION_FIELDS["client_authentication"]["schema"]["enum"]) == {*CLIENT_AUTHENTICATIONS, None}
+
+
+def test_the_settings_are_as_airflow_wants_them() -> None:
+    known = schema("provider_info.schema.json")
+    assert "config" in known["properties"]
+    assert INFO["config"]["oac"]["options"] == SETTINGS
+    for option in SETTINGS.values():
+        assert set(option) >= {"description", "type", "version_added", "example", "default"}
+    assert SETTINGS["redis_url"]["sensitive"] is True
+
+
+def test_airflow_knows_their_defaults() -> None:
+    assert setting("oac", "store") in ("", SETTINGS["store"]["default"])
+
+
+def test_a_setting_of_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__OAC__STORE", " file ")
+    assert setting("oac", "store") == "file"
+
+
+def test_both_command_lines_have_the_same_commands() -> None:
+    (group,) = airflow_commands()
+    assert group.name == "oac"
+    assert [command.name for command in group.subcommands] == [command.name for command in COMMANDS]
+    for command, declared in zip(group.subcommands, COMMANDS, strict=True):
+        assert [item.flags for item in command.args] == [item.flags for item in declared.arguments]
+        # An example of a path or a percent sign would break argparse's own formatting of help.
+        assert declared.help in parser().format_help()
+        with pytest.raises(SystemExit) as ended:
+            parser().parse_args([declared.name, "--help"])
+        assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_leads_somewhere(command: Any) -> None:
+    module, _, name = command.function.rpartition(".")
+    assert callable(getattr(importlib.import_module(f"airflow_provider_oac.cli.{module}"), name))
+
+
+def test_declaring_the_commands_loads_nothing_heavy() -> None:
+    code = "import airflow_provider_oac.cli.declared as d, sys; d.parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    assert not {"requests", "aiohttp", "jwt", "cryptography", "airflow"} & set(done.stdout.split())
 
 
 def test_the_port_can_be_edited() -> None:

@@ -44,6 +44,7 @@ EVERYTHING = {
     "user_password": " with blanks ",
     "private_key_passphrase": "phrase ",
     "certificate": "-----BEGIN CERTIFICATE-----",
+    "refresh_token": "a+refresh/token==",
     "assertion_audience": "https://identity.oraclecloud.com/, https://idcs-1.identity.oraclecloud.com:443",
     "client_authentication": "body",
     "instance": "production",
@@ -62,6 +63,7 @@ def test_every_field_arrives() -> None:
     assert (auth.identity_url, auth.scope) == (EXTRA["identity_url"], EXTRA["scope"])
     assert (auth.user_password, auth.private_key_passphrase) == (" with blanks ", "phrase ")
     assert (auth.private_key, auth.certificate) == (EXTRA["private_key"], "-----BEGIN CERTIFICATE-----")
+    assert auth.refresh_token == "a+refresh/token=="
     assert auth.audience == ("https://identity.oraclecloud.com/", "https://idcs-1.identity.oraclecloud.com:443")
     assert (settings.transport.connect_timeout, settings.transport.read_timeout) == (3.0, 4.5)
     assert settings.transport.ca_file == "/etc/ca.pem"
@@ -173,7 +175,8 @@ def test_a_connection_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"extra": {"grant": "password"}}, "user_password) is missing"),
         ({"extra": {"grant": "client_credentials"}}, "The grant client_credentials cannot work"),
         ({"extra": {"grant": "implicit"}}, "Unknown grant 'implicit'"),
-        ({"extra": {"client_authentication": "none"}}, "Unknown client_authentication 'none'"),
+        ({"extra": {"client_authentication": "mtls"}}, "Unknown client_authentication 'mtls'"),
+        ({"extra": {"client_authentication": "none"}}, "client_authentication none is for public applications"),
         ({"extra": {"connect_timeout": "soon"}}, "connect_timeout must be a positive number of seconds"),
         ({"extra": {"read_timeout": 0}}, "read_timeout must be a positive number of seconds"),
         ({"extra": {"instance": "a--b"}}, "The instance's name (instance) is 'a--b'"),
@@ -207,6 +210,6 @@ class _Raw:
 
 def test_no_secret_is_shown() -> None:
     shown = repr(read(extra=EVERYTHING, password="very-secret"))
-    for secret in ("very-secret", "with blanks", "phrase", "PRIVATE KEY"):
+    for secret in ("very-secret", "with blanks", "phrase", "PRIVATE KEY", "a+refresh"):
         assert secret not in shown
     assert "robot@example.com" in shown
