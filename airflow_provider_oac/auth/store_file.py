@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,9 +44,12 @@ class FileStore:
                 descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             except FileNotFoundError:
                 return None
-            with os.fdopen(descriptor, "rb") as file:
+            try:
                 self._refuse_foreign(os.fstat(descriptor), self._path(name))
-                return file.read(_LARGEST)
+                with open(descriptor, "rb", closefd=False) as file:
+                    return file.read(_LARGEST)
+            finally:
+                os.close(descriptor)
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Replace a file as a whole: written beside it, flushed to the disk, then renamed."""
@@ -55,16 +57,18 @@ class FileStore:
             self._make_folder()
             if self.read(name) != expected:
                 return False
-            descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".new", dir=self._folder)
+            path = self._folder / f"{name}.new"
+            # Whoever writes holds the lock: what is there was left by a writer that was killed.
+            path.unlink(missing_ok=True)
             try:
-                with os.fdopen(descriptor, "wb") as file:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                with open(descriptor, "wb") as file:
                     file.write(sealed)
                     file.flush()
                     os.fsync(descriptor)
                 os.replace(path, self._path(name))
             except BaseException:
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
+                path.unlink(missing_ok=True)
                 raise
             self._flush_folder()
             return True
@@ -83,7 +87,18 @@ class FileStore:
         with self._explained("locked"):
             self._make_folder()
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            return os.open(self._folder / f"{name}.lock", flags, 0o600)
+            return os.open(self._lock_path(name), flags, 0o600)
+
+    def is_lock(self, name: str, descriptor: int) -> bool:
+        """Whether this is still the lock file of a name: somebody may have deleted it, and others made a new one."""
+        with self._explained("locked"):
+            try:
+                return os.path.samestat(os.fstat(descriptor), os.stat(self._lock_path(name), follow_symlinks=False))
+            except FileNotFoundError:
+                return False
+
+    def _lock_path(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.token"
@@ -118,6 +133,9 @@ class FileStore:
                 errno.EDQUOT: "Make room within the quota",
                 errno.EROFS: "Put the folder ([oac] store_folder) on a disk that can be written",
                 errno.ELOOP: "Remove the symbolic link that stands in the file's place",
+                errno.EEXIST: f"{self._folder} must be a folder: remove what stands in its place",
+                errno.ENOTDIR: f"{self._folder} must be a folder: remove what stands in its place",
+                errno.EISDIR: "Remove the folder that stands in the file's place",
             }.get(error.errno or 0, f"Let user {os.geteuid()}, who runs this process, read and write the folder")
             raise OACStoreError(f"The token store in {self._folder} could not be {done} ({reason}). {step}.") from error
 
@@ -143,15 +161,21 @@ class FileLock:
                 f"{self._store.where} cannot be locked ({error.strerror}): its file system must support flock. Put "
                 "it on a local disk ([oac] store_folder)."
             ) from error
+        if not self._store.is_lock(self._name, descriptor):
+            os.close(descriptor)
+            return False
         self._held = descriptor
         return True
 
     def extend(self) -> bool:
-        """Nothing to do: it is held as long as the process lives."""
-        return self._held is not None
+        """Whether it is still held: as long as the process lives, unless somebody deletes the file."""
+        return self._held is not None and self._store.is_lock(self._name, self._held)
 
     def release(self) -> None:
         """Give it back."""
         if self._held is not None:
+            # Closing alone would not do while a process that was forked meanwhile has it open, too.
+            with suppress(OSError):
+                fcntl.flock(self._held, fcntl.LOCK_UN)
             os.close(self._held)
             self._held = None

@@ -49,7 +49,10 @@ class RedisStore:
             self._client: redis.Redis = redis.Redis.from_url(
                 url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
             )
-            usable = True
+            # Anything else there is the rest of a password with a / # or ? in it, and must not be shown.
+            usable = parts.scheme == "unix" or bool(
+                re.fullmatch(r"(/\d*)?", parts.path) and not parts.fragment and "@" not in parts.query
+            )
         except ValueError:
             usable = False
         # Not while that exception is handled: it may hold the password.
@@ -103,7 +106,7 @@ class RedisStore:
             yield
         except self.errors as error:
             step = "Check that the server runs and can be reached from here, and login and password in [oac] redis_url"
-            if re.search("MISCONF|READONLY|OOM", str(error)):
+            if re.search("MISCONF|ReadOnly|OutOfMemory|READONLY|OOM", f"{type(error).__name__} {error}"):
                 step = "The server takes no writes: check its disk, memory and role"
             raise OACStoreError(
                 f"{self.where[0].upper()}{self.where[1:]} could not be {done} ({type(error).__name__}). {step}."
@@ -121,8 +124,10 @@ class RedisLock:
     def acquire(self) -> bool:
         """Take it, if nobody has it."""
         with self._store.explained("locked"):
-            self._held = bool(self._lock.acquire(blocking=False))
-        return self._held
+            taken = bool(self._lock.acquire(blocking=False))
+        # Another thread may have it by this same object.
+        self._held = self._held or taken
+        return taken
 
     def extend(self) -> bool:
         """Begin its lease anew; ``False`` if it ran out, or Redis forgot it."""

@@ -1,0 +1,61 @@
+"""What the tests of the stores share."""
+
+from __future__ import annotations
+
+from cryptography.fernet import Fernet
+
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.store import Backend, Record, Slot, Vault
+from airflow_provider_oac.auth.token import Token
+
+FERNET_KEY = Fernet.generate_key().decode()
+PASSWORD = AuthSettings(
+    identity_url="https://idcs.example.com", client_id="client", scope="scope", grant="password", user="user",
+    user_password="user-pass-word", client_secret="client-secret",
+)  # fmt: skip
+CHAIN = AuthSettings(
+    identity_url="https://idcs.example.com", client_id="client", scope="scope", grant="refresh_token",
+    client_secret="client-secret", refresh_token="first-refresh-token", name="oac_default",
+)  # fmt: skip
+TOKEN = Token("an-access-token", 1_700_000_000.0, 100.0)
+RECORD = Record(refresh_token="a-refresh-token", owner="svc").with_token(TOKEN)
+NAME = "a" * 64
+
+
+class Dictionary:
+    """A backend without a disk and without a server."""
+
+    where = "a dictionary"
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        return self.kept.get(name)
+
+    def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
+        if self.kept.get(name) != expected:
+            return False
+        self.kept[name] = sealed
+        return True
+
+    def delete(self, name: str) -> None:
+        self.kept.pop(name, None)
+
+    def lock(self, name: str, lease: float) -> NoLock:
+        return NoLock()
+
+
+class NoLock:
+    def acquire(self) -> bool:
+        return True
+
+    def extend(self) -> bool:
+        return True
+
+    def release(self) -> None: ...
+
+
+def slot(backend: Backend, *keys: str, settings: AuthSettings = CHAIN) -> Slot:
+    """The place of settings in a backend, sealed with these keys or with the usual one."""
+    return Vault(backend, keys or (FERNET_KEY,)).slot(settings)
