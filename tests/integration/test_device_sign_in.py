@@ -1,0 +1,223 @@
+"""Signing in with a device code over HTTP, on both drivers, and what follows from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from airflow_provider_oac.auth.device import DeviceCode, device_sign_in
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.sharing import keep_sign_in
+from airflow_provider_oac.auth.store import Record, Slot, Vault
+from airflow_provider_oac.auth.store_file import FileStore
+from airflow_provider_oac.auth.token import Issued
+from airflow_provider_oac.client import system
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError
+from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.transport.io import IO
+from tests.drivers import Drive, SignIn, asynchronous, blocking
+
+ADMIN, FEDERATED = "oac.admin@example.com", "oac.federated@example.com"
+WAYS: dict[str, dict[str, Any]] = {
+    "client assertion": {"client_authentication": "assertion"},
+    "secret by Basic": {"client_authentication": "basic"},
+    "secret in the body": {"client_authentication": "body"},
+    "public application": {"client_authentication": "none", "client_secret": None},
+    "public application, by default": {"client_authentication": None, "client_secret": None},
+}
+
+
+@pytest.fixture
+def quick(clean: Simulator) -> Simulator:
+    """A domain that asks to be polled every second, and does not need five of them."""
+    clean.control.settings(device_interval=1, device_send_interval=True)
+    return clean
+
+
+def settings(sign_in: SignIn, way: str = "secret by Basic", **changes: Any) -> AuthSettings:
+    changes = {**WAYS[way], **changes}
+    if way.startswith("public"):
+        changes |= {"client_id": sign_in.ready["public_client_id"], "private_key": None, "certificate_alias": None}
+    return sign_in.settings(**{"grant": "device_code", "user": None, "name": "oac_person", **changes})
+
+
+class Person:
+    """Who decides about a sign-in as soon as the code is shown, or when the command has waited a few times.
+
+    :param after: how many polls pass first.
+    """
+
+    def __init__(self, simulator: Simulator, *, user: str = ADMIN, approve: bool = True, after: int = 0) -> None:
+        self._decide = lambda code: simulator.control.approve_device(code, user=user, approve=approve)
+        self._after = after
+        self.code: DeviceCode
+        self.polls = 0
+
+    def show(self, code: DeviceCode) -> None:
+        self.code = code
+
+    def waiting(self, left: float) -> None:
+        if self.polls == self._after:
+            self._decide(self.code.user_code)
+        self.polls += 1
+
+    def flow(self, settings: AuthSettings) -> Callable[[IO], Awaitable[Issued]]:
+        return lambda io: device_sign_in(io, settings, self.show, self.waiting)
+
+
+def place(settings: AuthSettings, folder: Path) -> Slot:
+    return Vault(FileStore(str(folder)), [Fernet.generate_key().decode()]).slot(settings)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sign_in_is_kept_renewed_and_used(
+    way: str, drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path
+) -> None:
+    auth = settings(sign_in, way)
+    slot = place(auth, tmp_path / "store")
+
+    async def flow(io: IO) -> list[Record]:
+        issued = await Person(quick).flow(auth)(io)
+        kept = [await keep_sign_in(io, slot, auth, issued, None)]
+        for _ in range(2):
+            session = Session(auth, MemoryStore(), slot)
+            await session.renew(io)
+            assert (await Api(io, sign_in.url(), session).perform(system.get())).service_instance_key == "dev"
+            found = slot.read()
+            assert found
+            kept.append(found.record)
+        return kept
+
+    records = drive(flow)
+    assert len({record.refresh_token for record in records}) == 3
+    assert {record.owner for record in records} == {ADMIN}
+    assert quick.control.counters()["issued"] == {"device_code": 1, "refresh_token": 2}
+
+
+def test_a_first_task_needs_no_renewal(drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path) -> None:
+    auth = settings(sign_in)
+    slot = place(auth, tmp_path / "store")
+
+    async def flow(io: IO) -> None:
+        await keep_sign_in(io, slot, auth, await Person(quick).flow(auth)(io), None)
+        session = Session(auth, MemoryStore(), slot)
+        await Api(io, sign_in.url(), session).perform(system.get())
+
+    drive(flow)
+    assert quick.control.grants("refresh_token") == 0
+
+
+def test_a_federated_user_can(drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path) -> None:
+    auth = settings(sign_in, user=FEDERATED)
+    slot = place(auth, tmp_path / "store")
+
+    async def flow(io: IO) -> Record:
+        return await keep_sign_in(io, slot, auth, await Person(quick, user=FEDERATED).flow(auth)(io), None)
+
+    assert drive(flow).owner == FEDERATED
+
+
+def test_it_waits_while_nobody_has_decided(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
+    person = Person(quick, after=2)
+    assert drive(person.flow(settings(sign_in))).refresh_token
+    assert person.polls == 3
+    assert quick.control.counters()["grants"] == {"device_code": 3}
+
+
+def test_without_an_interval_it_is_never_too_fast(sign_in: SignIn, clean: Simulator) -> None:
+    # The simulator answers slow_down to who comes before five seconds have gone by.
+    person = Person(clean, after=1)
+    blocking(person.flow(settings(sign_in)))
+    assert (person.code.interval, person.polls) == (5.0, 2)
+
+
+def test_who_is_told_to_slow_down_does(sign_in: SignIn, quick: Simulator) -> None:
+    quick.control.fault("token", "status", status=400, body={"error": "slow_down"}, grant="device_code")
+    assert asynchronous(Person(quick).flow(settings(sign_in))).refresh_token
+    assert quick.control.grants("device_code") == 2
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "non_json"])
+def test_a_poll_that_fails_in_passing_is_repeated(fault: str, drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
+    details = {"status": 503} if fault == "non_json" else {}
+    quick.control.fault("token", fault, grant="device_code", act=False, **details)
+    assert drive(Person(quick).flow(settings(sign_in))).refresh_token
+    assert quick.control.grants("device_code") == 2
+
+
+def test_a_denied_request_ends_it(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
+    with pytest.raises(OACAuthError, match="the person denied the request") as caught:
+        drive(Person(quick, approve=False).flow(settings(sign_in)))
+    assert caught.value.error == "access_denied"
+    assert quick.control.grants("device_code") == 1
+
+
+def test_a_code_that_expires_ends_it(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
+    quick.control.settings(device_expires=3)
+    with pytest.raises(OACAuthError, match="nobody approved the code in time"):
+        drive(Person(quick, after=99).flow(settings(sign_in)))
+
+
+def test_a_code_that_the_domain_ends_early_ends_it(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
+    body = {"error": "expired_token", "error_description": "The device code has expired."}
+    quick.control.fault("token", "status", status=400, body=body, grant="device_code")
+    with pytest.raises(OACAuthError, match="the code expired"):
+        drive(Person(quick, after=99).flow(settings(sign_in)))
+
+
+def test_a_wrong_secret_is_told_at_the_first_poll(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
+    with pytest.raises(OACAuthError, match="wrong client id or client secret") as caught:
+        drive(Person(quick).flow(settings(sign_in, client_secret="not-the-secret")))
+    assert "not-the-secret" not in str(caught.value)
+    assert quick.control.grants("device_code") == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "changes", "said"),
+    [
+        ({"grants": ["jwt-bearer", "client_credentials"]}, {}, "Device Code and Refresh Token"),
+        ({"active": False}, {}, "choose Activate"),
+        ({}, {"client_id": "nobody"}, "wrong client id"),
+        ({}, {"scope": "https://vanity.example.comurn:opc:resource:consumer::all"}, "wrong host in the scope"),
+    ],
+)
+def test_a_code_that_is_refused_is_explained(
+    app: dict[str, Any], changes: dict[str, Any], said: str, drive: Drive, sign_in: SignIn, quick: Simulator
+) -> None:
+    if app:
+        quick.control.settings(app=app)
+    with pytest.raises(OACAuthError, match=said):
+        drive(Person(quick).flow(settings(sign_in, **changes)))
+    assert quick.control.grants("device_code") == 0
+
+
+def test_somebody_else_is_refused_and_nothing_kept(
+    drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path
+) -> None:
+    auth = settings(sign_in, user=FEDERATED)
+    slot = place(auth, tmp_path / "store")
+
+    async def flow(io: IO) -> Record:
+        return await keep_sign_in(io, slot, auth, await Person(quick).flow(auth)(io), None)
+
+    with pytest.raises(OACConfigurationError, match=f"belongs to {ADMIN}, but its user is to be {FEDERATED}"):
+        drive(flow)
+    assert slot.read() is None
+
+
+def test_nothing_secret_is_logged_or_shown(
+    drive: Drive, sign_in: SignIn, quick: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    person, auth = Person(quick), settings(sign_in)
+    with caplog.at_level(logging.DEBUG):
+        issued = drive(person.flow(auth))
+    shown = caplog.text + repr(issued) + repr(person.code) + repr(auth)
+    secrets = (person.code.device_code, issued.refresh_token or "", issued.token.access_token, *auth.secrets)
+    assert not [secret for secret in secrets if secret in shown]
