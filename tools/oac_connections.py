@@ -66,7 +66,7 @@ def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:
     made = {
         "jwt_assertion": connection(ready),
         "password": connection(ready, grant="password", **without),
-        "device_code": connection(ready, grant="device_code", **chained),
+        "device_code": connection(ready, user="oac.federated@example.com", grant="device_code", **chained),
         "refresh_token": connection(ready, grant="refresh_token", refresh_token=refresh_token(ready), **chained),
     }
     return {f"AIRFLOW_CONN_OAC_{grant.upper()}": json.dumps(made) for grant, made in made.items()}

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
-from tools.oac_connections import connection_environment
+from tests.redis_server import RedisServer, redis_server
+from tools.oac_connections import connection_environment, grant_environment
 from tools.stack import AirflowStack
 
+GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
@@ -43,11 +45,35 @@ def dags_folder(home: Path) -> Path:
     for source in (ROOT / "dags", HERE / "dags"):
         for file in sorted(source.glob("*.py")):
             shutil.copy(file, folder)
+    example = (folder / "oac_nightly_backup.py").read_text()
+    for grant in GRANTS:
+        (folder / f"nightly_by_{grant}.py").write_text(_by_grant(example, grant))
     return folder
 
 
+def _by_grant(example: str, grant: str) -> str:
+    """The nightly backup that people copy, with the Connection of a grant and a name for its snapshots."""
+    for old, new in (
+        ('dag_id="oac_nightly_backup"', f'dag_id="nightly_by_{grant}"'),
+        ('"snapshot_label": "nightly"', f'"snapshot_label": "by-{grant.replace("_", "-")}"'),
+        ("default_args={", f'default_args={{"oac_conn_id": "oac_{grant}", '),
+    ):
+        assert example.count(old) == 1, old
+        example = example.replace(old, new)
+    return example
+
+
 @pytest.fixture(scope="session")
-def stack(home: Path, dags_folder: Path, simulator: Simulator) -> Iterator[AirflowStack]:
+def redis() -> Iterator[RedisServer]:
+    """The server that holds the token store of `stack`."""
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(home: Path, dags_folder: Path, simulator: Simulator, redis: RedisServer) -> Iterator[AirflowStack]:
     """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
-    with AirflowStack(sys.prefix, home, dags_folder, connection_environment(simulator.ready)) as running:
+    store = {"AIRFLOW__OAC__STORE": "redis", "AIRFLOW__OAC__REDIS_URL": redis.url}
+    env = {**connection_environment(simulator.ready), **grant_environment(simulator.ready), **store}
+    with AirflowStack(sys.prefix, home, dags_folder, env) as running:
         yield running

@@ -40,12 +40,6 @@ def test_the_blocking_form_does_the_same(stack: AirflowStack, simulator: Simulat
     assert result["verified"] is True
 
 
-def test_the_grant_password_works_as_well(stack: AirflowStack, simulator: Simulator) -> None:
-    before = simulator.control.grants("password")
-    ran(stack, "case_password")
-    assert simulator.control.grants("password") > before
-
-
 def test_sensors_wait_in_every_mode_and_the_snapshot_is_deleted_with_its_file(
     stack: AirflowStack, simulator: Simulator
 ) -> None:

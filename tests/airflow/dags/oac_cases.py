@@ -64,9 +64,6 @@ for mode, deferrable in MODES.items():
             )
         globals()[dag.dag_id] = dag
 
-with DAG("case_password", schedule=None, start_date=START):
-    OACCreateSnapshotOperator(task_id="backup", oac_conn_id="oac_password", snapshot_label="by-password", **COMMON)
-
 with DAG("case_sensors", schedule=None, start_date=START):
     start = OACCreateSnapshotOperator(
         task_id="start", snapshot_label="sensors", wait_for_completion=False, deferrable=True, **COMMON
