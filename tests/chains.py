@@ -1,0 +1,222 @@
+"""Chains of refresh tokens at the simulator, stores that processes share, and processes that renew or die."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.fernet import Fernet
+
+from airflow_provider_oac.auth.asking import ask
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.sharing import keep_sign_in
+from airflow_provider_oac.auth.store import Backend, Lock, Record, Slot, Vault
+from airflow_provider_oac.auth.store_file import FileStore
+from airflow_provider_oac.auth.store_redis import RedisStore
+from airflow_provider_oac.auth.token import Issued
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.simulator.control import Control
+from airflow_provider_oac.transport.asynchronous import AsyncIO
+from airflow_provider_oac.transport.blocking import BlockingIO, run
+from tests.drivers import IMPATIENT, SignIn, blocking
+
+FERNET_KEY = Fernet.generate_key().decode()
+LOGIN = "python -m airflow_provider_oac login --conn-id a_chain"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that can be handed to another process.
+
+    :param place: a folder, or the address of a Redis server.
+    """
+
+    place: str
+    fernet_key: str = FERNET_KEY
+    lease: float = 20.0
+
+    def backend(self) -> Backend:
+        """The store without its seal."""
+        return RedisStore(self.place) if self.place.startswith("redis:") else FileStore(self.place)
+
+    def slot(self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend) -> Slot:
+        """The place of a sign-in."""
+        return Vault(wrap(self.backend()), [self.fernet_key]).slot(settings, self.lease)
+
+    def session(self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend) -> Session:
+        """A session as another process would have it: it knows nothing but what is in the store."""
+        return Session(settings, MemoryStore(), self.slot(settings, wrap))
+
+    def record(self, settings: AuthSettings) -> Record:
+        """What is kept of a sign-in."""
+        kept = self.slot(settings).read()
+        assert kept
+        return kept.record
+
+
+def signed_in(sign_in: SignIn, **changes: Any) -> Issued:
+    """What a person's sign-in brings: an access token and a refresh token."""
+    settings = sign_in.settings(**changes)
+    scope = f"{settings.scope} offline_access"
+    issued = blocking(lambda io: ask(io, sign_in.settings(**{**changes, "scope": scope})))
+    assert issued.refresh_token
+    # What tests count are renewals.
+    Control(sign_in.ready).reset_counters()
+    return issued
+
+
+def chain(sign_in: SignIn, *, seeded: bool = True, **changes: Any) -> AuthSettings:
+    """Settings of a chain that begins with a new refresh token, in the settings themselves or in no place at all."""
+    fields: dict[str, Any] = {"grant": "refresh_token", "name": "a_chain", "user": None, **changes}
+    if seeded:
+        fields["refresh_token"] = signed_in(sign_in).refresh_token
+    return sign_in.settings(**fields)
+
+
+def login(store: Store, settings: AuthSettings, issued: Issued) -> None:
+    """What the command does when a person has signed in."""
+    blocking(lambda io: keep_sign_in(io, store.slot(settings), settings, issued, None))
+
+
+def token_of(session: Session) -> str:
+    """The token of a session, got by the blocking driver."""
+    return blocking(session.token).access_token
+
+
+# --------------------------------------------------------------------------------------------- processes that renew
+
+
+def in_processes(store: Store, settings: AuthSettings, processes: int, each: int, past: bool = False) -> list[str]:
+    """Tokens, or errors, of many who ask at one instant: processes, in each of them threads or coroutines."""
+    context = multiprocessing.get_context("spawn")
+    begin, queue = context.Barrier(processes), context.Queue()
+    children = [
+        context.Process(target=_asking, args=(store, settings, each, past, number % 2 == 1, begin, queue))
+        for number in range(processes)
+    ]
+    for child in children:
+        child.start()
+    said = [text for _ in children for text in queue.get(timeout=120)]
+    for child in children:
+        child.join(30)
+    assert [child.exitcode for child in children] == [0] * processes
+    return said
+
+
+def _asking(
+    store: Store, settings: AuthSettings, count: int, past: bool, on_a_loop: bool, begin: Any, queue: Any
+) -> None:
+    sessions = [store.session(settings) for _ in range(count)]
+    begin.wait(60)
+    queue.put(on_a_loop_all(sessions, past) if on_a_loop else in_threads(sessions, past))
+
+
+def in_threads(sessions: list[Session], past: bool = False) -> list[str]:
+    """Tokens, or errors, of sessions that ask at one instant."""
+
+    begin = threading.Barrier(len(sessions))
+
+    def one(session: Session) -> str:
+        io = BlockingIO(IMPATIENT)
+        begin.wait(30)
+        try:
+            return run(session.renew(io) if past else session.token(io)).access_token
+        except OACError as error:
+            return f"{type(error).__name__}: {error}"
+        finally:
+            io.close()
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        return list(pool.map(one, sessions))
+
+
+def on_a_loop_all(sessions: list[Session], past: bool) -> list[str]:
+    async def whole() -> list[str]:
+        io = AsyncIO(IMPATIENT)
+        try:
+            flows = (session.renew(io) if past else session.token(io) for session in sessions)
+            got = await asyncio.gather(*flows, return_exceptions=True)
+        finally:
+            await io.close()
+        return [f"{type(one).__name__}: {one}" if isinstance(one, BaseException) else one.access_token for one in got]
+
+    return asyncio.run(whole())
+
+
+# ----------------------------------------------------------------------------------------------- processes that die
+
+
+class Dying(Backend):
+    """A backend whose process is killed at one point of a renewal.
+
+    :param point: such as ``before write 1``, ``after write 2``, ``before extend 1``.
+    """
+
+    def __init__(self, inner: Backend, point: str) -> None:
+        self.inner = inner
+        self.point = point
+        self.counts: dict[str, int] = {}
+
+    def at(self, act: str, do: Callable[[], Any]) -> Any:
+        self.counts[act] = self.counts.get(act, 0) + 1
+        name = f"{act} {self.counts[act]}"
+        if self.point == f"before {name}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = do()
+        if self.point == f"after {name}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    @property
+    def where(self) -> str:
+        return self.inner.where
+
+    def read(self, name: str) -> bytes | None:
+        return self.inner.read(name)
+
+    def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
+        return bool(self.at("write", lambda: self.inner.write(name, sealed, expected)))
+
+    def delete(self, name: str) -> None:
+        self.inner.delete(name)
+
+    def lock(self, name: str, lease: float) -> Lock:
+        return DyingLock(self, self.inner.lock(name, lease))
+
+
+class DyingLock:
+    """The lock of such a backend."""
+
+    def __init__(self, backend: Dying, inner: Lock) -> None:
+        self.backend = backend
+        self.inner = inner
+
+    def acquire(self) -> bool:
+        return bool(self.backend.at("acquire", self.inner.acquire))
+
+    def extend(self) -> bool:
+        return bool(self.backend.at("extend", self.inner.extend))
+
+    def release(self) -> None:
+        self.backend.at("release", self.inner.release)
+
+
+def dying(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> None:
+    """Renew in this process until it is killed."""
+    session = store.session(settings, lambda backend: Dying(backend, point))
+    (on_a_loop_all if on_a_loop else in_threads)([session], False)
+
+
+def started(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> Any:
+    """A process that renews until it is killed."""
+    process = multiprocessing.get_context("spawn").Process(target=dying, args=(store, settings, point, on_a_loop))
+    process.start()
+    return process

@@ -1,0 +1,184 @@
+"""Tokens that processes and hosts share through a store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.store_redis import RedisStore
+from airflow_provider_oac.client import system
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.transport.io import IO
+from tests.chains import FERNET_KEY, Store, chain, in_processes, in_threads, signed_in, token_of
+from tests.drivers import Drive, SignIn, blocking
+from tests.redis_server import RedisServer, redis_server
+from tests.tasks import oac_connection
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["file", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "file":
+        return Store(str(tmp_path / "tokens"))
+    server: RedisServer = request.getfixturevalue("server")
+    server.restart()
+    return Store(server.url)
+
+
+@pytest.fixture(params=["jwt_assertion", "refresh_token"])
+def settings(request: pytest.FixtureRequest, sign_in: SignIn) -> AuthSettings:
+    return chain(sign_in) if request.param == "refresh_token" else sign_in.settings()
+
+
+def test_fifty_processes_one_after_the_other_make_one_call(
+    settings: AuthSettings, store: Store, drive: Drive, clean: Simulator
+) -> None:
+    tokens = {drive(store.session(settings).token).access_token for _ in range(50)}
+    assert len(tokens) == 1
+    assert clean.control.calls("identity", "token") == 1
+
+
+def test_six_processes_of_six_at_once_make_one_call_and_lose_nothing(
+    settings: AuthSettings, store: Store, clean: Simulator
+) -> None:
+    clean.control.fault("token", "delay", seconds=0.5)
+    tokens = in_processes(store, settings, processes=6, each=6)
+    assert len(tokens) == 36
+    assert len(set(tokens)) == 1, set(tokens)
+    assert clean.control.calls("identity", "token") == 1
+    assert len({blocking(store.session(settings).renew).access_token for _ in range(3)}) == 3
+    assert clean.control.counters()["replies"]["identity"] == {"200": 4}
+
+
+def test_six_processes_that_all_want_a_new_one_get_one_each_in_turn(
+    server: RedisServer, sign_in: SignIn, clean: Simulator
+) -> None:
+    store, settings = Store(server.url), chain(sign_in)
+    tokens = in_processes(store, settings, processes=6, each=1, past=True)
+    assert len(set(tokens)) == 6
+    assert not [token for token in tokens if " " in token]
+    assert clean.control.counters()["replies"]["identity"] == {"200": 6}
+    assert token_of(store.session(settings)) in tokens
+
+
+def test_a_refusal_by_oac_leads_to_a_new_token_although_the_stores_is_fresh(
+    settings: AuthSettings, store: Store, drive: Drive, sign_in: SignIn, clean: Simulator
+) -> None:
+    sessions = [store.session(settings) for _ in range(3)]
+
+    def called(number: int) -> str:
+        async def flow(io: IO) -> str:
+            await Api(io, sign_in.url(), sessions[number]).perform(system.get())
+            return (await sessions[number].token(io)).access_token
+
+        return drive(flow)
+
+    first = {called(number) for number in range(2)}
+    assert len(first) == 1
+    clean.control.end_tokens()
+    # The first makes a new one; the second, whose memory has the old one, and a third take that.
+    second = {called(number) for number in range(3)}
+    assert len(second) == 1
+    assert not first & second
+    assert clean.control.calls("identity", "token") == 2
+
+
+def test_an_edited_connection_never_gets_its_former_selfs_token(
+    store: Store, drive: Drive, sign_in: SignIn, clean: Simulator
+) -> None:
+    tokens = {
+        drive(store.session(sign_in.settings(**changes)).token).access_token
+        for changes in (
+            {},
+            {"client_authentication": "body"},
+            {"user": "oac.author@example.com"},
+            {"instance": "prod"},
+            {"grant": "password"},
+        )
+    }
+    assert len(tokens) == 5
+    assert clean.control.calls("identity", "token") == 5
+
+
+def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(
+    settings: AuthSettings, store: Store, clean: Simulator
+) -> None:
+    clean.control.settings(access_token_ttl=3)
+    first = token_of(store.session(settings))
+    clean.control.fault("token", "delay", seconds=1.0)
+    sessions = [store.session(settings) for _ in range(6)]
+    record = store.record(settings)
+    store.slot(settings).put(dataclasses.replace(record, lifetime=100.0, obtained_at=record.obtained_at - 80))
+    tokens = in_threads(sessions, past=False)
+    assert sorted({tokens.count(token) for token in tokens}) == [1, 5]
+    assert tokens.count(first) == 5
+    assert clean.control.calls("identity", "token") == 2
+
+
+# ------------------------------------------------------------------------------------------------------- two hosts
+
+
+HOST = """
+from airflow_provider_oac.client import system
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.hooks.oac import OACHook
+try:
+    print("SAID", OACHook().run(system.get()).service_instance_key)
+except OACError as error:
+    print("SAID", type(error).__name__, error)
+"""
+
+
+def host(folder: Path, server: RedisServer, connection: dict[str, Any], fernet_key: str = FERNET_KEY) -> str:
+    """What a worker with a disk of its own says when it calls OAC."""
+    folder.mkdir(exist_ok=True)
+    environment = {
+        "AIRFLOW_HOME": str(folder),
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
+        "AIRFLOW__CORE__FERNET_KEY": fernet_key,
+        "AIRFLOW__OAC__STORE": "redis",
+        "AIRFLOW__OAC__REDIS_URL": server.url,
+        "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", HOST], env={**os.environ, **environment}, capture_output=True, text=True, timeout=180
+    )
+    said = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
+    assert said, done.stdout + done.stderr
+    return said[-1].removeprefix("SAID ")
+
+
+def test_two_hosts_share_a_chain_through_redis(
+    server: RedisServer, sign_in: SignIn, clean: Simulator, tmp_path: Path
+) -> None:
+    server.restart()
+    issued = signed_in(sign_in)
+    connection = oac_connection(clean.ready, grant="refresh_token", refresh_token=issued.refresh_token)
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert host(one, server, connection) == "dev"
+    assert host(other, server, connection) == "dev"
+    assert clean.control.grants("refresh_token") == 1
+    # A host whose Fernet key differs is told so, and asks nobody.
+    said = host(one, server, connection, Fernet.generate_key().decode())
+    assert said.startswith("OACStoreError")
+    assert "must be the same on every machine" in said
+    assert clean.control.grants("refresh_token") == 1
+    assert RedisStore(server.url).where in said
