@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
+from cryptography.fernet import Fernet
+
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.store import Slot, Vault
+from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.simulator.launch import Simulator
+from tests.integration.raw_domain import Domain
+from tests.integration.servers import answering
 from tests.tasks import Connections
 
 
@@ -21,3 +30,25 @@ def connections(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> Connection
 def deferrable(request: pytest.FixtureRequest) -> bool:
     """The test runs twice: waiting in the worker, and in the triggerer."""
     return bool(request.param == "deferred")
+
+
+@pytest.fixture
+def domain() -> Iterator[Domain]:
+    """An identity domain that shows raw requests, and an OAC."""
+    made = Domain()
+    with answering(made.reply) as server:
+        made.server = server
+        yield made
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[[AuthSettings], Slot]:
+    """Gives the place of a sign-in in a store of this test."""
+    vault = Vault(FileStore(str(tmp_path / "store")), [Fernet.generate_key().decode()])
+    return vault.slot
+
+
+@pytest.fixture
+def rule(request: pytest.FixtureRequest) -> str:
+    """The rule that a test is about."""
+    return str(request.param)

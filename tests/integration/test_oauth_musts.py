@@ -1,0 +1,286 @@
+"""Every MUST of the RFCs that concerns a client, on the wire: the test's id names it.
+
+Not here, because nothing of ours does it: the authorization code and its redirects, and with them RFC 6749 10.12 and
+RFC 9700 2.1 (cross-site request forgery) and RFC 9700 2.1.1 (PKCE); cookies and addresses that carry a token (RFC 6750
+5.3) have their test below all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+import pytest
+
+from airflow_provider_oac.auth.asking import mint
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.store import Slot
+from airflow_provider_oac.client import system
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACTransportError
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS
+from airflow_provider_oac.simulator.launch import Simulator, launch
+from airflow_provider_oac.transport.io import IO
+from airflow_provider_oac.transport.retry import ONCE
+from airflow_provider_oac.transport.settings import TransportSettings
+from tests.drivers import Drive, SignIn
+from tests.integration.raw_domain import (
+    FIRST,
+    GRANTS,
+    NAMED,
+    OPAQUE,
+    SECOND,
+    SECRET,
+    WAYS,
+    Domain,
+    authenticated,
+    form,
+    must,
+    renewed,
+    used,
+)
+from tests.integration.servers import Reply, answering
+from tests.unit.auth import keys_forms as forms
+
+pytestmark = NAMED
+
+# --------------------------------------------------------------------------------------------- RFC 6749, OAuth 2.0
+
+
+@must("RFC 6749 2.3: no more than one way to authenticate the application in a request")
+@pytest.mark.parametrize("way", WAYS)
+def test_one_way(way: str, domain: Domain, drive: Drive) -> None:
+    drive(lambda io: mint(io, authenticated(domain, way)))
+    (seen,) = domain.token_calls
+    sent = {"basic": "authorization" in seen.headers, "body": "client_secret" in form(seen)}
+    sent["assertion"] = "client_assertion" in form(seen) or "client_assertion_type" in form(seen)
+    assert [name for name, there in sent.items() if there] == [way]
+
+
+@must("RFC 6749 2.3.1: id and secret are form-encoded before Basic")
+def test_basic(domain: Domain, drive: Drive) -> None:
+    drive(lambda io: mint(io, authenticated(domain, "basic")))
+    encoded = domain.token_calls[0].headers["authorization"].removeprefix("Basic ")
+    client, _, secret = b64decode(encoded).decode("ascii").partition(":")
+    assert ":" not in secret
+    assert "+" not in secret
+    assert (unquote_plus(client), unquote_plus(secret)) == ("id with ü:+", SECRET)
+
+
+@must("RFC 6749 2.3.1: the secret is never in the address")
+@pytest.mark.parametrize("grant", GRANTS)
+def test_no_secret_in_the_address(
+    grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]
+) -> None:
+    settings = domain.settings(**GRANTS[grant])
+    used(drive, domain, settings, place(settings))
+    for seen in domain.server.seen:
+        assert "?" not in seen.target
+        assert not [secret for secret in (*settings.secrets, OPAQUE, SECOND) if secret in unquote_plus(seen.target)]
+
+
+@must("RFC 6749 3.2: POST, and no parameter twice or empty")
+@pytest.mark.parametrize("grant", GRANTS)
+def test_token_endpoint(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    settings = domain.settings(**GRANTS[grant])
+    used(drive, domain, settings, place(settings))
+    assert domain.token_calls
+    for seen in domain.token_calls:
+        assert seen.method == "POST"
+        assert seen.headers["content-type"] == "application/x-www-form-urlencoded"
+        assert all(form(seen).values())
+
+
+@must("RFC 6749 3.2: the token endpoint is asked over TLS")
+@pytest.mark.parametrize("url", ["http://idcs.example.com", "http://10.0.0.1", "http://localhost.example.com"])
+def test_tls_only(url: str, domain: Domain) -> None:
+    with pytest.raises(OACConfigurationError, match="plain http"):
+        Session(domain.settings(identity_url=url), MemoryStore())
+
+
+@must("RFC 6749 4.3.1: the password goes to the token endpoint, once, and is not kept beside the token")
+def test_password(
+    domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot], caplog: pytest.LogCaptureFixture
+) -> None:
+    # The Connection keeps it, as nobody is there to type it: the reason why this grant is warned about.
+    settings = domain.settings(**GRANTS["password"])
+    slot = place(settings)
+
+    async def flow(io: IO) -> None:
+        session = Session(settings, MemoryStore(), slot)
+        for _ in range(2):
+            await Api(io, domain.server.url, session).perform(system.get())
+
+    drive(flow)
+    assert [form(seen)["password"] for seen in domain.token_calls] == ["p+w&"]
+    found = slot.read()
+    assert found
+    assert "p+w&" not in repr(found) + str(vars(found.record)) + caplog.text
+
+
+@must("RFC 6749 5.1: members of the answer that are not known are ignored")
+def test_unknown_members(domain: Domain, drive: Drive) -> None:
+    domain.tokens = {"id_token": "x", "scope": 7, "new": {"a": [1]}, "expires_in": "77"}
+    assert renewed(drive, domain.settings(), None).lifetime == 77
+
+
+@must("RFC 6749 6: a renewal asks for no wider scope")
+@pytest.mark.parametrize("grant", ["refresh_token", "device_code"])
+def test_scope_of_a_renewal(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    settings = domain.settings(**{**GRANTS[grant], "grant": grant, "refresh_token": FIRST})
+    renewed(drive, settings, place(settings))
+    assert form(domain.token_calls[0]) == {"grant_type": "refresh_token", "refresh_token": FIRST}
+
+
+@must("RFC 6749 6: a new refresh token takes the place of the old one; without one the old one stays")
+@pytest.mark.parametrize("comes", [True, False])
+def test_rotation(comes: bool, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    domain.tokens = {} if comes else {"refresh_token": None}
+    settings = domain.settings(**GRANTS["refresh_token"])
+    slot = place(settings)
+    for _ in range(2):
+        renewed(drive, settings, slot)
+    found = slot.read()
+    assert found
+    assert found.record.refresh_token == (SECOND if comes else FIRST)
+    assert [form(seen)["refresh_token"] for seen in domain.token_calls] == [FIRST, SECOND if comes else FIRST]
+
+
+@must("RFC 6749 7.1: a token of a type that is not understood is not used")
+@pytest.mark.parametrize("kind", ["mac", "DPoP", "", None, 7])
+def test_token_type(kind: Any, domain: Domain, drive: Drive) -> None:
+    domain.tokens = {"token_type": kind}
+    with pytest.raises(OACAuthError, match="only Bearer can be used"):
+        renewed(drive, domain.settings(), None)
+
+
+@must("RFC 6749 10.3, 10.4: tokens are confidential in storage, to their owner and by encryption")
+def test_storage(
+    domain: Domain,
+    drive: Drive,
+    place: Callable[[AuthSettings], Slot],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = domain.settings(**GRANTS["refresh_token"])
+    renewed(drive, settings, place(settings))
+    files = list((tmp_path / "store").iterdir())
+    assert {file.stat().st_mode & 0o777 for file in [*files, tmp_path / "store"]} == {0o600, 0o700}
+    written = b"".join(file.read_bytes() for file in files).decode() + caplog.text
+    assert not [token for token in (FIRST, SECOND, OPAQUE, SECRET) if token in written]
+
+
+@must("RFC 6749 10.3, 10.4: tokens are confidential in transit: none goes where a redirect leads")
+@pytest.mark.parametrize("grant", ["jwt_assertion", "refresh_token"])
+def test_transit(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    with answering() as elsewhere:
+        domain.answers = [Reply(307, headers=[("Location", f"{elsewhere.url}/oauth2/v1/token")])]
+        settings = domain.settings(**GRANTS[grant])
+        with pytest.raises(OACAuthError, match="redirect, which is never followed"):
+            renewed(drive, settings, place(settings))
+        assert not elsewhere.seen
+
+
+@must("RFC 6749 10.9, RFC 6750 5.3: the server's certificate is verified, down to a trusted authority")
+def test_certificate(drive: Drive) -> None:
+    with launch(instances=["dev"], tls=True) as secure:
+        settings = SignIn(secure.ready).settings()
+        with pytest.raises(OACTransportError, match="certificate was refused"):
+            drive(lambda io: mint(io, settings, ONCE))
+        trusting = TransportSettings(ca_file=secure.ready["ca_file"])
+        assert drive(lambda io: mint(io, settings, ONCE), trusting).access_token
+        assert secure.control.calls("identity", "token") == 1
+
+
+# ------------------------------------------------------------------------------------------- RFC 6750, bearer tokens
+
+
+@must("RFC 6750 2, 5.3: the token goes in the header Authorization and nowhere else, in no cookie and no address")
+@pytest.mark.parametrize("grant", GRANTS)
+def test_bearer(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    settings = domain.settings(**GRANTS[grant])
+    used(drive, domain, settings, place(settings))
+    (call,) = [seen for seen in domain.server.seen if seen.target.endswith("/system")]
+    assert call.headers["authorization"] == f"Bearer {OPAQUE}"
+    others = {name: value for name, value in call.headers.items() if name != "authorization"}
+    assert OPAQUE not in unquote_plus(call.target) + call.body.decode() + json.dumps(others)
+    assert "cookie" not in call.headers
+
+
+# ---------------------------------------------------------------------------- RFC 9700, security; OAuth 2.1, its draft
+
+
+@must("RFC 9700 2.2.2: the refresh tokens of a public application rotate, and each is used once")
+def test_public(domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    settings = domain.settings(grant="refresh_token", private_key=None, refresh_token=FIRST)
+    assert settings.client_authentication_used == "none"
+    for _ in range(2):
+        renewed(drive, settings, place(settings))
+    assert [form(seen)["refresh_token"] for seen in domain.token_calls] == [FIRST, SECOND]
+
+
+@must("RFC 9700 4.14: a refusal of a used refresh token ends the chain: it is not sent again, nor its predecessor")
+def test_reuse(domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    settings = domain.settings(**GRANTS["refresh_token"])
+    slot = place(settings)
+    renewed(drive, settings, slot)
+    body = {"error": "invalid_grant", "error_description": "The token has already been consumed"}
+    domain.answers = [Reply(400, json.dumps(body).encode())]
+    for _ in range(3):
+        session = Session(settings, MemoryStore(), slot)
+        slot.put(_aged(slot))
+        with pytest.raises(OACAuthError, match="login --conn-id oac"):
+            drive(session.token)
+    assert [form(seen)["refresh_token"] for seen in domain.token_calls] == [FIRST, SECOND]
+
+
+def _aged(slot: Slot) -> Any:
+    found = slot.read()
+    assert found
+    return replace(found.record, obtained_at=0.0)
+
+
+@must("RFC 9700 2.4: the password grant must not be used: it is not the default, and people are told")
+def test_password_grant(domain: Domain) -> None:
+    assert domain.settings().grant == "jwt_assertion"
+    grant = CONNECTION_FIELDS["grant"]
+    assert grant["schema"]["default"] == "jwt_assertion"
+    assert "password: discouraged" in grant["description"]
+
+
+@must("RFC 9700 2.5: where there is a key, the application proves itself by it")
+@pytest.mark.parametrize("grant", GRANTS)
+def test_asymmetric(grant: str, domain: Domain) -> None:
+    key = {"private_key": forms.pem("PKCS#8"), "client_secret": SECRET, "client_authentication": None}
+    assert domain.settings(**{**GRANTS[grant], **key}).client_authentication_used == "assertion"
+
+
+@must("OAuth 2.1: an access token is opaque: one that is no JWT works everywhere")
+@pytest.mark.parametrize("grant", GRANTS)
+def test_opaque(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+    settings = domain.settings(**GRANTS[grant])
+    slot = place(settings)
+    assert used(drive, domain, settings, slot).access_token == OPAQUE
+    if settings.chained:
+        found = slot.read()
+        assert found
+        assert found.record.owner is None
+
+
+@must("OAuth 2.1: a token may die before its time: the one who is refused renews and replays once")
+def test_early_death(drive: Drive, sign_in: SignIn, clean: Simulator) -> None:
+    session = sign_in.session()
+
+    async def flow(io: IO) -> str:
+        api = Api(io, sign_in.url(), session)
+        await api.perform(system.get())
+        clean.control.end_tokens()
+        return (await api.perform(system.get())).service_instance_key
+
+    assert drive(flow) == "dev"
