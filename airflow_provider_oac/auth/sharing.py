@@ -32,6 +32,10 @@ COOLDOWN = 60.0
 _KEEP_TRYING = 30.0
 
 
+class _LockLost(Exception):
+    """Others may be renewing by now."""
+
+
 async def through_store(
     io: IO,
     slot: Slot,
@@ -151,15 +155,23 @@ async def _next_of_chain(
     if before is None:
         return None
 
+    sent = 0
+
     async def still_ours() -> None:
+        nonlocal sent
         if not await io.offload(slot.extend):
-            raise OACStoreError(
-                f"The lock of the {slot.entry} was lost before the renewal was sent; let the task retry."
-            )
+            raise _LockLost
+        sent += 1
 
     try:
         issued = await ask(io, current, policy, still_ours)
+    except _LockLost:
+        # A pause before another request was longer than the lease.
+        return None
     except OACAuthError as error:
+        if sent > 1 and interrupted is None:
+            # The answer to an earlier one of these requests may be what was lost.
+            interrupted = begun.attempt
         now_kept = await io.offload(slot.read)
         if now_kept and now_kept.record.refresh_token != refresh:
             return None
