@@ -1,0 +1,282 @@
+"""Whatever dies or gets lost while a chain of refresh tokens is renewed: it lives on, or what repairs it is said."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.token import Token
+from airflow_provider_oac.exceptions import OACAuthError, OACKilledError
+from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.transport.asynchronous import AsyncIO
+from airflow_provider_oac.transport.blocking import BlockingIO, run
+from tests.chains import LOGIN, Store, chain, login, signed_in, started, token_of
+from tests.drivers import Drive, SignIn, blocking
+from tests.integration.stores import a_store
+
+ALIVE = ["before acquire 1", "after acquire 1", "before write 1", "after write 1", "before extend 1", "after extend 1"]
+KEPT = ["after write 2", "before release 1", "after release 1"]
+
+
+@pytest.fixture(params=["file", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    # The lease of a process that died ends within a test.
+    with a_store(request.param, tmp_path, lease=1.5) as made:
+        yield made
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "tokens"))
+
+
+def goes_on(store: Store, settings: AuthSettings) -> None:
+    """The chain can be renewed again and again."""
+    assert len({blocking(store.session(settings).renew).access_token for _ in range(3)}) == 3
+
+
+def says_how_to_repair(drive: Drive, store: Store, settings: AuthSettings, lost_by: str, simulator: Simulator) -> None:
+    """Every task is told what happened and which command repairs it; the domain is asked by the first one only."""
+    before = simulator.control.calls("identity", "token")
+    said = []
+    for _ in range(3):
+        with pytest.raises(OACAuthError) as caught:
+            drive(store.session(settings).token)
+        assert not caught.value.retryable
+        assert (caught.value.error, caught.value.status) == ("invalid_grant", 400)
+        said.append(str(caught.value))
+    for text in said:
+        assert LOGIN in text
+        assert re.search(lost_by, text), text
+        assert "lost" in text
+    assert "is not asked again for" in said[1]
+    assert simulator.control.calls("identity", "token") - before <= 1
+
+
+def repaired(store: Store, settings: AuthSettings, sign_in: SignIn) -> None:
+    """A person signs in anew, and everything works at once."""
+    login(store, settings, signed_in(sign_in))
+    goes_on(store, settings)
+
+
+# --------------------------------------------------------------------------------------------- killed processes
+
+
+@pytest.mark.parametrize("point", ALIVE)
+def test_killed_before_anything_was_sent_the_chain_lives(
+    point: str, folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    process = started(folder_store, settings, point, on_a_loop=False)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert clean.control.calls("identity", "token") == 0
+    goes_on(folder_store, settings)
+
+
+@pytest.mark.parametrize("point", KEPT)
+def test_killed_after_the_new_token_was_kept_the_chain_lives(
+    point: str, folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    process = started(folder_store, settings, point, on_a_loop=point != "after write 2")
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    # Nobody has to ask: the access token is there, too.
+    assert token_of(folder_store.session(settings))
+    assert clean.control.calls("identity", "token") == 1
+    goes_on(folder_store, settings)
+
+
+@pytest.mark.parametrize("on_a_loop", [False, True])
+def test_killed_between_answer_and_store_what_repairs_it_is_said(
+    on_a_loop: bool, drive: Drive, store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    process = started(store, settings, "before write 2", on_a_loop)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert clean.control.counters()["issued"] == {"refresh_token": 1}
+    says_how_to_repair(drive, store, settings, rf"renewal that began at .* UTC in process {process.pid} on ", clean)
+    repaired(store, settings, sign_in)
+
+
+def test_killed_while_the_domain_answers_what_repairs_it_is_said(
+    store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    clean.control.fault("token", "delay_after", seconds=15)
+    process = started(store, settings, "never", on_a_loop=True)
+    while not clean.control.counters()["issued"].get("refresh_token"):
+        threading.Event().wait(0.05)
+    process.kill()
+    process.join(60)
+    says_how_to_repair(blocking, store, settings, f"in process {process.pid} on ", clean)
+    repaired(store, settings, sign_in)
+
+
+def test_killed_with_a_seed_in_the_store_only(folder_store: Store, sign_in: SignIn, clean: Simulator) -> None:
+    settings = chain(sign_in, seeded=False)
+    login(folder_store, settings, signed_in(sign_in))
+    aged(folder_store, settings, 101)
+    process = started(folder_store, settings, "before write 2", on_a_loop=False)
+    process.join(60)
+    says_how_to_repair(blocking, folder_store, settings, f"in process {process.pid} on ", clean)
+    repaired(folder_store, settings, sign_in)
+
+
+def aged(store: Store, settings: AuthSettings, seconds: float) -> None:
+    """Let the store's access token be older."""
+    record = store.record(settings)
+    store.slot(settings).put(dataclasses.replace(record, obtained_at=record.obtained_at - seconds))
+
+
+# ------------------------------------------------------------------------------------------------------ lost replies
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "drop_middle", "truncate"])
+def test_a_lost_reply_is_named(
+    fault: str, drive: Drive, folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    clean.control.fault("token", fault)
+    with pytest.raises(OACAuthError, match="answer") as caught:
+        drive(folder_store.session(settings).token)
+    assert LOGIN in str(caught.value)
+    assert "lost" in str(caught.value)
+    assert clean.control.calls("identity", "token") == 2
+    says_how_to_repair(drive, folder_store, settings, "lost", clean)
+    repaired(folder_store, settings, sign_in)
+
+
+def test_a_lost_reply_of_an_early_renewal_is_named_once_it_matters(
+    drive: Drive, folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    first = token_of(folder_store.session(settings))
+    aged(folder_store, settings, 80)
+    clean.control.fault("token", "drop_after")
+    session = folder_store.session(settings)
+    session._entry.token = folder_store.record(settings).token
+    assert drive(session.token).access_token == first
+    aged(folder_store, settings, 80)
+    says_how_to_repair(drive, folder_store, settings, "renewal that began at .* in process", clean)
+    repaired(folder_store, settings, sign_in)
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "status"])
+@pytest.mark.parametrize("rotation", ["rotate", "reuse", "omit"])
+def test_passing_failures_cost_nothing_but_time(
+    fault: str, rotation: str, drive: Drive, folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    clean.control.settings(refresh_rotation=rotation)
+    clean.control.fault("token", fault, times=2, **({"status": 503} if fault == "status" else {}))
+    assert drive(folder_store.session(settings).token).access_token
+    assert clean.control.calls("identity", "token") == 3
+    goes_on(folder_store, settings)
+
+
+@pytest.mark.parametrize("rotation", ["reuse", "omit"])
+def test_a_lost_reply_is_no_loss_where_refresh_tokens_do_not_rotate(
+    rotation: str, drive: Drive, folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    clean.control.settings(refresh_rotation=rotation)
+    clean.control.fault("token", "drop_after")
+    assert drive(folder_store.session(settings).token).access_token
+    assert folder_store.record(settings).refresh_token == settings.refresh_token
+    goes_on(folder_store, settings)
+
+
+def test_a_pause_that_outlasts_the_lease_loses_nothing(
+    drive: Drive, store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    """In Redis the lock is gone by then: the renewal begins anew, with the latest refresh token."""
+    settings = chain(sign_in)
+    clean.control.fault("token", "status", status=429, headers={"Retry-After": "3"})
+    assert drive(store.session(settings).token).access_token
+    assert clean.control.calls("identity", "token") == 2
+    goes_on(store, settings)
+
+
+def test_a_domain_in_lasting_trouble_leaves_the_chain_alive(
+    folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    clean.control.fault("token", "status", status=503, times=4)
+    with pytest.raises(OACAuthError, match="has trouble") as caught:
+        token_of(folder_store.session(settings))
+    assert caught.value.retryable
+    goes_on(folder_store, settings)
+
+
+# ------------------------------------------------------------------------------------------------------ cancellation
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_cancelled_trigger_loses_nothing(times: int, store: Store, sign_in: SignIn, clean: Simulator) -> None:
+    settings = chain(sign_in)
+    clean.control.fault("token", "delay_after", seconds=0.6)
+
+    async def whole() -> None:
+        io = AsyncIO()
+        try:
+            renewing = asyncio.ensure_future(store.session(settings).token(io))
+            while not clean.control.counters()["issued"].get("refresh_token"):
+                await asyncio.sleep(0.01)
+            for _ in range(times):
+                renewing.cancel()
+                await asyncio.sleep(0.05)
+            with pytest.raises(asyncio.CancelledError):
+                await renewing
+        finally:
+            await io.close()
+
+    asyncio.run(whole())
+    assert token_of(store.session(settings))
+    assert clean.control.calls("identity", "token") == 1
+    goes_on(store, settings)
+
+
+def test_a_trigger_that_is_cancelled_at_once_holds_nobody_up(
+    folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+
+    async def whole() -> Token:
+        io = AsyncIO()
+        session = folder_store.session(settings)
+        try:
+            for steps in range(4):
+                renewing = asyncio.ensure_future(session.token(io))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                renewing.cancel()
+                await asyncio.gather(renewing, return_exceptions=True)
+            return await session.token(io)
+        finally:
+            await io.close()
+
+    assert asyncio.run(whole()).access_token
+    assert clean.control.counters()["replies"]["identity"] == {"200": 1}
+    goes_on(folder_store, settings)
+
+
+def test_a_killed_task_leaves_the_chain_alive(folder_store: Store, sign_in: SignIn, clean: Simulator) -> None:
+    settings = chain(sign_in)
+    clean.control.fault("token", "status", status=503)
+    killed: Any = BlockingIO(stopped=lambda: True)
+    with pytest.raises(OACKilledError):
+        run(folder_store.session(settings).token(killed))
+    killed.close()
+    goes_on(folder_store, settings)
