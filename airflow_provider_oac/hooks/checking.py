@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -206,13 +207,14 @@ def _certificate(auth: AuthSettings, facts: dict[str, Any]) -> Iterator[Step]:
         yield Step("certificate", NOTE, text)
         return
     ends = certificate_expiry(auth.certificate)
-    days = (ends - time.time()) / _DAY
+    left = math.floor((ends - time.time()) / _DAY)
+    days = f"in {left} day{'' if left == 1 else 's'}" if left else "within a day"
     date = time.strftime("%Y-%m-%d", time.gmtime(ends))
-    facts |= {"certificate_expires": date, "certificate_days_left": int(days)}
-    if days > _SOON:
-        yield Step("certificate", OK, f"The certificate ends on {date}, in {days:.0f} days.")
+    facts |= {"certificate_expires": date, "certificate_days_left": left}
+    if left > _SOON:
+        yield Step("certificate", OK, f"The certificate ends on {date}, {days}.")
         return
-    how = f"ends on {date}, in {days:.0f} days" if days > 0 else f"ended on {date}"
+    how = f"ends on {date}, {days}" if left >= 0 else f"ended on {date}"
     text = (
         f"The certificate {how}. Make the next one with `python -m airflow_provider_oac keygen`, import it under a "
         "second alias beside this one, then change private_key, certificate and certificate_alias of the Connection."

@@ -1,0 +1,337 @@
+"""Trying a Connection: what is found, what is warned of, and at which step it fails."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from airflow_provider_oac.auth.keys import load_private_key
+from airflow_provider_oac.auth.sharing import keep_sign_in
+from airflow_provider_oac.auth.token import Issued, Token
+from airflow_provider_oac.hooks.checking import Report, Step
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.transport.blocking import run
+from tests.drivers import SignIn
+from tests.integration.raw_domain import FIRST, SECRET, Domain
+from tests.integration.servers import unused_port
+from tests.integration.test_command_line import tokens
+from tests.tasks import ADMIN, AUTHOR, Connections, oac_connection
+from tests.unit.auth.tokens import access_token
+
+NO_KEY: dict[str, Any] = {"private_key": None, "certificate_alias": None}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store in a folder, as the deployment's settings name it."""
+    folder = tmp_path / "tokens"
+    monkeypatch.setenv("AIRFLOW__OAC__STORE", "file")
+    monkeypatch.setenv("AIRFLOW__OAC__STORE_FOLDER", str(folder))
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
+    return folder
+
+
+def steps(report: Report) -> dict[str, str]:
+    """Names of the steps and the worst of their states."""
+    order = ("ok", "note", "warning", "failed")
+    found: dict[str, str] = {}
+    for step in report.steps:
+        found[step.name] = max(found.get(step.name, "ok"), step.state, key=order.index)
+    return found
+
+
+def failed(report: Report) -> Step:
+    assert not report.works
+    (step,) = [step for step in report.steps if step.state == "failed"]
+    assert step is report.steps[-1]
+    assert str(report) == step.text
+    assert (OACHook().test_connection()[0]) is False
+    return step
+
+
+def with_secret(connections: Connections, **extra: Any) -> None:
+    connection = oac_connection(connections.ready, **{**NO_KEY, **extra})
+    connections.set("oac_default", {**connection, "password": connections.ready["client_secret"]})
+
+
+def seeded(sign_in: SignIn) -> str:
+    """A refresh token that a person got elsewhere."""
+    return str(tokens(sign_in)["refresh_token"])
+
+
+# ----------------------------------------------------------------------------------------------- what works
+
+
+def test_an_assertion(connections: Connections, clean: Simulator) -> None:
+    report = OACHook().check()
+    assert report.works
+    assert steps(report) == {
+        "connection": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "certificate": "note",
+    }  # fmt: skip
+    facts = report.as_dict()
+    assert (facts["conn_id"], facts["works"], facts["grant"], facts["store"]) == (
+        "oac_default", True, "jwt_assertion", "memory",
+    )  # fmt: skip
+    assert (facts["client_authentication"], facts["user"], facts["token_lifetime"]) == ("assertion", ADMIN, 100)
+    assert (facts["administrator"], facts["author"]) == (True, True)
+    assert clean.control.calls("identity", "token") == 1
+
+
+def test_a_password_works_and_is_warned_of(connections: Connections, clean: Simulator) -> None:
+    with_secret(connections, grant="password", user_password=clean.ready["users"][ADMIN])
+    report = OACHook().check()
+    assert report.works
+    assert steps(report) == {
+        "connection": "ok", "store": "ok", "sign-in": "ok", "user": "warning", "rights": "ok",
+    }  # fmt: skip
+    assert "The grant password is discouraged" in str(report)
+
+
+@pytest.mark.parametrize("grant", ["refresh_token", "device_code"])
+@pytest.mark.usefixtures("store")
+def test_a_chain_is_renewed_through_the_store(
+    grant: str, connections: Connections, clean: Simulator, sign_in: SignIn
+) -> None:
+    with_secret(connections, grant=grant, user=None, refresh_token=seeded(sign_in))
+    for _ in range(2):
+        report = OACHook().check()
+        assert report.works
+        assert steps(report)["user"] == "ok"
+        assert report.facts["user"] == ADMIN
+    assert OACHook().test_connection()[0]
+    assert clean.control.grants("refresh_token") == 3
+    # What a task uses afterwards is what the check has left there.
+    assert OACHook().get_conn().get("/system").status_code == 200
+    assert clean.control.grants("refresh_token") == 3
+
+
+@pytest.mark.usefixtures("store")
+def test_an_assertion_is_tried_past_the_store(connections: Connections, clean: Simulator) -> None:
+    OACHook().get_conn().get("/system")
+    for _ in range(2):
+        assert OACHook().check().works
+    assert clean.control.grants("jwt-bearer") == 3
+
+
+def test_nothing_secret_is_reported(connections: Connections, clean: Simulator, sign_in: SignIn) -> None:
+    with_secret(connections, grant="password", user_password=clean.ready["users"][ADMIN])
+    report = OACHook().check()
+    shown = json.dumps(report.as_dict()) + str(report) + repr(report)
+    assert clean.ready["client_secret"] not in shown
+    assert clean.ready["users"][ADMIN] not in shown
+    assert "eyJ" not in shown
+
+
+# ------------------------------------------------------------------------------------------------- roles
+
+
+def test_an_author_is_no_administrator(connections: Connections) -> None:
+    connections.oac(user=AUTHOR)
+    report = OACHook().check()
+    assert report.works
+    assert steps(report)["rights"] == "note"
+    assert (report.facts["administrator"], report.facts["author"]) == (False, True)
+    assert f"OAC knows {AUTHOR}, who may not administer it" in str(report)
+    assert "just right" in str(report)
+
+
+def test_an_administrator_is_no_author(connections: Connections, clean: Simulator) -> None:
+    clean.control.fault(
+        "GET /catalog", "status", status=401, body={"user": ADMIN, "status": "unauthorized"}, times=None
+    )
+    report = OACHook().check()
+    assert report.works
+    assert (report.facts["administrator"], report.facts["author"]) == (True, False)
+    assert "needs the application role DV Content Author" in str(report)
+
+
+def test_a_user_without_any_role_is_a_failure(connections: Connections, clean: Simulator) -> None:
+    clean.control.user(ADMIN, roles=[])
+    step = failed(OACHook().check())
+    assert step.name == "rights"
+    assert "lacks the application role" in step.text
+    assert "DV Content Author" in step.text
+
+
+# -------------------------------------------------------------------------------------------- the certificate
+
+
+def certificate(simulator: Simulator, days: float) -> str:
+    """A certificate of the simulator's key that ends in so many days."""
+    key = load_private_key(simulator.ready["private_key_file"]).key
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "airflow")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=900))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "said"),
+    [
+        (31.5, "ok", "in 31 days"),
+        (29.6, "warning", "in 29 days"),
+        (1.5, "warning", "in 1 day"),
+        (0.6, "warning", "within a day"),
+        (-1.5, "warning", "ended on"),
+    ],
+)
+def test_the_end_of_the_certificate_is_foretold(
+    days: float, state: str, said: str, connections: Connections, clean: Simulator
+) -> None:
+    pem = certificate(clean, days)
+    clean.control.settings(app={"certificates": {"airflow": pem}})
+    connections.oac(certificate=pem)
+    report = OACHook().check()
+    assert report.works
+    assert steps(report)["certificate"] == state
+    assert said in report.steps[-1].text
+    assert ("keygen" in report.steps[-1].text) is (state == "warning")
+    ends = (datetime.now(UTC) + timedelta(days=days)).date()
+    assert report.facts["certificate_expires"] == str(ends)
+    assert report.facts["certificate_days_left"] == math.floor(days)
+
+
+def test_an_unknown_certificate_is_a_note(connections: Connections) -> None:
+    report = OACHook().check()
+    assert report.steps[-1].state == "note"
+    assert "put it into the Connection's certificate" in report.steps[-1].text
+
+
+# ---------------------------------------------------------------------------------------------- whose it is
+
+
+@pytest.fixture
+def of_jane(domain: Domain, connections: Connections, store: Path) -> Domain:
+    """A domain whose tokens name a person, and a Connection to it."""
+    domain.tokens = {"access_token": access_token(sub="jane.doe@example.com")}
+    extra = {
+        "identity_url": domain.server.url, "scope": "s", "grant": "refresh_token", "refresh_token": FIRST,
+    }  # fmt: skip
+    connection = {"conn_type": "oac", "host": domain.server.url, "login": "id", "password": SECRET, "extra": extra}
+    connections.set("oac_default", connection)
+    return domain
+
+
+def test_a_person_is_warned_of(of_jane: Domain) -> None:
+    report = OACHook().check()
+    assert report.works
+    assert steps(report)["user"] == "warning"
+    assert "belongs to jane.doe@example.com, which looks like a person" in str(report)
+
+
+def test_an_opaque_token_names_nobody(of_jane: Domain) -> None:
+    of_jane.tokens = {}
+    report = OACHook().check()
+    assert report.works
+    assert report.facts["user"] is None
+    assert "user" not in steps(report)
+
+
+# ------------------------------------------------------------------------------------------------- what fails
+
+
+def test_a_connection_that_is_incomplete_fails_there(connections: Connections) -> None:
+    connections.oac(scope=None)
+    step = failed(OACHook().check())
+    assert (step.name, "The scope" in step.text) == ("connection", True)
+
+
+def test_a_store_that_is_not_set_fails_there(connections: Connections) -> None:
+    with_secret(connections, grant="refresh_token", refresh_token=FIRST)
+    step = failed(OACHook().check())
+    assert step.name == "store"
+    assert "needs a store that tasks share" in step.text
+
+
+def test_a_store_without_a_key_fails_there(
+    connections: Connections, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "")
+    step = failed(OACHook().check())
+    assert step.name == "store"
+    assert "Airflow has no Fernet key" in step.text
+
+
+def test_a_store_that_cannot_be_used_is_a_warning_for_an_assertion(connections: Connections, store: Path) -> None:
+    store.write_text("a file where a folder should be")
+    report = OACHook().check()
+    assert report.works
+    assert steps(report)["store"] == "warning"
+    assert "each then signs in by itself" in str(report)
+
+
+def test_and_a_failure_for_a_chain(connections: Connections, store: Path, clean: Simulator) -> None:
+    store.write_text("a file where a folder should be")
+    with_secret(connections, grant="refresh_token", user=None, refresh_token=FIRST)
+    assert failed(OACHook().check()).name == "store"
+    assert clean.control.calls("identity", "token") == 0
+
+
+def test_a_damaged_record_is_a_failure_for_a_chain_with_its_repair(
+    connections: Connections, store: Path, sign_in: SignIn
+) -> None:
+    with_secret(connections, grant="refresh_token", user=None, refresh_token=FIRST)
+    hook = OACHook()
+    slot = hook.slot
+    assert slot
+    issued = Issued(Token("opaque", 0.0, 100.0), FIRST)
+    run(keep_sign_in(hook.io, slot, hook.settings.auth, issued, None))
+    for file in store.iterdir():
+        file.write_bytes(b"damaged")
+    step = failed(OACHook().check())
+    assert step.name == "store"
+    assert "cannot be decrypted" in step.text
+    assert "login --conn-id oac_default" in step.text
+
+
+def test_a_sign_in_that_is_refused_fails_there(connections: Connections) -> None:
+    connections.oac(certificate_alias="other")
+    report = OACHook().check()
+    assert failed(report).name == "sign-in"
+    assert report.facts["grant"] == "jwt_assertion"
+
+
+def test_nobody_signed_in_yet_fails_there(connections: Connections, store: Path) -> None:
+    with_secret(connections, grant="device_code", user=None)
+    step = failed(OACHook().check())
+    assert step.name == "sign-in"
+    assert "Nobody has signed in" in step.text
+
+
+def test_somebody_elses_sign_in_fails_there(connections: Connections, store: Path, sign_in: SignIn) -> None:
+    with_secret(connections, grant="refresh_token", user=AUTHOR, refresh_token=seeded(sign_in))
+    step = failed(OACHook().check())
+    assert step.name == "sign-in"
+    assert f"belongs to {ADMIN}, but its user is to be {AUTHOR}" in step.text
+
+
+def test_an_instance_that_is_away_fails_at_the_rights(connections: Connections) -> None:
+    connections.oac(host=f"http://127.0.0.1:{unused_port()}")
+    step = failed(OACHook().check())
+    assert (step.name, "the connection was refused" in step.text) == ("rights", True)
+
+
+def test_trouble_of_the_instance_is_not_taken_for_a_missing_role(connections: Connections, clean: Simulator) -> None:
+    clean.control.fault("GET /catalog", "status", status=503, times=None)
+    step = failed(OACHook().check())
+    assert (step.name, "HTTP 503" in step.text) == ("rights", True)
