@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -69,9 +70,9 @@ async def _shared(
 ) -> Token:
     pause, waited = LOOK_INTERVAL, 0.0
 
-    async def look() -> tuple[Kept | None, Token | None, bool]:
+    async def look(locked: bool) -> tuple[Kept | None, Token | None, bool]:
         """What is kept, its token if that works, and whether it need not be renewed."""
-        kept = await _read(io, slot, settings)
+        kept = await _read(io, slot, settings, locked)
         token = _working(kept, settings, refused, io.now())
         if kept is None or token is None:
             return kept, None, False
@@ -79,12 +80,12 @@ async def _shared(
         return kept, token, fresh or bool(kept.record.unrenewable)
 
     while True:
-        _, token, enough = await look()
+        _, token, enough = await look(False)
         if token and enough:
             return token
         if await io.offload(slot.acquire):
             try:
-                kept, token, enough = await look()
+                kept, token, enough = await look(True)
                 if token and enough:
                     return token
                 if not settings.chained:
@@ -107,7 +108,7 @@ async def _shared(
         pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
 
 
-async def _read(io: IO, slot: Slot, settings: AuthSettings) -> Kept | None:
+async def _read(io: IO, slot: Slot, settings: AuthSettings, locked: bool) -> Kept | None:
     try:
         return await io.offload(slot.read)
     except OACStoreError as problem:
@@ -116,7 +117,9 @@ async def _read(io: IO, slot: Slot, settings: AuthSettings) -> Kept | None:
         if settings.chained:
             repair = f"If it cannot be brought back: {settings.login_step}"
             raise OACStoreError(f"{problem} {repair}", damaged=True) from None
-        log.warning("%s It is replaced.", problem)
+        # Who has no lock looks again under it.
+        if locked:
+            log.warning("%s It is replaced.", problem)
         return None
 
 
@@ -172,7 +175,10 @@ async def _next_of_chain(
         if sent > 1 and interrupted is None:
             # The answer to an earlier one of these requests may be what was lost.
             interrupted = begun.attempt
-        now_kept = await io.offload(slot.read)
+        now_kept = None
+        # The refusal says more than a store that fails as well.
+        with suppress(OACStoreError):
+            now_kept = await io.offload(slot.read)
         if now_kept and now_kept.record.refresh_token != refresh:
             return None
         raise await _refused(io, slot, settings, error, begun, before, interrupted) from None

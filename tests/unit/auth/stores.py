@@ -7,6 +7,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Backend, Record, Slot, Vault
 from airflow_provider_oac.auth.token import Token
+from airflow_provider_oac.exceptions import OACStoreError
 
 FERNET_KEY = Fernet.generate_key().decode()
 PASSWORD = AuthSettings(
@@ -29,11 +30,15 @@ class Dictionary:
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.kept_is_full = False
+        self.locked = False
 
     def read(self, name: str) -> bytes | None:
         return self.kept.get(name)
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
+        if self.kept_is_full:
+            raise OACStoreError("The dictionary is full.")
         if self.kept.get(name) != expected:
             return False
         self.kept[name] = sealed
@@ -43,12 +48,15 @@ class Dictionary:
         self.kept.pop(name, None)
 
     def lock(self, name: str, lease: float) -> NoLock:
-        return NoLock()
+        return NoLock(not self.locked)
 
 
 class NoLock:
+    def __init__(self, free: bool) -> None:
+        self.free = free
+
     def acquire(self) -> bool:
-        return True
+        return self.free
 
     def extend(self) -> bool:
         return True
