@@ -12,6 +12,7 @@ __all__ = [
     "OACApiError",
     "OACAuthError",
     "OACConfigurationError",
+    "OACContentError",
     "OACError",
     "OACKilledError",
     "OACResponseError",
@@ -60,6 +61,10 @@ class OACTransportError(OACError):
 
 class OACResponseError(OACError):
     """An answer came, but not one that the contract knows: not JSON, a missing id, a body beyond the limit."""
+
+
+class OACContentError(OACResponseError):
+    """A file was downloaded that is not whole, or not of the kind that was asked for."""
 
 
 class OACAuthError(OACError):

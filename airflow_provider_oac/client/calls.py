@@ -30,6 +30,7 @@ class Call(Generic[T]):
     :param repeatable: whether doing it twice is the same as doing it once, so that a lost answer may be
         followed by a second attempt.
     :param secrets: texts in the body that must not appear in any message.
+    :param accept: which types of content the answer may have.
     """
 
     doing: str
@@ -40,6 +41,7 @@ class Call(Generic[T]):
     body: Any = field(default=None, repr=False)
     repeatable: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    accept: str = "application/json"
 
     def request(self, address: str, token: Token) -> Request:
         """The HTTP request.
@@ -50,7 +52,7 @@ class Call(Generic[T]):
         url = address + API_BASE + self.path
         if self.query:
             url += "?" + urlencode(self.query)
-        headers = {"Authorization": f"Bearer {token.access_token}", "Accept": "application/json"}
+        headers = {"Authorization": f"Bearer {token.access_token}", "Accept": self.accept}
         data = None
         if self.body is not None:
             headers["Content-Type"] = "application/json"
