@@ -48,6 +48,7 @@ __all__ = [
     "amask",
     "default_deferrable",
     "mask_secret",
+    "object_storage_path",
     "task_state_store",
     "xcom_value",
 ]
@@ -91,6 +92,15 @@ def default_deferrable() -> bool:
     except ImportError:  # before Airflow 3.2
         from airflow.configuration import conf
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def object_storage_path(url: str, conn_id: str | None = None) -> Any:
+    """Airflow's ``ObjectStoragePath``. It loads some 10 MB, so that nobody imports it before a task runs."""
+    try:
+        from airflow.sdk import ObjectStoragePath
+    except ImportError:  # Airflow 2.11
+        from airflow.io.path import ObjectStoragePath  # type: ignore[no-redef]
+    return ObjectStoragePath(url, conn_id=conn_id) if conn_id else ObjectStoragePath(url)
 
 
 def task_state_store(context: Context) -> Any:

@@ -16,6 +16,7 @@ __all__ = [
     "OACError",
     "OACKilledError",
     "OACResponseError",
+    "OACStorageError",
     "OACTransportError",
     "OACUncertainError",
     "OACWaitTimeoutError",
@@ -65,6 +66,10 @@ class OACResponseError(OACError):
 
 class OACContentError(OACResponseError):
     """A file was downloaded that is not whole, or not of the kind that was asked for."""
+
+
+class OACStorageError(OACError):
+    """A store for files (a folder, a bucket) did not do what was asked of it."""
 
 
 class OACAuthError(OACError):
