@@ -5,16 +5,24 @@ That the server of OAC knows ranges or entity tags is not documented, and nothin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.exceptions import OACApiError, OACContentError, OACError, OACTransportError
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACContentError,
+    OACError,
+    OACStorageError,
+    OACTransportError,
+)
 from airflow_provider_oac.transport.io import StreamedResponse
 
 CHUNK = 1 << 20
@@ -45,6 +53,56 @@ class Sink(Protocol):
     def commit(self) -> None:
         """Make what was written the file that was wanted."""
         ...
+
+
+class FileSink:
+    """A sink for a temporary file of this machine, which its owner removes.
+
+    :param path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        :raises OACStorageError: if the disk does not.
+        """
+        with local_disk(self._path):
+            if self._file is None:
+                self._file = self._path.open("wb")
+            self._file.write(data)
+
+    def discard(self) -> None:
+        """Empty it."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def commit(self) -> None:
+        """Close it."""
+        with local_disk(self._path):
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+
+
+@contextlib.contextmanager
+def local_disk(path: Path) -> Iterator[None]:
+    """Name the file when this machine's disk refuses.
+
+    :raises OACStorageError: for every error of the operating system.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise OACStorageError(
+            f"Could not keep {path} on this machine in the meantime ({type(problem).__name__}: {problem}). Make room "
+            "there, or let TMPDIR name a folder that has it."
+        ) from problem
 
 
 @dataclass(frozen=True)
@@ -132,6 +190,22 @@ def download(
         return Downloaded(state.size, state.digest.hexdigest())
 
     return flow
+
+
+def copy(source: Path, sink: Sink) -> Downloaded:
+    """Copy a local file into a sink and commit it. Blocks."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with local_disk(source), source.open("rb") as file:
+            while data := file.read(CHUNK):
+                sink.write(data)
+                digest.update(data)
+                size += len(data)
+        sink.commit()
+    except BaseException:
+        sink.discard()
+        raise
+    return Downloaded(size, digest.hexdigest())
 
 
 async def _fetched(api: Api, state: _Download, plan: TransferPlan, report: Callable[[str], None]) -> None:
