@@ -142,6 +142,10 @@ class OACWorkOperator(OACBaseOperator):
         deadline = self._deadline()
         memory = TaskMemory(context, self.durable)
         started = self._found_again(memory) or self.start(memory, context)
+        return self._pursue(started, memory, deadline, context)
+
+    def _pursue(self, started: Started, memory: TaskMemory, deadline: float, context: Context) -> Any:
+        """Remember what was started, wait for it here or in the triggerer, and complete it."""
         memory.remember(**started.record())
         self._push_link(context)
         if not self.wait_for_completion or started.work_request_id is None:
@@ -173,7 +177,8 @@ class OACWorkOperator(OACBaseOperator):
         started = Started.of(carried["started"])
         return self._finish(started, carried["started"]["work_request_id"], carried["deadline"], context)
 
-    def _finish(self, started: Started, work_request_id: str, deadline: float | None, context: Context) -> Any:
+    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+        """Wait in this process until the work request ends, and complete what was started."""
         from airflow_provider_oac.client.waiting import WaitPlan, wait
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
