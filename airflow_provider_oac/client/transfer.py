@@ -25,7 +25,8 @@ from airflow_provider_oac.exceptions import (
 )
 from airflow_provider_oac.transport.io import StreamedResponse
 
-CHUNK = 1 << 20
+# What a driver has read of a piece is lost when the connection breaks.
+CHUNK = 1 << 18
 # What a server may say while the file of a work request that succeeded is not there yet. Which of them OAC says is
 # not documented; a sample of Oracle tries again on anything but 200 (observed).
 _NOT_READY = frozenset({404, 409, 412, 423, 425})
