@@ -112,7 +112,15 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [{"integration-name": name, "python-modules": ["airflow_provider_oac.operators.snapshots"]}],
+        "operators": [
+            {
+                "integration-name": name,
+                "python-modules": [
+                    "airflow_provider_oac.operators.snapshots",
+                    "airflow_provider_oac.operators.workbooks",
+                ],
+            }
+        ],
         "sensors": [
             {
                 "integration-name": name,
@@ -137,5 +145,6 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "filesystems": ["airflow_provider_oac.filesystems.oci"],
         "extra-links": ["airflow_provider_oac.links.OACInstanceLink"],
     }
