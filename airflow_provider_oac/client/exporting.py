@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from airflow_provider_oac.client import workbooks
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
 from airflow_provider_oac.client.waiting import WaitPlan, wait
@@ -109,13 +109,10 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text).strip("._") or "unnamed"
 
 
-def name_by_id(workbook_id: str) -> str:
-    """The name in the id of a workbook, which is base64url of its path (documented); else the id itself."""
-    try:
-        path = base64.urlsafe_b64decode(workbook_id + "=" * (-len(workbook_id) % 4)).decode()
-    except ValueError:
-        return workbook_id
-    return path.rstrip("/").rpartition("/")[2] if path.isprintable() else workbook_id
+def name_of(workbook_id: str) -> str:
+    """The name that stands in the id of a workbook, which is its path (documented); else the id itself."""
+    path = (plain_id(workbook_id) or "").rstrip("/")
+    return path.rpartition("/")[2] or workbook_id
 
 
 def ordered(file: WantedFile, limit: int) -> Flow[WantedFile]:

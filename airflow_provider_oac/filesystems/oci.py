@@ -92,5 +92,15 @@ def _api_key(conn: Connection, extra: Extra) -> dict[str, Any]:
         if secret:
             mask_secret(secret)
     pem = load_private_key(text, passphrase).key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    # As a signer and not as a configuration: ocifs logs its configuration, with the key, at the level DEBUG.
-    return {"signer": Signer(names["tenancy_id"], user, names["fingerprint"], None, private_key_content=pem.decode())}
+    # The key goes into the signer and not into the configuration, which ocifs logs at the level DEBUG. The SDK asks for
+    # a key there nevertheless.
+    return {
+        "signer": Signer(names["tenancy_id"], user, names["fingerprint"], None, private_key_content=pem.decode()),
+        "config": {
+            "tenancy": names["tenancy_id"],
+            "user": user,
+            "fingerprint": names["fingerprint"],
+            "region": names["region"],
+            "key_file": "held by the signer",
+        },
+    }

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_provider_oac._compat import object_storage_path
-from airflow_provider_oac.exceptions import OACStorageError
+from airflow_provider_oac.exceptions import OACError, OACStorageError
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Destination:
     def remove(self) -> None:
         """Remove the file, if there is one."""
         with _explained(f"remove {self.url}"), contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(self.path)
+            _remove(self.fs, self.path)
 
     def write(self, data: bytes) -> None:
         """Write the whole file, a small one."""
@@ -137,12 +137,12 @@ class ObjectStorageSink:
                 # A disk that is full refuses to flush; it is closed nevertheless.
                 with contextlib.suppress(Exception):
                     file.close()
-                self._attempt(partial(self._fs.rm_file, self._beside))
+                self._attempt(partial(_remove, self._fs, self._beside))
 
     def _opened(self) -> Any:
         """Open the file for writing: in its place if the store can discard, else beside it."""
         for leftover in self._leftovers:
-            self._attempt(partial(self._fs.rm_file, leftover))
+            self._attempt(partial(_remove, self._fs, leftover))
         self._leftovers = []
         if not _is_local(self._fs):
             # Asked of a file of the name beside: a store that cannot discard may make it appear at once.
@@ -152,7 +152,7 @@ class ObjectStorageSink:
                 _forget(probe)
                 return self._open(self._destination.path, autocommit=False)
             probe.close()
-            self._attempt(partial(self._fs.rm_file, self._beside))
+            self._attempt(partial(_remove, self._fs, self._beside))
         return self._open(self._beside)
 
     def _open(self, path: str, **options: Any) -> Any:
@@ -176,6 +176,16 @@ class ObjectStorageSink:
 def _beside(path: str, writer: str) -> str:
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}.{name}.{writer}.part"
+
+
+def _remove(fs: Any, path: str) -> None:
+    """Remove one file. Not by ``rm``, which takes stars and brackets in a name for a pattern, where there is a choice:
+    ocifs has nothing else.
+    """
+    try:
+        fs.rm_file(path)
+    except NotImplementedError:
+        fs.rm(path)
 
 
 def _is_local(fs: Any) -> bool:
@@ -215,7 +225,7 @@ def _explained(doing: str) -> Iterator[None]:
     """Name what was being done, whatever a store's library raises."""
     try:
         yield
-    except OACStorageError:
+    except OACError:
         raise
     except Exception as problem:
         raise OACStorageError(

@@ -71,10 +71,12 @@ class OACExportWorkbookOperator(ExportingOperator):
 
     def wishes(self) -> list[Wish]:
         """The one workbook."""
+        from airflow_provider_oac.client.exporting import plain_name
+
         workbook_id, name = _workbook(self.workbook_path, self.workbook_id)
         url = self.destination
         if url.endswith("/"):
-            url = f"{url}{name}.{self.file_format}"
+            url = f"{url}{plain_name(name)}.{self.file_format}"
         elif not url.endswith(f".{self.file_format}"):
             raise OACConfigurationError(
                 f"The destination is {url!r}, but must end in .{self.file_format} as the format says, or in / if it is "
@@ -198,13 +200,8 @@ def _workbook(path: str | None, workbook_id: str | None) -> tuple[str, str]:
 
     :raises OACConfigurationError: unless exactly one of the two is given.
     """
-    from airflow_provider_oac.client.exporting import name_by_id
-    from airflow_provider_oac.client.ids import catalog_id
+    from airflow_provider_oac.client.exporting import name_of
+    from airflow_provider_oac.client.ids import item_id
 
-    if bool(path) == bool(workbook_id):
-        raise OACConfigurationError(
-            f"Give either workbook_path or workbook_id, not {path!r} and {workbook_id!r}. If one comes from a "
-            "template: what does that render to?"
-        )
-    encoded = workbook_id or catalog_id(str(path))
-    return encoded, name_by_id(encoded)
+    encoded = item_id(item_id=workbook_id, path=path, what="the workbook")
+    return encoded, name_of(encoded)
