@@ -222,7 +222,7 @@ def _read_canvases(response: Response) -> list[Canvas]:
     body = json_object(response)
     found = []
     for tab, member in ((VISUALIZE, "visualizeCanvases"), (PRESENT, "presentCanvases")):
-        items = body.get(member) or []
+        items = [] if body.get(member) is None else body[member]
         if not isinstance(items, list):
             raise OACResponseError(f"The canvases of a workbook have a member {member!r} that is no array.")
         found += [_read_canvas(item, tab) for item in items]
