@@ -1,8 +1,8 @@
 """Send a dashboard as a PDF by mail to people who do not sign in at Oracle Analytics Cloud.
 
 Needs the Connections ``oac_export`` (type ``oac``: of a user who sees just what the recipients may see) and
-``smtp_default`` (type ``smtp``, with ``from_email`` in its extra). The recipients stand in the Variable ``oac_mail_to``,
-with commas in between; the folder that keeps what was sent is named by the Variable ``oac_export_folder``.
+``smtp_default`` (type ``smtp``, with ``from_email`` in its extra). The recipients stand in the Variable
+``oac_mail_to``, with commas in between; the folder that keeps what was sent in the Variable ``oac_export_folder``.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Needs the Connection ``oac_export`` (type ``oac``): of a user who may read what is exported and nothing else, since an
 export shows what its user may see. The folder is named by the Variable ``oac_export_folder``: any URL that Airflow's
-``ObjectStoragePath`` takes, such as ``s3://aws_default@reports/oac`` or ``oci://oci_store@reports/oac``; the provider of
-that store must be installed. Put your own workbooks in the place of those below.
+``ObjectStoragePath`` takes, such as ``s3://aws_default@reports/oac`` or ``oci://oci_store@reports/oac``; the provider
+of that store must be installed. Put your own workbooks in the place of those below.
 """
 
 from __future__ import annotations
