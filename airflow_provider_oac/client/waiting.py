@@ -36,6 +36,8 @@ class WaitPlan:
     :param not_found_grace: seconds after the start in which a 404 only means "not visible yet".
     :param trouble_patience: seconds in which OAC may be out of reach or answer with passing errors.
     :param unknown_states: how many looks in a row may show a status that nobody knows.
+    :param tolerated: HTTP statuses that are trouble to be waited out as well, since the work itself brings them about:
+        while an instance is restored it may log everybody out, or not know its own work requests.
     """
 
     deadline: float | None = None
@@ -45,6 +47,7 @@ class WaitPlan:
     not_found_grace: float = 60.0
     trouble_patience: float = 1800.0
     unknown_states: int = 10
+    tolerated: frozenset[int] = frozenset()
 
     def pause(self, age: float) -> float:
         """Seconds until the next look at work of this age."""
@@ -101,9 +104,10 @@ class Poller:
         :returns: seconds until the next look.
         :raises OACError: the error itself if it will stay, or lasted too long.
         """
-        if isinstance(error, OACApiError) and error.status == 404:
+        tolerated = isinstance(error, OACApiError) and error.status in self.plan.tolerated
+        if isinstance(error, OACApiError) and error.status == 404 and not tolerated:
             return self._not_found(error, now)
-        if not _passing(error):
+        if not tolerated and not passing(error):
             raise error
         self._trouble = error
         if self._trouble_since is None:
@@ -164,7 +168,8 @@ def _percent(work: WorkRequest) -> str:
     return "progress unknown" if work.percent is None else f"{work.percent:.0f} %"
 
 
-def _passing(error: OACError) -> bool:
+def passing(error: OACError) -> bool:
+    """Whether a look that failed with this error may succeed later without anybody changing anything."""
     if isinstance(error, OACApiError | OACAuthError):
         return error.retryable
     if isinstance(error, OACTransportError):

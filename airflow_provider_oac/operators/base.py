@@ -137,6 +137,10 @@ class OACWorkOperator(OACBaseOperator):
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Put away what work that failed or was canceled left behind."""
 
+    def tolerated(self, started: Started) -> tuple[int, ...]:
+        """HTTP statuses that this very work brings about, so that the wait for it waits them out."""
+        return ()
+
     def execute(self, context: Context) -> Any:
         """Start or find the work, wait, complete."""
         deadline = self._deadline()
@@ -161,6 +165,7 @@ class OACWorkOperator(OACBaseOperator):
                     deadline,
                     seconds(self.poll_interval),
                     carried={"started": started.record(), "deadline": deadline},
+                    tolerated=self.tolerated(started),
                 ),
                 method_name="resume",
             )
@@ -182,7 +187,11 @@ class OACWorkOperator(OACBaseOperator):
         from airflow_provider_oac.client.waiting import WaitPlan, wait
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
-        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        plan = WaitPlan(
+            deadline=deadline,
+            longest_pause=seconds(self.poll_interval),
+            tolerated=frozenset(self.tolerated(started)),
+        )
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
         try:
             work = self.hook.run(flow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -60,6 +60,7 @@ class OACWorkRequestTrigger(BaseTrigger):
     :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
     :param poll_interval: most seconds between two looks.
     :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
+    :param tolerated: HTTP statuses that this very work brings about, to be waited out.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class OACWorkRequestTrigger(BaseTrigger):
         deadline: float | None,
         poll_interval: float,
         carried: dict[str, Any] | None = None,
+        tolerated: Sequence[int] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.oac_conn_id = oac_conn_id
@@ -78,6 +80,7 @@ class OACWorkRequestTrigger(BaseTrigger):
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.carried = carried
+        self.tolerated = list(tolerated)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the database."""
@@ -90,6 +93,7 @@ class OACWorkRequestTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "poll_interval": self.poll_interval,
                 "carried": self.carried,
+                "tolerated": self.tolerated,
             },
         )
 
@@ -98,7 +102,7 @@ class OACWorkRequestTrigger(BaseTrigger):
         from airflow_provider_oac.client.waiting import WaitPlan, wait
         from airflow_provider_oac.hooks.oac import OACHook
 
-        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
+        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval, tolerated=frozenset(self.tolerated))
         flow = wait(self.work_request_id, plan, started_at=self.submitted_at, report=self.log.info)
         outcome, message = "ended", ""
         try:
