@@ -14,6 +14,7 @@ __all__ = [
     "OACConfigurationError",
     "OACContentError",
     "OACError",
+    "OACIncompleteListError",
     "OACKilledError",
     "OACResponseError",
     "OACStorageError",
@@ -66,6 +67,10 @@ class OACResponseError(OACError):
 
 class OACContentError(OACResponseError):
     """A file was downloaded that is not whole, or not of the kind that was asked for."""
+
+
+class OACIncompleteListError(OACError):
+    """A list reached the length beyond which OAC shows nothing: something may be missing from it."""
 
 
 class OACStorageError(OACError):
