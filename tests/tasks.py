@@ -124,11 +124,13 @@ class Task:
         return {**context, "task_state_store": self.store} if self.store else context
 
     def attempt(self) -> Any:
-        """One try, with the triggerer's part if the operator defers."""
+        """One try, with the triggerer's part as often as the operator defers."""
         self.start()
-        if self.deferred is None:
-            return self.result
-        return self.resume(asyncio.run(first_event(self.deferred.trigger)))
+        while (waited := self.deferred) is not None:
+            result = self.resume(asyncio.run(first_event(waited.trigger)))
+            if self.deferred is waited:
+                return result
+        return self.result
 
     def start(self) -> None:
         """One try up to its end or its deferral."""
@@ -146,7 +148,10 @@ class Task:
         self.event = event
         operator = self._make()
         kwargs = {**json.loads(json.dumps(self.deferred.kwargs or {})), "event": event}
-        return operator.resume_execution(self.deferred.method_name, kwargs, self.context(operator.task_id))
+        try:
+            return operator.resume_execution(self.deferred.method_name, kwargs, self.context(operator.task_id))
+        except TaskDeferred as again:
+            self.deferred = again
 
 
 def backup_operator(**changes: Any) -> OACCreateSnapshotOperator:
