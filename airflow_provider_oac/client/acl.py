@@ -181,7 +181,7 @@ def check_taken(entries: Sequence[Access], after: Sequence[Access]) -> None:
     """
     named = {entry.key for entry in entries}
     left = [entry for entry in after if entry.key not in named]
-    there = {entry.key for entry in after} | {(entry.account_type, entry.display_name.casefold()) for entry in after}
+    there = {entry.key for entry in after} | {Access(entry.display_name, entry.account_type).key for entry in after}
     missing = []
     for entry in entries:
         if not entry.permissions or entry.key in there:
@@ -226,7 +226,7 @@ def _read_entry(item: Any) -> Access:
     return Access(
         account=text_member(item, "accountGuid", "An entry of permissions"),
         account_type=str(item.get("accountType") or ""),
-        permissions=frozenset(name for name, allowed in (permissions or {}).items() if allowed is True),
+        permissions=frozenset(name for name, allowed in (permissions or {}).items() if str(allowed).lower() == "true"),
         display_name=str(item.get("accountDisplayName") or ""),
         raw=item,
     )
