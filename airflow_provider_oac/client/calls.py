@@ -36,6 +36,7 @@ class Call(Generic[T]):
     :param content_type: of the body.
     :param headers: further headers.
     :param base: what stands before the path; empty for a path outside the REST API.
+    :param causes: the likely cause of an HTTP status, where it is another than for most calls.
     """
 
     doing: str
@@ -50,6 +51,7 @@ class Call(Generic[T]):
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     base: str = API_BASE
+    causes: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     def request(self, address: str, token: Token) -> Request:
         """The HTTP request.

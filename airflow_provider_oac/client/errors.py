@@ -34,6 +34,7 @@ def api_error(call: Call[Any], response: Response, now: float) -> OACApiError:
     code, detail = _code_and_detail(body, response, call.secrets)
     request_id = next((text for name in _ID_HEADERS if (text := quoted(response.headers.get(name), limit=200))), None)
     cause, next_step = _explain(response, body, code, detail)
+    cause = call.causes.get(response.status, cause)
     if response.status == 404:
         next_step += _other_form_of_path(call.path)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail.rstrip('.')}" if detail else "")
