@@ -12,6 +12,7 @@ from airflow_provider_oac.simulator.faults import FaultError
 from airflow_provider_oac.simulator.identity.app import Domain
 from airflow_provider_oac.simulator.identity.device import DecisionError
 from airflow_provider_oac.simulator.oac.content import damaged, default_content
+from airflow_provider_oac.simulator.oac.export_files import forget_all
 from airflow_provider_oac.simulator.oac.snapshots import visible
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.settings import Settings, SettingsError
@@ -39,10 +40,18 @@ class Control:
         self._world: World = domain.world
 
     def seed_content(self) -> None:
-        """Give every instance that has none its first content."""
+        """Give every instance that has none its first content, and older content what it lacks."""
         for name in self._world.instances:
-            if self._world.content.get(name) is None:
-                self._world.content.put(name, default_content(name, "oac.admin@example.com"))
+            users = [user["name"] for user in self._world.users]
+            first = default_content(name, "oac.admin@example.com", users)
+            kept = self._world.content.get(name)
+            if kept is None:
+                self._world.content.put(name, first)
+                continue
+            for thing in kept["catalog"]:
+                thing.setdefault("acl", None)
+            empty = {"pendingSettings": {}, "mail": None, "safeDomains": {}}
+            self._world.content.put(name, {**empty, **kept})
 
     async def order_fault(self, request: web.Request) -> web.Response:
         """`POST /faults`."""
@@ -177,9 +186,11 @@ class Control:
         await world.work.stop()
         for table in (
             world.users, world.refresh_tokens, world.device_codes, world.revoked, world.seen_jti,
-            world.snapshots, world.work_requests, world.content,
+            world.snapshots, world.work_requests, world.content, world.exports, world.jobs, world.roles,
         ):  # fmt: skip
             table.clear()
+        forget_all(world)
+        world.seed_roles()
         first = world.meta.get("first") or {}
         world.settings.apply({**Settings().as_dict(), **first.get("settings", {})})
         world.save_settings()
