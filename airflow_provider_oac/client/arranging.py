@@ -104,7 +104,7 @@ def copied(
 
     async def flow(api: Api) -> Arranged:
         source = await api.perform(catalog.get(kind, item_id))
-        parent_id, name = _place(source, place)
+        parent_id, name = _place(source, item_id, place)
         there = None if place.overwrite else await _there(api, kind, parent_id, name)
         if there is not None:
             return _adopted(there, source, suspect, report)
@@ -139,7 +139,7 @@ def moved(
         source = await look(kind, item_id)(api)
         if source is None:
             return await _moved_before(api)
-        parent_id, name = _place(source, place)
+        parent_id, name = _place(source, item_id, place)
         there = None if place.overwrite else await _there(api, kind, parent_id, name)
         if there is not None:
             return _adopted(there, source, False, report)
@@ -152,9 +152,9 @@ def moved(
 
     async def _moved_before(api: Api) -> Arranged:
         plain = ids.plain_id(item_id) or item_id
-        head, _, last = plain.rpartition("/")
-        parent_id = place.parent_id or (ids.encoded(head) if head else None)
-        there = await _there(api, kind, parent_id, place.name or last) if suspect and parent_id else None
+        folder, last = ids.split_path(item_id) or (None, None)
+        parent_id, name = place.parent_id or folder, place.name or last
+        there = await _there(api, kind, parent_id, name) if suspect and parent_id and name else None
         if there is None:
             # The call itself says it in OAC's words.
             await api.perform(catalog.get(kind, item_id))
@@ -257,11 +257,13 @@ async def _once(
         return there
 
 
-def _place(source: CatalogItem, place: Place) -> tuple[str, str]:
-    parent_id = place.parent_id or source.parent_id
+def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
+    """Folder and name; an item that is known by its path need not tell them (one sample of details does not)."""
+    folder, last = ids.split_path(item_id) or (source.parent_id, source.name)
+    parent_id = place.parent_id or folder
     if not parent_id:
         raise OACConfigurationError(f"The folder of {source.path} is not known. Name the folder that is meant.")
-    return parent_id, place.name or source.name
+    return parent_id, place.name or last
 
 
 def _adopted(

@@ -70,12 +70,12 @@ def below(
 
     async def iterate(api: Api) -> AsyncGenerator[CatalogItem, None]:
         todo = deque([(kind, item_id)])
-        seen = {hash((kind, item_id.rstrip("=")))}
+        seen = {hash((kind, ids.normal(item_id)))}
         while todo:
             source = children(*todo.popleft(), plan, report=report, **search)(api)
             try:
                 async for item in source:
-                    mark = hash((item.type, item.id.rstrip("=")))
+                    mark = hash((item.type, ids.normal(item.id)))
                     if mark in seen:
                         continue
                     seen.add(mark)
@@ -91,18 +91,27 @@ def below(
 def look(kind: str, item_id: str) -> Flow[CatalogItem | None]:
     """An item if it is there. Needs no search index. Flow.
 
-    :raises OACApiError: for any error but 404.
+    :raises OACApiError: for any error but one that says that there is none.
     """
 
     async def flow(api: Api) -> CatalogItem | None:
         try:
             return await api.perform(catalog.get(kind, item_id))
         except OACApiError as error:
-            if error.status == 404:
+            if is_missing(error, kind):
                 return None
             raise
 
     return flow
+
+
+def is_missing(error: OACApiError, kind: str) -> bool:
+    """Whether an answer to a well-formed id says that there is no such item.
+
+    The types with detail operations of their own share their address with ``GET /catalog/{type}/{id}``, and these
+    document no 404 but a 400 (documented; what they answer for an item that is not there is not).
+    """
+    return error.status == 404 or (error.status == 400 and kind in (ids.WORKBOOKS, ids.ANALYSIS, ids.CONNECTIONS))
 
 
 def find_all(
@@ -130,7 +139,7 @@ def find_all(
         source = listed(kind, plan, report=report, search=words, manage_content=manage_content)
         found: list[CatalogItem] = []
         async for item in source(api):
-            same_folder = parent_id is None or _same(item.parent_id, parent_id)
+            same_folder = parent_id is None or ids.same(item.parent_id, parent_id)
             if item.name == name and item.type == kind and same_folder and owner in (None, item.owner):
                 found.append(item)
         return found
@@ -207,11 +216,6 @@ def _none_if_missing(source: Source[CatalogItem]) -> Source[CatalogItem]:
             await items.aclose()
 
     return iterate
-
-
-def _same(one: str | None, other: str) -> bool:
-    """Whether two encoded ids are the same, padded or not."""
-    return one is not None and one.rstrip("=") == other.rstrip("=")
 
 
 def _told(where: dict[str, Any]) -> str:

@@ -81,6 +81,27 @@ def plain_id(item_id: str) -> str | None:
     return text if text.isprintable() else None
 
 
+def same(one: str | None, other: str | None) -> bool:
+    """Whether two encoded ids mean one item: padded or not, with or without ``/@Catalog`` before the path (the
+    reference shows all of these).
+    """
+    return one is not None and other is not None and normal(one) == normal(other)
+
+
+def normal(item_id: str) -> str:
+    """The one form of an encoded id in which its several forms can be compared."""
+    plain = plain_id(item_id)
+    if plain is None:
+        return item_id.rstrip("=")
+    return plain.removeprefix(CATALOG_ROOT).rstrip("/") if plain.startswith("/") else plain
+
+
+def split_path(item_id: str) -> tuple[str, str] | None:
+    """The id of the folder and the name in an encoded id that is one of a path; ``None`` for another one."""
+    folder, _, name = (plain_id(item_id) or "").rstrip("/").rpartition("/")
+    return (encoded(folder), name) if folder.startswith("/") and name else None
+
+
 def object_id(owner: str, name: str) -> str:
     """The id of a connection, dataset, data flow, sequence or script from its owner and its name."""
     return encoded(f"'{owner}'.'{name}'")
