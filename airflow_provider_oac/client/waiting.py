@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airflow_provider_oac.client import work_requests
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.work_requests import ACTIVE, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -60,10 +61,13 @@ class Poller:
 
     :param work_request_id: what is waited for.
     :param started_at: when the work began, or the wait if that is not known; seconds since the epoch.
+    :param noun: what it is, for messages.
     """
 
-    def __init__(self, work_request_id: str, started_at: float, plan: WaitPlan) -> None:
+    def __init__(self, work_request_id: str, started_at: float, plan: WaitPlan, noun: str = "work request") -> None:
         self.id = work_request_id
+        self.name = f"{noun} {work_request_id}"
+        self.title = self.name[0].upper() + self.name[1:]
         self.started_at = started_at
         self.plan = plan
         self.last: WorkRequest | None = None
@@ -90,7 +94,7 @@ class Poller:
         self._unknown += 1
         if self._unknown > self.plan.unknown_states:
             raise OACWorkRequestError(
-                f"Work request {self.id} ({work.operation}) has the status {work.status!r}, which is not documented, "
+                f"{self.title} ({work.operation}) has the status {work.status!r}, which is not documented, "
                 f"for {self._unknown} looks in a row. Expected: ACCEPTED, IN_PROGRESS, SUCCEEDED, FAILED, CANCELING "
                 "or CANCELED. Look in OAC whether the work is done, and report the status to the provider's authors.",
                 work_request_id=self.id,
@@ -114,7 +118,7 @@ class Poller:
             self._trouble_since = now
         if now - self._trouble_since > self.plan.trouble_patience:
             raise OACError(
-                f"OAC could not be asked about work request {self.id} for {now - self._trouble_since:.0f} s; the work "
+                f"OAC could not be asked about {self.name} for {now - self._trouble_since:.0f} s; the work "
                 f"may go on there. The last failure: {error}"
             ) from error
         asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
@@ -126,7 +130,7 @@ class Poller:
             self._trouble = error
             return self._pause(now)
         raise OACWorkRequestError(
-            f"OAC does not know work request {self.id}"
+            f"OAC does not know {self.name}"
             + (f" any more (it was {self.last.status})" if self.last else "")
             + ". It cannot be told whether the work was done. Likely cause: OAC forgot it, the instance was "
             "replaced, or the Connection points at another instance. Next step: look in OAC for its result. "
@@ -144,7 +148,7 @@ class Poller:
             state = f"{self.last.status}, {_percent(self.last)}" if self.last else "not seen yet"
             trouble = f" The last look failed: {self._trouble}" if self._trouble else ""
             raise OACWaitTimeoutError(
-                f"Work request {self.id} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
+                f"{self.title} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
                 "goes on in OAC, which offers no way to cancel it. Give the task a longer timeout; a retry of the task "
                 f"finds this work again where it can.{trouble}",
                 work_request_id=self.id,
@@ -157,7 +161,7 @@ class Poller:
         storage = "SNAPSHOT" in (work.operation or "")
         hint = " (often the bucket's name, or the policy that lets the instance use the bucket)" if storage else ""
         return OACWorkRequestError(
-            f"Work request {self.id} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}. Next step: "
+            f"{self.title} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}. Next step: "
             f"correct what OAC names{hint}, then run the task that started it again, which starts the work anew.",
             work_request_id=self.id,
             status=work.status,
@@ -183,6 +187,8 @@ def wait(
     *,
     started_at: float | None = None,
     report: Callable[[str], None] = lambda _line: None,
+    look: Call[WorkRequest] | None = None,
+    noun: str = "work request",
 ) -> Flow[WorkRequest]:
     """Wait for a work request. The flow returns it when it succeeded.
 
@@ -190,28 +196,30 @@ def wait(
     :param plan: how to wait.
     :param started_at: when the work was submitted, seconds since the epoch; by default now.
     :param report: gets a line for people at each change of the status, and when trouble begins and ends.
+    :param look: reads the state; by default that of the work request with this id.
+    :param noun: what is waited for, for messages.
     :raises OACWorkRequestError: if the work failed or was canceled, with OAC's own errors.
     :raises OACWaitTimeoutError: if the deadline came first.
     """
 
     async def flow(api: Api) -> WorkRequest:
-        poller = Poller(work_request_id, api.io.now() if started_at is None else started_at, plan)
+        poller = Poller(work_request_id, api.io.now() if started_at is None else started_at, plan, noun)
         known: str | None = None
         while True:
             try:
                 # Once: whether to look again, and when, is the poller's to say, who knows the deadline.
-                work = await api.perform(work_requests.get(work_request_id), ONCE)
+                work = await api.perform(look or work_requests.get(work_request_id), ONCE)
             except OACError as error:
                 pause = poller.troubled(error, api.io.now())
                 if known != "trouble":
                     known = "trouble"
-                    report(f"Work request {work_request_id} cannot be read at the moment, waiting on: {error}")
+                    report(f"{poller.title} cannot be read at the moment, waiting on: {error}")
             else:
                 now = api.io.now()
                 if work.status != known:
                     known = work.status
                     age = now - poller.started_at
-                    report(f"Work request {work_request_id}: {work.status}, {_percent(work)}, after {age:.0f} s.")
+                    report(f"{poller.title}: {work.status}, {_percent(work)}, after {age:.0f} s.")
                 next_look = poller.seen(work, now)
                 if next_look is None:
                     return work
