@@ -196,6 +196,19 @@ def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
     )
 
 
+def watched(of: Runnable, job_id: str) -> Call[WorkRequest]:
+    """One job, seen as a work request, so that it can be waited for in the same way."""
+    call = one(of, job_id)
+    return Call(
+        doing=f"read the state of job {job_id} of {of}",
+        method=call.method,
+        path=call.path,
+        read=lambda response: _read_one(response, job_id).as_work(),
+        query=call.query,
+        repeatable=True,
+    )
+
+
 def read_jobs(response: Response) -> list[Job]:
     """Read the array in which jobs come, also a single one (documented).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -45,6 +45,26 @@ def carried_by(event: Any) -> dict[str, Any]:
             "retry of the task finds its work again."
         )
     return carried
+
+
+async def outcome_event(waiting: Awaitable[Any], waited_for: str, carried: dict[str, Any] | None) -> TriggerEvent:
+    """Wait, and make the one event of a trigger of ours.
+
+    :param waiting: what to wait for.
+    :param waited_for: its id.
+    :param carried: what the event shall carry.
+    """
+    outcome, message = "ended", ""
+    try:
+        await waiting
+    except OACWorkRequestError as error:
+        message = str(error)
+    except OACWaitTimeoutError as error:
+        outcome, message = "timeout", str(error)
+    except OACError as error:
+        outcome, message = "error", str(error)
+    event = {"outcome": outcome, "work_request_id": waited_for, "message": message, "carried": carried}
+    return TriggerEvent(event)  # type: ignore[no-untyped-call]
 
 
 class OACWorkRequestTrigger(BaseTrigger):
@@ -104,19 +124,4 @@ class OACWorkRequestTrigger(BaseTrigger):
 
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval, tolerated=frozenset(self.tolerated))
         flow = wait(self.work_request_id, plan, started_at=self.submitted_at, report=self.log.info)
-        outcome, message = "ended", ""
-        try:
-            await OACHook(self.oac_conn_id).arun(flow)
-        except OACWorkRequestError as error:
-            message = str(error)
-        except OACWaitTimeoutError as error:
-            outcome, message = "timeout", str(error)
-        except OACError as error:
-            outcome, message = "error", str(error)
-        event = {
-            "outcome": outcome,
-            "work_request_id": self.work_request_id,
-            "message": message,
-            "carried": self.carried,
-        }
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.work_request_id, self.carried)
