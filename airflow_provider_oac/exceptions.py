@@ -18,6 +18,7 @@ __all__ = [
     "OACKilledError",
     "OACResponseError",
     "OACStorageError",
+    "OACTakenError",
     "OACTransportError",
     "OACUncertainError",
     "OACWaitTimeoutError",
@@ -71,6 +72,10 @@ class OACContentError(OACResponseError):
 
 class OACIncompleteListError(OACError):
     """A list reached the length beyond which OAC shows nothing: something may be missing from it."""
+
+
+class OACTakenError(OACError):
+    """Something else is already where something was to go."""
 
 
 class OACStorageError(OACError):

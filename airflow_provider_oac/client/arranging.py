@@ -19,6 +19,7 @@ from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
+    OACTakenError,
     OACTransportError,
     OACWaitTimeoutError,
 )
@@ -99,7 +100,7 @@ def copied(
 
     :param suspect: whether an earlier attempt may have made the copy, so that one that is there counts as it.
     :param before_send: called when it is certain that there is no copy, just before it is asked for.
-    :raises OACError: if something else is there already, and is not to be replaced.
+    :raises OACTakenError: if something else is there already, and is not to be replaced.
     """
 
     async def flow(api: Api) -> Arranged:
@@ -130,7 +131,7 @@ def moved(
     """Move an item, once. Flow. The parameters are those of :func:`copied`.
 
     :raises OACConfigurationError: for a type that OAC does not move, or a folder that nobody should.
-    :raises OACError: if something else is there already, and is not to be replaced.
+    :raises OACTakenError: if something else is there already, and is not to be replaced.
     """
 
     async def flow(api: Api) -> Arranged:
@@ -270,7 +271,7 @@ def _adopted(
     there: CatalogItem, source: CatalogItem, suspect: bool, report: Callable[[str], None]
 ) -> Arranged:  # fmt: skip
     if not suspect:
-        raise OACError(
+        raise OACTakenError(
             f"There is a {there.type} {there.path} already, so that {source.path} cannot go there. Nothing was "
             "changed. Give another name, or replace it with overwrite=True."
         )
@@ -283,9 +284,9 @@ async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem 
     folder = ids.plain_id(parent_id)
     if folder and folder.startswith("/") and kind not in catalog.IMMOVABLE:
         return await look(kind, ids.encoded(f"{folder.rstrip('/')}/{name}"))(api)
-    # Its id is a pair, which does not follow from the folder.
-    found = await find_all(kind, name, parent_id=parent_id)(api)
-    return found[0] if found else None
+    # Its id is a pair, which does not follow from the folder, and not each of them tells its folder.
+    found = await find_all(kind, name)(api)
+    return next((item for item in found if item.parent_id is None or ids.same(item.parent_id, parent_id)), None)
 
 
 def _maybe_done(error: OACApiError | OACTransportError) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from airflow_provider_oac.client import catalog, ids
@@ -174,29 +174,6 @@ def everything(kind: str | None = None, most: int | None = None, **search: Any) 
     :param most: stop after so many.
     """
     return collected(listed(kind, **search), most)
-
-
-def in_groups(
-    source: Source[CatalogItem], size: int, use: Callable[[Api, Sequence[CatalogItem]], Any]
-) -> Flow[int]:  # fmt: skip
-    """Hand over what a source yields, so many at a time. The flow returns how many there were."""
-
-    async def flow(api: Api) -> int:
-        count, group = 0, []
-        items = source(api)
-        try:
-            async for item in items:
-                group.append(item)
-                if len(group) == size:
-                    await use(api, group)
-                    count, group = count + size, []
-        finally:
-            await items.aclose()
-        if group:
-            await use(api, group)
-        return count + len(group)
-
-    return flow
 
 
 def _none_if_missing(source: Source[CatalogItem]) -> Source[CatalogItem]:

@@ -58,6 +58,14 @@ class CatalogItem:
         """When it was last modified; ``None`` if OAC does not tell, or not in a form that is known."""
         return moment(self.last_modified)
 
+    def record(self) -> dict[str, Any]:
+        """As a plain dictionary, for XCom and files."""
+        return {
+            "path": self.path, "type": self.type, "name": self.name, "owner": self.owner,
+            "description": self.description, "last_modified": self.last_modified, "id": self.id,
+            "parent_id": self.parent_id,
+        }  # fmt: skip
+
 
 def moment(text: str | None) -> datetime | None:
     """A time as OAC writes it (ISO 8601); UTC if it names no zone."""
