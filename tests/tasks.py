@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,10 +103,22 @@ class Task:
 
     :param make: makes the operator, anew for each try and each resumption.
     :param store: whether there is a state store, as in Airflow 3.3.
+    :param run_type: what began the DAG run.
+    :param run_id: the DAG run.
     """
 
-    def __init__(self, make: Callable[[], Any], *, store: bool = True, retries: int = 2) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        *,
+        store: bool = True,
+        retries: int = 2,
+        run_type: str = "manual",
+        run_id: str = "a_run",
+    ) -> None:
         self._make = make
+        self.run_type, self.run_id = run_type, run_id
+        self.began = datetime.now(UTC)
         self._retries = retries
         self.store = StateStore() if store else None
         self.try_number, self.max_tries = 0, retries
@@ -120,7 +133,11 @@ class Task:
     def context(self, task_id: str = "a_task") -> dict[str, Any]:
         """The context of the current try."""
         self.ti = TaskInstance(task_id, self.try_number, self.max_tries)
-        context: dict[str, Any] = {"ti": self.ti}
+        self.ti.run_id = self.run_id
+        context: dict[str, Any] = {
+            "ti": self.ti,
+            "dag_run": SimpleNamespace(run_type=self.run_type, start_date=self.began),
+        }
         return {**context, "task_state_store": self.store} if self.store else context
 
     def attempt(self) -> Any:

@@ -43,6 +43,8 @@ _LOOK_INTERVAL = 2.0
 _NEWEST = 25
 # After a 409 without a job that runs: the history may be late, or the job has just ended.
 _BUSY_PAUSE = 5.0
+# The history tells whole seconds, and clocks differ a little.
+_CLOCKS = 5.0
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ async def _lost(
 
 async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequence[Job]:
     """The newest jobs, the newest first."""
-    moment = None if since is None else datetime.fromtimestamp(since, UTC)
+    moment = None if since is None else datetime.fromtimestamp(since - _CLOCKS, UTC)
     try:
         return await api.perform(jobs.history(of, since=moment, limit=_NEWEST, tasks=False))
     except OACApiError as error:
