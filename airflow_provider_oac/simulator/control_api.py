@@ -50,7 +50,7 @@ class Control:
                 continue
             for thing in kept["catalog"]:
                 thing.setdefault("acl", None)
-            empty = {"pendingSettings": {}, "mail": None, "safeDomains": {}}
+            empty: Record = {"pendingSettings": {}, "mail": None, "safeDomains": {}}
             self._world.content.put(name, {**empty, **kept})
 
     async def order_fault(self, request: web.Request) -> web.Response:

@@ -9,7 +9,21 @@ from aiohttp.typedefs import Handler as AnyHandler
 
 from airflow_provider_oac.simulator.endpoint import Handler, endpoint
 from airflow_provider_oac.simulator.identity.tokens import AccessTokens
-from airflow_provider_oac.simulator.oac import catalog, folders, runs, snapshots, system, work_requests, workbooks
+from airflow_provider_oac.simulator.oac import (
+    catalog,
+    connections,
+    folders,
+    mail,
+    moving,
+    permissions,
+    runs,
+    safe_domains,
+    snapshots,
+    system,
+    system_settings,
+    work_requests,
+    workbooks,
+)
 from airflow_provider_oac.simulator.oac.api import Call, OACError, Route
 from airflow_provider_oac.simulator.oac.guard import admit
 from airflow_provider_oac.simulator.oac.work import WorkEngine
@@ -18,7 +32,10 @@ from airflow_provider_oac.simulator.world import Instance, World
 
 BASE = "/api/20210901"
 # The catalog comes last: its paths with `{type}` match those of the other areas too.
-AREAS = (snapshots, system, work_requests, workbooks, runs, folders, catalog)
+AREAS = (
+    snapshots, system, system_settings, mail, safe_domains, work_requests,
+    workbooks, runs, connections, folders, moving, permissions, catalog,
+)  # fmt: skip
 
 
 def register_jobs(engine: WorkEngine) -> None:

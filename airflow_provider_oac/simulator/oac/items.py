@@ -53,8 +53,10 @@ class Catalog:
 
     def __init__(self, world: World, instance: str, user: Record) -> None:
         self._world, self.instance, self.user = world, instance, user
-        self.content: Content = world.content.get(instance) or {"catalog": []}
-        self.items: list[Item] = self.content["catalog"]
+        kept = world.content.get(instance) or {"catalog": []}
+        # A list of its own: what a refused call added or removed is forgotten with it.
+        self.items: list[Item] = list(kept["catalog"])
+        self.content: Content = {**kept, "catalog": self.items}
         self._by_id = {(thing["type"], thing["plain"]): thing for thing in self.items}
         self._containers = {thing["plain"]: thing for thing in self.items if thing["type"] in CONTAINERS}
         self.roles = list(user["instance_roles"].get(instance, user["roles"]))

@@ -150,7 +150,7 @@ def _parameters(catalog: Catalog, flow: Item, body: dict[str, Any]) -> None:
     kind = body.get("type")
     if kind not in _PARAMETER_TYPES:
         raise bad_request(f"type must be one of {', '.join(_PARAMETER_TYPES)}.")
-    known = {parameter["name"] for parameter in flow["definition"].get("parameters", []) if parameter["type"] == kind}
+    known = [parameter["name"] for parameter in flow["definition"].get("parameters", []) if parameter["type"] == kind]
     pairs = (("appParameterName", "appName"), ("cubeParameterName", "cubeName")) if kind == "cube" else ()
     for name in [name for name, _ in pairs] or ["parameterName"]:
         if body.get(name) not in known:
