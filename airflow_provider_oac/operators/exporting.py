@@ -109,6 +109,8 @@ class ExportingOperator(OACWorkOperator):
         check_screen(self.screen_width, self.screen_height)
         if isinstance(canvases, str):
             raise OACConfigurationError(f"canvases is a list of names or ids, not the text {canvases!r}.")
+        # A store that cannot be reached is found before anything is ordered for it.
+        self.store(url)
         file = WantedFile(
             f"{label} as {file_format}", url, workbook_id, name, file_format, self.screen_width, self.screen_height
         )

@@ -72,7 +72,9 @@ class OACExportWorkbookOperator(ExportingOperator):
     def wishes(self) -> list[Wish]:
         """The one workbook."""
         from airflow_provider_oac.client.exporting import plain_name
+        from airflow_provider_oac.client.workbooks import check_format
 
+        check_format(self.file_format)
         workbook_id, name = _workbook(self.workbook_path, self.workbook_id)
         url = self.destination
         if url.endswith("/"):
