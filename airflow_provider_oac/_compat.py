@@ -6,7 +6,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context
+    from airflow.sdk import (
+        BaseHook,
+        BaseOperator,
+        BaseOperatorLink,
+        BaseSensorOperator,
+        Connection,
+        Context,
+        PokeReturnValue,
+    )
     from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
     from airflow.sdk.log import mask_secret
 else:
@@ -18,13 +26,14 @@ else:
             BaseSensorOperator,
             Connection,
             Context,
+            PokeReturnValue,
         )
     except ImportError:  # Airflow 2.11
         from airflow.hooks.base import BaseHook
         from airflow.models.baseoperator import BaseOperator
         from airflow.models.baseoperatorlink import BaseOperatorLink
         from airflow.models.connection import Connection
-        from airflow.sensors.base import BaseSensorOperator
+        from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
         from airflow.utils.context import Context
     try:
         from airflow.sdk.log import mask_secret
@@ -44,6 +53,7 @@ __all__ = [
     "BaseSensorOperator",
     "Connection",
     "Context",
+    "PokeReturnValue",
     "aget_connection",
     "amask",
     "default_deferrable",

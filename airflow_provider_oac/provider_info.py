@@ -116,6 +116,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
+                    "airflow_provider_oac.operators.acl",
+                    "airflow_provider_oac.operators.catalog",
                     "airflow_provider_oac.operators.snapshots",
                     "airflow_provider_oac.operators.workbooks",
                 ],
@@ -125,13 +127,22 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
+                    "airflow_provider_oac.sensors.catalog",
                     "airflow_provider_oac.sensors.snapshots",
                     "airflow_provider_oac.sensors.work_requests",
                 ],
             }
         ],
         "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_oac.hooks.oac"]}],
-        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_oac.triggers.work_requests"]}],
+        "triggers": [
+            {
+                "integration-name": name,
+                "python-modules": [
+                    "airflow_provider_oac.triggers.catalog",
+                    "airflow_provider_oac.triggers.work_requests",
+                ],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "oac",

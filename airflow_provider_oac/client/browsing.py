@@ -88,6 +88,21 @@ def below(
     return iterate
 
 
+def only(source: Source[CatalogItem], fits: Callable[[CatalogItem], bool]) -> Source[CatalogItem]:
+    """The items of a source that fit."""
+
+    async def iterate(api: Api) -> AsyncGenerator[CatalogItem, None]:
+        items = source(api)
+        try:
+            async for item in items:
+                if fits(item):
+                    yield item
+        finally:
+            await items.aclose()
+
+    return iterate
+
+
 def look(kind: str, item_id: str) -> Flow[CatalogItem | None]:
     """An item if it is there. Needs no search index. Flow.
 

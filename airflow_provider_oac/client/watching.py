@@ -32,14 +32,13 @@ class Wanted:
     item_id: str
     modified_since: str | None = None
 
-    @property
-    def since(self) -> datetime | None:
-        """The moment.
+    def checked(self) -> datetime | None:
+        """The moment since which it is to be modified, if there is one.
 
         :raises OACConfigurationError: if it is none.
         """
         found = moment(self.modified_since)
-        if self.modified_since and found is None:
+        if found is None and self.modified_since is not None:
             raise OACConfigurationError(
                 f"modified_since is {self.modified_since!r}, which is no time in ISO 8601, such as "
                 "2026-01-31T08:00:00+00:00. If it comes from a template: what does that render to?"
@@ -57,7 +56,7 @@ def seen(wanted: Wanted, report: Callable[[str], None] = lambda _line: None) -> 
 
     :raises OACResponseError: if OAC does not tell when it was modified.
     """
-    since = wanted.since
+    since = wanted.checked()
 
     async def flow(api: Api) -> CatalogItem | None:
         item = await look(wanted.kind, wanted.item_id)(api)
