@@ -13,6 +13,8 @@ from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, CONTENT_AUTHOR
 
 _ROOTS = (SHARED, USERS)
+#: How deep folders can lie in each other; the simulator's own.
+_DEEPEST = 64
 
 
 def check_name(name: str) -> str:
@@ -41,6 +43,8 @@ def folder_at(catalog: Catalog, plain: str, *, create: bool) -> Item:
     if found is not None:
         catalog.need(found, "write")
         return found
+    if plain.count("/") > _DEEPEST:
+        raise bad_request(f"Folders lie at most {_DEEPEST} levels deep.")
     parent, _, name = plain.rpartition("/")
     if not create or not plain.startswith((SHARED + "/", USERS + "/")):
         raise not_found(f"The folder {plain}")

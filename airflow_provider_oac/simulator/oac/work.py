@@ -99,7 +99,7 @@ class WorkEngine:
             return f"biwj-{encoded(pair)}"
         return f"lfc-cc:{first}-c9:{self._last_number}"
 
-    def finish(self, record: Record, status: str, errors: list[Record] | None = None) -> None:
+    async def finish(self, record: Record, status: str, errors: list[Record] | None = None) -> None:
         """End work now, as a person or a fault of the server would.
 
         Args:
@@ -113,6 +113,7 @@ class WorkEngine:
         now = {**record, "seconds": time.time() - record["accepted"], "ordered_errors": bad, "ordered_status": status}
         self._world.work_requests.put(record["id"], now)
         self._schedule(now)
+        await asyncio.wait([self._tasks[record["id"]]])
 
     def resume(self) -> None:
         """Go on with what was running when the simulator stopped."""
