@@ -201,6 +201,9 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
     assert len(names(out)) == 6
     works = clean.control.work_requests("dev")
     assert len(works) == 6
+    begins = [work["timeAccepted"] for work in works]
+    running = [sum(work["timeAccepted"] <= moment < work["timeFinished"] for work in works) for moment in begins]
+    assert 1 < max(running) <= 3
 
 
 @pytest.mark.parametrize(
