@@ -46,10 +46,11 @@ def connection(
 
 def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
     """Environment variables of the Connections `oac_default` (first instance), `oac_password` (the same by the grant
-    password) and `oac_seal`."""
+    password), `oac_export` (the same as an author who administers nothing) and `oac_seal`."""
     by_password = connection(ready, grant="password", private_key=None)
     return {
         "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection(ready)),
         "AIRFLOW_CONN_OAC_PASSWORD": json.dumps(by_password),
+        "AIRFLOW_CONN_OAC_EXPORT": json.dumps(connection(ready, user="oac.author@example.com")),
         "AIRFLOW_CONN_OAC_SEAL": json.dumps({"conn_type": "generic", "password": SEAL_PASSWORD}),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
+from tests.airflow.mailbox import Mailbox, mailbox
 from tools.oac_connections import connection_environment
 from tools.stack import AirflowStack
 
@@ -47,7 +49,29 @@ def dags_folder(home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(home: Path, dags_folder: Path, simulator: Simulator) -> Iterator[AirflowStack]:
+def mail() -> Iterator[Mailbox]:
+    """Where the Connection `smtp_default` of `stack` leads to."""
+    with mailbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def exports(home: Path) -> Path:
+    """The folder that the example DAGs export to."""
+    return home / "exports"
+
+
+@pytest.fixture(scope="session")
+def stack(home: Path, dags_folder: Path, simulator: Simulator, mail: Mailbox, exports: Path) -> Iterator[AirflowStack]:
     """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
-    with AirflowStack(sys.prefix, home, dags_folder, connection_environment(simulator.ready)) as running:
+    smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
+    environment = {
+        **connection_environment(simulator.ready),
+        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
+            {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
+        ),
+        "AIRFLOW_VAR_OAC_EXPORT_FOLDER": f"file://{exports}",
+        "AIRFLOW_VAR_OAC_MAIL_TO": "sales@example.com, board@example.com",
+    }
+    with AirflowStack(sys.prefix, home, dags_folder, environment) as running:
         yield running
