@@ -222,6 +222,11 @@ async def _busy(
     running = next((job for job in await _listed(api, of) if not job.over), None)
     if running is None:
         report(f"OAC refuses to run {of} (409), although its job history shows no job that runs.")
+        # What was lost is probably what runs: the history is late.
+        late = await _look(api, of, mark, _BUSY_PAUSE, failed=True) if lost is not None else None
+        if late is not None:
+            report(f"Job {late.id} ({late.status}) has appeared there: it is taken for the one that was asked for.")
+            return Launched(FOUND, None, late.id, mark)
         if order.if_running == FAIL:
             raise refusal
         await api.io.sleep(_BUSY_PAUSE)
