@@ -118,6 +118,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_oac.operators.acl",
                     "airflow_provider_oac.operators.catalog",
+                    "airflow_provider_oac.operators.oac",
                     "airflow_provider_oac.operators.snapshots",
                     "airflow_provider_oac.operators.workbooks",
                 ],
