@@ -65,10 +65,14 @@ class LongReply(web.StreamResponse):
             size: Only so many bytes of the body, and then neither an end nor a reset; None for all.
             pause: How many seconds to wait after each piece.
         """
-        await self.prepare(request)
-        for piece in self.pieces(self.length if size is None else size):
-            await self.write(piece)
-            if pause:
-                await asyncio.sleep(pause)
-        if size is None:
-            await self.write_eof()
+        try:
+            await self.prepare(request)
+            for piece in self.pieces(self.length if size is None else size):
+                await self.write(piece)
+                if pause:
+                    await asyncio.sleep(pause)
+            if size is None:
+                await self.write_eof()
+        except ConnectionError:
+            # The client hung up, which it may.
+            return
