@@ -96,6 +96,7 @@ class StateStore:
 
     def set(self, key: str, value: Any) -> None:
         self.texts[key] = json.dumps(value)
+        assert json.loads(self.texts[key]) == value, "the real one takes JSON only, and no tuples"
 
 
 class Task:

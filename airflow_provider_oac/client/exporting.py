@@ -59,12 +59,13 @@ class WantedFile:
     exports: tuple[Export, ...] = field(default=())
 
     def record(self) -> dict[str, Any]:
-        """As a plain dictionary."""
-        return asdict(self)
+        """As a plain dictionary, without tuples: Airflow's task state store takes nothing but JSON."""
+        exports = [{**asdict(export), "canvas_ids": list(export.canvas_ids)} for export in self.exports]
+        return {**asdict(self), "canvases": list(self.canvases), "exports": exports}
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> WantedFile:
-        """Read it back, also after JSON made lists of tuples."""
+        """Read it back."""
         exports = tuple(Export(**{**item, "canvas_ids": tuple(item["canvas_ids"])}) for item in record["exports"])
         return cls(**{**record, "canvases": tuple(record["canvases"]), "exports": exports})
 
