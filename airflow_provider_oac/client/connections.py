@@ -252,7 +252,8 @@ def removal(connection_id: str) -> Flow[bool]:
     """
 
     async def flow(api: Api) -> bool:
-        for call in (get(connection_id), delete(connection_id)):
+        calls: tuple[Call[Any], ...] = (get(connection_id), delete(connection_id))
+        for call in calls:
             try:
                 await api.perform(call)
             except OACApiError as error:
