@@ -7,9 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_oac.client import acl, catalog, snapshots, system, work_requests, workbooks
+from airflow_provider_oac.client import (
+    acl,
+    catalog,
+    connections,
+    data_flows,
+    datasets,
+    mail,
+    safe_domains,
+    sequences,
+    settings,
+    snapshots,
+    system,
+    work_requests,
+    workbooks,
+)
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.ids import catalog_id, object_id
 
@@ -38,6 +53,28 @@ SEARCH: dict[str, Any] = {
 PLACE: dict[str, Any] = {"parent_id": TARGET, "name": "Copy", "overwrite": False, "create_parents": True}
 JANE = acl.access("jane.doe@example.com", ["read", "list"])
 ROLE = acl.access("DV Content Author", acl.PERMISSIONS, catalog.APPLICATION_ROLE)
+
+
+FLOW, SEQUENCE = object_id("admin", "Load Orders"), object_id("admin", "Nightly")
+CONNECTION = object_id("admin", "oracle_adw_walletless")
+JOB = "1234ABCD5678EFGH9012IJKL3456MNOP"
+JOBS: dict[str, Any] = {
+    "since": datetime(2026, 1, 1, 10, tzinfo=UTC), "until": datetime(2026, 2, 1, tzinfo=UTC), "status": "FAILED",
+    "limit": 5, "tasks": False,
+}  # fmt: skip
+OTHER_CUBE = data_flows.CubeOverride("P_APP", "Sample", "P_CUBE", "Basic")
+DOMAIN = "my.safe-domain.com"
+
+
+def order(**changes: Any) -> connections.ConnectionOrder:
+    params = {"connectionType": "oracle-autonomous-data-warehouse", "username": "ADMIN", "password": PASSWORD}
+    return connections.ConnectionOrder("oracle_adw_walletless", params, **changes)
+
+
+def server(**auth: Any) -> mail.MailServer:
+    sender = {"displayName": "OAC", "emailAddress": "oac@example.com"}
+    security = {"connectionSecurityType": "START_TLS_CONNECTION_SECURITY"}
+    return mail.MailServer("smtp.example.com", 587, sender, auth or {"authType": mail.NO_AUTH}, security)
 
 
 def user() -> snapshots.UserIdAuthentication:
@@ -99,6 +136,44 @@ CALLS: list[tuple[str, Callable[[], Call[Any]]]] = [
     ("exportWorkbook", lambda: workbooks.export(WORKBOOK, "MySalesWorkbook", ["snapshot!canvas!1"], "pdf")),
     ("exportWorkbook", lambda: workbooks.export(WORKBOOK, "x", list("abcde"), "png", width=3600, height=1)),
     ("downloadWorkbookExport", lambda: workbooks.download(WORKBOOK, "biwj-J2NwOjY1OCcuJ2NlOjM4ODEn")),
+    # Datasets, Data Flows, Sequences
+    ("reloadDataset", lambda: datasets.reload(DATASET)),
+    ("listDatasetJobs", lambda: datasets.history(DATASET)),
+    ("listDatasetJobs", lambda: datasets.history(DATASET, **JOBS)),
+    ("getLatestDatasetJob", lambda: datasets.latest(DATASET)),
+    ("getDatasetJob", lambda: datasets.job(DATASET, JOB)),
+    ("runDataFlow", lambda: data_flows.run(FLOW)),
+    ("runDataFlow", lambda: data_flows.run(FLOW, data_flows.DatasetOverride("source", "P_SOURCE", "'admin'.'Orders'"))),
+    ("runDataFlow", lambda: data_flows.run(FLOW, data_flows.DatasetOverride("target", "P", dataset_name="Orders"))),
+    ("runDataFlow", lambda: data_flows.run(FLOW, OTHER_CUBE)),
+    ("listDataFlowJobs", lambda: data_flows.history(FLOW, **JOBS)),
+    ("getLatestDataFlowJob", lambda: data_flows.latest(FLOW, tasks=False)),
+    ("getDataFlowJob", lambda: data_flows.job(FLOW, JOB, tasks=False)),
+    ("runSequence", lambda: sequences.run(SEQUENCE)),
+    ("listSequenceJobs", lambda: sequences.history(SEQUENCE, **JOBS)),
+    ("getLatestSequenceJob", lambda: sequences.latest(SEQUENCE)),
+    ("getSequenceJob", lambda: sequences.job(SEQUENCE, JOB)),
+    # Connections
+    ("createConnection", lambda: connections.create(order(description="Sample", folder_path="/@Catalog/shared"))),
+    ("createConnection", lambda: connections.create(order(wallet=b"\x00wallet\r\n--"))),
+    ("getConnection", lambda: connections.get(CONNECTION)),
+    ("getConnection", lambda: connections.get(PADDED, fields=["name", "content"])),
+    ("updateConnection", lambda: connections.update(CONNECTION, order(description="", folder_path="/@Catalog/shared"))),
+    ("updateConnection", lambda: connections.update(CONNECTION, order(wallet=b"wallet"))),
+    ("deleteConnection", lambda: connections.delete(CONNECTION)),
+    # System Settings, Mail, Safe Domains
+    ("getSystemSettings", settings.get),
+    ("getSystemSettings", lambda: settings.get(["EmailMaxRecipients", "SystemName"], pending=True, kind="updated")),
+    ("updateSystemSettings", lambda: settings.update({"EmailMaxRecipients": "512", "EmailMaxEmailSizeKB": "4096"})),
+    ("getMailServer", mail.get),
+    ("configureMailServer", lambda: mail.configure(server())),
+    ("configureMailServer", lambda: mail.configure(
+        server(authType=mail.PASSWORD_AUTH, username="mailer", password=PASSWORD)
+    )),
+    ("deleteMailServer", mail.delete),
+    ("listSafeDomains", safe_domains.list_all),
+    ("putSafeDomain", lambda: safe_domains.put(DOMAIN, {"img-src": True, "frame-src": True})),
+    ("deleteSafeDomain", lambda: safe_domains.delete(DOMAIN)),
 ]  # fmt: skip
 
 #: Answers of success for operations whose contract shows no example; the contract's schema must accept them.
@@ -106,6 +181,8 @@ ANSWERS: dict[str, Any] = {
     "createFolder": {"type": "folders", "id": FOLDER, "name": "2024"},
     "updateCatalogItemAcl": [{"accountGuid": "DV Content Author", "accountType": "ApplicationRole"}],
     "changeCatalogItemOwnership": "Ownership was changed.",
+    "getMailServer": server().body(),
+    "listSafeDomains": [{DOMAIN: dict.fromkeys(safe_domains.POLICIES, False)}],
     "getAnalysis": {"owner": "smith", "name": "Sales", "content": {"xml": "<report/>"}},
 }
 
@@ -119,7 +196,10 @@ NOT_SENT = {
 }
 
 #: Calls that must not be sent a second time when their answer got lost.
-ONCE_ONLY = {"createSnapshot", "restoreSnapshot", "copyCatalogItem", "moveCatalogItem", "createFolder"}
+ONCE_ONLY = {
+    "createSnapshot", "restoreSnapshot", "copyCatalogItem", "moveCatalogItem", "createFolder", "createConnection",
+    "reloadDataset", "runDataFlow", "runSequence",
+}  # fmt: skip
 
 
 def as_body(value: Any) -> bytes:
