@@ -118,8 +118,13 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_oac.operators.acl",
                     "airflow_provider_oac.operators.catalog",
+                    "airflow_provider_oac.operators.connections",
+                    "airflow_provider_oac.operators.compare",
                     "airflow_provider_oac.operators.oac",
+                    "airflow_provider_oac.operators.restore",
+                    "airflow_provider_oac.operators.runs",
                     "airflow_provider_oac.operators.snapshots",
+                    "airflow_provider_oac.operators.system",
                     "airflow_provider_oac.operators.workbooks",
                 ],
             }
@@ -140,6 +145,8 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": name,
                 "python-modules": [
                     "airflow_provider_oac.triggers.catalog",
+                    "airflow_provider_oac.triggers.jobs",
+                    "airflow_provider_oac.triggers.readiness",
                     "airflow_provider_oac.triggers.work_requests",
                 ],
             }
