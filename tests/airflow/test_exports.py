@@ -86,4 +86,6 @@ def test_a_worker_that_is_killed_while_it_downloads_leaves_no_half_file(
     assert [path.name for path in folder.iterdir()] == ["Pipeline.pdf"]
     assert (folder / "Pipeline.pdf").stat().st_size == result["size"]
     # What the first try had seen of the folder when it died: only something beside the name.
-    assert "seen: ['.Pipeline.pdf." in stack.log(dag_id, run_id, "export", 1)
+    (seen,) = Path(f"{folder}-seen").read_text().splitlines()
+    assert seen.startswith(".Pipeline.pdf.")
+    assert seen.endswith("-1.part")

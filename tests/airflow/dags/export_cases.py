@@ -27,7 +27,8 @@ class KilledWhileDownloading(OACExportWorkbookOperator):
                 write(data)
                 sink._file.flush()
                 folder = Path(file.url.removeprefix("file://")).parent
-                self.log.info("seen: %s", sorted(path.name for path in folder.iterdir()))
+                # Not logged: what is still on its way to the log dies, too.
+                Path(f"{folder}-seen").write_text("\n".join(path.name for path in folder.iterdir()))
                 os.kill(os.getppid(), signal.SIGKILL)
                 os.kill(os.getpid(), signal.SIGKILL)
 
