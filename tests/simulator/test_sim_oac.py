@@ -125,7 +125,9 @@ def test_create_writes_a_sealed_file(sim: Caller) -> None:
     data = path.read_bytes()
     assert sim.control.bucket() == {"oac-backups/a/b/one.bar": len(data)}
     assert b"Revenue" not in data
-    assert bar.unseal(data, SEAL) == sim.control.content("dev")
+    packed = bar.unseal(data, SEAL)
+    assert packed.pop("userRoles")[AUTHOR] == ["DVContentAuthor"]
+    assert packed == sim.control.content("dev")
 
 
 def test_the_seal_holds(sim: Caller) -> None:
