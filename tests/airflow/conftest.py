@@ -62,6 +62,12 @@ def exports(home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def audits(home: Path) -> Path:
+    """The folder that the example DAG writes its audits to."""
+    return home / "audits"
+
+
+@pytest.fixture(scope="session")
 def stack(home: Path, dags_folder: Path, simulator: Simulator, mail: Mailbox, exports: Path) -> Iterator[AirflowStack]:
     """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
     smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
@@ -71,6 +77,7 @@ def stack(home: Path, dags_folder: Path, simulator: Simulator, mail: Mailbox, ex
             {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
         ),
         "AIRFLOW_VAR_OAC_EXPORT_FOLDER": f"file://{exports}",
+        "AIRFLOW_VAR_OAC_AUDIT_FOLDER": f"file://{home / 'audits'}",
         "AIRFLOW_VAR_OAC_MAIL_TO": "sales@example.com, board@example.com",
     }
     with AirflowStack(sys.prefix, home, dags_folder, environment) as running:
