@@ -12,10 +12,12 @@ name; it has never five, so that neither form can be read as the other.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
+from airflow_provider_oac.client.snapshots import Snapshot
 
 _NAME = re.compile(r"registered--(?P<time>[0-9]{8}T[0-9]{6}Z)--(?P<stem>.+)")
 _LONE_PART = re.compile(r"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*")
@@ -73,3 +75,22 @@ def origin_of(name: str) -> SnapshotName | None:
     """What a snapshot's name says of its making, whether it was created here or registered; ``None`` if nothing."""
     registered = parse_registered(name)
     return registered.origin if registered else parse(name)
+
+
+def newest(
+    listed: Iterable[Snapshot], label: str, instance: str, *, registered: bool, now: datetime
+) -> tuple[Snapshot, SnapshotName] | None:
+    """The newest snapshot of a series, by the time in its name; of two registrations of one file, the later.
+
+    :param label: the series.
+    :param instance: the instance that it was taken of.
+    :param registered: whether to look among registered ones, instead of created ones.
+    :param now: those named after a time that has not come yet do not count: a clock was wrong.
+    """
+    found = []
+    for item in listed:
+        name = origin_of(item.name)
+        here = (parse_registered(item.name) is not None) == registered
+        if name and here and (name.label, name.instance) == (label, instance) and name.time <= now:
+            found.append((item, name))
+    return max(found, key=lambda pair: (pair[1].time, pair[0].name), default=None)

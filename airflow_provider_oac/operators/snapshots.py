@@ -1,10 +1,10 @@
-"""Operators for snapshots: take, delete, prune."""
+"""Operators for snapshots: take, find, delete, prune."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.snapshots import Snapshot
     from airflow_provider_oac.client.work_requests import WorkRequest
 
-__all__ = ["OACCreateSnapshotOperator", "OACDeleteSnapshotOperator", "OACPruneSnapshotsOperator"]
+__all__ = [
+    "OACCreateSnapshotOperator",
+    "OACDeleteSnapshotOperator",
+    "OACFindSnapshotOperator",
+    "OACPruneSnapshotsOperator",
+]
 
 
 class OACCreateSnapshotOperator(OACWorkOperator):
@@ -107,6 +112,73 @@ class OACCreateSnapshotOperator(OACWorkOperator):
             settling_time=self.settling_time,
             durable=self.durable,
         )
+
+
+class OACFindSnapshotOperator(OACBaseOperator):
+    """Finds the newest snapshot of a series, created or registered in this instance. Needs the application role BI
+    Service Administrator (documented).
+
+    A listed snapshot is not proof of a complete one: the list shows no state (documented).
+
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``,
+    ``source_instance``, ``taken_at``.
+
+    :param snapshot_label: the series.
+    :param source_instance: name of the instance that the snapshot was taken of; by default this one.
+    :param registered: whether to look among those that were registered here, instead of those that were created here.
+    :param bucket: only those whose file is in this bucket; by default any.
+    :param max_age: an older one fails the task.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "snapshot_label", "source_instance", "bucket")
+
+    def __init__(
+        self,
+        *,
+        snapshot_label: str,
+        source_instance: str | None = None,
+        registered: bool = False,
+        bucket: str | None = None,
+        max_age: timedelta | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_label = snapshot_label
+        self.source_instance = source_instance
+        self.registered = registered
+        self.bucket = bucket
+        self.max_age = max_age
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find it."""
+        from airflow_provider_oac.client.registered_names import newest
+        from airflow_provider_oac.client.snapshots import list_all
+
+        self._push_link(context)
+        instance = self.source_instance or self.hook.settings.instance
+        now = datetime.now(UTC)
+        listed = [item for item in self.hook.run(list_all()) if self.bucket in (None, item.bucket)]
+        found = newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
+        if found is None:
+            raise OACError(
+                f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
+                f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with those of "
+                "the task that takes them."
+            )
+        item, name = found
+        age = now - name.time
+        self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
+        if self.max_age is not None and age > self.max_age:
+            raise OACError(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
+        return {
+            "snapshot_id": item.id,
+            "name": item.name,
+            "bar_uri": item.bar_uri,
+            "bucket": item.bucket,
+            "seal": name.seal,
+            "source_instance": name.instance,
+            "taken_at": name.time.isoformat(),
+        }
 
 
 class OACDeleteSnapshotOperator(OACBaseOperator):
