@@ -155,30 +155,35 @@ def make(
     """
 
     async def flow(api: Api) -> MadeFile:
-        ids: list[str] = []
-        if len(file.exports) == 1:
-            ids.append(await _finished(api, file, file.exports[0], plan, report))
-            done = await download(
-                workbooks.download(file.workbook_id, ids[0]), sink, BY_FORMAT[file.file_format], report=report
-            )(api)
-        else:
-            with tempfile.TemporaryDirectory(prefix="oac-export-") as folder:
-                parts = [Path(folder, f"{number}.pdf") for number in range(len(file.exports))]
-
-                async def fetched(export: Export, path: Path) -> str:
-                    export_id = await _finished(api, file, export, plan, report)
-                    call = workbooks.download(file.workbook_id, export_id)
-                    await download(call, FileSink(path), BY_FORMAT[PDF], report=report)(api)
-                    return export_id
-
-                ids += await api.io.together(map(fetched, file.exports, parts), limit)
-                whole = Path(folder, "whole.pdf")
-                pages = await api.io.offload(partial(join, parts, whole))
-                report(f"Joined {len(parts)} exports of {file.label} to {pages} pages.")
-                done = await api.io.offload(partial(copy, whole, sink))
-        return MadeFile(done.size, done.sha256, tuple(ids))
+        if len(file.exports) > 1:
+            return await _joined(api, file, sink, plan, limit, report)
+        export_id = await _finished(api, file, file.exports[0], plan, report)
+        call = workbooks.download(file.workbook_id, export_id)
+        done = await download(call, sink, BY_FORMAT[file.file_format], report=report)(api)
+        return MadeFile(done.size, done.sha256, (export_id,))
 
     return flow
+
+
+async def _joined(
+    api: Api, file: WantedFile, sink: Sink, plan: WaitPlan, limit: int, report: Callable[[str], None]
+) -> MadeFile:
+    """Make a PDF of several exports."""
+
+    async def fetched(export: Export, path: Path) -> str:
+        export_id = await _finished(api, file, export, plan, report)
+        call = workbooks.download(file.workbook_id, export_id)
+        await download(call, FileSink(path), BY_FORMAT[PDF], report=report)(api)
+        return export_id
+
+    with tempfile.TemporaryDirectory(prefix="oac-export-") as folder:
+        parts = [Path(folder, f"{number}.pdf") for number in range(len(file.exports))]
+        ids = await api.io.together(map(fetched, file.exports, parts), limit)
+        whole = Path(folder, "whole.pdf")
+        pages = await api.io.offload(partial(join, parts, whole))
+        report(f"Joined {len(parts)} exports of {file.label} to {pages} pages.")
+        done = await api.io.offload(partial(copy, whole, sink))
+    return MadeFile(done.size, done.sha256, tuple(ids))
 
 
 async def _ordered(api: Api, file: WantedFile, export: Export) -> Export:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
 if TYPE_CHECKING:
@@ -221,7 +221,6 @@ class ExportingOperator(OACWorkOperator):
         """Make files side by side."""
         from airflow_provider_oac.client.exporting import make
         from airflow_provider_oac.client.waiting import WaitPlan
-        from airflow_provider_oac.operators.base import seconds
 
         plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
