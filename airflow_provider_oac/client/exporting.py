@@ -145,7 +145,7 @@ def make(
     place.
 
     One export is passed on piece by piece. Several go to temporary files of this machine first, and joining them holds
-    about their size in memory.
+    about twice their size in memory.
 
     :param sink: where the file goes.
     :param plan: how to wait for each export.
