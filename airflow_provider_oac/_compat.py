@@ -6,7 +6,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context
+    from airflow.sdk import (
+        BaseHook,
+        BaseOperator,
+        BaseOperatorLink,
+        BaseSensorOperator,
+        Connection,
+        Context,
+        PokeReturnValue,
+    )
     from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
     from airflow.sdk.log import mask_secret
 else:
@@ -18,13 +26,14 @@ else:
             BaseSensorOperator,
             Connection,
             Context,
+            PokeReturnValue,
         )
     except ImportError:  # Airflow 2.11
         from airflow.hooks.base import BaseHook
         from airflow.models.baseoperator import BaseOperator
         from airflow.models.baseoperatorlink import BaseOperatorLink
         from airflow.models.connection import Connection
-        from airflow.sensors.base import BaseSensorOperator
+        from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
         from airflow.utils.context import Context
     try:
         from airflow.sdk.log import mask_secret
@@ -45,10 +54,13 @@ __all__ = [
     "BaseSensorOperator",
     "Connection",
     "Context",
+    "PokeReturnValue",
     "aget_connection",
     "amask",
     "default_deferrable",
     "mask_secret",
+    "object_storage_path",
+    "order_began",
     "setting",
     "task_state_store",
     "xcom_value",
@@ -102,6 +114,39 @@ def _configuration() -> Any:
     except ImportError:  # before Airflow 3.2
         from airflow.configuration import conf
     return conf
+
+
+def object_storage_path(url: str, conn_id: str | None = None) -> Any:
+    """Airflow's ``ObjectStoragePath``. It loads some 10 MB, so that nobody imports it before a task runs."""
+    try:
+        from airflow.sdk import ObjectStoragePath
+    except ImportError:  # Airflow 2.11
+        from airflow.io.path import ObjectStoragePath  # type: ignore[no-redef]
+    return ObjectStoragePath(url, conn_id=conn_id) if conn_id else ObjectStoragePath(url)
+
+
+def order_began(context: Context, first_try: int) -> float | None:
+    """When the first try of an order began, in seconds since the epoch; ``None`` if nobody knows.
+
+    Airflow 2.11 keeps a history of tries. In Airflow 3 a task cannot read it, and it is the begin of the DAG run, which
+    is earlier: the task state store, where there is one, knows better.
+
+    :param first_try: number of that try.
+    """
+    ti: Any = context["ti"]
+    began = getattr(context.get("dag_run"), "start_date", None)
+    try:
+        import airflow.sdk  # noqa: F401
+    except ImportError:  # Airflow 2.11
+        from airflow.models.taskinstancehistory import TaskInstanceHistory
+        from airflow.utils.session import create_session
+
+        which = {name: getattr(ti, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
+        with create_session() as session:
+            query = session.query(TaskInstanceHistory).filter_by(**which, try_number=first_try)
+            row = query.order_by(TaskInstanceHistory.start_date).first()
+            began = row.start_date if row is not None and row.start_date else began
+    return None if began is None else float(began.timestamp())
 
 
 def task_state_store(context: Context) -> Any:

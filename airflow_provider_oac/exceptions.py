@@ -13,10 +13,14 @@ __all__ = [
     "OACApiError",
     "OACAuthError",
     "OACConfigurationError",
+    "OACContentError",
     "OACError",
+    "OACIncompleteListError",
     "OACKilledError",
     "OACResponseError",
+    "OACStorageError",
     "OACStoreError",
+    "OACTakenError",
     "OACTransportError",
     "OACUncertainError",
     "OACWaitTimeoutError",
@@ -62,6 +66,22 @@ class OACTransportError(OACError):
 
 class OACResponseError(OACError):
     """An answer came, but not one that the contract knows: not JSON, a missing id, a body beyond the limit."""
+
+
+class OACContentError(OACResponseError):
+    """A file was downloaded that is not whole, or not of the kind that was asked for."""
+
+
+class OACIncompleteListError(OACError):
+    """A list reached the length beyond which OAC shows nothing: something may be missing from it."""
+
+
+class OACTakenError(OACError):
+    """Something else is already where something was to go."""
+
+
+class OACStorageError(OACError):
+    """A store for files (a folder, a bucket) did not do what was asked of it."""
 
 
 class OACAuthError(OACError):

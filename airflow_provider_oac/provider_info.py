@@ -147,18 +147,45 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [{"integration-name": name, "python-modules": ["airflow_provider_oac.operators.snapshots"]}],
+        "operators": [
+            {
+                "integration-name": name,
+                "python-modules": [
+                    "airflow_provider_oac.operators.acl",
+                    "airflow_provider_oac.operators.catalog",
+                    "airflow_provider_oac.operators.connections",
+                    "airflow_provider_oac.operators.compare",
+                    "airflow_provider_oac.operators.oac",
+                    "airflow_provider_oac.operators.restore",
+                    "airflow_provider_oac.operators.runs",
+                    "airflow_provider_oac.operators.snapshots",
+                    "airflow_provider_oac.operators.system",
+                    "airflow_provider_oac.operators.workbooks",
+                ],
+            }
+        ],
         "sensors": [
             {
                 "integration-name": name,
                 "python-modules": [
+                    "airflow_provider_oac.sensors.catalog",
                     "airflow_provider_oac.sensors.snapshots",
                     "airflow_provider_oac.sensors.work_requests",
                 ],
             }
         ],
         "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_oac.hooks.oac"]}],
-        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_oac.triggers.work_requests"]}],
+        "triggers": [
+            {
+                "integration-name": name,
+                "python-modules": [
+                    "airflow_provider_oac.triggers.catalog",
+                    "airflow_provider_oac.triggers.jobs",
+                    "airflow_provider_oac.triggers.readiness",
+                    "airflow_provider_oac.triggers.work_requests",
+                ],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "oac",
@@ -172,6 +199,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "filesystems": ["airflow_provider_oac.filesystems.oci"],
         "config": {"oac": {"description": "Oracle Analytics Cloud.", "options": SETTINGS}},
         "cli": ["airflow_provider_oac.cli.declared.airflow_commands"],
         "extra-links": ["airflow_provider_oac.links.OACInstanceLink"],

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +96,7 @@ class StateStore:
 
     def set(self, key: str, value: Any) -> None:
         self.texts[key] = json.dumps(value)
+        assert json.loads(self.texts[key]) == value, "the real one takes JSON only, and no tuples"
 
 
 class Task:
@@ -102,10 +104,22 @@ class Task:
 
     :param make: makes the operator, anew for each try and each resumption.
     :param store: whether there is a state store, as in Airflow 3.3.
+    :param run_type: what began the DAG run.
+    :param run_id: the DAG run.
     """
 
-    def __init__(self, make: Callable[[], Any], *, store: bool = True, retries: int = 2) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        *,
+        store: bool = True,
+        retries: int = 2,
+        run_type: str = "manual",
+        run_id: str = "a_run",
+    ) -> None:
         self._make = make
+        self.run_type, self.run_id = run_type, run_id
+        self.began = datetime.now(UTC)
         self._retries = retries
         self.store = StateStore() if store else None
         self.try_number, self.max_tries = 0, retries
@@ -120,15 +134,21 @@ class Task:
     def context(self, task_id: str = "a_task") -> dict[str, Any]:
         """The context of the current try."""
         self.ti = TaskInstance(task_id, self.try_number, self.max_tries)
-        context: dict[str, Any] = {"ti": self.ti}
+        self.ti.run_id = self.run_id
+        context: dict[str, Any] = {
+            "ti": self.ti,
+            "dag_run": SimpleNamespace(run_type=self.run_type, start_date=self.began),
+        }
         return {**context, "task_state_store": self.store} if self.store else context
 
     def attempt(self) -> Any:
-        """One try, with the triggerer's part if the operator defers."""
+        """One try, with the triggerer's part as often as the operator defers."""
         self.start()
-        if self.deferred is None:
-            return self.result
-        return self.resume(asyncio.run(first_event(self.deferred.trigger)))
+        while (waited := self.deferred) is not None:
+            result = self.resume(asyncio.run(first_event(waited.trigger)))
+            if self.deferred is waited:
+                return result
+        return self.result
 
     def start(self) -> None:
         """One try up to its end or its deferral."""
@@ -146,7 +166,10 @@ class Task:
         self.event = event
         operator = self._make()
         kwargs = {**json.loads(json.dumps(self.deferred.kwargs or {})), "event": event}
-        return operator.resume_execution(self.deferred.method_name, kwargs, self.context(operator.task_id))
+        try:
+            return operator.resume_execution(self.deferred.method_name, kwargs, self.context(operator.task_id))
+        except TaskDeferred as again:
+            self.deferred = again
 
 
 def backup_operator(**changes: Any) -> OACCreateSnapshotOperator:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+WAREHOUSE_PASSWORD = "Simulated-Warehouse-2026"  # noqa: S105 (of a database that does not exist)
 #: Satisfies OAC's rules: 14 to 50 characters, lower and upper case letters, a digit, a special character.
 SEAL_PASSWORD = "Simulated-Seal-2026!"  # noqa: S105 (protects simulated backups only)
 
@@ -48,10 +49,33 @@ def connection(
 
 
 def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
-    """Environment variables of the Connections `oac_default` (first instance, by JWT assertion) and `oac_seal`."""
+    """Environment variables of the Connections `oac_default` (first instance, by JWT assertion), `oac_export` (the same as
+    an author who administers nothing), `oac_seal`, and `oac_warehouse` (the credentials of a data source)."""
     return {
         "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection(ready)),
+        "AIRFLOW_CONN_OAC_EXPORT": json.dumps(connection(ready, user="oac.author@example.com")),
         "AIRFLOW_CONN_OAC_SEAL": json.dumps({"conn_type": "generic", "password": SEAL_PASSWORD}),
+        "AIRFLOW_CONN_OAC_WAREHOUSE": json.dumps(
+            {"conn_type": "generic", "login": "LOADER", "password": WAREHOUSE_PASSWORD}
+        ),
+    }
+
+
+def restore_environment(ready: Mapping[str, Any]) -> dict[str, str]:
+    """Environment variables of the Connections and Variables that promotion, drill and standby need; the simulator has
+    the instances `prod` and `scratch`, which is the standby as well."""
+    hosts = {name: found["url"].partition("://")[2] for name, found in ready["instances"].items()}
+    adw = {"conn_type": "generic", "login": "reader_of_production", "password": "Simulated-Data-Source-1"}
+    return {
+        "AIRFLOW_CONN_OAC_PROD": json.dumps(connection(ready, "prod")),
+        "AIRFLOW_CONN_OAC_SCRATCH": json.dumps(connection(ready, "scratch")),
+        "AIRFLOW_CONN_OAC_STANDBY": json.dumps(connection(ready, "scratch")),
+        "AIRFLOW_CONN_ADW_PROD": json.dumps(adw),
+        "AIRFLOW_VAR_OAC_PROD_HOST": hosts["prod"],
+        "AIRFLOW_VAR_OAC_SCRATCH_HOST": hosts["scratch"],
+        "AIRFLOW_VAR_OAC_STANDBY_HOST": hosts["scratch"],
+        "AIRFLOW_VAR_OAC_REPLICA_BUCKET": "oac-backups-replica",
+        "AIRFLOW_VAR_OAC_PRIMARY_INSTANCE": next(iter(ready["instances"])),
     }
 
 

@@ -298,6 +298,10 @@ class AirflowStack:
             raise StackError(f"there is no run {run_id} of {dag_id}")
         return str(rows[0]["state"])
 
+    def run_ids(self, dag_id: str) -> list[str]:
+        """The runs of a DAG, the oldest first."""
+        return [row["run_id"] for row in self._rows("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id", dag_id)]
+
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The tasks of a run: task_id, map_index, state (None: not scheduled yet), try_number and so on."""
         sql = (

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.errors import api_error, without_user
 from airflow_provider_oac.exceptions import OACResponseError
-from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.io import IO, Request, Response, StreamedResponse
 from airflow_provider_oac.transport.retry import RetryPolicy, send
 
 T = TypeVar("T")
@@ -58,11 +59,47 @@ class Api:
                 "page answers in its place."
             ) from None
 
+    async def stream(
+        self, call: Call[Any], use: Callable[[StreamedResponse], Awaitable[T]], headers: Mapping[str, str] = {}
+    ) -> T:
+        """Make a call whose answer may be large, once, and read its body piece by piece. Flow.
+
+        A token that works is attached; a 401 leads to one renewal and one replay. Nothing else is tried again: what
+        was read so far is the reader's.
+
+        :param call: the call. Its ``read`` is not used.
+        :param use: reads an answer of success; what it returns is the result.
+        :param headers: further headers of the request.
+        :raises OACApiError: if OAC answers with an error.
+        :raises OACTransportError: if no answer came, or it ended before it was complete.
+        :raises OACAuthError: if no token could be had.
+        """
+
+        async def exchange(token: Callable[[], Awaitable[Token]]) -> Response | _Used[T]:
+            request = call.request(self.address, await token())
+            async with self.io.open(replace(request, headers={**request.headers, **headers})) as answer:
+                if not 200 <= answer.status < 300:
+                    return await answer.read()
+                return _Used(answer.status, await use(answer))
+
+        outcome = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
+        if isinstance(outcome, Response):
+            raise api_error(call, outcome, self.io.now())
+        return outcome.result
+
     async def run(self, work: Work[T]) -> T:
         """Make a call or run a flow. Flow."""
         if isinstance(work, Call):
             return await self.perform(work)
         return await work(self)
+
+
+@dataclass(frozen=True)
+class _Used(Generic[T]):
+    """A streamed answer that was read."""
+
+    status: int
+    result: T
 
 
 Flow = Callable[[Api], Awaitable[T]]

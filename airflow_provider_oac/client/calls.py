@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -25,21 +26,32 @@ class Call(Generic[T]):
     :param method: HTTP method.
     :param path: path below the API's base, its variable parts encoded with :func:`segment`.
     :param read: turns a successful answer into the result.
-    :param query: query parameters.
-    :param body: JSON body; ``None`` for none.
+    :param query: query parameters: ``None`` leaves one out, booleans become ``true`` and ``false``, a list or tuple is
+        repeated.
+    :param body: JSON body; ``None`` for none. Bytes are sent as they are, with ``content_type``.
     :param repeatable: whether doing it twice is the same as doing it once, so that a lost answer may be
         followed by a second attempt.
     :param secrets: texts in the body that must not appear in any message.
+    :param accept: which types of content the answer may have.
+    :param content_type: of the body.
+    :param headers: further headers.
+    :param base: what stands before the path; empty for a path outside the REST API.
+    :param causes: the likely cause of an HTTP status, where it is another than for most calls.
     """
 
     doing: str
     method: str
     path: str
     read: Callable[[Response], T] = field(repr=False)
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = field(default=None, repr=False)
     repeatable: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    accept: str = "application/json"
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    base: str = API_BASE
+    causes: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     def request(self, address: str, token: Token) -> Request:
         """The HTTP request.
@@ -47,18 +59,29 @@ class Call(Generic[T]):
         :param address: address of the instance, without a path.
         :param token: the token to attach.
         """
-        url = address + API_BASE + self.path
-        if self.query:
-            url += "?" + urlencode(self.query)
-        headers = {"Authorization": f"Bearer {token.access_token}", "Accept": "application/json"}
+        url = address + self.base + self.path
+        if query := _query(self.query):
+            url += "?" + urlencode(query)
+        headers = {**self.headers, "Authorization": f"Bearer {token.access_token}", "Accept": self.accept}
         data = None
         if self.body is not None:
-            headers["Content-Type"] = "application/json"
-            data = json.dumps(self.body).encode()
+            headers["Content-Type"] = self.content_type
+            data = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         elif self.method == "POST":
             # Observed: an empty POST without Content-Length is answered with 411.
             data = b""
         return Request(self.method, url, headers, data)
+
+
+def _query(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and texts of query parameters, in order. How a list is serialised is not documented; repeating the name is
+    what OpenAPI does by default."""
+    found = []
+    for name, value in parameters.items():
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if item is not None:
+                found.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
+    return found
 
 
 def segment(value: str) -> str:
@@ -72,6 +95,23 @@ def segment(value: str) -> str:
             f"An id for OAC is {value!r}, which names nothing. Check where it comes from: an empty XCom or template?"
         )
     return quote(value, safe="")
+
+
+def multipart(parts: Mapping[str, str | bytes], boundary: str | None = None) -> tuple[bytes, str]:
+    """A body of the type ``multipart/form-data`` (RFC 7578), each part as text/plain, which is how OAC takes a
+    connection's JSON and wallet (observed).
+
+    :param parts: name and content of each part.
+    :param boundary: what separates the parts; by default one that nobody can guess.
+    :returns: the body, and its content type.
+    """
+    mark = boundary or secrets.token_hex(16)
+    body = b""
+    for name, content in parts.items():
+        file = f'; filename="{name}"' if isinstance(content, bytes) else ""
+        head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"{file}\r\nContent-Type: text/plain\r\n\r\n'
+        body += head.encode() + (content if isinstance(content, bytes) else content.encode()) + b"\r\n"
+    return body + f"--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
 
 
 def nothing(_response: Response) -> None:

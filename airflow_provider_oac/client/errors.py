@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.quoting import error_object, quoted
@@ -33,6 +34,9 @@ def api_error(call: Call[Any], response: Response, now: float) -> OACApiError:
     code, detail = _code_and_detail(body, response, call.secrets)
     request_id = next((text for name in _ID_HEADERS if (text := quoted(response.headers.get(name), limit=200))), None)
     cause, next_step = _explain(response, body, code, detail)
+    cause = call.causes.get(response.status, cause)
+    if response.status == 404:
+        next_step += _other_form_of_path(call.path)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail.rstrip('.')}" if detail else "")
     message = (
         f"Could not {call.doing} ({call.method} {call.path}): OAC answered {came}"
@@ -117,6 +121,17 @@ def _explain(response: Response, body: dict[str, Any], code: str | None, detail:
             "Try again later; if it stays, give Oracle Support the time and the request id.",
         )
     return ("not known", "Read OAC's message; give Oracle Support the time and the request id.")
+
+
+def _other_form_of_path(path: str) -> str:
+    """Examples of paths in the reference begin with /@Catalog; those of workbooks' own calls do not (documented)."""
+    for part in path.split("/"):
+        plain = plain_id(part) or ""
+        if plain.startswith("/@Catalog/"):
+            return f" The path given is {plain!r}; the type must be the item's own."
+        if plain.startswith("/"):
+            return f" The path given is {plain!r}, while paths in lists of the catalog begin with /@Catalog/."
+    return ""
 
 
 def _lacks_role(response: Response, body: dict[str, Any]) -> bool:

@@ -72,15 +72,8 @@ class Own:
         name = parse(snapshot.name)
         if name is None or (name.label, name.instance) != (self.label, self.instance):
             return None
-        if snapshot.bucket != self.storage.bucket or snapshot.bar_uri != name.uri(self.folder):
+        if not snapshot.lies_in(self.storage) or snapshot.bar_uri != name.uri(self.folder):
             return None
-        # Listed only if they differ from the instance's own (inferred), so that nothing is as good as equal.
-        for listed, wanted in (
-            (snapshot.region, self.storage.region),
-            (snapshot.namespace, self.storage.namespace),
-        ):
-            if listed and wanted and listed != wanted:
-                return None
         return name
 
 

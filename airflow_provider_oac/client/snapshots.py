@@ -88,6 +88,14 @@ class Snapshot:
     namespace: str | None
     raw: Mapping[str, Any] = field(repr=False)
 
+    def lies_in(self, storage: Storage) -> bool:
+        """Whether its file is in this bucket."""
+        # Listed only if they differ from the instance's own (inferred), so that nothing is as good as equal.
+        pairs = ((self.region, storage.region), (self.namespace, storage.namespace))
+        return self.bucket == storage.bucket and all(
+            not listed or not wanted or listed == wanted for listed, wanted in pairs
+        )
+
 
 def list_all() -> Call[list[Snapshot]]:
     """List the snapshots made or registered through the REST API; those of the console do not appear

@@ -114,7 +114,7 @@ def take_once(
             try:
                 accepted = await api.perform(call)
             except (OACTransportError, OACApiError, OACResponseError) as error:
-                if not _uncertain(error):
+                if not may_have_acted(error):
                     raise
                 last = error
                 report(f"OAC may or may not have accepted {name}; looking for it in the list. {error}")
@@ -137,8 +137,8 @@ def take_once(
     return flow
 
 
-def _uncertain(error: OACError) -> bool:
-    """Whether OAC may have accepted the request in spite of this error."""
+def may_have_acted(error: OACError) -> bool:
+    """Whether OAC may have accepted a request that starts work, in spite of this error."""
     if isinstance(error, OACTransportError):
         return error.sent
     if isinstance(error, OACApiError):
@@ -167,7 +167,7 @@ async def _find(api: Api, mark: str, ignore: Collection[str], settling_time: flo
         name = parse(item.name)
         return name is not None and name.mark == mark and item.name not in ignore
 
-    found = await _look(api, marked, settling_time)
+    found = await look(api, marked, settling_time)
     return max(found, key=lambda item: item.name.split("--")[2], default=None)
 
 
@@ -179,12 +179,12 @@ def find_named(name: str, settling_time: float) -> Flow[Snapshot | None]:
     """
 
     async def flow(api: Api) -> Snapshot | None:
-        return next(iter(await _look(api, lambda item: item.name == name, settling_time)), None)
+        return next(iter(await look(api, lambda item: item.name == name, settling_time)), None)
 
     return flow
 
 
-async def _look(api: Api, wanted: Callable[[Snapshot], bool], settling_time: float) -> list[Snapshot]:
+async def look(api: Api, wanted: Callable[[Snapshot], bool], settling_time: float) -> list[Snapshot]:
     """The listed snapshots that are wanted, looked for until there is one or ``settling_time`` seconds have passed.
 
     Counted by the pauses: a wall clock that is set meanwhile must not end the search early.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airflow_provider_oac.client import work_requests
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.work_requests import ACTIVE, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -37,6 +38,8 @@ class WaitPlan:
     :param not_found_grace: seconds after the start in which a 404 only means "not visible yet".
     :param trouble_patience: seconds in which OAC may be out of reach or answer with passing errors.
     :param unknown_states: how many looks in a row may show a status that nobody knows.
+    :param tolerated: HTTP statuses that are trouble to be waited out as well, since the work itself brings them about:
+        while an instance is restored it may log everybody out, or not know its own work requests.
     """
 
     deadline: float | None = None
@@ -46,6 +49,7 @@ class WaitPlan:
     not_found_grace: float = 60.0
     trouble_patience: float = 1800.0
     unknown_states: int = 10
+    tolerated: frozenset[int] = frozenset()
 
     def pause(self, age: float) -> float:
         """Seconds until the next look at work of this age."""
@@ -58,10 +62,13 @@ class Poller:
 
     :param work_request_id: what is waited for.
     :param started_at: when the work began, or the wait if that is not known; seconds since the epoch.
+    :param noun: what it is, for messages.
     """
 
-    def __init__(self, work_request_id: str, started_at: float, plan: WaitPlan) -> None:
+    def __init__(self, work_request_id: str, started_at: float, plan: WaitPlan, noun: str = "work request") -> None:
         self.id = work_request_id
+        self.name = f"{noun} {work_request_id}"
+        self.title = self.name[0].upper() + self.name[1:]
         self.started_at = started_at
         self.plan = plan
         self.last: WorkRequest | None = None
@@ -88,7 +95,7 @@ class Poller:
         self._unknown += 1
         if self._unknown > self.plan.unknown_states:
             raise OACWorkRequestError(
-                f"Work request {self.id} ({work.operation}) has the status {work.status!r}, which is not documented, "
+                f"{self.title} ({work.operation}) has the status {work.status!r}, which is not documented, "
                 f"for {self._unknown} looks in a row. Expected: ACCEPTED, IN_PROGRESS, SUCCEEDED, FAILED, CANCELING "
                 "or CANCELED. Look in OAC whether the work is done, and report the status to the provider's authors.",
                 work_request_id=self.id,
@@ -102,16 +109,17 @@ class Poller:
         :returns: seconds until the next look.
         :raises OACError: the error itself if it will stay, or lasted too long.
         """
-        if isinstance(error, OACApiError) and error.status == 404:
+        tolerated = isinstance(error, OACApiError) and error.status in self.plan.tolerated
+        if isinstance(error, OACApiError) and error.status == 404 and not tolerated:
             return self._not_found(error, now)
-        if not _passing(error):
+        if not tolerated and not passing(error):
             raise error
         self._trouble = error
         if self._trouble_since is None:
             self._trouble_since = now
         if now - self._trouble_since > self.plan.trouble_patience:
             raise OACError(
-                f"OAC could not be asked about work request {self.id} for {now - self._trouble_since:.0f} s; the work "
+                f"OAC could not be asked about {self.name} for {now - self._trouble_since:.0f} s; the work "
                 f"may go on there. The last failure: {error}"
             ) from error
         asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
@@ -123,7 +131,7 @@ class Poller:
             self._trouble = error
             return self._pause(now)
         raise OACWorkRequestError(
-            f"OAC does not know work request {self.id}"
+            f"OAC does not know {self.name}"
             + (f" any more (it was {self.last.status})" if self.last else "")
             + ". It cannot be told whether the work was done. Likely cause: OAC forgot it, the instance was "
             "replaced, or the Connection points at another instance. Next step: look in OAC for its result. "
@@ -141,7 +149,7 @@ class Poller:
             state = f"{self.last.status}, {_percent(self.last)}" if self.last else "not seen yet"
             trouble = f" The last look failed: {self._trouble}" if self._trouble else ""
             raise OACWaitTimeoutError(
-                f"Work request {self.id} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
+                f"{self.title} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
                 "goes on in OAC, which offers no way to cancel it. Give the task a longer timeout; a retry of the task "
                 f"finds this work again where it can.{trouble}",
                 work_request_id=self.id,
@@ -154,7 +162,7 @@ class Poller:
         storage = "SNAPSHOT" in (work.operation or "")
         hint = " (often the bucket's name, or the policy that lets the instance use the bucket)" if storage else ""
         return OACWorkRequestError(
-            f"Work request {self.id} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}. Next step: "
+            f"{self.title} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}. Next step: "
             f"correct what OAC names{hint}, then run the task that started it again, which starts the work anew.",
             work_request_id=self.id,
             status=work.status,
@@ -165,7 +173,8 @@ def _percent(work: WorkRequest) -> str:
     return "progress unknown" if work.percent is None else f"{work.percent:.0f} %"
 
 
-def _passing(error: OACError) -> bool:
+def passing(error: OACError) -> bool:
+    """Whether a look that failed with this error may succeed later without anybody changing anything."""
     if isinstance(error, OACApiError | OACAuthError):
         return error.retryable
     if isinstance(error, OACTransportError | OACStoreError):
@@ -179,6 +188,8 @@ def wait(
     *,
     started_at: float | None = None,
     report: Callable[[str], None] = lambda _line: None,
+    look: Call[WorkRequest] | None = None,
+    noun: str = "work request",
 ) -> Flow[WorkRequest]:
     """Wait for a work request. The flow returns it when it succeeded.
 
@@ -186,28 +197,30 @@ def wait(
     :param plan: how to wait.
     :param started_at: when the work was submitted, seconds since the epoch; by default now.
     :param report: gets a line for people at each change of the status, and when trouble begins and ends.
+    :param look: reads the state; by default that of the work request with this id.
+    :param noun: what is waited for, for messages.
     :raises OACWorkRequestError: if the work failed or was canceled, with OAC's own errors.
     :raises OACWaitTimeoutError: if the deadline came first.
     """
 
     async def flow(api: Api) -> WorkRequest:
-        poller = Poller(work_request_id, api.io.now() if started_at is None else started_at, plan)
+        poller = Poller(work_request_id, api.io.now() if started_at is None else started_at, plan, noun)
         known: str | None = None
         while True:
             try:
                 # Once: whether to look again, and when, is the poller's to say, who knows the deadline.
-                work = await api.perform(work_requests.get(work_request_id), ONCE)
+                work = await api.perform(look or work_requests.get(work_request_id), ONCE)
             except OACError as error:
                 pause = poller.troubled(error, api.io.now())
                 if known != "trouble":
                     known = "trouble"
-                    report(f"Work request {work_request_id} cannot be read at the moment, waiting on: {error}")
+                    report(f"{poller.title} cannot be read at the moment, waiting on: {error}")
             else:
                 now = api.io.now()
                 if work.status != known:
                     known = work.status
                     age = now - poller.started_at
-                    report(f"Work request {work_request_id}: {work.status}, {_percent(work)}, after {age:.0f} s.")
+                    report(f"{poller.title}: {work.status}, {_percent(work)}, after {age:.0f} s.")
                 next_look = poller.seen(work, now)
                 if next_look is None:
                     return work

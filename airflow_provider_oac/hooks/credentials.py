@@ -26,6 +26,20 @@ def seal(seal_conn_id: str) -> tuple[str, str]:
     :raises OACConfigurationError: if the password breaks OAC's rules, or the id cannot be part of a name.
     """
     name = checked_part(seal_conn_id, "seal_conn_id")
+    password = sealed_with(seal_conn_id)
+    try:
+        check_password(password)
+    except OACConfigurationError as error:
+        raise OACConfigurationError(f"Connection {seal_conn_id!r}: {error}") from None
+    return name, password
+
+
+def sealed_with(seal_conn_id: str) -> str:
+    """The password with which a snapshot was sealed, whatever the rules for passwords were at that time.
+
+    :param seal_conn_id: the Airflow Connection (of any type) whose password it is.
+    :raises OACConfigurationError: if it has none.
+    """
     password = BaseHook.get_connection(seal_conn_id).password
     if not password:
         raise OACConfigurationError(
@@ -33,11 +47,7 @@ def seal(seal_conn_id: str) -> tuple[str, str]:
             "50 characters with a digit, a lower-case and an upper-case letter and a special character."
         )
     mask_secret(password)
-    try:
-        check_password(password)
-    except OACConfigurationError as error:
-        raise OACConfigurationError(f"Connection {seal_conn_id!r}: {error}") from None
-    return name, password
+    return str(password)
 
 
 def storage_user(storage_conn_id: str) -> UserIdAuthentication:

@@ -137,11 +137,19 @@ class OACWorkOperator(OACBaseOperator):
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Put away what work that failed or was canceled left behind."""
 
+    def tolerated(self, started: Started) -> tuple[int, ...]:
+        """HTTP statuses that this very work brings about, so that the wait for it waits them out."""
+        return ()
+
     def execute(self, context: Context) -> Any:
         """Start or find the work, wait, complete."""
         deadline = self._deadline()
         memory = TaskMemory(context, self.durable)
         started = self._found_again(memory) or self.start(memory, context)
+        return self._pursue(started, memory, deadline, context)
+
+    def _pursue(self, started: Started, memory: TaskMemory, deadline: float, context: Context) -> Any:
+        """Remember what was started, wait for it here or in the triggerer, and complete it."""
         memory.remember(**started.record())
         self._push_link(context)
         if not self.wait_for_completion or started.work_request_id is None:
@@ -157,6 +165,7 @@ class OACWorkOperator(OACBaseOperator):
                     deadline,
                     seconds(self.poll_interval),
                     carried={"started": started.record(), "deadline": deadline},
+                    tolerated=self.tolerated(started),
                 ),
                 method_name="resume",
             )
@@ -173,11 +182,16 @@ class OACWorkOperator(OACBaseOperator):
         started = Started.of(carried["started"])
         return self._finish(started, carried["started"]["work_request_id"], carried["deadline"], context)
 
-    def _finish(self, started: Started, work_request_id: str, deadline: float | None, context: Context) -> Any:
+    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+        """Wait in this process until the work request ends, and complete what was started."""
         from airflow_provider_oac.client.waiting import WaitPlan, wait
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
-        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        plan = WaitPlan(
+            deadline=deadline,
+            longest_pause=seconds(self.poll_interval),
+            tolerated=frozenset(self.tolerated(started)),
+        )
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
         try:
             work = self.hook.run(flow)

@@ -46,7 +46,14 @@ class Identity:
 
         :param retries: those of the task. A Clear sets ``max_tries`` to the last try's number plus these.
         """
-        return self.try_number > self.max_tries - retries + 1
+        return self.try_number > self.first_try(retries)
+
+    def first_try(self, retries: int) -> int:
+        """Number of the first try of this order.
+
+        :param retries: those of the task.
+        """
+        return self.max_tries - retries + 1
 
 
 class TaskMemory:

@@ -1,31 +1,30 @@
-"""Operators for snapshots: take, delete, prune."""
+"""Operators for snapshots: take, find, delete, prune."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
-from airflow_provider_oac.exceptions import (
-    OACConfigurationError,
-    OACError,
-    OACKilledError,
-    OACResponseError,
-)
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
+from airflow_provider_oac.operators.taking import SnapshotTaking, forget_failed
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.snapshots import Snapshot
-    from airflow_provider_oac.client.taking import SnapshotOrder
     from airflow_provider_oac.client.work_requests import WorkRequest
 
-__all__ = ["OACCreateSnapshotOperator", "OACDeleteSnapshotOperator", "OACPruneSnapshotsOperator"]
+__all__ = [
+    "OACCreateSnapshotOperator",
+    "OACDeleteSnapshotOperator",
+    "OACFindSnapshotOperator",
+    "OACPruneSnapshotsOperator",
+]
 
 
 class OACCreateSnapshotOperator(OACWorkOperator):
@@ -89,106 +88,97 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
-        from airflow_provider_oac.client.snapshot_names import parse
-        from airflow_provider_oac.client.taking import take_once
-        from airflow_provider_oac.hooks.credentials import seal
-
-        seal_name, password = seal(self.seal_conn_id)
-        order = self._order(seal_name, memory.identity)
-        record = memory.of_this_order()
-        failed = record.get("failed", [])
-        # With a store, no record of an attempt means that there was none. Without one, an earlier try is a suspect.
-        suspect = "name" in record if memory.available else self.durable and memory.identity.try_number > 1
-        taken = self.hook.run(
-            take_once(
-                order,
-                password,
-                look_first=self.durable and not memory.available,
-                suspect=suspect and record.get("name") not in failed,
-                settling_time=self.settling_time,
-                before_send=lambda name: memory.remember(name=name, work_request_id=None),
-                ignore=failed,
-                used=record.get("name"),
-                report=self.log.info,
-            )
-        )
-        # An adopted one was ordered by an earlier try, whose templates or arguments may have been others.
-        name = parse(taken.name)
-        facts = {
-            "name": taken.name,
-            "bar_uri": taken.bar_uri,
-            "bucket": taken.bucket,
-            "seal": name.seal if name else seal_name,
-            "snapshot_id": taken.snapshot_id,
-        }
-        return Started(taken.work_request_id, time.time(), facts)
-
-    def _order(self, seal_name: str, me: Identity) -> SnapshotOrder:
-        from airflow_provider_oac.client.snapshot_names import checked_folder, checked_part, task_mark
-        from airflow_provider_oac.client.snapshots import Storage
-        from airflow_provider_oac.client.taking import SnapshotOrder
-        from airflow_provider_oac.hooks.credentials import storage_user
-
-        user = storage_user(self.storage_conn_id) if self.storage_conn_id else None
-        # Without durability every try is an order of its own, and must not take an earlier one's snapshot for its own.
-        task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
-        return SnapshotOrder(
-            label=checked_part(self.snapshot_label, "snapshot_label"),
-            instance=self.hook.settings.instance,
-            seal=seal_name,
-            mark=task_mark(me.dag_id, me.run_id, task, me.map_index, me.max_tries),
-            folder=checked_folder(self.folder),
-            storage=Storage(self.bucket, self.region, self.namespace, user),
-        )
+        return self._taking().start(memory)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
-        facts = started.facts
-        result = {**facts, "work_request_id": started.work_request_id, "verified": work is not None}
-        if work is not None:
-            result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed_id(facts["name"])
-            self.log.info("Snapshot %s is done: %s in bucket %s.", facts["name"], facts["bar_uri"], facts["bucket"])
-        elif started.work_request_id is None:
-            self.log.warning(
-                "Snapshot %s was accepted by an earlier attempt whose work request is not known, so that nobody can "
-                "tell whether it is complete. It counts as taken, UNVERIFIED.",
-                facts["name"],
-            )
-        return result
+        return self._taking().result(started.facts, started.work_request_id, work)
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
-        """Remember the failure, and take the failed snapshot off OAC's list if it is there: the next try would
-        otherwise take it for a good one.
-        """
-        from airflow_provider_oac.client.retention import removal
+        """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
+        forget_failed(self.hook, self.log, started.facts["name"], memory, delete_storage=True)
+
+    def _taking(self) -> SnapshotTaking:
+        return SnapshotTaking(
+            hook=self.hook,
+            log=self.log,
+            label=self.snapshot_label,
+            bucket=self.bucket,
+            seal_conn_id=self.seal_conn_id,
+            folder=self.folder,
+            region=self.region,
+            namespace=self.namespace,
+            storage_conn_id=self.storage_conn_id,
+            settling_time=self.settling_time,
+            durable=self.durable,
+        )
+
+
+class OACFindSnapshotOperator(OACBaseOperator):
+    """Finds the newest snapshot of a series, created or registered in this instance. Needs the application role BI
+    Service Administrator (documented).
+
+    A listed snapshot is not proof of a complete one: the list shows no state (documented).
+
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``,
+    ``source_instance``, ``taken_at``.
+
+    :param snapshot_label: the series.
+    :param source_instance: name of the instance that the snapshot was taken of; by default this one.
+    :param registered: whether to look among those that were registered here, instead of those that were created here.
+    :param bucket: only those whose file is in this bucket; by default any.
+    :param max_age: an older one fails the task.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "snapshot_label", "source_instance", "bucket")
+
+    def __init__(
+        self,
+        *,
+        snapshot_label: str,
+        source_instance: str | None = None,
+        registered: bool = False,
+        bucket: str | None = None,
+        max_age: timedelta | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_label = snapshot_label
+        self.source_instance = source_instance
+        self.registered = registered
+        self.bucket = bucket
+        self.max_age = max_age
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find it."""
+        from airflow_provider_oac.client.registered_names import newest
         from airflow_provider_oac.client.snapshots import list_all
 
-        name = started.facts["name"]
-        memory.remember(failed=[*memory.of_this_order().get("failed", []), name])
-        try:
-            for item in self.hook.run(list_all()):
-                if item.name == name:
-                    self.hook.run(removal(item.id, delete_storage=True))
-                    self.log.info("The failed snapshot %s was taken off OAC's list.", name)
-        except OACKilledError:
-            raise
-        except OACError as problem:
-            self.log.warning(
-                "The failed snapshot %s may still be on OAC's list: delete it there, so that nobody takes it for a "
-                "good one. It could not be removed: %s", name, problem,
-            )  # fmt: skip
-
-    def _listed_id(self, name: str) -> str:
-        """The id of a finished snapshot whose work request does not name it."""
-        from airflow_provider_oac.client.taking import find_named
-
-        found = self.hook.run(find_named(name, self.settling_time))
+        self._push_link(context)
+        instance = self.source_instance or self.hook.settings.instance
+        now = datetime.now(UTC)
+        listed = [item for item in self.hook.run(list_all()) if self.bucket in (None, item.bucket)]
+        found = newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
-            raise OACResponseError(
-                f"The work request of snapshot {name} succeeded, but neither names the snapshot's id nor does OAC "
-                f"list it after {self.settling_time:.0f} s. Look for it in OAC; a retry of the task looks again."
+            raise OACError(
+                f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
+                f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with those of "
+                "the task that takes them."
             )
-        return found.id
+        item, name = found
+        age = now - name.time
+        self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
+        if self.max_age is not None and age > self.max_age:
+            raise OACError(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
+        return {
+            "snapshot_id": item.id,
+            "name": item.name,
+            "bar_uri": item.bar_uri,
+            "bucket": item.bucket,
+            "seal": name.seal,
+            "source_instance": name.instance,
+            "taken_at": name.time.isoformat(),
+        }
 
 
 class OACDeleteSnapshotOperator(OACBaseOperator):

@@ -49,7 +49,7 @@ class Control:
             endpoint: `token`, `device`, `POST /snapshots`, `GET /workRequests/{id}`, ..., or `*`.
             fault: The kind, see `docs/simulator.md`.
             **details: `instance`, `grant`, `times` (None: for ever), `after`, `seconds`, `status`, `headers`,
-                `body`, `location`, `errors`, `work_status`, `size`, `act`.
+                `body`, `location`, `errors`, `work_status`, `size`, `at`, `act`.
 
         Returns:
             All faults that are ordered now.
@@ -91,7 +91,7 @@ class Control:
         return settings
 
     def user(self, name: str, **changes: Any) -> dict[str, Any]:
-        """Change a user (`active`, `roles`, `password`, `federated`, `instance_roles`), or just read."""
+        """Change a user (`active`, `roles`, `password`, `federated`, `instance_roles`, `privileges`), or just read."""
         path = f"/users/{quote(name, safe='')}"
         user: dict[str, Any] = self._call("PATCH", path, changes) if changes else self._call("GET", path)
         return user
@@ -140,6 +140,94 @@ class Control:
         body = {"seconds": seconds, "count": count, **details}
         ids: list[str] = self._call("POST", f"/instances/{instance}/work", body)["ids"]
         return ids
+
+    def counts(self, instance: str) -> dict[str, Any]:
+        """How many catalog `items` (and of which `types`), snapshots, work requests, jobs and exports there are."""
+        counts: dict[str, Any] = self._call("GET", f"/instances/{instance}/counts")
+        return counts
+
+    def add_items(self, instance: str, *items: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Put items into the catalog: each with `type` and `plain` (path or quoted pair) and any other member."""
+        made: list[dict[str, Any]] = self._call("POST", f"/instances/{instance}/items", {"items": list(items)})
+        return made
+
+    def change_item(self, instance: str, plain: str, *, type: str | None = None, **changes: Any) -> dict[str, Any]:
+        """Change `name`, `owner`, `description`, `lastModified`, `definition`, `acl` or `parent` of an item.
+
+        A definition with `fails`, a text, lets every run of a dataset or data flow fail with it.
+        """
+        body = {"plain": plain, **changes} | ({} if type is None else {"type": type})
+        item: dict[str, Any] = self._call("PATCH", f"/instances/{instance}/items", body)
+        return item
+
+    def remove_items(self, instance: str, *plain: str) -> int:
+        """Remove items, with everything below them; returns how many went."""
+        return int(self._call("DELETE", f"/instances/{instance}/items", {"plain": list(plain)})["removed"])
+
+    def seed_many(self, instance: str, count: int, *, type: str = "workbooks", folder: str = "Many") -> str:
+        """Put `count` items into a new shared folder; returns the folder's path."""
+        body = {"count": count, "type": type, "folder": folder}
+        return str(self._call("POST", f"/instances/{instance}/many", body)["folder"])
+
+    def index_not_ready(self, instance: str, seconds: float) -> None:
+        """Searches answer 503 `SearchIndexNotReady` for so long from now (0: they work again)."""
+        self._call("POST", f"/instances/{instance}/index", {"seconds": seconds})
+
+    def start_run(self, instance: str, type: str, plain: str, **details: Any) -> dict[str, str]:
+        """Start a run of a dataset, data flow or sequence behind the client's back.
+
+        Args:
+            instance: Where.
+            type: `datasets`, `dataflows` or `sequences`.
+            plain: The plain id.
+            **details: `user`, `origin` (`Schedule`), `seconds`.
+
+        Returns:
+            `job` and `work_request`.
+        """
+        body = {"type": type, "plain": plain, **details}
+        started: list[dict[str, str]] = self._call("POST", f"/instances/{instance}/runs", body)
+        return started[0]
+
+    def finish(self, instance: str, work_id: str, status: str = "SUCCEEDED", **details: Any) -> dict[str, Any]:
+        """End running work now: SUCCEEDED (its job is done), FAILED (with `errors`) or CANCELED."""
+        path = f"/instances/{instance}/work-requests/{quote(work_id, safe='')}/finish"
+        work: dict[str, Any] = self._call("POST", path, {"status": status, **details})
+        return work
+
+    def jobs(self, instance: str) -> list[dict[str, Any]]:
+        """The job history of everything, oldest first, each with `plain` and `work_request`."""
+        jobs: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/jobs")
+        return jobs
+
+    def exports(self, instance: str) -> list[dict[str, Any]]:
+        """The finished exports: `id`, `plain`, `name`, `format`, `user`."""
+        exports: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/exports")
+        return exports
+
+    def users(self) -> list[dict[str, Any]]:
+        """All users."""
+        users: list[dict[str, Any]] = self._call("GET", "/users")
+        return users
+
+    def add_user(self, name: str, **members: Any) -> dict[str, Any]:
+        """A new user (`roles`, `password`, `privileges`, ...) with a folder in every instance."""
+        user: dict[str, Any] = self._call("POST", "/users", {"name": name, **members})
+        return user
+
+    def remove_user(self, name: str) -> None:
+        """Delete a user; what they own stays."""
+        self._call("DELETE", f"/users/{quote(name, safe='')}")
+
+    def roles(self) -> list[str]:
+        """The names of the application roles."""
+        roles: list[str] = self._call("GET", "/roles")
+        return roles
+
+    def add_role(self, name: str) -> list[str]:
+        """A new application role; users hold it by `user(name, roles=[...])`."""
+        roles: list[str] = self._call("POST", "/roles", {"name": name})
+        return roles
 
     def bucket(self) -> dict[str, int]:
         """The files in all buckets: `<bucket>/<path>` to size in bytes."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler as AnyHandler
 
+from airflow_provider_oac.simulator import control_page, control_world
+from airflow_provider_oac.simulator.control_world import checked
 from airflow_provider_oac.simulator.faults import FaultError
 from airflow_provider_oac.simulator.identity.app import Domain
 from airflow_provider_oac.simulator.identity.device import DecisionError
 from airflow_provider_oac.simulator.oac.content import damaged, default_content
+from airflow_provider_oac.simulator.oac.export_files import forget_all
 from airflow_provider_oac.simulator.oac.snapshots import visible
 from airflow_provider_oac.simulator.replies import json_reply
+from airflow_provider_oac.simulator.request_json import ControlError, read_json
 from airflow_provider_oac.simulator.settings import Settings, SettingsError
 from airflow_provider_oac.simulator.store import Record
 from airflow_provider_oac.simulator.world import GRANTS, World
@@ -22,13 +25,16 @@ _APP_MEMBERS = {
     "active": bool, "grants": list, "secret": str, "certificates": dict, "introspect": bool,
     "allowed_scopes": (list, type(None)),
 }  # fmt: skip
-_USER_MEMBERS = {"password": str, "roles": list, "active": bool, "federated": bool, "instance_roles": dict}
+_USER_MEMBERS = {
+    "password": str,
+    "roles": list,
+    "active": bool,
+    "federated": bool,
+    "instance_roles": dict,
+    "privileges": list,
+}
 #: What a mishap destroys unless told otherwise.
 _DAMAGE = ["workbooks", "dataflows"]
-
-
-class ControlError(ValueError):
-    """A control request that makes no sense."""
 
 
 class Control:
@@ -39,14 +45,22 @@ class Control:
         self._world: World = domain.world
 
     def seed_content(self) -> None:
-        """Give every instance that has none its first content."""
+        """Give every instance that has none its first content, and older content what it lacks."""
         for name in self._world.instances:
-            if self._world.content.get(name) is None:
-                self._world.content.put(name, default_content(name, "oac.admin@example.com"))
+            users = [user["name"] for user in self._world.users]
+            first = default_content(name, "oac.admin@example.com", users)
+            kept = self._world.content.get(name)
+            if kept is None:
+                self._world.content.put(name, first)
+                continue
+            for thing in kept["catalog"]:
+                thing.setdefault("acl", None)
+            empty: Record = {"pendingSettings": {}, "mail": None, "safeDomains": {}}
+            self._world.content.put(name, {**empty, **kept})
 
     async def order_fault(self, request: web.Request) -> web.Response:
         """`POST /faults`."""
-        self._world.faults.order(await _json(request))
+        self._world.faults.order(await read_json(request))
         return json_reply(self._world.faults.as_list(), 201)
 
     async def faults(self, request: web.Request) -> web.Response:
@@ -77,7 +91,7 @@ class Control:
 
     async def change_settings(self, request: web.Request) -> web.Response:
         """`PATCH /settings`; `app` holds the settings of the confidential application."""
-        changes = await _json(request)
+        changes = await read_json(request)
         app_changes = changes.pop("app", {})
         app = self._world.confidential_app()
         merged = _merge(app, app_changes, _APP_MEMBERS)
@@ -101,7 +115,7 @@ class Control:
 
     async def change_user(self, request: web.Request) -> web.Response:
         """`PATCH /users/{name}`."""
-        user = _merge(self._user(request), await _json(request), _USER_MEMBERS)
+        user = _merge(self._user(request), await read_json(request), _USER_MEMBERS)
         self._world.users.put(user["name"], user)
         return json_reply(user)
 
@@ -118,7 +132,7 @@ class Control:
     async def damage(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/damage`: loses items of some catalog `types`."""
         name = self._instance(request)
-        types = (await _json(request)).get("types", _DAMAGE)
+        types = (await read_json(request)).get("types", _DAMAGE)
         content = self._world.content.get(name) or {"catalog": []}
         left, lost = damaged(content, types)
         self._world.content.put(name, left)
@@ -142,7 +156,7 @@ class Control:
 
     async def start_work(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/work`: work that does nothing but take time, for load tests."""
-        name, wanted = self._instance(request), await _json(request)
+        name, wanted = self._instance(request), await read_json(request)
         seconds, count = wanted.get("seconds"), wanted.get("count", 1)
         user = wanted.get("user", "oac.admin@example.com")
         operation = wanted.get("operation", "RELOAD_DATASET")
@@ -164,12 +178,21 @@ class Control:
 
     async def decide_device(self, request: web.Request) -> web.Response:
         """`POST /device/approve`: what a person would do on the page."""
-        wanted = await _json(request)
+        wanted = await read_json(request)
         user = wanted.get("user", "oac.admin@example.com")
         self._domain.device.decide(
             str(wanted.get("user_code", "")), user, None, approve=bool(wanted.get("approve", True))
         )
         return json_reply({})
+
+    @property
+    def world(self) -> World:
+        """The world that this controls."""
+        return self._world
+
+    async def page(self, request: web.Request) -> web.Response:
+        """`GET /`: what is in each instance, for people."""
+        return web.Response(text=control_page.page(self._world), content_type="text/html")
 
     async def reset(self, request: web.Request) -> web.Response:
         """`POST /reset`: back to the first state; keys, client, ports and scopes stay."""
@@ -177,9 +200,11 @@ class Control:
         await world.work.stop()
         for table in (
             world.users, world.refresh_tokens, world.device_codes, world.revoked, world.seen_jti,
-            world.snapshots, world.work_requests, world.content,
+            world.snapshots, world.work_requests, world.content, world.exports, world.jobs, world.roles,
         ):  # fmt: skip
             table.clear()
+        forget_all(world)
+        world.seed_roles()
         first = world.meta.get("first") or {}
         world.settings.apply({**Settings().as_dict(), **first.get("settings", {})})
         world.save_settings()
@@ -209,21 +234,7 @@ def _empty(world: World) -> None:
 def _merge(record: Record, changes: Any, members: dict[str, Any]) -> Record:
     if not isinstance(changes, dict):
         raise ControlError("Changes are a JSON object.")
-    for name, value in changes.items():
-        if name not in members or not isinstance(value, members[name]):
-            raise ControlError(f"Cannot set {name} to a {type(value).__name__}. Known: {', '.join(members)}.")
-    return {**record, **changes}
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    data = await request.read()
-    try:
-        body = json.loads(data) if data else {}
-    except ValueError as error:
-        raise ControlError("The body is not JSON.") from error
-    if not isinstance(body, dict):
-        raise ControlError("The body is not a JSON object.")
-    return body
+    return {**record, **checked(changes, members)}
 
 
 @web.middleware
@@ -256,6 +267,8 @@ def build(control: Control) -> web.Application:
         ("POST", "/tokens/end", control.end_tokens),
         ("POST", "/device/approve", control.decide_device),
         ("POST", "/reset", control.reset),
+        ("GET", "/", control.page),
+        *control_world.routes(control_world.ControlWorld(control.world)),
     ):
         app.router.add_route(method, path, handler)
     return app

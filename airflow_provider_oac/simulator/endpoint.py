@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from airflow_provider_oac.simulator import faults
+from airflow_provider_oac.simulator.replies import LongReply
 from airflow_provider_oac.simulator.world import World
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def endpoint(
@@ -34,6 +35,8 @@ def endpoint(
         if not reply.prepared:
             reply.headers["Date"] = world.clock.http_date()
         world.counters.reply(place, reply.status)
+        if isinstance(reply, LongReply) and not reply.prepared:
+            await reply.transmit(request)
         return reply
 
     return answer

@@ -6,20 +6,20 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_oac.simulator.replies import json_reply
+from airflow_provider_oac.simulator.replies import LongReply, json_reply
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Faults that spoil the reply to a call that was carried out; the others answer instead of carrying it out.
 _ACTING = {
     "delay", "delay_after", "drop_after", "drop_middle", "truncate", "non_json", "garbage", "empty", "huge",
-    "fail_work", "unknown_status", "drip",
+    "fail_work", "unknown_status", "drip", "short",
 }  # fmt: skip
 KINDS = _ACTING | {"drop_before", "status", "redirect", "consumed_token", "expired_token"}
 
@@ -48,6 +48,7 @@ class Fault:
         errors: `Errors` of the work request that `fail_work` lets fail.
         work_status: Status that `unknown_status` shows.
         size: Bytes that `huge` sends.
+        at: After how many bytes of the body `truncate`, `drop_middle` and `short` end; None for half of it.
     """
 
     endpoint: str
@@ -65,6 +66,7 @@ class Fault:
     errors: list[dict[str, str]] = field(default_factory=list)
     work_status: str = "SUSPENDED"
     size: int = 64 * 1024 * 1024
+    at: int | None = None
     seen: int = 0
     hits: int = 0
 
@@ -151,9 +153,11 @@ async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.Stre
             reset(request)
             return web.Response()
         case "truncate" | "drop_middle":
-            return await _half(request, reply, hard=fault.fault == "drop_middle")
+            return await _cut(request, _long(reply), fault)
+        case "short":
+            return _short(_long(reply), fault)
         case "drip":
-            return await _drip(request, reply, fault.seconds)
+            return await _drip(request, _long(reply), fault.seconds)
         case "huge":
             return await _huge(request, fault)
     return _instead(fault)
@@ -200,40 +204,56 @@ def _typed(
     return reply
 
 
-def _announced(reply: web.Response) -> tuple[web.StreamResponse, bytes]:
-    """A reply that announces the length of the true body, and that body (never shorter than two bytes)."""
-    body = reply.body if isinstance(reply.body, bytes) else b""
+def _long(reply: web.StreamResponse) -> LongReply:
+    """The true reply as one that is sent piece by piece (with a body of two bytes at least)."""
+    if isinstance(reply, LongReply):
+        return reply
+    body = reply.body if isinstance(reply, web.Response) and isinstance(reply.body, bytes) else b""
     if len(body) < 2:
         body = b'{"message": "cut short"}'
-    stream = web.StreamResponse(status=reply.status, headers=reply.headers)
-    stream.content_length = len(body)
-    return stream, body
+    return LongReply(lambda stop: iter([body[:stop]]), len(body), reply.headers, reply.status)
 
 
-async def _half(request: web.Request, reply: web.Response, *, hard: bool) -> web.StreamResponse:
-    """Half of the announced body, then the end of the connection: orderly, or by a reset."""
-    stream, body = _announced(reply)
-    await stream.prepare(request)
-    await stream.write(body[: len(body) // 2])
-    if hard:
-        # Let the half leave the socket before the reset throws away what has not.
+def _place(reply: LongReply, fault: Fault) -> int:
+    """Where the body ends."""
+    return reply.length // 2 if fault.at is None else min(fault.at, reply.length)
+
+
+async def _cut(request: web.Request, reply: LongReply, fault: Fault) -> web.StreamResponse:
+    """Part of the announced body, then the end of the connection: orderly, or by a reset."""
+    await reply.transmit(request, _place(reply, fault))
+    if fault.fault == "drop_middle":
+        # Let the part leave the socket before the reset throws away what has not.
         await asyncio.sleep(0.02)
         reset(request)
     elif request.transport is not None:
         request.transport.close()
-    return stream
+    return reply
 
 
-async def _drip(request: web.Request, reply: web.Response, seconds: float) -> web.StreamResponse:
-    """The true body in up to ten pieces, spread over the time."""
-    stream, body = _announced(reply)
-    await stream.prepare(request)
-    step = max(1, -(-len(body) // 10))
-    for start in range(0, len(body), step):
-        await stream.write(body[start : start + step])
-        await asyncio.sleep(seconds / 10)
-    await stream.write_eof()
-    return stream
+def _short(reply: LongReply, fault: Fault) -> LongReply:
+    """Part of the body as if it were all of it: only what is in the file can tell."""
+    announced = reply.content_length is not None
+    reply.headers.popall("Content-Length", None)
+    return LongReply(reply.pieces, _place(reply, fault), reply.headers, reply.status, announced=announced)
+
+
+async def _drip(request: web.Request, reply: LongReply, seconds: float) -> web.StreamResponse:
+    """The true body in about ten pieces, spread over the time."""
+    step = max(1, -(-reply.length // 10))
+
+    def pieces(stop: int) -> Iterator[bytes]:
+        waiting = bytearray()
+        for piece in reply.pieces(stop):
+            waiting += piece
+            while len(waiting) >= step:
+                yield bytes(waiting[:step])
+                del waiting[:step]
+        yield bytes(waiting)
+
+    slow = LongReply(pieces, reply.length, reply.headers, reply.status)
+    await slow.transmit(request, pause=seconds / 10)
+    return slow
 
 
 async def _huge(request: web.Request, fault: Fault) -> web.StreamResponse:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -29,3 +30,49 @@ def json_reply(
         reply.headers["Cache-Control"] = "no-store"
         reply.headers["Pragma"] = "no-cache"
     return reply
+
+
+class LongReply(web.StreamResponse):
+    """An answer whose body is made while it is sent, so that it costs no memory.
+
+    Args:
+        pieces: Makes the bytes up to a number of them.
+        length: How many there are.
+        headers: The headers.
+        status: The HTTP status.
+        announced: Whether the length is announced; otherwise the body is sent in chunks (RFC 9112, 7.1).
+    """
+
+    def __init__(
+        self,
+        pieces: Callable[[int], Iterator[bytes]],
+        length: int,
+        headers: Mapping[str, str],
+        status: int = 200,
+        *,
+        announced: bool = True,
+    ) -> None:
+        super().__init__(status=status, headers=headers)
+        self.pieces, self.length = pieces, length
+        if announced:
+            self.content_length = length
+
+    async def transmit(self, request: web.Request, size: int | None = None, pause: float = 0.0) -> None:
+        """Send the head and the body.
+
+        Args:
+            request: What is answered.
+            size: Only so many bytes of the body, and then neither an end nor a reset; None for all.
+            pause: How many seconds to wait after each piece.
+        """
+        try:
+            await self.prepare(request)
+            for piece in self.pieces(self.length if size is None else size):
+                await self.write(piece)
+                if pause:
+                    await asyncio.sleep(pause)
+            if size is None:
+                await self.write_eof()
+        except ConnectionError:
+            # The client hung up, which it may.
+            return

@@ -18,6 +18,21 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "work_resources": ("full", "no_id", "none"),
     "refresh_rotation": ("rotate", "reuse", "omit"),
     "basic_encoding": ("either", "form"),
+    "detail_keys": ("mixed", "item", "sample"),
+    "missing_details": ("404", "400"),
+    "empty_type": ("list", "404"),
+    "container_search": ("list", "container"),
+    "next_page": ("number", "address"),
+    "total_items": ("capped", "all", "absent"),
+    "folder_exists": ("400", "409", "200"),
+    "folder_not_empty": ("403", "400", "409", "500"),
+    "acl_inheritance": ("at_creation", "live"),
+    "unknown_canvas": ("422", "400", "404", "fail"),
+    "export_id_in": ("both", "body", "header"),
+    "export_early": ("404", "400", "409", "500"),
+    "export_ranges": ("off", "plain", "etag"),
+    "empty_history": ("list", "404"),
+    "connection_error": ("mixed", "standard"),
 }
 
 
@@ -57,6 +72,36 @@ class Settings:
     overwrite: bool = True
     restore_outage: bool = False
     index_seconds: float = 0.0
+    index_retry_after: int = 1
+    restore_roles: bool = True
+    padded_ids: bool = False
+    page_size: int = 100
+    page_maximum: int = 0
+    detail_keys: str = "mixed"
+    missing_details: str = "404"
+    empty_type: str = "list"
+    container_search: str = "list"
+    next_page: str = "number"
+    total_items: str = "capped"
+    length_required: bool = True
+    folder_exists: str = "400"
+    folder_not_empty: str = "403"
+    acl_inheritance: str = "at_creation"
+    unknown_canvas: str = "422"
+    export_needs_permission: bool = False
+    export_id_in: str = "both"
+    export_early: str = "404"
+    export_size: int = 0
+    export_length: bool = True
+    export_ranges: str = "off"
+    export_version: int = 1
+    export_lifetime: float = 0.0
+    refuse_second_run: bool = True
+    empty_history: str = "list"
+    history_delay: float = 0.0
+    job_key_typos: bool = False
+    connection_error: str = "mixed"
+    pending_seconds: float = 0.0
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Set several switches, all or none.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Application roles of OAC (documented, quick-start of the REST API).
 ADMINISTRATOR = "BIServiceAdministrator"
 CONTENT_AUTHOR = "DVContentAuthor"
+#: The application roles of an instance under the names that access control lists show (observed, inferred).
+ROLES = ("BI Service Administrator", "BI Content Author", "BI Consumer", "DV Content Author", "DV Consumer")
 #: The scope of the OAC application, glued to its audience (documented).
 RESOURCE = "urn:opc:resource:consumer::all"
 #: The grants an application can have, by the last part of their names.
@@ -72,6 +74,9 @@ class World:
         self.snapshots = self.store.table("snapshots")
         self.work_requests = self.store.table("work_requests")
         self.content = self.store.table("content")
+        self.exports = self.store.table("exports")
+        self.jobs = self.store.table("jobs")
+        self.roles = self.store.table("roles")
         self.meta = self.store.table("meta")
         self.work: WorkEngine
         directory = self.store.directory
@@ -107,6 +112,8 @@ class World:
             self._seed_apps()
         if not len(self.users):
             self._seed_users()
+        if not len(self.roles):
+            self.seed_roles()
         bucket = self.bucket_dir / DEFAULT_BUCKET
         bucket.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -134,12 +141,18 @@ class World:
         for name, roles, active, federated in (
             ("oac.admin@example.com", both, True, False),
             ("oac.author@example.com", [CONTENT_AUTHOR], True, False),
+            ("oac.colleague@example.com", [CONTENT_AUTHOR], True, False),
             ("oac.inactive@example.com", both, False, False),
             ("oac.federated@example.com", both, True, True),
         ):
             password = f"Pw-{secrets.token_hex(8)}+&=%"
             user = {"name": name, "password": password, "roles": roles, "active": active}
             self.users.put(name, {**user, "federated": federated, "instance_roles": {}})
+
+    def seed_roles(self) -> None:
+        """Give the application roles that every instance has."""
+        for role in ROLES:
+            self.roles.put(role, {"name": role})
 
     def user(self, name: str) -> Record | None:
         """A user by name; user names do not distinguish case (inferred)."""

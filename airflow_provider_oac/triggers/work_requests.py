@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -47,6 +47,26 @@ def carried_by(event: Any) -> dict[str, Any]:
     return carried
 
 
+async def outcome_event(waiting: Awaitable[Any], waited_for: str, carried: dict[str, Any] | None) -> TriggerEvent:
+    """Wait, and make the one event of a trigger of ours.
+
+    :param waiting: what to wait for.
+    :param waited_for: its id.
+    :param carried: what the event shall carry.
+    """
+    outcome, message = "ended", ""
+    try:
+        await waiting
+    except OACWorkRequestError as error:
+        message = str(error)
+    except OACWaitTimeoutError as error:
+        outcome, message = "timeout", str(error)
+    except OACError as error:
+        outcome, message = "error", str(error)
+    event = {"outcome": outcome, "work_request_id": waited_for, "message": message, "carried": carried}
+    return TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+
 class OACWorkRequestTrigger(BaseTrigger):
     """Waits until a work request ends or the deadline comes. Carries ids only, never a secret.
 
@@ -60,6 +80,7 @@ class OACWorkRequestTrigger(BaseTrigger):
     :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
     :param poll_interval: most seconds between two looks.
     :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
+    :param tolerated: HTTP statuses that this very work brings about, to be waited out.
     """
 
     def __init__(
@@ -70,6 +91,7 @@ class OACWorkRequestTrigger(BaseTrigger):
         deadline: float | None,
         poll_interval: float,
         carried: dict[str, Any] | None = None,
+        tolerated: Sequence[int] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.oac_conn_id = oac_conn_id
@@ -78,6 +100,7 @@ class OACWorkRequestTrigger(BaseTrigger):
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.carried = carried
+        self.tolerated = list(tolerated)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the database."""
@@ -90,6 +113,7 @@ class OACWorkRequestTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "poll_interval": self.poll_interval,
                 "carried": self.carried,
+                "tolerated": self.tolerated,
             },
         )
 
@@ -98,21 +122,6 @@ class OACWorkRequestTrigger(BaseTrigger):
         from airflow_provider_oac.client.waiting import WaitPlan, wait
         from airflow_provider_oac.hooks.oac import OACHook
 
-        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
+        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval, tolerated=frozenset(self.tolerated))
         flow = wait(self.work_request_id, plan, started_at=self.submitted_at, report=self.log.info)
-        outcome, message = "ended", ""
-        try:
-            await OACHook(self.oac_conn_id).arun(flow)
-        except OACWorkRequestError as error:
-            message = str(error)
-        except OACWaitTimeoutError as error:
-            outcome, message = "timeout", str(error)
-        except OACError as error:
-            outcome, message = "error", str(error)
-        event = {
-            "outcome": outcome,
-            "work_request_id": self.work_request_id,
-            "message": message,
-            "carried": self.carried,
-        }
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.work_request_id, self.carried)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
+from tests.airflow.mailbox import Mailbox, mailbox
 from tests.redis_server import RedisServer, redis_server
 from tools.oac_connections import connection_environment, grant_environment
 from tools.stack import AirflowStack
@@ -71,9 +73,41 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def stack(home: Path, dags_folder: Path, simulator: Simulator, redis: RedisServer) -> Iterator[AirflowStack]:
+def mail() -> Iterator[Mailbox]:
+    """Where the Connection `smtp_default` of `stack` leads to."""
+    with mailbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def exports(home: Path) -> Path:
+    """The folder that the example DAGs export to."""
+    return home / "exports"
+
+
+@pytest.fixture(scope="session")
+def audits(home: Path) -> Path:
+    """The folder that the example DAG writes its audits to."""
+    return home / "audits"
+
+
+@pytest.fixture(scope="session")
+def stack(
+    home: Path, dags_folder: Path, simulator: Simulator, redis: RedisServer, mail: Mailbox, exports: Path
+) -> Iterator[AirflowStack]:
     """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
-    store = {"AIRFLOW__OAC__STORE": "redis", "AIRFLOW__OAC__REDIS_URL": redis.url}
-    env = {**connection_environment(simulator.ready), **grant_environment(simulator.ready), **store}
-    with AirflowStack(sys.prefix, home, dags_folder, env) as running:
+    smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
+    environment = {
+        **connection_environment(simulator.ready),
+        **grant_environment(simulator.ready),
+        "AIRFLOW__OAC__STORE": "redis",
+        "AIRFLOW__OAC__REDIS_URL": redis.url,
+        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
+            {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
+        ),
+        "AIRFLOW_VAR_OAC_EXPORT_FOLDER": f"file://{exports}",
+        "AIRFLOW_VAR_OAC_AUDIT_FOLDER": f"file://{home / 'audits'}",
+        "AIRFLOW_VAR_OAC_MAIL_TO": "sales@example.com, board@example.com",
+    }
+    with AirflowStack(sys.prefix, home, dags_folder, environment) as running:
         yield running

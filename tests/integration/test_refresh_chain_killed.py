@@ -21,7 +21,7 @@ from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
 from tests.chains import LOGIN, Store, chain, login, signed_in, started, token_of
 from tests.drivers import Drive, SignIn, blocking
-from tests.integration.stores import a_store
+from tests.integration.token_stores import a_store
 
 ALIVE = ["before acquire 1", "after acquire 1", "before write 1", "after write 1", "before extend 1", "after extend 1"]
 KEPT = ["after write 2", "before release 1", "after release 1"]

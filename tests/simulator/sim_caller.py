@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -18,6 +19,11 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ADMIN = "oac.admin@example.com"
 SEAL = "snapshotPassword123!"
+
+
+def encoded(plain: str) -> str:
+    """A catalog id in base64url, unpadded."""
+    return urlsafe_b64encode(plain.encode()).rstrip(b"=").decode()
 
 
 class Caller:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
-from tests.simulator.sim_caller import ADMIN, SEAL, Caller
+from tests.simulator.sim_caller import ADMIN, SEAL, Caller, encoded
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,35 @@ def test_everything_survives(own: Simulator, kill: bool) -> None:
     reply = sim.oac("POST", "/system/actions/restoreSnapshot", json=restore)
     assert sim.finished(reply.headers["oa-work-request-id"])["status"] == "SUCCEEDED"
     assert sim.control.content("dev") != damaged
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_exports_and_jobs_survive(own: Simulator, kill: bool) -> None:
+    own.control.reset()
+    sim = Caller(own)
+    own.control.settings(export_size=100_000, access_token_ttl=3600)
+    book = encoded("/shared/Sales/Pipeline")
+    order = {
+        "name": "r", "type": "file", "format": "pdf", "canvasIds": ["snapshot!canvas!1"],
+        "screenwidth": 100, "screenheight": 100,
+    }  # fmt: skip
+    reply = sim.oac("POST", f"/catalog/workbooks/{book}/exports", json=order)
+    path = reply.json()["resourceUri"].removeprefix("/api/20210901")
+    sim.finished(reply.headers["oa-work-request-id"])
+    before = sim.oac("GET", path).content
+    assert len(before) == 100_000
+    running = own.control.start_run("dev", "datasets", "'admin'.'Orders'", seconds=1.5)
+
+    own.restart(kill=kill)
+
+    sim = Caller(own)
+    assert sim.oac("GET", path).content == before
+    assert sim.finished(running["work_request"])["status"] == "SUCCEEDED"
+    [job] = own.control.jobs("dev")
+    assert (job["jobIdentifier"], job["jobStatus"]) == (running["job"], "SUCCEEDED")
+    own.control.reset()
+    assert (own.control.jobs("dev"), own.control.exports("dev")) == ([], [])
+    assert list((own.state / "exports").iterdir()) == []
 
 
 def test_reset_goes_back_to_the_first_state(own: Simulator) -> None:

@@ -43,6 +43,8 @@ class OACError(Exception):
 
     def reply(self) -> web.Response:
         """The HTTP answer."""
+        if isinstance(self.body, str):
+            return web.Response(text=self.body, status=self.status, headers=self.headers, content_type="text/html")
         return json_reply(self.body, self.status, self.headers)
 
 
@@ -85,6 +87,15 @@ class Call:
             raise bad_request("The body is not a JSON object.")
         return body
 
+    def need_length(self) -> None:
+        """Refuse a POST whose length is not announced (observed: 411, from the gateway).
+
+        Raises:
+            OACError: There is no `Content-Length`.
+        """
+        if self.world.settings.length_required and "Content-Length" not in self.request.headers:
+            raise OACError(411, "", "", body="<html><body><h1>411 Length Required</h1></body></html>")
+
     def flag(self, name: str) -> bool:
         """A boolean of the query, false when absent.
 
@@ -97,7 +108,7 @@ class Call:
         return value == "true"
 
 
-CallHandler = Callable[[Call], Awaitable[web.Response]]
+CallHandler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,21 @@ from aiohttp.typedefs import Handler as AnyHandler
 
 from airflow_provider_oac.simulator.endpoint import Handler, endpoint
 from airflow_provider_oac.simulator.identity.tokens import AccessTokens
-from airflow_provider_oac.simulator.oac import catalog, snapshots, system, work_requests
+from airflow_provider_oac.simulator.oac import (
+    catalog,
+    connections,
+    folders,
+    mail,
+    moving,
+    permissions,
+    runs,
+    safe_domains,
+    snapshots,
+    system,
+    system_settings,
+    work_requests,
+    workbooks,
+)
 from airflow_provider_oac.simulator.oac.api import Call, OACError, Route
 from airflow_provider_oac.simulator.oac.guard import admit
 from airflow_provider_oac.simulator.oac.work import WorkEngine
@@ -17,7 +31,11 @@ from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.world import Instance, World
 
 BASE = "/api/20210901"
-AREAS = (snapshots, system, work_requests, catalog)
+# The catalog comes last: its paths with `{type}` match those of the other areas too.
+AREAS = (
+    snapshots, system, system_settings, mail, safe_domains, work_requests,
+    workbooks, runs, connections, folders, moving, permissions, catalog,
+)  # fmt: skip
 
 
 def register_jobs(engine: WorkEngine) -> None:
@@ -28,7 +46,7 @@ def register_jobs(engine: WorkEngine) -> None:
 
 
 def _handler(world: World, access: AccessTokens, instance: Instance, route: Route) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.StreamResponse:
         try:
             if world.settings.restore_outage and world.work.running(instance.name, "RESTORE_SNAPSHOT"):
                 raise OACError(503, "ServiceUnavailable", "The instance is being restored.")

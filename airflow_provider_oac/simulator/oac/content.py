@@ -1,4 +1,4 @@
-"""What an instance holds: a small, plausible catalog and the system settings."""
+"""What an instance holds: a small, plausible catalog with permissions, settings, mail server and safe domains."""
 
 from __future__ import annotations
 
@@ -8,17 +8,44 @@ from typing import Any
 
 Content = dict[str, Any]
 Item = dict[str, Any]
-_SHARED = "/@Catalog/shared"
+SHARED = "/@Catalog/shared"
+USERS = "/@Catalog/users"
+#: The permissions of an entry of an access control list (documented for the tool that wraps updateACL).
+PERMISSIONS = ("read", "write", "list", "execute", "delete", "changePermission", "takeOwnership")
+_READING = ("read", "list", "execute")
+#: A fresh instance's settings; the values are texts (documented), most of the keys are inferred.
+SETTINGS = {
+    "EmailMaxRecipients": "512",
+    "EmailMaxEmailSizeKB": "4096",
+    "SystemName": "",
+    "SystemTimeZone": "UTC",
+    "EnableWorkbookExport": "true",
+}
+#: What must be a whole number, and what is true or false.
+NUMBERS, FLAGS = ("EmailMaxRecipients", "EmailMaxEmailSizeKB"), ("EnableWorkbookExport",)
 
 
 def encoded(plain: str) -> str:
-    """An id as it appears in answers: base64url of the plain id, unpadded."""
+    """An id in base64url, unpadded."""
     return urlsafe_b64encode(plain.encode()).rstrip(b"=").decode()
 
 
-def _item(
-    kind: str, plain: str, name: str, parent: str | None, owner: str, definition: dict[str, Any] | None = None
-) -> Item:
+def entry(account: str, kind: str, *granted: str) -> dict[str, Any]:
+    """One entry of an access control list.
+
+    Args:
+        account: The user's name, or the application role's.
+        kind: `User` or `ApplicationRole`.
+        granted: The permissions that are on.
+    """
+    return {
+        "accountGuid": account, "accountType": kind, "accountDisplayName": account,
+        "permissions": {name: name in granted for name in PERMISSIONS},
+    }  # fmt: skip
+
+
+def item(kind: str, plain: str, name: str, parent: str | None, owner: str, definition: Any = None) -> Item:
+    """A catalog item. Its `acl` is None as long as it is that of its parent."""
     return {
         "type": kind,
         "plain": plain,
@@ -28,58 +55,155 @@ def _item(
         "description": f"{name} ({kind})",
         "lastModified": "2026-01-05T08:00:00Z",
         "definition": definition or {},
+        "acl": None,
     }
 
 
+def below(kind: str, parent: str, name: str, owner: str, definition: Any = None) -> Item:
+    """A catalog item whose id is the path of its parent and its name."""
+    return item(kind, f"{parent}/{name}", name, parent, owner, definition)
+
+
+def canvases(*names: str) -> dict[str, Any]:
+    """The definition of a workbook; the last canvas is switched off on the present tab if there are many."""
+    numbered = list(enumerate(names, start=1))
+    return {
+        "canvases": [{"canvasId": f"snapshot!canvas!{number}", "name": name} for number, name in numbered],
+        "present": [
+            {
+                "canvasId": f"snapshot!presentcanvas!{number}", "name": name,
+                "enabled": number < 7, "shows": f"snapshot!canvas!{number}",
+            }
+            for number, name in numbered
+        ],
+    }  # fmt: skip
+
+
+def full_control(account: str, kind: str) -> dict[str, Any]:
+    """An entry with every permission."""
+    return entry(account, kind, *PERMISSIONS)
+
+
 def _folders(owner: str) -> list[Item]:
-    return [
-        _item("folders", _SHARED, "shared", None, owner),
-        _item("folders", f"{_SHARED}/Sales", "Sales", _SHARED, owner),
-        _item("folders", f"{_SHARED}/Finance", "Finance", _SHARED, owner),
+    shared = item("folders", SHARED, "shared", None, owner)
+    administrators = full_control("BI Service Administrator", "ApplicationRole")
+    shared["acl"] = [
+        administrators,
+        entry("DV Content Author", "ApplicationRole", *_READING, "write"),
+        entry("DV Consumer", "ApplicationRole", *_READING),
     ]
+    finance = below("folders", SHARED, "Finance", owner)
+    finance["acl"] = [administrators, entry("DV Content Author", "ApplicationRole", *_READING)]
+    board = below("folders", SHARED, "Board", owner)
+    board["acl"] = [administrators]
+    users = item("folders", USERS, "users", None, owner)
+    users["acl"] = [entry("BI Service Administrator", "ApplicationRole", "read", "list")]
+    return [shared, below("folders", SHARED, "Sales", owner), finance, board, users]
+
+
+def home(user: str) -> Item:
+    """A user's own folder, which nobody else sees."""
+    folder = below("folders", USERS, user, user)
+    folder["acl"] = [full_control(user, "User")]
+    return folder
 
 
 def _workbooks(owner: str) -> list[Item]:
-    made = []
-    for folder, names in (
-        ("Sales", ("Pipeline", "Revenue by Region")),
-        ("Finance", ("Month End Close", "Budget")),
-    ):
-        for name in names:
-            canvases = [{"canvasId": f"canvas!{number}", "name": f"Canvas {number}"} for number in (1, 2)]
-            plain = f"{_SHARED}/{folder}/{name}"
-            made.append(_item("workbooks", plain, name, f"{_SHARED}/{folder}", owner, {"canvases": canvases}))
-    return made
+    sales, finance, board = f"{SHARED}/Sales", f"{SHARED}/Finance", f"{SHARED}/Board"
+    months = [f"Month {number:02d}" for number in range(1, 13)]
+    return [
+        below("workbooks", sales, "Pipeline", owner, canvases("Canvas 1", "Canvas 2")),
+        below("workbooks", sales, "Revenue by Region", owner, canvases("Overview", "Europe", "Americas")),
+        below("workbooks", sales, "All Regions", owner, canvases(*[f"Region {number}" for number in range(1, 8)])),
+        below("workbooks", finance, "Month End Close", owner, canvases("Canvas 1", "Canvas 2")),
+        below("workbooks", finance, "Budget", owner, canvases("Canvas 1", "Canvas 2")),
+        below("workbooks", finance, "Twelve Months", owner, canvases(*months)),
+        below("workbooks", board, "Board Pack", owner, canvases("Summary")),
+    ]
 
 
-def default_content(instance: str, administrator: str) -> Content:
+def _classic(owner: str) -> list[Item]:
+    """Items of the older kind: analyses, dashboards, reports."""
+    sales, finance = f"{SHARED}/Sales", f"{SHARED}/Finance"
+    dashboard = below("dashboards", sales, "Sales Dashboard", owner)
+    return [
+        below("analysis", sales, "Top Customers", owner, {"columns": ["CUSTOMER", "AMOUNT"]}),
+        dashboard,
+        below("dashboardpages", dashboard["plain"], "Page 1", owner),
+        below("dashboardgroupfolders", SHARED, "Dashboards", owner),
+        below("reports", finance, "Invoice", owner, {"layout": "invoice.rtf"}),
+    ]
+
+
+def _objects(owner: str) -> list[Item]:
+    """Items whose id is a quoted pair of owner and name."""
+    everyone = [
+        full_control("BI Service Administrator", "ApplicationRole"),
+        entry("DV Content Author", "ApplicationRole", *_READING, "write", "delete"),
+    ]
+    orders = {"connection": "'admin'.'ADW'", "tables": [{"name": "ORDERS", "rows": 120_000, "bytes": 24_000_000}]}
+    budget = {
+        "connection": "'admin'.'ADW'",
+        "tables": [
+            {"name": "BUDGET_LINES", "rows": 4_800, "bytes": 960_000},
+            {"name": "COST_CENTRES", "rows": 120, "bytes": 9_600},
+        ],
+    }
+    flow = {
+        "inputs": ["'admin'.'Orders'"], "outputs": ["'admin'.'Orders Clean'"],
+        "parameters": [
+            {"name": "P_SOURCE", "type": "source"}, {"name": "P_TARGET", "type": "target"},
+            {"name": "P_APP", "type": "cube"}, {"name": "P_CUBE", "type": "cube"},
+        ],
+        "tables": [{"name": "Orders Clean", "rows": 118_500, "bytes": 20_000_000}],
+    }  # fmt: skip
+    connection = {"connectionType": "oracle-autonomous-data-warehouse", "serviceName": "adw_high", "username": "ADMIN"}
+    made = [
+        ("connections", "ADW", connection),
+        ("connections", "CRM", {"connectionType": "mysql", "host": "crm.example.com", "username": "reader"}),
+        ("datasets", "Orders", orders),
+        ("datasets", "Budget Lines", budget),
+        # From a file: it has no connection and cannot be reloaded.
+        ("datasets", "Targets", {"file": "targets.xlsx"}),
+        # Live: its connection has no table with automatic caching, so there is nothing to reload.
+        ("datasets", "Live Orders", {"connection": "'admin'.'ADW'", "tables": []}),
+        ("dataflows", "Load Orders", flow),
+        ("dataflows", "Score Customers", {"tables": [{"name": "Scores", "rows": 900, "bytes": 72_000}]}),
+        ("sequences", "Nightly", {"steps": ["'admin'.'Load Orders'", "'admin'.'Score Customers'"]}),
+        ("models", "Churn", {"algorithm": "naive-bayes"}),
+        ("scripts", "Clean Names", {"language": "python"}),
+        ("subjectAreas", "Sales History", {}),
+    ]
+    objects = [item(kind, f"'admin'.'{name}'", name, None, owner, definition) for kind, name, definition in made]
+    for thing in objects:
+        thing["acl"] = copy.deepcopy(everyone)
+    return objects
+
+
+def default_content(instance: str, administrator: str, users: list[str]) -> Content:
     """The content that a fresh instance starts with.
 
     Args:
         instance: Its name, which goes into a setting so that instances differ.
-        administrator: The owner of everything.
+        administrator: The owner of everything that is shared.
+        users: Who gets a folder of their own.
 
     Returns:
-        Section name (`catalog`, `settings`) to the section.
+        Section name (`catalog`, `settings`, `pendingSettings`, `mail`, `safeDomains`) to the section.
     """
-    connection = {"connectionType": "oracle-autonomous-data-warehouse", "serviceName": "adw_high"}
-    orders = {"connection": "'admin'.'ADW'", "columns": ["ORDER_ID", "REGION", "AMOUNT"]}
-    budget = {"connection": "'admin'.'ADW'", "columns": ["MONTH", "COST_CENTRE", "BUDGET"]}
-    steps = {"steps": ["'admin'.'Load Orders'"]}
-    flow = {"inputs": ["'admin'.'Orders'"], "outputs": ["'admin'.'Orders Clean'"]}
-    objects = [
-        _item("connections", "'admin'.'ADW'", "ADW", None, administrator, connection),
-        _item("datasets", "'admin'.'Orders'", "Orders", None, administrator, orders),
-        _item("datasets", "'admin'.'Budget Lines'", "Budget Lines", None, administrator, budget),
-        _item("dataflows", "'admin'.'Load Orders'", "Load Orders", None, administrator, flow),
-        _item("sequences", "'admin'.'Nightly'", "Nightly", None, administrator, steps),
-    ]
-    settings = {
-        "EmailMaxRecipients": "512",
-        "EmailMaxEmailSizeKB": "4096",
-        "SystemName": f"Simulated instance {instance}",
+    catalog = [
+        *_folders(administrator), *_workbooks(administrator), *_classic(administrator), *_objects(administrator),
+    ]  # fmt: skip
+    for user in users:
+        folder = home(user)
+        catalog += [folder, below("workbooks", folder["plain"], "My Draft", user, canvases("Canvas 1"))]
+    return {
+        "catalog": catalog,
+        "settings": {**SETTINGS, "SystemName": f"Simulated instance {instance}"},
+        "pendingSettings": {},
+        "mail": None,
+        "safeDomains": {},
     }
-    return {"catalog": [*_folders(administrator), *_workbooks(administrator), *objects], "settings": settings}
 
 
 def damaged(content: Content, types: list[str]) -> tuple[Content, list[str]]:
@@ -93,6 +217,6 @@ def damaged(content: Content, types: list[str]) -> tuple[Content, list[str]]:
         What is left, and the plain ids of what was lost.
     """
     left = copy.deepcopy(content)
-    lost = [item["plain"] for item in left["catalog"] if item["type"] in types]
-    left["catalog"] = [item for item in left["catalog"] if item["type"] not in types]
+    lost = [thing["plain"] for thing in left["catalog"] if thing["type"] in types]
+    left["catalog"] = [thing for thing in left["catalog"] if thing["type"] not in types]
     return left, lost

@@ -18,6 +18,9 @@ from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 
+#: The section of a `.bar` that says who holds which application role.
+ROLES_SECTION = "userRoles"
+
 
 def visible(world: World, snapshot: Record) -> bool:
     """Whether the API shows a snapshot. When a started one appears is not documented, hence the settings."""
@@ -144,8 +147,10 @@ def _reachable(world: World, record: Record) -> Record:
 async def _create(world: World, record: Record) -> list[Record]:
     """Write the `.bar`."""
     snapshot = _reachable(world, record)
-    content = world.content.get(record["instance"]) or {}
-    data = await asyncio.to_thread(bar.seal, content, record["instance"], record["job"]["password"])
+    instance = record["instance"]
+    roles = {user["name"]: user["instance_roles"].get(instance, user["roles"]) for user in world.users}
+    content = {**(world.content.get(instance) or {}), ROLES_SECTION: roles}
+    data = await asyncio.to_thread(bar.seal, content, instance, record["job"]["password"])
     path = bar_path(world, snapshot)
     if path.exists() and not world.settings.overwrite:
         raise WorkFailed("ObjectExists", f"The object {snapshot['uri']} exists and may not be overwritten.")

@@ -1,4 +1,4 @@
-"""Areas: System and System Settings."""
+"""Area: System."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 from airflow_provider_oac.simulator.oac import bar
 from airflow_provider_oac.simulator.oac.api import Call, Route, bad_request, member
 from airflow_provider_oac.simulator.oac.snapshot_rules import bar_path, bucket_problem
-from airflow_provider_oac.simulator.oac.snapshots import accepted, find
+from airflow_provider_oac.simulator.oac.snapshots import ROLES_SECTION, accepted, find
 from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
@@ -64,34 +64,27 @@ async def _open(world: World, snapshot: Record, password: str) -> Record:
         raise WorkFailed("InvalidPassword", str(error)) from error
 
 
+def _assign(world: World, instance: str, roles: dict[str, list[str]]) -> None:
+    """Who holds which role comes out of the snapshot too, for users who still exist (inferred)."""
+    for user in world.users:
+        held = user["instance_roles"].get(instance, user["roles"])
+        wanted = roles.get(user["name"], held)
+        if wanted != held:
+            world.users.put(user["name"], {**user, "instance_roles": {**user["instance_roles"], instance: wanted}})
+
+
 async def _restore(world: World, record: Record) -> list[Record]:
     snapshot = world.snapshots.get(record["job"]["snapshot"])
     if snapshot is None:
         raise WorkFailed("NotFound", "The snapshot was deleted meanwhile.")
     content = await _open(world, snapshot, record["job"]["password"])
+    roles = content.pop(ROLES_SECTION, {})
+    if world.settings.restore_roles:
+        _assign(world, record["instance"], roles)
     world.content.put(record["instance"], content)
     world.meta.put(f"index/{record['instance']}", {"ready": time.time() + world.settings.index_seconds})
     resource = {"actionResult": "RESTORED", "resourceType": "SNAPSHOT", "id": snapshot["id"], "metadata": {}}
     return [resource]
-
-
-async def settings(call: Call) -> web.Response:
-    """`GET /system/settings`.
-
-    Keys may be repeated or separated by commas (which one is not established). The contract knows no 400 here,
-    so values it does not name count as absent.
-    """
-    content = call.world.content.get(call.instance.name) or {}
-    query = call.request.query
-    keys = {key for value in query.getall("key", []) for key in value.split(",") if key}
-    # Nothing is ever pending or customised: settings cannot be changed through this simulator.
-    none = query.get("pending") == "true" or query.get("type") == "updated"
-    items = [
-        {"key": key, "value": value}
-        for key, value in content.get("settings", {}).items()
-        if not none and (not keys or key in keys)
-    ]
-    return json_reply({"items": items})
 
 
 JOBS = {"restore_snapshot": (_restore, None)}
@@ -99,5 +92,4 @@ _ROLES = (ADMINISTRATOR,)
 ROUTES = [
     Route("GET", "/system", get, _ROLES),
     Route("POST", "/system/actions/restoreSnapshot", restore, _ROLES),
-    Route("GET", "/system/settings", settings, _ROLES),
 ]

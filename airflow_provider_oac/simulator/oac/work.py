@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from airflow_provider_oac.simulator.faults import Fault
+from airflow_provider_oac.simulator.oac.content import encoded
 from airflow_provider_oac.simulator.store import Record
 from airflow_provider_oac.simulator.world import World
 
@@ -43,7 +44,7 @@ class WorkEngine:
     def __init__(self, world: World) -> None:
         self._world = world
         self._jobs: dict[str, tuple[Job, Undo | None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last_number = 3_962_653
 
     def register(self, kind: str, job: Job, undo: Undo | None = None) -> None:
@@ -78,10 +79,9 @@ class WorkEngine:
         errors = None
         if fault is not None and fault.fault == "fail_work":
             errors = fault.errors or [{"code": "InternalError", "message": "Failure ordered by a test"}]
-        self._last_number += 1
-        work_id = f"lfc-cc:{secrets.randbelow(90_000) + 10_000}-c9:{self._last_number}"
+        work_id = self._new_id(operation)
         record = {
-            "id": work_id, "instance": instance, "user": user, "operation": operation,
+            "id": work_id, "instance": instance, "user": user, "operation": operation, "plain": job.get("plain"),
             "resource_type": resource_type, "job": job, "ordered_errors": errors, "status": None,
             "accepted": time.time(), "finished": None, "resources": [], "errors": [],
             "seconds": self._world.settings.work_seconds if seconds is None else seconds,
@@ -90,18 +90,44 @@ class WorkEngine:
         self._schedule(record)
         return work_id
 
+    def _new_id(self, operation: str) -> str:
+        """An id in the form seen: those of exports hold two more numbers, encoded (documented in an example)."""
+        self._last_number += 1
+        first = secrets.randbelow(90_000) + 10_000
+        if operation == "CREATE_WORKBOOK_EXPORT":
+            pair = f"'cp:{first}'.'ce:{self._last_number}'"
+            return f"biwj-{encoded(pair)}"
+        return f"lfc-cc:{first}-c9:{self._last_number}"
+
+    async def finish(self, record: Record, status: str, errors: list[Record] | None = None) -> None:
+        """End work now, as a person or a fault of the server would.
+
+        Args:
+            record: The work request, which must be running.
+            status: SUCCEEDED (its job is done), FAILED or CANCELED.
+            errors: What a failed one reports.
+        """
+        ordered = errors or [{"code": "InternalError", "message": "Failure ordered by a test"}]
+        bad = {"FAILED": ordered, "CANCELED": []}.get(status)
+        self._tasks.pop(record["id"]).cancel()
+        now = {**record, "seconds": time.time() - record["accepted"], "ordered_errors": bad, "ordered_status": status}
+        self._world.work_requests.put(record["id"], now)
+        self._schedule(now)
+        await asyncio.wait([self._tasks[record["id"]]])
+
     def resume(self) -> None:
         """Go on with what was running when the simulator stopped."""
+        self._last_number += len(self._world.work_requests)
         for record in self._world.work_requests:
-            self._last_number = max(self._last_number, int(record["id"].rpartition(":")[2]))
             if record["status"] is None:
                 self._schedule(record)
 
     async def stop(self) -> None:
         """Let go of all running work; its records stay and a restart goes on with them."""
-        for task in list(self._tasks):
+        running = list(self._tasks.values())
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     def running(self, instance: str, operation: str) -> bool:
         """Whether such work is under way."""
@@ -112,8 +138,13 @@ class WorkEngine:
 
     def _schedule(self, record: Record) -> None:
         task = asyncio.get_running_loop().create_task(self._run(record))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[record["id"]] = task
+
+        def forget(done: asyncio.Task[None]) -> None:
+            if self._tasks.get(record["id"]) is done:
+                del self._tasks[record["id"]]
+
+        task.add_done_callback(forget)
 
     async def _run(self, record: Record) -> None:
         await asyncio.sleep(max(0.0, record["accepted"] + record["seconds"] - time.time()))
@@ -125,17 +156,23 @@ class WorkEngine:
                 resources = await job(self._world, record)
             except WorkFailed as failure:
                 errors = failure.errors
-            except OSError as failure:
-                log.exception("Work request %s met a problem of this machine", record["id"])
-                errors = [{"code": "InternalError", "message": f"Storage failed: {failure.strerror}"}]
+            except Exception as failure:  # whatever happens, the work must end
+                log.exception("Work request %s met a problem of the simulator", record["id"])
+                errors = [{"code": "InternalError", "message": f"The simulator failed: {failure}"}]
         if errors is not None and undo is not None:
-            undo(self._world, record)
+            undo(self._world, {**record, "errors": errors})
         # The parameters hold passwords and are needed no more.
         done = {
             **record, "job": {"kind": record["job"]["kind"]}, "resources": resources, "errors": errors or [],
-            "status": "FAILED" if errors is not None else "SUCCEEDED", "finished": time.time(),
+            "status": self._end(record, errors), "finished": time.time(),
         }  # fmt: skip
         self._world.work_requests.put(record["id"], done)
+
+    @staticmethod
+    def _end(record: Record, errors: list[Record] | None) -> str:
+        if errors is None:
+            return "SUCCEEDED"
+        return "CANCELED" if record.get("ordered_status") == "CANCELED" else "FAILED"
 
     def report(self, record: Record) -> dict[str, Any]:
         """The work request as the REST API shows it."""
@@ -164,6 +201,8 @@ class WorkEngine:
     def _outcome(self, record: Record, body: dict[str, Any]) -> None:
         if record["status"] == "FAILED":
             body["Errors"] = record["errors"]
+        elif record["status"] == "CANCELED":
+            body["percentComplete"] = 50.0
         elif self._world.settings.work_resources == "full":
             body["resources"] = record["resources"]
         elif self._world.settings.work_resources == "no_id":

@@ -1,0 +1,242 @@
+"""Any call: one of this package by its name, or a method and a path, for what is not wrapped."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import API_BASE, Call
+from airflow_provider_oac.client.paging import Page, read_page
+from airflow_provider_oac.client.transfer import CHUNK, Downloaded, Sink
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.transport.io import Response, StreamedResponse
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+# Doing these twice is the same as doing them once (RFC 9110 section 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+# The hook's and the drivers' own.
+_OWN_HEADERS = frozenset({"authorization", "host", "content-length", "transfer-encoding", "cookie", "connection"})
+_NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
+_CLIENT = "airflow_provider_oac.client"
+
+
+def named(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
+    """A call of this package, such as ``catalog.get``.
+
+    :param name: module below ``airflow_provider_oac.client`` and function.
+    :param arguments: the function's.
+    :raises OACConfigurationError: naming what does not fit.
+    """
+    function = _function(name)
+    try:
+        signature = inspect.signature(function)
+        signature.bind(**arguments)
+        call = function(**arguments)
+    except TypeError as problem:
+        raise OACConfigurationError(
+            f"The call {name} does not take these arguments: {problem}. It is {name}{signature}."
+        ) from None
+    if not isinstance(call, Call):
+        raise OACConfigurationError(f"{name} makes no call, but {type(call).__name__}. Name a function that makes one.")
+    return call
+
+
+def takes_page(name: str) -> bool:
+    """Whether a call of this package is one for a page of a list."""
+    return "page" in inspect.signature(_function(name)).parameters
+
+
+def _function(name: str) -> Callable[..., Any]:
+    if not _NAME.fullmatch(name):
+        raise OACConfigurationError(f"A call is named by module and function, such as catalog.get, not {name!r}.")
+    module_name, _, function_name = name.partition(".")
+    try:
+        module = importlib.import_module(f"{_CLIENT}.{module_name}")
+    except ModuleNotFoundError as problem:
+        if problem.name != f"{_CLIENT}.{module_name}":
+            raise
+        raise OACConfigurationError(
+            f"There is no call {name!r}: {_CLIENT} has no module {module_name!r}. For what is not wrapped, give method "
+            "and path."
+        ) from None
+    function = getattr(module, function_name, None)
+    if not inspect.isfunction(function) or function.__module__ != module.__name__:
+        calls = sorted(
+            key for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+            and str(value.__annotations__.get("return", "")).startswith("Call[")
+        )  # fmt: skip
+        raise OACConfigurationError(f"There is no call {name!r}. {module_name} has: {', '.join(calls) or 'none'}.")
+    return function
+
+
+def raw(
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    accept: str = "application/json",
+    content_type: str = "application/json",
+    base: str = API_BASE,
+    repeatable: bool | None = None,
+) -> Call[Any]:
+    """A call by method and path. Its result is what the answer holds: JSON, a text, or nothing.
+
+    :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``.
+    :param path: path below ``base``. What may not stand in a path is percent-encoded; ``%`` is taken for encoding.
+    :param query: query parameters, as :class:`Call` takes them.
+    :param body: a text or bytes are sent as they are, anything else as JSON.
+    :param headers: further headers.
+    :param base: what stands before the path; empty for a path outside the REST API.
+    :param repeatable: whether doing it twice is the same as doing it once; by default as HTTP says of the method.
+    :raises OACConfigurationError: naming what cannot work.
+    """
+    verb = str(method).upper()
+    if verb not in METHODS:
+        raise OACConfigurationError(f"The method of a call is one of {', '.join(METHODS)}, not {method!r}.")
+    own = sorted(name for name in headers or {} if name.lower() in _OWN_HEADERS)
+    if own:
+        raise OACConfigurationError(
+            f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection."
+        )
+    if body is not None and verb == "GET":
+        raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
+    return Call(
+        doing=f"call {verb} {path}",
+        method=verb,
+        path=_checked_path(path, base),
+        read=_read,
+        query=dict(query or {}),
+        body=body.encode() if isinstance(body, str) else body,
+        repeatable=verb in _IDEMPOTENT if repeatable is None else repeatable,
+        accept=accept,
+        content_type=content_type,
+        headers=dict(headers or {}),
+        base=base.rstrip("/"),
+    )
+
+
+def _checked_path(path: str, base: str) -> str:
+    if not isinstance(path, str) or not path.startswith("/") or path.startswith("//"):
+        raise OACConfigurationError(
+            f"The path of a call begins with one slash, and the host is the Connection's: {path!r} does not. If it "
+            "comes from a template: what does that render to?"
+        )
+    if {".", ".."} & set(path.split("/")) or "?" in path or "#" in path or "//" in path:
+        raise OACConfigurationError(
+            f"The path {path!r} has a part that is empty or made of dots, or holds ? or #. Give query parameters as "
+            "query, and percent-encode what is part of a name. An empty part often is a template that rendered to "
+            "nothing."
+        )
+    if base and not base.startswith("/"):
+        raise OACConfigurationError(f"What stands before a path begins with a slash or is empty, not {base!r}.")
+    # Who copies a path out of a log has the base in it already.
+    own = path.removeprefix(base) if base and path.startswith(base + "/") else path
+    return quote(own, safe="/%:@!$&'()*+,;=~-._")
+
+
+def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
+    """The call for a page of a list, from a raw one; the parameter ``page`` is documented."""
+
+    def read(response: Response) -> Page[Any]:
+        body = call.read(response)
+        items = body.get("items") if isinstance(body, dict) else body
+        if not isinstance(items, list):
+            raise OACResponseError(
+                "A page of a list should be a JSON array, or an object with an array 'items'; "
+                f"{type(items).__name__} came."
+            )
+        return read_page(response, items)
+
+    return replace(call, read=read, query={**call.query, "page": number})
+
+
+def streamed(call: Call[Any], sink: Sink) -> Flow[Downloaded]:
+    """Pass the body of an answer on into a sink, piece by piece, and commit it. Flow. Nothing is tried again.
+
+    :raises OACResponseError: if the size is not the one that was announced.
+    """
+
+    async def flow(api: Api) -> Downloaded:
+        digest, size = hashlib.sha256(), 0
+
+        async def use(answer: StreamedResponse) -> None:
+            nonlocal size
+            async for piece in answer.chunks(CHUNK):
+                digest.update(piece)
+                size += len(piece)
+                await api.io.offload(partial(sink.write, piece))
+            said = answer.headers.get("content-length", "")
+            if said.isdigit() and int(said) != size and not answer.headers.get("content-encoding"):
+                raise OACResponseError(f"{size} bytes came, but {said} were announced.")
+
+        try:
+            await api.stream(call, use)
+            await api.io.offload(sink.commit)
+        except BaseException:
+            # Also when a task is killed. Not offloaded, since nothing may be awaited then.
+            sink.discard()
+            raise
+        return Downloaded(size, digest.hexdigest())
+
+    return flow
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON can hold it: models as OAC wrote them, items of the catalog as records.
+
+    :raises OACConfigurationError: for what it cannot hold.
+    """
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, set | frozenset):
+        return sorted(plain(inner) for inner in value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Page):
+        return plain(value.items)
+    if is_dataclass(value) and not isinstance(value, type):
+        if hasattr(value, "record"):
+            return plain(value.record())
+        known = getattr(value, "raw", None)
+        return plain(known) if isinstance(known, Mapping) and known else plain(asdict(value))
+    raise OACConfigurationError(
+        f"The result is {type(value).__name__}, which neither XCom nor a file of JSON lines can hold. Let destination "
+        "name a file for the answer as it is, or let result_filter make JSON of it."
+    )
+
+
+def _read(response: Response) -> Any:
+    """What an answer holds.
+
+    :raises OACResponseError: if it is neither JSON nor a text.
+    """
+    if not response.body.strip():
+        return None
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        text = response.body.decode()
+        if kind.startswith("text/") or kind.endswith("xml"):
+            return text
+        return json.loads(text)
+    except ValueError:
+        raise OACResponseError(
+            f"HTTP {response.status} brought {len(response.body)} bytes of {kind or 'no known type'}, which are "
+            "neither JSON nor a text. Let destination name a file for them."
+        ) from None

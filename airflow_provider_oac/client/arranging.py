@@ -1,0 +1,299 @@
+"""Changing the catalog such that doing it again does no harm: folders, copies, moves, removal.
+
+OAC has no idempotency key. What was done is told by looking: an item whose path follows from folder and name is read by
+its id, which needs no search index (documented); others are looked for in the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_provider_oac.client import catalog, ids
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.browsing import children, find_all, look
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.catalog import CatalogItem
+from airflow_provider_oac.client.paging import PagePlan, collected, index_not_ready
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACConfigurationError,
+    OACError,
+    OACTakenError,
+    OACTransportError,
+    OACWaitTimeoutError,
+)
+from airflow_provider_oac.transport.retry import PASSING
+
+# Above these there is nothing that belongs to one task alone.
+_ROOTS = frozenset({"", "shared", "users"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an item is to go.
+
+    :param parent_id: id of the folder; ``None`` for the one where the item is.
+    :param name: its name there; ``None`` for the one that it has.
+    :param overwrite: whether an item that is there is replaced.
+    :param create_parents: whether missing folders are created.
+    """
+
+    parent_id: str | None = None
+    name: str | None = None
+    overwrite: bool = False
+    create_parents: bool = False
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """What became of an item.
+
+    :param item: the item as it is now.
+    :param done_before: whether an earlier attempt had done it, so that nothing was sent.
+    """
+
+    item: CatalogItem
+    done_before: bool = False
+
+
+def ensure_folder(
+    parent_id: str, name: str, *, create_parents: bool = True, report: Callable[[str], None] = lambda _line: None
+) -> Flow[Arranged]:
+    """Create a folder unless it is there. Flow.
+
+    :param parent_id: id of the folder it is in.
+    :param name: its name.
+    :param create_parents: whether missing folders above are created.
+    :raises OACApiError: if OAC refuses.
+    """
+
+    async def flow(api: Api) -> Arranged:
+        found = await _there(api, ids.FOLDERS, parent_id, name)
+        if found is not None:
+            return Arranged(found, done_before=True)
+        try:
+            made = await api.perform(catalog.create_folder(name, parent_id, create_parents=create_parents))
+        except (OACApiError, OACTransportError) as error:
+            if not _maybe_done(error) and not _conflict(error):
+                raise
+            report(f"It is not known whether OAC created folder {name!r}; looking for it. {error}")
+            found = await _there(api, ids.FOLDERS, parent_id, name)
+            if found is None:
+                raise
+            made = found
+        return Arranged(made)
+
+    return flow
+
+
+def copied(
+    kind: str,
+    item_id: str,
+    place: Place,
+    *,
+    suspect: bool = False,
+    before_send: Callable[[], None] = lambda: None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[Arranged]:
+    """Copy an item, once. Flow.
+
+    :param suspect: whether an earlier attempt may have made the copy, so that one that is there counts as it.
+    :param before_send: called when it is certain that there is no copy, just before it is asked for.
+    :raises OACTakenError: if something else is there already, and is not to be replaced.
+    """
+
+    async def flow(api: Api) -> Arranged:
+        source = await api.perform(catalog.get(kind, item_id))
+        parent_id, name = _place(source, item_id, place)
+        there = None if place.overwrite else await _there(api, kind, parent_id, name)
+        if there is not None:
+            return _adopted(there, source, suspect, report)
+        before_send()
+        call = catalog.copy(
+            kind, item_id, parent_id=parent_id, name=name, overwrite=place.overwrite,
+            create_parents=place.create_parents,
+        )  # fmt: skip
+        return Arranged(await _once(api, call, parent_id, name, kind, report, look_after=not place.overwrite))
+
+    return flow
+
+
+def moved(
+    kind: str,
+    item_id: str,
+    place: Place,
+    *,
+    suspect: bool = False,
+    before_send: Callable[[], None] = lambda: None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[Arranged]:
+    """Move an item, once. Flow. The parameters are those of :func:`copied`.
+
+    :raises OACConfigurationError: for a type that OAC does not move, or a folder that nobody should.
+    :raises OACTakenError: if something else is there already, and is not to be replaced.
+    """
+
+    async def flow(api: Api) -> Arranged:
+        catalog.check_movable(kind)
+        check_no_root(kind, item_id, "moved")
+        source = await look(kind, item_id)(api)
+        if source is None:
+            return await _moved_before(api)
+        parent_id, name = _place(source, item_id, place)
+        there = None if place.overwrite else await _there(api, kind, parent_id, name)
+        if there is not None:
+            return _adopted(there, source, False, report)
+        before_send()
+        call = catalog.move(
+            kind, item_id, parent_id=parent_id, name=name, overwrite=place.overwrite,
+            create_parents=place.create_parents,
+        )  # fmt: skip
+        return Arranged(await _once(api, call, parent_id, name, kind, report, look_after=True, gone=item_id))
+
+    async def _moved_before(api: Api) -> Arranged:
+        plain = ids.plain_id(item_id) or item_id
+        folder, last = ids.split_path(item_id) or (None, None)
+        parent_id, name = place.parent_id or folder, place.name or last
+        there = await _there(api, kind, parent_id, name) if suspect and parent_id and name else None
+        if there is None:
+            # The call itself says it in OAC's words.
+            await api.perform(catalog.get(kind, item_id))
+            raise OACError(f"{kind} {plain!r} appeared while it was to be moved. Try again.")
+        report(f"{plain} is gone and {there.path} is there: an earlier attempt moved it.")
+        return Arranged(there, done_before=True)
+
+    return flow
+
+
+def removed(
+    folder_id: str,
+    *,
+    recursive: bool = False,
+    missing_ok: bool = False,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[bool]:
+    """Delete a folder. The flow returns whether there was one.
+
+    :param recursive: whether everything below goes as well.
+    :param missing_ok: whether a folder that is not there is as good as deleted.
+    :raises OACConfigurationError: if it is not empty, or one that nobody should delete.
+    :raises OACApiError: if OAC refuses.
+    """
+
+    async def flow(api: Api) -> bool:
+        check_no_root(ids.FOLDERS, folder_id, "deleted")
+        if missing_ok and await look(ids.FOLDERS, folder_id)(api) is None:
+            return False
+        if not missing_ok:
+            await api.perform(catalog.get(ids.FOLDERS, folder_id))
+        if not recursive:
+            await _check_empty(api, folder_id)
+        try:
+            await api.perform(catalog.delete_folder(folder_id, recursive=recursive))
+        except OACApiError as error:
+            # It was there just now: an answer got lost, and it went with the first attempt.
+            if error.status != 404:
+                raise
+            report("The folder went while it was deleted.")
+        return True
+
+    return flow
+
+
+def check_no_root(kind: str, item_id: str, what: str) -> None:
+    """Refuse a folder that everybody's content lies in: a template that rendered to nothing may lead there.
+
+    :raises OACConfigurationError: naming it.
+    """
+    plain = ids.plain_id(item_id) or ""
+    if kind == ids.FOLDERS and plain.removeprefix(ids.CATALOG_ROOT).strip("/") in _ROOTS:
+        raise OACConfigurationError(
+            f"The folder {plain or item_id!r} holds everybody's content and is not {what} by this provider. If a part "
+            "of its path comes from a template: what does that render to?"
+        )
+
+
+async def _check_empty(api: Api, folder_id: str) -> None:
+    """OAC deletes only an empty folder without ``recursive`` (documented), but not how it says so."""
+    try:
+        # Not waited for: if the index is not ready, OAC's own refusal has to do.
+        source = children(ids.FOLDERS, folder_id, PagePlan(index_patience=0.0, allow_cut=True), limit=5)
+        inside = await collected(source, most=5)(api)
+    except (OACApiError, OACWaitTimeoutError) as error:
+        if isinstance(error, OACApiError) and not index_not_ready(error):
+            raise
+        return
+    if inside:
+        names = ", ".join(repr(item.name) for item in inside)
+        raise OACConfigurationError(
+            f"The folder {ids.plain_id(folder_id) or folder_id!r} is not empty: it holds {names}"
+            f"{' and maybe more' if len(inside) == 5 else ''}. Nothing was deleted; recursive=True deletes it with "
+            "everything below."
+        )
+
+
+async def _once(
+    api: Api,
+    call: Call[CatalogItem],
+    parent_id: str,
+    name: str,
+    kind: str,
+    report: Callable[[str], None],
+    *,
+    look_after: bool,
+    gone: str | None = None,
+) -> CatalogItem:
+    """Make the call; where its answer got lost, look whether it was done."""
+    try:
+        return await api.perform(call)
+    except (OACApiError, OACTransportError) as error:
+        if not look_after or not _maybe_done(error):
+            raise
+        report(f"It is not known whether OAC did {call.doing}; looking for the result. {error}")
+        there = await _there(api, kind, parent_id, name)
+        if there is None or (gone is not None and await look(kind, gone)(api) is not None):
+            raise
+        report(f"{there.path} is there: it was done.")
+        return there
+
+
+def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
+    """Folder and name; an item that is known by its path need not tell them (one sample of details does not)."""
+    folder, last = ids.split_path(item_id) or (source.parent_id, source.name)
+    parent_id = place.parent_id or folder
+    if not parent_id:
+        raise OACConfigurationError(f"The folder of {source.path} is not known. Name the folder that is meant.")
+    return parent_id, place.name or last
+
+
+def _adopted(
+    there: CatalogItem, source: CatalogItem, suspect: bool, report: Callable[[str], None]
+) -> Arranged:  # fmt: skip
+    if not suspect:
+        raise OACTakenError(
+            f"There is a {there.type} {there.path} already, so that {source.path} cannot go there. Nothing was "
+            "changed. Give another name, or replace it with overwrite=True."
+        )
+    report(f"{there.path} is there: an earlier attempt made it.")
+    return Arranged(there, done_before=True)
+
+
+async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem | None:
+    """The item of this name in this folder."""
+    folder = ids.plain_id(parent_id)
+    if folder and folder.startswith("/") and kind not in catalog.IMMOVABLE:
+        return await look(kind, ids.encoded(f"{folder.rstrip('/')}/{name}"))(api)
+    # Its id is a pair, which does not follow from the folder, and not each of them tells its folder.
+    found = await find_all(kind, name)(api)
+    return next((item for item in found if item.parent_id is None or ids.same(item.parent_id, parent_id)), None)
+
+
+def _maybe_done(error: OACApiError | OACTransportError) -> bool:
+    """Whether OAC may have acted in spite of this error."""
+    return error.sent if isinstance(error, OACTransportError) else error.status in PASSING and error.status != 429
+
+
+def _conflict(error: OACApiError | OACTransportError) -> bool:
+    """Whether OAC may be saying that the folder is there; how it does is not documented."""
+    return isinstance(error, OACApiError) and error.status in (400, 409)

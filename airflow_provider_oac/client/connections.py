@@ -1,0 +1,289 @@
+"""Connections of OAC to data sources. Source: "Connections REST Endpoints" (documented), unless said otherwise at the
+fact. Needs DV Content Author (documented).
+
+What ``connectionParams`` hold depends on the data source, and OAC checks them against a schema of each (documented);
+only ``connectionType``, ``username`` and ``password`` mean something here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_oac.client import catalog, ids
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.browsing import listed
+from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
+from airflow_provider_oac.client.catalog import CatalogItem
+from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.paging import collected
+from airflow_provider_oac.client.secret_names import secrets_of
+from airflow_provider_oac.client.taking import may_have_acted
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACConfigurationError,
+    OACError,
+    OACResponseError,
+    OACTransportError,
+    OACUncertainError,
+)
+
+# Mandatory (observed); the one value that was seen.
+VERSION = "2.0.0"
+
+# What to do if there is one of that name.
+FAIL = "fail"
+KEEP = "keep"
+UPDATE = "update"
+POLICIES = (FAIL, KEEP, UPDATE)
+
+_SENDS = 3
+
+
+@dataclass(frozen=True)
+class ConnectionOrder:
+    """The connection that is wanted.
+
+    :param name: its name.
+    :param params: ``connectionParams``, the user name and the password among them.
+    :param description: what people read of it; ``None`` leaves it as it is.
+    :param folder_path: catalog folder that it is created in (documented since January 2026; that it stands beside the
+        name is inferred).
+    :param wallet: content of a wallet (``cwallet.sso``) or key file, sent as a part of its own (observed).
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(repr=False)
+    description: str | None = None
+    folder_path: str | None = None
+    wallet: bytes | None = field(default=None, repr=False)
+
+    def envelope(self) -> dict[str, Any]:
+        """The JSON that OAC wants; the envelope is documented up to the parameters."""
+        body: dict[str, Any] = {"version": VERSION, "type": "connection", "name": self.name}
+        if self.description is not None:
+            body["description"] = self.description
+        if self.folder_path:
+            body["folderPath"] = self.folder_path
+        return {**body, "content": {"connectionParams": dict(self.params)}}
+
+
+@dataclass(frozen=True)
+class MadeConnection:
+    """A connection that is there as it is wanted.
+
+    :param id: its id, encoded.
+    :param how: ``created``, ``updated`` or ``kept``.
+    """
+
+    id: str
+    how: str
+
+
+def create(order: ConnectionOrder) -> Call[str]:
+    """Create a connection. Operation ``POST /catalog/connections`` (documented; it succeeds with 200).
+
+    :returns: a call whose result is its id, encoded.
+    :raises OACConfigurationError: if its type, user name or password are missing.
+    """
+    check_credentials(order.params)
+    if not order.params.get("connectionType"):
+        raise OACConfigurationError(
+            f"Connection {order.name!r} has no connectionType, by which OAC knows its data source, such as "
+            "oracle-autonomous-data-warehouse. Create one by hand in OAC and read it to see what its parameters are."
+        )
+    body, content_type = _body(order)
+    return Call(
+        doing=f"create connection {order.name!r}",
+        method="POST",
+        path="/catalog/connections",
+        read=lambda response: text_member(json_object(response), "connectionId", "A new connection"),
+        body=body,
+        content_type=content_type,
+        secrets=secrets_of(order.params),
+        causes={409: "a connection of this name exists already (inferred)"},
+    )
+
+
+def get(connection_id: str, fields: Sequence[str] = ()) -> Call[CatalogItem]:
+    """Get details of a connection, never its password. Operation ``GET /catalog/connections/{connectionId}``
+    (documented).
+
+    :param connection_id: its id, encoded as lists return it.
+    :param fields: members to return; ``content``, the definition, only comes when it is named (documented) and stands
+        in the item's ``raw``. By default all others.
+    """
+    return catalog.get(ids.CONNECTIONS, connection_id, fields=fields)
+
+
+def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
+    """Update a connection. Operation ``PUT /catalog/connections/{connectionId}`` (documented). Only what is sent is
+    replaced, but user name and password must always be sent, and the type cannot change (documented).
+
+    :param connection_id: its id, encoded as lists return it.
+    :param order: its name and what changes.
+    :raises OACConfigurationError: if user name or password are missing, so that nothing is sent.
+    """
+    check_credentials(order.params)
+    body, content_type = _body(order)
+    return Call(
+        doing=f"update connection {plain_id(connection_id) or connection_id}",
+        method="PUT",
+        path=f"/catalog/connections/{segment(connection_id)}",
+        read=nothing,
+        body=body,
+        content_type=content_type,
+        secrets=secrets_of(order.params),
+        repeatable=True,
+    )
+
+
+def delete(connection_id: str) -> Call[None]:
+    """Delete a connection. Operation ``DELETE /catalog/connections/{connectionId}`` (documented). What is built on it
+    stays and works no more (inferred).
+
+    :param connection_id: its id, encoded as lists return it.
+    """
+    return Call(
+        doing=f"delete connection {plain_id(connection_id) or connection_id}",
+        method="DELETE",
+        path=f"/catalog/connections/{segment(connection_id)}",
+        read=nothing,
+        repeatable=True,
+    )
+
+
+def check_credentials(params: Mapping[str, Any]) -> None:
+    """Refuse parameters without a user name or a password.
+
+    :raises OACConfigurationError: naming what is missing.
+    """
+    if missing := [name for name in ("username", "password") if not params.get(name)]:
+        raise OACConfigurationError(
+            f"{' and '.join(missing)} missing. OAC wants both whenever a connection is created or updated, also if "
+            "something else changes (documented), since it gives no password back. They are login and password of the "
+            "Airflow Connection that holds the data source's credentials."
+        )
+
+
+def type_of(connection: CatalogItem) -> str | None:
+    """The ``connectionType`` in a connection that was read with its ``content``; ``None`` if it does not tell. Where it
+    stands in there is inferred."""
+    content = connection.raw.get("content")
+    for place in (content, content.get("connectionParams") if isinstance(content, dict) else None):
+        if isinstance(place, dict) and isinstance(place.get("connectionType"), str):
+            return str(place["connectionType"])
+    return None
+
+
+def owned(name: str, user: str | None) -> Flow[CatalogItem | None]:
+    """The connection of this very name that a user owns. Its id is made of both, so that there is one at most.
+
+    :param name: its name.
+    :param user: the owner's user id, in upper or lower case; ``None`` if it is not known: then the name must fit one
+        connection only.
+    :raises OACError: if several fit.
+    """
+
+    async def flow(api: Api) -> CatalogItem | None:
+        found = [item for item in await collected(listed(ids.CONNECTIONS, search=name))(api) if item.name == name]
+        mine = [item for item in found if user is None or item.owner.casefold() == user.casefold()]
+        if len(mine) > 1:
+            owners = ", ".join(item.owner for item in mine)
+            raise OACError(f"Connections {name!r} belong to {owners}; which one is meant cannot be told by the name.")
+        return mine[0] if mine else None
+
+    return flow
+
+
+def create_once(
+    order: ConnectionOrder,
+    user: str | None,
+    *,
+    if_exists: str = FAIL,
+    repeats: bool = False,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[MadeConnection]:
+    """Create a connection so that doing it again does no harm. Flow.
+
+    :param order: what to create.
+    :param user: who is signed in, and so the owner; ``None`` if that is not known.
+    :param if_exists: what to do if the user has one of this name: ``fail``, ``keep`` it as it is, or ``update`` it.
+    :param repeats: whether an earlier try may have created it; then one that is there is updated, so that in any case
+        it ends as it is wanted.
+    :param report: gets lines for people.
+    :raises OACApiError: if OAC refuses.
+    :raises OACUncertainError: if it cannot be told whether it was created.
+    """
+
+    async def flow(api: Api) -> MadeConnection:
+        last: OACError | None = None
+        for _ in range(_SENDS):
+            if repeats or last is not None:
+                found = await owned(order.name, user)(api)
+                if found is not None:
+                    report(f"Connection {order.name!r} is there, probably by an earlier attempt; it is updated.")
+                    await api.perform(update(found.id, order))
+                    return MadeConnection(found.id, "created")
+            try:
+                return MadeConnection(await api.perform(create(order)), "created")
+            except (OACTransportError, OACApiError, OACResponseError) as error:
+                if isinstance(error, OACApiError) and error.status == 409 and if_exists != FAIL:
+                    return await _existing(api, order, user, if_exists, error)
+                if not may_have_acted(error):
+                    raise
+                last = error
+                report(f"OAC may or may not have created connection {order.name!r}; looking for it. {error}")
+                await api.io.sleep(1.0)
+        raise OACUncertainError(
+            f"OAC was asked {_SENDS} times for connection {order.name!r}, gave no usable answer and lists none. Check "
+            f"the instance, then let the task run again: it looks for the connection first. The last failure: {last}"
+        ) from last
+
+    return flow
+
+
+def removal(connection_id: str) -> Flow[bool]:
+    """Delete a connection, so that doing it again does no harm. The flow returns whether there was one.
+
+    :param connection_id: its id, encoded as lists return it.
+    """
+
+    async def flow(api: Api) -> bool:
+        calls: tuple[Call[Any], ...] = (get(connection_id), delete(connection_id))
+        for call in calls:
+            try:
+                await api.perform(call)
+            except OACApiError as error:
+                if error.status != 404:
+                    raise
+                # It was there a moment ago: an attempt of which no answer came has deleted it.
+                return call.method == "DELETE"
+        return True
+
+    return flow
+
+
+async def _existing(
+    api: Api, order: ConnectionOrder, user: str | None, if_exists: str, refusal: OACApiError
+) -> MadeConnection:
+    found = await owned(order.name, user)(api)
+    if found is None:
+        raise OACError(
+            f"OAC refuses a new connection {order.name!r} as there is one, but lists none of this name that belongs to "
+            f"{user or 'the user'}. Nothing was changed. Give it another name, or update the one that is meant by its "
+            f"id. OAC said: {refusal}"
+        ) from refusal
+    if if_exists == KEEP:
+        return MadeConnection(found.id, "kept")
+    await api.perform(update(found.id, order))
+    return MadeConnection(found.id, "updated")
+
+
+def _body(order: ConnectionOrder) -> tuple[Any, str]:
+    """The body and its content type: JSON, or with a wallet a form of two parts, both text/plain (observed)."""
+    if order.wallet is None:
+        return order.envelope(), "application/json"
+    return multipart({"connectionParams": json.dumps(order.envelope()), "cert": order.wallet})

@@ -1,0 +1,202 @@
+"""Making files of workbooks: what to order of OAC for a file, and the flow that waits for it, fetches and joins it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_oac.client import workbooks
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.pdf import join
+from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
+from airflow_provider_oac.client.waiting import WaitPlan, wait
+from airflow_provider_oac.client.workbooks import MAX_CANVASES, PDF, Canvas
+
+
+@dataclass(frozen=True)
+class Export:
+    """One export of OAC: a whole file, or a part of one.
+
+    :param canvas_ids: its canvases, in order.
+    :param work_request_id: its work request, as soon as it was ordered; also the id of the export.
+    :param submitted_at: when it was ordered, in seconds since the epoch.
+    """
+
+    canvas_ids: tuple[str, ...]
+    work_request_id: str | None = None
+    submitted_at: float | None = None
+
+
+@dataclass(frozen=True)
+class WantedFile:
+    """A file that is to be made. JSON by :meth:`record`, without secrets.
+
+    :param label: what it is, for messages.
+    :param url: where it goes.
+    :param workbook_id: of which workbook, encoded as lists return it.
+    :param name: what OAC calls the file.
+    :param file_format: ``pdf`` or ``png``.
+    :param width: of the screen that is drawn.
+    :param height: of the screen that is drawn.
+    :param canvases: names of its canvases, in order.
+    :param exports: what it is made of; more than one for a PDF of more than five canvases.
+    """
+
+    label: str
+    url: str
+    workbook_id: str
+    name: str
+    file_format: str
+    width: int
+    height: int
+    canvases: tuple[str, ...] = ()
+    exports: tuple[Export, ...] = field(default=())
+
+    def record(self) -> dict[str, Any]:
+        """As a plain dictionary, without tuples: Airflow's task state store takes nothing but JSON."""
+        exports = [{**asdict(export), "canvas_ids": list(export.canvas_ids)} for export in self.exports]
+        return {**asdict(self), "canvases": list(self.canvases), "exports": exports}
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> WantedFile:
+        """Read it back."""
+        exports = tuple(Export(**{**item, "canvas_ids": tuple(item["canvas_ids"])}) for item in record["exports"])
+        return cls(**{**record, "canvases": tuple(record["canvases"]), "exports": exports})
+
+
+@dataclass(frozen=True)
+class MadeFile:
+    """A file that is whole and in its place."""
+
+    size: int
+    sha256: str
+    work_request_ids: tuple[str, ...]
+
+
+def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
+    """The files that are made of canvases.
+
+    PDF: one, of as many exports as five canvases each (documented limit) take. PNG: what OAC makes of several canvases
+    in this format is not documented, so that each has an export and a file of its own: ``board.png`` for one,
+    ``board-01-Overview.png``, ``board-02-Details.png`` and so on for several.
+    """
+    if file.file_format == PDF:
+        parts = [canvases[start : start + MAX_CANVASES] for start in range(0, len(canvases), MAX_CANVASES)]
+        exports = tuple(Export(tuple(canvas.id for canvas in part)) for part in parts)
+        return [replace(file, canvases=tuple(canvas.name for canvas in canvases), exports=exports)]
+    if len(canvases) == 1:
+        return [replace(file, canvases=(canvases[0].name,), exports=(Export((canvases[0].id,)),))]
+    stem, digits = file.url.removesuffix(f".{file.file_format}"), max(2, len(str(len(canvases))))
+    return [
+        replace(
+            file,
+            label=f"{file.label}, canvas {canvas.name!r}",
+            url=f"{stem}-{number:0{digits}}-{plain_name(canvas.name)}.{file.file_format}",
+            canvases=(canvas.name,),
+            exports=(Export((canvas.id,)),),
+        )
+        for number, canvas in enumerate(canvases, 1)
+    ]
+
+
+def plain_name(text: str) -> str:
+    """A name as a part of a file's name: letters, digits, dots, underscores and hyphens, whatever it was."""
+    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "unnamed"
+
+
+def name_of(workbook_id: str) -> str:
+    """The name that stands in the id of a workbook, which is its path (documented); else the id itself."""
+    path = (plain_id(workbook_id) or "").rstrip("/")
+    return path.rpartition("/")[2] or workbook_id
+
+
+def ordered(file: WantedFile, limit: int) -> Flow[WantedFile]:
+    """Order the first exports of a file that are not ordered yet. The flow returns the file with their ids.
+
+    :param limit: most exports to order.
+    :raises OACApiError: if OAC refuses.
+    """
+
+    async def flow(api: Api) -> WantedFile:
+        exports = list(file.exports)
+        todo = [number for number, export in enumerate(exports) if export.work_request_id is None]
+        for number in todo[:limit]:
+            exports[number] = await _ordered(api, file, exports[number])
+        return replace(file, exports=tuple(exports))
+
+    return flow
+
+
+def make(
+    file: WantedFile,
+    sink: Sink,
+    plan: WaitPlan,
+    *,
+    limit: int = 1,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[MadeFile]:
+    """Make a file: order what is not ordered yet, wait, fetch, check, join, commit. The flow ends with the file in its
+    place.
+
+    One export is passed on piece by piece. Several go to temporary files of this machine first, and joining them holds
+    about twice their size in memory.
+
+    :param sink: where the file goes.
+    :param plan: how to wait for each export.
+    :param limit: how many exports run side by side.
+    :param report: gets lines for people.
+    :raises OACError: as waiting and downloading do.
+    """
+
+    async def flow(api: Api) -> MadeFile:
+        if len(file.exports) > 1:
+            return await _joined(api, file, sink, plan, limit, report)
+        export_id = await _finished(api, file, file.exports[0], plan, report)
+        call = workbooks.download(file.workbook_id, export_id)
+        done = await download(call, sink, BY_FORMAT[file.file_format], report=report)(api)
+        return MadeFile(done.size, done.sha256, (export_id,))
+
+    return flow
+
+
+async def _joined(
+    api: Api, file: WantedFile, sink: Sink, plan: WaitPlan, limit: int, report: Callable[[str], None]
+) -> MadeFile:
+    """Make a PDF of several exports."""
+
+    async def fetched(export: Export, path: Path) -> str:
+        export_id = await _finished(api, file, export, plan, report)
+        call = workbooks.download(file.workbook_id, export_id)
+        await download(call, FileSink(path), BY_FORMAT[PDF], report=report)(api)
+        return export_id
+
+    with tempfile.TemporaryDirectory(prefix="oac-export-") as folder:
+        parts = [Path(folder, f"{number}.pdf") for number in range(len(file.exports))]
+        ids = await api.io.together(map(fetched, file.exports, parts), limit)
+        whole = Path(folder, "whole.pdf")
+        pages = await api.io.offload(partial(join, parts, whole))
+        report(f"Joined {len(parts)} exports of {file.label} to {pages} pages.")
+        done = await api.io.offload(partial(copy, whole, sink))
+    return MadeFile(done.size, done.sha256, tuple(ids))
+
+
+async def _ordered(api: Api, file: WantedFile, export: Export) -> Export:
+    call = workbooks.export(file.workbook_id, file.name, export.canvas_ids, file.file_format, file.width, file.height)
+    submitted_at = api.io.now()
+    work_request_id = await api.perform(call)
+    return replace(export, work_request_id=work_request_id, submitted_at=submitted_at)
+
+
+async def _finished(api: Api, file: WantedFile, export: Export, plan: WaitPlan, report: Callable[[str], None]) -> str:
+    """The id of an export whose work request succeeded."""
+    if export.work_request_id is None:
+        export = await _ordered(api, file, export)
+    work_request_id = str(export.work_request_id)
+    await wait(work_request_id, plan, started_at=export.submitted_at, report=report)(api)
+    return work_request_id

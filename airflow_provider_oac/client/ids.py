@@ -1,0 +1,123 @@
+"""Ids of catalog items, and the types under which the API's paths file them.
+
+The API takes base64url of an item's plain id (documented): a path such as ``/@Catalog/shared/Sales`` or
+``/shared/Sales/Board``, or for connections, datasets, data flows and sequences a pair ``'owner'.'name'``. Padded and
+unpadded forms are printed; unpadded is sent, since it needs no encoding in a URL. What lists return is encoded already
+and goes into calls unchanged. Nothing is guessed: who holds a path or a pair encodes it with :func:`catalog_id`, once.
+
+Ids of work requests, exports, snapshots and jobs are none of these; they are percent-encoded
+(:func:`airflow_provider_oac.client.calls.segment`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+WORKBOOKS = "workbooks"
+FOLDERS = "folders"
+DATASETS = "datasets"
+CONNECTIONS = "connections"
+DATAFLOWS = "dataflows"
+MODELS = "models"
+SEQUENCES = "sequences"
+SUBJECT_AREAS = "subjectAreas"
+ANALYSIS = "analysis"
+REPORTS = "reports"
+DASHBOARDS = "dashboards"
+DASHBOARD_PAGES = "dashboardpages"
+DASHBOARD_GROUP_FOLDERS = "dashboardgroupfolders"
+SCRIPTS = "scripts"
+# Documented. Others may come (``dashboardfolders`` was observed), so that no type is refused for not standing here.
+TYPES = (
+    WORKBOOKS, FOLDERS, DATASETS, CONNECTIONS, DATAFLOWS, MODELS, SEQUENCES, SUBJECT_AREAS, ANALYSIS, REPORTS,
+    DASHBOARDS, DASHBOARD_PAGES, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
+)  # fmt: skip
+
+CATALOG_ROOT = "/@Catalog"
+
+_PAIR = re.compile(r"'.+'\.'.+'", re.DOTALL)
+_ENCODED = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+
+
+def catalog_id(plain: str) -> str:
+    """The id by which the API knows an item, from its plain id.
+
+    :param plain: a path, such as ``/@Catalog/shared/Sales``; or a pair, such as ``'jane'.'Sales Data'``.
+    :raises OACConfigurationError: if it is neither, such as an id that is encoded already.
+    """
+    if not is_plain(plain):
+        hint = f"An id that a list returned is encoded already and is passed on as it is: {plain!r} looks like one. "
+        raise OACConfigurationError(
+            f"{plain!r} is no plain id of a catalog item: a path begins with '/', and a pair has the form "
+            f"'owner'.'name' with its quotes. {hint if _ENCODED.fullmatch(plain) else ''}"
+            "Check where it comes from: an empty XCom or template?"
+        )
+    return encoded(plain)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is a plain id. Encoded ones hold neither slash nor quote, so that none is both."""
+    return (text.startswith("/") and text.strip("/") != "") or _PAIR.fullmatch(text) is not None
+
+
+def encoded(text: str) -> str:
+    """Unpadded base64url (RFC 4648 section 5) of a text in UTF-8."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def plain_id(item_id: str) -> str | None:
+    """The plain id in an encoded one, padded or not, for people; ``None`` if it is not base64url of a text."""
+    if not _ENCODED.fullmatch(item_id):
+        return None
+    bare = item_id.rstrip("=")
+    try:
+        text = base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return text if text.isprintable() else None
+
+
+def same(one: str | None, other: str | None) -> bool:
+    """Whether two encoded ids mean one item: padded or not, with or without ``/@Catalog`` before the path (the
+    reference shows all of these).
+    """
+    return one is not None and other is not None and normal(one) == normal(other)
+
+
+def normal(item_id: str) -> str:
+    """The one form of an encoded id in which its several forms can be compared."""
+    plain = plain_id(item_id)
+    if plain is None:
+        return item_id.rstrip("=")
+    return plain.removeprefix(CATALOG_ROOT).rstrip("/") if plain.startswith("/") else plain
+
+
+def split_path(item_id: str) -> tuple[str, str] | None:
+    """The id of the folder and the name in an encoded id that is one of a path; ``None`` for another one."""
+    folder, _, name = (plain_id(item_id) or "").rstrip("/").rpartition("/")
+    return (encoded(folder), name) if folder.startswith("/") and name else None
+
+
+def object_id(owner: str, name: str) -> str:
+    """The id of a connection, dataset, data flow, sequence or script from its owner and its name."""
+    return encoded(f"'{owner}'.'{name}'")
+
+
+def item_id(*, item_id: str | None = None, path: str | None = None, what: str = "the item") -> str:
+    """The id that is meant by one of two arguments.
+
+    :param item_id: an id as lists return it, passed on unchanged.
+    :param path: a path or a pair, which is encoded.
+    :param what: the item, for messages.
+    :raises OACConfigurationError: unless exactly one is given.
+    """
+    if bool(item_id) == bool(path):
+        raise OACConfigurationError(
+            f"Give either the id of {what} as lists return it, or its path, not {item_id!r} and {path!r}. If one comes "
+            "from a template: what does that render to?"
+        )
+    return item_id or catalog_id(str(path))

@@ -1,0 +1,177 @@
+"""Safe domains: from where OAC's pages may load what, and where they may be embedded. Source: "Safe Domains REST
+Endpoints" (documented), unless said otherwise at the fact. Needs BI Service Administrator (documented).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.ids import encoded
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACResponseError
+from airflow_provider_oac.transport.io import Response
+
+# All nine must be sent (documented).
+POLICIES = (
+    "connect-src", "font-src", "form-action", "frame-ancestors", "frame-src", "img-src", "media-src", "script-src",
+    "style-src",
+)  # fmt: skip
+
+Policy = dict[str, bool]
+
+# A host as a content security policy takes it: scheme, wildcard, port are optional (inferred). What else OAC takes is
+# not documented.
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_DOMAIN = re.compile(rf"([a-z][a-z0-9+.-]*://)?(\*\.)?{_LABEL}(\.{_LABEL})*(:(\d{{1,5}}|\*))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class DomainChanges:
+    """What is to be done.
+
+    :param created: domains that are missing, with their policies.
+    :param updated: domains with the policy they have and the one they are to have.
+    :param deleted: domains that are to go, with the policies they have.
+    :param unchanged: domains that are as they are wanted.
+    """
+
+    created: Mapping[str, Policy]
+    updated: Mapping[str, tuple[Policy, Policy]]
+    deleted: Mapping[str, Policy]
+    unchanged: tuple[str, ...]
+
+
+def list_all() -> Call[dict[str, Policy]]:
+    """List the safe domains with their policies. Operation ``GET /system/safeDomains`` (documented: an array of objects
+    with one key, the domain).
+    """
+    return Call("list the safe domains", "GET", "/system/safeDomains", _read_domains, repeatable=True)
+
+
+def put(domain: str, policy: Mapping[str, bool]) -> Call[None]:
+    """Create or update a safe domain. Operation ``PUT /system/safeDomains/{urlBase64DomainId}`` (documented).
+
+    :param domain: the domain, such as ``my.example.com``.
+    :param policy: which of the nine policies it is allowed for; those that are not named are not.
+    :raises OACConfigurationError: for what is no domain or no policy.
+    """
+    return Call(
+        doing=f"set safe domain {domain}",
+        method="PUT",
+        path=_path(domain),
+        read=nothing,
+        body=checked_policy(domain, policy),
+        repeatable=True,
+    )
+
+
+def delete(domain: str) -> Call[None]:
+    """Delete a safe domain. Operation ``DELETE /system/safeDomains/{urlBase64DomainId}`` (documented)."""
+    return Call(f"delete safe domain {domain}", "DELETE", _path(domain), nothing, repeatable=True)
+
+
+def checked_domain(domain: str) -> str:
+    """Refuse what cannot be a domain.
+
+    :raises OACConfigurationError: saying which form is wanted.
+    """
+    if not isinstance(domain, str) or len(domain) > 255 or not _DOMAIN.fullmatch(domain):
+        raise OACConfigurationError(
+            f"{domain!r} is no domain. Wanted is a host such as my.example.com or *.example.com, with a scheme before "
+            "or a port behind it where needed, without a path."
+        )
+    return domain
+
+
+def checked_policy(domain: str, policy: Mapping[str, bool] | Iterable[str]) -> Policy:
+    """All nine policies, from those that are allowed: a list of names, or names with true or false.
+
+    :raises OACConfigurationError: for a name that is none of the nine.
+    """
+    if isinstance(policy, str):
+        policy = [policy]
+    given = dict(policy) if isinstance(policy, Mapping) else dict.fromkeys(policy, True)
+    if unknown := sorted(str(name) for name in set(given) - set(POLICIES)):
+        raise OACConfigurationError(
+            f"Safe domain {domain}: OAC has no policy {', '.join(map(repr, unknown))}, but {', '.join(POLICIES)}."
+        )
+    if wrong := [name for name, value in given.items() if not isinstance(value, bool)]:
+        raise OACConfigurationError(f"Safe domain {domain}: {', '.join(wrong)} is to be true or false.")
+    return {name: given.get(name, False) for name in POLICIES}
+
+
+def changes(
+    present: Mapping[str, Policy], wanted: Mapping[str, Policy], gone: Iterable[str] = (), *, only: bool = False
+) -> DomainChanges:
+    """What differs. Upper and lower case of domains are alike.
+
+    :param present: what OAC has.
+    :param wanted: what it is to have.
+    :param gone: domains that it is not to have.
+    :param only: whether everything that is not wanted goes.
+    :raises OACConfigurationError: if a domain is to be there and to be gone.
+    """
+    there = {domain.casefold(): domain for domain in present}
+    asked = {domain.casefold(): policy for domain, policy in wanted.items()}
+    leaving = {domain.casefold() for domain in gone}
+    if both := sorted(leaving & set(asked)):
+        raise OACConfigurationError(f"Safe domains {', '.join(both)} are to be there and to be removed.")
+    if only:
+        leaving |= set(there) - set(asked)
+    known = {there[key]: (present[there[key]], policy) for key, policy in asked.items() if key in there}
+    return DomainChanges(
+        created={domain: policy for domain, policy in wanted.items() if domain.casefold() not in there},
+        updated={domain: pair for domain, pair in known.items() if not _alike(*pair)},
+        deleted={there[key]: present[there[key]] for key in sorted(leaving) if key in there},
+        unchanged=tuple(domain for domain, pair in known.items() if _alike(*pair)),
+    )
+
+
+def apply(todo: DomainChanges) -> Flow[None]:
+    """Carry changes out. Flow. First what is added, so that nothing that is needed is missing meanwhile."""
+
+    async def flow(api: Api) -> None:
+        wanted = {**todo.created, **{domain: after for domain, (_, after) in todo.updated.items()}}
+        for domain, policy in wanted.items():
+            await api.perform(put(domain, policy))
+        for domain in todo.deleted:
+            try:
+                await api.perform(delete(domain))
+            except OACApiError as error:
+                # It was there a moment ago. Which status a domain has that is gone is not documented.
+                if error.status not in (400, 404) or domain in await api.perform(list_all()):
+                    raise
+
+    return flow
+
+
+def allowed(policy: Mapping[str, bool]) -> list[str]:
+    """Names of the policies that are on."""
+    return [name for name, value in policy.items() if value]
+
+
+def _alike(before: Policy, after: Policy) -> bool:
+    """Whether a policy is as it is wanted; what OAC has beyond the nine does not count."""
+    return all(before.get(name, False) == value for name, value in after.items())
+
+
+def _path(domain: str) -> str:
+    return f"/system/safeDomains/{encoded(checked_domain(domain))}"
+
+
+def _read_domains(response: Response) -> dict[str, Policy]:
+    body = response.json()
+    if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
+        raise OACResponseError("The safe domains should be an array of objects.")
+    pairs = [pair for item in body for pair in item.items()]
+    return {str(domain): _read_policy(policy) for domain, policy in pairs}
+
+
+def _read_policy(policy: Any) -> Policy:
+    """The nine policies and whatever else OAC may have."""
+    members = policy if isinstance(policy, dict) else {}
+    return {name: members.get(name) is True for name in (*POLICIES, *(set(members) - set(POLICIES)))}

@@ -1,0 +1,114 @@
+"""System settings. Source: "System Settings REST Endpoints" (documented), unless said otherwise at the fact. Needs BI
+Service Administrator (documented).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call, json_object, nothing, text_member
+from airflow_provider_oac.client.secret_names import is_secret, secrets_of
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.transport.io import Response
+
+DEFAULT = "default"
+UPDATED = "updated"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    :param key: its name, such as ``EmailMaxRecipients``.
+    :param value: always text (documented).
+    :param raw: the whole entry; which further members there are is not known.
+    """
+
+    key: str
+    value: str = field(repr=False)
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+def get(keys: Sequence[str] = (), *, pending: bool | None = None, kind: str | None = None) -> Call[list[Setting]]:
+    """Read settings. Operation ``GET /system/settings`` (documented).
+
+    :param keys: only these; by default all. How OAC wants several is not established: the parameter is repeated.
+    :param pending: ``True`` for those only that are saved and not applied yet, ``False`` for the applied ones.
+    :param kind: ``default`` for the untouched ones only, ``updated`` for the others (newer releases).
+    """
+    return Call(
+        doing="read the system settings",
+        method="GET",
+        path="/system/settings",
+        read=_read_settings,
+        query={"key": list(keys) or None, "pending": pending, "type": kind},
+        repeatable=True,
+    )
+
+
+def update(values: Mapping[str, str]) -> Call[None]:
+    """Change settings. Operation ``PUT /system/settings`` (documented). What is saved may stay pending until it is
+    applied (documented).
+
+    :param values: key and new value, each a text.
+    """
+    return Call(
+        doing=f"change the system settings {', '.join(sorted(values))}",
+        method="PUT",
+        path="/system/settings",
+        read=nothing,
+        body={"items": [{"key": key, "value": value} for key, value in values.items()]},
+        secrets=secrets_of(values),
+        repeatable=True,
+    )
+
+
+def effective() -> Flow[dict[str, str]]:
+    """All settings as they are or will be as soon as what is pending is applied. Flow."""
+
+    async def flow(api: Api) -> dict[str, str]:
+        found = [*await api.perform(get()), *await api.perform(get(pending=True))]
+        return {setting.key: setting.value for setting in found}
+
+    return flow
+
+
+def wanted_text(key: str, value: Any) -> str:
+    """A value as OAC wants it: booleans become ``true`` and ``false``, numbers their digits.
+
+    :raises OACConfigurationError: for what is no single value.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise OACConfigurationError(
+        f"The value of setting {key} is to be a text, a number or a boolean, not {type(value).__name__}."
+    )
+
+
+def changes(current: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
+    """What differs: key to the value it has (``None`` if OAC does not list it) and the one it is to have."""
+    return {key: (current.get(key), value) for key, value in wanted.items() if current.get(key) != value}
+
+
+def shown(key: str, value: str | None) -> str | None:
+    """A value for people: not that of a secret."""
+    return "***" if is_secret(key) and value else value
+
+
+def _read_settings(response: Response) -> list[Setting]:
+    items = json_object(response).get("items")
+    if not isinstance(items, list):
+        raise OACResponseError("The system settings have no member 'items' that is an array.")
+    return [_read_setting(item) for item in items]
+
+
+def _read_setting(item: Any) -> Setting:
+    if not isinstance(item, dict):
+        raise OACResponseError(f"A system setting should be a JSON object, {type(item).__name__} came.")
+    value = item.get("value")
+    return Setting(text_member(item, "key", "A system setting"), "" if value is None else str(value), item)

@@ -1,0 +1,368 @@
+"""Downloading a large file in constant memory: into a sink, checked, and continued where it was interrupted.
+
+That the server of OAC knows ranges or entity tags is not documented, and nothing here counts on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACContentError,
+    OACError,
+    OACStorageError,
+    OACTransportError,
+)
+from airflow_provider_oac.transport.io import StreamedResponse
+
+# What a driver has read of a piece is lost when the connection breaks.
+CHUNK = 1 << 18
+# What a server may say while the file of a work request that succeeded is not there yet. Which of them OAC says is
+# not documented; a sample of Oracle tries again on anything but 200 (observed).
+_NOT_READY = frozenset({404, 409, 412, 423, 425})
+_NOT_READY_PAUSE = 1.0
+# Longest wait between two requests, in seconds, whatever OAC asks for.
+_LONGEST_PAUSE = 60.0
+# How many bytes of either end are looked at.
+_ENDS = 1024
+_NO_SUCH_RANGE = 416
+
+
+class Sink(Protocol):
+    """Where a download goes. Its methods may block: flows call them where they hold nobody up."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def discard(self) -> None:
+        """Forget what was written; what is written next is the beginning. Never fails, and does nothing if there is
+        nothing to forget.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Make what was written the file that was wanted."""
+        ...
+
+
+class FileSink:
+    """A sink for a temporary file of this machine, which its owner removes.
+
+    :param path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        :raises OACStorageError: if the disk does not.
+        """
+        with local_disk(self._path):
+            if self._file is None:
+                self._file = self._path.open("wb")
+            self._file.write(data)
+
+    def discard(self) -> None:
+        """Empty it."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def commit(self) -> None:
+        """Close it."""
+        with local_disk(self._path):
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+
+
+@contextlib.contextmanager
+def local_disk(path: Path) -> Iterator[None]:
+    """Name the file when this machine's disk refuses.
+
+    :raises OACStorageError: for every error of the operating system.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise OACStorageError(
+            f"Could not keep {path} on this machine in the meantime ({type(problem).__name__}: {problem}). Make room "
+            "there, or let TMPDIR name a folder that has it."
+        ) from problem
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How a whole file of some kind begins and ends.
+
+    :param kind: its name, for messages.
+    :param head: what it begins with.
+    :param tail: pattern of what it ends with.
+    """
+
+    kind: str
+    head: bytes
+    tail: re.Pattern[bytes] = field(repr=False)
+
+
+# ISO 32000 wants %%EOF in the last line. What follows it are line ends, or the zeros and blanks of a careless writer.
+PDF = Marks("PDF", b"%PDF-", re.compile(rb"%%EOF[\s\0]*\Z"))
+# The signature, and the chunk IEND, which is always the same twelve bytes (PNG specification).
+PNG = Marks("PNG", b"\x89PNG\r\n\x1a\n", re.compile(rb"\0\0\0\0IEND\xaeB`\x82\Z"))
+BY_FORMAT = {"pdf": PDF, "png": PNG}
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A file that was checked and committed.
+
+    :param size: bytes.
+    :param sha256: in hexadecimal digits.
+    """
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TransferPlan:
+    """How patiently to download.
+
+    :param attempts: how many requests may fail in a row without a byte of progress.
+    :param restarts: how often it may begin anew.
+    :param not_ready_grace: seconds for which OAC may say that the file is not there yet.
+    :param pause: seconds before a further request, doubled for each one without progress.
+    """
+
+    attempts: int = 5
+    restarts: int = 3
+    not_ready_grace: float = 60.0
+    pause: float = 0.5
+
+
+def download(
+    call: Call[Any],
+    sink: Sink,
+    marks: Marks,
+    plan: TransferPlan = TransferPlan(),
+    *,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[Downloaded]:
+    """Download a file into a sink and commit it. The flow returns its size and checksum.
+
+    Never more than a piece of it is in memory. The size is checked if the server announces it, and the first and the
+    last bytes are. A download that breaks goes on where it was if the server honours ranges and still has the same
+    file (entity tag, if there is one, and length), else it begins anew.
+
+    :param call: the call that gets the file.
+    :param sink: where it goes. It is left empty if the download fails.
+    :param marks: what its first and last bytes must be.
+    :param plan: how patiently.
+    :param report: gets a line for people when something goes wrong that is tried again.
+    :raises OACApiError: if OAC answers with an error that stays.
+    :raises OACTransportError: if the connection fails too often.
+    :raises OACContentError: if what comes is not a whole file of this kind.
+    """
+
+    async def flow(api: Api) -> Downloaded:
+        state = _Download(call, sink, marks)
+        try:
+            await _fetched(api, state, plan, report)
+            await api.io.offload(sink.commit)
+        except BaseException:
+            # Also when a task is killed or a trigger cancelled. Not offloaded, since nothing may be awaited then.
+            sink.discard()
+            raise
+        return Downloaded(state.size, state.digest.hexdigest())
+
+    return flow
+
+
+def copy(source: Path, sink: Sink) -> Downloaded:
+    """Copy a local file into a sink and commit it. Blocks."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with local_disk(source), source.open("rb") as file:
+            while data := file.read(CHUNK):
+                sink.write(data)
+                digest.update(data)
+                size += len(data)
+        sink.commit()
+    except BaseException:
+        sink.discard()
+        raise
+    return Downloaded(size, digest.hexdigest())
+
+
+async def _fetched(api: Api, state: _Download, plan: TransferPlan, report: Callable[[str], None]) -> None:
+    """Ask until the file is whole."""
+    began, fruitless = api.io.now(), 0
+    while True:
+        before = state.size
+        try:
+            await api.stream(state.call, lambda answer: state.read(api, answer), state.headers())
+        except (OACApiError, OACTransportError, OACContentError) as error:
+            if isinstance(error, OACTransportError) and state.complete:
+                # It broke after the last byte.
+                return
+            waits = _not_ready(error) and api.io.now() - began < plan.not_ready_grace
+            fruitless = 0 if waits or state.size > before else fruitless + 1
+            if not (waits or _may_pass(error)) or fruitless >= plan.attempts:
+                raise
+            if not waits and _spoiled(error):
+                await api.io.offload(state.restart)
+            if state.restarts > plan.restarts:
+                raise
+            asked = error.retry_after if isinstance(error, OACApiError) else None
+            own = _NOT_READY_PAUSE if waits else plan.pause * 2.0 ** max(0, fruitless - 1)
+            pause = min(_LONGEST_PAUSE, max(own, asked or 0.0))
+            report(f"Trying again in {pause:.1f} s, {f'after {state.size} bytes' if state.size else 'anew'}. {error}")
+            await api.io.sleep(pause)
+        else:
+            return
+
+
+def _not_ready(error: OACError) -> bool:
+    """Whether OAC may only mean that the file is not there yet."""
+    return isinstance(error, _NotYetError) or (isinstance(error, OACApiError) and error.status in _NOT_READY)
+
+
+def _spoiled(error: OACError) -> bool:
+    """Whether what has come is of no use any more: no whole file, or the server knows no such range of it."""
+    return isinstance(error, OACContentError) or (isinstance(error, OACApiError) and error.status == _NO_SUCH_RANGE)
+
+
+def _may_pass(error: OACError) -> bool:
+    if isinstance(error, OACApiError):
+        return error.retryable or error.status == _NO_SUCH_RANGE
+    return error.passing if isinstance(error, OACTransportError) else not isinstance(error, _NotYetError)
+
+
+class _NotYetError(OACContentError):
+    """An answer of success that says that there is no file yet."""
+
+
+class _Download:
+    """How far a download has come."""
+
+    def __init__(self, call: Call[Any], sink: Sink, marks: Marks) -> None:
+        self.call = call
+        self.sink = sink
+        self.marks = marks
+        self.restarts = 0
+        self._empty()
+
+    def _empty(self) -> None:
+        self.size = 0
+        self.digest = hashlib.sha256()
+        self.head = self.tail = b""
+        # Of the file that is being read: its length and its strong entity tag, as far as the server tells.
+        self.length: int | None = None
+        self.tag: str | None = None
+
+    def restart(self) -> None:
+        """Forget what has come."""
+        self.restarts += 1
+        self.sink.discard()
+        self._empty()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all bytes that were announced have come, and are those of a whole file."""
+        return self.size == self.length and self._flaw("") is None
+
+    def headers(self) -> dict[str, str]:
+        """What the next request needs. Never compressed: lengths and ranges would count other bytes."""
+        headers = {"Accept-Encoding": "identity"}
+        # Without a length it could not be told whether the rest is of the same file.
+        if self.size and self.length is not None:
+            headers["Range"] = f"bytes={self.size}-"
+            if self.tag:
+                headers["If-Range"] = self.tag
+        return headers
+
+    async def read(self, api: Api, answer: StreamedResponse) -> None:
+        """Read an answer of success to its end.
+
+        :raises OACContentError: if what came is not a whole file.
+        """
+        kind = answer.headers.get("content-type", "no content type")
+        if not self._continues(answer):
+            if answer.status != 200:
+                # 202 and 204, which no document forbids; or a range of another file than the one of before.
+                problem = OACContentError if answer.status == 206 else _NotYetError
+                raise problem(f"Could not {self.call.doing}: HTTP {answer.status} ({kind}) came instead of the file.")
+            if self.size:
+                await api.io.offload(self.restart)
+            self.length, self.tag = _length(answer), _strong_tag(answer)
+        async for piece in answer.chunks(CHUNK):
+            await api.io.offload(partial(self._take, piece))
+            # A task that was told to stop learns of it here.
+            await api.io.sleep(0)
+        if flaw := self._flaw(kind):
+            raise OACContentError(f"Could not {self.call.doing}: {flaw}")
+
+    def _continues(self, answer: StreamedResponse) -> bool:
+        """Whether the body is the rest of the very file of which the beginning is here."""
+        if answer.status != 206 or not self.size:
+            return False
+        part = re.fullmatch(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)", answer.headers.get("content-range", "").strip())
+        if not part:
+            return False
+        first, last, total = (int(number) for number in part.groups())
+        same = total == self.length and self.tag == _strong_tag(answer)
+        return same and first == self.size and last == total - 1
+
+    def _take(self, data: bytes) -> None:
+        # First: what the sink refuses has not come.
+        self.sink.write(data)
+        self.size += len(data)
+        self.digest.update(data)
+        self.head = (self.head + data[:_ENDS])[:_ENDS]
+        self.tail = (self.tail + data[-_ENDS:])[-_ENDS:]
+
+    def _flaw(self, content_type: str) -> str | None:
+        """What keeps the bytes that came from being a whole file."""
+        came = f"{self.size} bytes ({content_type}) came"
+        if self.length is not None and self.size != self.length:
+            return f"{came}, but {self.length} were announced."
+        if not self.head.startswith(self.marks.head):
+            return (
+                f"{came} that do not begin as a {self.marks.kind} does, but with {self.head[:40]!r}. Likely cause: a "
+                "page of a proxy or of the sign-in, or an error, in the place of the file."
+            )
+        if not self.marks.tail.search(self.tail):
+            return (
+                f"{came} that begin as a {self.marks.kind} does, but do not end as one: the file is cut short. They "
+                f"end with {self.tail[-40:]!r}."
+            )
+        return None
+
+
+def _length(answer: StreamedResponse) -> int | None:
+    """How many bytes the whole body has, if the server says so and sends it as it is."""
+    if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        return None
+    text = answer.headers.get("content-length", "").strip()
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _strong_tag(answer: StreamedResponse) -> str | None:
+    """The entity tag; a weak one does not tell that bytes are the same (RFC 9110 section 8.8.3)."""
+    tag = answer.headers.get("etag", "").strip()
+    return tag if tag.startswith('"') else None

@@ -1,0 +1,106 @@
+"""``oci://`` for Airflow's ``ObjectStoragePath``: OCI Object Storage, by Oracle's ``ocifs`` (the extra ``oci``).
+
+An address is ``oci://<connection>@<bucket>/<path>``. What stands before the ``@`` is the Airflow Connection, so that
+the namespace of Object Storage, which ocifs itself writes behind an ``@``, belongs into the Connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import BaseHook, mask_secret
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.hooks.extra import Extra
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Connection
+
+schemes = ["oci"]
+
+# As ocifs names them. An API key needs more than a name.
+_PRINCIPALS = ("resource_principal", "instance_principal", "oke_principal")
+
+
+def get_fs(conn_id: str | None, storage_options: dict[str, Any] | None = None) -> Any:
+    """The file system, for Airflow.
+
+    :param conn_id: the Airflow Connection; see :func:`options`. Without one, ocifs looks for credentials by itself: the
+        variable ``OCIFS_IAM_TYPE``, else a resource principal.
+    :param storage_options: options of ``ocifs.OCIFileSystem``, which win.
+    :raises OACConfigurationError: if ocifs is not installed, or the Connection cannot work.
+    """
+    try:
+        from ocifs import OCIFileSystem
+    except ImportError as missing:
+        raise OACConfigurationError(
+            "oci:// addresses need the package ocifs: install airflow-provider-oac[oci] wherever tasks run. "
+            f"({missing})"
+        ) from None
+    own: dict[str, Any] = {}
+    if conn_id:
+        try:
+            own = options(BaseHook.get_connection(conn_id))
+        except OACConfigurationError as error:
+            raise OACConfigurationError(f"Connection {conn_id!r}: {error}") from None
+    return OCIFileSystem(**{**own, **(storage_options or {})})
+
+
+def options(conn: Connection) -> dict[str, Any]:
+    """What a Connection says, as options of ocifs.
+
+    An API key: login is the user's OCID, extra holds ``tenancy_id``, ``fingerprint``, ``private_key`` (in any form that
+    a Connection of ours takes), ``region`` and, where the key has one, ``private_key_passphrase``: the same Connection
+    that ``storage_conn_id`` of a snapshot takes. Or ``iam_type`` in extra: ``resource_principal``,
+    ``instance_principal`` or ``oke_principal``. Further, in extra: ``namespace`` of Object Storage (by default the
+    tenancy's own), ``region``, ``service_endpoint``.
+
+    :raises OACConfigurationError: naming what is missing or wrong.
+    """
+    extra = Extra(conn)
+    found: dict[str, Any] = {}
+    for name in ("namespace", "region"):
+        if value := extra.text(name):
+            found[name] = value
+    if endpoint := extra.text("service_endpoint"):
+        found["config_kwargs"] = {"service_endpoint": endpoint}
+    principal = extra.text("iam_type")
+    if principal is None:
+        return {**found, **_api_key(conn, extra)}
+    if principal not in _PRINCIPALS:
+        raise OACConfigurationError(
+            f"iam_type is {principal!r}, but must be one of {', '.join(_PRINCIPALS)}, or be left out for an API key."
+        )
+    return {**found, "iam_type": principal}
+
+
+def _api_key(conn: Connection, extra: Extra) -> dict[str, Any]:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    from oci.signer import Signer
+
+    from airflow_provider_oac.auth.keys import load_private_key
+
+    names = {name: extra.text(name) or "" for name in ("tenancy_id", "fingerprint", "region")}
+    names["login (the user's OCID)"] = user = (conn.login or "").strip()
+    text, passphrase = extra.secret("private_key") or "", extra.secret("private_key_passphrase")
+    missing = [name for name, value in {**names, "private_key": text}.items() if not value]
+    if missing:
+        raise OACConfigurationError(
+            f"{', '.join(missing)} missing. For a principal instead of an API key, set iam_type to one of "
+            f"{', '.join(_PRINCIPALS)}."
+        )
+    for secret in (text, passphrase):
+        if secret:
+            mask_secret(secret)
+    pem = load_private_key(text, passphrase).key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    # The key goes into the signer and not into the configuration, which ocifs logs at the level DEBUG. The SDK asks for
+    # a key there nevertheless.
+    return {
+        "signer": Signer(names["tenancy_id"], user, names["fingerprint"], None, private_key_content=pem.decode()),
+        "config": {
+            "tenancy": names["tenancy_id"],
+            "user": user,
+            "fingerprint": names["fingerprint"],
+            "region": names["region"],
+            "key_file": "held by the signer",
+        },
+    }

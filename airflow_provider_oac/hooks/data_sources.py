@@ -1,0 +1,70 @@
+"""Credentials of the data sources that OAC connects to, each from an Airflow Connection of its own."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+from airflow_provider_oac._compat import BaseHook, mask_secret
+from airflow_provider_oac.client.secret_names import secrets_of
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.hooks.extra import Extra
+
+# A wallet has some kilobytes.
+_LARGEST_WALLET = 1024 * 1024
+_AUTO_LOGIN = "cwallet.sso"
+
+
+def source_params(source_conn_id: str) -> dict[str, Any]:
+    """User name, password and further parameters of a data source, the secrets masked in logs.
+
+    :param source_conn_id: the Airflow Connection, of any type: login and password are those of the data source; the
+        member ``connection_params`` of its extra, a JSON object, holds what else is secret, such as a token.
+    :raises OACConfigurationError: naming the Connection and what is missing or wrong in it.
+    """
+    conn = BaseHook.get_connection(source_conn_id)
+    if missing := [name for name, value in (("login", conn.login), ("password", conn.password)) if not value]:
+        raise OACConfigurationError(
+            f"Connection {source_conn_id!r} has no {' and no '.join(missing)}. OAC wants user name and password of the "
+            "data source whenever a connection is created or updated (documented); both belong there."
+        )
+    try:
+        more = Extra(conn).value("connection_params") or {}
+    except OACConfigurationError as error:
+        raise OACConfigurationError(f"Connection {source_conn_id!r}: {error}") from None
+    if not isinstance(more, dict):
+        raise OACConfigurationError(f"Connection {source_conn_id!r}: connection_params in its extra is no JSON object.")
+    params = {**more, "username": conn.login, "password": conn.password}
+    for secret in secrets_of(params):
+        mask_secret(secret)
+    return params
+
+
+def wallet(url: str, conn_id: str | None = None) -> bytes:
+    """The content of a wallet or key file. Of the zip archive that an autonomous database offers, its ``cwallet.sso``.
+
+    :param url: path of a file, or URL of an object in any store that Airflow's ``ObjectStoragePath`` reaches.
+    :param conn_id: the Airflow Connection of the store, if the URL names none.
+    :raises OACConfigurationError: if there is no such file, or it cannot be a wallet.
+    """
+    from airflow_provider_oac.hooks.object_storage import Destination
+
+    file = Destination(url, conn_id)
+    size = file.size()
+    if not size or size > _LARGEST_WALLET:
+        problem = "does not exist" if size is None else f"has {size:,} bytes"
+        raise OACConfigurationError(
+            f"The wallet {url} {problem}. Give the path of {_AUTO_LOGIN}, of the zip archive that it comes in, or of a "
+            f"key file, of at most {_LARGEST_WALLET:,} bytes."
+        )
+    data = file.read()
+    return _of_archive(data, url) if zipfile.is_zipfile(io.BytesIO(data)) else data
+
+
+def _of_archive(data: bytes, url: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        inside = [entry for entry in archive.infolist() if entry.filename.rpartition("/")[2] == _AUTO_LOGIN]
+        if len(inside) != 1 or inside[0].file_size > _LARGEST_WALLET:
+            raise OACConfigurationError(f"The archive {url} does not hold one {_AUTO_LOGIN}, so that it is no wallet.")
+        return archive.read(inside[0])

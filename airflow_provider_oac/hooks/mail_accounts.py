@@ -1,0 +1,39 @@
+"""How OAC signs in at its mail server, from an Airflow Connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_oac._compat import BaseHook, mask_secret
+from airflow_provider_oac.client.mail import NO_AUTH, PASSWORD_AUTH
+from airflow_provider_oac.client.secret_names import secrets_of
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.hooks.extra import Extra
+
+
+def mail_account(mail_conn_id: str) -> dict[str, Any]:
+    """What a Connection says of the mail server, in the words of OAC's REST API: ``auth``, and ``host`` and ``port``
+    where it has them. Its secrets are masked in logs.
+
+    :param mail_conn_id: the Airflow Connection, of any type. Either login and password (``USERNAME_PASSWORD_AUTH``), or
+        the member ``auth`` of its extra, a JSON object that goes to OAC as it is, such as
+        ``{"authType": "OAUTH2_AUTH", "clientId": …, "clientSecret": …}`` (which members OAuth wants could not be
+        established), or neither (``NO_AUTH``).
+    :raises OACConfigurationError: naming the Connection and what is wrong in it.
+    """
+    conn = BaseHook.get_connection(mail_conn_id)
+    try:
+        auth = Extra(conn).value("auth")
+    except OACConfigurationError as error:
+        raise OACConfigurationError(f"Connection {mail_conn_id!r}: {error}") from None
+    if auth is not None and not isinstance(auth, dict):
+        raise OACConfigurationError(f"Connection {mail_conn_id!r}: auth in its extra is no JSON object.")
+    if bool(conn.login) != bool(conn.password) and auth is None:
+        raise OACConfigurationError(f"Connection {mail_conn_id!r} has only one of login and password.")
+    if auth is None and conn.login:
+        auth = {"authType": PASSWORD_AUTH, "username": conn.login, "password": conn.password}
+    auth = auth or {"authType": NO_AUTH}
+    for secret in secrets_of(auth):
+        mask_secret(secret)
+    place = {"host": conn.host, "port": conn.port}
+    return {**{name: value for name, value in place.items() if value}, "auth": auth}

@@ -1,0 +1,235 @@
+"""Files in any store that Airflow's ``ObjectStoragePath`` reaches, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from airflow_provider_oac._compat import object_storage_path
+from airflow_provider_oac.exceptions import OACError, OACStorageError
+
+log = logging.getLogger(__name__)
+
+# The smallest part of an upload that S3 and OCI take. What a store buffers counts for the memory of the task: the own
+# default of s3fs is ten times as much. S3 takes 10,000 parts, so that a file may have 48 GiB.
+_BLOCK = 5 * 1024 * 1024
+
+
+class Destination:
+    """A file that may come to be.
+
+    :param url: where: ``file:///…``, ``s3://connection@bucket/key``, ``gs://…``, ``abfs://…``, ``oci://…``, or the path
+        of a local file.
+    :param conn_id: the Airflow Connection of the store, if the URL names none.
+    :raises OACStorageError: if there is no such store here, or it cannot be reached with this Connection.
+    """
+
+    def __init__(self, url: str, conn_id: str | None = None) -> None:
+        with _explained(f"open the store of {url}"):
+            path = object_storage_path(url, conn_id)
+            self.url = str(path)
+            self.fs = path.fs
+            self.path = str(path.path)
+
+    def size(self) -> int | None:
+        """Bytes of the file; ``None`` if there is none."""
+        with _explained(f"look for {self.url}"):
+            # Another worker may have written it since this process looked.
+            self.fs.invalidate_cache()
+            try:
+                return int(self.fs.info(self.path)["size"])
+            except FileNotFoundError:
+                return None
+
+    def read(self) -> bytes:
+        """Read the whole file, a small one."""
+        with _explained(f"read {self.url}"):
+            data = self.fs.cat_file(self.path)
+        return bytes(data)
+
+    def remove(self) -> None:
+        """Remove the file, if there is one."""
+        with _explained(f"remove {self.url}"), contextlib.suppress(FileNotFoundError):
+            _remove(self.fs, self.path)
+
+    def write(self, data: bytes) -> None:
+        """Write the whole file, a small one."""
+        sink = ObjectStorageSink(self)
+        try:
+            sink.write(data)
+            sink.commit()
+        except BaseException:
+            sink.discard()
+            raise
+
+
+class ObjectStorageSink:
+    """Writes a file such that under its name there is only ever a whole one: the old one, or the new one.
+
+    Where the store can throw away an upload that it was not told to finish (S3, Google Cloud Storage and OCI, by
+    fsspec's ``commit`` and ``discard``), the file appears with :meth:`commit`. Elsewhere (local files, Azure) it is
+    written beside its place as ``.<name>.<writer>.part`` and moved; a local one is replaced atomically.
+
+    A process that is killed cannot put away what it has begun. The next one of the same writer does so with a file
+    beside; for an upload, let a lifecycle rule of the bucket abort what is incomplete after a day.
+
+    :param destination: the file.
+    :param writer: who writes; must not write the same file twice at a time. By default somebody new.
+    :param former: writers whose leftovers are removed before the first byte is written.
+    """
+
+    def __init__(self, destination: Destination, writer: str | None = None, former: tuple[str, ...] = ()) -> None:
+        self._destination = destination
+        self._fs = destination.fs
+        self._beside = _beside(destination.path, writer or uuid4().hex)
+        self._leftovers = [_beside(destination.path, name) for name in former]
+        self._file: Any = None
+        self._in_place = False
+        # A flow that is cancelled discards while a thread may still be writing.
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        :raises OACStorageError: if the store does not.
+        """
+        with self._lock, _explained(f"write {self._destination.url}"):
+            if self._file is None:
+                self._file = self._opened()
+            self._file.write(data)
+
+    def commit(self) -> None:
+        """Put the file into its place.
+
+        :raises OACStorageError: if the store does not take it.
+        """
+        with self._lock, _explained(f"write {self._destination.url}"):
+            if self._file is None:
+                self._file = self._opened()
+            if self._in_place:
+                # Sends the last part; the file is not there before it is committed.
+                self._file.close()
+                self._file.commit()
+            else:
+                _flush_to_disk(self._file)
+                self._file.close()
+                if _is_local(self._fs):
+                    os.replace(self._beside, self._destination.path)
+                else:
+                    self._fs.mv(self._beside, self._destination.path)
+            self._file = None
+
+    def discard(self) -> None:
+        """Remove what was written since the beginning or the last :meth:`commit`. What cannot be removed is logged."""
+        with self._lock:
+            file, self._file = self._file, None
+            if file is None:
+                return
+            if self._in_place:
+                self._attempt(partial(_forget, file))
+            else:
+                # A disk that is full refuses to flush; it is closed nevertheless.
+                with contextlib.suppress(Exception):
+                    file.close()
+                self._attempt(partial(_remove, self._fs, self._beside))
+
+    def _opened(self) -> Any:
+        """Open the file for writing: in its place if the store can discard, else beside it."""
+        for leftover in self._leftovers:
+            self._attempt(partial(_remove, self._fs, leftover))
+        self._leftovers = []
+        if not _is_local(self._fs):
+            # Asked of a file of the name beside: a store that cannot discard may make it appear at once.
+            probe = self._open(self._beside, autocommit=False)
+            self._in_place = _can_discard(probe)
+            if self._in_place:
+                _forget(probe)
+                return self._open(self._destination.path, autocommit=False)
+            probe.close()
+            self._attempt(partial(_remove, self._fs, self._beside))
+        return self._open(self._beside)
+
+    def _open(self, path: str, **options: Any) -> Any:
+        try:
+            return self._fs.open(path, "wb", block_size=_BLOCK, **options)
+        except FileNotFoundError:
+            # A store with real folders. One with buckets does not come here before it sends anything, so that a
+            # bucket whose name is wrong is not made.
+            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+            return self._fs.open(path, "wb", block_size=_BLOCK, **options)
+
+    def _attempt(self, removal: Callable[[], None]) -> None:
+        try:
+            removal()
+        except FileNotFoundError:
+            pass
+        except Exception as problem:
+            log.warning("Something of %s is left behind that nobody reads: %s", self._destination.url, problem)
+
+
+def _beside(path: str, writer: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}.{name}.{writer}.part"
+
+
+def _remove(fs: Any, path: str) -> None:
+    """Remove one file. Not by ``rm``, which takes stars and brackets in a name for a pattern, where there is a choice:
+    ocifs has nothing else.
+    """
+    try:
+        fs.rm_file(path)
+    except NotImplementedError:
+        fs.rm(path)
+
+
+def _is_local(fs: Any) -> bool:
+    from fsspec.implementations.local import LocalFileSystem
+
+    return isinstance(fs, LocalFileSystem)
+
+
+def _can_discard(file: Any) -> bool:
+    """Whether a store keeps what is written apart until it is committed: fsspec's own methods do nothing."""
+    from fsspec.spec import AbstractBufferedFile
+
+    kind = type(file)
+    return isinstance(file, AbstractBufferedFile) and not (
+        kind.commit is AbstractBufferedFile.commit or kind.discard is AbstractBufferedFile.discard
+    )
+
+
+def _forget(file: Any) -> None:
+    """Throw away an upload."""
+    try:
+        file.discard()
+    finally:
+        # Otherwise it is closed, and so sent, when it is collected.
+        file.closed = True
+
+
+def _flush_to_disk(file: Any) -> None:
+    """A crash of the machine must not leave a name without the bytes."""
+    file.flush()
+    with contextlib.suppress(OSError, AttributeError):
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Name what was being done, whatever a store's library raises."""
+    try:
+        yield
+    except OACError:
+        raise
+    except Exception as problem:
+        raise OACStorageError(
+            f"Could not {doing} ({type(problem).__name__}: {problem}). Check that the bucket or folder exists, that "
+            "there is room, that its Connection may write there, and that the package for this kind of store is "
+            "installed."
+        ) from problem

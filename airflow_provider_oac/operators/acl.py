@@ -1,0 +1,234 @@
+"""Operators for permissions: change them, and write down all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
+from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.memory import Identity
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.acl import Access
+
+__all__ = ["OACAuditACLOperator", "OACUpdateACLOperator"]
+
+_MEMBERS = {"account", "account_type", "permissions"}
+
+
+class OACUpdateACLOperator(OACBaseOperator):
+    """Changes who may do what with an item of the catalog.
+
+    By default only the accounts that are named are changed. (The API's own default, ``ReplaceAll``, removes everybody
+    who is not.) The difference is logged before the change and after it. Where nothing would change, nothing is sent;
+    with ``recursive`` it always is, since only the item itself is compared.
+
+    The result (XCom) is a dictionary: ``path``, ``changed``, ``dry_run``, ``difference`` (lines for people) and
+    ``acl``, the list afterwards (of a dry run: as it would be): dictionaries with ``account``, ``account_type``,
+    ``permissions``.
+
+    :param catalog_type: type of the item, such as ``folders``.
+    :param path: its path, such as ``/@Catalog/shared/Sales``; or
+    :param item_id: its id as lists return it.
+    :param entries: dictionaries with ``account`` (user id, or name of an application role), ``account_type`` (``User``,
+        the default, or ``ApplicationRole``) and ``permissions``: all that the account may do, of ``read``, ``list``,
+        ``write``, ``execute``, ``delete``, ``changePermission``, ``takeOwnership``. One left out is switched off
+        (documented).
+    :param mode: ``ReplaceMatchingAccounts`` (default), ``DeleteMatchingAccounts``, which removes the named accounts, or
+        ``ReplaceAll``.
+    :param recursive: whether the entries are pushed down to everything below a folder.
+    :param dry_run: only say what would change.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id", "entries", "mode")
+
+    def __init__(
+        self,
+        *,
+        catalog_type: str,
+        path: str | None = None,
+        item_id: str | None = None,
+        entries: Sequence[Mapping[str, Any]],
+        mode: str = "ReplaceMatchingAccounts",
+        recursive: bool = False,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.catalog_type = catalog_type
+        self.path = path
+        self.item_id = item_id
+        self.entries = entries
+        self.mode = mode
+        self.recursive = recursive
+        self.dry_run_only = dry_run
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Change them."""
+        from airflow_provider_oac.client import acl, ids
+
+        item_id = ids.item_id(item_id=self.item_id, path=self.path, what="the item")
+        shown, entries = ids.plain_id(item_id) or item_id, self._entries()
+        # Made first: it refuses what OAC would refuse.
+        call = acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
+        self._push_link(context)
+        before = self.hook.run(acl.get(self.catalog_type, item_id))
+        wanted = acl.expected(before, entries, self.mode)
+        plan = acl.difference(before, wanted)
+        self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
+        if self.dry_run_only or not (plan or self.recursive):
+            return self._result(shown, plan, wanted, changed=False)
+        try:
+            after = self.hook.run(call)
+        except OACApiError as error:
+            if error.status in (400, 404):
+                self.log.error(
+                    "OAC refused the change as a whole; nothing was changed. If it names an account: users are named "
+                    "by their id in the identity domain, application roles as in OAC's Console. Named are: %s.",
+                    ", ".join(f"{entry.account_type} {entry.account!r}" for entry in entries),
+                )
+            raise
+        if self.mode != acl.DELETE_MATCHING:
+            acl.check_taken(entries, after)
+        done = acl.difference(before, after)
+        self._tell(f"Changed {shown}", done)
+        if other := acl.difference(wanted, after):
+            self.log.warning("OAC made something else of it than was asked for:\n%s", "\n".join(other.lines()))
+        return self._result(shown, done, after, changed=bool(done) or self.recursive)
+
+    def _entries(self) -> list[Access]:
+        from airflow_provider_oac.client import acl
+
+        if isinstance(self.entries, str | Mapping) or not isinstance(self.entries, Sequence):
+            raise OACConfigurationError(
+                f"entries is a list of dictionaries, not {self.entries!r}. If it comes from a template: the DAG needs "
+                "render_template_as_native_obj=True, or the list stands in the DAG and only its texts are templates."
+            )
+        found = []
+        for given in self.entries:
+            if not isinstance(given, Mapping) or not given.get("account") or set(given) - _MEMBERS:
+                raise OACConfigurationError(
+                    f"An entry is a dictionary with {', '.join(sorted(_MEMBERS))}, of which account is needed, "
+                    f"not {given!r}."
+                )
+            found.append(
+                acl.access(given["account"], given.get("permissions") or (), given.get("account_type") or "User")
+            )
+        return found
+
+    def _tell(self, what: str, difference: Any) -> None:
+        lines = difference.lines()
+        self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
+                      or " nothing of the item itself")  # fmt: skip
+
+    def _result(self, shown: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+        return {
+            "path": shown,
+            "changed": changed,
+            "dry_run": self.dry_run_only,
+            "difference": difference.lines(),
+            "acl": [
+                {"account": entry.account, "account_type": entry.account_type, "permissions": list(entry.allowed)}
+                for entry in after
+            ],
+        }
+
+
+class OACAuditACLOperator(OACBaseOperator):
+    """Writes down who may do what with a folder and everything below it, as CSV or JSON lines.
+
+    Under the name of the file there is only ever a whole one. Items are listed page by page and a bounded number of
+    permissions is read side by side, so that memory does not grow with the catalog but by some hundred bytes an item.
+    The file holds what the Connection's user may see: take an administrator, and ``manage_content=True``.
+
+    CSV has a line for each account of each item: ``path, type, name, owner, id, account_type, account, account_name``,
+    the seven permissions as ``true`` or ``false``, ``others`` (permissions that are not documented) and ``error``. JSON
+    lines have a line for each item, with its accounts in ``acl``.
+
+    The result (XCom) is a dictionary: ``path`` (of the file), ``items``, ``lines``, ``size``, ``sha256``,
+    ``unreadable_count`` and ``unreadable`` (the first hundred paths).
+
+    :param folder_path: path of the folder, such as ``/@Catalog/shared``; or
+    :param folder_id: its id as lists return it.
+    :param destination: URL of the file, in any store that ``ObjectStoragePath`` reaches. One that is there is replaced.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    :param file_format: ``csv`` or ``jsonl``.
+    :param unreadable: ``fail`` (default) if permissions that the user may not read fail the task; ``record`` to write
+        the error down in their place and go on.
+    :param manage_content: list as a content manager, also what others own; needs the permission *Manage Content*.
+    :param max_parallel: how many requests run side by side.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "folder_path",
+        "folder_id",
+        "destination",
+        "destination_conn_id",
+        "file_format",
+        "unreadable",
+    )
+
+    def __init__(
+        self,
+        *,
+        folder_path: str | None = None,
+        folder_id: str | None = None,
+        destination: str,
+        destination_conn_id: str | None = None,
+        file_format: str = "csv",
+        unreadable: str = "fail",
+        manage_content: bool = False,
+        max_parallel: int = 4,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.folder_path = folder_path
+        self.folder_id = folder_id
+        self.destination = destination
+        self.destination_conn_id = destination_conn_id
+        self.file_format = file_format
+        self.unreadable = unreadable
+        self.manage_content = manage_content
+        self.max_parallel = max_parallel
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write them down."""
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.auditing import Audit, audited
+        from airflow_provider_oac.operators.files import sink_of
+
+        folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        audit = Audit(self.file_format, self.unreadable, self.max_parallel, self.manage_content).checked()
+        if not self.destination:
+            raise OACConfigurationError("destination is empty. If it comes from a template: what does that render to?")
+        self._push_link(context)
+        sink = sink_of(self.destination, self.destination_conn_id, Identity.of(context))
+        try:
+            done = self.hook.run(audited(ids.FOLDERS, folder_id, sink, audit, report=self.log.info))
+        except OACApiError as error:
+            if error.path.endswith("/getACL") and self.unreadable == "fail":
+                raise OACError(
+                    f"{error} Nothing was written. unreadable='record' writes this down in the item's place, and goes "
+                    "on."
+                ) from error
+            raise
+        if done.unreadable_count:
+            self.log.warning(
+                "The permissions of %d items could not be read; the file says why. The first are: %s",
+                done.unreadable_count, ", ".join(done.unreadable[:10]),
+            )  # fmt: skip
+        file = done.file
+        self.log.info("Wrote the permissions of %d items to %s: %d lines, %d bytes, SHA-256 %s.",
+                      done.items, self.destination, file.lines, file.size, file.sha256)  # fmt: skip
+        return {
+            "path": self.destination,
+            "items": done.items,
+            "lines": file.lines,
+            "size": file.size,
+            "sha256": file.sha256,
+            "unreadable_count": done.unreadable_count,
+            "unreadable": list(done.unreadable),
+        }

@@ -1,0 +1,423 @@
+"""Operators for the catalog: list, folders, copy, move, owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
+from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.memory import Identity, TaskMemory
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.api import Flow
+    from airflow_provider_oac.client.arranging import Arranged, Place
+    from airflow_provider_oac.client.catalog import CatalogItem
+    from airflow_provider_oac.client.paging import Source
+
+__all__ = [
+    "OACChangeOwnerOperator",
+    "OACCopyCatalogItemOperator",
+    "OACCreateFolderOperator",
+    "OACDeleteFolderOperator",
+    "OACListCatalogOperator",
+    "OACMoveCatalogItemOperator",
+]
+
+
+class OACListCatalogOperator(OACBaseOperator):
+    """Lists or searches the catalog: all of it, what lies in a folder, or everything below one.
+
+    The result (XCom) is a list of dictionaries: ``path`` (or the pair ``'owner'.'name'``), ``type``, ``name``,
+    ``owner``, ``description``, ``last_modified``, ``id`` and ``parent_id`` (encoded, for other calls and operators).
+    With a ``destination`` they are written there as JSON lines, and the result is a dictionary: ``path``, ``items``
+    (how many), ``size``, ``sha256``.
+
+    OAC lists at most 10,000 items (documented): a list that reaches this fails, unless ``allow_cut`` is set. A search
+    index that is being built, as after a restore, is waited for.
+
+    :param catalog_type: only items of this type, such as ``workbooks``; by default all.
+    :param search: only items whose name holds this text; ``*`` for all.
+    :param folder_path: path of the folder that is listed, such as ``/@Catalog/shared/Sales``; or
+    :param folder_id: its id as lists return it; by default the whole catalog.
+    :param recursive: whether everything below the folder is listed, folder by folder.
+    :param owned_by: only items of this owner.
+    :param manage_content: list as a content manager, also what others own; needs the permission *Manage Content*.
+    :param destination: URL of a file that takes the list, in any store that ``ObjectStoragePath`` reaches.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    :param max_items: most items in XCom; if there are more, the task fails and names ``destination`` as the way out.
+    :param allow_cut: whether a list that reached OAC's limit is worth having.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "catalog_type",
+        "search",
+        "folder_path",
+        "folder_id",
+        "owned_by",
+        "destination",
+        "destination_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        catalog_type: str | None = None,
+        search: str = "*",
+        folder_path: str | None = None,
+        folder_id: str | None = None,
+        recursive: bool = False,
+        owned_by: str | None = None,
+        manage_content: bool = False,
+        destination: str | None = None,
+        destination_conn_id: str | None = None,
+        max_items: int = 1000,
+        allow_cut: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.catalog_type = catalog_type
+        self.search = search
+        self.folder_path = folder_path
+        self.folder_id = folder_id
+        self.recursive = recursive
+        self.owned_by = owned_by
+        self.manage_content = manage_content
+        self.destination = destination
+        self.destination_conn_id = destination_conn_id
+        self.max_items = max_items
+        self.allow_cut = allow_cut
+
+    def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
+        """List."""
+        self._push_link(context)
+        source = self._source()
+        if self.destination:
+            return self._written(source, self.destination, context)
+        from airflow_provider_oac.client.paging import collected
+
+        found = self.hook.run(collected(source, self.max_items + 1))
+        if len(found) > self.max_items:
+            raise OACConfigurationError(
+                f"More than {self.max_items} items were found, too many for XCom. Let destination name a file for "
+                "them, list less, or raise max_items."
+            )
+        self.log.info("Found %d items.", len(found))
+        return [item.record() for item in found]
+
+    def _source(self) -> Source[CatalogItem]:
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.browsing import below, children, listed
+        from airflow_provider_oac.client.paging import PagePlan
+
+        plan, search = PagePlan(allow_cut=self.allow_cut), self.search or "*"
+        more: dict[str, Any] = {"report": self.log.info, "manage_content": self.manage_content or None}
+        if self.folder_path is None and self.folder_id is None:
+            if self.recursive:
+                raise OACConfigurationError("recursive=True needs a folder: give folder_path or folder_id.")
+            return self._chosen(listed(self.catalog_type, plan, search=search, **more))
+        folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        if self.recursive:
+            # Folders on the way must be listed whatever they are called.
+            return self._chosen(below(ids.FOLDERS, folder_id, plan, **more))
+        return self._chosen(children(ids.FOLDERS, folder_id, plan, search=search, **more))
+
+    def _chosen(self, source: Source[CatalogItem]) -> Source[CatalogItem]:
+        """The items that are meant; a type, an owner and a name are compared here, too."""
+        from airflow_provider_oac.client.browsing import only
+
+        words = "" if self.search == "*" else self.search.casefold()
+
+        def fits(item: CatalogItem) -> bool:
+            right = self.catalog_type in (None, item.type) and self.owned_by in (None, item.owner)
+            return right and words in item.name.casefold()
+
+        return only(source, fits)
+
+    def _written(self, source: Source[CatalogItem], url: str, context: Context) -> dict[str, Any]:
+        from airflow_provider_oac.client.lines import json_line, written
+        from airflow_provider_oac.operators.files import sink_of
+
+        sink = sink_of(url, self.destination_conn_id, Identity.of(context))
+        done = self.hook.run(written(source, sink, lambda item: json_line(item.record())))
+        self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
+        return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
+
+
+class OACCreateFolderOperator(OACBaseOperator):
+    """Makes sure that a folder is there: creates it, with the folders above it, unless it exists.
+
+    The result (XCom) is a dictionary as :class:`OACListCatalogOperator` has it, and ``created``.
+
+    :param path: path of the folder, such as ``/@Catalog/shared/Sales/2026``.
+    :param create_parents: whether missing folders above are created, too.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "path")
+
+    def __init__(self, *, path: str, create_parents: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+        self.create_parents = create_parents
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create it."""
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.arranging import ensure_folder
+
+        place = ids.split_path(ids.catalog_id(self.path))
+        if place is None:
+            raise OACConfigurationError(
+                f"{self.path!r} is no path of a folder, which looks like /@Catalog/shared/Sales/2026."
+            )
+        self._push_link(context)
+        done = self.hook.run(ensure_folder(*place, create_parents=self.create_parents, report=self.log.info))
+        self.log.info("Folder %s %s.", done.item.path, "was there already" if done.done_before else "was created")
+        return {**done.item.record(), "created": not done.done_before}
+
+
+class _ItemOperator(OACBaseOperator):
+    """Works on one item of the catalog.
+
+    :param catalog_type: type of the item, such as ``workbooks`` or ``folders``.
+    :param path: its path, such as ``/@Catalog/shared/Sales/Board``, or a pair ``'owner'.'name'``; or
+    :param item_id: its id as lists return it.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id")
+
+    def __init__(
+        self, *, catalog_type: str, path: str | None = None, item_id: str | None = None, **kwargs: Any
+    ) -> None:  # fmt: skip
+        super().__init__(**kwargs)
+        self.catalog_type = catalog_type
+        self.path = path
+        self.item_id = item_id
+
+    def _id(self) -> str:
+        from airflow_provider_oac.client.ids import item_id
+
+        return item_id(item_id=self.item_id, path=self.path, what="the item")
+
+
+class _PlacingOperator(_ItemOperator):
+    """Puts an item somewhere else.
+
+    :param to_folder_path: path of the folder it goes into; or
+    :param to_folder_id: its id as lists return it; by default the folder that it is in.
+    :param new_name: its name there; by default the one that it has.
+    :param overwrite: whether an item that is there is replaced. If not, one that is there fails the task without a
+        retry.
+    :param create_folders: whether missing folders on the way are created.
+    """
+
+    template_fields: Sequence[str] = (*_ItemOperator.template_fields, "to_folder_path", "to_folder_id", "new_name")
+    _done = ""
+
+    def __init__(
+        self,
+        *,
+        to_folder_path: str | None = None,
+        to_folder_id: str | None = None,
+        new_name: str | None = None,
+        overwrite: bool = False,
+        create_folders: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.to_folder_path = to_folder_path
+        self.to_folder_id = to_folder_id
+        self.new_name = new_name
+        self.overwrite = overwrite
+        self.create_folders = create_folders
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Put it there, unless an earlier try has."""
+        memory = TaskMemory(context)
+        if memory.available:
+            # Nothing is sent before this is remembered.
+            suspect = bool(memory.of_this_order().get("sending"))
+        else:
+            suspect = memory.identity.repeats(self.retries or 0)
+        item_id, place = self._id(), self._place()
+        self._push_link(context)
+        try:
+            done = self.hook.run(self._flow(item_id, place, suspect, lambda: memory.remember(sending=True)))
+        except OACTakenError as error:
+            # Without a retry: that one would take what is there for the work of this try.
+            raise AirflowFailException(str(error)) from error
+        except OACApiError as error:
+            if error.method == "GET" and error.status == 404:
+                raise AirflowFailException(str(error)) from error
+            raise
+        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self._done, done.item.path)
+        return {**done.item.record(), "done_before": done.done_before}
+
+    def _place(self) -> Place:
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.arranging import Place
+
+        folder = None
+        if self.to_folder_path or self.to_folder_id:
+            folder = ids.item_id(item_id=self.to_folder_id, path=self.to_folder_path, what="the folder it goes into")
+        elif not self.new_name:
+            raise OACConfigurationError(
+                "Where to is not said: give to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
+                "comes from a template: what does that render to?"
+            )
+        return Place(folder, self.new_name or None, self.overwrite, self.create_folders)
+
+    def _flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+        raise NotImplementedError
+
+
+class OACCopyCatalogItemOperator(_PlacingOperator):
+    """Copies an item of the catalog, a folder with everything in it.
+
+    A retry after a try whose answer got lost finds the copy that was made and does not fail for it.
+
+    The result (XCom) is a dictionary as :class:`OACListCatalogOperator` has it, of the copy, and ``done_before``:
+    whether an earlier try had made it.
+    """
+
+    _done = "was copied to"
+
+    def _flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+        from airflow_provider_oac.client.arranging import copied
+
+        return copied(self.catalog_type, item_id, place, suspect=suspect, before_send=before_send, report=self.log.info)
+
+
+class OACMoveCatalogItemOperator(_PlacingOperator):
+    """Moves or renames an item of the catalog.
+
+    OAC does not move connections, datasets, data flows, sequences, scripts and models (documented): for these the task
+    fails before it asks OAC. A retry after a try whose answer got lost finds the item where it was moved to.
+
+    The result (XCom) is a dictionary as :class:`OACListCatalogOperator` has it, of the item in its new place, and
+    ``done_before``: whether an earlier try had moved it.
+    """
+
+    _done = "was moved to"
+
+    def _flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+        from airflow_provider_oac.client.arranging import moved
+
+        return moved(self.catalog_type, item_id, place, suspect=suspect, before_send=before_send, report=self.log.info)
+
+
+class OACDeleteFolderOperator(OACBaseOperator):
+    """Deletes a folder of the catalog. OAC keeps nothing of it: only a restore of the whole instance brings it back.
+
+    A folder that is not empty is refused before OAC is asked, unless ``recursive`` is set. The folders that hold
+    everybody's content (``/@Catalog/shared``, ``/@Catalog/users``) are refused in any case.
+
+    The result (XCom) is a dictionary: ``path``, ``deleted`` (whether it was there).
+
+    :param path: path of the folder, such as ``/@Catalog/shared/Sales/2024``; or
+    :param folder_id: its id as lists return it.
+    :param recursive: whether everything below it is deleted as well.
+    :param missing_ok: whether a folder that is not there is as good as deleted. If not, the task fails without a retry.
+        A retry takes it so in any case, since the try before may have deleted it.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "path", "folder_id")
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        folder_id: str | None = None,
+        recursive: bool = False,
+        missing_ok: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+        self.folder_id = folder_id
+        self.recursive = recursive
+        self.missing_ok = missing_ok
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Delete it."""
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.arranging import removed
+
+        folder_id = ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
+        shown = ids.plain_id(folder_id) or folder_id
+        missing_ok = self.missing_ok or Identity.of(context).repeats(self.retries or 0)
+        self._push_link(context)
+        try:
+            gone = self.hook.run(
+                removed(folder_id, recursive=self.recursive, missing_ok=missing_ok, report=self.log.info)
+            )
+        except OACApiError as error:
+            if error.method == "GET" and error.status == 404:
+                raise AirflowFailException(f"{error} missing_ok=True takes this for success.") from error
+            raise
+        self.log.info("Folder %s %s.", shown, "was deleted" if gone else "does not exist (any more)")
+        return {"path": shown, "deleted": gone}
+
+
+class OACChangeOwnerOperator(_ItemOperator):
+    """Gives an item of the catalog to another owner, or all that somebody owns below a folder.
+
+    Needs the permission *Manage Content* (documented), which BI Service Administrator holds.
+
+    The result (XCom) is a dictionary: ``changed`` (how many items), ``paths`` (the first hundred of them), ``owner``.
+
+    :param new_owner: user id of the new owner, or name of the application role.
+    :param account_type: ``User`` or ``ApplicationRole``.
+    :param recursive: of a folder, whether everything below is given away, too.
+    :param only_owner: only items of this owner. With ``recursive`` it hands over what somebody leaves behind.
+    :param max_parallel: how many requests run side by side.
+    """
+
+    template_fields: Sequence[str] = (*_ItemOperator.template_fields, "new_owner", "account_type", "only_owner")
+
+    def __init__(
+        self,
+        *,
+        new_owner: str,
+        account_type: str = "User",
+        recursive: bool = False,
+        only_owner: str | None = None,
+        max_parallel: int = 4,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.new_owner = new_owner
+        self.account_type = account_type
+        self.recursive = recursive
+        self.only_owner = only_owner
+        self.max_parallel = max_parallel
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Change it."""
+        from airflow_provider_oac.client.catalog import ACCOUNT_TYPES
+        from airflow_provider_oac.client.owners import handed_over
+
+        if not (self.new_owner or "").strip() or self.account_type not in ACCOUNT_TYPES:
+            raise OACConfigurationError(
+                f"The new owner is {self.account_type} {self.new_owner!r}, but must be named, and one of "
+                f"{', '.join(ACCOUNT_TYPES)}. If it comes from a template: what does that render to?"
+            )
+        item_id = self._id()
+        self._push_link(context)
+        changed, paths = self.hook.run(
+            handed_over(
+                self.catalog_type,
+                item_id,
+                self.new_owner,
+                self.account_type,
+                recursive=self.recursive,
+                only_owner=self.only_owner or None,
+                limit=self.max_parallel,
+                report=self.log.info,
+            )
+        )
+        self.log.info("Gave %d items to %s %s.", changed, self.account_type, self.new_owner)
+        return {"changed": changed, "paths": paths, "owner": self.new_owner}

@@ -1,0 +1,221 @@
+"""Operators that look before and after a restore: what would be lost, whether a copy is complete, who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.registering import result_of_a_task
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.comparing import Held
+    from airflow_provider_oac.hooks.oac import OACHook
+
+__all__ = ["OACCheckRolesOperator", "OACCompareCatalogsOperator", "OACReviewRestoreOperator"]
+
+# So many items of each kind of difference stand in a result.
+_SHOWN = 500
+
+
+class OACCompareCatalogsOperator(OACBaseOperator):
+    """Compares what a copy of an instance holds with its source, item by item: name, owner, description, permissions.
+
+    So a backup is proved and not believed: restore it into a scratch instance and compare that with the source. What
+    changed in the source after the snapshot was taken is told, and not held against the copy. Both are read through the
+    API, so that only what both users may see is compared; what is inside a workbook or in a database is not.
+
+    The result (XCom) is a dictionary: ``equal``, ``compared`` (how many items are in both), ``missing``, ``different``
+    (``[item, what differs]``), ``extra`` and ``changed_since``: the first 500 of each.
+
+    :param oac_conn_id: the copy.
+    :param source_conn_id: Airflow Connection of the type ``oac`` of the source.
+    :param taken_at: when the copy was made, in ISO 8601, such as a backup's time; by default now.
+    :param permissions: whether to compare permissions as well, which is a request for each item.
+    :param manage_content: whether to list as a content manager, also what others own.
+    :param fail: whether the task fails if something is missing or different.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "source_conn_id", "taken_at")
+
+    def __init__(
+        self,
+        *,
+        source_conn_id: str,
+        taken_at: str | None = None,
+        permissions: bool = True,
+        manage_content: bool | None = None,
+        fail: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_conn_id = source_conn_id
+        self.taken_at = taken_at
+        self.permissions = permissions
+        self.manage_content = manage_content
+        self.fail = fail
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare."""
+        from airflow_provider_oac.client.comparing import compare
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        made_at = moment_of(self.taken_at, "taken_at")
+        source = OACHook(self.source_conn_id, stopped=lambda: self._killed)
+        if source.settings.address == self.hook.settings.address:
+            raise OACConfigurationError(
+                f"Both Connections lead to {source.settings.address}, which is equal to itself and proves nothing."
+            )
+        self._push_link(context)
+        found = compare(self._held(source), self._held(self.hook), made_at)
+        for what, texts in (
+            ("Missing", found.missing),
+            ("Different", tuple(f"{item}: {differs}" for item, differs in found.different)),
+            ("Only in the copy", found.extra),
+            ("Changed in the source since", found.changed_since),
+        ):
+            for text in texts[:_SHOWN]:
+                self.log.info("%s: %s", what, text)
+        summary = (
+            f"{found.compared} items are in both {source.settings.instance} and {self.hook.settings.instance}; "
+            f"{len(found.missing)} are missing, {len(found.different)} differ, {len(found.extra)} are in the copy "
+            f"only, {len(found.changed_since)} have changed in the source since."
+        )
+        self.log.info(summary)
+        if not found.compared and not found.missing:
+            raise OACError(
+                "There is nothing to compare: the source lists no item that is old enough. An empty comparison proves "
+                "nothing. Check what the Connection's user may see."
+            )
+        if self.fail and not found.equal:
+            first = [*found.missing, *(f"{item} ({differs})" for item, differs in found.different)][:10]
+            raise OACError(f"The copy is not what the source was. {summary} The first: {'; '.join(first)}.")
+        return {
+            "equal": found.equal,
+            "compared": found.compared,
+            "missing": list(found.missing[:_SHOWN]),
+            "different": [list(pair) for pair in found.different[:_SHOWN]],
+            "extra": list(found.extra[:_SHOWN]),
+            "changed_since": list(found.changed_since[:_SHOWN]),
+        }
+
+    def _held(self, hook: OACHook) -> dict[tuple[str, str], Held]:
+        from airflow_provider_oac.client.comparing import held
+
+        return hook.run(held(permissions=self.permissions, manage_content=self.manage_content, report=self.log.info))
+
+
+class OACReviewRestoreOperator(OACBaseOperator):
+    """Writes down what a person must know before approving a restore: source, target, age, and what will be lost.
+
+    Changes nothing. Refuses another target than ``expected_host``, as the restore will. The result (XCom) is a text in
+    Markdown, for the body of an approval.
+
+    :param oac_conn_id: the target.
+    :param expected_host: its host; see :class:`~airflow_provider_oac.operators.restore.OACRestoreSnapshotOperator`.
+    :param snapshot: the result of the task that registered the snapshot in the target.
+    :param source_conn_id: Airflow Connection of the instance that the snapshot was taken of, to tell what is in the
+        target only; ``None`` if it is out of reach.
+    :param manage_content: whether to list as a content manager, also what others own.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "expected_host", "snapshot", "source_conn_id")
+
+    def __init__(
+        self,
+        *,
+        expected_host: str,
+        snapshot: Mapping[str, Any],
+        source_conn_id: str | None = None,
+        manage_content: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.expected_host = expected_host
+        self.snapshot = snapshot
+        self.source_conn_id = source_conn_id
+        self.manage_content = manage_content
+
+    def execute(self, context: Context) -> str:
+        """Write it."""
+        from airflow_provider_oac.client import system
+        from airflow_provider_oac.client.comparing import held, loss, review
+        from airflow_provider_oac.client.restoring import NOT_SAVED, REPLACED, check_target
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        check_target(self.expected_host, self.hook.settings.address)
+        snapshot = result_of_a_task(self.snapshot)
+        taken_at = moment_of(snapshot.get("taken_at"), "the snapshot's taken_at")
+        self._push_link(context)
+        found = self.hook.run(system.get())
+        look = held(permissions=False, manage_content=self.manage_content, report=self.log.info)
+        source = OACHook(self.source_conn_id, stopped=lambda: self._killed).run(look) if self.source_conn_id else None
+        age = str(datetime.now(UTC) - taken_at).partition(".")[0] if taken_at else "an unknown time"
+        facts = {
+            "host": self.hook.settings.address.partition("://")[2],
+            "system": found.description or found.service_instance_key,
+            "owners": ", ".join(found.owners) or "unknown",
+            "name": snapshot.get("name"),
+            "source_instance": snapshot.get("source_instance") or "an unknown instance",
+            "taken_at": snapshot.get("taken_at") or "an unknown time",
+            "age": age,
+            "replaced": REPLACED,
+            "not_saved": NOT_SAVED,
+        }
+        text = review(facts, loss(self.hook.run(look), source, taken_at), source_known=source is not None)
+        self.log.info("%s", text)
+        return text
+
+
+class OACCheckRolesOperator(OACBaseOperator):
+    """Sees whether the Connection's user has the application roles that the REST API needs, as far as it can tell.
+
+    After a restore, the roles have the members that the snapshot brought. The API shows nobody's roles; calls that need
+    a role show whether this user has it. Everybody else's must be looked at by hand.
+
+    The result (XCom) is a dictionary: ``administrator`` (BI Service Administrator) and ``author`` (DV Content Author).
+
+    :param needed: the roles without which the task fails.
+    """
+
+    def __init__(self, *, needed: Sequence[str] = ("administrator", "author"), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.needed = needed
+
+    def execute(self, context: Context) -> dict[str, bool]:
+        """Look."""
+        from airflow_provider_oac.client.restoring import access_of
+
+        unknown = set(self.needed) - {"administrator", "author"}
+        if unknown:
+            raise OACConfigurationError(f"needed may hold 'administrator' and 'author', not {sorted(unknown)}.")
+        self._push_link(context)
+        found = self.hook.run(access_of())
+        self.log.info("%s: %s", self.hook.settings.auth.user, found)
+        lacking = [role for role in self.needed if not found[role]]
+        if lacking:
+            raise OACError(
+                f"The user {self.hook.settings.auth.user} of Connection {self.oac_conn_id!r} lacks the role of an "
+                f"{' and of an '.join(lacking)} in {self.hook.settings.address}. Likely cause: a restore brought the "
+                "members of the roles from another instance. Next step: OAC, Console, Users and Roles: BI Service "
+                "Administrator, DV Content Author."
+            )
+        return found
+
+
+def moment_of(text: Any, what: str) -> datetime | None:
+    """A time in ISO 8601 that another task told; ``None`` for nothing.
+
+    :raises OACConfigurationError: if it is no time.
+    """
+    from airflow_provider_oac.client.catalog import moment
+
+    if text is None or text == "":
+        return None
+    found = moment(str(text))
+    if found is None:
+        raise OACConfigurationError(f"{what} is {text!r}, but must be a time such as 2026-11-24T01:00:04+00:00.")
+    return found

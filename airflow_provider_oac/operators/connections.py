@@ -1,0 +1,288 @@
+"""Operators for OAC's connections to data sources: create, update, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client.secret_names import secret_names
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
+from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.memory import Identity
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.connections import ConnectionOrder
+
+__all__ = ["OACCreateConnectionOperator", "OACDeleteConnectionOperator", "OACUpdateConnectionOperator"]
+
+
+class _ConnectionOperator(OACBaseOperator):
+    """What creating and updating share.
+
+    :param source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source. The
+        member ``connection_params`` of its extra, a JSON object, holds what else is secret.
+    :param connection_params: further members of OAC's ``connectionParams``, none of them secret; which there are
+        depends on the data source.
+    :param description: what people read of the connection.
+    :param wallet: path or URL (any ``ObjectStoragePath``) of a wallet's ``cwallet.sso``, of the zip archive it comes
+        in, or of a key file.
+    :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_conn_id: str,
+        connection_params: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        wallet: str | None = None,
+        wallet_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_conn_id = source_conn_id
+        self.connection_params = connection_params
+        self.description = description
+        self.wallet = wallet
+        self.wallet_conn_id = wallet_conn_id
+        self._refuse_secrets()
+
+    def _refuse_secrets(self) -> None:
+        """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
+        if isinstance(self.connection_params, Mapping) and (found := secret_names(self.connection_params)):
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: connection_params hold {', '.join(map(repr, found))}. Secrets do not belong "
+                "into a DAG: password is the password of the Airflow Connection source_conn_id, others go into the "
+                "member connection_params of its extra."
+            )
+
+    def order(self, name: str, **more: Any) -> ConnectionOrder:
+        """The connection as it is wanted.
+
+        :param more: further parameters.
+        """
+        from airflow_provider_oac.client.connections import ConnectionOrder
+        from airflow_provider_oac.hooks import data_sources
+
+        self._refuse_secrets()
+        params = {**(self.connection_params or {}), **data_sources.source_params(self.source_conn_id), **more}
+        content = data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
+        return ConnectionOrder(name, params, self.description, wallet=content)
+
+
+class OACCreateConnectionOperator(_ConnectionOperator):
+    """Creates a connection of OAC to a data source; the credentials come from an Airflow Connection. Needs DV Content
+    Author (documented).
+
+    A retry whose earlier try may have created it updates what it finds, so that in any case it ends as it is wanted.
+
+    The result (XCom) is a dictionary: ``connection_id`` (encoded), ``name``, and ``how``: ``created``, ``updated`` or
+    ``kept``.
+
+    :param connection_name: name of the new connection.
+    :param connection_type: OAC's name of the data source, such as ``oracle-autonomous-data-warehouse``.
+    :param source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source. The
+        member ``connection_params`` of its extra, a JSON object, holds what else is secret.
+    :param connection_params: further members of OAC's ``connectionParams``, such as ``serviceName``; none of them
+        secret. Which ones a data source needs is not documented; OAC names what is missing.
+    :param folder_path: catalog folder that it goes into (documented since January 2026).
+    :param wallet: path or URL (any ``ObjectStoragePath``) of a wallet's ``cwallet.sso``, of the zip archive it comes
+        in, or of a key file.
+    :param if_exists: if the user has a connection of this name: ``fail`` (the default, without a retry), ``keep`` it as
+        it is, or ``update`` it.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "connection_name",
+        "connection_type",
+        "source_conn_id",
+        "connection_params",
+        "description",
+        "folder_path",
+        "wallet",
+        "wallet_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        connection_name: str,
+        connection_type: str,
+        source_conn_id: str,
+        connection_params: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        folder_path: str | None = None,
+        wallet: str | None = None,
+        wallet_conn_id: str | None = None,
+        if_exists: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            source_conn_id=source_conn_id,
+            connection_params=connection_params,
+            description=description,
+            wallet=wallet,
+            wallet_conn_id=wallet_conn_id,
+            **kwargs,
+        )
+        self.connection_name = connection_name
+        self.connection_type = connection_type
+        self.folder_path = folder_path
+        self.if_exists = if_exists
+        if if_exists not in ("fail", "keep", "update"):
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: if_exists is 'fail', 'keep' or 'update', not {if_exists!r}."
+            )
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create it."""
+        from airflow_provider_oac.client.connections import create_once
+
+        order = self.order(self.connection_name, connectionType=self.connection_type)
+        order = replace(order, folder_path=self.folder_path)
+        self._push_link(context)
+        repeats = Identity.of(context).repeats(self.retries or 0)
+        user = self.hook.settings.auth.user
+        flow = create_once(order, user, if_exists=self.if_exists, repeats=repeats, report=self.log.info)
+        try:
+            made = self.hook.run(flow)
+        except OACApiError as error:
+            if error.status != 409:
+                raise
+            # Without a retry: that one would take it for created by this try.
+            raise AirflowFailException(
+                f"{error} With if_exists 'keep' or 'update' this would be no failure."
+            ) from error
+        self.log.info("Connection %r (%s) is %s.", order.name, made.id, made.how)
+        return {"connection_id": made.id, "name": order.name, "how": made.how}
+
+
+class OACUpdateConnectionOperator(_ConnectionOperator):
+    """Updates a connection of OAC to a data source, such as with a new password; the credentials come from an Airflow
+    Connection. Needs DV Content Author (documented).
+
+    OAC wants user name and password with every update, whatever changes, and does not change the type of a connection
+    (documented). Whether the credentials work is nothing that OAC tells; reload a dataset of the connection to see.
+    Doing it again does no harm.
+
+    The result (XCom) is a dictionary: ``connection_id`` (encoded), ``name``, and ``sent``: the names of the parameters.
+
+    :param connection: its plain id: ``'owner'.'name'``, with the quotes; or
+    :param connection_id: its id as lists return it, already encoded.
+    :param source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source. The
+        member ``connection_params`` of its extra, a JSON object, holds what else is secret.
+    :param connection_params: what else changes in OAC's ``connectionParams``; none of it secret.
+    :param wallet: path or URL (any ``ObjectStoragePath``) of a new wallet's ``cwallet.sso``, of the zip archive it
+        comes in, or of a key file.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "connection",
+        "connection_id",
+        "source_conn_id",
+        "connection_params",
+        "description",
+        "wallet",
+        "wallet_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        connection: str | None = None,
+        connection_id: str | None = None,
+        source_conn_id: str,
+        connection_params: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        wallet: str | None = None,
+        wallet_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            source_conn_id=source_conn_id,
+            connection_params=connection_params,
+            description=description,
+            wallet=wallet,
+            wallet_conn_id=wallet_conn_id,
+            **kwargs,
+        )
+        self.connection = connection
+        self.connection_id = connection_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Update it."""
+        from airflow_provider_oac.client import connections
+        from airflow_provider_oac.client.ids import item_id
+
+        connection_id = item_id(item_id=self.connection_id, path=self.connection, what="the connection")
+        # Before anything is asked of OAC: without a password nothing can be updated.
+        order = self.order("")
+        self._push_link(context)
+        found = self.hook.run(connections.get(connection_id, ("name", "owner", "id", "content")))
+        kind = connections.type_of(found)
+        wanted = order.params.get("connectionType")
+        if kind and wanted and wanted != kind:
+            raise OACConfigurationError(
+                f"Connection {found.path} is of the type {kind!r}, not {wanted!r}, and OAC cannot change it "
+                "(documented). Nothing was sent. Create another connection instead."
+            )
+        params = {"connectionType": kind, **order.params} if kind else order.params
+        order = replace(order, name=found.name, params=params)
+        self.hook.run(connections.update(connection_id, order))
+        sent = sorted(order.params)
+        self.log.info(
+            "Updated connection %s: sent %s%s. OAC does not tell whether the credentials work.",
+            found.path, ", ".join(sent), " and a wallet" if order.wallet else "",
+        )  # fmt: skip
+        return {"connection_id": connection_id, "name": found.name, "sent": sent}
+
+
+class OACDeleteConnectionOperator(OACBaseOperator):
+    """Deletes a connection of OAC to a data source. Needs DV Content Author (documented).
+
+    The result (XCom) is its id, encoded.
+
+    :param connection: its plain id: ``'owner'.'name'``, with the quotes; or
+    :param connection_id: its id as lists return it, already encoded.
+    :param missing_ok: whether a connection that does not exist is as good as deleted. If not, the task fails without a
+        retry. A retry after another failure takes it so in any case, since the try before may have deleted it.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "connection", "connection_id")
+
+    def __init__(
+        self,
+        *,
+        connection: str | None = None,
+        connection_id: str | None = None,
+        missing_ok: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.connection = connection
+        self.connection_id = connection_id
+        self.missing_ok = missing_ok
+
+    def execute(self, context: Context) -> str:
+        """Delete it."""
+        from airflow_provider_oac.client import connections
+        from airflow_provider_oac.client.ids import item_id
+
+        connection_id = item_id(item_id=self.connection_id, path=self.connection, what="the connection")
+        self._push_link(context)
+        name = self.connection or connection_id
+        if self.hook.run(connections.removal(connection_id)):
+            self.log.info("Deleted connection %s.", name)
+        elif self.missing_ok or Identity.of(context).repeats(self.retries or 0):
+            self.log.info("Connection %s does not exist (any more).", name)
+        else:
+            # Without a retry: that one would take it for deleted by this try.
+            raise AirflowFailException(
+                f"There is no connection {name} to delete. Check the id; missing_ok=True takes this for success."
+            )
+        return connection_id

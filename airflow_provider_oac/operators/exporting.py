@@ -1,0 +1,305 @@
+"""What the operators that export workbooks share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.memory import Identity, TaskMemory
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.api import Api
+    from airflow_provider_oac.client.exporting import MadeFile, WantedFile
+    from airflow_provider_oac.client.workbooks import Canvas
+    from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A workbook in a format.
+
+    :param file: where it goes and how it looks; its canvases are not known yet.
+    :param canvases: names or ids; ``None`` for all of the visualize tab.
+    """
+
+    file: WantedFile
+    canvases: Sequence[str] | None
+
+
+class ExportingOperator(OACWorkOperator):
+    """Makes files of workbooks, in rounds.
+
+    A round orders up to ``max_parallel`` exports and waits for the last of them, here or in the triggerer. Then all of
+    them are settled, and the next round begins. A process that waits itself takes all that is left into one round. An
+    export does no harm when it is repeated, so that all that a retry must find again is what saves time: exports
+    that are still running, and files that are whole.
+
+    :param destination: where the files go; what its end means is the operator's to say.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    :param screen_width: width of the screen that is drawn, in pixels; at most 3600 (documented).
+    :param screen_height: its height; at most 3600 (documented).
+    :param max_parallel: how many exports run side by side.
+    """
+
+    def __init__(
+        self,
+        *,
+        destination: str,
+        destination_conn_id: str | None = None,
+        screen_width: int = 1440,
+        screen_height: int = 900,
+        max_parallel: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.destination = destination
+        self.destination_conn_id = destination_conn_id
+        self.screen_width = screen_width
+        self.screen_height = screen_height
+        self.max_parallel = max_parallel
+        self._recording = threading.Lock()
+        if not self.wait_for_completion:
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: wait_for_completion=False makes no sense for an export, which nobody would "
+                "download. Use deferrable=True to wait without a worker."
+            )
+
+    @abstractmethod
+    def wishes(self) -> list[Wish]:
+        """What is to be exported.
+
+        :raises OACConfigurationError: if the arguments cannot work.
+        """
+
+    @abstractmethod
+    def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
+        """A file could not be made: raise, or note it and let the others go on."""
+
+    def made_before(self, memory: TaskMemory, file: WantedFile) -> dict[str, Any] | None:
+        """The entry of a file that an earlier try made and that is still whole in its place."""
+        return None
+
+    def note(self, memory: TaskMemory, file: WantedFile, entry: dict[str, Any]) -> None:
+        """A file is in its place. Called by one thread at a time."""
+
+    def wish(
+        self,
+        label: str,
+        url: str,
+        workbook_id: str,
+        name: str,
+        file_format: str,
+        canvases: Sequence[str] | None,
+    ) -> Wish:
+        """A workbook in a format, checked as far as it can be without OAC.
+
+        :raises OACConfigurationError: naming what OAC would refuse.
+        """
+        from airflow_provider_oac.client.exporting import WantedFile
+        from airflow_provider_oac.client.workbooks import check_format, check_screen
+
+        check_format(file_format)
+        check_screen(self.screen_width, self.screen_height)
+        if isinstance(canvases, str):
+            raise OACConfigurationError(f"canvases is a list of names or ids, not the text {canvases!r}.")
+        # A store that cannot be reached is found before anything is ordered for it.
+        self.store(url)
+        file = WantedFile(
+            f"{label} as {file_format}", url, workbook_id, name, file_format, self.screen_width, self.screen_height
+        )
+        return Wish(file, canvases)
+
+    def start(self, memory: TaskMemory, context: Context) -> Started:
+        """Find out what to make, leave out what is there, and order the first exports."""
+        if self.max_parallel < 1:
+            raise OACConfigurationError(f"max_parallel is at least 1, not {self.max_parallel!r}.")
+        wishes = self.wishes()
+        self._warn_if_administrator()
+        facts: dict[str, Any] = {"round": [], "left": [], "done": [], "failed": []}
+        files = self._planned(wishes, facts)
+        facts["order"] = [file.url for file in files]
+        facts["left"] = [file.record() for file in self._missing(files, facts, memory)]
+        return self._next_round(facts)
+
+    def _missing(self, files: list[WantedFile], facts: dict[str, Any], memory: TaskMemory) -> list[WantedFile]:
+        """The files that are not in their places yet; the others are done."""
+        missing = []
+        for file in files:
+            entry = self.made_before(memory, file)
+            if entry is None:
+                missing.append(file)
+            else:
+                self.log.info("%s is whole at %s, made by an earlier try.", file.label, file.url)
+                facts["done"].append(entry)
+        return missing
+
+    def _planned(self, wishes: list[Wish], facts: dict[str, Any]) -> list[WantedFile]:
+        """The files with their canvases."""
+        from airflow_provider_oac.client import workbooks
+        from airflow_provider_oac.client.exporting import planned
+        from airflow_provider_oac.client.pdf import check_can_join
+
+        ids = list(dict.fromkeys(wish.file.workbook_id for wish in wishes))
+
+        async def listed(api: Api, workbook_id: str) -> list[Canvas] | OACError:
+            try:
+                return await api.perform(workbooks.canvases(workbook_id))
+            except OACKilledError:
+                raise
+            except OACError as error:
+                return error
+
+        async def flow(api: Api) -> list[list[Canvas] | OACError]:
+            return await api.io.together([listed(api, workbook_id) for workbook_id in ids], self.max_parallel)
+
+        canvases = dict(zip(ids, self.hook.run(flow), strict=True))
+        files: list[WantedFile] = []
+        for wish in wishes:
+            found = canvases[wish.file.workbook_id]
+            try:
+                if isinstance(found, OACError):
+                    raise found
+                made = planned(wish.file, workbooks.chosen(found, wish.canvases))
+                if any(len(file.exports) > 1 for file in made):
+                    check_can_join()
+                files += made
+            except OACError as error:
+                self.failed(wish.file.label, error, facts)
+        return files
+
+    def _next_round(self, facts: dict[str, Any]) -> Started:
+        """Order the next exports of what is left; none if nothing is."""
+        from airflow_provider_oac.client.exporting import WantedFile, ordered
+
+        left, current, budget, last = list(facts["left"]), [], self.max_parallel, None
+        while left and budget > 0:
+            file = WantedFile.of(left.pop(0))
+            try:
+                file = self.hook.run(ordered(file, budget))
+            except OACKilledError:
+                raise
+            except OACError as error:
+                self.failed(file.label, error, facts)
+                continue
+            ids = [export.work_request_id for export in file.exports if export.work_request_id]
+            self.log.info("OAC accepted the export of %s as %s.", file.label, ", ".join(ids))
+            last, budget = ids[-1], budget - len(ids)
+            current.append(file.record())
+        return Started(last, time.time(), {**facts, "left": left, "round": current})
+
+    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+        """Settle a round, whatever became of the export that was waited for, and go on with the next."""
+        from airflow_provider_oac.client.exporting import WantedFile
+
+        memory = TaskMemory(context, self.durable)
+        facts = {**started.facts, "done": list(started.facts["done"]), "failed": list(started.facts["failed"])}
+        later = facts["left"] if self.deferrable else []
+        now = [*facts["round"], *([] if self.deferrable else facts["left"])]
+        try:
+            files = self._missing([WantedFile.of(record) for record in now], facts, memory)
+            self._settle(files, facts, deadline, memory)
+            following = self._next_round({**facts, "left": later})
+            if following.work_request_id is None:
+                return self.complete(following, None, context)
+        except OACKilledError:
+            # The next try finds the exports again.
+            raise
+        except OACError:
+            # An export that OAC has forgotten, or whose file is spoiled, must not be found again by each further try.
+            memory.remember(work_request_id=None)
+            raise
+        return self._pursue(following, memory, deadline, context)
+
+    def _settle(self, files: list[WantedFile], facts: dict[str, Any], deadline: float, memory: TaskMemory) -> None:
+        """Make files side by side."""
+        from airflow_provider_oac.client.exporting import make
+        from airflow_provider_oac.client.waiting import WaitPlan
+
+        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        parts = max(1, self.max_parallel // max(1, len(files)))
+
+        async def one(api: Api, file: WantedFile, sink: ObjectStorageSink) -> OACError | None:
+            try:
+                made = await make(file, sink, plan, limit=parts, report=self.log.info)(api)
+            except OACKilledError:
+                raise
+            except OACError as error:
+                return error
+            self._made(file, made, facts, memory)
+            return None
+
+        async def flow(api: Api) -> list[OACError | None]:
+            flows = [one(api, file, sink) for file, sink in sinks]
+            # Alone, it runs in this thread, which Airflow's alarms reach.
+            return [await flows[0]] if len(flows) == 1 else await api.io.together(flows, self.max_parallel)
+
+        # Before any thread starts: a store asks Airflow for its Connection.
+        sinks = [(file, self._sink(file, memory.identity)) for file in files]
+        for file, error in zip(files, self.hook.run(flow), strict=True):
+            if error is not None:
+                self.failed(file.label, error, facts)
+
+    def _made(self, file: WantedFile, made: MadeFile, facts: dict[str, Any], memory: TaskMemory) -> None:
+        entry = {
+            "path": file.url,
+            "size": made.size,
+            "sha256": made.sha256,
+            "format": file.file_format,
+            "workbook_id": file.workbook_id,
+            "canvases": list(file.canvases),
+            "work_request_ids": list(made.work_request_ids),
+        }
+        self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
+        with self._recording:
+            facts["done"].append(entry)
+            self.note(memory, file, entry)
+
+    def made(self, facts: dict[str, Any]) -> list[dict[str, Any]]:
+        """The files that were made, in the order in which they are wanted."""
+        return sorted(facts["done"], key=lambda entry: facts["order"].index(entry["path"]))
+
+    def store(self, url: str) -> Destination:
+        """A file in the store."""
+        from airflow_provider_oac.hooks.object_storage import Destination
+
+        return Destination(url, self.destination_conn_id)
+
+    def _sink(self, file: WantedFile, me: Identity) -> ObjectStorageSink:
+        from airflow_provider_oac.client.snapshot_names import task_mark
+        from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
+
+        # The same after a Clear, so that what was left behind before it is found, too.
+        mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
+        former = tuple(f"{mark}-{number}" for number in range(1, me.try_number))
+        return ObjectStorageSink(self.store(file.url), f"{mark}-{me.try_number}", former)
+
+    def _found_again(self, memory: TaskMemory) -> Started | None:
+        # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.
+        return super()._found_again(memory) if memory.of_this_order() else None
+
+    def _warn_if_administrator(self) -> None:
+        """An export holds what the user may see. Who may read the details of the instance administers it."""
+        from airflow_provider_oac.client import system
+        from airflow_provider_oac.transport.retry import ONCE
+
+        try:
+            self.hook.run(lambda api: api.perform(system.get(), ONCE))
+        except OACKilledError:
+            raise
+        except OACError as error:
+            if not (isinstance(error, OACApiError) and (error.missing_role or error.status == 403)):
+                self.log.info("Whether the user is an administrator could not be found out: %s", error)
+            return
+        self.log.warning(
+            "The user of Connection %r is an administrator of the instance. An export shows what its user may see, "
+            "and goes to people who may see less. Give exports a Connection and a user of their own, with the role DV "
+            "Content Author and the permission Schedule Workbooks, who may read only what is to be sent.",
+            self.oac_conn_id,
+        )

@@ -1,0 +1,25 @@
+"""Where operators write lists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
+    from airflow_provider_oac.operators.memory import Identity
+
+
+def sink_of(url: str, conn_id: str | None, me: Identity) -> ObjectStorageSink:
+    """A file in any store, whole or not at all; what earlier tries of the task left behind is put away.
+
+    :param url: of the file.
+    :param conn_id: the Airflow Connection of the store, if the URL names none.
+    :param me: the task that writes.
+    """
+    from airflow_provider_oac.client.snapshot_names import task_mark
+    from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+
+    # The same after a Clear, so that what was left behind before it is found, too.
+    mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
+    former = tuple(f"{mark}-{number}" for number in range(1, me.try_number))
+    return ObjectStorageSink(Destination(url, conn_id), f"{mark}-{me.try_number}", former)

@@ -1,0 +1,354 @@
+"""The operator for any call: what is not wrapped, and what Oracle adds next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACConfigurationError,
+    OACError,
+    OACKilledError,
+    OACResponseError,
+    OACTransportError,
+    OACWorkRequestError,
+)
+from airflow_provider_oac.operators.base import OACWorkOperator, Started
+from airflow_provider_oac.operators.memory import TaskMemory
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.calls import Call
+    from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.hooks.oac import OACHook
+
+__all__ = ["OACOperator"]
+
+_API_BASE = "/api/20210901"
+
+
+class OACOperator(OACWorkOperator):
+    """Makes any call: one of :mod:`airflow_provider_oac.client` by its name, or a method and a path.
+
+    ::
+
+        OACOperator(task_id="types", call="catalog.list_types")
+        OACOperator(task_id="books", call="catalog.list_items", arguments={"kind": "workbooks"}, paged=True)
+        OACOperator(task_id="system", method="GET", path="/system")
+        OACOperator(task_id="new", method="POST", path="/catalog/…/actions/…", body={…}, wait_for_completion=True)
+        OACOperator(task_id="publisher", method="GET", path="/xmlpserver/services/rest/v1/…", base="", scope="…")
+
+    A call that starts work is waited for with ``wait_for_completion=True``, here or in the triggerer; a retry finds the
+    work again where Airflow has a task state store (3.3). What changes something and must not be done twice (a
+    ``POST`` or ``PATCH``, unless ``repeatable`` is set) is never sent again when nobody knows whether OAC did it: the
+    task then fails without a retry. What an Airflow without a store cannot know is that a worker was killed in between.
+
+    The result (XCom) is what the answer holds as JSON: an object, a list, a text, or nothing. With ``destination``
+    it is a dictionary: ``path``, ``size``, ``sha256``, and for a list ``items``. With ``wait_for_completion`` it is a
+    dictionary: ``work_request_id``, ``status``, ``operation``, ``resources`` (status is ``None`` if nobody waited).
+
+    :param call: name of a call, such as ``catalog.get``: module below ``airflow_provider_oac.client`` and function; or
+    :param arguments: the arguments of that call.
+    :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``, with
+    :param path: path below ``base``, its ids encoded.
+    :param query: query parameters; ``None`` leaves one out, a list repeats it.
+    :param body: anything but a text is sent as JSON, a text as it is.
+    :param headers: further headers.
+    :param accept: which types of content the answer may have.
+    :param content_type: type of the body.
+    :param base: what stands before the path; ``""`` for a path outside the REST API.
+    :param scope: ask for a token of this scope, in place of the Connection's; what lies outside the REST API may want
+        its own.
+    :param paged: whether the answer is a page of a list, of which all are wanted. Pages are fetched side by side; the
+        search index is waited for; a list that reached OAC's limit of 10,000 items fails.
+    :param max_items: most items of a paged list in XCom.
+    :param destination: URL of a file that takes the answer as it is, piece by piece, or a paged list as JSON lines.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    :param repeatable: whether doing it twice is the same as doing it once; by default what is known of the call or
+        the method.
+    :param result_check: called with the result; the task fails unless it says yes.
+    :param result_filter: called with the result, to make the task's result of it.
+    :param wait_for_completion: whether the call starts work (its answer names a work request) that is waited for.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "call",
+        "arguments",
+        "method",
+        "path",
+        "query",
+        "body",
+        "headers",
+        "accept",
+        "content_type",
+        "base",
+        "scope",
+        "destination",
+        "destination_conn_id",
+    )
+    _accepted = False
+
+    def __init__(
+        self,
+        *,
+        call: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        method: str | None = None,
+        path: str | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        content_type: str = "application/json",
+        base: str = _API_BASE,
+        scope: str | None = None,
+        paged: bool = False,
+        max_items: int = 1000,
+        destination: str | None = None,
+        destination_conn_id: str | None = None,
+        repeatable: bool | None = None,
+        result_check: Callable[[Any], Any] | None = None,
+        result_filter: Callable[[Any], Any] | None = None,
+        wait_for_completion: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wait_for_completion=wait_for_completion, **kwargs)
+        self.call = call
+        self.arguments = arguments
+        self.method = method
+        self.path = path
+        self.query = query
+        self.body = body
+        self.headers = headers
+        self.accept = accept
+        self.content_type = content_type
+        self.base = base
+        self.scope = scope
+        self.paged = paged
+        self.max_items = max_items
+        self.destination = destination
+        self.destination_conn_id = destination_conn_id
+        self.repeatable = repeatable
+        self.result_check = result_check
+        self.result_filter = result_filter
+
+    @cached_property
+    def hook(self) -> OACHook:
+        """The hook of this task, with the scope that is asked for."""
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        hook = OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        if self.scope:
+            settings = hook.settings
+            hook.__dict__["settings"] = replace(settings, auth=replace(settings.auth, scope=self.scope))
+        return hook
+
+    def execute(self, context: Context) -> Any:
+        """Make the call; wait if it starts work."""
+        call = self._call()
+        self._check_together(call)
+        if self.wait_for_completion:
+            with self._no_second_time(call, TaskMemory(context, self.durable)):
+                return super().execute(context)
+        self._push_link(context)
+        if self.paged:
+            return self._checked(self._listed(context))
+        memory = TaskMemory(context, self.durable)
+        self._refuse_second(call, memory)
+        return self._checked(self._sent(call, memory, lambda: self._answer(call, context)))
+
+    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
+        """Go on after the triggerer waited."""
+        self._accepted = True
+        with self._no_second_time(self._call(), TaskMemory(context, self.durable)):
+            return super().resume(context, event)
+
+    def start(self, memory: TaskMemory, context: Context) -> Started:
+        """Send the call that starts the work."""
+        from airflow_provider_oac.client.work_requests import accepted_id
+
+        call = self._call()
+        self._refuse_second(call, memory)
+        # Some calls read the id themselves; all of them answer with it in one of the known ways.
+        work = self._sent(call, memory, lambda: self.hook.run(replace(call, read=accepted_id)))
+        self._accepted = True
+        self.log.info("OAC accepted: %s, as work request %s.", call.doing, work)
+        return Started(work, time.time())
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+        """Make the result."""
+        return self._checked(
+            {
+                "work_request_id": started.work_request_id,
+                "status": work.status if work else None,
+                "operation": work.operation if work else None,
+                "resources": [dict(resource) for resource in work.resources] if work else [],
+            }
+        )
+
+    def clean_up(self, started: Started, memory: TaskMemory) -> None:
+        """Note that the work ended without success, so that it may be started anew."""
+        memory.remember(sending=False, work_request_id=None)
+
+    def _call(self) -> Call[Any]:
+        from airflow_provider_oac.client import any_call
+
+        if bool(self.call) == bool(self.method and self.path):
+            raise OACConfigurationError(
+                f"Give either call (it is {self.call!r}) or method and path ({self.method!r}, {self.path!r}). If one "
+                "comes from a template: what does that render to?"
+            )
+        if self.call:
+            given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
+            if given:
+                raise OACConfigurationError(f"{', '.join(given)} cannot be given to the call {self.call!r}.")
+            made = any_call.named(self.call, self._arguments())
+        else:
+            if self.arguments:
+                raise OACConfigurationError("arguments are those of a call by its name; a path takes query and body.")
+            made = any_call.raw(
+                str(self.method),
+                str(self.path),
+                query=self.query,
+                body=self.body,
+                headers=self.headers,
+                accept="*/*" if self.destination and not self.paged else self.accept,
+                content_type=self.content_type,
+                base=self.base,
+            )
+        return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
+
+    def _arguments(self) -> dict[str, Any]:
+        if self.arguments is not None and not isinstance(self.arguments, Mapping):
+            raise OACConfigurationError(f"arguments is a dictionary, not {self.arguments!r}.")
+        return dict(self.arguments or {})
+
+    def _check_together(self, call: Call[Any]) -> None:
+        from airflow_provider_oac.client.any_call import takes_page
+
+        if self.wait_for_completion and (self.paged or self.destination or self.scope):
+            raise OACConfigurationError(
+                "What starts work answers with a work request of the REST API: neither paged nor destination nor scope "
+                "goes with it."
+            )
+        if not self.paged:
+            return
+        if call.method != "GET" or "page" in self._arguments() or "page" in (self.query or {}):
+            raise OACConfigurationError(
+                "paged=True goes through all pages of a list that is got with GET; page itself must not be given."
+            )
+        if self.call and not takes_page(self.call):
+            raise OACConfigurationError(f"{self.call} does not come in pages; leave paged out.")
+
+    def _listed(self, context: Context) -> Any:
+        """All pages of a list."""
+        from airflow_provider_oac.client.any_call import named, of_page, plain
+        from airflow_provider_oac.client.lines import json_line, written
+        from airflow_provider_oac.client.paging import collected, each, pages
+        from airflow_provider_oac.operators.files import sink_of
+
+        def page(number: int) -> Call[Any]:
+            if self.call:
+                return named(self.call, {**self._arguments(), "page": number})
+            return of_page(self._call(), number)
+
+        source = each(pages(page, report=self.log.info))
+        if self.destination:
+            sink = sink_of(self.destination, self.destination_conn_id, TaskMemory(context).identity)
+            done = self.hook.run(written(source, sink, lambda item: json_line(plain(item))))
+            return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
+        found = self.hook.run(collected(source, self.max_items + 1))
+        if len(found) > self.max_items:
+            raise OACConfigurationError(
+                f"The list has more than {self.max_items} items, too many for XCom. Let destination name a file for "
+                "them, list less, or raise max_items."
+            )
+        return plain(found)
+
+    def _answer(self, call: Call[Any], context: Context) -> Any:
+        """What the one answer holds."""
+        from airflow_provider_oac.client.any_call import plain, streamed
+        from airflow_provider_oac.operators.files import sink_of
+
+        if not self.destination:
+            result = self.hook.run(call)
+            # A check or a filter gets the models, XCom what can be stored.
+            return result if self.result_check or self.result_filter else plain(result)
+        sink = sink_of(self.destination, self.destination_conn_id, TaskMemory(context).identity)
+        done = self.hook.run(streamed(call, sink))
+        self.log.info("The answer is at %s: %d bytes, SHA-256 %s.", self.destination, done.size, done.sha256)
+        return {"path": self.destination, "size": done.size, "sha256": done.sha256}
+
+    def _checked(self, result: Any) -> Any:
+        from airflow_provider_oac.client.any_call import plain
+
+        if self.result_check and not self.result_check(result):
+            raise OACResponseError(
+                f"The result is not what result_check wants: {repr(result)[:500]}. The call itself succeeded"
+                + (", and a retry makes it again." if self.retries else ".")
+            )
+        return plain(self.result_filter(result) if self.result_filter else result)
+
+    # -- never a second time unless that does no harm
+
+    def _refuse_second(self, call: Call[Any], memory: TaskMemory) -> None:
+        if not call.repeatable and memory.of_this_order().get("sending"):
+            work = memory.of_this_order().get("work_request_id")
+            what = f"work request {work}, of which OAC knows nothing (any more)" if work else "an answer nobody has"
+            raise AirflowFailException(
+                f"Could not {call.doing}: an earlier try sent it, and what is left of that is {what}. OAC may have "
+                "done it, so that it is not sent again. Check in OAC whether it did: if so, mark this task as success; "
+                "if not, clear it. repeatable=True sends it again without asking."
+            )
+
+    def _sent(self, call: Call[Any], memory: TaskMemory, send: Callable[[], Any]) -> Any:
+        """Send it, and tell whether OAC may have acted when no answer of success comes."""
+        if call.repeatable:
+            return send()
+        memory.remember(sending=True, work_request_id=None)
+        try:
+            result = send()
+        except OACError as error:
+            if not _maybe_done(error):
+                memory.remember(sending=False)
+                raise
+            raise AirflowFailException(
+                f"{error} It is not known whether OAC did it, and doing it twice could do harm, so that no retry "
+                "follows. Check in OAC; repeatable=True sends it again without asking."
+            ) from error
+        if not self.wait_for_completion:
+            memory.remember(sending=False)
+        return result
+
+    @contextmanager
+    def _no_second_time(self, call: Call[Any], memory: TaskMemory) -> Iterator[None]:
+        """Without a store a retry would start work that goes on a second time."""
+        try:
+            yield
+        except OACKilledError:
+            raise
+        except OACError as error:
+            ended = isinstance(error, OACWorkRequestError) and error.status in ("FAILED", "CANCELED")
+            if call.repeatable or memory.available or ended or not self._accepted:
+                raise
+            raise AirflowFailException(
+                f"{error} No retry follows: this Airflow does not remember the work request, and a retry would start "
+                "the work a second time. repeatable=True allows that."
+            ) from error
+
+
+def _maybe_done(error: OACError) -> bool:
+    """Whether OAC may have acted in spite of this error."""
+    if isinstance(error, OACTransportError):
+        return error.sent
+    if isinstance(error, OACApiError):
+        return error.status >= 500 or error.status == 408
+    # An answer of success that could not be read.
+    return isinstance(error, OACResponseError)

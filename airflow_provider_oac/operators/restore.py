@@ -1,0 +1,386 @@
+"""Operators that bring a snapshot into an instance: register its file, restore it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACConfigurationError,
+    OACError,
+    OACUncertainError,
+)
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.memory import TaskMemory
+from airflow_provider_oac.operators.registering import OACRegisterSnapshotOperator
+from airflow_provider_oac.operators.restore_checks import (
+    facts_of_restore,
+    opening_password,
+    refuse_other_target,
+    refuse_run,
+)
+from airflow_provider_oac.operators.taking import SnapshotTaking, forget_failed
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.work_requests import WorkRequest
+
+__all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
+
+# The two works of a restore, each with a work request of its own.
+SAFETY, RESTORE = "safety snapshot", "restore"
+# So many safety snapshots are taken at most until one is seen to succeed.
+_SAFETY_SNAPSHOTS = 3
+
+
+class OACRestoreSnapshotOperator(OACWorkOperator):
+    """Restores a snapshot. It **replaces the whole instance, and there is no undo**, except a snapshot taken before.
+
+    In this order: refuse any run that was not started by a person, and any instance but ``expected_host``; find the
+    snapshot and its password; take a safety snapshot of the target and see it succeed; send the restore, once; wait;
+    see that the instance answers again and its search index is ready.
+
+    **Never sent twice.** A retry or a Clear finds a restore that was accepted and waits for it. One whose answer was
+    lost fails the task for good and names what to check. After success, a Clear sends nothing unless ``approval`` has
+    changed. After a restore that OAC itself reported as failed, a retry sends nothing; a Clear by a person does. On
+    Airflow before 3.3 nothing outlives a try: there, only the first try of a DAG run ever sends anything. ``retries``
+    is 0 unless it is given to this very task; that of ``default_args`` does not count.
+
+    Replaced is everything in the catalog with its permissions, connections, semantic models, application roles with
+    their members, and system settings. Not saved by a snapshot, and so not restored: schedules of deliveries, data of
+    uploaded files, data in external sources. Needs the application role BI Service Administrator (documented).
+
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``host``, ``work_request_id``, ``safety`` (the result
+    of the safety snapshot, or ``None``), ``searchable`` (whether the search index was seen ready; ``None`` if this user
+    may not search), ``seal``, ``source_instance``, ``taken_at``, ``verified``.
+
+    :param expected_host: host of the instance whose content is to be replaced; with a port where it is not 443. Write
+        it out, or keep it in a Variable: taken from the Connection it would guard nothing.
+    :param snapshot: the result of a task that registered or took it in this instance: ``register.output``; or
+    :param snapshot_id: its id in this instance.
+    :param expected_system: key or description of the target as ``GET /system`` shows it, as a second guard.
+    :param seal_conn_id: Airflow Connection whose password sealed the snapshot; by default the one that the snapshot's
+        name says.
+    :param safety_label: series of the safety snapshot.
+    :param safety_bucket: its bucket.
+    :param safety_seal_conn_id: Airflow Connection whose password seals it.
+    :param safety_folder: its folder in the bucket.
+    :param safety_region: OCI region of its bucket, if it is not the instance's.
+    :param safety_namespace: Object Storage namespace of its bucket, if it is in another tenancy.
+    :param safety_storage_conn_id: Airflow Connection with an OCI user's API key for its bucket, if not the instance
+        itself is to sign in there.
+    :param without_safety_snapshot: ``True`` restores without a safety snapshot: what is there now is lost for good.
+    :param approval: what tells one approval from another, such as its time. A Clear after success restores once more
+        only if this has changed.
+    :param allowed_run_types: which kinds of DAG runs may restore: by default those that a person starts (``manual``);
+        others are ``scheduled``, ``backfill``, ``asset_triggered``, ``operator_triggered``.
+    :param ready_timeout: how long the instance may take, after the restore, to answer and to build its search index.
+    :param settling_time: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "expected_host",
+        "snapshot",
+        "snapshot_id",
+        "expected_system",
+        "seal_conn_id",
+        "safety_label",
+        "safety_bucket",
+        "safety_seal_conn_id",
+        "safety_folder",
+        "safety_region",
+        "safety_namespace",
+        "safety_storage_conn_id",
+        "approval",
+    )
+
+    def __init__(
+        self,
+        *,
+        expected_host: str,
+        snapshot: Mapping[str, Any] | None = None,
+        snapshot_id: str | None = None,
+        expected_system: str | None = None,
+        seal_conn_id: str | None = None,
+        safety_label: str = "before-restore",
+        safety_bucket: str | None = None,
+        safety_seal_conn_id: str | None = None,
+        safety_folder: str = DEFAULT_FOLDER,
+        safety_region: str | None = None,
+        safety_namespace: str | None = None,
+        safety_storage_conn_id: str | None = None,
+        without_safety_snapshot: bool = False,
+        approval: str | None = None,
+        allowed_run_types: Sequence[str] = ("manual",),
+        ready_timeout: timedelta | float = timedelta(minutes=30),
+        settling_time: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        # Set here, and not by default_args, which are meant for tasks that can be tried again.
+        kwargs.setdefault("retries", 0)
+        super().__init__(**kwargs)
+        self.expected_host = expected_host
+        self.snapshot = snapshot
+        self.snapshot_id = snapshot_id
+        self.expected_system = expected_system
+        self.seal_conn_id = seal_conn_id
+        self.safety_label = safety_label
+        self.safety_bucket = safety_bucket
+        self.safety_seal_conn_id = safety_seal_conn_id
+        self.safety_folder = safety_folder
+        self.safety_region = safety_region
+        self.safety_namespace = safety_namespace
+        self.safety_storage_conn_id = safety_storage_conn_id
+        self.without_safety_snapshot = without_safety_snapshot
+        self.approval = approval
+        self.allowed_run_types = allowed_run_types
+        self.ready_timeout = ready_timeout
+        self.settling_time = settling_time
+        if not self.wait_for_completion:
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: wait_for_completion=False makes no sense for a restore, which comes after its "
+                "safety snapshot. Use deferrable=True to wait without a worker."
+            )
+
+    def execute(self, context: Context) -> Any:
+        """Refuse, or go on."""
+        refuse_run(context, self.allowed_run_types)
+        refuse_other_target(self.expected_host, self.hook)
+        return super().execute(context)
+
+    # -- what an earlier try did
+
+    def _found_again(self, memory: TaskMemory) -> Started | None:
+        """The work of an earlier try, of this order or of one before a Clear. A restore is never sent again lightly."""
+        if not memory.available and memory.identity.try_number > 1:
+            raise AirflowFailException(
+                "This is not the first try of this task in its DAG run, and this Airflow (before 3.3, or with "
+                "durable=False) keeps nothing that could tell whether an earlier one sent the restore. Nothing is "
+                f"sent. {self._what_to_check()}"
+            )
+        record = memory.recall()
+        facts = record.get("facts") or {}
+        if facts.get("work") != RESTORE:
+            # After a Clear, templates may name another snapshot: the one that was begun does not count.
+            return super()._found_again(memory) if memory.of_this_order() else None
+        if not record.get("work_request_id"):
+            raise AirflowFailException(
+                f"An earlier try sent the restore of snapshot {facts['name']}, and it is not known whether OAC "
+                f"accepted it. Nothing is sent again. {self._what_to_check()}"
+            )
+        return self._restore_found(Started.of(record), bool(memory.of_this_order()))
+
+    def _restore_found(self, started: Started, repeated: bool) -> Started | None:
+        """A restore that OAC accepted from an earlier try.
+
+        :param repeated: whether this is a retry, and not a Clear.
+        """
+        from airflow_provider_oac.client import work_requests
+
+        name, approved = started.facts["name"], started.facts["approval"]
+        try:
+            work = self.hook.run(work_requests.get(str(started.work_request_id)))
+        except OACError as error:
+            self.log.warning("The restore of an earlier try cannot be read yet, waiting for it: %s", error)
+            return started
+        if work.status == work_requests.SUCCEEDED and not repeated:
+            if self.approval and self.approval != approved:
+                self.log.info("Restored before under another approval (%s); this is a new order.", approved)
+                return None
+            raise AirflowFailException(
+                f"Snapshot {name} was restored by this very task already (work request {work.id} succeeded), under the "
+                "same approval. Nothing is sent again. To restore once more, start a new DAG run, or clear the "
+                "approval as well, so that it is given anew (see docs/restore.md)."
+            )
+        if work.status in (work_requests.FAILED, work_requests.CANCELED):
+            if repeated:
+                errors = "; ".join(work.errors) or "OAC gave no reason"
+                raise AirflowFailException(
+                    f"The restore of an earlier try ended {work.status} (work request {work.id}): {errors}. A retry "
+                    "does not send it again; once the cause is gone, clear the task."
+                )
+            self.log.info("The restore of an earlier try ended %s; the task was cleared: sent anew.", work.status)
+            return None
+        self.log.info("The restore of an earlier try is %s (work request %s).", work.status, work.id)
+        return started
+
+    def _what_to_check(self) -> str:
+        from airflow_provider_oac.client.restoring import what_to_check
+
+        return what_to_check(self.expected_host)
+
+    # -- the safety snapshot
+
+    def start(self, memory: TaskMemory, context: Context) -> Started:
+        """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
+        from airflow_provider_oac.client.restoring import NOT_SAVED, REPLACED
+
+        facts = facts_of_restore(
+            self.hook,
+            snapshot=self.snapshot,
+            snapshot_id=self.snapshot_id,
+            seal_conn_id=self.seal_conn_id,
+            expected_system=self.expected_system,
+        )
+        self.log.warning(
+            "This REPLACES the content of %s (%s) by snapshot %s, taken of %s at %s. Replaced: %s. Not saved in a "
+            "snapshot, and so not restored: %s. There is no undo but a snapshot taken before.",
+            facts["host"], facts["system"], facts["name"], facts["source_instance"] or "an unknown instance",
+            facts["taken_at"] or "an unknown time", REPLACED, NOT_SAVED,
+        )  # fmt: skip
+        if self.without_safety_snapshot:
+            self.log.warning("Without a safety snapshot (without_safety_snapshot=True): what is there now is lost.")
+            return self._submit(facts, memory)
+        if safety := memory.of_this_order().get("safety"):
+            self.log.info("The safety snapshot %s of an earlier try is good.", safety["name"])
+            return self._submit({**facts, "safety": safety}, memory)
+        return self._safety_snapshot(facts, memory)
+
+    def _safety_snapshot(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
+        taking = self._taking()
+        for _ in range(_SAFETY_SNAPSHOTS):
+            taken = taking.start(memory)
+            if taken.work_request_id:
+                return Started(
+                    taken.work_request_id, taken.submitted_at, {**facts, "work": SAFETY, "safety": taken.facts}
+                )
+            name = taken.facts["name"]
+            self.log.warning("Nobody can tell whether safety snapshot %s is complete; taking another one.", name)
+            memory.remember(failed=[*memory.of_this_order().get("failed", []), name])
+        raise OACError(
+            f"No safety snapshot of {facts['host']} could be seen to succeed, out of {_SAFETY_SNAPSHOTS}. The restore "
+            "was not sent. Check the instance, then clear the task."
+        )
+
+    def _taking(self) -> SnapshotTaking:
+        if not self.safety_bucket or not self.safety_seal_conn_id:
+            raise AirflowFailException(
+                "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
+                "without_safety_snapshot=True restores without one. Nothing was sent."
+            )
+        return SnapshotTaking(
+            hook=self.hook,
+            log=self.log,
+            label=self.safety_label,
+            bucket=self.safety_bucket,
+            seal_conn_id=self.safety_seal_conn_id,
+            folder=self.safety_folder,
+            region=self.safety_region,
+            namespace=self.safety_namespace,
+            storage_conn_id=self.safety_storage_conn_id,
+            settling_time=self.settling_time,
+            durable=self.durable,
+            purpose=SAFETY,
+        )
+
+    # -- the restore
+
+    def tolerated(self, started: Started) -> tuple[int, ...]:
+        """While it restores, OAC may log everybody out, or not know its own work."""
+        from airflow_provider_oac.client.restoring import TOLERATED
+
+        return TOLERATED if started.facts["work"] == RESTORE else ()
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+        """After the safety snapshot: restore. After the restore: see that the instance is well."""
+        memory, facts = TaskMemory(context, self.durable), started.facts
+        if facts["work"] == SAFETY:
+            safety = self._taking().result(facts["safety"], started.work_request_id, work)
+            memory.remember(safety=safety)
+            return self._pursue(self._submit({**facts, "safety": safety}, memory), memory, self._deadline(), context)
+        self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts["name"], facts["host"])
+        deadline = time.time() + seconds(self.ready_timeout)
+        if self.deferrable:
+            from airflow_provider_oac.triggers.readiness import OACReadyTrigger
+
+            self.defer(
+                trigger=OACReadyTrigger(
+                    self.oac_conn_id,
+                    deadline,
+                    seconds(self.poll_interval),
+                    carried={"started": started.record(), "deadline": deadline},
+                ),
+                method_name="resume_ready",
+            )
+        return self._checked(started, deadline, 300.0)
+
+    def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
+        """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
+        from airflow_provider_oac.triggers.work_requests import outcome_of
+
+        outcome_of(event)
+        carried = (event or {})["carried"]
+        return self._checked(Started.of(carried["started"]), carried["deadline"], 0.0)
+
+    def _submit(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
+        """Send the restore. From here on, whatever happens, it is not sent again."""
+        from airflow_provider_oac.client.restoring import submit_restore
+
+        # The Connection may have been edited while the safety snapshot was taken.
+        refuse_other_target(facts["address"], self.hook)
+        refuse_other_target(self.expected_host, self.hook)
+        try:
+            password = opening_password(facts)
+        except OACConfigurationError as error:
+            raise AirflowFailException(str(error)) from None
+        facts = {**facts, "work": RESTORE, "approval": self.approval}
+        memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts)
+        try:
+            accepted = self.hook.run(submit_restore(facts["snapshot_id"], password, facts["host"]))
+        except OACUncertainError as error:
+            raise AirflowFailException(str(error)) from error
+        except OACError:
+            # Certainly not accepted: a retry may send it.
+            memory.remember(facts={})
+            raise
+        self.log.info("OAC accepted the restore of %s as work request %s.", facts["name"], accepted)
+        return Started(accepted, time.time(), facts)
+
+    def clean_up(self, started: Started, memory: TaskMemory) -> None:
+        """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
+        safety = started.facts["safety"]
+        if started.facts["work"] == SAFETY:
+            forget_failed(self.hook, self.log, safety["name"], memory, delete_storage=True)
+            return
+        self.log.error(
+            "The restore failed, and %s may hold a part of snapshot %s now. %s",
+            started.facts["host"],
+            started.facts["name"],
+            f"To go back, restore the safety snapshot {safety['name']} ({safety['snapshot_id']})."
+            if safety
+            else "There is no safety snapshot to go back to.",
+        )
+
+    def _checked(self, started: Started, deadline: float, refusal_patience: float) -> dict[str, Any]:
+        from airflow_provider_oac.client.restoring import ready_again
+
+        facts = started.facts
+        flow = ready_again(
+            deadline,
+            longest_pause=seconds(self.poll_interval),
+            refusal_patience=refusal_patience,
+            report=self.log.info,
+        )
+        try:
+            ready = self.hook.run(flow)
+        except OACApiError as error:
+            raise OACError(
+                f"Snapshot {facts['name']} is restored in {facts['host']}, but this user is refused there now. Likely "
+                "cause: the snapshot brought the members of its own application roles, and this user is none of them. "
+                "Next step: give the user BI Service Administrator again (OAC, Console, Users and Roles). Do not "
+                f"restore again. OAC said: {error}"
+            ) from error
+        self.log.info("%s answers again as %s.", facts["host"], ready.system.description)
+        names = ("snapshot_id", "name", "host", "seal", "source_instance", "taken_at", "safety")
+        return {
+            **{name: facts[name] for name in names},
+            "work_request_id": started.work_request_id,
+            "searchable": ready.searchable,
+            "verified": True,
+        }

@@ -1,0 +1,113 @@
+"""What is checked before a restore is sent. What is refused here fails the task for good: a retry changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
+from airflow_provider_oac.operators.registering import origin_facts, result_of_a_task
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.snapshots import Snapshot
+    from airflow_provider_oac.hooks.oac import OACHook
+
+
+def refuse_run(context: Context, allowed: Sequence[str]) -> None:
+    """Refuse DAG runs that nobody started on purpose, such as those of a backfill or a schedule.
+
+    :param allowed: the types of DAG runs that may restore.
+    """
+    run_type = getattr(context["dag_run"], "run_type", None)
+    kind = str(getattr(run_type, "value", run_type))
+    if kind not in ([allowed] if isinstance(allowed, str) else allowed):
+        raise AirflowFailException(
+            f"This DAG run is of the type {kind!r}, and a restore replaces a whole instance: only runs of the type "
+            f"{', '.join([allowed] if isinstance(allowed, str) else allowed)} may do that. Nothing was sent. Start a "
+            "run by hand, or name the type in allowed_run_types."
+        )
+
+
+def refuse_other_target(expected_host: str, hook: OACHook) -> None:
+    """Refuse any instance but the one that is meant."""
+    from airflow_provider_oac.client.restoring import check_target
+
+    try:
+        check_target(expected_host, hook.settings.address)
+    except OACConfigurationError as error:
+        raise AirflowFailException(str(error)) from None
+
+
+def facts_of_restore(
+    hook: OACHook,
+    *,
+    snapshot: Mapping[str, Any] | None,
+    snapshot_id: str | None,
+    seal_conn_id: str | None,
+    expected_system: str | None,
+) -> dict[str, Any]:
+    """What is known of a restore before it is sent: target, snapshot, and whose password opens it."""
+    from airflow_provider_oac.client import system
+    from airflow_provider_oac.client.restoring import check_system, seal_of
+
+    try:
+        found = hook.run(system.get())
+        check_system(expected_system, found)
+        item = _find(hook, snapshot, snapshot_id)
+        facts = {
+            "snapshot_id": item.id,
+            "name": item.name,
+            "address": hook.settings.address,
+            "host": hook.settings.address.partition("://")[2],
+            "system": found.description or found.service_instance_key,
+            **origin_facts(item.name),
+            "seal": seal_conn_id or seal_of(item),
+            "safety": None,
+        }
+        opening_password(facts)
+    except OACConfigurationError as error:
+        raise AirflowFailException(str(error)) from None
+    return facts
+
+
+def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | None) -> Snapshot:
+    from airflow_provider_oac.client import snapshots
+
+    known = result_of_a_task(snapshot) if snapshot else {}
+    wanted = snapshot_id or known.get("snapshot_id")
+    if bool(snapshot) == bool(snapshot_id) or not isinstance(wanted, str):
+        raise OACConfigurationError(
+            "Give either snapshot, the result of the task that registered it in this instance, or snapshot_id. The id "
+            f"is {wanted!r}. Nothing was restored."
+        )
+    try:
+        found: Snapshot = hook.run(snapshots.get(wanted))
+    except OACApiError as error:
+        if error.status != 404:
+            raise
+        raise OACConfigurationError(
+            f"{hook.settings.address} lists no snapshot {wanted}. A snapshot must be registered in the very instance "
+            "that it is restored into (OACRegisterSnapshotOperator with this Connection): another instance's id means "
+            f"nothing here. Nothing was restored. OAC said: {error}"
+        ) from error
+    return found
+
+
+def opening_password(facts: Mapping[str, Any]) -> str:
+    """The password that opens the snapshot.
+
+    :raises OACConfigurationError: naming the Connection that should hold it.
+    """
+    from airflow_provider_oac.hooks.credentials import sealed_with
+
+    try:
+        return sealed_with(facts["seal"])
+    # Airflow's error for a missing Connection has another class in each line.
+    except Exception as error:
+        raise OACConfigurationError(
+            f"Snapshot {facts['name']} was sealed with the password of the Airflow Connection {facts['seal']!r}, which "
+            f"cannot be had: {error} Nothing was restored. Create that Connection again with the password of that "
+            "time, or give seal_conn_id, a Connection that holds it."
+        ) from None

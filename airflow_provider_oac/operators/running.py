@@ -1,0 +1,263 @@
+"""What the operators that reload datasets and run data flows and sequences share."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import order_began
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACConfigurationError,
+    OACError,
+    OACKilledError,
+    OACWorkRequestError,
+)
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.memory import TaskMemory
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.calls import Call
+    from airflow_provider_oac.client.jobs import Job, Runnable
+    from airflow_provider_oac.client.running import Mark
+    from airflow_provider_oac.client.work_requests import WorkRequest
+
+# An attempt of which nothing is known yet; the other words are those of client.running.
+_SENT = "sent"
+
+
+class RunningOperator(OACWorkOperator):
+    """Starts a run, waits for its work request, and tells from the job history what it did.
+
+    A retry finds the run of an earlier try again: by the id of its work request, where Airflow has a task state store
+    (3.3), else by the job history since the first try. A job does not say who asked for it, so that a job that somebody
+    else started meanwhile may be taken for the task's own; the log says which one is adopted.
+
+    The result (XCom) is a dictionary: ``work_request_id``; ``adopted``: whether the job was found in the history, so
+    that its work request is not known; ``job_id``, ``job_status``, ``rows``, ``bytes``, ``seconds``,
+    ``queued_seconds``; ``tasks``, a list of dictionaries with ``name``, ``status``, ``source``, ``target``, ``rows``,
+    ``bytes``, ``seconds``, ``rows_per_second`` and ``throughput`` (as OAC tells it; its unit is not documented), at
+    most 50 and those that failed first; and ``tasks_left_out``. What OAC does not tell is ``None``.
+
+    :param if_running: what to do if OAC says that it is running already (409): ``fail``; ``wait`` for the end of what
+        runs, then start; or ``adopt``: wait for what runs and take it for the result.
+    :param settling_time: seconds for which a run that may have been started is looked for in the job history before it
+        is started again.
+    """
+
+    def __init__(self, *, if_running: str = "fail", settling_time: float = 30.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.if_running = if_running
+        self.settling_time = settling_time
+        if if_running not in ("fail", "wait", "adopt"):
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: if_running is 'fail', 'wait' or 'adopt', not {if_running!r}."
+            )
+
+    @abstractmethod
+    def object_id(self) -> str:
+        """Id of what is to run, encoded.
+
+        :raises OACConfigurationError: if the arguments cannot work.
+        """
+
+    @abstractmethod
+    def runnable(self, object_id: str) -> Runnable:
+        """What is to run, as something that has a job history."""
+
+    @abstractmethod
+    def starting(self, object_id: str) -> Call[str]:
+        """The call that starts it.
+
+        :raises OACConfigurationError: if the arguments cannot work.
+        """
+
+    def start(self, memory: TaskMemory, context: Context) -> Started:
+        """Start the run, unless an earlier try has."""
+        if found := self._job_found_again(memory):
+            return found
+        # What an earlier try of this order may have started counts, whatever templates render by now.
+        object_id = self._facts(memory).get("object_id") or self.object_id()
+        return self._launch(memory, self._traces(memory, context), object_id)
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+        """Make the result, with what the job history tells.
+
+        :raises OACWorkRequestError: if the work request succeeded, but the job history says that the job failed.
+        """
+        from airflow_provider_oac.client.job_report import no_summary, summary
+        from airflow_provider_oac.client.running import OWN
+
+        own = started.facts["how"] == OWN
+        job = None if own and work is None else self._told_job(started)
+        if job is not None and job.failed:
+            TaskMemory(context, self.durable).remember(work_request_id=None, facts={})
+            but = f"Work request {started.work_request_id} succeeded, but the" if own else "The"
+            raise OACWorkRequestError(
+                f"{but} job history says that job {job.id} of {self._of(started)} ended {job.status}. Next step: look "
+                "at the job in OAC; a retry starts it anew.",
+                work_request_id=str(started.work_request_id),
+                status=job.status,
+            )
+        told = no_summary() if job is None else summary(job)
+        return {"work_request_id": started.work_request_id, "adopted": not own, **told}
+
+    def clean_up(self, started: Started, memory: TaskMemory) -> None:
+        """Tell what the job history knows of the failure, and forget the run: the next try starts anew."""
+        self._told_job(started)
+        memory.remember(work_request_id=None, facts={})
+
+    def _pursue(self, started: Started, memory: TaskMemory, deadline: float, context: Context) -> Any:
+        from airflow_provider_oac.client.running import BUSY, OWN
+
+        how = started.facts["how"]
+        if how == OWN:
+            return super()._pursue(started, memory, deadline, context)
+        memory.remember(**started.record())
+        self._push_link(context)
+        if not self.wait_for_completion and how != BUSY:
+            return self.complete(started, None, context)
+        if self.deferrable:
+            from airflow_provider_oac.triggers.jobs import OACJobTrigger
+
+            of = self._of(started)
+            self.defer(
+                trigger=OACJobTrigger(
+                    self.oac_conn_id,
+                    of.kind,
+                    of.noun,
+                    of.object_id,
+                    started.facts["job_id"],
+                    started.submitted_at,
+                    deadline,
+                    seconds(self.poll_interval),
+                    carried={"started": started.record(), "deadline": deadline},
+                ),
+                method_name="resume",
+            )
+        return self._finish(started, "", deadline, context)
+
+    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+        """As for every work; a job that is known by the history only is waited for there."""
+        from airflow_provider_oac.client.running import BUSY, OWN, wait_for_job
+        from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.client.work_requests import CANCELED, FAILED
+
+        how, job_id = started.facts["how"], started.facts["job_id"]
+        if how == OWN:
+            return super()._finish(started, work_request_id, deadline, context)
+        memory = TaskMemory(context, self.durable)
+        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        of, since = self._of(started), started.submitted_at
+        flow = wait_for_job(of, job_id, plan, started_at=since, report=self.log.info)
+        try:
+            self.hook.run(flow)
+        except OACWorkRequestError as error:
+            ended = error.status in (FAILED, CANCELED)
+            if how != BUSY or not ended:
+                if ended:
+                    self.clean_up(started, memory)
+                raise
+            self.log.warning("What ran before did not succeed; ours starts all the same. %s", error)
+        except OACKilledError:
+            raise OACKilledError(
+                f"The task was told to stop. Job {job_id} of {of} goes on in OAC and cannot be canceled."
+            ) from None
+        if how == BUSY:
+            return self._pursue(self._launch(memory, None, of.object_id), memory, deadline, context)
+        return self.complete(started, None, context)
+
+    def _launch(self, memory: TaskMemory, traces: Mark | None, object_id: str) -> Started:
+        from airflow_provider_oac.client.running import RunOrder, launch
+
+        def remember(mark: Mark) -> None:
+            facts = {"how": _SENT, "object_id": object_id, "mark": mark.record(), "job_id": None}
+            memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts)
+
+        order = RunOrder(self.runnable(object_id), self.starting(object_id), self.if_running, self.settling_time)
+        launched = self.hook.run(launch(order, traces=traces, before_send=remember, report=self.log.info))
+        facts = {
+            "how": launched.how,
+            "object_id": object_id,
+            "mark": launched.mark.record(),
+            "job_id": launched.job_id,
+        }
+        return Started(launched.work_request_id, time.time(), facts)
+
+    def _traces(self, memory: TaskMemory, context: Context) -> Mark | None:
+        """The point before an attempt of an earlier try that may have started the run; ``None`` if there was none."""
+        from airflow_provider_oac.client.running import OWN, Mark
+
+        if not self.durable:
+            return None
+        if memory.available:
+            facts = self._facts(memory)
+            # Its own, and yet to be started: OAC has forgotten the work request.
+            return Mark.of(facts["mark"]) if facts.get("how") in (_SENT, OWN) else None
+        retries = self.retries or 0
+        if not memory.identity.repeats(retries):
+            return None
+        began = order_began(context, memory.identity.first_try(retries))
+        return None if began is None else Mark(since=began)
+
+    def _job_found_again(self, memory: TaskMemory) -> Started | None:
+        """The job that an earlier try has adopted, if the store knows it and it is still of use."""
+        from airflow_provider_oac.client import jobs
+        from airflow_provider_oac.client.running import ADOPTED, FOUND
+
+        record = memory.recall()
+        if (record.get("facts") or {}).get("how") not in (FOUND, ADOPTED):
+            return None
+        started = Started.of(record)
+        try:
+            job = self.hook.run(jobs.one(self._of(started), started.facts["job_id"], tasks=False))
+        except OACKilledError:
+            raise
+        except OACError as error:
+            if isinstance(error, OACApiError) and error.status == 404:
+                self.log.warning("OAC does not know the job of an earlier try any more. %s", error)
+                return None
+            if not memory.of_this_order():
+                raise
+            self.log.warning("The job of an earlier try cannot be read yet, waiting for it: %s", error)
+            return started
+        if job.over and (job.failed or not memory.of_this_order()):
+            self.log.info("Job %s of an earlier try ended %s; starting anew.", job.id, job.status)
+            return None
+        self.log.info("Job %s of an earlier try is %s; it is this task's.", job.id, job.status)
+        return started
+
+    def _told_job(self, started: Started) -> Job | None:
+        """The job of a run, told in the log. The work request says how it ended; a history that cannot be read is no
+        reason to fail."""
+        from airflow_provider_oac.client import jobs
+        from airflow_provider_oac.client.job_report import lines
+        from airflow_provider_oac.client.running import Mark, job_since
+
+        of, job_id = self._of(started), started.facts["job_id"]
+        try:
+            if job_id:
+                job: Job | None = self.hook.run(jobs.one(of, job_id))
+            else:
+                job = self.hook.run(job_since(of, Mark.of(started.facts["mark"])))
+        except OACKilledError:
+            raise
+        except OACError as error:
+            self.log.warning("The job history of %s cannot be read, so that rows are not known: %s", of, error)
+            return None
+        if job is None:
+            self.log.warning("The job history of %s shows no new job, so that rows are not known.", of)
+            return None
+        for failed, line in lines(job):
+            (self.log.error if failed else self.log.info)(line)
+        return job
+
+    def _of(self, started: Started) -> Runnable:
+        return self.runnable(started.facts["object_id"])
+
+    @staticmethod
+    def _facts(memory: TaskMemory) -> dict[str, Any]:
+        """What earlier tries of this order know of the run."""
+        return memory.of_this_order().get("facts") or {}

@@ -1,0 +1,376 @@
+"""Operators that bring an instance to a desired state: system settings, mail server, safe domains."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac.client.secret_names import secret_names
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.operators.base import OACBaseOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.api import Work
+    from airflow_provider_oac.client.mail import MailServer
+    from airflow_provider_oac.client.safe_domains import DomainChanges, Policy
+
+__all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettingsOperator"]
+
+
+class _DesiredState(OACBaseOperator):
+    """What these operators share: they read what there is, tell the difference, and change only what differs.
+
+    :param like_conn_id: Airflow Connection of another instance, which this one is to be like.
+    :param dry_run: only tell the difference.
+    """
+
+    def __init__(self, *, like_conn_id: str | None = None, dry_run: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.like_conn_id = like_conn_id
+        self.dry_run_only = dry_run
+
+    def of_the_other(self, work: Work[Any]) -> Any:
+        """Ask the instance that this one is to be like."""
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        return OACHook(str(self.like_conn_id), stopped=lambda: self._killed).run(work)
+
+    def tell(self, what: str, before: Any, after: Any) -> None:
+        """Log one difference."""
+        verb = "would change" if self.dry_run_only else "changes"
+        self.log.info("%s %s from %r to %r.", what, verb, before, after)
+
+
+class OACSystemSettingsOperator(_DesiredState):
+    """Brings system settings to the values that are wanted. Needs BI Service Administrator (documented).
+
+    What has its value is not sent; if nothing differs, nothing is. OAC may keep a change pending until it is applied
+    (documented); a change that is pending counts as done.
+
+    The result (XCom) is a dictionary: ``changed`` (key to the value before and after; values of keys that sound like
+    secrets are masked), ``unchanged`` (how many), ``pending`` (keys that are saved and not applied yet),
+    ``unconfirmed`` (keys that were sent and afterwards still read otherwise, which is logged as a warning),
+    ``not_here`` (keys of the other instance that this one does not list) and ``dry_run``.
+
+    :param settings: key to value: texts, numbers, booleans.
+    :param like_conn_id: Airflow Connection of another instance, whose settings are wanted; ``settings`` take
+        precedence.
+    :param keys: of the other instance only these settings; by default all.
+    :param ignore: of the other instance not these settings, such as those that hold its own name.
+    :param dry_run: only tell the difference.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "settings", "like_conn_id", "keys", "ignore")
+
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        like_conn_id: str | None = None,
+        keys: Collection[str] | None = None,
+        ignore: Collection[str] = (),
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
+        self.settings = settings
+        self.keys = keys
+        self.ignore = ignore
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, and change what differs."""
+        from airflow_provider_oac.client import settings
+
+        if not self.settings and not self.like_conn_id:
+            raise OACConfigurationError("Which settings are wanted is not said: give settings, like_conn_id, or both.")
+        own = {key: settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
+        self._push_link(context)
+        current = self.hook.run(settings.effective())
+        wanted, not_here = self._wanted(own, current)
+        changes = settings.changes(current, wanted)
+        for key, (before, after) in changes.items():
+            self.tell(f"Setting {key}", settings.shown(key, before), settings.shown(key, after))
+        pending, unconfirmed = [], []
+        if changes and not self.dry_run_only:
+            self.hook.run(settings.update({key: after for key, (_, after) in changes.items()}))
+            waiting = self.hook.run(settings.get(pending=True))
+            pending = sorted(setting.key for setting in waiting if setting.key in changes)
+            now = self.hook.run(settings.effective())
+            unconfirmed = sorted(key for key, (_, after) in changes.items() if now.get(key) != after)
+        self._sum_up(len(changes), pending, unconfirmed)
+        return {
+            "changed": {
+                key: [settings.shown(key, before), settings.shown(key, after)]
+                for key, (before, after) in changes.items()
+            },
+            "unchanged": len(wanted) - len(changes),
+            "pending": pending,
+            "unconfirmed": unconfirmed,
+            "not_here": not_here,
+            "dry_run": self.dry_run_only,
+        }
+
+    def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """The values that are wanted, and the keys of the other instance that this one does not have."""
+        from airflow_provider_oac.client import settings
+
+        if not self.like_conn_id:
+            return dict(own), []
+        other = self.of_the_other(settings.effective())
+        if self.keys is not None and (missing := sorted(set(self.keys) - set(other))):
+            raise OACConfigurationError(
+                f"The instance of Connection {self.like_conn_id!r} has no setting {', '.join(missing)}. Nothing was "
+                "changed. Check the names."
+            )
+        names = set(other if self.keys is None else self.keys) - set(self.ignore)
+        not_here = sorted(names - set(current) - set(own))
+        if not_here:
+            self.log.warning(
+                "This instance does not list the settings %s of the other one; they are left out. The instances may be "
+                "of different versions.", ", ".join(not_here),
+            )  # fmt: skip
+        return {**{key: other[key] for key in sorted(names & set(current))}, **own}, not_here
+
+    def _sum_up(self, changes: int, pending: list[str], unconfirmed: list[str]) -> None:
+        if not changes:
+            self.log.info("Every setting has the value that is wanted; nothing is sent.")
+        if pending:
+            self.log.info("Saved, but pending until OAC applies it: %s.", ", ".join(pending))
+        if unconfirmed:
+            self.log.warning(
+                "OAC accepted these settings, but they read otherwise afterwards: %s. Look at them in OAC; a next run "
+                "sends them again.", ", ".join(unconfirmed),
+            )  # fmt: skip
+
+
+class OACMailServerOperator(_DesiredState):
+    """Brings the mail server's settings to what is wanted, or removes them. Needs BI Service Administrator
+    (documented).
+
+    OAC does not give secrets back (inferred), so that nobody can see whether a secret has changed. With
+    ``always_send_password``, the default, settings with a secret are sent on each run, which makes a new password in
+    the Airflow Connection count; without, they are sent only if something else differs.
+
+    The result (XCom) is a dictionary: ``changed`` (name such as ``sender.emailAddress`` to the value before and after),
+    ``sent`` (whether OAC was told), ``secret`` (``sent``, ``not compared`` or ``none``), and ``dry_run``.
+
+    :param server: the settings in the words of OAC's REST API, without secrets: ``host``, ``port``, ``sender`` (such as
+        ``{"displayName": "OAC", "emailAddress": "oac@example.com"}``) and ``connectionSecurity``, an object or just its
+        type, such as ``START_TLS_CONNECTION_SECURITY``.
+    :param mail_conn_id: Airflow Connection, of any type, with login and password for the mail server (8 to 255
+        characters, documented), or with an object ``auth`` in its extra that goes to OAC as it is, for OAuth. Its host
+        and port are taken where ``server`` has none. Without it OAC signs in nowhere (``NO_AUTH``).
+    :param like_conn_id: Airflow Connection of another instance, whose mail server is wanted; members of ``server`` take
+        precedence. If that one signs in, ``mail_conn_id`` is needed, since secrets cannot be copied.
+    :param absent: ``True`` removes the mail server's settings.
+    :param always_send_password: whether settings with a secret are sent even if nothing else differs.
+    :param dry_run: only tell the difference.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "server", "mail_conn_id", "like_conn_id")
+
+    def __init__(
+        self,
+        *,
+        server: Mapping[str, Any] | None = None,
+        mail_conn_id: str | None = None,
+        like_conn_id: str | None = None,
+        absent: bool = False,
+        always_send_password: bool = True,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
+        self.server = server
+        self.mail_conn_id = mail_conn_id
+        self.absent = absent
+        self.always_send_password = always_send_password
+        self._check_arguments()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, and tell OAC what differs."""
+        from airflow_provider_oac.client import mail
+        from airflow_provider_oac.client.secret_names import secrets_of
+
+        self._check_arguments()
+        if self.absent:
+            return self._remove(context)
+        # Before anything is asked of OAC, as far as it does not depend on the other instance.
+        wanted = None if self.like_conn_id else self._wanted({})
+        self._push_link(context)
+        wanted = wanted or self._wanted(self._other())
+        changed = mail.differences(self.hook.run(mail.current()), wanted)
+        for name, (before, after) in changed.items():
+            self.tell(f"Mail server: {name}", before, after)
+        secret = bool(secrets_of(wanted.auth))
+        sending = bool(changed or (secret and self.always_send_password)) and not self.dry_run_only
+        if sending:
+            self.hook.run(mail.configure(wanted))
+        if secret and sending:
+            self.log.info("Its secret is sent along: OAC gives none back, so that it cannot be compared.")
+        if not changed and not sending:
+            self.log.info("The mail server is as it is wanted, as far as OAC tells; nothing is sent.")
+        return self._result(changed, sending, "none" if not secret else "sent" if sending else "not compared")
+
+    def _remove(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_oac.client import mail
+
+        self._push_link(context)
+        present = self.hook.run(mail.current())
+        if present is None:
+            self.log.info("There is no mail server; nothing is sent.")
+            return self._result({}, False, "none")
+        self.tell("Mail server: host", present.host, None)
+        if not self.dry_run_only:
+            self.hook.run(mail.removal())
+        return self._result({"host": (present.host, None)}, not self.dry_run_only, "none")
+
+    def _result(self, changed: Mapping[str, Sequence[Any]], sent: bool, secret: str) -> dict[str, Any]:
+        told = {name: list(pair) for name, pair in changed.items()}
+        return {"changed": told, "sent": sent, "secret": secret, "dry_run": self.dry_run_only}
+
+    def _wanted(self, other: Mapping[str, Any]) -> MailServer:
+        from airflow_provider_oac.client.mail import NO_AUTH, MailServer
+        from airflow_provider_oac.hooks.mail_accounts import mail_account
+
+        account = mail_account(self.mail_conn_id) if self.mail_conn_id else {}
+        kind = (other.get("auth") or {}).get("authType", NO_AUTH)
+        if not self.mail_conn_id and kind != NO_AUTH:
+            raise OACConfigurationError(
+                f"The mail server of Connection {self.like_conn_id!r} signs in by {kind}, and OAC gives no secrets "
+                "back. Give the Airflow Connection that holds them as mail_conn_id."
+            )
+        return MailServer.of(
+            {"auth": {"authType": NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
+        )
+
+    def _other(self) -> dict[str, Any]:
+        from airflow_provider_oac.client import mail
+
+        found: MailServer | None = self.of_the_other(mail.current())
+        if found is None:
+            raise OACConfigurationError(
+                f"The instance of Connection {self.like_conn_id!r} has no mail server. Nothing was changed. If this "
+                "one shall have none either, say absent=True."
+            )
+        return found.body()
+
+    def _check_arguments(self) -> None:
+        if self.absent == bool(self.server or self.like_conn_id):
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: give the mail server that is wanted (server, like_conn_id, or both), or say "
+                "absent=True."
+            )
+        if not isinstance(self.server, Mapping):
+            return
+        if found := [*secret_names(self.server), *({"auth"} & set(self.server))]:
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: server holds {', '.join(map(repr, found))}. How OAC signs in at the mail "
+                "server stands in an Airflow Connection, mail_conn_id: secrets do not belong into a DAG."
+            )
+
+
+class OACSafeDomainsOperator(_DesiredState):
+    """Brings the safe domains to what is wanted. Needs BI Service Administrator (documented).
+
+    Domains that are not named stay as they are, unless ``remove_others`` says otherwise.
+
+    The result (XCom) is a dictionary: ``created`` (domain to the names of the policies that are on), ``updated``
+    (domain to these names before and after), ``deleted`` (domains), ``unchanged`` (how many) and ``dry_run``.
+
+    :param domains: domain to what it is allowed for: names of policies such as ``["img-src", "frame-src"]``, or names
+        with true or false. Policies that are not named are off.
+    :param like_conn_id: Airflow Connection of another instance, whose safe domains are wanted; ``domains`` take
+        precedence.
+    :param remove: domains that are to go.
+    :param remove_others: whether every domain goes that is not wanted. Refused if none is wanted at all.
+    :param dry_run: only tell the difference.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "domains", "like_conn_id", "remove")
+
+    def __init__(
+        self,
+        *,
+        domains: Mapping[str, Iterable[str] | Mapping[str, bool]] | None = None,
+        like_conn_id: str | None = None,
+        remove: Collection[str] = (),
+        remove_others: bool = False,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
+        self.domains = domains
+        self.remove = remove
+        self.remove_others = remove_others
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, and change what differs."""
+        from airflow_provider_oac.client import safe_domains
+
+        own, gone = self._own()
+        self._push_link(context)
+        other: dict[str, Policy] = self.of_the_other(safe_domains.list_all()) if self.like_conn_id else {}
+        # Domains are alike in upper and lower case.
+        named = {domain.casefold() for domain in (*own, *gone)}
+        wanted = {
+            **{domain: _nine(policy) for domain, policy in other.items() if domain.casefold() not in named},
+            **own,
+        }
+        if self.remove_others and not wanted:
+            raise OACConfigurationError(
+                "No safe domain is wanted, so that remove_others would remove all of them. Nothing was changed. Name "
+                "those that are to go in remove."
+            )
+        present = self.hook.run(safe_domains.list_all())
+        todo = safe_domains.changes(present, wanted, gone, only=self.remove_others)
+        result = self._told(todo)
+        if not self.dry_run_only:
+            self.hook.run(safe_domains.apply(todo))
+        return result
+
+    def _own(self) -> tuple[dict[str, Policy], list[str]]:
+        """The domains that are named here, checked."""
+        from airflow_provider_oac.client.safe_domains import checked_domain, checked_policy
+
+        if not (self.domains or self.like_conn_id or self.remove):
+            raise OACConfigurationError("Which domains are wanted is not said: give domains, like_conn_id or remove.")
+        if isinstance(self.remove, str):
+            raise OACConfigurationError(f"remove is a list of domains, not the text {self.remove!r}.")
+        named = (self.domains or {}).items()
+        own = {checked_domain(domain): checked_policy(domain, policy) for domain, policy in named}
+        return own, [checked_domain(domain) for domain in self.remove]
+
+    def _told(self, todo: DomainChanges) -> dict[str, Any]:
+        from airflow_provider_oac.client.safe_domains import allowed
+
+        created = {domain: allowed(policy) for domain, policy in todo.created.items()}
+        updated = {domain: [allowed(before), allowed(after)] for domain, (before, after) in todo.updated.items()}
+        for domain, policies in created.items():
+            self.tell(f"Safe domain {domain}", None, policies)
+        for domain, (before, after) in updated.items():
+            self.tell(f"Safe domain {domain}", before, after)
+        for domain, policy in todo.deleted.items():
+            self.tell(f"Safe domain {domain}", allowed(policy), None)
+        if not (created or updated or todo.deleted):
+            self.log.info("Every safe domain is as it is wanted; nothing is sent.")
+        return {
+            "created": created,
+            "updated": updated,
+            "deleted": list(todo.deleted),
+            "unchanged": len(todo.unchanged),
+            "dry_run": self.dry_run_only,
+        }
+
+
+def _auth(account: Mapping[str, Any]) -> dict[str, Any]:
+    """How OAC signs in is the Connection's to say, whatever else is taken from elsewhere."""
+    return {"auth": account["auth"]} if account else {}
+
+
+def _nine(policy: Policy) -> Policy:
+    """The policies that are documented, of an instance that may have more."""
+    from airflow_provider_oac.client.safe_domains import POLICIES
+
+    return {name: policy.get(name, False) for name in POLICIES}

@@ -1,0 +1,209 @@
+"""Operators for workbooks: export to PDF and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.operators.base import Started
+from airflow_provider_oac.operators.exporting import ExportingOperator, Wish
+from airflow_provider_oac.operators.memory import TaskMemory
+from airflow_provider_oac.operators.progress import Progress
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.exporting import WantedFile
+    from airflow_provider_oac.client.work_requests import WorkRequest
+
+__all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
+
+
+class OACExportWorkbookOperator(ExportingOperator):
+    """Exports a workbook as PDF or PNG to any store that Airflow's ``ObjectStoragePath`` reaches.
+
+    The file is passed on piece by piece, checked (announced size, first and last bytes) and only then put into its
+    place, where there is never a half one. More than five canvases in one PDF are several exports, joined in order
+    (needs the extra ``pdf``). A PNG holds one canvas: several canvases are several files,
+    ``board-01-Overview.png``, ``board-02-Details.png`` and so on.
+
+    The user sees in the export what the user may see in OAC, and needs DV Content Author and the permission *Schedule
+    Workbooks* (documented for another way to the same export). If the user is an administrator, a warning is logged.
+
+    The result (XCom) is a dictionary: ``files``, a list of dictionaries with ``path``, ``size``, ``sha256``,
+    ``format``, ``workbook_id``, ``canvases`` (names, in order) and ``work_request_ids``. If there is just one file, its
+    members stand beside ``files``, too, so that ``{{ ti.xcom_pull('export')['path'] }}`` is enough.
+
+    :param workbook_path: path of the workbook in the catalog, such as ``/shared/Sales/Board``; or
+    :param workbook_id: its id as lists return it, already encoded.
+    :param destination: URL of the file, which ends in ``.pdf`` or ``.png`` as ``file_format`` says; or of a folder,
+        which ends in ``/`` and takes a file with the name of the workbook. A file that is there is replaced.
+    :param file_format: ``pdf`` or ``png``.
+    :param canvases: names or ids of canvases, in the order wanted; by default all of the visualize tab.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "workbook_path",
+        "workbook_id",
+        "destination",
+        "destination_conn_id",
+        "file_format",
+        "canvases",
+    )
+
+    def __init__(
+        self,
+        *,
+        workbook_path: str | None = None,
+        workbook_id: str | None = None,
+        destination: str,
+        destination_conn_id: str | None = None,
+        file_format: str = "pdf",
+        canvases: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
+        self.workbook_path = workbook_path
+        self.workbook_id = workbook_id
+        self.file_format = file_format
+        self.canvases = canvases
+
+    def wishes(self) -> list[Wish]:
+        """The one workbook."""
+        from airflow_provider_oac.client.exporting import plain_name
+        from airflow_provider_oac.client.workbooks import check_format
+
+        check_format(self.file_format)
+        workbook_id, name = _workbook(self.workbook_path, self.workbook_id)
+        url = self.destination
+        if url.endswith("/"):
+            url = f"{url}{plain_name(name)}.{self.file_format}"
+        elif not url.endswith(f".{self.file_format}"):
+            raise OACConfigurationError(
+                f"The destination is {url!r}, but must end in .{self.file_format} as the format says, or in / if it is "
+                "a folder."
+            )
+        return [self.wish(self.workbook_path or name, url, workbook_id, name, self.file_format, self.canvases)]
+
+    def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
+        """The task fails with this error."""
+        raise error
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+        """Make the result."""
+        files = self.made(started.facts)
+        only = files[0] if len(files) == 1 else {}
+        return {**only, "files": files}
+
+
+class OACExportWorkbooksOperator(ExportingOperator):
+    """Exports many workbooks, each in one or more formats, into one folder of any store that ``ObjectStoragePath``
+    reaches.
+
+    Every file is made as :class:`OACExportWorkbookOperator` makes it. One that fails does not stop the others; at the
+    end the task fails and names each. A retry makes only what is missing: on Airflow 3.3 the task state store remembers
+    what an earlier try made, elsewhere a manifest in the folder (``.oac-export-….json``) does, which goes when
+    everything is made. Only files that are still there with the same size count. After a Clear everything is made anew.
+
+    The result (XCom) is a dictionary: ``files``, a list as :class:`OACExportWorkbookOperator` has it.
+
+    :param workbooks: what to export: paths in the catalog, or dictionaries with ``workbook_path`` or ``workbook_id``
+        and, where wanted, ``canvases`` (names or ids), ``name`` (of the file, without its ending; by default the
+        workbook's) and ``formats``.
+    :param destination: URL of the folder.
+    :param formats: ``pdf`` or ``png`` or both, for all that do not say otherwise.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "workbooks", "destination", "destination_conn_id", "formats")
+
+    def __init__(
+        self,
+        *,
+        workbooks: Sequence[str | Mapping[str, Any]],
+        destination: str,
+        destination_conn_id: str | None = None,
+        formats: Sequence[str] = ("pdf",),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
+        self.workbooks = workbooks
+        self.formats = formats
+
+    def wishes(self) -> list[Wish]:
+        """Every workbook in every format."""
+        if isinstance(self.workbooks, str) or not self.workbooks:
+            raise OACConfigurationError(f"workbooks is a list of workbooks, not {self.workbooks!r}.")
+        wishes = [wish for item in self.workbooks for wish in self._wishes(item)]
+        by_url: dict[str, str] = {}
+        for wish in wishes:
+            other = by_url.setdefault(wish.file.url, wish.file.label)
+            if other != wish.file.label or wishes.count(wish) > 1:
+                raise OACConfigurationError(
+                    f"{wish.file.label} and {other} would both go to {wish.file.url}. Give one of them a name."
+                )
+        return wishes
+
+    def _wishes(self, item: str | Mapping[str, Any]) -> list[Wish]:
+        from airflow_provider_oac.client.exporting import plain_name
+
+        given = {"workbook_path": item} if isinstance(item, str) else dict(item)
+        unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
+        if unknown:
+            raise OACConfigurationError(
+                f"A workbook to export has no {', '.join(sorted(map(repr, unknown)))}: {item!r}."
+            )
+        workbook_id, own_name = _workbook(given.get("workbook_path"), given.get("workbook_id"))
+        name, folder = plain_name(str(given.get("name") or own_name)), self.destination.rstrip("/")
+        label = str(given.get("workbook_path") or own_name)
+        formats = given.get("formats") or self.formats
+        return [
+            self.wish(label, f"{folder}/{name}.{kind}", workbook_id, name, kind, given.get("canvases"))
+            for kind in ([formats] if isinstance(formats, str) else formats)
+        ]
+
+    def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
+        """Note it; the others go on."""
+        self.log.error("%s could not be exported: %s", label, error)
+        facts["failed"].append([label, str(error)])
+
+    def made_before(self, memory: TaskMemory, file: WantedFile) -> dict[str, Any] | None:
+        """As an earlier try of this order remembered it, if it is still there."""
+        return self._progress(memory).whole(file)
+
+    def note(self, memory: TaskMemory, file: WantedFile, entry: dict[str, Any]) -> None:
+        """Remember it for the next try."""
+        self._progress(memory).add(file, entry)
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+        """Make the result, or fail naming each that failed.
+
+        :raises OACError: if any failed.
+        """
+        files, failed = self.made(started.facts), started.facts["failed"]
+        if failed:
+            each = "\n".join(f"- {label}: {message}" for label, message in failed)
+            raise OACError(
+                f"{len(failed)} exports failed; {len(files)} files are whole in {self.destination}, and a retry makes "
+                f"only what is missing.\n{each}"
+            )
+        self._progress(TaskMemory(context, self.durable)).finish()
+        return {"files": files}
+
+    def _progress(self, memory: TaskMemory) -> Progress:
+        if "progress" not in self.__dict__:
+            self.__dict__["progress"] = Progress(memory, self.destination, self.store, self.durable)
+        progress: Progress = self.__dict__["progress"]
+        return progress
+
+
+def _workbook(path: str | None, workbook_id: str | None) -> tuple[str, str]:
+    """Id and name of a workbook.
+
+    :raises OACConfigurationError: unless exactly one of the two is given.
+    """
+    from airflow_provider_oac.client.exporting import name_of
+    from airflow_provider_oac.client.ids import item_id
+
+    encoded = item_id(item_id=workbook_id, path=path, what="the workbook")
+    return encoded, name_of(encoded)

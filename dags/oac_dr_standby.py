@@ -1,0 +1,131 @@
+"""A second region that can take over: two DAGs.
+
+``oac_dr_standby`` registers each night's backup in the standby instance, as soon as the bucket's replica holds its
+file. ``oac_dr_failover``, started by hand when the first region is lost, restores the newest of them in the standby
+instance after an approval, and moves the schedule: it sets the Variable ``oac_active_conn_id``. DAGs that are to move
+with it name their Connection by it: ``oac_conn_id="{{ var.value.get('oac_active_conn_id', 'oac_default') }}"``.
+
+Needs the Connections ``oac_default`` (first region) and ``oac_standby`` (second region), and the one whose password
+sealed the backups. The Variables: ``oac_standby_host`` (host of the standby instance; no other is restored),
+``oac_replica_bucket`` (the replica as the standby instance reaches it), ``oac_primary_instance`` (name of the first
+instance in its snapshots' names). On Airflow 2.11 approve by the Variable ``oac_failover_approval``: id of the DAG run
+and host of the standby instance, with a blank in between.
+
+Never prune in the replica: it is not this provider's to write into, and the object store keeps it equal to the first
+bucket. **And know that pruning at the first bucket removes the replica's file, too**, sooner or later: keep there what
+the standby must still be able to restore, and let ``keep_last`` reach further back than replication ever lags. The
+names of registered snapshots have a form of their own, so that OACPruneSnapshotsOperator never considers them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+
+try:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+    from airflow.providers.standard.operators.python import PythonOperator
+    from airflow.sdk import DAG, Variable
+
+    WITH_APPROVALS = True
+except Exception:  # Airflow 2.11, where the first import fails in one way or another
+    from airflow import DAG
+    from airflow.models import Variable
+    from airflow.operators.python import PythonOperator
+    from airflow.sensors.python import PythonSensor
+
+    WITH_APPROVALS = False
+
+from airflow_provider_oac.operators.compare import OACCheckRolesOperator, OACReviewRestoreOperator
+from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.snapshots import OACFindSnapshotOperator
+
+PRIMARY, STANDBY = "oac_default", "oac_standby"
+STANDBY_HOST = "{{ var.value.oac_standby_host }}"
+REPLICA = "{{ var.value.oac_replica_bucket }}"
+COMMON = {"start_date": pendulum.datetime(2026, 1, 1, tz="UTC"), "catchup": False, "max_active_runs": 1}
+
+
+def approved(run_id: str, host: str) -> bool:
+    """Whether a person approved this very run and target. Airflow 2.11 only."""
+    return Variable.get("oac_failover_approval", default_var="").split() == [run_id, host]
+
+
+def move_schedule() -> str:
+    """From now on, DAGs that ask for the active instance work on the standby."""
+    Variable.set("oac_active_conn_id", STANDBY)
+    print(
+        f"oac_active_conn_id is {STANDBY} now. Pause the DAGs of the first region that do not ask for it, and set it "
+        "back after the way home, which is a promotion: snapshot of the standby, restored in the first region."
+    )
+    return STANDBY
+
+
+with DAG(dag_id="oac_dr_standby", schedule="0 3 * * *", tags=["oac", "backup"], **COMMON):
+    newest = OACFindSnapshotOperator(
+        task_id="newest", oac_conn_id=PRIMARY, snapshot_label="nightly", max_age=timedelta(hours=26)
+    )
+
+    # Fails as long as the replica does not hold the file, and is tried again; a try that failed leaves nothing behind.
+    register = OACRegisterSnapshotOperator(
+        task_id="register",
+        oac_conn_id=STANDBY,
+        snapshot=newest.output,
+        bucket=REPLICA,
+        deferrable=True,
+        retries=12,
+        retry_delay=timedelta(minutes=10),
+    )
+
+with DAG(dag_id="oac_dr_failover", schedule=None, tags=["oac", "restore"], **COMMON):
+    find = OACFindSnapshotOperator(
+        task_id="find",
+        oac_conn_id=STANDBY,
+        snapshot_label="nightly",
+        source_instance="{{ var.value.oac_primary_instance }}",
+        registered=True,
+        bucket=REPLICA,
+    )
+
+    # The first region is not asked: it is lost.
+    review = OACReviewRestoreOperator(
+        task_id="review", oac_conn_id=STANDBY, expected_host=STANDBY_HOST, snapshot=find.output
+    )
+
+    if WITH_APPROVALS:
+        approve = ApprovalOperator(
+            task_id="approve",
+            subject=f"Fail over: replace the whole content of {STANDBY_HOST}?",
+            body="{{ ti.xcom_pull(task_ids='review') }}",
+            response_timeout=timedelta(hours=12),
+            fail_on_reject=True,
+        )
+        approval = "{{ ti.xcom_pull(task_ids='approve')['responded_at'] }}"
+    else:
+        approve = PythonSensor(
+            task_id="approve",
+            python_callable=approved,
+            op_args=["{{ run_id }}", STANDBY_HOST],
+            mode="reschedule",
+            poke_interval=30,
+            timeout=timedelta(hours=12).total_seconds(),
+        )
+        approval = None
+
+    # The standby's own content is a former copy, and the replica's bucket is not to be written into.
+    restore = OACRestoreSnapshotOperator(
+        task_id="restore",
+        oac_conn_id=STANDBY,
+        expected_host=STANDBY_HOST,
+        snapshot=find.output,
+        without_safety_snapshot=True,
+        approval=approval,
+        deferrable=True,
+    )
+
+    roles = OACCheckRolesOperator(task_id="roles", oac_conn_id=STANDBY)
+
+    move = PythonOperator(task_id="move_schedule", python_callable=move_schedule)
+
+    review >> approve >> restore >> roles >> move

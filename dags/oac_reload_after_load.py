@@ -1,0 +1,54 @@
+"""When the load of the warehouse is through, reload the datasets of Oracle Analytics Cloud that are built on it.
+
+Runs whenever the asset below is updated: let the last task of your load have it as an outlet. Needs the Connection
+``oac_default`` (type ``oac``) of a user with the application role DV Content Author. Put your own datasets in the place
+of those below; OAC reloads those that are built on a connection and cached, not those made from files.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+
+try:
+    from airflow.sdk import DAG, Asset, task
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators import task
+
+from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
+
+WAREHOUSE = Asset("warehouse://adw/sales")
+DATASETS = ["'admin'.'Orders'", "'admin'.'Budget Lines'"]
+
+with DAG(
+    dag_id="oac_reload_after_load",
+    description="Reload cached datasets as soon as the warehouse is loaded",
+    schedule=[WAREHOUSE],
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["oac", "runs"],
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+):
+    # One task for each dataset, all waiting in the triggerer. What is running already began before the load was
+    # through, so that its end is waited for, and then the dataset is reloaded once more.
+    reload = OACReloadDatasetOperator.partial(
+        task_id="reload",
+        if_running="wait",
+        deferrable=True,
+        timeout=timedelta(hours=2),
+    ).expand(dataset=DATASETS)
+
+    @task
+    def no_empty_dataset(results: Any) -> int:
+        """Fail if a dataset came without rows, which people would see as an empty dashboard."""
+        rows = {name: result["rows"] for name, result in zip(DATASETS, results, strict=True)}
+        if empty := [name for name, count in rows.items() if count == 0]:
+            raise ValueError(f"Reloaded without any rows: {', '.join(empty)}")
+        return sum(count or 0 for count in rows.values())
+
+    no_empty_dataset(reload.output)

@@ -1,0 +1,73 @@
+"""Prove the backup: restore last night's into a scratch instance, and compare that with the source item by item.
+
+Needs the Connections ``oac_default`` (the instance that is backed up), ``oac_scratch`` (an instance that holds nothing
+anybody needs: **it is overwritten without a safety snapshot**), and the one whose password sealed the backup, which the
+backup's name says. The Variable ``oac_scratch_host`` holds the host of the scratch instance: no other is ever restored.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+
+from airflow_provider_oac.operators.compare import OACCompareCatalogsOperator
+from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACFindSnapshotOperator
+
+SOURCE, SCRATCH = "oac_default", "oac_scratch"
+
+with DAG(
+    dag_id="oac_restore_drill",
+    description="Restores last night's backup into a scratch instance and compares the catalogs",
+    # After oac_nightly_backup, and before people change much: what they change since is told, and proves nothing.
+    schedule="0 4 * * 0",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["oac", "backup"],
+):
+    find = OACFindSnapshotOperator(
+        task_id="find",
+        oac_conn_id=SOURCE,
+        snapshot_label="nightly",
+        bucket="{{ var.value.get('oac_bucket', 'oac-backups') }}",
+        max_age=timedelta(hours=26),
+    )
+
+    register = OACRegisterSnapshotOperator(
+        task_id="register", oac_conn_id=SCRATCH, snapshot=find.output, deferrable=True, retries=2
+    )
+
+    restore = OACRestoreSnapshotOperator(
+        task_id="restore",
+        oac_conn_id=SCRATCH,
+        expected_host="{{ var.value.oac_scratch_host }}",
+        snapshot=register.output,
+        without_safety_snapshot=True,
+        allowed_run_types=("scheduled", "manual"),
+        deferrable=True,
+    )
+
+    # Fails if anything is missing or different, and says what.
+    compare = OACCompareCatalogsOperator(
+        task_id="compare",
+        oac_conn_id=SCRATCH,
+        source_conn_id=SOURCE,
+        taken_at="{{ ti.xcom_pull(task_ids='find')['taken_at'] }}",
+    )
+
+    # Off the scratch instance's list only: the file is the backup.
+    unregister = OACDeleteSnapshotOperator(
+        task_id="unregister",
+        oac_conn_id=SCRATCH,
+        snapshot_id="{{ ti.xcom_pull(task_ids='register')['snapshot_id'] }}",
+        missing_ok=True,
+    )
+
+    restore >> compare >> unregister

@@ -1,0 +1,51 @@
+"""After the password of the warehouse was changed, tell it to the connections of Oracle Analytics Cloud, and prove it.
+
+Needs the Connection ``oac_default`` (type ``oac``) of a user who may change OAC's connections (DV Content Author), and
+the Connection ``oac_warehouse`` (any type) whose login and password are those of the warehouse. Change the password
+there, or where your secrets backend keeps it, then let this DAG run: whatever rotates the password may trigger it. No
+password stands in this file, in a log or in an XCom.
+
+OAC does not tell whether the credentials work, so that a dataset of each connection is reloaded at the end.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+
+from airflow_provider_oac.operators.connections import OACUpdateConnectionOperator
+from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
+
+with DAG(
+    dag_id="oac_rotate_connection_password",
+    description="Put the warehouse's new password into OAC's connections",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["oac", "connections"],
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+):
+    # Doing it again does no harm. Further connections with the same credentials are further tasks like this one.
+    rotate = OACUpdateConnectionOperator(
+        task_id="rotate",
+        connection="'admin'.'ADW'",
+        source_conn_id="oac_warehouse",
+    )
+
+    # A reload reads from the warehouse with the new password.
+    prove = OACReloadDatasetOperator(
+        task_id="prove",
+        dataset="'admin'.'Orders'",
+        if_running="wait",
+        deferrable=True,
+        timeout=timedelta(minutes=30),
+    )
+
+    rotate >> prove

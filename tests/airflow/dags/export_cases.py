@@ -1,0 +1,49 @@
+"""DAGs for the tests of exports in a real Airflow: workers that get killed while they download."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import datetime, timedelta
+from pathlib import Path
+
+try:
+    from airflow.sdk import DAG
+except ImportError:
+    from airflow.models.dag import DAG
+
+from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
+
+
+class KilledWhileDownloading(OACExportWorkbookOperator):
+    """The process of its first try, and the one that supervises it, die when the bytes are there but not the file."""
+
+    def _sink(self, file, me):
+        sink = super()._sink(file, me)
+        if me.try_number == 1:
+            write = sink.write
+
+            def write_and_die(data):
+                write(data)
+                sink._file.flush()
+                folder = Path(file.url.removeprefix("file://")).parent
+                # Not logged: what is still on its way to the log dies, too.
+                Path(f"{folder}-seen").write_text("\n".join(path.name for path in folder.iterdir()))
+                os.kill(os.getppid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            sink.write = write_and_die
+        return sink
+
+
+for mode, deferrable in {"blocking": False, "deferred": True}.items():
+    with DAG(f"case_export_killed_{mode}", schedule=None, start_date=datetime(2024, 1, 1)):
+        KilledWhileDownloading(
+            task_id="export",
+            oac_conn_id="oac_export",
+            workbook_path="/@Catalog/shared/Sales/Pipeline",
+            destination=f"{{{{ var.value.oac_export_folder }}}}/killed-{mode}/",
+            deferrable=deferrable,
+            retries=2,
+            retry_delay=timedelta(seconds=1),
+        )

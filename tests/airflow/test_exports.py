@@ -1,0 +1,91 @@
+"""Exports in a real Airflow: the examples that people copy, and a worker that is killed while it downloads."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.airflow.mailbox import Mailbox
+from tests.airflow.scenario import ran
+from tools.stack import AirflowStack
+
+WEEKLY, MAIL = "oac_weekly_dashboard_pdf", "oac_pdf_by_mail"
+DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
+
+
+def local(path: str) -> Path:
+    return Path(path.removeprefix("file://"))
+
+
+@pytest.mark.smoke
+def test_the_weekly_pdf_and_its_figures_lie_in_the_folder_of_the_day(stack: AirflowStack, exports: Path) -> None:
+    run_id = ran(stack, WEEKLY)
+    dashboard, figures = stack.xcom(WEEKLY, run_id, "dashboard"), stack.xcom(WEEKLY, run_id, "figures")
+    path = local(dashboard["path"])
+    data = path.read_bytes()
+    assert (path.parent.parent, path.name) == (exports, "All Regions.pdf")
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (dashboard["size"], dashboard["sha256"])
+    assert data.startswith(b"%PDF-")
+    assert dashboard["canvases"] == [f"Region {number}" for number in range(1, 8)]
+    assert len(dashboard["work_request_ids"]) == 2
+    assert sorted(item.name for item in (path.parent / "figures").iterdir()) == [
+        "Pipeline.pdf", "Revenue_by_Region.pdf", "Revenue_by_Region.png",
+    ]  # fmt: skip
+    assert [local(file["path"]).stat().st_size for file in figures["files"]] == [
+        file["size"] for file in figures["files"]
+    ]
+    log = stack.log(WEEKLY, run_id, "dashboard")
+    assert "Joined 2 exports" in log
+    assert "is an administrator" not in log
+
+
+@pytest.mark.smoke
+def test_the_pdf_is_mailed_to_everybody_with_the_file_attached(
+    stack: AirflowStack, mail: Mailbox, exports: Path
+) -> None:
+    before = len(mail.messages)
+    run_id = ran(stack, MAIL)
+    ((recipients, message),) = mail.messages[before:]
+    assert recipients == ["sales@example.com", "board@example.com"]
+    assert message["From"] == "airflow@example.com"
+    assert str(message["Subject"]).startswith("Revenue by region, 20")
+    (attachment,) = message.iter_attachments()
+    content = attachment.get_payload(decode=True)
+    result = stack.xcom(MAIL, run_id, "export")
+    assert attachment.get_filename() == "Revenue by Region.pdf"
+    assert isinstance(content, bytes)
+    assert hashlib.sha256(content).hexdigest() == result["sha256"]
+    assert content == local(result["path"]).read_bytes()
+
+
+def test_no_mail_goes_out_when_the_export_fails(stack: AirflowStack, simulator: Simulator, mail: Mailbox) -> None:
+    before = len(mail.messages)
+    simulator.control.user("oac.author@example.com", active=False)
+    try:
+        run_id = stack.trigger(MAIL)
+        stack.wait_task_state(MAIL, run_id, "export", "up_for_retry")
+        assert len(mail.messages) == before
+    finally:
+        simulator.control.user("oac.author@example.com", active=True)
+    stack.set_task_state(MAIL, run_id, "export", "failed")
+    assert stack.wait_run(MAIL, run_id) == "failed"
+
+
+@pytest.mark.parametrize("mode", ["blocking", "deferred"])
+def test_a_worker_that_is_killed_while_it_downloads_leaves_no_half_file(
+    stack: AirflowStack, simulator: Simulator, exports: Path, mode: str
+) -> None:
+    dag_id = f"case_export_killed_{mode}"
+    run_id = ran(stack, dag_id)
+    assert stack.task(dag_id, run_id, "export")["try_number"] == 2
+    result = stack.xcom(dag_id, run_id, "export")
+    folder = exports / f"killed-{mode}"
+    assert [path.name for path in folder.iterdir()] == ["Pipeline.pdf"]
+    assert (folder / "Pipeline.pdf").stat().st_size == result["size"]
+    # What the first try had seen of the folder when it died: only something beside the name.
+    (seen,) = Path(f"{folder}-seen").read_text().splitlines()
+    assert seen.startswith(".Pipeline.pdf.")
+    assert seen.endswith("-1.part")

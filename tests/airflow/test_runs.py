@@ -1,0 +1,82 @@
+"""Runs and connections in a real Airflow: the examples that people copy, and workers that are killed."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.airflow.scenario import ran
+from tools.oac_connections import WAREHOUSE_PASSWORD
+from tools.stack import AirflowStack, until
+
+RELOAD, EXPORT, ROTATE = "oac_reload_after_load", "oac_data_flow_then_export", "oac_rotate_connection_password"
+MODES = ("blocking", "deferred")
+RUN_FLOW = "POST /catalog/dataflows/{dataflowId}/actions/run"
+RUN_SEQUENCE = "POST /catalog/sequences/{sequenceId}/actions/run"
+
+
+@pytest.mark.smoke
+def test_datasets_are_reloaded_when_the_warehouse_is_loaded(stack: AirflowStack) -> None:
+    stack.wait_dag(RELOAD)
+    before = len(stack.run_ids(RELOAD))
+    ran(stack, "case_warehouse_load")
+    (run_id,) = until(lambda: stack.run_ids(RELOAD)[before:] or None, 90, lambda: "the asset started no run")
+    assert stack.wait_run(RELOAD, run_id, timeout=180) == "success", stack.report(RELOAD, run_id)
+    results: list[dict[str, Any]] = [stack.xcom(RELOAD, run_id, "reload", map_index=index) for index in range(2)]
+    assert [result["rows"] for result in results] == [120_000, 4_920]
+    assert stack.xcom(RELOAD, run_id, "no_empty_dataset") == 124_920
+    log = stack.log(RELOAD, run_id, "reload", map_index=1)
+    assert "Task COST_CENTRES from ADW to OAC cache: SUCCEEDED, 120 rows" in log
+
+
+@pytest.mark.smoke
+def test_a_data_flow_runs_and_then_the_workbook_is_exported(stack: AirflowStack, exports: Path) -> None:
+    run_id = ran(stack, EXPORT)
+    flow, export = stack.xcom(EXPORT, run_id, "clean_orders"), stack.xcom(EXPORT, run_id, "export")
+    assert (flow["job_status"], flow["rows"], flow["adopted"]) == ("SUCCEEDED", 118_500, False)
+    path = Path(export["path"].removeprefix("file://"))
+    assert path.parent == exports / "orders"
+    assert path.read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.smoke
+def test_a_password_is_rotated_and_nobody_sees_it(stack: AirflowStack, simulator: Simulator) -> None:
+    run_id = ran(stack, ROTATE)
+    catalog = simulator.control.content("dev")["catalog"]
+    (connection,) = [item for item in catalog if item["type"] == "connections" and item["name"] == "ADW"]
+    assert connection["definition"]["passwordSha256"] == sha256(WAREHOUSE_PASSWORD.encode()).hexdigest()
+    assert stack.xcom(ROTATE, run_id, "rotate")["sent"] == ["connectionType", "password", "username"]
+    assert stack.xcom(ROTATE, run_id, "prove")["job_status"] == "SUCCEEDED"
+    logs = stack.log(ROTATE, run_id, "rotate") + stack.log(ROTATE, run_id, "prove")
+    assert "Updated connection 'admin'.'ADW'" in logs
+    assert WAREHOUSE_PASSWORD not in logs
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_worker_killed_between_submit_and_the_next_line_leads_to_one_run(
+    stack: AirflowStack, simulator: Simulator, mode: str
+) -> None:
+    before = simulator.control.calls("dev", RUN_FLOW)
+    dag_id = f"case_run_killed_after_submit_{mode}"
+    run_id = ran(stack, dag_id)
+    assert stack.task(dag_id, run_id, "run")["try_number"] == 2
+    assert simulator.control.calls("dev", RUN_FLOW) == before + 1
+    result = stack.xcom(dag_id, run_id, "run")
+    assert (result["adopted"], result["work_request_id"], result["rows"]) == (True, None, 900)
+    assert "it is adopted, and nothing is started again" in stack.log(dag_id, run_id, "run", 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_worker_killed_while_waiting_leads_to_one_run(stack: AirflowStack, simulator: Simulator, mode: str) -> None:
+    before = simulator.control.calls("dev", RUN_SEQUENCE)
+    dag_id = f"case_run_killed_while_waiting_{mode}"
+    run_id = ran(stack, dag_id)
+    assert simulator.control.calls("dev", RUN_SEQUENCE) == before + 1
+    result = stack.xcom(dag_id, run_id, "run")
+    remembers = not stack.version.startswith(("2.", "3.1", "3.2"))
+    assert result["adopted"] is not remembers, "with a task state store the work request is found again"
+    assert result["job_status"] == "SUCCEEDED"

@@ -1,0 +1,194 @@
+"""Under a name there is only ever a whole file: in every kind of store, when writing fails, and when it is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_oac.exceptions import OACStorageError
+from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+from tests.integration.stores import Bucket, attach_store
+
+OLD, NEW = b"the old file", b"the new file, " * 1000
+
+
+@pytest.fixture(params=["local", "bucket", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A folder in a store: one that moves atomically, one that can discard, and one that can neither."""
+    Bucket.empty()
+    attach_store("bucket", Bucket())
+    attach_store("memory", MemoryFileSystem())
+    yield {"local": f"file://{tmp_path}/exports", "bucket": "bucket://b/exports", "memory": "memory://m/exports"}[
+        request.param
+    ]
+    Bucket.empty()
+    MemoryFileSystem.store.clear()
+
+
+def files(destination: Destination) -> list[str]:
+    """Names of all files beside the destination."""
+    fs: Any = destination.fs
+    if isinstance(fs, Bucket):
+        return sorted(path.rpartition("/")[2] for path in Bucket.objects)
+    parent = destination.path.rpartition("/")[0]
+    return sorted(path.rpartition("/")[2] for path in fs.find(parent)) if fs.exists(parent) else []
+
+
+def test_a_file_appears_when_it_is_committed_and_not_before(folder: str) -> None:
+    destination = Destination(f"{folder}/board.pdf")
+    sink = ObjectStorageSink(destination)
+    sink.write(NEW)
+    sink.write(NEW)
+    assert destination.size() is None
+    sink.commit()
+    assert destination.size() == 2 * len(NEW)
+    assert destination.read() == NEW + NEW
+    assert files(destination) == ["board.pdf"]
+
+
+def test_the_old_file_stays_until_then_and_when_the_new_one_is_discarded(folder: str) -> None:
+    destination = Destination(f"{folder}/board.pdf")
+    destination.write(OLD)
+    sink = ObjectStorageSink(destination)
+    sink.write(NEW)
+    assert destination.read() == OLD
+    sink.discard()
+    assert destination.read() == OLD
+    assert files(destination) == ["board.pdf"]
+    sink.discard()
+    assert destination.read() == OLD
+
+
+def test_after_discarding_it_begins_anew(folder: str) -> None:
+    destination = Destination(f"{folder}/board.pdf")
+    sink = ObjectStorageSink(destination)
+    sink.write(OLD)
+    sink.discard()
+    sink.write(NEW)
+    sink.commit()
+    assert destination.read() == NEW
+    assert files(destination) == ["board.pdf"]
+
+
+def test_a_file_that_is_replaced_is_never_half(folder: str) -> None:
+    destination = Destination(f"{folder}/board.pdf")
+    destination.write(OLD)
+    destination.write(NEW)
+    assert destination.read() == NEW
+    assert files(destination) == ["board.pdf"]
+
+
+def test_leftovers_of_former_writers_are_removed_before_the_first_byte(folder: str) -> None:
+    destination = Destination(f"{folder}/board.pdf")
+    Destination(f"{folder}/.board.pdf.mark-1.part").write(b"half")
+    sink = ObjectStorageSink(destination, "mark-3", ("mark-1", "mark-2"))
+    assert files(destination) == [".board.pdf.mark-1.part"]
+    sink.write(NEW)
+    sink.commit()
+    assert files(destination) == ["board.pdf"]
+
+
+def test_a_file_that_is_not_there_has_no_size_and_removing_it_is_no_error(folder: str) -> None:
+    destination = Destination(f"{folder}/nothing.pdf")
+    assert destination.size() is None
+    destination.remove()
+    with pytest.raises(OACStorageError, match=r"Could not read .*nothing\.pdf"):
+        destination.read()
+
+
+def test_an_upload_that_is_discarded_is_not_sent_when_it_is_collected(tmp_path: Path) -> None:
+    Bucket.empty()
+    attach_store("bucket", Bucket())
+    sink = ObjectStorageSink(Destination("bucket://b/large.pdf"))
+    sink.write(b"x" * 6_000_000)
+    (upload,) = Bucket.uploads
+    sink.discard()
+    del sink
+    assert (upload.state, upload.closed, Bucket.objects) == ("discarded", True, {})
+
+
+def test_a_store_that_refuses_is_named_with_what_it_said() -> None:
+    Bucket.empty()
+    attach_store("bucket", Bucket())
+    Bucket.refuse = PermissionError("AccessDenied")
+    sink = ObjectStorageSink(Destination("bucket://b/large.pdf"))
+    with pytest.raises(OACStorageError, match=r"Could not write bucket://b/large\.pdf \(PermissionError: AccessDenied"):
+        sink.write(b"x" * 6_000_000)
+    sink.discard()
+    assert Bucket.objects == {}
+    Bucket.empty()
+
+
+@pytest.mark.parametrize("url", ["nowhere://bucket/board.pdf", "oci-typo://bucket/board.pdf"])
+def test_a_store_that_nobody_knows_is_an_error_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(OACStorageError, match=url.partition(":")[0]):
+        Destination(url)
+
+
+def in_a_process(code: str, *arguments: str) -> subprocess.Popen[str]:
+    whole = "from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink\nimport sys\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", whole + textwrap.dedent(code), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+
+
+def test_a_disk_that_is_full_leaves_neither_a_half_file_nor_a_leftover(tmp_path: Path) -> None:
+    """The kernel refuses to let the file grow, as it does on a full disk."""
+    Destination(f"{tmp_path}/board.pdf").write(OLD)
+    code = """
+        import resource, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        sink = ObjectStorageSink(Destination(sys.argv[1]))
+        try:
+            for _ in range(20):
+                sink.write(b"x" * 100_000)
+            sink.commit()
+        except Exception as problem:
+            print(type(problem).__name__, problem)
+            sink.discard()
+    """
+    process = in_a_process(code, f"{tmp_path}/board.pdf")
+    said, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "OACStorageError" in said
+    assert "File too large" in said
+    assert "board.pdf" in said
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"board.pdf": OLD}
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file_and_the_next_one_clears_up(tmp_path: Path) -> None:
+    destination = Destination(f"{tmp_path}/board.pdf")
+    destination.write(OLD)
+    code = """
+        import time
+        sink = ObjectStorageSink(Destination(sys.argv[1]), "mark-1")
+        while True:
+            sink.write(b"x" * 100_000)
+            time.sleep(0.01)
+    """
+    process = in_a_process(code, f"{tmp_path}/board.pdf")
+    half = tmp_path / ".board.pdf.mark-1.part"
+    deadline = time.monotonic() + 120
+    while not (half.exists() and half.stat().st_size > 300_000):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert destination.read() == OLD
+    assert half.exists()
+    sink = ObjectStorageSink(destination, "mark-2", ("mark-1",))
+    sink.write(NEW)
+    sink.commit()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"board.pdf": NEW}

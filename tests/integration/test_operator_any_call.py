@@ -1,0 +1,274 @@
+"""OACOperator: any call by name or path, in pages, waited for, and never twice by accident."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACConfigurationError,
+    OACError,
+    OACResponseError,
+    OACWaitTimeoutError,
+    OACWorkRequestError,
+)
+from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.tasks import Connections, Task
+
+SALES = "/@Catalog/shared/Sales"
+ORDERS = ids.object_id("admin", "Orders")
+RELOAD = "POST /catalog/datasets/{datasetId}/actions/reload"
+FOLDERS, WORK = "POST /catalog/folders", "GET /workRequests/{id}"
+BODY = {"name": "New", "parentId": ids.catalog_id(SALES)}
+
+pytestmark = pytest.mark.usefixtures("connections")
+
+
+def task(*, store: bool = True, **arguments: Any) -> Task:
+    return Task(lambda: OACOperator(task_id="any", **{"retries": 2, **arguments}), store=store)
+
+
+def does(**arguments: Any) -> Any:
+    return task(**arguments).attempt()
+
+
+def reload(*, store: bool = True, **changes: Any) -> Task:
+    arguments = {
+        "method": "POST", "path": f"/catalog/datasets/{ORDERS}/actions/reload", "wait_for_completion": True,
+        "poll_interval": 0.05,
+    }  # fmt: skip
+    return task(store=store, **{**arguments, **changes})
+
+
+# ------------------------------------------------------------------------------------------------ one answer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ({"call": "system.get"}, "serviceInstanceKey"),
+        ({"method": "get", "path": "/system"}, "serviceInstanceKey"),
+        ({"method": "GET", "path": "/api/20210901/system"}, "serviceInstanceKey"),
+        ({"method": "GET", "path": "/api/20210901/system", "base": ""}, "serviceInstanceKey"),
+        ({"call": "catalog.get", "arguments": {"kind": "folders", "item_id": ids.catalog_id(SALES)}}, "path"),
+        ({"method": "GET", "path": f"/catalog/folders/{ids.catalog_id(SALES)}", "query": {"fields": "name"}}, "name"),
+    ],
+)
+def test_an_answer_is_the_result(arguments: dict[str, Any], wanted: str) -> None:
+    result = does(**arguments)
+    assert wanted in result
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_something_is_sent_and_changed(clean: Simulator) -> None:
+    assert does(method="POST", path="/catalog/folders", body=BODY)["name"] == "New"
+    folder = ids.catalog_id(f"{SALES}/New")
+    path = f"/catalog/folders/{folder}"
+    assert does(method="POST", path=f"{path}/actions/getACL")[0]["accountType"] == "ApplicationRole"
+    assert does(method="DELETE", path=path, query={"recursive": True}) is None
+    with pytest.raises(OACApiError, match=r"Could not call GET .*HTTP 404"):
+        does(method="GET", path=path)
+
+
+def test_an_answer_goes_into_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "system.json"
+    result = does(method="GET", path="/system", destination=f"file://{file}")
+    assert result == {
+        "path": f"file://{file}", "size": file.stat().st_size, "sha256": sha256(file.read_bytes()).hexdigest(),
+    }  # fmt: skip
+    assert json.loads(file.read_text())["serviceInstanceKey"]
+
+
+@pytest.mark.parametrize("fault", ["drop_middle", "truncate"])
+def test_a_half_answer_leaves_no_file(clean: Simulator, tmp_path: Path, fault: str) -> None:
+    clean.control.fault("GET /system", fault)
+    with pytest.raises(OACError):
+        does(method="GET", path="/system", destination=str(tmp_path / "system.json"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_checked_and_made_another() -> None:
+    key = does(call="system.get", result_check=lambda system: system.owners, result_filter=lambda system: system.owners)
+    assert key == ["oac.admin@example.com"] or isinstance(key, list)
+    with pytest.raises(OACResponseError, match="The result is not what result_check wants"):
+        does(call="system.get", result_check=lambda _system: False)
+
+
+def test_another_scope_is_asked_for(connections: Connections, clean: Simulator) -> None:
+    prod = clean.ready["instances"]["prod"]["scope"]
+    with pytest.raises(OACApiError, match="401"):
+        does(method="GET", path="/system", scope=prod)
+    connections.oac(host=clean.ready["instances"]["prod"]["url"])
+    assert does(method="GET", path="/system", scope=prod)["serviceInstanceKey"]
+    with pytest.raises(OACAuthError):
+        does(method="GET", path="/system", scope="https://nowhere.example.comurn:opc:resource:consumer::all")
+
+
+# ----------------------------------------------------------------------------------------------------- pages
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"call": "catalog.list_items", "arguments": {"kind": "workbooks", "limit": 2}},
+        {"method": "GET", "path": "/catalog/workbooks", "query": {"search": "*", "limit": 2}},
+    ],
+)
+def test_all_pages_come(clean: Simulator, tmp_path: Path, arguments: dict[str, Any]) -> None:
+    found = does(paged=True, **arguments)
+    assert [item["name"] for item in found] == sorted(item["name"] for item in found)
+    assert len(found) == 8
+    assert clean.control.calls("dev", "GET /catalog/{type}") == 4
+    file = tmp_path / "books.jsonl"
+    result = does(paged=True, destination=str(file), **arguments)
+    assert result["items"] == 8
+    assert [json.loads(line)["name"] for line in file.read_text().splitlines()] == [item["name"] for item in found]
+    with pytest.raises(OACConfigurationError, match="more than 7 items"):
+        does(paged=True, max_items=7, **arguments)
+
+
+# ------------------------------------------------------------------------------------------------------ work
+
+
+def test_work_is_waited_for(clean: Simulator, deferrable: bool) -> None:
+    result = reload(deferrable=deferrable).attempt()
+    assert (result["status"], result["operation"]) == ("SUCCEEDED", "RELOAD_DATASET")
+    assert result["resources"][0]["resourceType"] == "DATASET"
+    assert [work["id"] for work in clean.control.work_requests("dev")] == [result["work_request_id"]]
+
+
+def test_work_of_a_call_by_its_name_is_waited_for(clean: Simulator, deferrable: bool) -> None:
+    result = does(
+        call="datasets.reload", arguments={"dataset_id": ORDERS}, wait_for_completion=True, poll_interval=0.05,
+        deferrable=deferrable,
+    )  # fmt: skip
+    assert result["status"] == "SUCCEEDED"
+
+
+def test_failed_work_fails_the_task_and_a_retry_starts_it_anew(clean: Simulator, deferrable: bool) -> None:
+    clean.control.fault(RELOAD, "fail_work", errors=[{"code": "NoSpace", "message": "full"}])
+    again = reload(deferrable=deferrable)
+    with pytest.raises(OACWorkRequestError, match="NoSpace: full"):
+        again.attempt()
+    assert again.attempt()["status"] == "SUCCEEDED"
+    assert clean.control.calls("dev", RELOAD) == 2
+
+
+def test_a_retry_finds_the_work_that_goes_on(clean: Simulator, deferrable: bool) -> None:
+    clean.control.settings(work_seconds=1.0)
+    again = reload(deferrable=deferrable, timeout=0.2)
+    with pytest.raises(OACWaitTimeoutError):
+        again.attempt()
+    clean.control.settings(work_seconds=0.2)
+    second = Task(reload()._make)
+    second.store, second.try_number, second.max_tries = again.store, again.try_number, again.max_tries
+    assert second.attempt()["status"] == "SUCCEEDED"
+    assert clean.control.calls("dev", RELOAD) == 1
+
+
+def test_without_a_store_a_timeout_is_final(clean: Simulator, deferrable: bool) -> None:
+    clean.control.settings(work_seconds=30.0)
+    with pytest.raises(AirflowFailException, match=r"did not end in time.*No retry follows: this Airflow does not"):
+        reload(store=False, deferrable=deferrable, timeout=0.2).attempt()
+    path = f"/catalog/datasets/{ids.object_id('admin', 'Budget Lines')}/actions/reload"
+    with pytest.raises(OACWaitTimeoutError):
+        reload(store=False, deferrable=deferrable, timeout=0.2, repeatable=True, path=path).attempt()
+
+
+def test_an_answer_without_work_is_told(clean: Simulator) -> None:
+    with pytest.raises(OACResponseError, match="names no work request"):
+        does(method="GET", path="/system", wait_for_completion=True)
+
+
+# ----------------------------------------------------------------------------------------- never a second time
+
+
+@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("fault", [{"fault": "drop_after"}, {"fault": "status", "status": 502, "act": True}])
+def test_a_lost_answer_is_not_asked_for_again(clean: Simulator, store: bool, fault: dict[str, Any]) -> None:
+    clean.control.fault(FOLDERS, **fault)
+    again = task(store=store, method="POST", path="/catalog/folders", body=BODY)
+    with pytest.raises(AirflowFailException, match=r"It is not known whether OAC did it.*no retry follows"):
+        again.attempt()
+    assert clean.control.calls("dev", FOLDERS) == 1
+    if store:
+        with pytest.raises(AirflowFailException, match=r"an earlier try sent it.*clear it"):
+            again.attempt()
+        assert clean.control.calls("dev", FOLDERS) == 1
+        again.clear()
+        with pytest.raises(OACApiError, match="There is already an item at"):
+            again.attempt()
+
+
+def test_a_lost_answer_of_work_is_not_asked_for_again(clean: Simulator, deferrable: bool) -> None:
+    clean.control.fault(RELOAD, "drop_after")
+    again = reload(deferrable=deferrable)
+    for _ in range(2):
+        with pytest.raises(AirflowFailException):
+            again.attempt()
+    assert clean.control.calls("dev", RELOAD) == 1
+
+
+def test_what_oac_refused_is_tried_again(clean: Simulator) -> None:
+    clean.control.fault(FOLDERS, "status", status=403)
+    again = task(method="POST", path="/catalog/folders", body=BODY)
+    with pytest.raises(OACApiError):
+        again.attempt()
+    assert again.attempt()["name"] == "New"
+
+
+def test_what_may_be_repeated_is(clean: Simulator) -> None:
+    clean.control.fault(FOLDERS, "drop_before", times=2)
+    assert does(method="POST", path="/catalog/folders", body=BODY, repeatable=True)["name"] == "New"
+    assert clean.control.calls("dev", FOLDERS) == 3
+
+
+def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> None:
+    clean.control.settings(work_seconds=30.0)
+    again = reload(timeout=0.1)
+    with pytest.raises(OACWaitTimeoutError):
+        again.attempt()
+    assert again.store
+    record = again.store.get("oac_work")
+    again.store.set("oac_work", {**record, "submitted_at": record["submitted_at"] - 3600})
+    clean.control.fault(WORK, "status", status=404, times=None)
+    with pytest.raises(AirflowFailException, match="of which OAC knows nothing"):
+        again.attempt()
+    assert clean.control.calls("dev", RELOAD) == 1
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({}, "Give either call"),
+        ({"call": "system.get", "method": "GET", "path": "/x"}, "Give either call"),
+        ({"method": "GET"}, "Give either call"),
+        ({"method": "GET", "path": ""}, "Give either call"),
+        ({"call": "system.get", "body": {"a": 1}}, "body cannot be given to the call 'system.get'"),
+        ({"call": "system.get", "arguments": ["x"]}, "arguments is a dictionary"),
+        ({"call": "system.nothing"}, "There is no call 'system.nothing'. system has: get, restore_snapshot"),
+        ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "a path takes query and body"),
+        ({"method": "GET", "path": "x"}, "begins with one slash"),
+        ({"call": "system.get", "paged": True}, "does not come in pages"),
+        ({"method": "POST", "path": "/x", "paged": True}, "is got with GET"),
+        ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "page itself must not be given"),
+        ({"call": "catalog.list_items", "arguments": {"page": 1}, "paged": True}, "page itself must not be given"),
+        ({"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"}, "goes with it"),
+    ],
+)
+def test_bad_arguments_are_explained(clean: Simulator, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        does(**arguments)
+    assert clean.control.counters()["calls"].get("dev", {}) == {}

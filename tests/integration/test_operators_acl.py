@@ -1,0 +1,230 @@
+"""The operators for permissions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client import acl, ids
+from airflow_provider_oac.client.auditing import COLUMNS
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.operators.acl import OACAuditACLOperator, OACUpdateACLOperator
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.tasks import AUTHOR, Connections, Task
+
+SHARED, SALES, FINANCE = (f"/@Catalog/shared{name}" for name in ("", "/Sales", "/Finance"))
+COLLEAGUE = "oac.colleague@example.com"
+GET, UPDATE = (f"POST /catalog/{{type}}/{{id}}/actions/{name}ACL" for name in ("get", "update"))
+READER = {"account": COLLEAGUE, "permissions": ["read", "list"]}
+
+pytestmark = pytest.mark.usefixtures("connections")
+
+
+def update(**changes: Any) -> Any:
+    arguments = {"catalog_type": "folders", "path": FINANCE, "entries": [READER], **changes}
+    return Task(lambda: OACUpdateACLOperator(task_id="update", **arguments)).attempt()
+
+
+def audit(**arguments: Any) -> Any:
+    return Task(lambda: OACAuditACLOperator(task_id="audit", **{"folder_path": SHARED, **arguments})).attempt()
+
+
+def allowed(path: str, kind: str = "folders") -> dict[str, tuple[str, ...]]:
+    return {entry.account: entry.allowed for entry in OACHook().run(acl.get(kind, ids.catalog_id(path)))}
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was logged so far; where it goes depends on the version of Airflow."""
+    caplog.set_level(logging.INFO)
+    return lambda: caplog.text + "".join(capsys.readouterr())
+
+
+# ---------------------------------------------------------------------------------------------------- update
+
+
+def test_only_the_named_accounts_change(clean: Simulator, said: Callable[[], str]) -> None:
+    before = allowed(FINANCE)
+    result = update()
+    assert allowed(FINANCE) == {**before, COLLEAGUE: ("read", "list")}
+    line = f"+ User '{COLLEAGUE}': read, list"
+    assert (result["changed"], result["dry_run"], result["difference"]) == (True, False, [line])
+    assert {entry["account"] for entry in result["acl"]} == {*before, COLLEAGUE}
+    log = said()
+    assert log.index(f"Changing {FINANCE}:\n  {line}") < log.index(f"Changed {FINANCE}:\n  {line}")
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_what_is_so_already_is_not_sent(clean: Simulator) -> None:
+    update()
+    result = update()
+    assert (result["changed"], result["difference"]) == (False, [])
+    assert clean.control.calls("dev", UPDATE) == 1
+    changed = update(entries=[{"account": COLLEAGUE, "permissions": ["read"]}])
+    assert changed["difference"] == [f"~ User '{COLLEAGUE}': read, list -> read"]
+
+
+def test_a_dry_run_sends_nothing(clean: Simulator) -> None:
+    result = update(dry_run=True, mode="ReplaceAll")
+    assert (result["changed"], result["dry_run"]) == (False, True)
+    assert [line[0] for line in result["difference"]] == ["+", "-", "-"]
+    assert [entry["account"] for entry in result["acl"]] == [COLLEAGUE]
+    assert clean.control.calls("dev", UPDATE) == 0
+    assert COLLEAGUE not in allowed(FINANCE)
+
+
+def test_accounts_are_removed_and_replaced(clean: Simulator) -> None:
+    update()
+    result = update(mode="DeleteMatchingAccounts", entries=[{"account": COLLEAGUE}])
+    assert result["difference"] == [f"- User '{COLLEAGUE}': read, list"]
+    assert COLLEAGUE not in allowed(FINANCE)
+    role = {"account": "DV Consumer", "account_type": "ApplicationRole", "permissions": list(acl.PERMISSIONS)}
+    update(mode="ReplaceAll", entries=[role])
+    assert allowed(FINANCE) == {"DV Consumer": acl.PERMISSIONS}
+
+
+def test_a_change_goes_down_when_that_is_wanted(clean: Simulator) -> None:
+    update()
+    assert COLLEAGUE not in allowed(f"{FINANCE}/Budget", "workbooks")
+    assert update(recursive=True)["changed"] is True
+    assert allowed(f"{FINANCE}/Budget", "workbooks")[COLLEAGUE] == ("read", "list")
+
+
+def test_an_unknown_account_is_reported_in_the_words_of_oac(clean: Simulator, said: Callable[[], str]) -> None:
+    before = allowed(FINANCE)
+    with pytest.raises(OACApiError, match=r"HTTP 400, BadRequest: There is no account jo of the type User"):
+        update(entries=[READER, {"account": "jo", "permissions": ["read"]}])
+    assert allowed(FINANCE) == before
+    assert f"Named are: User '{COLLEAGUE}', User 'jo'." in said()
+
+
+def test_an_account_that_oac_passes_over_in_silence_is_an_error(clean: Simulator) -> None:
+    body = [{"accountGuid": "x", "accountType": "User", "permissions": {"write": True}}]
+    clean.control.fault(UPDATE, "status", status=200, body=body)
+    with pytest.raises(OACError, match=rf"its list shows nothing of User '{COLLEAGUE}'"):
+        update()
+
+
+def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
+    clean.control.fault(UPDATE, "drop_after")
+    assert update()["changed"] is True
+    assert clean.control.calls("dev", UPDATE) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"entries": []}, "No account is named"),
+        ({"entries": "[{'account': 'x'}]"}, "entries is a list of dictionaries.*render_template_as_native_obj"),
+        (
+            {"entries": [{"account": "x", "permission": ["read"]}]},
+            "An entry is a dictionary with account, account_type, p",
+        ),
+        ({"entries": [{"account": ""}]}, "of which account is needed"),
+        ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions are read, list, write"),
+        ({"entries": [READER, READER]}, "named twice"),
+        ({"mode": "Replace"}, "The mode of a change of permissions is one of"),
+        ({"path": None}, "Give either the id of the item"),
+    ],
+)
+def test_bad_input_never_asks_oac(clean: Simulator, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        update(**changes)
+    assert clean.control.counters()["calls"].get("dev", {}) == {}
+
+
+# ------------------------------------------------------------------------------------------------------ audit
+
+
+def test_an_audit_as_csv(clean: Simulator, tmp_path: Path) -> None:
+    clean.control.settings(page_size=3)
+    update()
+    file = tmp_path / "acl.csv"
+    result = audit(destination=f"file://{file}")
+    rows = list(csv.DictReader(file.open(newline="")))
+    assert tuple(rows[0]) == COLUMNS
+    assert {row["path"] for row in rows} == {
+        item["plain"] for item in clean.control.content("dev")["catalog"] if item["plain"].startswith(SHARED)
+    }
+    (mine,) = [row for row in rows if row["path"] == FINANCE and row["account"] == COLLEAGUE]
+    assert (mine["read"], mine["list"], mine["write"], mine["account_type"]) == ("true", "true", "false", "User")
+    assert result == {
+        "path": f"file://{file}", "items": len({row["path"] for row in rows}), "lines": len(rows),
+        "size": file.stat().st_size, "sha256": sha256(file.read_bytes()).hexdigest(),
+        "unreadable_count": 0, "unreadable": [],
+    }  # fmt: skip
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_audit_as_json_lines(clean: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "acl.jsonl"
+    result = audit(destination=str(file), file_format="jsonl", folder_path=None, folder_id=ids.catalog_id(SALES))
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (result["items"], result["lines"]) == (len(lines), len(lines))
+    assert (lines[0]["path"], lines[0]["type"]) == (SALES, "folders")
+    pipeline = next(line for line in lines if line["name"] == "Pipeline")
+    assert pipeline["acl"][-1] == {
+        "account_type": "ApplicationRole", "account": "DV Consumer", "account_name": "DV Consumer",
+        "permissions": ["read", "list", "execute"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_what_may_not_be_read_fails_or_is_written_down(clean: Simulator, tmp_path: Path, file_format: str) -> None:
+    file = tmp_path / "acl"
+    fault = {"status": 403, "body": {"code": "Forbidden", "message": "Not, yours"}, "after": 3, "times": 2}
+    clean.control.fault(GET, "status", **fault)
+    with pytest.raises(OACError, match=r"Not, yours.*Nothing was written. unreadable='record'"):
+        audit(destination=str(file), file_format=file_format)
+    assert list(tmp_path.iterdir()) == []
+    clean.control.clear_faults()
+    clean.control.fault(GET, "status", **fault)
+    result = audit(destination=str(file), file_format=file_format, unreadable="record", max_parallel=1)
+    assert (result["unreadable_count"], len(result["unreadable"])) == (2, 2)
+    text = file.read_text()
+    found = (
+        [(row["path"], row["error"]) for row in csv.DictReader(text.splitlines()) if row["error"]]
+        if file_format == "csv"
+        else [(line["path"], line["error"]) for line in map(json.loads, text.splitlines()) if "error" in line]
+    )
+    assert found == [(path, "HTTP 403 Not, yours") for path in result["unreadable"]]
+
+
+def test_what_goes_in_the_meantime_is_left_out(clean: Simulator, tmp_path: Path) -> None:
+    clean.control.fault(GET, "status", status=404, after=2)
+    result = audit(destination=str(tmp_path / "acl.jsonl"), file_format="jsonl")
+    assert result["lines"] == result["items"] - 1
+    assert result["unreadable_count"] == 0
+
+
+def test_an_audit_sees_what_its_user_sees(connections: Connections, clean: Simulator, tmp_path: Path) -> None:
+    everything = audit(destination=str(tmp_path / "a"))["items"]
+    connections.oac(user=AUTHOR)
+    assert audit(destination=str(tmp_path / "b"))["items"] < everything
+    with pytest.raises(OACApiError, match="Manage Content"):
+        audit(destination=str(tmp_path / "c"), manage_content=True)
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"file_format": "xlsx"}, "The format of an audit is one of csv, jsonl, not 'xlsx'"),
+        ({"unreadable": "skip"}, "one of fail, record"),
+        ({"max_parallel": 0}, "At least one request runs at a time"),
+        ({"destination": ""}, "destination is empty"),
+        ({"folder_path": ""}, "Give either the id of the folder"),
+    ],
+)
+def test_bad_input_of_an_audit(clean: Simulator, tmp_path: Path, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        audit(**{"destination": str(tmp_path / "acl"), **arguments})
+    assert clean.control.counters()["calls"].get("dev", {}) == {}

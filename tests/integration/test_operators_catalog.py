@@ -1,0 +1,331 @@
+"""The operators for the catalog."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client import browsing, catalog, ids
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACConfigurationError,
+    OACStorageError,
+)
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.operators.catalog import (
+    OACChangeOwnerOperator,
+    OACCopyCatalogItemOperator,
+    OACCreateFolderOperator,
+    OACDeleteFolderOperator,
+    OACListCatalogOperator,
+    OACMoveCatalogItemOperator,
+)
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.tasks import AUTHOR, Connections, Task
+
+SHARED, SALES, FINANCE = (f"/@Catalog/shared{name}" for name in ("", "/Sales", "/Finance"))
+PIPELINE = f"{SALES}/Pipeline"
+COPY, MOVE = "POST /catalog/{type}/{id}/actions/copy", "POST /catalog/{type}/{id}/actions/move"
+CREATE, DELETE = "POST /catalog/folders", "DELETE /catalog/folders/{id}"
+
+pytestmark = pytest.mark.usefixtures("connections")
+
+
+def task(kind: Any, *, store: bool = True, **arguments: Any) -> Task:
+    return Task(lambda: kind(task_id="a_task", retries=2, **arguments), store=store)
+
+
+def does(kind: Any, **arguments: Any) -> Any:
+    return task(kind, **arguments).attempt()
+
+
+def there(kind: str, path: str) -> bool:
+    return OACHook().run(browsing.look(kind, ids.catalog_id(path))) is not None
+
+
+def names(items: list[dict[str, Any]]) -> list[str]:
+    return [item["name"] for item in items]
+
+
+# ------------------------------------------------------------------------------------------------------- list
+
+
+def test_a_list_in_xcom(clean: Simulator) -> None:
+    found = does(OACListCatalogOperator, catalog_type="datasets")
+    assert names(found) == ["Budget Lines", "Live Orders", "Orders", "Targets"]
+    assert found[0] == {
+        "path": "'admin'.'Budget Lines'", "type": "datasets", "name": "Budget Lines",
+        "owner": "oac.admin@example.com", "description": "Budget Lines (datasets)",
+        "last_modified": "2026-01-05T08:00:00Z", "id": ids.object_id("admin", "Budget Lines"), "parent_id": None,
+    }  # fmt: skip
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ({"catalog_type": "workbooks", "search": "pipe"}, ["Pipeline"]),
+        ({"search": "Sales Dash"}, ["Sales Dashboard"]),
+        ({"folder_path": SALES, "catalog_type": "workbooks"}, ["All Regions", "Pipeline", "Revenue by Region"]),
+        ({"folder_path": SALES, "search": "revenue"}, ["Revenue by Region"]),
+        ({"folder_path": SHARED, "recursive": True, "search": "page", "catalog_type": "dashboardpages"}, ["Page 1"]),
+        ({"folder_id": ids.catalog_id(SHARED), "recursive": True, "catalog_type": "reports"}, ["Invoice"]),
+        ({"catalog_type": "workbooks", "owned_by": AUTHOR, "manage_content": True}, ["My Draft"]),
+        ({"catalog_type": "workbooks", "owned_by": "nobody"}, []),
+    ],
+)
+def test_what_is_listed(arguments: dict[str, Any], wanted: list[str]) -> None:
+    assert names(does(OACListCatalogOperator, **arguments)) == wanted
+
+
+def test_a_list_as_json_lines(clean: Simulator, tmp_path: Path) -> None:
+    clean.control.settings(page_size=2)
+    file = tmp_path / "deep" / "catalog.jsonl"
+    result = does(OACListCatalogOperator, folder_path=SHARED, recursive=True, destination=f"file://{file}")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert result == {
+        "path": f"file://{file}", "items": len(lines), "size": file.stat().st_size,
+        "sha256": sha256(file.read_bytes()).hexdigest(),
+    }  # fmt: skip
+    assert lines == does(OACListCatalogOperator, folder_path=SHARED, recursive=True)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_list_that_fails_leaves_the_old_file_and_no_other(clean: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "catalog.jsonl"
+    file.write_text("old")
+    clean.control.settings(page_size=2)
+    clean.control.fault("GET /catalog", "status", status=403, after=1)
+    with pytest.raises(OACApiError):
+        does(OACListCatalogOperator, destination=str(file))
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"max_items": 3}, OACConfigurationError, "More than 3 items were found, too many for XCom. Let destination"),
+        ({"folder_path": ""}, OACConfigurationError, "Give either the id of the folder"),
+        ({"folder_path": "None"}, OACConfigurationError, "no plain id of a catalog item"),
+        ({"recursive": True}, OACConfigurationError, "recursive=True needs a folder"),
+        ({"folder_path": "/@Catalog/shared/X"}, OACApiError, "The path given is '/@Catalog/shared/X'"),
+        ({"folder_path": "/x"}, OACApiError, r"begin with /@Catalog/\."),
+        ({"catalog_type": "workbook"}, OACApiError, "not a catalog type"),
+        ({"destination": "nosuch://x/y"}, OACStorageError, "Could not open the store of nosuch://x/y"),
+    ],
+)
+def test_bad_input_of_a_list(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        does(OACListCatalogOperator, **arguments)
+
+
+def test_exactly_as_many_as_allowed_are_listed() -> None:
+    assert len(does(OACListCatalogOperator, catalog_type="datasets", max_items=4)) == 4
+
+
+# ----------------------------------------------------------------------------------------------------- folders
+
+
+def test_a_folder_is_created_unless_it_is_there(clean: Simulator) -> None:
+    path = f"{SALES}/2026/Q1"
+    first = does(OACCreateFolderOperator, path=path)
+    assert (first["path"], first["created"], first["type"]) == (path, True, "folders")
+    assert does(OACCreateFolderOperator, path=path + "/")["created"] is False
+    assert clean.control.calls("dev", CREATE) == 1
+
+
+@pytest.mark.parametrize("path", ["", "None", "/", "Sales", "/Sales"])
+def test_a_folder_needs_a_path(path: str) -> None:
+    with pytest.raises(OACConfigurationError):
+        does(OACCreateFolderOperator, path=path)
+
+
+def test_a_folder_is_deleted(clean: Simulator) -> None:
+    made = does(OACCreateFolderOperator, path=f"{SALES}/Empty")
+    assert does(OACDeleteFolderOperator, folder_id=made["id"]) == {"path": f"{SALES}/Empty", "deleted": True}
+    with pytest.raises(OACConfigurationError, match=r"Sales' is not empty: .*recursive=True"):
+        does(OACDeleteFolderOperator, path=SALES)
+    assert does(OACDeleteFolderOperator, path=SALES, recursive=True)["deleted"] is True
+    assert not there("workbooks", PIPELINE)
+
+
+def test_a_retry_takes_a_folder_that_is_gone_for_deleted(clean: Simulator) -> None:
+    again = task(OACDeleteFolderOperator, path=SALES, recursive=True)
+    clean.control.fault(DELETE, "status", status=500, act=True, times=None)
+    with pytest.raises(OACApiError, match="HTTP 500"):
+        again.attempt()
+    clean.control.clear_faults()
+    assert not there("folders", SALES)
+    assert again.attempt() == {"path": SALES, "deleted": False}
+
+
+def test_a_folder_that_is_not_there_fails_without_a_retry(clean: Simulator) -> None:
+    with pytest.raises(AirflowFailException, match=r"was not found.* missing_ok=True takes this for success"):
+        does(OACDeleteFolderOperator, path=f"{SALES}/Nothing")
+    assert does(OACDeleteFolderOperator, path=f"{SALES}/Nothing", missing_ok=True)["deleted"] is False
+
+
+@pytest.mark.parametrize("path", ["/@Catalog/shared", "/@Catalog/shared/", "/shared"])
+def test_what_everybody_shares_is_never_deleted(clean: Simulator, path: str) -> None:
+    with pytest.raises(OACConfigurationError, match="what does that render to"):
+        does(OACDeleteFolderOperator, path=path, recursive=True)
+    assert there("workbooks", PIPELINE)
+
+
+# ------------------------------------------------------------------------------------------------ copy and move
+
+KINDS = [(OACCopyCatalogItemOperator, COPY), (OACMoveCatalogItemOperator, MOVE)]
+
+
+@pytest.mark.parametrize(("kind", "endpoint"), KINDS)
+def test_an_item_goes_to_another_folder(clean: Simulator, kind: Any, endpoint: str) -> None:
+    result = does(
+        kind,
+        catalog_type="workbooks",
+        path=PIPELINE,
+        to_folder_path=f"{FINANCE}/New",
+        new_name="P",
+        create_folders=True,
+    )
+    assert (result["path"], result["done_before"]) == (f"{FINANCE}/New/P", False)
+    assert there("workbooks", PIPELINE) is (kind is OACCopyCatalogItemOperator)
+
+
+@pytest.mark.parametrize(("kind", "endpoint"), KINDS)
+@pytest.mark.parametrize("store", [True, False])
+def test_a_retry_after_a_lost_answer_does_not_fail(clean: Simulator, kind: Any, endpoint: str, store: bool) -> None:
+    again = task(kind, store=store, catalog_type="workbooks", path=PIPELINE, to_folder_path=FINANCE)
+    clean.control.fault(endpoint, "drop_after")
+    # The look at what became of it fails, too.
+    clean.control.fault("GET /catalog/workbooks/{urlBase64WorkbookId}", "status", status=403, after=2, times=None)
+    with pytest.raises(OACApiError):
+        again.attempt()
+    clean.control.clear_faults()
+    result = again.attempt()
+    assert (result["path"], result["done_before"]) == (f"{FINANCE}/Pipeline", True)
+    assert clean.control.calls("dev", endpoint) == 1
+
+
+@pytest.mark.parametrize(("kind", "endpoint"), KINDS)
+@pytest.mark.parametrize("store", [True, False])
+def test_a_retry_never_takes_a_foreign_item_for_its_own(
+    clean: Simulator, kind: Any, endpoint: str, store: bool
+) -> None:
+    foreign = task(
+        kind, store=store, catalog_type="workbooks", path=PIPELINE, to_folder_path=FINANCE, new_name="Budget"
+    )
+    with pytest.raises(AirflowFailException, match=r"Budget already, so that .*Pipeline cannot go there. Nothing was"):
+        foreign.attempt()
+    assert clean.control.calls("dev", endpoint) == 0
+
+
+def test_a_store_tells_a_foreign_item_from_the_own_one_also_on_a_retry(clean: Simulator) -> None:
+    again = task(OACCopyCatalogItemOperator, catalog_type="workbooks", path=PIPELINE, to_folder_path=FINANCE)
+    clean.control.fault("GET /catalog/workbooks/{urlBase64WorkbookId}", "status", status=403)
+    with pytest.raises(OACApiError):
+        again.attempt()
+    OACHook().run(catalog.copy("workbooks", ids.catalog_id(PIPELINE), parent_id=ids.catalog_id(FINANCE)))
+    with pytest.raises(AirflowFailException, match="already, so that"):
+        again.attempt()
+
+
+def test_a_clear_does_it_again(clean: Simulator) -> None:
+    again = task(
+        OACCopyCatalogItemOperator, catalog_type="folders", path=SALES, to_folder_path=SHARED, new_name="Copy",
+        overwrite=True,
+    )  # fmt: skip
+    again.attempt()
+    again.clear()
+    assert again.attempt()["done_before"] is False
+    assert clean.control.calls("dev", COPY) == 2
+
+
+@pytest.mark.parametrize("kind", ["connections", "datasets", "dataflows", "sequences", "scripts", "models"])
+def test_moving_what_oac_does_not_move_never_asks_oac(clean: Simulator, kind: str) -> None:
+    with pytest.raises(OACConfigurationError, match=rf"OAC does not move {kind} \(documented"):
+        does(OACMoveCatalogItemOperator, catalog_type=kind, path="'admin'.'Orders'", to_folder_path=SALES)
+    assert clean.control.counters()["calls"].get("dev", {}) == {}
+
+
+@pytest.mark.parametrize(("kind", "endpoint"), KINDS)
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"path": PIPELINE}, OACConfigurationError, "Where to is not said"),
+        ({"path": PIPELINE, "to_folder_path": ""}, OACConfigurationError, "Where to is not said"),
+        ({"to_folder_path": SALES}, OACConfigurationError, "Give either the id of the item"),
+        ({"path": PIPELINE, "item_id": "x", "new_name": "y"}, OACConfigurationError, "Give either the id of the item"),
+        (
+            {"path": PIPELINE, "new_name": "y", "to_folder_path": SALES, "to_folder_id": "x"},
+            OACConfigurationError,
+            "it goes",
+        ),
+        (
+            {"path": f"{SALES}/No", "new_name": "y"},
+            AirflowFailException,
+            "Could not read workbooks '/@Catalog.*Sales/No'",
+        ),
+        ({"path": PIPELINE, "to_folder_path": f"{SALES}/No"}, OACApiError, "folder /@Catalog/shared/Sales/No was not"),
+    ],
+)
+def test_bad_input_of_a_copy_or_a_move(
+    kind: Any, endpoint: str, arguments: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        does(kind, catalog_type="workbooks", **arguments)
+
+
+# ------------------------------------------------------------------------------------------------------- owners
+
+
+def test_an_item_gets_another_owner(clean: Simulator) -> None:
+    result = does(OACChangeOwnerOperator, catalog_type="datasets", path="'admin'.'Orders'", new_owner=AUTHOR)
+    assert result == {"changed": 1, "paths": ["'admin'.'Orders'"], "owner": AUTHOR}
+    does(
+        OACChangeOwnerOperator, catalog_type="folders", path=SALES, new_owner="DV Content Author",
+        account_type="ApplicationRole",
+    )  # fmt: skip
+    assert OACHook().run(catalog.get("folders", ids.catalog_id(SALES))).owner == "DV Content Author"
+
+
+def test_what_a_leaver_owned_is_handed_over(connections: Connections, clean: Simulator) -> None:
+    connections.oac("as_author", user=AUTHOR)
+    does(
+        OACCopyCatalogItemOperator, oac_conn_id="as_author", catalog_type="workbooks", path=PIPELINE,
+        to_folder_path=SALES, new_name="Mine",
+    )  # fmt: skip
+    handed = {
+        "catalog_type": "folders", "path": SHARED, "recursive": True, "only_owner": AUTHOR,
+        "new_owner": "oac.colleague@example.com",
+    }  # fmt: skip
+    result = does(OACChangeOwnerOperator, **handed)
+    assert (result["changed"], result["paths"]) == (1, [f"{SALES}/Mine"])
+    assert does(OACChangeOwnerOperator, **handed)["changed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"new_owner": "nobody@example.com"}, OACApiError, "There is no account nobody@example.com of the type User"),
+        ({"new_owner": " "}, OACConfigurationError, "The new owner is User ' ', but must be named"),
+        ({"new_owner": "x", "account_type": "Group"}, OACConfigurationError, "one of User, ApplicationRole"),
+        ({"new_owner": AUTHOR, "recursive": True}, OACConfigurationError, "Only what lies below a folder"),
+    ],
+)
+def test_bad_input_of_a_new_owner(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        does(OACChangeOwnerOperator, catalog_type="workbooks", path=PIPELINE, **arguments)
+
+
+def test_who_may_not_is_told_by_oac(connections: Connections) -> None:
+    connections.oac(user=AUTHOR)
+    with pytest.raises(OACApiError, match=r"does not have the permission Manage Content"):
+        does(OACChangeOwnerOperator, catalog_type="workbooks", path=PIPELINE, new_owner=AUTHOR)
+    with pytest.raises(OACApiError, match=r"HTTP 403.*permission delete on /@Catalog/shared/Sales"):
+        does(OACDeleteFolderOperator, path=SALES, recursive=True)

@@ -1,0 +1,227 @@
+"""A snapshot of one instance restored into another brings back what the API lists; and what finds out if not."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client import acl, catalog, ids
+from airflow_provider_oac.client import connections as connection_calls
+from airflow_provider_oac.client.browsing import everything
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.operators.compare import (
+    OACCheckRolesOperator,
+    OACCompareCatalogsOperator,
+    OACReviewRestoreOperator,
+)
+from airflow_provider_oac.operators.snapshots import OACFindSnapshotOperator
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.integration.restores import host, registered, restoring
+from tests.tasks import AUTHOR, Connections, Task, backup_operator
+
+SALES = "/@Catalog/shared/Sales"
+
+
+def compare(**changes: Any) -> dict[str, Any]:
+    """Compare prod, the copy, with dev."""
+    arguments = {"task_id": "compare", "oac_conn_id": "oac_prod", "source_conn_id": "oac_default"}
+    result: dict[str, Any] = Task(lambda: OACCompareCatalogsOperator(**{**arguments, **changes})).attempt()
+    return result
+
+
+def find(**changes: Any) -> dict[str, Any]:
+    """Find the newest backup of dev."""
+    arguments = {"task_id": "find", "snapshot_label": "nightly"}
+    result: dict[str, Any] = Task(lambda: OACFindSnapshotOperator(**{**arguments, **changes})).attempt()
+    return result
+
+
+def change_dev() -> str:
+    """A folder with permissions of its own, and a connection, which only dev has; returns the connection's id."""
+    dev = OACHook("oac_default")
+    folder = dev.run(catalog.create_folder("Promoted", ids.catalog_id(SALES)))
+    dev.run(acl.update(ids.FOLDERS, folder.id, [acl.access(AUTHOR, ["read", "list"])]))
+    params = {
+        "connectionType": "oracle-autonomous-data-warehouse", "connectionString": "tcps://x", "username": "u",
+        "password": "Some-Password-1", "sslType": "ServerAuthentication",
+    }  # fmt: skip
+    return dev.run(connection_calls.create(connection_calls.ConnectionOrder("New", params)))
+
+
+def test_a_restored_snapshot_brings_back_workbooks_permissions_and_connections_as_the_api_lists_them(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    connection_id = change_dev()
+    snapshot = registered(connections)
+    clean.control.damage("prod")
+    task, _ = restoring(connections, snapshot, deferrable=deferrable)
+    task.attempt()
+    dev, prod = OACHook("oac_default"), OACHook("oac_prod")
+    for kind in (ids.WORKBOOKS, ids.FOLDERS, ids.CONNECTIONS, ids.DATASETS, ids.DATAFLOWS, ids.SEQUENCES):
+        here, there = dev.run(everything(kind)), prod.run(everything(kind))
+        assert here
+        assert [item.raw for item in here] == [item.raw for item in there]
+        for item in here:
+            assert dev.run(acl.get(kind, item.id)) == prod.run(acl.get(kind, item.id))
+    folder = ids.catalog_id(f"{SALES}/Promoted")
+    assert [entry.account for entry in prod.run(acl.get(ids.FOLDERS, folder))].count(AUTHOR) == 1
+    detail = connection_calls.get(connection_id)
+    assert dev.run(detail).raw == prod.run(detail).raw
+    result = compare()
+    assert result["equal"]
+    assert result["compared"] > 10
+    assert (result["missing"], result["different"], result["extra"], result["changed_since"]) == ([], [], [], [])
+
+
+def test_what_is_missing_is_named(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "prod")
+    clean.control.damage("prod", ["sequences"])
+    with pytest.raises(OACError, match=r"The copy is not what the source was.*sequences '.+'\.'Nightly'"):
+        compare()
+    result = compare(fail=False)
+    assert not result["equal"]
+    assert [text.partition(" ")[0] for text in result["missing"]] == ["sequences"] * len(result["missing"])
+
+
+def test_permissions_that_differ_are_named(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "prod")
+    OACHook("oac_prod").run(acl.update(ids.FOLDERS, ids.catalog_id(SALES), [acl.access(AUTHOR, ["read", "write"])]))
+    result = compare(fail=False)
+    (different,) = [pair for pair in result["different"] if pair[0].endswith("/Sales")]
+    assert AUTHOR in different[1]
+    assert compare(permissions=False)["equal"]
+
+
+def test_what_changed_in_the_source_since_is_told_and_no_failure(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "prod")
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    change_dev()
+    with pytest.raises(OACError, match="Promoted"):
+        compare()
+    result = compare(taken_at=before.isoformat())
+    assert any("Promoted" in text for text in result["changed_since"])
+    assert result["equal"]
+
+
+def test_what_only_the_copy_has_is_told(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "prod")
+    clean.control.damage("dev", ["sequences"])
+    result = compare()
+    assert result["equal"]
+    assert result["extra"]
+
+
+def test_an_instance_is_not_compared_with_itself(connections: Connections) -> None:
+    with pytest.raises(OACConfigurationError, match="equal to itself and proves nothing"):
+        compare(oac_conn_id="oac_default")
+
+
+def test_an_empty_comparison_proves_nothing(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "prod")
+    with pytest.raises(OACError, match="There is nothing to compare"):
+        compare(taken_at="2001-01-01T00:00:00Z")
+
+
+def test_a_time_that_is_none_is_refused(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "prod")
+    with pytest.raises(OACConfigurationError, match="taken_at is 'yesterday'"):
+        compare(taken_at="yesterday")
+
+
+# -- the review
+
+
+def review(connections: Connections, **changes: Any) -> str:
+    """A review of a restore into prod."""
+    arguments = {
+        "task_id": "review",
+        "oac_conn_id": "oac_prod",
+        "expected_host": host(connections),
+        "source_conn_id": "oac_default",
+    }
+    text: str = Task(lambda: OACReviewRestoreOperator(**{**arguments, **changes})).attempt()
+    return text
+
+
+def test_a_review_says_source_target_age_and_what_will_be_lost(connections: Connections, clean: Simulator) -> None:
+    snapshot = registered(connections)
+    clean.control.damage("dev", ["sequences"])
+    prod = OACHook("oac_prod")
+    old = {**snapshot, "taken_at": (datetime.now(UTC) - timedelta(hours=3)).isoformat()}
+    prod.run(catalog.create_folder("Of Production", ids.catalog_id(SALES)))
+    text = review(connections, snapshot=old)
+    assert f"**Target: {host(connections)}**" in text
+    assert "**Taken of:** dev" in text
+    assert "(**3:00:" in text
+    assert re.search(r"\d+ workbooks", text)
+    lost, _, changed = text.partition("**Changed in the target since the snapshot, and lost:**")
+    assert "- sequences" in lost
+    assert "Of Production" in lost
+    assert "Of Production" in changed
+    assert "schedules of deliveries" in text
+
+
+def test_a_review_without_the_source_says_so(connections: Connections) -> None:
+    text = review(connections, snapshot=registered(connections), source_conn_id=None)
+    assert "The source was not asked" in text
+
+
+def test_a_review_of_another_host_is_refused(connections: Connections) -> None:
+    snapshot = registered(connections)
+    with pytest.raises(OACConfigurationError, match="to restore 'elsewhere' only"):
+        review(connections, snapshot=snapshot, expected_host="elsewhere")
+
+
+# -- roles, and finding
+
+
+def test_roles_are_seen_by_what_they_allow(connections: Connections, clean: Simulator) -> None:
+    check = {"task_id": "roles"}
+    assert Task(lambda: OACCheckRolesOperator(**check)).attempt() == {"administrator": True, "author": True}
+    connections.oac(user=AUTHOR)
+    with pytest.raises(OACError, match="lacks the role of an administrator"):
+        Task(lambda: OACCheckRolesOperator(**check)).attempt()
+    some = Task(lambda: OACCheckRolesOperator(needed=("author",), **check)).attempt()
+    assert some == {"administrator": False, "author": True}
+    with pytest.raises(OACConfigurationError, match="needed may hold"):
+        Task(lambda: OACCheckRolesOperator(needed=("king",), **check)).attempt()
+
+
+def test_a_restore_that_takes_the_users_role_away_is_seen(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    # An administrator of prod who is none in dev: the snapshot brings dev's members of the roles.
+    both = ["BIServiceAdministrator", "DVContentAuthor"]
+    colleague = "oac.colleague@example.com"
+    clean.control.user(colleague, instance_roles={"prod": both, "dev": ["DVContentAuthor"]})
+    snapshot = registered(connections)
+    connections.oac("oac_prod", "prod", user=colleague)
+    assert Task(lambda: OACCheckRolesOperator(task_id="roles", oac_conn_id="oac_prod")).attempt()["administrator"]
+    task, _ = restoring(connections, snapshot, ready_timeout=0.3, deferrable=deferrable)
+    with pytest.raises(OACError, match=r"is restored in .* but this user is refused there now.*Users and Roles"):
+        task.attempt()
+    with pytest.raises(OACError, match="lacks the role of an administrator"):
+        Task(lambda: OACCheckRolesOperator(task_id="roles", oac_conn_id="oac_prod")).attempt()
+
+
+def test_the_newest_snapshot_is_found_created_or_registered(connections: Connections, clean: Simulator) -> None:
+    first = Task(lambda: backup_operator(task_id="first")).attempt()
+    snapshot = registered(connections, snapshot_label="nightly")
+    newest = find()
+    assert newest["name"] == max(first["name"], snapshot["name"].split("--", 2)[2])
+    there = find(oac_conn_id="oac_prod", source_instance="dev", registered=True)
+    assert (there["snapshot_id"], there["seal"]) == (snapshot["snapshot_id"], "oac_seal")
+    for changes in (
+        {"oac_conn_id": "oac_prod"},
+        {"registered": True},
+        {"snapshot_label": "other"},
+        {"bucket": "other"},
+    ):
+        with pytest.raises(OACError, match="snapshot of the series"):
+            find(**changes)
+    with pytest.raises(OACError, match="older than 0:00:00"):
+        find(max_age=timedelta(0))

@@ -1,0 +1,242 @@
+"""Connections of OAC to data sources: credentials from Airflow Connections, wallets, and doing it again."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client.ids import catalog_id, object_id
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
+from airflow_provider_oac.operators.connections import (
+    OACCreateConnectionOperator,
+    OACDeleteConnectionOperator,
+    OACUpdateConnectionOperator,
+)
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.tasks import ADMIN, Connections, Task
+
+PASSWORD = "Warehouse-Secret-9"
+POST, PUT = "POST /catalog/connections", "PUT /catalog/connections/{connectionId}"
+DELETE = "DELETE /catalog/connections/{connectionId}"
+CRM = "'admin'.'CRM'"
+
+
+def digest(text: str | bytes) -> str:
+    return sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+@pytest.fixture
+def source(connections: Connections) -> Connections:
+    """The credentials of a data source in the Airflow Connection `warehouse`."""
+    connections.set("warehouse", {"conn_type": "generic", "login": "LOADER", "password": PASSWORD})
+    return connections
+
+
+def create(**changes: Any) -> OACCreateConnectionOperator:
+    arguments = {
+        "task_id": "create", "connection_name": "Warehouse", "connection_type": "postgresql",
+        "source_conn_id": "warehouse", "connection_params": {"host": "db.example.com", "port": "5432"}, "retries": 2,
+    }  # fmt: skip
+    return OACCreateConnectionOperator(**{**arguments, **changes})
+
+
+def update(**changes: Any) -> OACUpdateConnectionOperator:
+    arguments = {"task_id": "update", "connection": CRM, "source_conn_id": "warehouse"}
+    return OACUpdateConnectionOperator(**{**arguments, **changes})
+
+
+def kept(simulator: Simulator, name: str, owner: str = ADMIN) -> dict[str, Any] | None:
+    """What the simulated OAC keeps of a connection: of secrets only a digest."""
+    items = simulator.control.content("dev")["catalog"]
+    found = [item for item in items if item["type"] == "connections" and item["plain"] == f"'{owner}'.'{name}'"]
+    return {**found[0]["definition"], "description": found[0]["description"]} if found else None
+
+
+def test_a_connection_is_created_with_the_credentials_of_an_airflow_connection(
+    source: Connections, clean: Simulator
+) -> None:
+    result = Task(lambda: create(description="For sales")).attempt()
+    assert result == {"connection_id": object_id(ADMIN, "Warehouse"), "name": "Warehouse", "how": "created"}
+    assert kept(clean, "Warehouse") == {
+        "connectionType": "postgresql", "host": "db.example.com", "port": "5432", "username": "LOADER",
+        "passwordSha256": digest(PASSWORD), "description": "For sales",
+    }  # fmt: skip
+
+
+def test_further_secrets_come_from_the_extra(source: Connections, clean: Simulator) -> None:
+    extra = {"connection_params": {"clientSecret": "Another-Secret-1"}}
+    source.set("warehouse", {"conn_type": "generic", "login": "L", "password": PASSWORD, "extra": extra})
+    Task(create).attempt()
+    assert (kept(clean, "Warehouse") or {})["clientSecretSha256"] == digest("Another-Secret-1")
+
+
+@pytest.mark.parametrize("form", ["sso", "zip"])
+def test_a_wallet_goes_along(source: Connections, clean: Simulator, tmp_path: Path, form: str) -> None:
+    wallet, file = bytes(range(256)) * 20, tmp_path / f"wallet.{form}"
+    if form == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("tnsnames.ora", "x")
+            archive.writestr("cwallet.sso", wallet)
+    else:
+        file.write_bytes(wallet)
+    Task(
+        lambda: create(
+            connection_type="oracle-autonomous-data-warehouse", connection_params={"serviceName": "adw_high"},
+            wallet=file.as_uri(),
+        )
+    ).attempt()  # fmt: skip
+    assert (kept(clean, "Warehouse") or {})["walletSha256"] == digest(wallet)
+
+
+def test_a_file_that_is_no_wallet_is_caught_before_any_call(
+    source: Connections, clean: Simulator, tmp_path: Path
+) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("readme.txt", "x")
+    (tmp_path / "w.zip").write_bytes(buffer.getvalue())
+    with pytest.raises(OACConfigurationError, match=r"does not hold one cwallet\.sso"):
+        Task(lambda: create(wallet=str(tmp_path / "w.zip"))).attempt()
+    with pytest.raises(OACConfigurationError, match=r"The wallet .*none\.sso does not exist"):
+        Task(lambda: create(wallet=str(tmp_path / "none.sso"))).attempt()
+    assert clean.control.calls("dev", POST) == 0
+
+
+def test_oac_names_the_parameter_that_a_data_source_needs(source: Connections) -> None:
+    with pytest.raises(OACApiError, match="required property 'host' not found"):
+        Task(lambda: create(connection_params={})).attempt()
+
+
+def test_a_second_connection_of_a_name_fails_without_a_retry_by_default(source: Connections, clean: Simulator) -> None:
+    Task(create).attempt()
+    with pytest.raises(AirflowFailException, match=r"exists already.*if_exists 'keep' or 'update'"):
+        Task(create).attempt()
+
+
+def test_a_connection_that_exists_is_kept_or_updated_as_asked(source: Connections, clean: Simulator) -> None:
+    Task(create).attempt()
+    source.set("warehouse", {"conn_type": "generic", "login": "LOADER", "password": "New-Secret-10"})
+    assert Task(lambda: create(if_exists="keep")).attempt()["how"] == "kept"
+    assert (kept(clean, "Warehouse") or {})["passwordSha256"] == digest(PASSWORD)
+    assert Task(lambda: create(if_exists="update")).attempt()["how"] == "updated"
+    assert (kept(clean, "Warehouse") or {})["passwordSha256"] == digest("New-Secret-10")
+
+
+def test_a_lost_answer_leads_to_one_connection_as_it_is_wanted(source: Connections, clean: Simulator) -> None:
+    clean.control.fault(POST, "drop_after")
+    result = Task(create).attempt()
+    assert (result["connection_id"], result["how"]) == (object_id(ADMIN, "Warehouse"), "created")
+    assert clean.control.calls("dev", POST) == 1
+
+
+def test_a_request_that_never_arrived_is_sent_again(source: Connections, clean: Simulator) -> None:
+    clean.control.fault(POST, "status", status=503)
+    assert Task(create).attempt()["how"] == "created"
+    assert clean.control.calls("dev", POST) == 2
+
+
+def test_a_retry_takes_what_an_earlier_try_created_and_brings_it_to_what_is_wanted(
+    source: Connections, clean: Simulator
+) -> None:
+    changes: dict[str, Any] = {}
+    task = Task(lambda: create(**changes))
+    task.attempt()
+    changes["connection_params"] = {"host": "new.example.com"}
+    assert task.attempt()["how"] == "created"
+    assert (kept(clean, "Warehouse") or {})["host"] == "new.example.com"
+
+
+def test_a_connection_of_that_name_of_somebody_else_is_never_touched(source: Connections, clean: Simulator) -> None:
+    before = kept(clean, "CRM", "admin")
+    assert Task(lambda: create(connection_name="CRM", if_exists="update")).attempt()["how"] == "created"
+    assert kept(clean, "CRM", "admin") == before
+
+
+def test_a_password_is_rotated(source: Connections, clean: Simulator) -> None:
+    before = kept(clean, "CRM", "admin") or {}
+    result = Task(update).attempt()
+    assert result == {
+        "connection_id": catalog_id(CRM), "name": "CRM", "sent": ["connectionType", "password", "username"]
+    }  # fmt: skip
+    after = kept(clean, "CRM", "admin")
+    assert after == {**before, "username": "LOADER", "passwordSha256": digest(PASSWORD)}
+
+
+def test_an_update_is_sent_again_when_its_answer_is_lost(source: Connections, clean: Simulator) -> None:
+    clean.control.fault(PUT, "drop_after")
+    Task(update).attempt()
+    assert clean.control.calls("dev", PUT) == 2
+
+
+@pytest.mark.parametrize(("member", "word"), [("login", "no login"), ("password", "no password")])
+def test_an_update_without_user_name_or_password_is_caught_before_any_call(
+    source: Connections, clean: Simulator, member: str, word: str
+) -> None:
+    credentials = {"conn_type": "generic", "login": "LOADER", "password": PASSWORD}
+    del credentials[member]
+    source.set("warehouse", credentials)
+    with pytest.raises(OACConfigurationError, match=f"'warehouse' has {word}.*whenever a connection is created or upd"):
+        Task(update).attempt()
+    assert sum(clean.control.calls("dev", name) for name in (PUT, "GET /catalog/{type}/{id}")) == 0
+
+
+def test_a_change_of_the_type_is_caught_before_it_is_sent(source: Connections, clean: Simulator) -> None:
+    with pytest.raises(OACConfigurationError, match="of the type 'mysql', not 'snowflake'"):
+        Task(lambda: update(connection_params={"connectionType": "snowflake"})).attempt()
+    assert clean.control.calls("dev", PUT) == 0
+
+
+def test_a_connection_that_does_not_exist_is_told_in_oacs_own_words(source: Connections) -> None:
+    with pytest.raises(OACApiError, match=r"404.*not found"):
+        Task(lambda: update(connection="'admin'.'None'")).attempt()
+
+
+@pytest.mark.parametrize("make", [create, update])
+@pytest.mark.parametrize("params", [{"password": "x"}, {"proxy": {"authToken": "x"}}, {"PrivateKey": "x"}])
+def test_secrets_in_a_dag_are_refused_when_it_is_parsed(make: Callable[..., Any], params: dict[str, Any]) -> None:
+    with pytest.raises(OACConfigurationError, match="Secrets do not belong into a DAG"):
+        make(connection_params=params)
+
+
+def test_a_policy_that_does_not_exist_is_caught_when_the_dag_is_parsed() -> None:
+    with pytest.raises(OACConfigurationError, match="if_exists is"):
+        create(if_exists="replace")
+
+
+def test_a_connection_is_deleted_once(source: Connections, clean: Simulator) -> None:
+    def delete(**changes: Any) -> Any:
+        return OACDeleteConnectionOperator(task_id="delete", connection=CRM, retries=2, **changes)
+
+    clean.control.fault(DELETE, "drop_after")
+    task = Task(delete)
+    assert task.attempt() == catalog_id(CRM)
+    assert kept(clean, "CRM", "admin") is None
+    assert task.attempt() == catalog_id(CRM), "a retry takes it for deleted by the try before"
+    with pytest.raises(AirflowFailException, match="missing_ok=True takes this for success"):
+        Task(delete).attempt()
+    assert Task(lambda: delete(missing_ok=True)).attempt() == catalog_id(CRM)
+
+
+def test_nothing_secret_is_told(
+    source: Connections, clean: Simulator, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = {"error": f"Failed to parse the input json: password {PASSWORD} is too simple"}
+    clean.control.fault(POST, "status", status=400, body=body)
+    operator = create()
+    with pytest.raises(OACApiError) as caught:
+        Task(lambda: operator).attempt()
+    Task(create).attempt()
+    result = Task(update).attempt()
+    said = caplog.text + "".join(capsys.readouterr()) + str(caught.value) + repr(caught.value) + json.dumps(result)
+    assert "too simple" in said
+    assert PASSWORD not in said + repr(operator) + repr(operator.order("x"))

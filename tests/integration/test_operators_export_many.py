@@ -1,0 +1,231 @@
+"""Exporting many workbooks in one task: side by side, partial results kept, a retry makes only what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client.ids import catalog_id
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.operators.workbooks import OACExportWorkbooksOperator
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.integration.test_operators_export import (
+    DOWNLOAD,
+    EXPORT,
+    REVENUE,
+    SEVEN,
+    names,
+    ordered,
+    pages,
+)
+from tests.tasks import AUTHOR, Connections, Task, first_event
+
+PIPELINE = "/@Catalog/shared/Sales/Pipeline"
+NOTHING = "/@Catalog/shared/Sales/Nothing"
+ALL = ["All_Regions.pdf", "Pipeline.pdf", "Revenue_by_Region.pdf"]
+
+Make = Callable[..., OACExportWorkbooksOperator]
+
+
+@pytest.fixture
+def make(connections: Connections, tmp_path: Path, deferrable: bool) -> Make:
+    """Makes the operator; `changes` are its arguments."""
+    connections.oac(user=AUTHOR)
+
+    def operator(**changes: Any) -> OACExportWorkbooksOperator:
+        arguments: dict[str, Any] = {
+            "task_id": "exports",
+            "workbooks": [PIPELINE, REVENUE, SEVEN],
+            "destination": f"file://{tmp_path}/out",
+            "deferrable": deferrable,
+            "poll_interval": 0.05,
+            "max_parallel": 2,
+        }
+        return OACExportWorkbooksOperator(**{**arguments, **changes})
+
+    return operator
+
+
+@pytest.fixture(params=[True, False], ids=["store", "no store"])
+def store(request: pytest.FixtureRequest) -> bool:
+    """The test runs twice: with a state store as in Airflow 3.3, and with a manifest as before."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_every_workbook_gets_its_file_and_nothing_else_stays(
+    make: Make, clean: Simulator, out: Path, store: bool
+) -> None:
+    result = Task(make, store=store).attempt()
+    assert names(out) == ALL
+    assert [Path(file["path"]).stem for file in result["files"]] == ["Pipeline", "Revenue_by_Region", "All_Regions"]
+    assert [len(file["work_request_ids"]) for file in result["files"]] == [1, 1, 2]
+    assert len(pages(out / "All_Regions.pdf")) == 7
+    assert ordered(clean) == 4
+
+
+def test_formats_canvases_and_names_are_those_of_each_workbook(make: Make, clean: Simulator, out: Path) -> None:
+    workbooks = [
+        PIPELINE,
+        {"workbook_id": catalog_id(REVENUE), "canvases": ["Europe", "Americas"], "formats": ["png"], "name": "Abroad"},
+        {"workbook_path": REVENUE, "canvases": ["Overview"], "formats": "pdf"},
+    ]
+    result = Task(lambda: make(workbooks=workbooks, formats=["pdf", "png"])).attempt()
+    assert names(out) == [
+        "Abroad-01-Europe.png", "Abroad-02-Americas.png", "Pipeline-01-Canvas_1.png", "Pipeline-02-Canvas_2.png",
+        "Pipeline.pdf", "Revenue_by_Region.pdf",
+    ]  # fmt: skip
+    assert [file["format"] for file in result["files"]] == ["pdf", "png", "png", "png", "png", "pdf"]
+    assert len(pages(out / "Revenue_by_Region.pdf")) == 1
+
+
+def test_one_that_fails_does_not_stop_the_others_and_each_is_named(
+    make: Make, clean: Simulator, out: Path, store: bool
+) -> None:
+    workbooks = [NOTHING, PIPELINE, {"workbook_path": REVENUE, "canvases": ["No such canvas"]}, SEVEN]
+    with pytest.raises(OACError) as caught:
+        Task(lambda: make(workbooks=workbooks), store=store).attempt()
+    said = str(caught.value)
+    assert "2 exports failed; 2 files are whole" in said
+    assert f"- {NOTHING} as pdf: Could not list the canvases" in said
+    assert f"- {REVENUE} as pdf: The workbook has no canvas 'No such canvas'" in said
+    assert [name for name in names(out) if not name.startswith(".")] == ["All_Regions.pdf", "Pipeline.pdf"]
+
+
+def test_a_retry_makes_only_what_is_missing(make: Make, clean: Simulator, out: Path, store: bool) -> None:
+    clean.control.fault(EXPORT, "fail_work", errors=[{"code": "Broken", "message": "No data."}], after=1)
+    task = Task(make, store=store)
+    with pytest.raises(OACError, match=r"1 exports failed; 2 files are whole.*\n- .*Broken: No data"):
+        task.attempt()
+    assert len([name for name in names(out) if not name.startswith(".")]) == 2
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.pdf")}
+    first = ordered(clean)
+    result = task.attempt()
+    assert names(out) == ALL, "and the manifest is gone"
+    assert [Path(file["path"]).stem for file in result["files"]] == ["Pipeline", "Revenue_by_Region", "All_Regions"]
+    assert ordered(clean) == first + 1
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_what_was_made_and_is_gone_again_or_changed_is_made_anew(
+    make: Make, clean: Simulator, out: Path, store: bool
+) -> None:
+    workbooks = [PIPELINE, REVENUE, NOTHING]
+    task = Task(lambda: make(workbooks=workbooks), store=store)
+    with pytest.raises(OACError):
+        task.attempt()
+    (out / "Pipeline.pdf").unlink()
+    (out / "Revenue_by_Region.pdf").write_bytes(b"half")
+    workbooks = [PIPELINE, REVENUE]
+    assert len(task.attempt()["files"]) == 2
+    assert len(pages(out / "Pipeline.pdf")) == 2
+    assert len(pages(out / "Revenue_by_Region.pdf")) == 3
+    assert ordered(clean) == 4
+
+
+def test_what_was_made_otherwise_is_made_anew(make: Make, clean: Simulator, out: Path, store: bool) -> None:
+    first: list[Any] = [REVENUE, NOTHING]
+    then = [{"workbook_path": REVENUE, "canvases": ["Europe"]}]
+    workbooks = first
+    task = Task(lambda: make(workbooks=workbooks), store=store)
+    with pytest.raises(OACError):
+        task.attempt()
+    workbooks = then
+    task.attempt()
+    assert len(pages(out / "Revenue_by_Region.pdf")) == 1
+
+
+def test_a_clear_makes_everything_anew(make: Make, clean: Simulator, out: Path, store: bool) -> None:
+    task = Task(make, store=store)
+    task.attempt()
+    task.clear()
+    task.attempt()
+    assert ordered(clean) == 8
+    assert names(out) == ALL
+
+
+def test_without_durability_nothing_is_remembered(make: Make, clean: Simulator, out: Path) -> None:
+    workbooks = [PIPELINE, NOTHING]
+    task = Task(lambda: make(workbooks=workbooks, durable=False))
+    for number in (1, 2):
+        with pytest.raises(OACError, match="1 files are whole"):
+            task.attempt()
+        assert ordered(clean) == number
+    assert names(out) == ["Pipeline.pdf"]
+
+
+def test_a_file_that_cannot_be_fetched_is_named_and_the_others_come(
+    make: Make, clean: Simulator, out: Path, store: bool
+) -> None:
+    workbooks = [PIPELINE, REVENUE]
+    clean.control.fault(DOWNLOAD, "status", status=403, body={"code": "Forbidden", "message": "Not yours."})
+    task = Task(lambda: make(workbooks=workbooks, max_parallel=1), store=store)
+    with pytest.raises(OACError, match=rf"- {PIPELINE} as pdf: .*Not yours"):
+        task.attempt()
+    assert [file["canvases"] for file in task.attempt()["files"]] == [
+        ["Canvas 1", "Canvas 2"],
+        ["Overview", "Europe", "Americas"],
+    ]
+    assert ordered(clean) == 3
+
+
+def test_a_retry_after_a_lost_process_finds_its_exports_and_its_files(
+    make: Make, clean: Simulator, out: Path, store: bool
+) -> None:
+    """The process of the first try ends after its first round, when two of three files are there."""
+    task = Task(lambda: make(deferrable=True), store=store)
+    task.start()
+    assert task.deferred is not None
+    task.resume(asyncio.run(first_event(task.deferred.trigger)))
+    made = [name for name in names(out) if not name.startswith(".")]
+    assert made == ["Pipeline.pdf", "Revenue_by_Region.pdf"]
+    before = {name: (out / name).stat().st_mtime_ns for name in made}
+    assert len(task.attempt()["files"]) == 3
+    assert {name: (out / name).stat().st_mtime_ns for name in made} == before
+    # With a store, the exports of the second round are found as well.
+    assert ordered(clean) == (4 if store else 6)
+
+
+def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulator, out: Path) -> None:
+    clean.control.settings(work_seconds=0.5)
+    workbooks = [PIPELINE, REVENUE, *[{"workbook_path": REVENUE, "name": f"copy {number}"} for number in range(4)]]
+    Task(lambda: make(workbooks=workbooks, max_parallel=3)).attempt()
+    assert len(names(out)) == 6
+    works = clean.control.work_requests("dev")
+    assert len(works) == 6
+    begins = [work["timeAccepted"] for work in works]
+    running = [sum(work["timeAccepted"] <= moment < work["timeFinished"] for work in works) for moment in begins]
+    assert 1 < max(running) <= 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"workbooks": []}, "is a list of workbooks"),
+        ({"workbooks": PIPELINE}, "is a list of workbooks"),
+        ({"workbooks": [{"path": PIPELINE}]}, "has no 'path'"),
+        ({"workbooks": [{"workbook_path": PIPELINE, "workbook_id": "x"}]}, "Give either the id"),
+        ({"workbooks": [PIPELINE, PIPELINE]}, r"would both go to .*Pipeline\.pdf"),
+        (
+            {"workbooks": [PIPELINE, {"workbook_path": REVENUE, "name": "Pipeline"}]},
+            r"would both go to .*Pipeline\.pdf",
+        ),
+        ({"formats": ["pdf", "gif"]}, "'pdf' or 'png'"),
+        ({"screen_height": 3601}, "not 3601"),
+        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": "Canvas 1"}]}, "not the text 'Canvas 1'"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_asked(
+    make: Make, clean: Simulator, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        Task(lambda: make(**changes)).attempt()
+    assert clean.control.counters()["calls"].get("dev", {}) == {}

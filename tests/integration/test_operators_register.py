@@ -1,0 +1,191 @@
+"""Registering a file that is in a bucket already: once, under a name that is never one of pruning's own."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+
+from airflow_provider_oac.client import snapshots
+from airflow_provider_oac.client.registered_names import parse_registered, registered_name
+from airflow_provider_oac.client.snapshot_names import parse
+from airflow_provider_oac.exceptions import OACConfigurationError, OACUncertainError, OACWorkRequestError
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.operators.snapshots import OACPruneSnapshotsOperator
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.integration.restores import LIST, LOOK, POST, register_operator
+from tests.tasks import Connections, Task, backup_operator, names, oac_connection
+
+
+@pytest.fixture
+def connections(connections: Connections) -> Connections:
+    """Beside the usual ones, `oac_prod`."""
+    connections.oac("oac_prod", "prod")
+    return connections
+
+
+def test_a_backup_of_one_instance_is_registered_in_another(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    backup = Task(backup_operator).attempt()
+    result = Task(lambda: register_operator(backup, deferrable=deferrable)).attempt()
+    (snapshot,) = clean.control.snapshots("prod")
+    assert result["snapshot_id"] == snapshot["id"]
+    assert result["verified"]
+    assert (result["seal"], result["source_instance"]) == ("oac_seal", "dev")
+    assert result["taken_at"]
+    name = parse_registered(result["name"])
+    assert name is not None
+    assert str(name.origin) == backup["name"]
+    assert parse(result["name"]) is None
+
+
+def test_a_path_is_taken_in_either_form(connections: Connections) -> None:
+    backup = Task(backup_operator).attempt()
+    for uri in (backup["bar_uri"], backup["bar_uri"].removeprefix("file:///")):
+        result = Task(lambda uri=uri: register_operator(bar_uri=uri, bucket="oac-backups")).attempt()
+        assert result["bar_uri"] == backup["bar_uri"]
+
+
+def test_a_file_that_is_registered_already_is_found_again(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    backup = Task(backup_operator).attempt()
+    first = Task(lambda: register_operator(backup)).attempt()
+    again = Task(lambda: register_operator(backup, task_id="another", deferrable=deferrable)).attempt()
+    assert again["snapshot_id"] == first["snapshot_id"]
+    assert (again["verified"], again["work_request_id"]) == (False, None)
+    assert clean.control.calls("prod", POST) == 1
+
+
+def test_in_its_own_instance_a_backup_is_known_already(connections: Connections, clean: Simulator) -> None:
+    backup = Task(backup_operator).attempt()
+    result = Task(lambda: register_operator(backup, oac_conn_id="oac_default")).attempt()
+    assert result["snapshot_id"] == backup["snapshot_id"]
+    assert clean.control.calls("dev", POST) == 1
+
+
+@pytest.mark.parametrize("store", [True, False], ids=["store", "no store"])
+def test_a_retry_finds_the_registration_of_a_lost_process(
+    connections: Connections, clean: Simulator, store: bool
+) -> None:
+    backup = Task(backup_operator).attempt()
+    task = Task(lambda: register_operator(backup, deferrable=True), store=store)
+    task.start()
+    result = task.attempt()
+    assert len(names(clean, "prod")) == 1
+    assert result["verified"] is store
+
+
+def test_a_lost_answer_is_looked_for_in_the_list(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+    backup = Task(backup_operator).attempt()
+    clean.control.fault(POST, "drop_after", instance="prod")
+    result = Task(lambda: register_operator(backup, deferrable=deferrable)).attempt()
+    assert names(clean, "prod") == [result["name"]]
+    assert not result["verified"]
+
+
+def test_a_request_that_never_arrived_is_sent_again(connections: Connections, clean: Simulator) -> None:
+    backup = Task(backup_operator).attempt()
+    clean.control.fault(POST, "drop_before", instance="prod")
+    result = Task(lambda: register_operator(backup)).attempt()
+    assert result["verified"]
+    assert names(clean, "prod") == [result["name"]]
+
+
+def test_uncertainty_ends_the_try_and_the_next_one_finds_it(connections: Connections, clean: Simulator) -> None:
+    backup = Task(backup_operator).attempt()
+    clean.control.fault(POST, "drop_after", instance="prod")
+    clean.control.fault(LIST, "status", status=403, after=1, instance="prod")
+    task = Task(lambda: register_operator(backup))
+    with pytest.raises(OACUncertainError, match="Let the task run again"):
+        task.attempt()
+    result = task.attempt()
+    assert names(clean, "prod") == [result["name"]]
+    assert clean.control.calls("prod", POST) == 1
+
+
+def test_a_file_that_is_not_there_fails_and_leaves_the_list_clean(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    clean.control.settings(failed_listing="keep")
+    task = Task(
+        lambda: register_operator(bar_uri="file:///replica/none.bar", bucket="oac-backups", deferrable=deferrable)
+    )
+    with pytest.raises(OACWorkRequestError, match=r"ObjectNotFound.*none\.bar"):
+        task.attempt()
+    assert names(clean, "prod") == []
+
+
+def test_a_failed_registration_never_deletes_the_file(connections: Connections, clean: Simulator) -> None:
+    backup = Task(backup_operator).attempt()
+    files = clean.control.bucket()
+    clean.control.settings(failed_listing="keep")
+    clean.control.fault(POST, "fail_work", instance="prod")
+    task = Task(lambda: register_operator(backup))
+    with pytest.raises(OACWorkRequestError):
+        task.attempt()
+    assert clean.control.bucket() == files
+    assert names(clean, "prod") == []
+    assert task.attempt()["verified"]
+
+
+def test_work_that_oac_does_not_know_yet_is_waited_for(connections: Connections, clean: Simulator) -> None:
+    backup = Task(backup_operator).attempt()
+    clean.control.fault(LOOK, "status", status=404, times=3, instance="prod")
+    assert Task(lambda: register_operator(backup)).attempt()["verified"]
+
+
+def prune(**changes: object) -> OACPruneSnapshotsOperator:
+    arguments = {"task_id": "prune", "snapshot_label": "nightly", "bucket": "oac-backups", "keep_last": 1}
+    return OACPruneSnapshotsOperator(**{**arguments, **changes})
+
+
+def test_pruning_never_takes_a_registered_snapshot_for_its_own(connections: Connections, clean: Simulator) -> None:
+    # As bad as it gets: prod's Connection says that it is dev, so that label, instance, bucket and folder all agree.
+    backups = [Task(lambda n=n: backup_operator(task_id=f"backup_{n}")).attempt() for n in range(3)]
+    connection = oac_connection(clean.ready, "prod")
+    connections.set("oac_prod", {**connection, "extra": {**connection["extra"], "instance": "dev"}})
+    for number, backup in enumerate(backups):
+        Task(lambda n=number, b=backup: register_operator(b, task_id=f"register_{n}")).attempt()
+    files = clean.control.bucket()
+    result = Task(lambda: prune(oac_conn_id="oac_prod"), run_id="another").attempt()
+    assert (result["deleted"], result["others"]) == ([], 3)
+    assert clean.control.bucket() == files
+    assert len(names(clean, "prod")) == 3
+
+
+def test_pruning_keeps_the_file_that_a_registration_in_the_same_instance_uses(
+    connections: Connections, clean: Simulator
+) -> None:
+    first = Task(lambda: backup_operator(task_id="first")).attempt()
+    # By hand, beside the created one, which the operator itself never does.
+    hook = OACHook("oac_default")
+    name = str(registered_name(first["bar_uri"], 1_800_000_000.0))
+    hook.wait(hook.run(snapshots.register(name, first["bar_uri"], snapshots.Storage("oac-backups"))))
+    threading.Event().wait(1.0)
+    second = Task(lambda: backup_operator(task_id="second")).attempt()
+    result = Task(prune, run_id="another").attempt()
+    assert (result["deleted"], result["kept"]) == ([first["name"]], [second["name"]])
+    assert f"oac-backups/{first['bar_uri'].removeprefix('file:///')}" in clean.control.bucket()
+    assert name in names(clean)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "Give either snapshot, the result of a backup, or bar_uri"),
+        ({"snapshot": {"name": "x"}}, "its file and its bucket must be known"),
+        ({"snapshot": "{'name': 'x'}"}, "give snapshot=backup.output"),
+        ({"bar_uri": "folder/name.zip", "bucket": "b"}, "must look like file:///folder/name.bar"),
+        ({"bar_uri": "oci://b@ns/x.bar", "bucket": "b"}, "must look like file:///folder/name.bar"),
+        ({"bar_uri": "a.bar", "bucket": ""}, "its bucket must be known"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused_before_anything_is_sent(
+    connections: Connections, clean: Simulator, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(OACConfigurationError, match=re.escape(message)):
+        Task(lambda: register_operator(**changes)).attempt()
+    assert clean.control.calls("prod", POST) == 0

@@ -1,0 +1,289 @@
+"""A restore is never sent twice: whatever happens to its process, to an answer, or to the task."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWaitTimeoutError, OACWorkRequestError
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.integration.restores import (
+    LOOK,
+    RESTORE,
+    registered,
+    restore_operator,
+    restores,
+    restoring,
+    safety_snapshots,
+)
+from tests.tasks import Connections, Task
+
+UNCERTAIN = r"Check: sign in to .* start a new DAG run"
+
+
+@pytest.fixture(params=[True, False], ids=["store", "no store"])
+def store(request: pytest.FixtureRequest) -> bool:
+    """The test runs twice: with a state store as in Airflow 3.3, and without one as in 2.11."""
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("again", ["retry", "clear"])
+@pytest.mark.parametrize("fault", ["drop_after", "drop_middle", "empty", "non_json", "status 500", "status 503"])
+def test_an_uncertain_submission_is_never_sent_again(
+    connections: Connections, clean: Simulator, store: bool, again: str, fault: str
+) -> None:
+    snapshot = registered(connections)
+    kind, _, status = fault.partition(" ")
+    details = {"status": int(status)} if status else {}
+    clean.control.fault(RESTORE, kind, times=1, headers={}, **details)
+    task, _ = restoring(connections, snapshot, store=store)
+    with pytest.raises(AirflowFailException, match=UNCERTAIN):
+        task.attempt()
+    assert restores(clean) == 1
+    for _ in range(2):
+        if again == "clear":
+            task.clear()
+        with pytest.raises(AirflowFailException, match=UNCERTAIN):
+            task.attempt()
+    assert restores(clean) == 1
+    assert len(safety_snapshots(clean)) == 1
+
+
+@pytest.mark.parametrize("again", ["retry", "clear"])
+def test_a_process_that_died_while_it_sent_leaves_nothing_to_be_sent_again(
+    connections: Connections, clean: Simulator, store: bool, again: str
+) -> None:
+    class Died(BaseException):
+        """What ends a process, as far as a test can."""
+
+    snapshot = registered(connections)
+    task, _ = restoring(connections, snapshot, store=store)
+    operator = restore_operator(connections, snapshot)
+    run = operator.hook.run
+
+    def dies(work: object) -> object:
+        result = run(work)
+        if restores(clean):
+            raise Died
+        return result
+
+    operator.hook.run = dies  # type: ignore[method-assign]
+    made, task._make = task._make, lambda: operator
+    with pytest.raises(Died):
+        task.attempt()
+    task._make = made
+    if again == "clear":
+        task.clear()
+    with pytest.raises(AirflowFailException, match=UNCERTAIN):
+        task.attempt()
+    assert restores(clean) == 1
+
+
+@pytest.mark.parametrize("again", ["retry", "clear"])
+def test_a_restore_that_runs_is_waited_for(
+    connections: Connections, clean: Simulator, deferrable: bool, again: str
+) -> None:
+    snapshot = registered(connections)
+    task, change = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
+    task.start()
+    assert restores(clean) == 1
+    change(deferrable=deferrable)
+    if again == "clear":
+        task.clear()
+    result = task.attempt()
+    assert result["verified"]
+    assert restores(clean) == 1
+    # After that it is as if this try had sent it.
+    assert task.attempt() == result
+    task.clear()
+    with pytest.raises(AirflowFailException, match="was restored by this very task already"):
+        task.attempt()
+    assert restores(clean) == 1
+
+
+@pytest.mark.parametrize("again", ["retry", "clear"])
+def test_without_a_store_only_the_first_try_sends_anything(
+    connections: Connections, clean: Simulator, again: str
+) -> None:
+    snapshot = registered(connections)
+    task, _ = restoring(connections, snapshot, store=False, deferrable=True, without_safety_snapshot=True)
+    task.start()
+    if again == "clear":
+        task.clear()
+    with pytest.raises(AirflowFailException, match=r"not the first try of this task.*Nothing is sent"):
+        task.attempt()
+    assert restores(clean) == 1
+
+
+def test_not_durable_is_as_careful(connections: Connections, clean: Simulator) -> None:
+    snapshot = registered(connections)
+    task, _ = restoring(connections, snapshot, durable=False)
+    assert task.attempt()["verified"]
+    with pytest.raises(AirflowFailException, match="durable=False"):
+        task.attempt()
+    assert restores(clean) == 1
+
+
+def test_a_clear_after_success_sends_nothing(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+    snapshot = registered(connections)
+    task, _ = restoring(connections, snapshot, deferrable=deferrable, approval="2026-11-24T10:00")
+    first = task.attempt()
+    assert task.attempt() == first
+    for _ in range(2):
+        task.clear()
+        with pytest.raises(AirflowFailException, match=r"under the same approval\. Nothing is sent again"):
+            task.attempt()
+    assert restores(clean) == 1
+
+
+def test_a_clear_after_success_with_another_approval_restores_once_more(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    snapshot = registered(connections)
+    task, change = restoring(connections, snapshot, deferrable=deferrable, approval="10:00")
+    first = task.attempt()
+    task.clear()
+    change(approval="11:00")
+    second = task.attempt()
+    assert restores(clean) == 2
+    assert second["work_request_id"] != first["work_request_id"]
+    assert second["safety"]["name"] != first["safety"]["name"]
+    assert task.attempt() == second
+    assert restores(clean) == 2
+
+
+def test_an_uncertain_one_is_not_sent_under_another_approval_either(connections: Connections, clean: Simulator) -> None:
+    snapshot = registered(connections)
+    clean.control.fault(RESTORE, "drop_after")
+    task, change = restoring(connections, snapshot, approval="10:00")
+    with pytest.raises(AirflowFailException, match=UNCERTAIN):
+        task.attempt()
+    task.clear()
+    change(approval="11:00")
+    with pytest.raises(AirflowFailException, match=UNCERTAIN):
+        task.attempt()
+    assert restores(clean) == 1
+
+
+def test_a_new_dag_run_is_a_new_order(connections: Connections, clean: Simulator) -> None:
+    snapshot = registered(connections)
+    clean.control.fault(RESTORE, "drop_after")
+    task, _ = restoring(connections, snapshot)
+    with pytest.raises(AirflowFailException, match=UNCERTAIN):
+        task.attempt()
+    again = Task(lambda: restore_operator(connections, snapshot), run_id="another_run")
+    assert again.attempt()["verified"]
+    assert restores(clean) == 2
+
+
+def test_a_restore_that_failed_is_sent_again_by_a_person_only(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    snapshot = registered(connections)
+    clean.control.fault(RESTORE, "fail_work", errors=[{"code": "Broken", "message": "It broke"}])
+    task, _ = restoring(connections, snapshot, deferrable=deferrable)
+    with pytest.raises(OACWorkRequestError, match="Broken: It broke"):
+        task.attempt()
+    with pytest.raises(AirflowFailException, match=r"Broken: It broke.*A retry does not send it again"):
+        task.attempt()
+    assert restores(clean) == 1
+    task.clear()
+    result = task.attempt()
+    assert result["verified"]
+    assert restores(clean) == 2
+    assert len(safety_snapshots(clean)) == 2
+
+
+def test_a_restore_that_certainly_was_not_accepted_is_sent_by_a_retry_after_the_same_safety_snapshot(
+    connections: Connections, clean: Simulator
+) -> None:
+    snapshot = registered(connections)
+    clean.control.fault(RESTORE, "status", status=400, body='{"code": "BadRequest", "message": "Not now"}')
+    task, _ = restoring(connections, snapshot)
+    with pytest.raises(OACError, match="Not now"):
+        task.attempt()
+    result = task.attempt()
+    assert safety_snapshots(clean) == [result["safety"]["name"]]
+    assert len(clean.control.work_requests("prod")) == 3  # register, safety, restore
+
+
+def test_too_many_requests_is_certain_and_tried_again_at_once(connections: Connections, clean: Simulator) -> None:
+    snapshot = registered(connections)
+    clean.control.fault(RESTORE, "status", status=429, headers={"Retry-After": "0"})
+    task, _ = restoring(connections, snapshot)
+    assert task.attempt()["verified"]
+
+
+@pytest.mark.parametrize("after_clear", [False, True])
+def test_a_process_that_died_during_the_safety_snapshot_goes_on(
+    connections: Connections, clean: Simulator, deferrable: bool, after_clear: bool
+) -> None:
+    snapshot = registered(connections)
+    task, change = restoring(connections, snapshot, deferrable=True)
+    task.start()
+    assert restores(clean) == 0
+    change(deferrable=deferrable)
+    if after_clear:
+        task.clear()
+    result = task.attempt()
+    assert restores(clean) == 1
+    # After a Clear another snapshot may be meant, so that everything begins anew.
+    assert len(safety_snapshots(clean)) == (2 if after_clear else 1)
+    assert result["safety"]["name"] in safety_snapshots(clean)
+
+
+def test_a_clear_during_the_safety_snapshot_restores_what_is_named_now(
+    connections: Connections, clean: Simulator
+) -> None:
+    old = registered(connections)
+    new = registered(connections, task_id="another")
+    assert old["snapshot_id"] != new["snapshot_id"]
+    task, change = restoring(connections, old, deferrable=True)
+    task.start()
+    task.clear()
+    change(snapshot=new)
+    assert task.attempt()["snapshot_id"] == new["snapshot_id"]
+
+
+def test_a_timeout_ends_the_try_and_the_retry_waits_on(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    snapshot = registered(connections)
+    task, change = restoring(connections, snapshot, deferrable=deferrable, without_safety_snapshot=True, timeout=0.3)
+    clean.control.settings(work_seconds=2.0)
+    with pytest.raises(OACWaitTimeoutError):
+        task.attempt()
+    change(timeout=60)
+    assert task.attempt()["verified"]
+    assert restores(clean) == 1
+
+
+def test_a_task_that_is_told_to_stop_leaves_the_restore_to_the_next_try(
+    connections: Connections, clean: Simulator
+) -> None:
+    snapshot = registered(connections)
+    clean.control.settings(work_seconds=2.0)
+    task, _ = restoring(connections, snapshot, without_safety_snapshot=True)
+    operator = restore_operator(connections, snapshot, without_safety_snapshot=True)
+    pursue = operator._pursue
+
+    def killed(*arguments: object) -> object:
+        operator.on_kill()
+        return pursue(*arguments)  # type: ignore[arg-type]
+
+    operator._pursue = killed  # type: ignore[method-assign]
+    made, task._make = task._make, lambda: operator
+    with pytest.raises(OACKilledError, match="goes on in OAC"):
+        task.attempt()
+    task._make = made
+    assert task.attempt()["verified"]
+    assert restores(clean) == 1
+
+
+def test_a_restore_that_cannot_be_read_at_first_is_waited_for(connections: Connections, clean: Simulator) -> None:
+    snapshot = registered(connections)
+    task, _ = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
+    task.start()
+    clean.control.fault(LOOK, "status", status=404, times=2, instance="prod")
+    assert task.attempt()["verified"]
+    assert restores(clean) == 1

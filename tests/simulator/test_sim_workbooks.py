@@ -1,0 +1,280 @@
+"""Workbooks: canvases, exports that are real files, downloads that break."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from contextlib import nullcontext
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+
+from airflow_provider_oac.simulator.launch import launch
+from tests.simulator.sim_caller import Caller, encoded
+
+AUTHOR = "oac.author@example.com"
+REGIONS = "/shared/Sales/All Regions"
+MONTHS = "/shared/Finance/Twelve Months"
+CANVAS = "snapshot!canvas!{}"
+
+
+def body(*numbers: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "report", "type": "file", "format": "pdf", "canvasIds": [CANVAS.format(number) for number in numbers],
+        "screenwidth": 800, "screenheight": 600, **changes,
+    }  # fmt: skip
+
+
+def order(sim: Caller, plain: str, wanted: dict[str, Any], **kwargs: Any) -> requests.Response:
+    return sim.oac("POST", f"/catalog/workbooks/{encoded(plain)}/exports", json=wanted, **kwargs)
+
+
+def exported(sim: Caller, plain: str, wanted: dict[str, Any], **kwargs: Any) -> str:
+    """Order an export and wait; returns the path of the download."""
+    reply = order(sim, plain, wanted, **kwargs)
+    assert reply.status_code == 202, reply.text
+    assert sim.finished(reply.headers["oa-work-request-id"])["status"] == "SUCCEEDED"
+    return str(reply.json()["resourceUri"]).removeprefix("/api/20210901")
+
+
+def check_pdf(data: bytes) -> None:
+    """The cross references of a PDF point at its objects, and it ends as it should."""
+    assert data.startswith(b"%PDF-1.4")
+    assert data.endswith(b"%%EOF\n")
+    start = int(re.search(rb"startxref\n(\d+)\n%%EOF\n$", data)[1])  # type: ignore[index]
+    table = re.match(rb"xref\n0 (\d+)\n((?:\d{10} \d{5} [fn] \n)+)trailer", data[start:])
+    assert table is not None
+    places = [int(entry[:10]) for entry in table[2].split(b"\n")[1:-1]]
+    assert len(places) == int(table[1]) - 1
+    for number, place in enumerate(places, start=1):
+        assert data[place:].startswith(b"%d 0 obj" % number)
+    for begin in re.finditer(rb"/Length (\d+) >>\nstream\n", data):
+        assert data[begin.end() + int(begin[1]) :].startswith(b"\nendstream")
+
+
+def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The chunks of a PNG, with their checksums verified."""
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    place, found = 8, []
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        kind, content = data[place + 4 : place + 8], data[place + 8 : place + 8 + size]
+        assert zlib.crc32(kind + content) == int.from_bytes(data[place + 8 + size : place + 12 + size], "big")
+        found.append((kind, content))
+        place += 12 + size
+    return found
+
+
+# --------------------------------------------------------------------------------------- canvases, orders
+
+
+def test_canvases(sim: Caller) -> None:
+    found = sim.oac("POST", f"/catalog/workbooks/{encoded(REGIONS)}/actions/getCanvases").json()
+    assert found["visualizeCanvases"][0] == {"canvasId": CANVAS.format(1), "canvasName": "Region 1"}
+    assert [canvas["isEnabled"] for canvas in found["presentCanvases"]] == ["true"] * 6 + ["false"]
+    assert found["presentCanvases"][2]["visualizeCanvasId"] == CANVAS.format(3)
+    board = "/shared/Board/Board Pack"
+    assert sim.oac("POST", f"/catalog/workbooks/{encoded(board)}/actions/getCanvases", user=AUTHOR).status_code == 403
+    assert order(sim, board, body(1), user=AUTHOR).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": ""}, {"name": None}, {"type": "mail"}, {"format": "xls"}, {"canvasIds": []}, {"canvasIds": "a"},
+        {"canvasIds": [1]}, {"canvasIds": ["a" * 2001]}, {"canvasIds": [CANVAS.format(n) for n in range(1, 7)]},
+        {"screenwidth": 3601}, {"screenwidth": 4000}, {"screenheight": 0}, {"screenheight": "600"},
+        {"screenheight": True}, {"screenheight": None},
+    ],
+)  # fmt: skip
+def test_what_an_export_refuses(sim: Caller, changes: dict[str, Any]) -> None:
+    reply = order(sim, REGIONS, {**body(1), **changes})
+    assert reply.status_code == 400, reply.text
+    assert reply.json().keys() == {"code", "message"}
+    assert sim.control.work_requests("dev") == []
+
+
+def test_canvases_that_cannot_be_exported(sim: Caller) -> None:
+    assert order(sim, REGIONS, body(9)).status_code == 422
+    assert order(sim, REGIONS, body(canvasIds=["snapshot!presentcanvas!7"])).status_code == 412
+    assert order(sim, REGIONS, body(canvasIds=["snapshot!presentcanvas!6"])).status_code == 202
+    sim.control.settings(unknown_canvas="404")
+    assert order(sim, REGIONS, body(9)).status_code == 404
+    sim.control.settings(unknown_canvas="fail")
+    work = sim.finished(order(sim, REGIONS, body(9)).headers["oa-work-request-id"])
+    assert (work["status"], work["Errors"][0]["code"]) == ("FAILED", "InvalidCanvas")
+
+
+def test_where_the_id_of_an_export_is(sim: Caller) -> None:
+    reply = order(sim, REGIONS, body(1))
+    export_id = reply.headers["oa-work-request-id"]
+    assert export_id.startswith("biwj-")
+    assert reply.json()["resourceUri"].endswith(f"/exports/{export_id}")
+    work = sim.finished(export_id)
+    assert (work["operationType"], work["resources"][0]["id"]) == ("CREATE_WORKBOOK_EXPORT", export_id)
+    sim.control.settings(export_id_in="body")
+    assert "oa-work-request-id" not in order(sim, REGIONS, body(1)).headers
+    sim.control.settings(export_id_in="header")
+    assert order(sim, REGIONS, body(1)).content == b""
+
+
+def test_the_permission_schedule_workbooks_can_be_needed(sim: Caller) -> None:
+    sim.control.settings(export_needs_permission=True)
+    assert order(sim, REGIONS, body(1)).status_code == 202, "administrators hold it"
+    assert order(sim, REGIONS, body(1), user=AUTHOR).status_code == 403
+    sim.control.user(AUTHOR, privileges=["ScheduleWorkbooks"])
+    assert order(sim, REGIONS, body(1), user=AUTHOR).status_code == 202
+
+
+# ------------------------------------------------------------------------------------------------- files
+
+
+def test_a_pdf_has_a_page_for_each_canvas(sim: Caller) -> None:
+    reply = sim.oac("GET", exported(sim, REGIONS, body(1, 3, 5, name="Re(port) \u00e4"), user=AUTHOR), user=AUTHOR)
+    assert reply.headers["Content-Type"] == "application/pdf"
+    assert reply.headers["Content-Disposition"].startswith('attachment; filename="Re(port) _.pdf"; filename*=UTF-8')
+    data = reply.content
+    check_pdf(data)
+    assert len(re.findall(rb"/Type /Page /Parent", data)) == 3
+    for words in ("All Regions", "Region 1", "Region 3", "Region 5", f"Exported by {AUTHOR}"):
+        assert f"({words})".encode() in data
+    assert b"(Region 2)" not in data
+    assert b"/MediaBox [0 0 600 450]" in data
+    assert "ETag" not in reply.headers
+    assert "Accept-Ranges" not in reply.headers
+
+
+def test_a_png_has_the_canvases_below_one_another(sim: Caller) -> None:
+    reply = sim.oac("GET", exported(sim, REGIONS, body(1, 2, format="PNG")))
+    assert reply.headers["Content-Type"] == "image/png"
+    found = chunks(reply.content)
+    assert found[0][1][:8] == (800).to_bytes(4, "big") + (1200).to_bytes(4, "big")
+    assert found[-1] == (b"IEND", b"")
+    pixels = zlib.decompress(b"".join(content for kind, content in found if kind == b"IDAT"))
+    assert len(pixels) == 1200 * 801
+    assert set(pixels) == {0, 1, 2, 3}
+    assert any(b"oac.admin@example.com" in content for kind, content in found if kind == b"iTXt")
+
+
+def test_the_smallest_picture(sim: Caller) -> None:
+    wanted = body(1, format="png", screenwidth=1, screenheight=1)
+    assert chunks(sim.oac("GET", exported(sim, REGIONS, wanted)).content)
+    check_pdf(sim.oac("GET", exported(sim, REGIONS, body(1, screenwidth=1, screenheight=1))).content)
+
+
+@pytest.mark.parametrize("size", [5_000, 1_048_576, 3_500_001])
+def test_files_of_any_size_are_whole(sim: Caller, size: int) -> None:
+    sim.control.settings(export_size=size)
+    pdf = sim.oac("GET", exported(sim, REGIONS, body(1, 2))).content
+    check_pdf(pdf)
+    assert len(pdf) == size
+    png = sim.oac("GET", exported(sim, REGIONS, body(1, format="png", screenwidth=100, screenheight=50))).content
+    assert chunks(png)[-1] == (b"IEND", b"")
+    assert size <= len(png) <= size + 28
+
+
+# --------------------------------------------------------------------------------------------- downloads
+
+
+def test_a_download_that_comes_too_early_or_is_not_theirs(sim: Caller) -> None:
+    sim.control.settings(work_seconds=600.0)
+    reply = order(sim, REGIONS, body(1))
+    path = reply.json()["resourceUri"].removeprefix("/api/20210901")
+    assert sim.oac("GET", path).status_code == 404
+    sim.control.settings(export_early="409")
+    assert sim.oac("GET", path).status_code == 409
+    assert sim.oac("GET", path, user=AUTHOR).status_code == 404
+    sim.control.finish("dev", reply.headers["oa-work-request-id"])
+    assert sim.oac("GET", path).status_code == 200
+    assert [export["plain"] for export in sim.control.exports("dev")] == ["/@Catalog" + REGIONS]
+    other = path.replace(encoded(REGIONS), encoded(MONTHS))
+    assert sim.oac("GET", other).status_code == 404
+    sim.control.settings(export_lifetime=0.001)
+    assert sim.oac("GET", path).status_code == 404
+
+
+def test_a_failed_export_has_no_file(sim: Caller) -> None:
+    sim.control.fault("POST /catalog/workbooks/{urlBase64WorkbookId}/exports", "fail_work")
+    reply = order(sim, REGIONS, body(1))
+    assert sim.finished(reply.headers["oa-work-request-id"])["status"] == "FAILED"
+    assert sim.oac("GET", reply.json()["resourceUri"].removeprefix("/api/20210901")).status_code == 404
+
+
+def test_ranges_where_they_are_switched_on(sim: Caller) -> None:
+    sim.control.settings(export_size=2_500_000)
+    path = exported(sim, REGIONS, body(1))
+    whole = sim.oac("GET", path).content
+    assert sim.oac("GET", path, headers={"Range": "bytes=10-"}).status_code == 200
+    sim.control.settings(export_ranges="etag")
+    tag = sim.oac("GET", path, stream=True).headers["ETag"]
+    cuts = [0, 1, 2000, 1_048_576 + 7, 2_400_000, len(whole)]
+    for first, last in pairwise(cuts):
+        part = sim.oac("GET", path, headers={"Range": f"bytes={first}-{last - 1}", "If-Range": tag})
+        assert (part.status_code, part.content) == (206, whole[first:last])
+        assert part.headers["Content-Range"] == f"bytes {first}-{last - 1}/{len(whole)}"
+    assert sim.oac("GET", path, headers={"Range": "bytes=2499990-"}).content == whole[-10:]
+    assert sim.oac("GET", path, headers={"Range": "bytes=2500000-"}).status_code == 416
+    sim.control.settings(export_version=2)
+    changed = sim.oac("GET", path, headers={"Range": "bytes=10-", "If-Range": tag})
+    assert (changed.status_code, changed.content == whole) == (200, False)
+    sim.control.settings(export_ranges="plain", export_length=False)
+    bare = sim.oac("GET", path)
+    assert "ETag" not in bare.headers
+    assert "Content-Length" not in bare.headers
+    assert len(bare.content) == len(whole)
+
+
+DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
+
+
+@pytest.mark.parametrize("fault", ["drop_middle", "truncate", "short"])
+def test_a_stream_that_ends_at_a_byte(sim: Caller, fault: str) -> None:
+    sim.control.settings(export_size=5_000_000)
+    path = exported(sim, REGIONS, body(1))
+    whole = sim.oac("GET", path).content
+    sim.control.fault(DOWNLOAD, fault, at=3_000_123)
+    reply = sim.oac("GET", path, stream=True)
+    got = bytearray()
+    with pytest.raises((urllib3.exceptions.HTTPError, OSError)) if fault != "short" else nullcontext():
+        for piece in reply.raw.stream(65536, decode_content=False):
+            got += piece
+    assert whole.startswith(bytes(got))
+    assert (len(got) == 3_000_123) if fault != "drop_middle" else (0 < len(got) <= 3_000_123)
+    assert reply.headers["Content-Length"] == ("3000123" if fault == "short" else "5000000")
+    assert sim.oac("GET", path).content == whole
+
+
+def test_a_dripping_stream_and_other_faults(sim: Caller) -> None:
+    path = exported(sim, REGIONS, body(1))
+    whole = sim.oac("GET", path).content
+    sim.control.fault(DOWNLOAD, "drip", seconds=0.2)
+    assert sim.oac("GET", path).content == whole
+    sim.control.fault(DOWNLOAD, "non_json")
+    assert sim.oac("GET", path).text.startswith("<html>")
+    sim.control.fault(DOWNLOAD, "status", status=503)
+    assert sim.oac("GET", path).status_code == 503
+
+
+def test_a_gibibyte_costs_the_simulator_no_memory() -> None:
+    with launch(instances=["dev"], work_seconds=0.0) as simulator:
+        sim = Caller(simulator)
+        path = exported(sim, REGIONS, body(1))
+        before = peak(simulator.process.pid)
+        sim.control.settings(export_size=1024**3, access_token_ttl=3600)
+        path = exported(sim, REGIONS, body(1))
+        reply = sim.oac("GET", path, stream=True)
+        assert reply.headers["Content-Length"] == str(1024**3)
+        size, end = 0, b""
+        for piece in reply.iter_content(1024 * 1024):
+            size, end = size + len(piece), piece
+        assert (size, end.endswith(b"%%EOF\n")) == (1024**3, True)
+        assert peak(simulator.process.pid) - before < 32 * 1024
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process ever held, in KiB."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(text.split()[1]) for text in file if text.startswith("VmHWM"))

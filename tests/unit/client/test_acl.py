@@ -1,0 +1,149 @@
+"""Permissions: what a change leads to, what it changed, and whether OAC took it. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_oac.client import acl
+from airflow_provider_oac.client.acl import (
+    DELETE_MATCHING,
+    PERMISSIONS,
+    REPLACE_ALL,
+    REPLACE_MATCHING,
+    Access,
+    access,
+    check_taken,
+    difference,
+    expected,
+)
+from airflow_provider_oac.client.catalog import APPLICATION_ROLE
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError
+from tests.manual import response
+
+JANE, JOE = access("jane", ["read", "list"]), access("joe", ["read"])
+ROLE = access("DV Content Author", ["read", "write"], APPLICATION_ROLE)
+BEFORE = (JANE, ROLE)
+
+entries = st.lists(
+    st.builds(
+        lambda name, kind, permissions: access(name, permissions, kind),
+        st.sampled_from(["a", "b", "c", "A"]),
+        st.sampled_from(["User", APPLICATION_ROLE]),
+        st.sets(st.sampled_from(PERMISSIONS)),
+    ),
+    max_size=4,
+    unique_by=lambda entry: entry.key,
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "named", "after"),
+    [
+        (REPLACE_MATCHING, [JOE], (JANE, ROLE, JOE)),
+        (REPLACE_MATCHING, [access("JANE", ["write"])], (ROLE, access("JANE", ["write"]))),
+        (DELETE_MATCHING, [access("jane")], (ROLE,)),
+        (DELETE_MATCHING, [access("jane", [], APPLICATION_ROLE)], BEFORE),
+        (REPLACE_ALL, [JOE], (JOE,)),
+    ],
+)
+def test_what_a_change_leads_to(mode: str, named: list[Access], after: tuple[Access, ...]) -> None:
+    assert expected(BEFORE, named, mode) == after
+
+
+def test_a_difference_for_people() -> None:
+    shown = Access("u-17", "User", frozenset({"read", "fly"}), "Jo Ann")
+    after = (access("jane", ["list", "read", "write"]), shown)
+    assert difference(BEFORE, after).lines() == [
+        "+ User 'u-17' (Jo Ann): read, fly",
+        "- ApplicationRole 'DV Content Author': read, write",
+        "~ User 'jane': read, list -> read, list, write",
+    ]
+    assert difference(BEFORE, (access("jane"), ROLE)).lines() == ["~ User 'jane': read, list -> nothing"]
+    assert not difference(BEFORE, (ROLE, JANE))
+
+
+@given(entries, entries, st.sampled_from([REPLACE_MATCHING, DELETE_MATCHING, REPLACE_ALL]))
+def test_a_change_done_twice_changes_nothing_more(before: list[Access], named: list[Access], mode: str) -> None:
+    once = expected(before, named, mode)
+    assert not difference(once, expected(once, named, mode))
+    if mode == REPLACE_MATCHING:
+        untouched = {entry.key for entry in before} - {entry.key for entry in named}
+        assert {entry for entry in before if entry.key in untouched} <= set(once)
+
+
+@given(entries, entries)
+def test_a_difference_is_complete(before: list[Access], after: list[Access]) -> None:
+    found = difference(before, after)
+    rebuilt = {entry.key: entry.permissions for entry in before}
+    for entry in found.removed:
+        del rebuilt[entry.key]
+    rebuilt |= {entry.key: entry.permissions for entry in found.added}
+    rebuilt |= {new.key: new.permissions for _, new in found.changed}
+    assert rebuilt == {entry.key: entry.permissions for entry in after}
+
+
+def test_an_account_that_oac_shows_under_another_id_counts_as_taken() -> None:
+    by_name = Access("guid-1", "User", frozenset({"read"}), "Joe")
+    check_taken([JANE, JOE], (JANE, by_name))
+    check_taken([JOE], (JANE, Access("guid-1", "User", frozenset({"read"}), "Joe Doe")))
+    check_taken([access("nobody")], BEFORE)
+    with pytest.raises(OACError, match=r"without a complaint, but its list shows nothing of User 'joe'. Likely cause"):
+        check_taken([JANE, JOE], BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("account", "permissions", "kind"),
+    [("", ["read"], "User"), ("x", ["read", "fly"], "User"), ("x", "reed", "User"), ("x", [], "Group")],
+)
+def test_an_entry_that_oac_does_not_know_is_refused(account: str, permissions: Any, kind: str) -> None:
+    with pytest.raises(OACConfigurationError, match="an account has a name and is one of User, ApplicationRole"):
+        access(account, permissions, kind)
+
+
+@pytest.mark.parametrize(
+    ("named", "mode", "says"),
+    [
+        ([], REPLACE_ALL, "No account is named"),
+        ([JANE], "replaceAll", "is one of ReplaceMatchingAccounts, DeleteMatchingAccounts, ReplaceAll"),
+        ([JANE, access("Jane")], REPLACE_MATCHING, "An account is named twice: jane"),
+    ],
+)
+def test_a_change_that_cannot_be_meant_is_refused(named: list[Access], mode: str, says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        acl.update("folders", "L3g", named, mode=mode)
+
+
+def test_all_permissions_are_sent_and_none_for_a_removal() -> None:
+    (entry,) = acl.update("folders", "L3g", [JANE]).body["aclList"]
+    assert entry["permissions"] == {name: name in ("read", "list") for name in PERMISSIONS}
+    assert acl.update("folders", "L3g", [JANE]).body["updateMode"] == REPLACE_MATCHING
+    (entry,) = acl.update("folders", "L3g", [JANE], mode=DELETE_MATCHING).body["aclList"]
+    assert entry == {"accountGuid": "jane", "accountType": "User"}
+
+
+def test_unknown_members_and_permissions_are_kept() -> None:
+    body = [
+        {
+            "accountGuid": "x",
+            "accountType": "Robot",
+            "permissions": {"read": True, "fly": "true", "list": False},
+            "a": 1,
+        },
+        {"accountGuid": "y"},
+    ]
+    one, two = acl.get("folders", "L3g").read(response(200, json.dumps(body)))
+    assert (one.account_type, one.allowed, one.raw["a"]) == ("Robot", ("read", "fly"), 1)
+    assert (two.account_type, two.permissions) == ("", frozenset())
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", '["x"]', '[{"accountType": "User"}]', '[{"accountGuid": "x", "permissions": []}]']
+)
+def test_what_is_no_list_of_permissions_is_an_error(body: str) -> None:
+    with pytest.raises(OACResponseError):
+        acl.get("folders", "L3g").read(response(200, body))

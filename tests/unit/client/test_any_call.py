@@ -1,0 +1,145 @@
+"""Calls by name or by path: bad arguments are explained, results are made JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.auth.token import Token
+from airflow_provider_oac.client import any_call
+from airflow_provider_oac.client.any_call import named, of_page, plain, raw
+from airflow_provider_oac.client.paging import Page
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from tests.manual import response
+
+
+def url(**parts: Any) -> str:
+    return raw(parts.pop("method", "GET"), parts.pop("path", "/x"), **parts).request("https://h", Token("t", 0, 9)).url
+
+
+def test_a_call_by_its_name() -> None:
+    call = named("catalog.get", {"kind": "folders", "item_id": "L3g"})
+    assert (call.method, call.path, call.repeatable) == ("GET", "/catalog/folders/L3g", True)
+    assert any_call.takes_page("catalog.list_items")
+    assert not any_call.takes_page("catalog.get")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "says"),
+    [
+        ("catalog", {}, "named by module and function, such as catalog.get, not 'catalog'"),
+        ("os.system", {}, "has no module 'os'. For what is not wrapped, give method and path"),
+        ("catalog.gett", {}, "There is no call 'catalog.gett'. catalog has: change_owner, copy, create_folder"),
+        ("catalog._path", {}, "named by module and function"),
+        ("catalog.segment", {"value": "x"}, "There is no call"),
+        ("catalog.moment", {"text": "x"}, "makes no call, but NoneType"),
+        ("catalog.get", {"kind": "x", "id": "y"}, r"does not take these arguments: .*It is catalog.get\(kind: "),
+        ("catalog.get", {"kind": "folders", "item_id": ""}, "which names nothing"),
+    ],
+)
+def test_a_name_that_does_not_fit_is_explained(name: str, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        named(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted"),
+    [
+        ({"path": "/system"}, "https://h/api/20210901/system"),
+        ({"path": "/api/20210901/system"}, "https://h/api/20210901/system"),
+        ({"path": "/xmlpserver/services/rest/v1/reports", "base": ""}, "https://h/xmlpserver/services/rest/v1/reports"),
+        ({"path": "/a b/ü/lfc-cc:1%3A2", "base": "/api/x/"}, "https://h/api/x/a%20b/%C3%BC/lfc-cc:1%3A2"),
+        ({"query": {"a": ["1", "2"], "b": None}}, "https://h/api/20210901/x?a=1&a=2"),
+    ],
+)
+def test_a_path_below_the_base(parts: dict[str, Any], wanted: str) -> None:
+    assert url(**parts) == wanted
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ({"method": "FETCH"}, "one of GET, POST, PUT, DELETE, PATCH, not 'FETCH'"),
+        ({"path": "system"}, "begins with one slash"),
+        ({"path": "//evil.example.com/x"}, "begins with one slash"),
+        ({"path": "https://evil.example.com/x"}, "begins with one slash"),
+        ({"path": "/catalog//x"}, "empty part often is a template"),
+        ({"path": "/catalog/../system"}, "made of dots"),
+        ({"path": "/x?y=1"}, "Give query parameters as query"),
+        ({"base": "api"}, "begins with a slash or is empty"),
+        ({"body": {}}, "A GET has no body"),
+        ({"headers": {"AUTHORIZATION": "Basic x"}}, "The headers AUTHORIZATION are set by the provider"),
+    ],
+)
+def test_a_path_that_cannot_work_is_explained(parts: dict[str, Any], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        url(**parts)
+
+
+def test_no_path_leads_to_another_host() -> None:
+    for path in ("/@evil.example.com/x", "/:80@evil.example.com", "/x\r\nHost: evil", "/\\evil.example.com"):
+        assert url(path=path, base="").startswith("https://h/")
+        assert "\n" not in url(path=path, base="")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
+def test_only_what_http_says_is_repeated(method: str) -> None:
+    assert raw(method, "/x").repeatable is (method in ("GET", "PUT", "DELETE"))
+    assert raw(method, "/x", repeatable=True).repeatable
+
+
+def test_a_text_is_sent_as_it_is_and_the_rest_as_json() -> None:
+    sent = raw("POST", "/x", body="<a/>", content_type="text/xml").request("https://h", Token("t", 0, 9))
+    assert (sent.body, sent.headers["Content-Type"]) == (b"<a/>", "text/xml")
+    assert raw("POST", "/x", body=[1]).request("https://h", Token("t", 0, 9)).body == b"[1]"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "wanted"),
+    [
+        (b"", "application/json", None),
+        (b'{"a": 1}', "application/json; charset=utf-8", {"a": 1}),
+        (b'"done"', "application/json", "done"),
+        (b"done", "text/plain", "done"),
+        (b"<a/>", "application/xml", "<a/>"),
+    ],
+)
+def test_an_answer_is_read_by_its_kind(body: bytes, kind: str, wanted: Any) -> None:
+    assert raw("GET", "/x").read(response(200, body, {"content-type": kind})) == wanted
+
+
+@pytest.mark.parametrize("body", [b"%PDF-1.7 \xff", b"<html>"])
+def test_an_answer_that_xcom_cannot_hold_is_an_error(body: bytes) -> None:
+    with pytest.raises(OACResponseError, match=r"neither JSON nor a text. Let destination name a file"):
+        raw("GET", "/x").read(response(200, body, {"content-type": "application/pdf"}))
+
+
+@pytest.mark.parametrize("body", [b"[1, 2]", b'{"items": [1, 2]}'])
+def test_a_page_of_a_raw_list(body: bytes) -> None:
+    call = of_page(raw("GET", "/x", query={"search": "*"}), 3)
+    assert call.query == {"search": "*", "page": 3}
+    assert call.read(response(200, body, {"oa-page-count": "7"})) == Page((1, 2), count=7)
+    with pytest.raises(OACResponseError, match="NoneType came"):
+        call.read(response(200, b'{"a": 1}'))
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    raw: dict[str, Any]
+
+
+def test_results_become_json() -> None:
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    assert plain({1: (Model("x", {"n": {"b", "a"}}), Model("y", {})), "t": moment}) == {
+        "1": [{"n": ["a", "b"]}, {"name": "y", "raw": {}}],
+        "t": "2026-01-31T00:00:00+00:00",
+    }
+    assert plain(Page((1,))) == [1]
+    item = named("catalog.get", {"kind": "folders", "item_id": "L3g"}).read(response(200, '{"id": "L3g", "name": "x"}'))
+    assert plain(item)["path"] == "/x"
+    with pytest.raises(OACConfigurationError, match="The result is bytes"):
+        plain([b"x"])

@@ -1,0 +1,221 @@
+"""Going through lists: order, windows, the end, the limit, an index that is not ready, servers that page in circles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.paging import LONGEST_LIST, Page, PagePlan, collected, each, pages, read_page
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACIncompleteListError,
+    OACResponseError,
+    OACWaitTimeoutError,
+)
+from airflow_provider_oac.transport.io import Request, Response
+from tests.manual import Answer, ManualIO, response
+from tests.unit.client.worlds import answering, asked, run
+
+
+def call(page: int) -> Call[Page[int]]:
+    return Call(
+        "list numbers", "GET", "/numbers", lambda answer: read_page(answer, answer.json()), {"page": page},
+        repeatable=True,
+    )  # fmt: skip
+
+
+def page_of(request: Request) -> int:
+    return int(parse_qs(urlsplit(request.url).query)["page"][0])
+
+
+def answer(items: Any, **headers: Any) -> Response:
+    named = {f"oa-{name.replace('_', '-')}": str(value) for name, value in headers.items() if value is not None}
+    return response(200, json.dumps(list(items)), named)
+
+
+def numbers(total: int, limit: int, *, count: bool = True, following: bool = True) -> Callable[[int], Response]:
+    """A server of the first numbers, page by page."""
+    last = max(1, -(-total // limit))
+
+    def serve(page: int) -> Response:
+        return answer(
+            range((page - 1) * limit, min(total, page * limit)),
+            current_page=page if count else None,
+            page_count=last if count else None,
+            next_page=page + 1 if following and page < last else None,
+        )
+
+    return serve
+
+
+def world(serve: Callable[[int], Answer]) -> ManualIO:
+    return answering(lambda _age, request: serve(page_of(request)))
+
+
+def listing(io: ManualIO, plan: PagePlan = PagePlan(), report: Callable[[str], None] = print, most: Any = None) -> Any:
+    return run(io, collected(each(pages(call, plan, report=report)), most))
+
+
+@pytest.mark.parametrize("total", [0, 1, 9, 10, 11, 95, 100])
+@pytest.mark.parametrize("side_by_side", [1, 3, 20])
+def test_everything_comes_once_and_in_order(total: int, side_by_side: int) -> None:
+    io = world(numbers(total, 10))
+    assert listing(io, PagePlan(side_by_side)) == list(range(total))
+    assert len(asked(io)) == max(1, -(-total // 10))
+
+
+@pytest.mark.parametrize(("following", "requests"), [(True, 4), (False, 5)])
+def test_a_server_that_does_not_count_its_pages_is_followed_to_the_end(following: bool, requests: int) -> None:
+    io = world(numbers(35, 10, count=False, following=following))
+    assert listing(io) == list(range(35))
+    assert len(asked(io)) == requests
+
+
+def test_a_server_that_knows_no_pages_is_asked_twice() -> None:
+    io = world(lambda _page: answer([1, 2, 3]))
+    assert listing(io) == [1, 2, 3]
+    assert len(asked(io)) == 2
+
+
+def test_no_more_is_fetched_than_is_wanted() -> None:
+    io = world(numbers(100, 10))
+    assert listing(io, PagePlan(2), most=15) == list(range(15))
+    assert len(asked(io)) == 3
+    assert listing(world(numbers(100, 10)), most=0) == []
+
+
+class Windows(ManualIO):
+    """Counts how many flows were handed over to run side by side."""
+
+    sizes: list[int]
+
+    async def together(self, flows: Any, limit: int) -> list[Any]:
+        pending = list(flows)
+        self.sizes.append(len(pending))
+        assert len(pending) <= limit
+        return await super().together(pending, limit)
+
+
+def test_pages_are_fetched_in_bounded_windows() -> None:
+    io = world(numbers(95, 10))
+    io.__class__ = Windows
+    io.sizes = []
+    assert listing(io, PagePlan(4)) == list(range(95))
+    assert io.sizes == [4, 4]
+
+
+def test_pages_are_handed_over_as_they_come() -> None:
+    io, seen = world(numbers(100, 10)), []
+
+    async def flow(api: Api) -> None:
+        source: AsyncGenerator[Page[int], None] = pages(call, PagePlan(2))(api)
+        async for page in source:
+            seen.append((page.items[0], len(asked(io))))
+
+    run(io, flow)
+    assert seen[:4] == [(0, 1), (10, 3), (20, 3), (30, 5)]
+
+
+def test_a_list_that_grows_is_followed_and_reported() -> None:
+    def serve(page: int) -> Response:
+        return numbers(30 if page == 1 else 50, 10)(page)
+
+    lines: list[str] = []
+    assert listing(world(serve), PagePlan(2), lines.append) == list(range(50))
+    assert lines == ["The list changed while it was read: items may be missing or come twice."]
+
+
+# ---------------------------------------------------------------------------------------------------- the limit
+
+
+def long_list(page: int) -> Response:
+    limit = 2500
+    return answer(
+        range((page - 1) * limit, page * limit),
+        current_page=page,
+        page_count=4,
+        next_page=page + 1 if page < 4 else None,
+    )
+
+
+def test_a_list_that_reached_the_limit_is_an_error_and_never_silently_cut() -> None:
+    with pytest.raises(OACIncompleteListError, match=r"at most 10000 items .documented.*beyond it is missing"):
+        listing(world(long_list))
+
+
+def test_the_total_tells_at_once_that_a_list_is_cut() -> None:
+    io = world(lambda page: answer(range(10), current_page=page, page_count=1000, total_items=LONGEST_LIST))
+    with pytest.raises(OACIncompleteListError):
+        listing(io)
+    assert len(asked(io)) == 1
+
+
+def test_who_allows_it_gets_the_list_and_a_line() -> None:
+    lines: list[str] = []
+    assert len(listing(world(long_list), PagePlan(allow_cut=True), lines.append)) == LONGEST_LIST
+    assert [line[:40] for line in lines] == ["OAC lists at most 10000 items (documente"]
+
+
+# ---------------------------------------------------------------------------------------------------- circles
+
+
+@pytest.mark.parametrize(
+    ("serve", "says"),
+    [
+        (lambda _page: answer([1], current_page=1, page_count=3), "page 2 was asked for and page 1 came"),
+        (lambda _page: answer([1], page_count=3), "page 2 is the one before it once more"),
+        (lambda page: answer([1], next_page=page + 1), "page 2 is the one before it once more"),
+        (lambda page: answer([page], page_count=10**8), "there are more than 10000 pages"),
+    ],
+)
+def test_a_server_that_pages_in_circles_is_given_up(serve: Callable[[int], Response], says: str) -> None:
+    with pytest.raises(OACResponseError, match=says):
+        listing(world(serve), PagePlan(1))
+
+
+def test_a_server_that_never_ends_is_given_up() -> None:
+    io = world(lambda page: answer([page % 2], next_page=page + 1))
+    with pytest.raises(OACResponseError, match="more than 10000 pages"):
+        listing(io, PagePlan(allow_cut=True))
+    assert len(asked(io)) == 10_001
+
+
+# ------------------------------------------------------------------------------------------- the search index
+
+
+def building(ready_after: float, **headers: str) -> ManualIO:
+    def serve(age: float, request: Request) -> Response:
+        if age >= ready_after:
+            return numbers(30, 10)(page_of(request))
+        return response(503, '{"code": "SearchIndexNotReady", "message": "Search index is not ready"}', headers)
+
+    return answering(serve)
+
+
+@pytest.mark.parametrize("asks", ["1", "60", "150", ""])
+def test_an_index_that_is_not_ready_is_waited_for(asks: str) -> None:
+    io, lines = building(500.0, **({"retry-after": asks} if asks else {})), []
+    assert listing(io, PagePlan(), lines.append) == list(range(30))
+    assert len(lines) == 1
+    assert "OAC builds its search index, as it does after a restore; waiting for it to list numbers." in lines[0]
+    assert 500 <= sum(io.slept) < 700
+
+
+def test_an_index_that_does_not_get_ready_is_given_up() -> None:
+    io = building(5000.0, **{"retry-after": "30"})
+    with pytest.raises(OACWaitTimeoutError, match=r"not ready after 600 s.*SearchIndexNotReady"):
+        listing(io, PagePlan(index_patience=600))
+    assert 500 <= sum(io.slept) < 800
+
+
+def test_another_503_is_none_of_the_index() -> None:
+    io = answering(lambda _age, _request: response(503, '{"code": "Paused", "message": "paused"}'))
+    with pytest.raises(OACApiError, match="Paused"):
+        listing(io)
+    assert sum(io.slept) < 60

@@ -1,0 +1,181 @@
+"""What is refused before OAC is asked, which canvases are meant, and what a file is made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client import workbooks
+from airflow_provider_oac.client.exporting import Export, WantedFile, name_of, plain_name, planned
+from airflow_provider_oac.client.ids import catalog_id
+from airflow_provider_oac.client.workbooks import PRESENT, VISUALIZE, Canvas, chosen
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from tests.manual import response
+
+WORKBOOK = catalog_id("/shared/Sales/Board")
+
+
+def canvas(number: int, name: str | None = None, tab: str = VISUALIZE) -> Canvas:
+    kind = "canvas" if tab == VISUALIZE else "presentcanvas"
+    return Canvas(f"snapshot!{kind}!{number}", name or f"Canvas {number}", tab, True, {})
+
+
+LISTED = [
+    canvas(1),
+    canvas(2),
+    canvas(3, "Twice"),
+    canvas(4, "Twice"),
+    canvas(1, tab=PRESENT),
+    canvas(2, "Story", PRESENT),
+]
+
+
+def wanted(file_format: str = "pdf") -> WantedFile:
+    return WantedFile("a label", f"s3://b/x/Board.{file_format}", WORKBOOK, "Board", file_format, 1440, 900)
+
+
+def test_an_export_says_what_the_contract_asks_for() -> None:
+    call = workbooks.export(WORKBOOK, "Board", ["a", "b"], "png", 3600, 1)
+    assert call.body == {
+        "name": "Board", "type": "file", "format": "png", "canvasIds": ["a", "b"], "screenwidth": 3600,
+        "screenheight": 1,
+    }  # fmt: skip
+    assert call.repeatable
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"canvas_ids": ["x"] * 6}, "1 to 5 canvases, but 6"),
+        ({"canvas_ids": []}, "1 to 5 canvases, but 0"),
+        ({"canvas_ids": ["x" * 2001]}, "1 to 2000 characters, but one given has 2001"),
+        ({"canvas_ids": [""]}, "1 to 2000 characters"),
+        ({"file_format": "PDF"}, "'pdf' or 'png', but 'PDF'"),
+        ({"file_format": "xlsx"}, "'pdf' or 'png'"),
+        ({"width": 4000}, "width of an exported canvas is a whole number of 1 to 3600 pixels, not 4000"),
+        ({"height": 3601}, "height .* not 3601"),
+        ({"height": 0}, "height .* not 0"),
+        ({"width": 1440.5}, r"width .* not 1440\.5"),
+        ({"width": True}, "width .* not True"),
+        ({"workbook_id": ""}, "names nothing"),
+    ],
+)
+def test_what_oac_would_refuse_is_refused_before(change: dict[str, Any], says: str) -> None:
+    arguments: dict[str, Any] = {"workbook_id": WORKBOOK, "name": "n", "canvas_ids": ["x"], "file_format": "pdf"}
+    with pytest.raises(OACConfigurationError, match=says):
+        workbooks.export(**{**arguments, **change})
+
+
+def test_canvases_of_both_tabs_are_read_and_unknown_members_kept() -> None:
+    body = {
+        "visualizeCanvases": [{"canvasId": "v1", "canvasName": "One", "colour": "red"}],
+        "presentCanvases": [{"canvasId": "p1", "canvasName": "One", "isEnabled": "false", "visualizeCanvasId": "v1"}],
+    }
+    first, second = workbooks.canvases(WORKBOOK).read(response(200, json.dumps(body)))
+    assert (first.id, first.name, first.tab, first.enabled, first.raw["colour"]) == (
+        "v1",
+        "One",
+        VISUALIZE,
+        True,
+        "red",
+    )
+    assert (second.id, second.tab, second.enabled) == ("p1", PRESENT, False)
+    assert workbooks.canvases(WORKBOOK).read(response(200, "{}")) == []
+
+
+@pytest.mark.parametrize(
+    "body", ["[]", '{"visualizeCanvases": {}}', '{"visualizeCanvases": [7]}', '{"presentCanvases": [{}]}']
+)
+def test_an_answer_that_is_no_list_of_canvases_is_an_error(body: str) -> None:
+    with pytest.raises(OACResponseError):
+        workbooks.canvases(WORKBOOK).read(response(200, body))
+
+
+def test_details_are_read_leniently() -> None:
+    found = workbooks.get(WORKBOOK).read(response(200, '{"name": "Board", "owner": null, "x": 1}'))
+    assert (found.name, found.owner, found.id, found.raw["x"]) == ("Board", "", "", 1)
+    assert workbooks.get(WORKBOOK, ["name", "content"]).query == {"fields": "name,content"}
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (None, ["snapshot!canvas!1", "snapshot!canvas!2", "snapshot!canvas!3", "snapshot!canvas!4"]),
+        (["Canvas 2", "Canvas 1"], ["snapshot!canvas!2", "snapshot!canvas!1"]),
+        (["snapshot!presentcanvas!1"], ["snapshot!presentcanvas!1"]),
+        (["Story"], ["snapshot!presentcanvas!2"]),
+        (["snapshot!canvas!4", "Canvas 1"], ["snapshot!canvas!4", "snapshot!canvas!1"]),
+    ],
+)
+def test_canvases_are_chosen_by_name_or_id_in_the_order_wanted(names: list[str] | None, ids: list[str]) -> None:
+    assert [item.id for item in chosen(LISTED, names)] == ids
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["Canvas 9"], r"no canvas 'Canvas 9', by name or by id\. It has: 'Canvas 1' \(snapshot!canvas!1, visualize\)"),
+        (["Twice"], r"2 canvases are named 'Twice': snapshot!canvas!3, snapshot!canvas!4\. Give the id"),
+        (["Canvas 1", "snapshot!canvas!1"], "named twice: snapshot!canvas!1"),
+        ([], "No canvas is named"),
+    ],
+)
+def test_a_canvas_that_is_not_there_or_not_one_is_named(names: list[str], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        chosen(LISTED, names)
+
+
+def test_a_workbook_without_canvases_is_an_error() -> None:
+    with pytest.raises(OACConfigurationError, match="no canvas in its visualize tab"):
+        chosen([canvas(1, tab=PRESENT)], None)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (5, [5]), (6, [5, 1]), (23, [5, 5, 5, 5, 3])])
+def test_a_pdf_is_one_file_of_exports_of_five_canvases(count: int, sizes: list[int]) -> None:
+    canvases = [canvas(number) for number in range(count)]
+    (file,) = planned(wanted(), canvases)
+    assert [len(export.canvas_ids) for export in file.exports] == sizes
+    assert [item for export in file.exports for item in export.canvas_ids] == [item.id for item in canvases]
+    assert file.url == "s3://b/x/Board.pdf"
+    assert file.canvases == tuple(item.name for item in canvases)
+
+
+def test_a_png_of_one_canvas_has_the_name_that_was_given() -> None:
+    (file,) = planned(wanted("png"), [canvas(7)])
+    assert (file.url, file.exports) == ("s3://b/x/Board.png", (Export(("snapshot!canvas!7",)),))
+
+
+def test_pngs_of_several_canvases_are_files_with_number_and_name() -> None:
+    files = planned(wanted("png"), [canvas(1, "Übersicht / Q1"), canvas(2, "../../etc"), canvas(3, "***")])
+    assert [file.url for file in files] == [
+        "s3://b/x/Board-01-Übersicht_Q1.png", "s3://b/x/Board-02-etc.png", "s3://b/x/Board-03-unnamed.png",
+    ]  # fmt: skip
+    assert all(len(file.exports) == 1 for file in files)
+    assert planned(wanted("png"), [canvas(number) for number in range(100)])[4].url.endswith("Board-005-Canvas_4.png")
+
+
+@pytest.mark.parametrize("text", ["../x", "a/b", "..", "x\\y", "a:b*?[c]"])
+def test_a_name_never_leads_elsewhere(text: str) -> None:
+    assert not set("/\\:*?[]") & set(plain_name(text))
+    assert plain_name(text) not in ("", ".", "..")
+
+
+def test_a_file_goes_through_json_and_back() -> None:
+    (file,) = planned(wanted(), [canvas(number) for number in range(7)])
+    assert json.loads(json.dumps(file.record())) == file.record()
+    assert WantedFile.of(file.record()) == file
+
+
+@pytest.mark.parametrize(
+    ("workbook_id", "name"),
+    [
+        (catalog_id("/@Catalog/shared/Sales/Board"), "Board"),
+        (catalog_id("/shared/Sales/Börse") + "=", "Börse"),
+        ("no-base64-!", "no-base64-!"),
+        ("abc", "abc"),
+    ],
+)
+def test_the_name_stands_in_the_id(workbook_id: str, name: str) -> None:
+    assert name_of(workbook_id) == name
