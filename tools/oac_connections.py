@@ -49,8 +49,8 @@ def connection(
 
 
 def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
-    """Environment variables of the Connections `oac_default` (first instance, by JWT assertion), `oac_export` (the same as
-    an author who administers nothing), `oac_seal`, and `oac_warehouse` (the credentials of a data source)."""
+    """Environment variables of the Connections `oac_default` (first instance, by JWT assertion), `oac_export` (the same
+    as an author who administers nothing), `oac_seal`, and `oac_warehouse` (the credentials of a data source)."""
     return {
         "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection(ready)),
         "AIRFLOW_CONN_OAC_EXPORT": json.dumps(connection(ready, user="oac.author@example.com")),
