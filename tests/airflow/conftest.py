@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
 from tests.airflow.mailbox import Mailbox, mailbox
-from tools.oac_connections import connection_environment
+from tools.oac_connections import connection_environment, restore_environment
 from tools.stack import AirflowStack
 
 HERE = Path(__file__).resolve().parent
@@ -24,7 +24,7 @@ ROOT = HERE.parent.parent
 def simulator() -> Iterator[Simulator]:
     """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to."""
     # Work that is over at once would meet a race of Airflow's scheduler: see dags/stack_probe.py.
-    with launch(work_seconds=5) as running:
+    with launch(work_seconds=5, instances=["dev", "prod", "scratch"]) as running:
         yield running
 
 
@@ -73,6 +73,7 @@ def stack(home: Path, dags_folder: Path, simulator: Simulator, mail: Mailbox, ex
     smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
     environment = {
         **connection_environment(simulator.ready),
+        **restore_environment(simulator.ready),
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
             {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
         ),
