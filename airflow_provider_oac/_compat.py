@@ -140,9 +140,11 @@ def order_began(context: Context, first_try: int) -> float | None:
     except ImportError:  # Airflow 2.11
         from airflow.models.taskinstancehistory import TaskInstanceHistory
         from airflow.utils.session import create_session
+        from sqlalchemy.exc import SQLAlchemyError
 
         which = {name: getattr(ti, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
-        with create_session() as session:
+        # Where the history cannot be read, the begin of the DAG run is what is known.
+        with suppress(SQLAlchemyError), create_session() as session:
             query = session.query(TaskInstanceHistory).filter_by(**which, try_number=first_try)
             row = query.order_by(TaskInstanceHistory.start_date).first()
             began = row.start_date if row is not None and row.start_date else began

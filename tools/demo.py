@@ -2,8 +2,9 @@
 """The whole way once, in a real Airflow against a simulated Oracle: `make demo`.
 
 Starts the simulator (identity domain, two OAC instances, bucket) and Airflow (API server, scheduler, DAG processor,
-triggerer), runs dags/oac_nightly_backup.py, then damages the instance's content, restores the backup, and shows that
-the content is back. `--ui` (`make demo-ui`) leaves everything running to look around. Nothing here talks to Oracle.
+triggerer), runs dags/oac_nightly_backup.py and dags/oac_weekly_dashboard_pdf.py, then damages the instance's content,
+restores the backup, and shows that the content is back. `--ui` (`make demo-ui`) leaves everything running to look
+around. Nothing here talks to Oracle.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 HOME = ROOT / ".airflow" / "demo"
 DAG = "oac_nightly_backup"
+EXPORT_DAG = "oac_weekly_dashboard_pdf"
 INSTANCE = "dev"
 UI_PORT = 8080
 BEGAN = time.monotonic()
@@ -124,6 +126,20 @@ def run_backup(stack: AirflowStack) -> dict[str, Any]:
     return result
 
 
+def run_export(stack: AirflowStack) -> None:
+    """Export workbooks and say where the files are."""
+    run_id = stack.trigger(EXPORT_DAG)
+    say(f"run {run_id} of {EXPORT_DAG} is triggered; it signs in as an author who administers nothing")
+    if stack.wait_run(EXPORT_DAG, run_id, timeout=300) != "success":
+        raise DemoFailed(stack.report(EXPORT_DAG, run_id))
+    for task in ("dashboard", "figures"):
+        for file in stack.xcom(EXPORT_DAG, run_id, task)["files"]:
+            path = Path(file["path"].removeprefix("file://"))
+            if path.stat().st_size != file["size"]:
+                raise DemoFailed(f"{path} has {path.stat().st_size} bytes instead of {file['size']}.")
+            say(f"exported      {path} ({file['size']:,} bytes, {len(file['canvases'])} canvases)")
+
+
 def show_bar(simulator: Simulator, result: dict[str, Any]) -> None:
     """The file in the bucket."""
     path = result["bucket"] + "/" + result["bar_uri"].removeprefix("file:///")
@@ -168,7 +184,10 @@ def leave_running(stack: AirflowStack, simulator: Simulator) -> None:
     for name, instance in simulator.ready["instances"].items():
         print(f"OAC {name:7} {instance['url']}")
     print(f"Identity    {simulator.ready['identity_url']}")
-    print(f"Control     {simulator.ready['control_url']}/counters  (docs/simulator.md)")
+    print(
+        f"Inside OAC  {simulator.ready['control_url']}  (what a DAG did: snapshots, catalog, work; docs/simulator.md)"
+    )
+    print(f"Exports     {HOME / 'exports'}")
     print(f"Bucket      {simulator.ready['bucket_dir']}")
     print(f"Logs        {stack.home / 'logs'}")
     print("\nStop it with Ctrl-C.", flush=True)
@@ -188,9 +207,9 @@ def demo(ui: bool) -> None:
     with launch(instances=[INSTANCE, "prod"], work_seconds=0.5, access_token_ttl=100) as simulator:
         say(f"simulator: identity domain {simulator.ready['identity_url']}, "
             f"OAC {simulator.ready['instances'][INSTANCE]['url']}")  # fmt: skip
-        stack = AirflowStack(
-            sys.prefix, HOME, ROOT / "dags", connection_environment(simulator.ready), port=UI_PORT if ui else 0
-        )
+        env = connection_environment(simulator.ready)
+        env["AIRFLOW_VAR_OAC_EXPORT_FOLDER"] = f"file://{HOME / 'exports'}"
+        stack = AirflowStack(sys.prefix, HOME, ROOT / "dags", env, port=UI_PORT if ui else 0)
         with stack:
             say(f"Airflow {stack.version}: {', '.join(stack.components)} are up at {stack.url}")
             hook = the_hook(stack)
@@ -205,6 +224,8 @@ def demo(ui: bool) -> None:
             title(f"The DAG {DAG}")
             result = run_backup(stack)
             show_bar(simulator, result)
+            title(f"The DAG {EXPORT_DAG}")
+            run_export(stack)
             title("Damage and restore")
             damage_and_restore(simulator, hook, result)
             show_sign_ins(simulator)
@@ -213,7 +234,7 @@ def demo(ui: bool) -> None:
     title("Done")
     say("everything was simulated on this machine; nothing was sent to Oracle")
     if not ui:
-        say(f"nothing is left running; Airflow's logs are in {HOME / 'logs'}")
+        say(f"nothing is left running; Airflow's logs are in {HOME / 'logs'}, the exports in {HOME / 'exports'}")
         say("next: `make demo-ui` to look around, README.md to point it at a real OAC")
 
 

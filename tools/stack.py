@@ -298,9 +298,10 @@ class AirflowStack:
             raise StackError(f"there is no run {run_id} of {dag_id}")
         return str(rows[0]["state"])
 
-    def run_ids(self, dag_id: str) -> list[str]:
-        """The runs of a DAG, the oldest first."""
-        return [row["run_id"] for row in self._rows("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id", dag_id)]
+    def queued_by_assets(self) -> list[str]:
+        """The DAGs of which an asset was updated, so that a scheduler that goes by schedules would run them."""
+        table = "dataset_dag_run_queue" if self.is_airflow_2 else "asset_dag_run_queue"
+        return [row["target_dag_id"] for row in self._rows(f"SELECT target_dag_id FROM {table}")]  # noqa: S608
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The tasks of a run: task_id, map_index, state (None: not scheduled yet), try_number and so on."""

@@ -39,13 +39,16 @@ class RunningOperator(OACWorkOperator):
     that its work request is not known; ``job_id``, ``job_status``, ``rows``, ``bytes``, ``seconds``,
     ``queued_seconds``; ``tasks``, a list of dictionaries with ``name``, ``status``, ``source``, ``target``, ``rows``,
     ``bytes``, ``seconds``, ``rows_per_second`` and ``throughput`` (as OAC tells it; its unit is not documented), at
-    most 50 and those that failed first; and ``tasks_left_out``. What OAC does not tell is ``None``.
+    most 50 and those that failed first; and ``tasks_left_out``. What OAC does not tell is ``None``. If the job failed,
+    the task has no result, but the members from ``job_id`` on stand in its XCom ``oac_job``, for a failure callback.
 
     :param if_running: what to do if OAC says that it is running already (409): ``fail``; ``wait`` for the end of what
         runs, then start; or ``adopt``: wait for what runs and take it for the result.
     :param settling_time: seconds for which a run that may have been started is looked for in the job history before it
         is started again.
     """
+
+    _job: Job | None = None
 
     def __init__(self, *, if_running: str = "fail", settling_time: float = 30.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -140,14 +143,26 @@ class RunningOperator(OACWorkOperator):
         return self._finish(started, "", deadline, context)
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
-        """As for every work; a job that is known by the history only is waited for there."""
-        from airflow_provider_oac.client.running import BUSY, OWN, wait_for_job
+        """As for every work; what the history tells of a job that failed is kept."""
+        from airflow_provider_oac.client.job_report import summary
+        from airflow_provider_oac.client.running import OWN
+
+        try:
+            if started.facts["how"] == OWN:
+                return super()._finish(started, work_request_id, deadline, context)
+            return self._finish_job(started, deadline, context)
+        except OACWorkRequestError:
+            if self._job is not None:
+                context["ti"].xcom_push(key="oac_job", value=summary(self._job))
+            raise
+
+    def _finish_job(self, started: Started, deadline: float, context: Context) -> Any:
+        """Wait for a job that is known by the history only, and complete it, or start ours if it is somebody else's."""
+        from airflow_provider_oac.client.running import BUSY, wait_for_job
         from airflow_provider_oac.client.waiting import WaitPlan
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
         how, job_id = started.facts["how"], started.facts["job_id"]
-        if how == OWN:
-            return super()._finish(started, work_request_id, deadline, context)
         memory = TaskMemory(context, self.durable)
         plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         of, since = self._of(started), started.submitted_at
@@ -252,6 +267,7 @@ class RunningOperator(OACWorkOperator):
             return None
         for failed, line in lines(job):
             (self.log.error if failed else self.log.info)(line)
+        self._job = job
         return job
 
     def _of(self, started: Started) -> Runnable:

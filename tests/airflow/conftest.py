@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_oac.simulator.launch import Simulator, launch
 from tests.airflow.mailbox import Mailbox, mailbox
 from tests.redis_server import RedisServer, redis_server
-from tools.oac_connections import connection_environment, grant_environment
+from tools.oac_connections import connection_environment, grant_environment, restore_environment
 from tools.stack import AirflowStack
 
 GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
@@ -26,7 +26,7 @@ ROOT = HERE.parent.parent
 def simulator() -> Iterator[Simulator]:
     """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to."""
     # Work that is over at once would meet a race of Airflow's scheduler: see dags/stack_probe.py.
-    with launch(work_seconds=5) as running:
+    with launch(work_seconds=5, instances=["dev", "prod", "scratch"]) as running:
         yield running
 
 
@@ -102,6 +102,7 @@ def stack(
         **grant_environment(simulator.ready),
         "AIRFLOW__OAC__STORE": "redis",
         "AIRFLOW__OAC__REDIS_URL": redis.url,
+        **restore_environment(simulator.ready),
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
             {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
         ),

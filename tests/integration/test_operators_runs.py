@@ -124,6 +124,10 @@ def test_a_failure_tells_the_errors_of_oac_and_which_task_failed(
     with pytest.raises(OACWorkRequestError, match=r"ended FAILED .*NoSpace: The cache is full"):
         task.attempt()
     assert "Task COST_CENTRES from ADW to OAC cache: FAILED, 48 rows" in said()
+    kept = task.ti.xcoms["oac_job"]
+    assert [(table["name"], table["status"]) for table in kept["tasks"]] == [
+        ("BUDGET_LINES", "SUCCEEDED"), ("COST_CENTRES", "FAILED"),
+    ]  # fmt: skip
     assert task.attempt()["job_status"] == "SUCCEEDED"
     assert [job.status for job in ran(BUDGET)] == ["SUCCEEDED", "FAILED"]
 
@@ -230,6 +234,7 @@ def test_an_adopted_job_that_fails_fails_the_task(connections: Connections, clea
     task = Task(lambda: reload(if_running="adopt", deferrable=deferrable))
     with pytest.raises(OACWorkRequestError, match=f"Job {theirs} .DATASET. ended FAILED .*task 'ORDERS' ended FAILED"):
         task.attempt()
+    assert task.ti.xcoms["oac_job"]["job_id"] == theirs
     result = task.attempt()
     assert (result["job_id"] != theirs, result["adopted"], result["job_status"]) == (True, False, "SUCCEEDED")
 

@@ -1,0 +1,215 @@
+"""Settings, mail server, safe domains, connections: what differs, what is refused, what is secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client import connections, mail, safe_domains, settings
+from airflow_provider_oac.client.catalog import CatalogItem
+from airflow_provider_oac.client.secret_names import masked, secret_names, secrets_of
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError, OACUncertainError
+from airflow_provider_oac.transport.io import Request
+from tests.manual import Answer, response
+from tests.unit.client.worlds import answering, asked, run
+
+OFF = dict.fromkeys(safe_domains.POLICIES, False)
+IMAGES = {**OFF, "img-src": True}
+PARAMS = {"connectionType": "mysql", "username": "u", "password": "Pass-Word-1"}
+ORDER = connections.ConnectionOrder("CRM", PARAMS)
+
+
+def server(**changes: Any) -> mail.MailServer:
+    body = {
+        "host": "h", "port": "25", "sender": {"emailAddress": "a@example.com"}, "auth": {"authType": "NO_AUTH"},
+        "connectionSecurity": "NO_CONNECTION_SECURITY", **changes,
+    }  # fmt: skip
+    return mail.MailServer.of(body)
+
+
+def test_what_sounds_like_a_secret_is_one() -> None:
+    body = {
+        "user": "u", "Password": "p", "auth": {"clientSecret": "s", "clientId": "i"}, "refresh_token": "t",
+        "privateKey": "k", "emptyPassword": None, "port": 5,
+    }  # fmt: skip
+    assert secret_names(body) == ["Password", "clientSecret", "refresh_token", "privateKey", "emptyPassword"]
+    assert secrets_of(body) == ("p", "s", "t", "k")
+    assert masked(body)["auth"] == {"clientSecret": "***", "clientId": "i"}
+
+
+def test_settings_are_texts_and_differ_by_text() -> None:
+    assert [settings.wanted_text("k", value) for value in (True, False, 7, 1.5, "x")] == [
+        "true", "false", "7", "1.5", "x"
+    ]  # fmt: skip
+    with pytest.raises(OACConfigurationError, match="not NoneType"):
+        settings.wanted_text("k", None)
+    assert settings.changes({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == {"b": ("2", "3"), "c": (None, "4")}
+
+
+def test_a_setting_that_is_pending_wins() -> None:
+    def oac(_age: float, request: Request) -> Answer:
+        value = "new" if "pending=true" in request.url else "old"
+        return response(200, json.dumps({"items": [{"key": "k", "value": value}]}))
+
+    assert run(answering(oac), settings.effective()) == {"k": "new"}
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"items": [1]}', '{"items": [{"value": "x"}]}'])
+def test_what_is_no_list_of_settings_is_an_error(body: str) -> None:
+    with pytest.raises(OACResponseError):
+        settings.get().read(response(200, body))
+
+
+def test_a_mail_server_differs_by_what_is_wanted_and_never_by_secrets() -> None:
+    auth = {"authType": "USERNAME_PASSWORD_AUTH", "username": "u", "password": "Pass-Word-1"}
+    wanted = server(auth=auth)
+    there = mail.MailServer(
+        "h", 25, {"emailAddress": "b@example.com", "more": 1}, {"authType": "NO_AUTH"}, wanted.security
+    )
+    assert mail.differences(there, wanted) == {
+        "sender.emailAddress": ("b@example.com", "a@example.com"),
+        "auth.authType": ("NO_AUTH", "USERNAME_PASSWORD_AUTH"),
+        "auth.username": (None, "u"),
+    }
+    assert "Pass-Word-1" not in repr(wanted) + repr(mail.configure(wanted))
+    assert set(mail.differences(None, server())) == {
+        "host", "port", "sender.emailAddress", "auth.authType", "connectionSecurity.connectionSecurityType",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("port", [1, 65535, "587"])
+def test_ports_that_are_some(port: Any) -> None:
+    assert server(port=port).port == int(port)
+
+
+@pytest.mark.parametrize("port", [0, 65536, -1, "x", 2.5, True])
+def test_ports_that_are_none(port: Any) -> None:
+    with pytest.raises(OACConfigurationError, match="1 to 65535"):
+        server(port=port)
+
+
+@pytest.mark.parametrize("length", [0, 7, 256])
+def test_a_password_of_a_length_that_oac_refuses(length: int) -> None:
+    with pytest.raises(OACConfigurationError, match=f"but the one given has {length}"):
+        server(auth={"authType": mail.PASSWORD_AUTH, "username": "u", "password": "x" * length})
+
+
+def test_no_mail_server_is_none_in_each_of_its_forms() -> None:
+    for answer in (response(404, ""), response(200, ""), response(200, "{}"), response(200, "null")):
+        assert run(answering(lambda _age, _request, answer=answer: answer), mail.current()) is None  # type: ignore[misc]
+    with pytest.raises(OACResponseError):
+        mail.get().read(response(200, "[]"))
+
+
+@pytest.mark.parametrize(
+    "domain", ["a.com", "*.a.com", "https://a.com", "a.com:8443", "a-b.c_d.example", "localhost", "wss://*.a.com:*"]
+)
+def test_what_is_a_domain(domain: str) -> None:
+    assert safe_domains.checked_domain(domain) == domain
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["", "a b", "a.com/x", "a.com;b", "'self'", "*.*.com", "-a.com", "a..com", "a.com\n", "x" * 256, None, "*"],
+)
+def test_what_is_none(domain: Any) -> None:
+    with pytest.raises(OACConfigurationError, match="is no domain"):
+        safe_domains.checked_domain(domain)
+
+
+def test_policies_are_all_nine() -> None:
+    assert safe_domains.checked_policy("d", ["img-src"]) == IMAGES
+    assert safe_domains.checked_policy("d", {"img-src": True, "font-src": False}) == IMAGES
+    assert safe_domains.checked_policy("d", "img-src") == IMAGES
+    assert safe_domains.allowed(IMAGES) == ["img-src"]
+
+
+def test_what_is_to_be_done_with_domains() -> None:
+    # A tenth policy of a newer OAC is nobody's difference.
+    there = {"Same.com": {**IMAGES, "worker-src": True}, "other.com": OFF, "gone.com": IMAGES, "stays.com": OFF}
+    wanted = {"same.com": IMAGES, "other.com": IMAGES, "new.com": OFF}
+    todo = safe_domains.changes(there, wanted, ["GONE.com", "never.com"])
+    assert todo.created == {"new.com": OFF}
+    assert todo.updated == {"other.com": (OFF, IMAGES)}
+    assert list(todo.deleted) == ["gone.com"]
+    assert todo.unchanged == ("Same.com",)
+    assert sorted(safe_domains.changes(there, wanted, only=True).deleted) == ["gone.com", "stays.com"]
+
+
+@pytest.mark.parametrize("body", ["{}", "[1]", '"x"'])
+def test_what_is_no_list_of_domains_is_an_error(body: str) -> None:
+    with pytest.raises(OACResponseError):
+        safe_domains.list_all().read(response(200, body))
+
+
+def test_a_domain_that_oac_does_not_delete_is_an_error() -> None:
+    def oac(_age: float, request: Request) -> Answer:
+        return response(400, '{"message": "no"}') if request.method == "DELETE" else response(200, '[{"a.com": {}}]')
+
+    todo = safe_domains.changes({"a.com": OFF}, {}, ["a.com"])
+    with pytest.raises(OACError, match="no"):
+        run(answering(oac), safe_domains.apply(todo))
+
+
+@pytest.mark.parametrize("missing", ["username", "password"])
+def test_a_connection_without_credentials_is_never_sent(missing: str) -> None:
+    order = connections.ConnectionOrder("CRM", {**PARAMS, missing: ""})
+    for call in (connections.create, lambda wanted: connections.update("id", wanted)):
+        with pytest.raises(OACConfigurationError, match=f"{missing} missing.*created or updated"):
+            call(order)
+
+
+def test_a_new_connection_needs_a_type() -> None:
+    with pytest.raises(OACConfigurationError, match="has no connectionType"):
+        connections.create(connections.ConnectionOrder("CRM", {"username": "u", "password": "p"}))
+
+
+def test_the_password_is_in_no_repr() -> None:
+    order = connections.ConnectionOrder("CRM", PARAMS, wallet=b"Pass-Word-1")
+    assert "Pass-Word-1" not in repr(order) + repr(connections.create(order)) + repr(connections.update("id", order))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ({"connectionType": "mysql"}, "mysql"),
+        ({"connectionParams": {"connectionType": "mysql"}}, "mysql"),
+        ({"connectionParams": "x"}, None),
+        ("x", None),
+        (None, None),
+    ],
+)
+def test_the_type_of_a_connection_is_found_where_it_may_stand(content: Any, kind: str | None) -> None:
+    item = CatalogItem("connections", "id", "CRM", "admin", "", None, None, {"content": content})
+    assert connections.type_of(item) == kind
+
+
+def listing(*owners: str) -> bytes:
+    return json.dumps([{"type": "connections", "id": f"id-{o}", "name": "CRM", "owner": o} for o in owners]).encode()
+
+
+def test_three_lost_answers_and_no_connection_end_uncertain() -> None:
+    io = answering(lambda _age, request: response(503, "") if request.method == "POST" else response(200, "[]"))
+    with pytest.raises(OACUncertainError, match="asked 3 times for connection 'CRM'"):
+        run(io, connections.create_once(ORDER, "jane"))
+    assert len(asked(io, "POST")) == 3
+
+
+def test_one_that_is_refused_and_not_listed_is_not_touched() -> None:
+    io = answering(
+        lambda _age, request: response(409, "{}") if request.method == "POST" else response(200, listing("joe"))
+    )
+    with pytest.raises(OACError, match=r"lists none of this name that belongs to jane. Nothing was changed"):
+        run(io, connections.create_once(ORDER, "jane", if_exists="update"))
+    assert asked(io, "PUT") == []
+
+
+def test_an_owner_that_is_not_known_must_be_the_only_one() -> None:
+    io = answering(lambda _age, _request: response(200, listing("jane", "joe")))
+    with pytest.raises(OACError, match="belong to jane, joe"):
+        run(io, connections.owned("CRM", None))
+    found = run(answering(lambda _age, _request: response(200, listing("jane"))), connections.owned("CRM", None))
+    assert found is not None
+    assert run(io, connections.owned("CRM", "JOE")) is not None
