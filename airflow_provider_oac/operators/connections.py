@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.secret_names import secret_names
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
+from airflow_provider_oac.operators.arguments import members
 from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.memory import Identity
 
@@ -68,7 +69,8 @@ class _ConnectionOperator(OACBaseOperator):
         from airflow_provider_oac.hooks import data_sources
 
         self._refuse_secrets()
-        params = {**(self.connection_params or {}), **data_sources.source_params(self.source_conn_id), **more}
+        own = members(self.connection_params, "connection_params")
+        params = {**own, **data_sources.source_params(self.source_conn_id), **more}
         content = data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
         return ConnectionOrder(name, params, self.description, wallet=content)
 
@@ -232,14 +234,15 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
                 "(documented). Nothing was sent. Create another connection instead."
             )
         params = {"connectionType": kind, **order.params} if kind else order.params
-        order = replace(order, name=found.name, params=params)
+        # The id is made of owner and name.
+        order = replace(order, name=found.name or found.path.rpartition("'.'")[2].rstrip("'"), params=params)
         self.hook.run(connections.update(connection_id, order))
         sent = sorted(order.params)
         self.log.info(
             "Updated connection %s: sent %s%s. OAC does not tell whether the credentials work.",
             found.path, ", ".join(sent), " and a wallet" if order.wallet else "",
         )  # fmt: skip
-        return {"connection_id": connection_id, "name": found.name, "sent": sent}
+        return {"connection_id": connection_id, "name": order.name, "sent": sent}
 
 
 class OACDeleteConnectionOperator(OACBaseOperator):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac.operators.arguments import members
 from airflow_provider_oac.operators.running import RunningOperator
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class OACRunDataFlowOperator(RunningOperator):
         """The call that runs it."""
         from airflow_provider_oac.client import data_flows
 
-        return data_flows.run(object_id, self.override)
+        return data_flows.run(object_id, members(self.override, "override") or None)
 
 
 class OACRunSequenceOperator(RunningOperator):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.client.secret_names import secret_names
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.operators.arguments import members
 from airflow_provider_oac.operators.base import OACBaseOperator
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class OACSystemSettingsOperator(_DesiredState):
 
         if not self.settings and not self.like_conn_id:
             raise OACConfigurationError("Which settings are wanted is not said: give settings, like_conn_id, or both.")
-        own = {key: settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
+        given = members(self.settings, "settings")
+        own = {key: settings.wanted_text(key, value) for key, value in given.items()}
         self._push_link(context)
         current = self.hook.run(settings.effective())
         wanted, not_here = self._wanted(own, current)
@@ -242,7 +244,7 @@ class OACMailServerOperator(_DesiredState):
                 "back. Give the Airflow Connection that holds them as mail_conn_id."
             )
         return MailServer.of(
-            {"auth": {"authType": NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
+            {"auth": {"authType": NO_AUTH}, **account, **other, **members(self.server, "server"), **_auth(account)}
         )
 
     def _other(self) -> dict[str, Any]:
@@ -338,7 +340,7 @@ class OACSafeDomainsOperator(_DesiredState):
             raise OACConfigurationError("Which domains are wanted is not said: give domains, like_conn_id or remove.")
         if isinstance(self.remove, str):
             raise OACConfigurationError(f"remove is a list of domains, not the text {self.remove!r}.")
-        named = (self.domains or {}).items()
+        named = members(self.domains, "domains").items()
         own = {checked_domain(domain): checked_policy(domain, policy) for domain, policy in named}
         return own, [checked_domain(domain) for domain in self.remove]
 

@@ -146,16 +146,17 @@ def test_the_connection_may_not_lead_elsewhere_after_the_safety_snapshot(
     task, _ = restoring(connections, snapshot, deferrable=True)
     task.start()
     event = {"outcome": "ended", "message": "", "carried": task.deferred.trigger.carried}  # type: ignore[union-attr]
-    threading.Event().wait(0.4)
+    while json.loads(_last_work(clean))["status"] != "SUCCEEDED":
+        threading.Event().wait(0.05)
     # dev knows no such work request; the guard must speak before that matters.
     connections.oac("oac_prod", "dev")
-    clean.control.fault(LOOK, "status", body=_done(clean), status=200, times=1, instance="dev")
+    clean.control.fault(LOOK, "status", body=_last_work(clean), status=200, times=1, instance="dev")
     with pytest.raises(AirflowFailException, match="The Connection leads to"):
         task.resume(event)
     assert (restores(clean), restores(clean, "dev")) == (0, 0)
 
 
-def _done(simulator: Simulator) -> str:
+def _last_work(simulator: Simulator) -> str:
     return json.dumps(simulator.control.work_requests("prod")[-1])
 
 

@@ -1,0 +1,78 @@
+"""Bring the workbooks of a development folder into a production folder of the same instance, keeping the way back.
+
+What is in production is copied into a dated folder first. Then each workbook of development replaces the one of the
+same name, and the readers get their permissions on the folder and all below it. Workbooks that production alone has
+stay as they are. Start it by hand, with other folders if need be.
+
+Needs the Connection ``oac_default`` (type ``oac``) of a user who may write into the folders and change their
+permissions.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+
+from airflow_provider_oac.operators.acl import OACUpdateACLOperator
+from airflow_provider_oac.operators.catalog import (
+    OACCopyCatalogItemOperator,
+    OACCreateFolderOperator,
+    OACListCatalogOperator,
+)
+
+DEVELOPMENT, PRODUCTION = "{{ params.development }}", "{{ params.production }}"
+KEPT = "/@Catalog/shared/Before"
+# Who reads production. Everybody else keeps what they may do.
+READERS = [{"account": "DV Consumer", "account_type": "ApplicationRole", "permissions": ["read", "list", "execute"]}]
+
+with DAG(
+    dag_id="oac_copy_to_production",
+    description="Workbooks of a development folder into a production folder, with a way back",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["oac", "catalog"],
+    params={"development": "/@Catalog/shared/Sales", "production": "/@Catalog/shared/Production/Sales"},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+):
+    target = OACCreateFolderOperator(task_id="target", path=PRODUCTION)
+    # Copying a folder puts it into one that is there.
+    kept = OACCreateFolderOperator(task_id="kept", path=KEPT)
+
+    # The way back: a retry finds the copy that an earlier try made, and does not make a second one.
+    keep = OACCopyCatalogItemOperator(
+        task_id="keep",
+        catalog_type="folders",
+        path=PRODUCTION,
+        to_folder_path=KEPT,
+        new_name="{{ params.production.split('/')[-1] }} {{ dag_run.start_date | ts_nodash }}",
+    )
+
+    workbooks = OACListCatalogOperator(task_id="workbooks", folder_path=DEVELOPMENT, catalog_type="workbooks")
+
+    # One task for each workbook: one that fails can be cleared alone.
+    copies = OACCopyCatalogItemOperator.partial(
+        task_id="copy",
+        catalog_type="workbooks",
+        to_folder_path=PRODUCTION,
+        overwrite=True,
+        max_active_tis_per_dagrun=4,
+    ).expand(item_id=workbooks.output.map(lambda workbook: workbook["id"]))
+
+    readers = OACUpdateACLOperator(
+        task_id="readers",
+        catalog_type="folders",
+        path=PRODUCTION,
+        entries=READERS,
+        recursive=True,
+    )
+
+    [target, kept] >> keep >> copies >> readers
+    keep >> workbooks

@@ -1,0 +1,84 @@
+"""Every night, copy a catalog folder within the instance, and keep the copies of some days.
+
+A snapshot saves the whole instance, and restoring it replaces the whole instance. These copies are the undo for one
+folder: copy a workbook back out of them. They lie in the same instance, so that they are no backup of it.
+
+Needs the Connection ``oac_default`` (type ``oac``) of an administrator. Connections, datasets and data flows are not in
+folders: what the copied workbooks use is not copied with them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pendulum
+
+try:
+    from airflow.sdk import DAG, task
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+    from airflow.decorators import task
+
+from airflow_provider_oac.operators.acl import OACUpdateACLOperator
+from airflow_provider_oac.operators.catalog import (
+    OACCopyCatalogItemOperator,
+    OACCreateFolderOperator,
+    OACDeleteFolderOperator,
+    OACListCatalogOperator,
+)
+
+FOLDER, COPIES = "{{ params.folder }}", "{{ params.copies }}"
+NAME = "{{ params.folder.split('/')[-1] }}"
+# When the run began: a run that was triggered by hand has no other date in Airflow 3.
+MOMENT = "{{ dag_run.start_date | ts_nodash }}"
+# A mistake in the rule must not empty the folder in one night.
+MOST_DELETED = 10
+
+ADMINISTRATORS = {
+    "account": "BI Service Administrator",
+    "account_type": "ApplicationRole",
+    "permissions": ["read", "list", "write", "execute", "delete", "changePermission", "takeOwnership"],
+}
+
+
+@task
+def outdated(found: list[dict], name: str, keep: str) -> list[str]:
+    """Ids of the copies that are too many: only folders whose name is just the one of a copy count."""
+    copies = [item for item in found if re.fullmatch(re.escape(name) + r" \d{8}T\d{6}", item["name"])]
+    doomed = sorted(copies, key=lambda item: item["name"], reverse=True)[max(1, int(keep)) :]
+    if len(doomed) > MOST_DELETED:
+        raise ValueError(f"{len(doomed)} copies would be deleted, more than {MOST_DELETED}; none was.")
+    return [item["id"] for item in doomed]
+
+
+with DAG(
+    dag_id="oac_folder_backup",
+    description="Dated copies of a catalog folder, with retention",
+    schedule="0 2 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["oac", "backup", "catalog"],
+    params={"folder": "/@Catalog/shared/Sales", "copies": "/@Catalog/shared/Copies", "keep": 7},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+):
+    place = OACCreateFolderOperator(task_id="place", path=COPIES)
+
+    # Only administrators see the copies: ReplaceAll takes everybody else off.
+    protect = OACUpdateACLOperator(
+        task_id="protect", catalog_type="folders", path=COPIES, entries=[ADMINISTRATORS], mode="ReplaceAll"
+    )
+
+    copy = OACCopyCatalogItemOperator(
+        task_id="copy", catalog_type="folders", path=FOLDER, to_folder_path=COPIES, new_name=f"{NAME} {MOMENT}"
+    )
+
+    copies = OACListCatalogOperator(task_id="copies", folder_path=COPIES, catalog_type="folders")
+
+    # None or more: without any the task is skipped.
+    delete = OACDeleteFolderOperator.partial(task_id="delete", recursive=True).expand(
+        folder_id=outdated(copies.output, NAME, "{{ params.keep }}")
+    )
+
+    place >> protect >> copy >> copies
