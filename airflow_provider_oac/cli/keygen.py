@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_oac.cli.process import CommandFailed
+from airflow_provider_oac.cli.process import CommandFailed, say
 
 _INSTRUCTIONS = """\
 Key          {key}  (mode 0600: it goes nowhere but into Airflow)
@@ -68,7 +68,7 @@ def keygen(arguments: argparse.Namespace) -> None:
         alias=name,
         passphrase="   private_key_passphrase  the passphrase\n" if passphrase else "",
     )
-    print(text, end="")
+    say(text, end="")
 
 
 def _self_signed(key: rsa.RSAPrivateKey, name: str, days: int) -> x509.Certificate:

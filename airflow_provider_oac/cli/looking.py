@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ from typing import IO, Any
 
 from airflow_provider_oac.auth.claims import claims, header
 from airflow_provider_oac.auth.imported import access_token_of
-from airflow_provider_oac.cli.process import CommandFailed, hook, tell
+from airflow_provider_oac.cli.process import CommandFailed, answer, hook, say, tell
 from airflow_provider_oac.cli.signing_in import read_text
 from airflow_provider_oac.exceptions import OACTransportError
 
@@ -26,11 +25,11 @@ def check(arguments: argparse.Namespace) -> int:
     """``check``: try a Connection step by step."""
     report = hook(arguments.conn_id).check()
     if arguments.json:
-        print(json.dumps(report.as_dict(), indent=2))
+        say(json.dumps(report.as_dict(), indent=2))
     else:
         for step in report.steps:
-            print(f"[{_MARKS[step.state]}] {step.name}: {step.text}")
-        print(f"\nConnection {report.conn_id!r} {'works' if report.works else 'does not work'}.")
+            say(f"[{_MARKS[step.state]}] {step.name}: {step.text}")
+        say(f"\nConnection {report.conn_id!r} {'works' if report.works else 'does not work'}.")
     return 0 if report.works else 1
 
 
@@ -50,10 +49,10 @@ def call(arguments: argparse.Namespace) -> int:
         body = b""
     with oac.get_conn() as session:
         try:
-            answer = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
+            reply = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
             # An error must not take the place of a file that is good.
-            with _output(arguments.output if answer.ok else None) as out:
-                for piece in answer.iter_content(1 << 16):
+            with _output(arguments.output if reply.ok else None) as out:
+                for piece in reply.iter_content(1 << 16):
                     out.write(piece)
                 out.flush()
         except requests.RequestException as error:
@@ -62,9 +61,9 @@ def call(arguments: argparse.Namespace) -> int:
                 f"({type(error).__name__}). Run `check` to see what is wrong.",
                 sent=True,
             ) from error
-    if answer.ok:
+    if reply.ok:
         return 0
-    tell(f"error: OAC answered HTTP {answer.status_code} {answer.reason or ''}".rstrip() + ".")
+    tell(f"error: OAC answered HTTP {reply.status_code} {reply.reason or ''}".rstrip() + ".")
     return 1
 
 
@@ -78,7 +77,7 @@ def decode(arguments: argparse.Namespace) -> int:
     expires = found.get("exp")
     state = {"expired": expires <= time.time()} if isinstance(expires, int | float) else {}
     shown = {"header": header(token), "claims": found, "times": times, **state, "verified": False}
-    print(json.dumps(shown, indent=2, ensure_ascii=False))
+    say(json.dumps(shown, indent=2, ensure_ascii=False))
     return 0
 
 
@@ -103,7 +102,7 @@ def _body(data: str | None) -> bytes | None:
 def _output(name: str | None) -> Iterator[IO[bytes]]:
     """Standard output, or a file that is there as a whole or not at all."""
     if name is None:
-        yield sys.stdout.buffer
+        yield answer()
         return
     part = f"{name}.part"
     try:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from airflow_provider_oac.exceptions import OACError
 
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
+
+# Standard output as it was when the command began.
+_answer: TextIO = sys.stdout
 
 
 class CommandFailed(Exception):
@@ -26,27 +28,36 @@ def as_command(work: Callable[[], int | None]) -> None:
     """
     # Airflow 3 looks for Connections in its database only in processes that say so.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-    # The log lines of our modules are for tasks; here the command itself says what happens.
+    # Log lines are for tasks; here the command itself says what happens.
     for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A user's name may have letters that the terminal has not.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    # Standard output belongs to the answer. Airflow 3 logs there, from the moment that it is imported on: whatever
+    # writes there now writes to standard error.
+    global _answer
+    sys.stdout.flush()
+    # A user's name may have letters that the terminal has not.
+    _answer = open(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")  # noqa: SIM115
+    os.dup2(2, 1)
     try:
-        code = work() or 0
+        code = _code(work)
         # Here, and not when the interpreter ends, which would hide the exit code.
-        sys.stdout.flush()
-    except (OACError, CommandFailed) as problem:
-        tell(f"error: {problem}")
-        code = 1
-    except KeyboardInterrupt:
-        tell("\ninterrupted")
-        code = 130
+        _answer.flush()
     except BrokenPipeError:
         # Whoever reads has read enough. The interpreter must not find that out again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _answer.fileno())
         code = 1
     sys.exit(code)
+
+
+def _code(work: Callable[[], int | None]) -> int:
+    try:
+        return work() or 0
+    except (OACError, CommandFailed) as problem:
+        tell(f"error: {problem}")
+        return 1
+    except KeyboardInterrupt:
+        tell("\ninterrupted")
+        return 130
 
 
 def hook(conn_id: str) -> OACHook:
@@ -69,6 +80,16 @@ def hook(conn_id: str) -> OACHook:
         kind = connection.conn_type
         raise CommandFailed(f"Connection {conn_id!r} is of the type {kind!r}, not {OACHook.conn_type!r}.")
     return OACHook(conn_id)
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print what the command is asked to print."""
+    print(text, end=end, file=_answer)
+
+
+def answer() -> BinaryIO:
+    """Standard output, for bytes."""
+    return _answer.buffer
 
 
 def tell(text: str, end: str = "\n") -> None:

@@ -15,7 +15,7 @@ from airflow_provider_oac.auth.imported import read_token_file
 from airflow_provider_oac.auth.revoking import forget
 from airflow_provider_oac.auth.sharing import keep_sign_in, under_lock
 from airflow_provider_oac.auth.store import Slot
-from airflow_provider_oac.cli.process import CommandFailed, hook, tell
+from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
 from airflow_provider_oac.transport.blocking import run
 from airflow_provider_oac.transport.io import IO
 
@@ -37,7 +37,7 @@ def login(arguments: argparse.Namespace) -> None:
     finally:
         progress.end()
     record = run(keep_sign_in(oac.io, slot, auth, issued, None))
-    print(f"Signed in at {auth.identity_url} as {record.owner or 'a user whom the token does not name'}.")
+    say(f"Signed in at {auth.identity_url} as {record.owner or 'a user whom the token does not name'}.")
     _say_kept(oac, slot)
     _say_personal(record.owner)
 
@@ -49,15 +49,15 @@ def import_tokens(arguments: argparse.Namespace) -> None:
     imported = read_token_file(read_text(arguments.file), auth, time.time())
     token = imported.issued.token
     run(keep_sign_in(oac.io, slot, auth, imported.issued, imported.unrenewable))
-    print(f"The tokens belong to {imported.owner or 'a user whom they do not name'}.")
+    say(f"The tokens belong to {imported.owner or 'a user whom they do not name'}.")
     if imported.unrenewable:
         until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(token.expires_at))
-        print(
+        say(
             f"Only the access token can be used, until {until}: {imported.unrenewable}. That is enough to try "
             f"something, and not for a schedule. For that, {auth.login_step}"
         )
     else:
-        print(
+        say(
             "The refresh token is good for one renewal by this application, which brings the next one; tasks do "
             "that by themselves. The chain ends if it is not used for as long as refresh tokens live (a week by "
             "default), and if anything but this store uses the refresh token."
@@ -65,7 +65,7 @@ def import_tokens(arguments: argparse.Namespace) -> None:
         _say_personal(imported.owner)
     _say_kept(oac, slot)
     if arguments.file != "-":
-        print(f"Delete {arguments.file}: whoever reads it can act as that user.")
+        say(f"Delete {arguments.file}: whoever reads it can act as that user.")
 
 
 def logout(arguments: argparse.Namespace) -> None:
@@ -73,13 +73,13 @@ def logout(arguments: argparse.Namespace) -> None:
     oac = hook(arguments.conn_id)
     auth, slot = oac.settings.auth, oac.slot
     if slot is None:
-        print("There is nothing to forget: [oac] store is memory, and no process keeps tokens for another one.")
+        say("There is nothing to forget: [oac] store is memory, and no process keeps tokens for another one.")
         return
     had = run(forget(oac.io, slot, auth))
-    print(f"Revoked the refresh token at {auth.identity_url}." if had else "There was no refresh token to revoke.")
-    print(f"Nothing of Connection {arguments.conn_id!r} is left in {slot.where}.")
+    say(f"Revoked the refresh token at {auth.identity_url}." if had else "There was no refresh token to revoke.")
+    say(f"Nothing of Connection {arguments.conn_id!r} is left in {slot.where}.")
     if auth.refresh_token:
-        print("The Connection still holds the refresh token that its chain began with: empty that field.")
+        say("The Connection still holds the refresh token that its chain began with: empty that field.")
 
 
 def read_text(name: str, largest: int = _LARGEST) -> str:
@@ -128,13 +128,13 @@ def _slot(oac: OACHook) -> Slot:
 
 
 def _say_kept(oac: OACHook, slot: Slot) -> None:
-    print(f"Kept, encrypted, in {slot.where}; every task with the Connection {oac.oac_conn_id!r} goes on from there.")
-    print(f"Next: python -m airflow_provider_oac check --conn-id {shlex.quote(oac.oac_conn_id)}")
+    say(f"Kept, encrypted, in {slot.where}; every task with the Connection {oac.oac_conn_id!r} goes on from there.")
+    say(f"Next: python -m airflow_provider_oac check --conn-id {shlex.quote(oac.oac_conn_id)}")
 
 
 def _say_personal(owner: str | None) -> None:
     if owner and looks_personal(owner):
-        print(
+        say(
             f"Mind: {owner} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
             "service account sign in instead, or use the grant jwt_assertion, which depends on nobody."
         )
