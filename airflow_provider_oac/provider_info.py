@@ -139,7 +139,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-oac",
         "name": name,
-        "description": "Runs Oracle Analytics Cloud (OAC) from scheduled DAGs: snapshots, waiting, retention.",
+        "description": "Runs Oracle Analytics Cloud (OAC) from scheduled DAGs: snapshots, exports, runs, catalog.",
         "integrations": [
             {
                 "integration-name": name,
