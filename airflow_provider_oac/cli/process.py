@@ -29,7 +29,7 @@ def as_command(work: Callable[[], int | None]) -> None:
     # Airflow 3 looks for Connections in its database only in processes that say so.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     # Log lines are for tasks; here the command itself says what happens.
-    for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker"):
+    for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker", "airflow.hooks.base"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Standard output belongs to the answer. Airflow 3 logs there, from the moment that it is imported on: whatever
     # writes there now writes to standard error.
