@@ -19,8 +19,8 @@ __all__ = [
     "OACKilledError",
     "OACResponseError",
     "OACStorageError",
-    "OACStoreError",
     "OACTakenError",
+    "OACTokenStoreError",
     "OACTransportError",
     "OACUncertainError",
     "OACWaitTimeoutError",
@@ -128,7 +128,7 @@ class OACAuthError(OACError):
         return other
 
 
-class OACStoreError(OACError):
+class OACTokenStoreError(OACError):
     """The store of tokens cannot be read or written, or holds what cannot be used.
 
     :param message: the complete text for people.

@@ -10,7 +10,7 @@ from airflow_provider_oac.auth.grants import revocation_request
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.sharing import under_lock
 from airflow_provider_oac.auth.store import Slot
-from airflow_provider_oac.exceptions import OACAuthError, OACStoreError, OACTransportError
+from airflow_provider_oac.exceptions import OACAuthError, OACTokenStoreError, OACTransportError
 from airflow_provider_oac.transport.io import IO, Request
 from airflow_provider_oac.transport.retry import send
 
@@ -26,13 +26,13 @@ async def forget(io: IO, slot: Slot, settings: AuthSettings) -> bool:
     :returns: whether there was a refresh token.
     :raises OACAuthError: if the domain refuses to revoke it. It is forgotten all the same.
     :raises OACTransportError: if the domain cannot be reached. It is forgotten all the same.
-    :raises OACStoreError: if the store cannot be changed.
+    :raises OACTokenStoreError: if the store cannot be changed.
     """
     await under_lock(io, slot)
     try:
         try:
             kept = await io.offload(slot.read)
-        except OACStoreError as problem:
+        except OACTokenStoreError as problem:
             if not problem.damaged:
                 raise
             kept = None

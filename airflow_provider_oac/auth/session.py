@@ -22,7 +22,7 @@ from airflow_provider_oac.exceptions import (
     OACAuthError,
     OACConfigurationError,
     OACError,
-    OACStoreError,
+    OACTokenStoreError,
     OACTransportError,
 )
 from airflow_provider_oac.transport.io import IO
@@ -108,7 +108,7 @@ class Session:
 
         :raises OACAuthError: if the token service refuses.
         :raises OACTransportError: if the token service cannot be reached.
-        :raises OACStoreError: if the grant needs a store that cannot be used.
+        :raises OACTokenStoreError: if the grant needs a store that cannot be used.
         """
         entry, generation = self._entry, self._entry.generation
         pause = LOOK_INTERVAL
@@ -214,7 +214,7 @@ class Session:
                 token = await self._renewed_early(io, old)
             else:
                 token = await self._got(io, RENEWAL)
-        except (OACAuthError, OACTransportError, OACStoreError) as error:
+        except (OACAuthError, OACTransportError, OACTokenStoreError) as error:
             # A copy, without the frames that the raised one holds on to.
             entry.failure = copy.copy(error)
             entry.generation += 1
@@ -229,7 +229,7 @@ class Session:
         """Renew a token that still serves, or return it if that fails for a passing reason."""
         try:
             return await self._got(io, ONCE)
-        except (OACAuthError, OACTransportError, OACStoreError) as error:
+        except (OACAuthError, OACTransportError, OACTokenStoreError) as error:
             if not _passing(error):
                 raise
             if old.freshness(io.now()) is not Freshness.EXPIRED:
@@ -245,4 +245,4 @@ def _passing(error: OACError) -> bool:
     """Whether the same renewal may succeed later."""
     if isinstance(error, OACAuthError):
         return error.retryable
-    return isinstance(error, OACTransportError | OACStoreError) and error.passing
+    return isinstance(error, OACTransportError | OACTokenStoreError) and error.passing

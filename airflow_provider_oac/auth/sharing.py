@@ -19,7 +19,7 @@ from airflow_provider_oac.auth.claims import claims, owner
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Attempt, Failure, Kept, Record, Slot, minted
 from airflow_provider_oac.auth.token import Freshness, Issued, Token
-from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACStoreError
+from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACTokenStoreError
 from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import RetryPolicy
 
@@ -54,13 +54,13 @@ async def through_store(
     :param past: renew in any case.
     :raises OACAuthError: if the token service refuses, or nobody has signed in yet.
     :raises OACTransportError: if it cannot be reached.
-    :raises OACStoreError: if the store cannot be used and the grant depends on it.
+    :raises OACTokenStoreError: if the store cannot be used and the grant depends on it.
     """
     if settings.chained:
         return await _shared(io, slot, settings, policy, refused, past)
     try:
         return await _shared(io, slot, settings, policy, refused, past)
-    except OACStoreError as problem:
+    except OACTokenStoreError as problem:
         log.warning("%s This process signs in by itself.", problem)
         return await mint(io, settings, policy)
 
@@ -99,7 +99,7 @@ async def _shared(
         if token and not past:
             return token
         if waited > 2 * slot.lease:
-            raise OACStoreError(
+            raise OACTokenStoreError(
                 f"The {slot.entry} has been locked by other processes for {waited:.0f} s. Look for a process that "
                 "hangs while it signs in."
             )
@@ -111,12 +111,12 @@ async def _shared(
 async def _read(io: IO, slot: Slot, settings: AuthSettings, locked: bool) -> Kept | None:
     try:
         return await io.offload(slot.read)
-    except OACStoreError as problem:
+    except OACTokenStoreError as problem:
         if not problem.damaged:
             raise
         if settings.chained:
             repair = f"If it cannot be brought back: {settings.login_step}"
-            raise OACStoreError(f"{problem} {repair}", damaged=True) from None
+            raise OACTokenStoreError(f"{problem} {repair}", damaged=True) from None
         # Who has no lock looks again under it.
         if locked:
             log.warning("%s It is replaced.", problem)
@@ -139,7 +139,7 @@ async def _mint_and_keep(io: IO, slot: Slot, settings: AuthSettings, policy: Ret
     token = await mint(io, settings, policy)
     try:
         await io.offload(lambda: slot.put(minted(settings, token)))
-    except OACStoreError as problem:
+    except OACTokenStoreError as problem:
         log.warning("%s The token serves this process only.", problem)
     return token
 
@@ -177,7 +177,7 @@ async def _next_of_chain(
             interrupted = begun.attempt
         now_kept = None
         # The refusal says more than a store that fails as well.
-        with suppress(OACStoreError):
+        with suppress(OACTokenStoreError):
             now_kept = await io.offload(slot.read)
         if now_kept and now_kept.record.refresh_token != refresh:
             return None
@@ -238,7 +238,7 @@ async def _refused(
     failure = Failure(io.now(), message, error.error, error.status)
     try:
         await io.offload(lambda: slot.write(replace(begun, attempt=interrupted, failure=failure), before))
-    except OACStoreError as problem:
+    except OACTokenStoreError as problem:
         log.warning("The refusal of the identity domain could not be kept for other tasks. %s", problem)
     return error.saying(message)
 
@@ -255,7 +255,7 @@ def _after(begun: Record, issued: Issued, now: float) -> Record:
 async def _keep(io: IO, slot: Slot, settings: AuthSettings, record: Record, before: Kept) -> None:
     """Keep what a renewal brought, however long the store needs. Flow.
 
-    :raises OACStoreError: if the store does not take it, which ends the chain.
+    :raises OACTokenStoreError: if the store does not take it, which ends the chain.
     """
     used, waited, pause = before.record.refresh_token, 0.0, LOOK_INTERVAL
 
@@ -270,9 +270,9 @@ async def _keep(io: IO, slot: Slot, settings: AuthSettings, record: Record, befo
     while True:
         try:
             return await io.offload(keep)
-        except OACStoreError as problem:
+        except OACTokenStoreError as problem:
             if waited >= _KEEP_TRYING:
-                raise OACStoreError(
+                raise OACTokenStoreError(
                     f"The identity domain renewed {settings.label}, and the new refresh token could not be kept. "
                     f"{problem} The former one is used up. To repair it, once the store works: {settings.login_step}"
                 ) from problem
@@ -287,7 +287,7 @@ async def keep_sign_in(io: IO, slot: Slot, settings: AuthSettings, issued: Issue
 
     :param unrenewable: why the refresh token is of no use, if it is not.
     :raises OACConfigurationError: if the person is not the one whom the settings ask for.
-    :raises OACStoreError: if the store does not take them.
+    :raises OACTokenStoreError: if the store does not take them.
     """
     refresh = None if unrenewable else issued.refresh_token
     record = replace(
@@ -305,12 +305,12 @@ async def keep_sign_in(io: IO, slot: Slot, settings: AuthSettings, issued: Issue
 async def under_lock(io: IO, slot: Slot) -> None:
     """Wait for the lock of a slot and take it. Flow.
 
-    :raises OACStoreError: if others hold it for too long.
+    :raises OACTokenStoreError: if others hold it for too long.
     """
     waited = 0.0
     while not await io.offload(slot.acquire):
         if waited > 2 * slot.lease:
-            raise OACStoreError(f"The {slot.entry} has been locked by other processes for {waited:.0f} s.")
+            raise OACTokenStoreError(f"The {slot.entry} has been locked by other processes for {waited:.0f} s.")
         await io.sleep(LONGEST_LOOK_INTERVAL)
         waited += LONGEST_LOOK_INTERVAL
 

@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Token
-from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 
 _FORM = 1
 
@@ -39,7 +39,7 @@ class Lock(Protocol):
 
 
 class Backend(Protocol):
-    """Where sealed records are kept. Each method may raise :class:`OACStoreError`."""
+    """Where sealed records are kept. Each method may raise :class:`OACTokenStoreError`."""
 
     @property
     def where(self) -> str:
@@ -190,14 +190,14 @@ class Vault:
     def open(self, sealed: bytes) -> Record:
         """Decrypt a record.
 
-        :raises OACStoreError: if it was sealed with another key, or damaged.
+        :raises OACTokenStoreError: if it was sealed with another key, or damaged.
         """
         try:
             text: bytes | None = self._fernet.decrypt(sealed)
         except InvalidToken:
             text = None
         if text is None:
-            raise OACStoreError(
+            raise OACTokenStoreError(
                 "it cannot be decrypted: it was sealed with another Fernet key ([core] fernet_key must be the same on "
                 "every machine, and keep the former key behind a comma after a change), or it is damaged"
             )
@@ -205,7 +205,7 @@ class Vault:
             return _record(json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError):
             pass
-        raise OACStoreError("it has a form that this version of the provider does not know")
+        raise OACTokenStoreError("it has a form that this version of the provider does not know")
 
 
 def _record(body: dict[str, Any]) -> Record:
@@ -247,15 +247,15 @@ class Slot:
     def read(self) -> Kept | None:
         """What is kept.
 
-        :raises OACStoreError: if the store cannot be read, or holds something else.
+        :raises OACTokenStoreError: if the store cannot be read, or holds something else.
         """
         sealed = self._vault.backend.read(self._name)
         if sealed is None:
             return None
         try:
             return Kept(self._vault.open(sealed), sealed)
-        except OACStoreError as problem:
-            raise OACStoreError(f"The {self.entry} cannot be used: {problem}.", damaged=True) from None
+        except OACTokenStoreError as problem:
+            raise OACTokenStoreError(f"The {self.entry} cannot be used: {problem}.", damaged=True) from None
 
     def write(self, record: Record, before: Kept | None) -> Kept | None:
         """Keep a record in place of another one; ``None`` if something else is there by now."""

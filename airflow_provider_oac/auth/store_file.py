@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 
 _LARGEST = 1 << 20
 
@@ -109,7 +109,7 @@ class FileStore:
 
     def _refuse_foreign(self, found: os.stat_result, path: Path) -> None:
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise OACStoreError(
+            raise OACTokenStoreError(
                 f"{path} belongs to user {found.st_uid} and has mode {found.st_mode & 0o777:04o}; tokens are only kept "
                 f"where nobody else can read or replace them. It must belong to user {os.geteuid()}, who runs this "
                 f"process: chown it, and chmod {'700' if path == self._folder else '600'}."
@@ -137,7 +137,9 @@ class FileStore:
                 errno.ENOTDIR: f"{self._folder} must be a folder: remove what stands in its place",
                 errno.EISDIR: "Remove the folder that stands in the file's place",
             }.get(error.errno or 0, f"Let user {os.geteuid()}, who runs this process, read and write the folder")
-            raise OACStoreError(f"The token store in {self._folder} could not be {done} ({reason}). {step}.") from error
+            raise OACTokenStoreError(
+                f"The token store in {self._folder} could not be {done} ({reason}). {step}."
+            ) from error
 
 
 class FileLock:
@@ -157,7 +159,7 @@ class FileLock:
             os.close(descriptor)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 return False
-            raise OACStoreError(
+            raise OACTokenStoreError(
                 f"{self._store.where} cannot be locked ({error.strerror}): its file system must support flock. Put "
                 "it on a local disk ([oac] store_folder)."
             ) from error

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 
 if TYPE_CHECKING:
     import redis
@@ -108,7 +108,7 @@ class RedisStore:
             step = "Check that the server runs and can be reached from here, and login and password in [oac] redis_url"
             if re.search("MISCONF|ReadOnly|OutOfMemory|READONLY|OOM", f"{type(error).__name__} {error}"):
                 step = "The server takes no writes: check its disk, memory and role"
-            raise OACStoreError(
+            raise OACTokenStoreError(
                 f"{self.where[0].upper()}{self.where[1:]} could not be {done} ({type(error).__name__}). {step}."
             ) from None
 

@@ -14,7 +14,7 @@ from airflow_provider_oac.exceptions import (
     OACAuthError,
     OACError,
     OACResponseError,
-    OACStoreError,
+    OACTokenStoreError,
     OACTransportError,
     OACWaitTimeoutError,
     OACWorkRequestError,
@@ -177,7 +177,7 @@ def passing(error: OACError) -> bool:
     """Whether a look that failed with this error may succeed later without anybody changing anything."""
     if isinstance(error, OACApiError | OACAuthError):
         return error.retryable
-    if isinstance(error, OACTransportError | OACStoreError):
+    if isinstance(error, OACTransportError | OACTokenStoreError):
         return error.passing
     return isinstance(error, OACResponseError)
 

@@ -17,7 +17,7 @@ from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call, nothing
-from airflow_provider_oac.exceptions import OACApiError, OACError, OACStoreError
+from airflow_provider_oac.exceptions import OACApiError, OACError, OACTokenStoreError
 from airflow_provider_oac.transport.blocking import run
 from airflow_provider_oac.transport.retry import ONCE
 
@@ -123,10 +123,10 @@ def _store(auth: AuthSettings, slot: Slot | None) -> Step:
         slot.read()
         if slot.acquire():
             slot.release()
-    except OACStoreError as problem:
+    except OACTokenStoreError as problem:
         if auth.chained:
             repair = f" If it cannot be brought back: {auth.login_step}" if problem.damaged else ""
-            raise OACStoreError(f"{problem}{repair}", damaged=problem.damaged) from None
+            raise OACTokenStoreError(f"{problem}{repair}", damaged=problem.damaged) from None
         text = f"{problem} Tasks work all the same, as each then signs in by itself."
         return Step("store", WARNING, text)
     return Step("store", OK, f"Tasks share tokens in {slot.where}.")

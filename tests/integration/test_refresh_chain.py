@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth import sharing
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Backend, Lock
-from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACError, OACStoreError
+from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACError, OACTokenStoreError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.chains import FERNET_KEY, LOGIN, Store, chain, in_threads, login, signed_in, token_of
@@ -74,7 +74,7 @@ def test_a_store_in_trouble_is_named_and_the_domain_is_left_alone(
     spoil, said = TROUBLES[trouble]
     spoiled = spoil(store, settings)
     for _ in range(3):
-        with pytest.raises(OACStoreError, match=said):
+        with pytest.raises(OACTokenStoreError, match=said):
             drive(spoiled.session(settings).token)
     assert clean.control.calls("identity", "token") == 1
 
@@ -137,7 +137,7 @@ class Full(Backend):
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         self.writes += 1
         if 1 < self.writes <= 1 + self.refusals:
-            raise OACStoreError("The disk is full.")
+            raise OACTokenStoreError("The disk is full.")
         return self.inner.write(name, sealed, expected)
 
     def delete(self, name: str) -> None:

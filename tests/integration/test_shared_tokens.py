@@ -178,7 +178,7 @@ def test_two_hosts_share_a_chain_through_redis(
     assert clean.control.grants("refresh_token") == 1
     # A host whose Fernet key differs is told so, and asks nobody.
     said = host(one, server, connection, Fernet.generate_key().decode())
-    assert said.startswith("OACStoreError")
+    assert said.startswith("OACTokenStoreError")
     assert "must be the same on every machine" in said
     assert clean.control.grants("refresh_token") == 1
     assert RedisStore(server.url).where in said

@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Backend, Record, Slot, Vault
 from airflow_provider_oac.auth.token import Token
-from airflow_provider_oac.exceptions import OACStoreError
+from airflow_provider_oac.exceptions import OACTokenStoreError
 
 FERNET_KEY = Fernet.generate_key().decode()
 PASSWORD = AuthSettings(
@@ -38,7 +38,7 @@ class Dictionary:
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         if self.kept_is_full:
-            raise OACStoreError("The dictionary is full.")
+            raise OACTokenStoreError("The dictionary is full.")
         if self.kept.get(name) != expected:
             return False
         self.kept[name] = sealed

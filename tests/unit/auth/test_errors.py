@@ -158,7 +158,7 @@ class TestExceptions:
         exceptions.OACTransportError("text", sent=True, passing=False),
         exceptions.OACResponseError("text"),
         exceptions.OACAuthError("text", error="e", description="d", status=400, ecid="i", cause="c", next_step="n"),
-        exceptions.OACStoreError("text", damaged=True),
+        exceptions.OACTokenStoreError("text", damaged=True),
         exceptions.OACApiError("text", status=1, code="c", detail="d", method="m", path="p", request_id="r"),
         exceptions.OACWorkRequestError("text", work_request_id="w", status="FAILED"),
         exceptions.OACWaitTimeoutError("text", work_request_id="w"),

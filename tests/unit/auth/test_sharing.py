@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_oac.auth.sharing import keep_sign_in, through_store
 from airflow_provider_oac.auth.token import Issued, Token
-from airflow_provider_oac.exceptions import OACAuthError, OACStoreError
+from airflow_provider_oac.exceptions import OACAuthError, OACTokenStoreError
 from airflow_provider_oac.transport.blocking import run
 from airflow_provider_oac.transport.io import Request, Response
 from tests.manual import ManualIO, response
@@ -55,7 +55,7 @@ def test_a_store_that_never_takes_the_new_refresh_token_is_given_up_with_the_ste
         return response(200, json.dumps({"access_token": "a", "refresh_token": "next", "expires_in": 100}))
 
     io = ManualIO(renew)
-    with pytest.raises(OACStoreError, match=r"could not be kept.*used up.*login --conn-id oac_default") as caught:
+    with pytest.raises(OACTokenStoreError, match=r"could not be kept.*used up.*login --conn-id oac_default") as caught:
         run(through_store(io, slot(backend), CHAIN))
     assert "next" not in str(caught.value).split()
     assert 20 < sum(io.slept) < 60
@@ -66,7 +66,7 @@ def test_whoever_holds_the_lock_for_ever_is_named() -> None:
     backend = Dictionary()
     backend.locked = True
     io = ManualIO()
-    with pytest.raises(OACStoreError, match="Look for a process that hangs"):
+    with pytest.raises(OACTokenStoreError, match="Look for a process that hangs"):
         run(through_store(io, slot(backend), CHAIN))
     assert io.requests == []
     assert sum(io.slept) < 300

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Attempt, Failure, Record, Vault, minted
-from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 from tests.unit.auth.stores import CHAIN, FERNET_KEY, PASSWORD, RECORD, TOKEN, Dictionary, slot
 
 OTHER_KEY, THIRD_KEY = (Fernet.generate_key().decode() for _ in range(2))
@@ -90,7 +90,9 @@ class TestKeyRotation:
     def test_a_key_that_was_dropped_opens_nothing(self) -> None:
         backend = Dictionary()
         slot(backend, OTHER_KEY).put(RECORD)
-        with pytest.raises(OACStoreError, match=r"another Fernet key.*keep the former key behind a comma") as caught:
+        with pytest.raises(
+            OACTokenStoreError, match=r"another Fernet key.*keep the former key behind a comma"
+        ) as caught:
             slot(backend, FERNET_KEY, THIRD_KEY).read()
         assert caught.value.damaged
         assert not caught.value.passing
@@ -113,7 +115,9 @@ class TestDamage:
         place = slot(backend)
         place.put(RECORD)
         backend.kept[CHAIN.place] = spoil(backend.kept[CHAIN.place])
-        with pytest.raises(OACStoreError, match=f"entry {CHAIN.place[:12]}… of a dictionary cannot be used") as caught:
+        with pytest.raises(
+            OACTokenStoreError, match=f"entry {CHAIN.place[:12]}… of a dictionary cannot be used"
+        ) as caught:
             place.read()
         assert caught.value.damaged
 
@@ -128,7 +132,9 @@ class TestDamage:
     def test_a_form_that_is_not_known_is_refused(self, body: str) -> None:
         backend = Dictionary()
         backend.kept[CHAIN.place] = Fernet(FERNET_KEY).encrypt(body.encode())
-        with pytest.raises(OACStoreError, match="a form that this version of the provider does not know") as caught:
+        with pytest.raises(
+            OACTokenStoreError, match="a form that this version of the provider does not know"
+        ) as caught:
             slot(backend).read()
         assert caught.value.damaged
 

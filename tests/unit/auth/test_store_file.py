@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_oac.auth.store_file import FileStore
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACStoreError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACTokenStoreError
 from tests.unit.auth.stores import NAME
 
 NOBODY = 65534
@@ -126,7 +126,7 @@ def test_a_file_that_others_can_open_is_refused(bits: int, store: FileStore, fol
     store.write(NAME, b"1", None)
     (folder / f"{NAME}.token").chmod(bits)
     for attempt in (lambda: store.read(NAME), lambda: store.write(NAME, b"2", b"1")):
-        with pytest.raises(OACStoreError, match=rf"{NAME}\.token .*mode {bits:04o}.*chmod 600"):
+        with pytest.raises(OACTokenStoreError, match=rf"{NAME}\.token .*mode {bits:04o}.*chmod 600"):
             attempt()
 
 
@@ -135,7 +135,7 @@ def test_a_folder_that_others_can_open_is_refused(bits: int, store: FileStore, f
     store.write(NAME, b"1", None)
     folder.chmod(bits)
     for attempt in (lambda: store.write(NAME, b"2", b"1"), lambda: store.lock(NAME, 1).acquire()):
-        with pytest.raises(OACStoreError, match=rf"tokens belongs to user.*mode {bits:04o}.*chmod 700"):
+        with pytest.raises(OACTokenStoreError, match=rf"tokens belongs to user.*mode {bits:04o}.*chmod 700"):
             attempt()
 
 
@@ -143,10 +143,10 @@ def test_a_folder_that_others_can_open_is_refused(bits: int, store: FileStore, f
 def test_what_belongs_to_somebody_else_is_refused(store: FileStore, folder: Path) -> None:
     store.write(NAME, b"1", None)
     os.chown(folder / f"{NAME}.token", NOBODY, NOBODY)
-    with pytest.raises(OACStoreError, match=f"belongs to user {NOBODY}.*must belong to user 0"):
+    with pytest.raises(OACTokenStoreError, match=f"belongs to user {NOBODY}.*must belong to user 0"):
         store.read(NAME)
     os.chown(folder, NOBODY, NOBODY)
-    with pytest.raises(OACStoreError, match=f"tokens belongs to user {NOBODY}"):
+    with pytest.raises(OACTokenStoreError, match=f"tokens belongs to user {NOBODY}"):
         store.write("b" * 64, b"1", None)
 
 
@@ -157,7 +157,7 @@ def test_a_symbolic_link_is_not_followed(suffix: str, store: FileStore, folder: 
     elsewhere.write_bytes(b"somebody's")
     elsewhere.chmod(0o600)
     (folder / f"{NAME}.{suffix}").symlink_to(elsewhere)
-    with pytest.raises(OACStoreError, match="Remove the symbolic link"):
+    with pytest.raises(OACTokenStoreError, match="Remove the symbolic link"):
         _ = store.read(NAME) if suffix == "token" else store.lock(NAME, 1).acquire()
     assert elsewhere.read_bytes() == b"somebody's"
 
@@ -170,7 +170,9 @@ def test_a_file_in_the_folders_place_is_named(below: str, tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     store = FileStore(str(tmp_path / "file" / below))
     for attempt in (lambda: store.read(NAME), lambda: store.write(NAME, b"1", None), store.lock(NAME, 1).acquire):
-        with pytest.raises(OACStoreError, match=r"The token store in .*file.* could not be .*what stands in its place"):
+        with pytest.raises(
+            OACTokenStoreError, match=r"The token store in .*file.* could not be .*what stands in its place"
+        ):
             attempt()
 
 
@@ -178,7 +180,7 @@ def test_a_folder_in_the_files_place_is_named(store: FileStore, folder: Path) ->
     store.write("b" * 64, b"1", None)
     (folder / f"{NAME}.token").mkdir(mode=0o700)
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OACStoreError, match="Remove the folder that stands"):
+    with pytest.raises(OACTokenStoreError, match="Remove the folder that stands"):
         store.read(NAME)
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -223,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_named(anybodys: Path) -> None:
     assert as_nobody(lambda: store.read(NAME)) == ""
     for act in (lambda: store.write(NAME, b"1", None), lambda: store.lock(NAME, 1).acquire()):
         said = as_nobody(act)
-        assert said.startswith("OACStoreError: The token store in ")
+        assert said.startswith("OACTokenStoreError: The token store in ")
         assert "Permission denied" in said
         assert "who runs this process, read and write the folder" in said
     anybodys.chmod(0o700)
@@ -241,12 +243,12 @@ def test_another_users_folder_is_closed(anybodys: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from airflow_provider_oac.auth.store_file import FileStore
-from airflow_provider_oac.exceptions import OACStoreError
+from airflow_provider_oac.exceptions import OACTokenStoreError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 store, name = FileStore(sys.argv[1]), "a" * 64
 try:
     store.write(name, b"2" * 5000, b"1" * 500)
-except OACStoreError as error:
+except OACTokenStoreError as error:
     print(error)
 print(store.read(name) == b"1" * 500)
 print(store.write(name, b"3" * 500, b"1" * 500))

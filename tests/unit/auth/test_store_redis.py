@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from airflow_provider_oac.auth.store_redis import RedisStore
-from airflow_provider_oac.exceptions import OACConfigurationError, OACStoreError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 from tests.redis_server import RedisServer, redis_server
 from tests.unit.auth.stores import CHAIN, NAME, RECORD, slot
 
@@ -169,7 +169,7 @@ def attempts(store: RedisStore) -> dict[str, str]:
     }
     said = {}
     for name, act in tries.items():
-        with pytest.raises(OACStoreError) as caught:
+        with pytest.raises(OACTokenStoreError) as caught:
             act()
         assert caught.value.passing
         assert caught.value.__cause__ is None
@@ -186,7 +186,7 @@ def test_a_server_that_is_gone_is_named() -> None:
         for text in attempts(store).values():
             assert f"The token store in Redis (redis://127.0.0.1:{server.port}/0) could not be " in text
             assert "(ConnectionError). Check that the server runs" in text
-        with pytest.raises(OACStoreError, match="could not be locked"):
+        with pytest.raises(OACTokenStoreError, match="could not be locked"):
             lock.extend()
         lock.release()
         # It comes back by itself when the server does.
@@ -198,7 +198,7 @@ def test_a_server_that_answers_nothing_is_given_up() -> None:
     with redis_server() as server:
         store = RedisStore(server.url)
         assert store.write(NAME, b"1", None)
-        with server.frozen(), pytest.raises(OACStoreError, match="TimeoutError"):
+        with server.frozen(), pytest.raises(OACTokenStoreError, match="TimeoutError"):
             store.read(NAME)
         assert store.read(NAME) == b"1"
 
@@ -219,7 +219,7 @@ def test_a_server_without_room_says_so() -> None:
         store.write(NAME, b"1", None)
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "1")
-        with pytest.raises(OACStoreError, match="takes no writes: check its disk, memory and role"):
+        with pytest.raises(OACTokenStoreError, match="takes no writes: check its disk, memory and role"):
             store.write(NAME, b"2", b"1")
         assert store.read(NAME) == b"1"
         client.config_set("maxmemory", "0")
@@ -230,7 +230,7 @@ def test_a_replica_takes_no_writes_and_says_so() -> None:
     with redis_server() as server:
         client = redis.Redis.from_url(server.url)
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
-        with pytest.raises(OACStoreError, match="takes no writes"):
+        with pytest.raises(OACTokenStoreError, match="takes no writes"):
             RedisStore(server.url).lock(NAME, LEASE).acquire()
 
 
