@@ -44,11 +44,11 @@ with DAG(
     ).expand(dataset=DATASETS)
 
     @task
-    def no_empty_dataset(results: Any) -> int:
+    def no_empty_dataset(results: Any) -> dict[str, int | None]:
         """Fail if a dataset came without rows, which people would see as an empty dashboard."""
         rows = {name: result["rows"] for name, result in zip(DATASETS, results, strict=True)}
         if empty := [name for name, count in rows.items() if count == 0]:
             raise ValueError(f"Reloaded without any rows: {', '.join(empty)}")
-        return sum(count or 0 for count in rows.values())
+        return rows
 
     no_empty_dataset(reload.output)
