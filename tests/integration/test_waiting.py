@@ -23,7 +23,7 @@ def run(drive: Drive, sign_in: SignIn) -> Oac:
     return flows.oac(drive, sign_in)
 
 
-def started(clean: Simulator, seconds: float = 0.3) -> str:
+def started(clean: Simulator, seconds: float = 1.0) -> str:
     (work_id,) = clean.control.start_work("dev", seconds)
     return work_id
 
@@ -33,7 +33,7 @@ def statuses(lines: list[str]) -> list[str]:
 
 
 def test_a_line_for_each_status_and_not_for_each_look(run: Oac, clean: Simulator) -> None:
-    work_id, lines = started(clean, 0.5), []
+    work_id, lines = started(clean, 1.5), []
     done = run(wait(work_id, QUICK, report=lines.append))
     assert (done.id, done.status) == (work_id, "SUCCEEDED")
     told = statuses(lines)
@@ -72,7 +72,7 @@ def test_the_wait_survives(run: Oac, clean: Simulator, fault: dict[str, Any]) ->
 
 
 def test_trouble_is_told_once_however_many_looks_it_lasts(run: Oac, clean: Simulator) -> None:
-    work_id, lines = started(clean, 0.2), []
+    work_id, lines = started(clean), []
     clean.control.fault(LOOK, "garbage", after=1, times=5)
     run(wait(work_id, QUICK, report=lines.append))
     assert statuses(lines).count("trouble") == 1
