@@ -164,6 +164,10 @@ class TestExceptions:
         exceptions.OACWaitTimeoutError("text", work_request_id="w"),
         exceptions.OACUncertainError("text"),
         exceptions.OACKilledError("text"),
+        exceptions.OACContentError("text"),
+        exceptions.OACIncompleteListError("text"),
+        exceptions.OACStorageError("text"),
+        exceptions.OACTakenError("text"),
         exceptions.OACError("text"),
     )
 
