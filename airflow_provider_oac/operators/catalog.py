@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.operators.base import OACBaseOperator
-from airflow_provider_oac.operators.memory import Identity, TaskMemory
+from airflow_provider_oac.operators.memory import Identity
+from airflow_provider_oac.operators.placing import ItemOperator, PlacingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -179,102 +180,7 @@ class OACCreateFolderOperator(OACBaseOperator):
         return {**done.item.record(), "created": not done.done_before}
 
 
-class _ItemOperator(OACBaseOperator):
-    """Works on one item of the catalog.
-
-    :param catalog_type: type of the item, such as ``workbooks`` or ``folders``.
-    :param path: its path, such as ``/@Catalog/shared/Sales/Board``, or a pair ``'owner'.'name'``; or
-    :param item_id: its id as lists return it.
-    """
-
-    template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id")
-
-    def __init__(
-        self, *, catalog_type: str, path: str | None = None, item_id: str | None = None, **kwargs: Any
-    ) -> None:  # fmt: skip
-        super().__init__(**kwargs)
-        self.catalog_type = catalog_type
-        self.path = path
-        self.item_id = item_id
-
-    def _id(self) -> str:
-        from airflow_provider_oac.client.ids import item_id
-
-        return item_id(item_id=self.item_id, path=self.path, what="the item")
-
-
-class _PlacingOperator(_ItemOperator):
-    """Puts an item somewhere else.
-
-    :param to_folder_path: path of the folder it goes into; or
-    :param to_folder_id: its id as lists return it; by default the folder that it is in.
-    :param new_name: its name there; by default the one that it has.
-    :param overwrite: whether an item that is there is replaced. If not, one that is there fails the task without a
-        retry.
-    :param create_folders: whether missing folders on the way are created.
-    """
-
-    template_fields: Sequence[str] = (*_ItemOperator.template_fields, "to_folder_path", "to_folder_id", "new_name")
-    _done = ""
-
-    def __init__(
-        self,
-        *,
-        to_folder_path: str | None = None,
-        to_folder_id: str | None = None,
-        new_name: str | None = None,
-        overwrite: bool = False,
-        create_folders: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.to_folder_path = to_folder_path
-        self.to_folder_id = to_folder_id
-        self.new_name = new_name
-        self.overwrite = overwrite
-        self.create_folders = create_folders
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Put it there, unless an earlier try has."""
-        memory = TaskMemory(context)
-        if memory.available:
-            # Nothing is sent before this is remembered.
-            suspect = bool(memory.of_this_order().get("sending"))
-        else:
-            suspect = memory.identity.repeats(self.retries or 0)
-        item_id, place = self._id(), self._place()
-        self._push_link(context)
-        try:
-            done = self.hook.run(self._flow(item_id, place, suspect, lambda: memory.remember(sending=True)))
-        except OACTakenError as error:
-            # Without a retry: that one would take what is there for the work of this try.
-            raise AirflowFailException(str(error)) from error
-        except OACApiError as error:
-            if error.method == "GET" and error.status == 404:
-                raise AirflowFailException(str(error)) from error
-            raise
-        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self._done, done.item.path)
-        return {**done.item.record(), "done_before": done.done_before}
-
-    def _place(self) -> Place:
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.arranging import Place
-
-        folder = None
-        if self.to_folder_path or self.to_folder_id:
-            folder = ids.item_id(item_id=self.to_folder_id, path=self.to_folder_path, what="the folder it goes into")
-        elif not self.new_name:
-            raise OACConfigurationError(
-                "Where to is not said: give to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
-                "comes from a template: what does that render to?"
-            )
-        return Place(folder, self.new_name or None, self.overwrite, self.create_folders)
-
-    def _flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
-        raise NotImplementedError
-
-
-class OACCopyCatalogItemOperator(_PlacingOperator):
+class OACCopyCatalogItemOperator(PlacingOperator):
     """Copies an item of the catalog, a folder with everything in it.
 
     A retry after a try whose answer got lost finds the copy that was made and does not fail for it.
@@ -283,15 +189,16 @@ class OACCopyCatalogItemOperator(_PlacingOperator):
     whether an earlier try had made it.
     """
 
-    _done = "was copied to"
+    done = "was copied to"
 
-    def _flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+    def flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+        """What puts it there."""
         from airflow_provider_oac.client.arranging import copied
 
         return copied(self.catalog_type, item_id, place, suspect=suspect, before_send=before_send, report=self.log.info)
 
 
-class OACMoveCatalogItemOperator(_PlacingOperator):
+class OACMoveCatalogItemOperator(PlacingOperator):
     """Moves or renames an item of the catalog.
 
     OAC does not move connections, datasets, data flows, sequences, scripts and models (documented): for these the task
@@ -301,9 +208,10 @@ class OACMoveCatalogItemOperator(_PlacingOperator):
     ``done_before``: whether an earlier try had moved it.
     """
 
-    _done = "was moved to"
+    done = "was moved to"
 
-    def _flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+    def flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+        """What puts it there."""
         from airflow_provider_oac.client.arranging import moved
 
         return moved(self.catalog_type, item_id, place, suspect=suspect, before_send=before_send, report=self.log.info)
@@ -362,7 +270,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
         return {"path": shown, "deleted": gone}
 
 
-class OACChangeOwnerOperator(_ItemOperator):
+class OACChangeOwnerOperator(ItemOperator):
     """Gives an item of the catalog to another owner, or all that somebody owns below a folder.
 
     Needs the permission *Manage Content* (documented), which BI Service Administrator holds.
@@ -376,7 +284,7 @@ class OACChangeOwnerOperator(_ItemOperator):
     :param max_parallel: how many requests run side by side.
     """
 
-    template_fields: Sequence[str] = (*_ItemOperator.template_fields, "new_owner", "account_type", "only_owner")
+    template_fields: Sequence[str] = (*ItemOperator.template_fields, "new_owner", "account_type", "only_owner")
 
     def __init__(
         self,
@@ -405,7 +313,7 @@ class OACChangeOwnerOperator(_ItemOperator):
                 f"The new owner is {self.account_type} {self.new_owner!r}, but must be named, and one of "
                 f"{', '.join(ACCOUNT_TYPES)}. If it comes from a template: what does that render to?"
             )
-        item_id = self._id()
+        item_id = self.checked_id()
         self._push_link(context)
         changed, paths = self.hook.run(
             handed_over(

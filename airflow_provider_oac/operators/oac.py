@@ -54,7 +54,8 @@ class OACOperator(OACWorkOperator):
     dictionary: ``work_request_id``, ``status``, ``operation``, ``resources`` (status is ``None`` if nobody waited).
 
     :param call: name of a call, such as ``catalog.get``: module below ``airflow_provider_oac.client`` and function; or
-    :param arguments: the arguments of that call.
+    :param arguments: the arguments of that call. One that sends a secret is refused: there is an operator for each of
+        these, which takes it from an Airflow Connection.
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``, with
     :param path: path below ``base``, its ids encoded.
     :param query: query parameters; ``None`` leaves one out, a list repeats it.
@@ -210,6 +211,11 @@ class OACOperator(OACWorkOperator):
             if given:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be given to the call {self.call!r}.")
             made = any_call.named(self.call, self._arguments())
+            if made.secrets:
+                raise OACConfigurationError(
+                    f"The call {self.call!r} sends a secret, which must not stand in a DAG. Use the operator that "
+                    "takes it from an Airflow Connection, or the hook in a task of your own."
+                )
         else:
             if self.arguments:
                 raise OACConfigurationError("arguments are those of a call by its name; a path takes query and body.")

@@ -259,6 +259,10 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
         ({"call": "system.get", "body": {"a": 1}}, "body cannot be given to the call 'system.get'"),
         ({"call": "system.get", "arguments": ["x"]}, "arguments is a dictionary"),
         ({"call": "system.nothing"}, "There is no call 'system.nothing'. system has: get, restore_snapshot"),
+        (
+            {"call": "system.restore_snapshot", "arguments": {"snapshot_id": "x", "password": "y"}},
+            "'system.restore_snapshot' sends a secret, which must not stand in a DAG",
+        ),
         ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "a path takes query and body"),
         ({"method": "GET", "path": "x"}, "begins with one slash"),
         ({"call": "system.get", "paged": True}, "does not come in pages"),

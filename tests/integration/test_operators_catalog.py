@@ -258,7 +258,7 @@ def test_moving_what_oac_does_not_move_never_asks_oac(clean: Simulator, kind: st
     ("arguments", "error", "says"),
     [
         ({"path": PIPELINE}, OACConfigurationError, "Where to is not said"),
-        ({"path": PIPELINE, "to_folder_path": ""}, OACConfigurationError, "Where to is not said"),
+        ({"path": PIPELINE, "to_folder_path": "", "new_name": "y"}, OACConfigurationError, "it goes into"),
         ({"to_folder_path": SALES}, OACConfigurationError, "Give either the id of the item"),
         ({"path": PIPELINE, "item_id": "x", "new_name": "y"}, OACConfigurationError, "Give either the id of the item"),
         (
