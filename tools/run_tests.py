@@ -29,8 +29,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tools import setup_env
 from tools.setup_env import ENVIRONMENTS, ROOT
 
-FAST = ("tests/unit", "tests/contract", "tests/integration", "tests/simulator")
 QUICK = ("tests/unit", "tests/contract")
+FAST = (*QUICK, "tests/integration", "tests/simulator")
+#: What knows Airflow: the rest is the same code on every line, and is tested on the newest one.
+ON_AIRFLOW = (
+    *QUICK,
+    *(
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "tests" / "integration").glob("test_*.py"))
+        if re.search(
+            r"tests\.tasks|OACHook|connections: Connections|commands|^from airflow\.", path.read_text(), re.MULTILINE
+        )
+    ),
+)
 #: schemathesis is locked for the newest line only: files of this name are left to it.
 NO_SCHEMATHESIS = ("--ignore-glob=*schemathesis*",)
 
@@ -60,6 +71,11 @@ def pytest(*arguments: str) -> tuple[str, ...]:
     return ("python", "-m", "pytest", *arguments)
 
 
+def side_by_side(*arguments: str) -> tuple[str, ...]:
+    """Files of tests in as many processes as there are cores; each has a simulator of its own."""
+    return pytest("-n", str(os.cpu_count() or 1), "--dist", "loadfile", *arguments)
+
+
 SMOKE = pytest("-m", "smoke", "tests/airflow")
 
 PARTS = (
@@ -74,13 +90,18 @@ PARTS = (
             ("lint-imports",),
         ),
     ),
-    Part("unit", "airflow-3.3", "unit, contract, integration, simulator on Airflow 3.3", (pytest(*FAST),)),
-    Part("unit-2.11", "airflow-2.11", "the same on Airflow 2.11", (pytest(*NO_SCHEMATHESIS, *FAST),)),
+    Part("unit", "airflow-3.3", "unit, contract, integration, simulator on Airflow 3.3", (side_by_side(*FAST),)),
+    Part(
+        "unit-2.11",
+        "airflow-2.11",
+        "what knows Airflow, on Airflow 2.11",
+        (side_by_side(*NO_SCHEMATHESIS, *ON_AIRFLOW),),
+    ),
     Part(
         "unit-py3.13",
         "airflow-3.3-py3.13",
-        "unit and integration tests on Airflow 3.3 with Python 3.13",
-        (pytest(*NO_SCHEMATHESIS, *FAST),),
+        "unit and contract tests on Airflow 3.3 with Python 3.13",
+        (side_by_side(*NO_SCHEMATHESIS, *QUICK),),
         optional=True,
     ),
     Part("airflow-3.3", "airflow-3.3", "a real Airflow 3.3", (pytest("tests/airflow"),)),
@@ -98,7 +119,7 @@ PARTS = (
         (SMOKE,),
     ),
 )
-QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (pytest(*QUICK),))
+QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
 
 
 def heading(text: str) -> None:
