@@ -158,6 +158,7 @@ def ready_again(
     *,
     longest_pause: float = 30.0,
     refusal_patience: float = 300.0,
+    first_pause: float = 0.0,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Flow[Readiness]:
     """Wait until an instance answers again and its search index is ready. Looks once at least.
@@ -165,12 +166,15 @@ def ready_again(
     :param deadline: when to give up, in seconds since the epoch.
     :param longest_pause: most seconds between two looks.
     :param refusal_patience: seconds in which the user may be refused: roles come back a little later.
+    :param first_pause: seconds before the first look.
     :param report: gets lines for people.
     :raises OACWaitTimeoutError: if it is not ready in time.
     :raises OACApiError: if the user stays refused, most likely because the restore replaced the members of roles.
     """
 
     async def flow(api: Api) -> Readiness:
+        if first_pause:
+            await api.io.sleep(first_pause)
         plan, began, told = WaitPlan(longest_pause=longest_pause), api.io.now(), ""
         while True:
             found: System | None = None
@@ -198,6 +202,22 @@ def ready_again(
                 asked = error.retry_after if isinstance(error, OACApiError) else None
                 pause = max(plan.pause(now - began), min(asked or 0.0, longest_pause))
             await api.io.sleep(min(pause, max(0.05, deadline - now)))
+
+    return flow
+
+
+def ready_now() -> Flow[Readiness | None]:
+    """Look once whether an instance answers and can search. The flow returns ``None`` if not, for any reason."""
+
+    async def flow(api: Api) -> Readiness | None:
+        try:
+            found = await api.perform(system.get(), ONCE)
+            await api.perform(catalog.list_items("folders", limit=1), ONCE)
+        except OACKilledError:
+            raise
+        except OACError:
+            return None
+        return Readiness(found, True)
 
     return flow
 

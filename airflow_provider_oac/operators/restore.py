@@ -28,6 +28,7 @@ from airflow_provider_oac.operators.taking import SnapshotTaking, forget_failed
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.restoring import Readiness
     from airflow_provider_oac.client.work_requests import WorkRequest
 
 __all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
@@ -297,7 +298,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts["name"], facts["host"])
         deadline = time.time() + seconds(self.ready_timeout)
         if self.deferrable:
+            from airflow_provider_oac.client.restoring import ready_now
             from airflow_provider_oac.triggers.readiness import OACReadyTrigger
+
+            if ready := self.hook.run(ready_now()):
+                return self._result(started, ready)
 
             self.defer(
                 trigger=OACReadyTrigger(
@@ -376,6 +381,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "Next step: give the user BI Service Administrator again (OAC, Console, Users and Roles). Do not "
                 f"restore again. OAC said: {error}"
             ) from error
+        return self._result(started, ready)
+
+    def _result(self, started: Started, ready: Readiness) -> dict[str, Any]:
+        facts = started.facts
         self.log.info("%s answers again as %s.", facts["host"], ready.system.description)
         names = ("snapshot_id", "name", "host", "seal", "source_instance", "taken_at", "safety")
         return {

@@ -9,6 +9,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError
 
+# Seconds before the first look. The task has just looked itself, and Airflow's scheduler fails a task whose trigger
+# fires before it has noticed the deferral.
+_FIRST_PAUSE = 5.0
+
 
 class OACReadyTrigger(BaseTrigger):
     """Waits until an instance answers and its search index is ready, or the deadline comes.
@@ -46,7 +50,8 @@ class OACReadyTrigger(BaseTrigger):
         from airflow_provider_oac.client.restoring import ready_again
         from airflow_provider_oac.hooks.oac import OACHook
 
-        flow = ready_again(self.deadline, longest_pause=self.poll_interval, report=self.log.info)
+        pause = min(_FIRST_PAUSE, self.poll_interval)
+        flow = ready_again(self.deadline, longest_pause=self.poll_interval, first_pause=pause, report=self.log.info)
         outcome, message = "ended", ""
         try:
             await OACHook(self.oac_conn_id).arun(flow)

@@ -264,8 +264,9 @@ def test_not_waiting_makes_no_sense(connections: Connections) -> None:
         restore_operator(connections, {}, wait_for_completion=False)
 
 
-def test_nothing_that_crosses_the_database_holds_a_secret(connections: Connections) -> None:
+def test_nothing_that_crosses_the_database_holds_a_secret(connections: Connections, clean: Simulator) -> None:
     snapshot = registered(connections)
+    clean.control.settings(index_seconds=1.5)
     task, _ = restoring(connections, snapshot, deferrable=True)
     task.start()
     seen = []
