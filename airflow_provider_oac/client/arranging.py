@@ -11,22 +11,26 @@ from dataclasses import dataclass
 
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.browsing import children, find_all, look
+from airflow_provider_oac.client.browsing import CONTAINERS, below, children, find_all, look
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.paging import PagePlan, collected, index_not_ready
+from airflow_provider_oac.client.taking import may_have_acted
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
+    OACKilledError,
     OACTakenError,
     OACTransportError,
+    OACUncertainError,
     OACWaitTimeoutError,
 )
-from airflow_provider_oac.transport.retry import PASSING
 
 # Above these there is nothing that belongs to one task alone.
 _ROOTS = frozenset({"", "shared", "users"})
+# How many items an error names.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def ensure_folder(
         try:
             made = await api.perform(catalog.create_folder(name, parent_id, create_parents=create_parents))
         except (OACApiError, OACTransportError) as error:
-            if not _maybe_done(error) and not _conflict(error):
+            if not may_have_acted(error) and not _conflict(error):
                 raise
             report(f"It is not known whether OAC created folder {name!r}; looking for it. {error}")
             found = await _there(api, ids.FOLDERS, parent_id, name)
@@ -98,9 +102,11 @@ def copied(
 ) -> Flow[Arranged]:
     """Copy an item, once. Flow.
 
-    :param suspect: whether an earlier attempt may have made the copy, so that one that is there counts as it.
+    :param suspect: whether an earlier attempt may have made the copy, so that one that is there counts as it; of a
+        folder only if it holds what the source holds.
     :param before_send: called when it is certain that there is no copy, just before it is asked for.
     :raises OACTakenError: if something else is there already, and is not to be replaced.
+    :raises OACUncertainError: if a copy may have broken off halfway.
     """
 
     async def flow(api: Api) -> Arranged:
@@ -108,13 +114,18 @@ def copied(
         parent_id, name = _place(source, item_id, place)
         there = None if place.overwrite else await _there(api, kind, parent_id, name)
         if there is not None:
-            return _adopted(there, source, suspect, report)
+            done = _adopted(there, source, suspect, report)
+            await _check_whole(api, kind, item_id, there, report)
+            return done
         before_send()
         call = catalog.copy(
             kind, item_id, parent_id=parent_id, name=name, overwrite=place.overwrite,
             create_parents=place.create_parents,
         )  # fmt: skip
-        return Arranged(await _once(api, call, parent_id, name, kind, report, look_after=not place.overwrite))
+        made = await _once(
+            api, call, parent_id, name, kind, report, look_after=not place.overwrite, copy_of=item_id
+        )  # fmt: skip
+        return Arranged(made)
 
     return flow
 
@@ -207,7 +218,16 @@ def check_no_root(kind: str, item_id: str, what: str) -> None:
     :raises OACConfigurationError: naming it.
     """
     plain = ids.plain_id(item_id) or ""
-    if kind == ids.FOLDERS and plain.removeprefix(ids.CATALOG_ROOT).strip("/") in _ROOTS:
+    # Whether OAC tells upper from lower case here, or passes over an empty part, is not documented.
+    inside = plain.casefold().removeprefix(ids.CATALOG_ROOT.casefold()).strip("/")
+    if kind != ids.FOLDERS:
+        return
+    if inside and plain.startswith("/") and any(part.strip() in ("", ".", "..") for part in inside.split("/")):
+        raise OACConfigurationError(
+            f"The path of the folder {plain!r} has an empty part, so that it is not certain which folder is meant, and "
+            f"none is {what}. If a part of it comes from a template: what does that render to?"
+        )
+    if inside in _ROOTS:
         raise OACConfigurationError(
             f"The folder {plain or item_id!r} holds everybody's content and is not {what} by this provider. If a part "
             "of its path comes from a template: what does that render to?"
@@ -243,19 +263,80 @@ async def _once(
     *,
     look_after: bool,
     gone: str | None = None,
+    copy_of: str | None = None,
 ) -> CatalogItem:
-    """Make the call; where its answer got lost, look whether it was done."""
+    """Make the call; where its answer got lost, look whether it was done.
+
+    :param gone: what a move takes away.
+    :param copy_of: what a copy must hold.
+    """
     try:
         return await api.perform(call)
     except (OACApiError, OACTransportError) as error:
-        if not look_after or not _maybe_done(error):
+        if not look_after or not may_have_acted(error):
             raise
         report(f"It is not known whether OAC did {call.doing}; looking for the result. {error}")
         there = await _there(api, kind, parent_id, name)
         if there is None or (gone is not None and await look(kind, gone)(api) is not None):
             raise
+        if copy_of is not None:
+            await _check_whole(api, kind, copy_of, there, report)
         report(f"{there.path} is there: it was done.")
         return there
+
+
+async def _check_whole(
+    api: Api, kind: str, source_id: str, there: CatalogItem, report: Callable[[str], None]
+) -> None:  # fmt: skip
+    """A copy of a folder that broke off halfway is there, too: it is whole if it holds what the source holds.
+
+    :raises OACUncertainError: if it does not, or that cannot be told.
+    """
+    if kind not in CONTAINERS:
+        return
+    what = f"It is not known whether {there.path} is a whole copy of {ids.plain_id(source_id) or source_id}"
+    then = (
+        "The copy may have broken off, or still go on, or the source has changed since. Let the task run again later: "
+        "it compares once more. If it stays, look at both, delete the copy unless somebody works in it, and clear the "
+        "task."
+    )
+    try:
+        wanted = await _held(api, kind, source_id, report, but=there.id)
+        found = await _held(api, kind, there.id, report)
+    except OACKilledError:
+        raise
+    except OACError as error:
+        raise OACUncertainError(f"{what}, since the two could not be compared. {then} The failure: {error}") from error
+    if wanted != found:
+        raise OACUncertainError(
+            f"{what}: missing in the copy: {_some(wanted - found)}; only in the copy: {_some(found - wanted)}. {then}"
+        )
+
+
+async def _held(
+    api: Api, kind: str, item_id: str, report: Callable[[str], None], but: str | None = None
+) -> set[tuple[str, str]]:
+    """Type and path, from the container on, of everything below one.
+
+    :param but: a container that does not count, with what it holds: a copy that lies in its source.
+    """
+    top, held = ids.normal(item_id) + "/", set()
+    out = ids.normal(but) if but else None
+    items = below(kind, item_id, report=report)(api)
+    try:
+        async for item in items:
+            path = ids.normal(item.id)
+            if out is None or not f"{path}/".startswith(f"{out}/"):
+                held.add((item.type, path.removeprefix(top) if path.startswith(top) else item.name))
+    finally:
+        await items.aclose()
+    return held
+
+
+def _some(items: set[tuple[str, str]]) -> str:
+    more = len(items) - _NAMED
+    names = [f"{kind} {path!r}" for kind, path in sorted(items)[:_NAMED]]
+    return ", ".join([*names, f"{more} more"] if more > 0 else names) or "none"
 
 
 def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
@@ -287,11 +368,6 @@ async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem 
     # Its id is a pair, which does not follow from the folder, and not each of them tells its folder.
     found = await find_all(kind, name)(api)
     return next((item for item in found if item.parent_id is None or ids.same(item.parent_id, parent_id)), None)
-
-
-def _maybe_done(error: OACApiError | OACTransportError) -> bool:
-    """Whether OAC may have acted in spite of this error."""
-    return error.sent if isinstance(error, OACTransportError) else error.status in PASSING and error.status != 429
 
 
 def _conflict(error: OACApiError | OACTransportError) -> bool:

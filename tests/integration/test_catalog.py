@@ -20,6 +20,7 @@ from airflow_provider_oac.exceptions import (
     OACResponseError,
     OACTakenError,
     OACTransportError,
+    OACUncertainError,
     OACWaitTimeoutError,
 )
 from airflow_provider_oac.simulator.launch import Simulator
@@ -210,6 +211,40 @@ def test_a_folder_is_copied_with_everything(run: Oac) -> None:
     assert [item.path.replace("/Sales Copy", "/Sales", 1) for item in after] == paths(before)
 
 
+def test_a_folder_whose_copy_broke_off_is_not_taken_for_a_whole_one(clean: Simulator, run: Oac) -> None:
+    place, copy = Place(an_id(SHARED), "Sales Copy"), f"{SHARED}/Sales Copy"
+    clean.control.fault(COPY, "drop_after")
+    assert run(copied("folders", an_id(SALES), place)).item.path == copy
+    assert run(copied("folders", an_id(SALES), place, suspect=True)).done_before
+    clean.control.remove_items("dev", f"{copy}/Pipeline")
+    says = (
+        rf"whether {copy} is a whole copy of {SALES}: missing in the copy: workbooks 'Pipeline'; only in the copy: none"
+    )
+    with pytest.raises(OACUncertainError, match=says):
+        run(copied("folders", an_id(SALES), place, suspect=True))
+    assert clean.control.calls("dev", COPY) == 1
+
+
+def test_a_copy_that_lies_in_its_source_is_compared_without_itself(run: Oac) -> None:
+    made = run(copied("folders", an_id(SALES), Place(an_id(FINANCE), "Sales Copy"))).item
+    run(catalog.move("folders", made.id, parent_id=an_id(SALES)))
+    again = run(copied("folders", an_id(SALES), Place(an_id(SALES), "Sales Copy"), suspect=True))
+    assert (again.item.path, again.done_before) == (f"{SALES}/Sales Copy", True)
+
+
+@pytest.mark.parametrize("fault", ["status", "drop_before"])
+def test_a_copy_of_a_folder_that_fails_halfway_is_uncertain(clean: Simulator, run: Oac, fault: str) -> None:
+    """The folder comes to be between the look before and the failure, without what it should hold."""
+    clean.control.fault(COPY, fault, status=500)
+    clean.control.fault(ITEM, "status", status=404, body={"code": "NotFound", "message": "not yet"}, after=1)
+    run(catalog.create_folder("Sales Copy", an_id(SHARED)))
+    with pytest.raises(
+        OACUncertainError, match=r"missing in the copy: .*workbooks 'Pipeline'.*; only in the copy: none"
+    ):
+        run(copied("folders", an_id(SALES), Place(an_id(SHARED), "Sales Copy")))
+    assert clean.control.calls("dev", COPY) == 1
+
+
 def test_a_dataset_is_copied_and_found_by_its_name(clean: Simulator, run: Oac) -> None:
     clean.control.fault(COPY, "drop_after")
     made = run(copied("datasets", ids.object_id("admin", "Orders"), Place(an_id(SALES), "Orders 2")))
@@ -351,3 +386,15 @@ def test_roots_are_told_by_their_paths() -> None:
     for path in ("/@Catalog/shared/x", "/shared/x", "/users/jane"):
         arranging.check_no_root("folders", an_id(path), "deleted")
     arranging.check_no_root("workbooks", an_id("/shared"), "deleted")
+
+
+@pytest.mark.parametrize("path", ["/@Catalog/Shared", "/@catalog/shared/", "/SHARED", "/@CATALOG", "/Users"])
+def test_roots_are_roots_in_upper_and_lower_case(path: str) -> None:
+    with pytest.raises(OACConfigurationError, match="holds everybody's content and is not deleted"):
+        arranging.check_no_root("folders", an_id(path), "deleted")
+
+
+@pytest.mark.parametrize("path", ["/@Catalog/shared//Old", "/shared/ /Old", "/@Catalog/shared/Sales/../..", "//shared"])
+def test_a_path_with_an_empty_part_may_lead_anywhere(path: str) -> None:
+    with pytest.raises(OACConfigurationError, match=r"(an empty part, so that|everybody's content).*render to"):
+        arranging.check_no_root("folders", an_id(path), "deleted")
