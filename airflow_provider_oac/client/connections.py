@@ -20,12 +20,13 @@ from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.client.paging import collected
 from airflow_provider_oac.client.secret_names import secrets_of
-from airflow_provider_oac.client.taking import may_have_acted
+from airflow_provider_oac.client.taking import may_have_acted, says_no_user
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
     OACResponseError,
+    OACTakenError,
     OACTransportError,
     OACUncertainError,
 )
@@ -52,6 +53,7 @@ class ConnectionOrder:
     :param folder_path: catalog folder that it is created in (documented since January 2026; that it stands beside the
         name is inferred).
     :param wallet: content of a wallet (``cwallet.sso``) or key file, sent as a part of its own (observed).
+    :param secrets: which texts of the parameters are secret, beside those whose name says so.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ConnectionOrder:
     description: str | None = None
     folder_path: str | None = None
     wallet: bytes | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def envelope(self) -> dict[str, Any]:
         """The JSON that OAC wants; the envelope is documented up to the parameters."""
@@ -102,7 +105,7 @@ def create(order: ConnectionOrder) -> Call[str]:
         read=lambda response: text_member(json_object(response), "connectionId", "A new connection"),
         body=body,
         content_type=content_type,
-        secrets=secrets_of(order.params),
+        secrets=(*order.secrets, *secrets_of(order.params)),
         causes={409: "a connection of this name exists already (inferred)"},
     )
 
@@ -135,7 +138,7 @@ def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
         read=nothing,
         body=body,
         content_type=content_type,
-        secrets=secrets_of(order.params),
+        secrets=(*order.secrets, *secrets_of(order.params)),
         repeatable=True,
     )
 
@@ -203,36 +206,55 @@ def create_once(
     user: str | None,
     *,
     if_exists: str = FAIL,
-    repeats: bool = False,
+    suspect: bool = False,
+    known: bool = True,
+    note: Callable[[bool], None] = lambda _sent: None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Flow[MadeConnection]:
     """Create a connection so that doing it again does no harm. Flow.
 
+    One that an earlier attempt created is told from one that was there before by looking before anything is sent.
+
     :param order: what to create.
     :param user: who is signed in, and so the owner; ``None`` if that is not known.
     :param if_exists: what to do if the user has one of this name: ``fail``, ``keep`` it as it is, or ``update`` it.
-    :param repeats: whether an earlier try may have created it; then one that is there is updated, so that in any case
-        it ends as it is wanted.
+    :param suspect: whether an earlier try may have created it.
+    :param known: whether that is known of this very connection, so that one that is there is that try's, and is
+        brought to what is wanted; without, it is treated as any other.
+    :param note: told whether OAC may have created it on behalf of this task: ``True`` just before it is asked,
+        ``False`` when it has refused.
     :param report: gets lines for people.
     :raises OACApiError: if OAC refuses.
+    :raises OACTakenError: if there is one that is not to be touched.
     :raises OACUncertainError: if it cannot be told whether it was created.
     """
 
     async def flow(api: Api) -> MadeConnection:
+        # Whose a connection is can only be told if it is known who is signed in.
+        ours = suspect and known and user is not None
+        if user is not None and (suspect or if_exists != UPDATE):
+            found = await owned(order.name, user)(api)
+            if found is not None and ours:
+                report(f"Connection {order.name!r} is there, created by an earlier try; it is updated.")
+                await api.perform(update(found.id, order))
+                return MadeConnection(found.id, "created")
+            if found is not None:
+                return await _settled(api, order, found, if_exists, suspect)
         last: OACError | None = None
         for _ in range(_SENDS):
-            if repeats or last is not None:
+            if last is not None:
                 found = await owned(order.name, user)(api)
                 if found is not None:
-                    report(f"Connection {order.name!r} is there, probably by an earlier attempt; it is updated.")
-                    await api.perform(update(found.id, order))
-                    return MadeConnection(found.id, "created")
+                    return await _after_loss(api, order, user, found, if_exists, report, last)
+            note(True)
             try:
                 return MadeConnection(await api.perform(create(order)), "created")
             except (OACTransportError, OACApiError, OACResponseError) as error:
+                if not may_have_acted(error) and last is None and not ours:
+                    note(False)
                 if isinstance(error, OACApiError) and error.status == 409 and if_exists != FAIL:
                     return await _existing(api, order, user, if_exists, error)
-                if not may_have_acted(error):
+                if not may_have_acted(error) or says_no_user(error):
                     raise
                 last = error
                 report(f"OAC may or may not have created connection {order.name!r}; looking for it. {error}")
@@ -243,6 +265,49 @@ def create_once(
         ) from last
 
     return flow
+
+
+async def _settled(
+    api: Api, order: ConnectionOrder, found: CatalogItem, if_exists: str, suspect: bool
+) -> MadeConnection:  # fmt: skip
+    """What becomes of one that was there before anything was sent."""
+    if if_exists == KEEP:
+        return MadeConnection(found.id, "kept")
+    if if_exists == UPDATE:
+        await api.perform(update(found.id, order))
+        return MadeConnection(found.id, "created" if suspect else "updated")
+    why = (
+        " Whether an earlier try of this task created it cannot be told, as this Airflow remembers nothing from try to "
+        "try (3.3 does). If it did, mark the task as success."
+        if suspect else ""
+    )  # fmt: skip
+    raise OACTakenError(
+        f"Connection {order.name!r} of {found.owner or 'the user'} exists already. Nothing was changed.{why}"
+    )
+
+
+async def _after_loss(
+    api: Api,
+    order: ConnectionOrder,
+    user: str | None,
+    found: CatalogItem,
+    if_exists: str,
+    report: Callable[[str], None],
+    lost: OACError,
+) -> MadeConnection:
+    """What becomes of one that is there after an answer got lost."""
+    if if_exists == UPDATE:
+        report(f"Connection {order.name!r} is there; it is updated.")
+        await api.perform(update(found.id, order))
+    elif user is None:
+        raise OACUncertainError(
+            f"There is a connection {order.name!r} of {found.owner or 'nobody known'}, but whether this task created "
+            "it cannot be told, as it is not known who is signed in. Look at it in OAC: if it is new, mark the task as "
+            f"success. The failure before: {lost}"
+        ) from lost
+    else:
+        report(f"Connection {order.name!r} is there, and was not before it was sent: it was created.")
+    return MadeConnection(found.id, "created")
 
 
 def removal(connection_id: str) -> Flow[bool]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.registered_names import registered_name
 from airflow_provider_oac.client.snapshots import Snapshot, Storage, register
-from airflow_provider_oac.client.taking import look, may_have_acted
+from airflow_provider_oac.client.taking import look, may_have_acted, says_no_user
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACError,
@@ -74,7 +74,7 @@ def register_once(
             try:
                 accepted = await api.perform(register(name, bar_uri, storage))
             except (OACTransportError, OACApiError, OACResponseError) as error:
-                if not may_have_acted(error):
+                if not may_have_acted(error) or says_no_user(error):
                     raise
                 last = error
                 report(f"OAC may or may not have accepted {name}; looking for it in the list. {error}")

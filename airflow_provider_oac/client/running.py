@@ -13,7 +13,7 @@ from airflow_provider_oac.client import jobs
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.jobs import Job, Runnable
-from airflow_provider_oac.client.taking import may_have_acted
+from airflow_provider_oac.client.taking import may_have_acted, says_no_user
 from airflow_provider_oac.client.waiting import WaitPlan, wait
 from airflow_provider_oac.client.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import (
@@ -142,7 +142,7 @@ def launch(
             except (OACTransportError, OACApiError, OACResponseError) as error:
                 if isinstance(error, OACApiError) and error.status == 409:
                     instead, refusal = await _busy(api, order, mark, error, last, report), error
-                elif may_have_acted(error):
+                elif may_have_acted(error) and not says_no_user(error):
                     instead, last = await _lost(api, order, mark, error, report), error
                 else:
                     raise

@@ -114,7 +114,7 @@ def take_once(
             try:
                 accepted = await api.perform(call)
             except (OACTransportError, OACApiError, OACResponseError) as error:
-                if not may_have_acted(error):
+                if not may_have_acted(error) or says_no_user(error):
                     raise
                 last = error
                 report(f"OAC may or may not have accepted {name}; looking for it in the list. {error}")
@@ -138,12 +138,21 @@ def take_once(
 
 
 def may_have_acted(error: OACError) -> bool:
-    """Whether OAC may have accepted a request that starts work, in spite of this error."""
+    """Whether OAC may have acted on a request that changes something, in spite of this error.
+
+    Whether it is worth a second attempt (``retryable``) says nothing of that. Only an answer of 4xx is a refusal.
+    """
     if isinstance(error, OACTransportError):
         return error.sent
     if isinstance(error, OACApiError):
-        return error.retryable and error.status != 429
+        return error.status >= 500 or error.status == 408
+    # An answer of success that could not be read.
     return isinstance(error, OACResponseError)
+
+
+def says_no_user(error: OACError) -> bool:
+    """Whether this is OAC's 500 to a token without a user, which stays the same: no second attempt in the same try."""
+    return isinstance(error, OACApiError) and error.status == 500 and not error.retryable
 
 
 async def _find_after(

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import (
-    OACApiError,
     OACConfigurationError,
     OACError,
     OACKilledError,
     OACResponseError,
-    OACTransportError,
+    OACStorageError,
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OACWorkOperator, Started
@@ -160,10 +159,10 @@ class OACOperator(OACWorkOperator):
                 return super().execute(context)
         self._push_link(context)
         if self.paged:
-            return self._checked(self._listed(context))
+            return self._checked(self._listed(context), call)
         memory = TaskMemory(context, self.durable)
         self._refuse_second(call, memory)
-        return self._checked(self._sent(call, memory, lambda: self._answer(call, context)))
+        return self._checked(self._answer(call, memory), call)
 
     def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited."""
@@ -191,7 +190,8 @@ class OACOperator(OACWorkOperator):
                 "status": work.status if work else None,
                 "operation": work.operation if work else None,
                 "resources": [dict(resource) for resource in work.resources] if work else [],
-            }
+            },
+            self._call(),
         )
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
@@ -211,6 +211,7 @@ class OACOperator(OACWorkOperator):
             if given:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be given to the call {self.call!r}.")
             made = any_call.named(self.call, self._arguments())
+            self._refuse_restore(made)
             if made.secrets:
                 raise OACConfigurationError(
                     f"The call {self.call!r} sends a secret, which must not stand in a DAG. Use the operator that "
@@ -229,7 +230,17 @@ class OACOperator(OACWorkOperator):
                 content_type=self.content_type,
                 base=self.base,
             )
+            self._refuse_restore(made)
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
+
+    def _refuse_restore(self, call: Call[Any]) -> None:
+        from airflow_provider_oac.client.any_call import restores
+
+        if restores(call):
+            raise OACConfigurationError(
+                "A restore replaces the content of a whole instance, and there is no undo. It is not made as any call, "
+                "without its guards: use OACRestoreSnapshotOperator."
+            )
 
     def _arguments(self) -> dict[str, Any]:
         if self.arguments is not None and not isinstance(self.arguments, Mapping):
@@ -278,29 +289,39 @@ class OACOperator(OACWorkOperator):
             )
         return plain(found)
 
-    def _answer(self, call: Call[Any], context: Context) -> Any:
+    def _answer(self, call: Call[Any], memory: TaskMemory) -> Any:
         """What the one answer holds."""
-        from airflow_provider_oac.client.any_call import plain, streamed
+        from airflow_provider_oac.client.any_call import streamed
         from airflow_provider_oac.operators.files import sink_of
 
         if not self.destination:
-            result = self.hook.run(call)
-            # A check or a filter gets the models, XCom what can be stored.
-            return result if self.result_check or self.result_filter else plain(result)
-        sink = sink_of(self.destination, self.destination_conn_id, TaskMemory(context).identity)
-        done = self.hook.run(streamed(call, sink))
+            return self._sent(call, memory, lambda: self.hook.run(call))
+        # Before anything is sent: what the store refuses now has no consequence.
+        sink = sink_of(self.destination, self.destination_conn_id, memory.identity)
+        done = self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
         self.log.info("The answer is at %s: %d bytes, SHA-256 %s.", self.destination, done.size, done.sha256)
         return {"path": self.destination, "size": done.size, "sha256": done.sha256}
 
-    def _checked(self, result: Any) -> Any:
+    def _checked(self, result: Any, call: Call[Any]) -> Any:
+        """The result of the task; no retry follows if that fails after what must not be done twice."""
         from airflow_provider_oac.client.any_call import plain
 
-        if self.result_check and not self.result_check(result):
-            raise OACResponseError(
-                f"The result is not what result_check wants: {repr(result)[:500]}. The call itself succeeded"
-                + (", and a retry makes it again." if self.retries else ".")
-            )
-        return plain(self.result_filter(result) if self.result_filter else result)
+        # A check or a filter gets the models, XCom what can be stored.
+        try:
+            if self.result_check and not self.result_check(result):
+                raise OACResponseError(
+                    f"The result is not what result_check wants: {repr(result)[:500]}. The call itself succeeded"
+                    + (", and a retry makes it again." if self.retries and call.repeatable else ".")
+                )
+            return plain(self.result_filter(result) if self.result_filter else result)
+        except Exception as error:
+            if call.repeatable:
+                raise
+            raise AirflowFailException(
+                f"{error if isinstance(error, OACError) else f'{type(error).__name__}: {error}'} OAC did what it was "
+                f"asked to ({call.doing}), and doing it twice could do harm, so that no retry follows. Clear the task "
+                "to do it again."
+            ) from error
 
     # -- never a second time unless that does no harm
 
@@ -318,11 +339,14 @@ class OACOperator(OACWorkOperator):
         """Send it, and tell whether OAC may have acted when no answer of success comes."""
         if call.repeatable:
             return send()
+        from airflow_provider_oac.client.taking import may_have_acted
+
         memory.remember(sending=True, work_request_id=None)
         try:
             result = send()
         except OACError as error:
-            if not _maybe_done(error):
+            # The store for the answer is only asked once there is one.
+            if not may_have_acted(error) and not isinstance(error, OACStorageError):
                 memory.remember(sending=False)
                 raise
             raise AirflowFailException(
@@ -348,13 +372,3 @@ class OACOperator(OACWorkOperator):
                 f"{error} No retry follows: this Airflow does not remember the work request, and a retry would start "
                 "the work a second time. repeatable=True allows that."
             ) from error
-
-
-def _maybe_done(error: OACError) -> bool:
-    """Whether OAC may have acted in spite of this error."""
-    if isinstance(error, OACTransportError):
-        return error.sent
-    if isinstance(error, OACApiError):
-        return error.status >= 500 or error.status == 408
-    # An answer of success that could not be read.
-    return isinstance(error, OACResponseError)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_oac._compat import AirflowFailException
@@ -28,13 +30,20 @@ def store(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.mark.parametrize("again", ["retry", "clear"])
-@pytest.mark.parametrize("fault", ["drop_after", "drop_middle", "empty", "non_json", "status 500", "status 503"])
+@pytest.mark.parametrize(
+    "fault",
+    ["drop_after", "drop_middle", "empty", "non_json"]
+    + [f"status {status}" for status in (408, 500, 501, 503, 507, 520, 524)]
+    + ["without user"],
+)
 def test_an_uncertain_submission_is_never_sent_again(
     connections: Connections, clean: Simulator, store: bool, again: str, fault: str
 ) -> None:
     snapshot = registered(connections)
     kind, _, status = fault.partition(" ")
-    details = {"status": int(status)} if status else {}
+    details: dict[str, Any] = {"status": int(status)} if kind == "status" else {}
+    if fault == "without user":
+        kind, details = "status", {"status": 500, "body": '{"servlet": "PublicAPIJerseyServlet"}'}
     clean.control.fault(RESTORE, kind, times=1, headers={}, **details)
     task, _ = restoring(connections, snapshot, store=store)
     with pytest.raises(AirflowFailException, match=UNCERTAIN):

@@ -101,6 +101,8 @@ LOST: dict[str, Answer] = {
     "a 502": response(502, "<html>"),
     "a 503": response(503, ""),
     "a 504": response(504, ""),
+    "a 408": response(408, ""),
+    "a 520": response(520, ""),
     "a 202 in HTML": response(202, "<html>"),
     "a 202 without an id": response(202, "{}"),
     "a 200 with a page": response(200, "<html>"),
