@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_oac.client import acl, catalog
 from airflow_provider_oac.client.acl import PERMISSIONS, Access
 from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.browsing import below, is_missing
+from airflow_provider_oac.client.browsing import below, is_missing, look
 from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.lines import LineFile, Written, csv_line, grouped, json_line, line_file
 from airflow_provider_oac.client.paging import PagePlan, Source
@@ -98,11 +98,20 @@ def audited(
     """
     audit.checked()
 
+    async def gone(api: Api, item: CatalogItem) -> bool:
+        try:
+            return await look(item.type, item.id, manage_content=audit.manage_content or None)(api) is None
+        except OACApiError as error:
+            if error.retryable:
+                raise
+            return False
+
     async def read(api: Api, item: CatalogItem) -> tuple[CatalogItem, Sequence[Access], str | None] | None:
         try:
             return item, await api.perform(acl.get(item.type, item.id)), None
         except OACApiError as error:
-            if is_missing(error, "") and item.id != item_id:
+            # A 404 may say as well that there are no permissions to read.
+            if is_missing(error, "") and item.id != item_id and await gone(api, item):
                 report(f"{item.path} went while the permissions were read.")
                 return None
             if audit.unreadable == FAIL or error.retryable:

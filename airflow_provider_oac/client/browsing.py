@@ -103,15 +103,16 @@ def only(source: Source[CatalogItem], fits: Callable[[CatalogItem], bool]) -> So
     return iterate
 
 
-def look(kind: str, item_id: str) -> Flow[CatalogItem | None]:
+def look(kind: str, item_id: str, *, manage_content: bool | None = None) -> Flow[CatalogItem | None]:
     """An item if it is there. Needs no search index. Flow.
 
+    :param manage_content: look as a content manager, also at what others own.
     :raises OACApiError: for any error but one that says that there is none.
     """
 
     async def flow(api: Api) -> CatalogItem | None:
         try:
-            return await api.perform(catalog.get(kind, item_id))
+            return await api.perform(catalog.get(kind, item_id, manage_content=manage_content))
         except OACApiError as error:
             if is_missing(error, kind):
                 return None

@@ -44,6 +44,7 @@ class Comparison:
     :param different: in both, with what differs.
     :param extra: in the copy only: gone from the source since, or never there.
     :param changed_since: changed in the source after the copy was made, so that nothing can be said of them.
+    :param permissions_unread: how many of those compared have permissions that were not read on either side.
     """
 
     compared: int
@@ -51,6 +52,7 @@ class Comparison:
     different: tuple[tuple[str, str], ...]
     extra: tuple[str, ...]
     changed_since: tuple[str, ...]
+    permissions_unread: int
 
     @property
     def equal(self) -> bool:
@@ -108,7 +110,7 @@ def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datet
     :param made_at: when the copy was made; what changed in the source later is not held against the copy. By default
         now.
     """
-    missing, different, since, compared = [], [], [], 0
+    missing, different, since, compared, unread = [], [], [], 0, 0
     for key, one in sorted(source.items()):
         if made_at is not None and one.item.modified is not None and one.item.modified > made_at:
             since.append(_text(key))
@@ -118,10 +120,11 @@ def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datet
             missing.append(_text(key))
             continue
         compared += 1
+        unread += one.access is None and other.access is None
         if differences := _differences(one, other):
             different.append((_text(key), "; ".join(differences)))
     extra = [_text(key) for key in sorted(copy) if key not in source]
-    return Comparison(compared, tuple(missing), tuple(different), tuple(extra), tuple(since))
+    return Comparison(compared, tuple(missing), tuple(different), tuple(extra), tuple(since), unread)
 
 
 def _text(key: Key) -> str:

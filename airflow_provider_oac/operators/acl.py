@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
@@ -35,7 +35,8 @@ class OACUpdateACLOperator(OACBaseOperator):
     :param entries: dictionaries with ``account`` (user id, or name of an application role), ``account_type`` (``User``,
         the default, or ``ApplicationRole``) and ``permissions``: all that the account may do, of ``read``, ``list``,
         ``write``, ``execute``, ``delete``, ``changePermission``, ``takeOwnership``. One left out is switched off
-        (documented).
+        (documented), so that ``permissions`` must be given, ``[]`` for none; only ``DeleteMatchingAccounts`` does
+        without.
     :param mode: ``ReplaceMatchingAccounts`` (default), ``DeleteMatchingAccounts``, which removes the named accounts, or
         ``ReplaceAll``.
     :param recursive: whether the entries are pushed down to everything below a folder.
@@ -113,9 +114,15 @@ class OACUpdateACLOperator(OACBaseOperator):
                     f"An entry is a dictionary with {', '.join(sorted(_MEMBERS))}, of which account is needed, "
                     f"not {given!r}."
                 )
-            found.append(
-                acl.access(given["account"], given.get("permissions") or (), given.get("account_type") or "User")
-            )
+            permissions = given.get("permissions")
+            if self.mode == acl.DELETE_MATCHING and not permissions:
+                permissions = ()
+            if isinstance(permissions, str | Mapping) or not isinstance(permissions, Sequence | Set):
+                raise OACConfigurationError(
+                    f"The entry for {given['account']!r} has permissions={permissions!r}, but they are a list of all "
+                    "that the account may do: what is left out is switched off. [] takes everything away."
+                )
+            found.append(acl.access(given["account"], list(permissions), given.get("account_type") or "User"))
         return found
 
     def _tell(self, what: str, difference: Any) -> None:

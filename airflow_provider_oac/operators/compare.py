@@ -29,7 +29,9 @@ class OACCompareCatalogsOperator(OACBaseOperator):
     API, so that only what both users may see is compared; what is inside a workbook or in a database is not.
 
     The result (XCom) is a dictionary: ``equal``, ``compared`` (how many items are in both), ``missing``, ``different``
-    (``[item, what differs]``), ``extra`` and ``changed_since``: the first 500 of each.
+    (``[item, what differs]``), ``extra`` and ``changed_since``: the first 500 of each; and ``permissions_unread``: of
+    how many of those compared neither user may read the permissions (``None`` if permissions are not compared). If that
+    is all of them, the task fails, since it would prove nothing.
 
     :param oac_conn_id: the copy.
     :param source_conn_id: Airflow Connection of the type ``oac`` of the source.
@@ -90,6 +92,16 @@ class OACCompareCatalogsOperator(OACBaseOperator):
                 "There is nothing to compare: the source lists no item that is old enough. An empty comparison proves "
                 "nothing. Check what the Connection's user may see."
             )
+        if self.permissions and found.permissions_unread:
+            self.log.warning(
+                "The permissions of %d items can be read on neither side, and were not compared.",
+                found.permissions_unread,
+            )
+        if self.permissions and 0 < found.compared == found.permissions_unread:
+            raise OACError(
+                f"{summary} But no permissions were compared, since those of none of these items can be read in both. "
+                "Check what the users of the two Connections may do; permissions=False compares without."
+            )
         if self.fail and not found.equal:
             first = [*found.missing, *(f"{item} ({differs})" for item, differs in found.different)][:10]
             raise OACError(f"The copy is not what the source was. {summary} The first: {'; '.join(first)}.")
@@ -100,6 +112,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
             "different": [list(pair) for pair in found.different[:_SHOWN]],
             "extra": list(found.extra[:_SHOWN]),
             "changed_since": list(found.changed_since[:_SHOWN]),
+            "permissions_unread": found.permissions_unread if self.permissions else None,
         }
 
     def _held(self, hook: OACHook) -> dict[tuple[str, str], Held]:

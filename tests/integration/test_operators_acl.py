@@ -91,6 +91,12 @@ def test_accounts_are_removed_and_replaced(clean: Simulator) -> None:
     assert allowed(FINANCE) == {"DV Consumer": acl.PERMISSIONS}
 
 
+def test_all_is_taken_away_only_when_that_is_said(clean: Simulator) -> None:
+    update()
+    assert update(entries=[{"account": COLLEAGUE, "permissions": []}])["changed"] is True
+    assert allowed(FINANCE).get(COLLEAGUE, ()) == ()
+
+
 def test_a_change_goes_down_when_that_is_wanted(clean: Simulator) -> None:
     update()
     assert COLLEAGUE not in allowed(f"{FINANCE}/Budget", "workbooks")
@@ -129,6 +135,10 @@ def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
             "An entry is a dictionary with account, account_type, p",
         ),
         ({"entries": [{"account": ""}]}, "of which account is needed"),
+        ({"entries": [{"account": "x"}]}, r"entry for 'x' has permissions=None, but they are a list .*\[\] takes"),
+        ({"entries": [{"account": "x", "permissions": None}], "mode": "ReplaceAll"}, "has permissions=None"),
+        ({"entries": [{"account": "x", "permissions": ""}]}, "has permissions=''"),
+        ({"entries": [{"account": "x", "permissions": "read"}]}, "has permissions='read'"),
         ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions are read, list, write"),
         ({"entries": [READER, READER]}, "named twice"),
         ({"mode": "Replace"}, "The mode of a change of permissions is one of"),
@@ -199,10 +209,24 @@ def test_what_may_not_be_read_fails_or_is_written_down(clean: Simulator, tmp_pat
 
 
 def test_what_goes_in_the_meantime_is_left_out(clean: Simulator, tmp_path: Path) -> None:
-    clean.control.fault(GET, "status", status=404, after=2)
-    result = audit(destination=str(tmp_path / "acl.jsonl"), file_format="jsonl")
+    clean.control.fault(GET, "status", status=404, after=1)
+    # The first item after the folder itself is a workbook.
+    clean.control.fault("GET /catalog/workbooks/{urlBase64WorkbookId}", "status", status=404, times=None)
+    result = audit(
+        destination=str(tmp_path / "acl.jsonl"), file_format="jsonl", folder_path=SALES, max_parallel=1
+    )  # fmt: skip
     assert result["lines"] == result["items"] - 1
     assert result["unreadable_count"] == 0
+
+
+def test_what_is_there_is_not_left_out_for_want_of_permissions(clean: Simulator, tmp_path: Path) -> None:
+    fault = {"status": 404, "body": {"code": "NotFound", "message": "No list"}, "after": 2}
+    clean.control.fault(GET, "status", **fault)
+    with pytest.raises(OACError, match=r"No list.*Nothing was written"):
+        audit(destination=str(tmp_path / "acl.jsonl"), file_format="jsonl")
+    clean.control.fault(GET, "status", **fault)
+    result = audit(destination=str(tmp_path / "acl.jsonl"), file_format="jsonl", unreadable="record")
+    assert (result["lines"], result["unreadable_count"]) == (result["items"], 1)
 
 
 def test_an_audit_sees_what_its_user_sees(connections: Connections, clean: Simulator, tmp_path: Path) -> None:

@@ -87,6 +87,23 @@ def test_what_is_missing_is_named(connections: Connections, clean: Simulator) ->
     assert [text.partition(" ")[0] for text in result["missing"]] == ["sequences"] * len(result["missing"])
 
 
+def test_permissions_that_nobody_may_read_are_not_proved(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "prod")
+    get = "POST /catalog/{type}/{id}/actions/getACL"
+    assert compare()["permissions_unread"] == 0
+    clean.control.fault(get, "status", status=403, times=None)
+    with pytest.raises(OACError, match=r"But no permissions were compared, .*permissions=False compares without"):
+        compare()
+    result = compare(permissions=False)
+    assert (result["equal"], result["permissions_unread"]) == (True, None)
+    clean.control.clear_faults()
+    # Of a few items, on both sides.
+    clean.control.fault(get, "status", status=403, times=None, instance="prod")
+    clean.control.fault(get, "status", status=403, times=None, after=4, instance="dev")
+    result = compare(fail=False)
+    assert result["permissions_unread"] == result["compared"] - 4
+
+
 def test_permissions_that_differ_are_named(connections: Connections, clean: Simulator) -> None:
     connections.oac("oac_prod", "prod")
     OACHook("oac_prod").run(acl.update(ids.FOLDERS, ids.catalog_id(SALES), [acl.access(AUTHOR, ["read", "write"])]))
