@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
@@ -31,6 +32,7 @@ def handed_over(
     *,
     recursive: bool = False,
     only_owner: str | None = None,
+    manage_content: bool = True,
     limit: int = 4,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Flow[tuple[int, list[str]]]:
@@ -39,6 +41,7 @@ def handed_over(
     Items that have this owner already are given once more if they are named, and left alone below a folder.
 
     :param only_owner: only items of this owner.
+    :param manage_content: look as a content manager, also at what the user may not see; otherwise that stays as it is.
     :returns: how many were given, and the paths of the first hundred.
     :raises OACApiError: if OAC refuses; what was given before stays given, and doing it again goes on.
     """
@@ -54,9 +57,10 @@ def handed_over(
         return item.owner == only_owner if only_owner else named or item.owner != owner
 
     async def source(api: Api) -> AsyncGenerator[CatalogItem, None]:
-        yield await api.perform(catalog.get(kind, item_id))
+        search: dict[str, Any] = {"manage_content": True} if manage_content else {}
+        yield await api.perform(catalog.get(kind, item_id, **search))
         if recursive:
-            items = below(kind, item_id, PagePlan(limit), report=report)(api)
+            items = below(kind, item_id, PagePlan(limit), report=report, **search)(api)
             try:
                 async for item in items:
                     yield item

@@ -273,14 +273,17 @@ class OACDeleteFolderOperator(OACBaseOperator):
 class OACChangeOwnerOperator(ItemOperator):
     """Gives an item of the catalog to another owner, or all that somebody owns below a folder.
 
-    Needs the permission *Manage Content* (documented), which BI Service Administrator holds.
+    Needs the permission *Manage Content* (documented), which BI Service Administrator holds. Connections, datasets,
+    data flows and sequences lie in no folder: each of them is handed over by itself.
 
     The result (XCom) is a dictionary: ``changed`` (how many items), ``paths`` (the first hundred of them), ``owner``.
 
     :param new_owner: user id of the new owner, or name of the application role.
     :param account_type: ``User`` or ``ApplicationRole``.
     :param recursive: of a folder, whether everything below is given away, too.
-    :param only_owner: only items of this owner. With ``recursive`` it hands over what somebody leaves behind.
+    :param only_owner: only items of this owner. With ``recursive`` it hands over what somebody leaves behind there.
+    :param manage_content: look as a content manager, also at what others keep to themselves. Without it, what the
+        Connection's user may not see keeps its owner, and nothing says so.
     :param max_parallel: how many requests run side by side.
     """
 
@@ -293,6 +296,7 @@ class OACChangeOwnerOperator(ItemOperator):
         account_type: str = "User",
         recursive: bool = False,
         only_owner: str | None = None,
+        manage_content: bool = True,
         max_parallel: int = 4,
         **kwargs: Any,
     ) -> None:
@@ -301,6 +305,7 @@ class OACChangeOwnerOperator(ItemOperator):
         self.account_type = account_type
         self.recursive = recursive
         self.only_owner = only_owner
+        self.manage_content = manage_content
         self.max_parallel = max_parallel
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -323,6 +328,7 @@ class OACChangeOwnerOperator(ItemOperator):
                 self.account_type,
                 recursive=self.recursive,
                 only_owner=self.only_owner or None,
+                manage_content=self.manage_content,
                 limit=self.max_parallel,
                 report=self.log.info,
             )

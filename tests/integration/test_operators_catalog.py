@@ -309,6 +309,17 @@ def test_what_a_leaver_owned_is_handed_over(connections: Connections, clean: Sim
     assert does(OACChangeOwnerOperator, **handed)["changed"] == 0
 
 
+def test_what_a_leaver_kept_to_himself_is_handed_over_too(clean: Simulator) -> None:
+    OACHook().run(catalog.create_folder("Secret", ids.catalog_id(SALES)))
+    clean.control.change_item("dev", f"{SALES}/Secret", owner=AUTHOR, acl=[])
+    handed = {
+        "catalog_type": "folders", "path": SALES, "recursive": True, "only_owner": AUTHOR,
+        "new_owner": "oac.colleague@example.com",
+    }  # fmt: skip
+    assert does(OACChangeOwnerOperator, **handed, manage_content=False)["changed"] == 0
+    assert does(OACChangeOwnerOperator, **handed)["paths"] == [f"{SALES}/Secret"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
