@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -19,6 +20,10 @@ log = logging.getLogger(__name__)
 # The smallest part of an upload that S3 and OCI take. What a store buffers counts for the memory of the task: the own
 # default of s3fs is ten times as much. S3 takes 10,000 parts, so that a file may have 48 GiB.
 _BLOCK = 5 * 1024 * 1024
+# For so many seconds a copy may go on in the store after it said that it copies (Azure does so); and the pause between
+# two looks at it.
+_COPYING = 60.0
+_LOOK_INTERVAL = 0.25
 
 
 class Destination:
@@ -40,12 +45,7 @@ class Destination:
     def size(self) -> int | None:
         """Bytes of the file; ``None`` if there is none."""
         with _explained(f"look for {self.url}"):
-            # Another worker may have written it since this process looked.
-            self.fs.invalidate_cache()
-            try:
-                return int(self.fs.info(self.path)["size"])
-            except FileNotFoundError:
-                return None
+            return _size_of(self.fs, self.path)
 
     def read(self) -> bytes:
         """Read the whole file, a small one."""
@@ -74,7 +74,8 @@ class ObjectStorageSink:
 
     Where the store can throw away an upload that it was not told to finish (S3, Google Cloud Storage and OCI, by
     fsspec's ``commit`` and ``discard``), the file appears with :meth:`commit`. Elsewhere (local files, Azure) it is
-    written beside its place as ``.<name>.<writer>.part`` and moved; a local one is replaced atomically.
+    written beside its place as ``.<name>.<writer>.part`` and moved; a local one is replaced atomically. Where a
+    store can only copy, what is beside stays until the copy has the size that was written.
 
     A process that is killed cannot put away what it has begun. The next one of the same writer does so with a file
     beside; for an upload, let a lifecycle rule of the bucket abort what is incomplete after a day.
@@ -91,6 +92,7 @@ class ObjectStorageSink:
         self._leftovers = [_beside(destination.path, name) for name in former]
         self._file: Any = None
         self._in_place = False
+        self._size = 0
         # A flow that is cancelled discards while a thread may still be writing.
         self._lock = threading.Lock()
 
@@ -103,6 +105,7 @@ class ObjectStorageSink:
             if self._file is None:
                 self._file = self._opened()
             self._file.write(data)
+            self._size += len(data)
 
     def commit(self) -> None:
         """Put the file into its place.
@@ -119,10 +122,7 @@ class ObjectStorageSink:
             else:
                 _flush_to_disk(self._file)
                 self._file.close()
-                if _is_local(self._fs):
-                    os.replace(self._beside, self._destination.path)
-                else:
-                    self._fs.mv(self._beside, self._destination.path)
+                _put(self._fs, self._beside, self._destination.path, self._size)
             self._file = None
 
     def discard(self) -> None:
@@ -144,6 +144,7 @@ class ObjectStorageSink:
         for leftover in self._leftovers:
             self._attempt(partial(_remove, self._fs, leftover))
         self._leftovers = []
+        self._size = 0
         if not _is_local(self._fs):
             # Asked of a file of the name beside: a store that cannot discard may make it appear at once.
             probe = self._open(self._beside, autocommit=False)
@@ -176,6 +177,47 @@ class ObjectStorageSink:
 def _beside(path: str, writer: str) -> str:
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}.{name}.{writer}.part"
+
+
+def _put(fs: Any, path: str, to: str, size: int) -> None:
+    """Move one file into its place. Not by fsspec's own ``mv``, which takes stars and brackets in a name for a pattern,
+    and deletes the source although the store may still be copying it.
+
+    :param size: bytes that it has.
+    :raises OACStorageError: if the copy does not get this size.
+    """
+    if _is_local(fs):
+        os.replace(path, to)
+        return
+    if _renames(fs):
+        fs.mv(path, to)
+        return
+    fs.cp_file(path, to)
+    give_up = time.monotonic() + _COPYING
+    while (found := _size_of(fs, to)) != size:
+        if time.monotonic() > give_up:
+            raise OACStorageError(
+                f"{size} bytes were written, but {to} has {found} after they were copied to it for {_COPYING:.0f} s. "
+                "Look at the store, and let the task run again."
+            )
+        time.sleep(_LOOK_INTERVAL)
+    _remove(fs, path)
+
+
+def _renames(fs: Any) -> bool:
+    """Whether a store has a move of its own, as those do that rename (SFTP, SMB, HDFS)."""
+    from fsspec.spec import AbstractFileSystem
+
+    return type(fs).mv is not AbstractFileSystem.mv
+
+
+def _size_of(fs: Any, path: str) -> int | None:
+    # Another worker may have written it since this process looked.
+    fs.invalidate_cache()
+    try:
+        return int(fs.info(path)["size"])
+    except FileNotFoundError:
+        return None
 
 
 def _remove(fs: Any, path: str) -> None:

@@ -140,6 +140,12 @@ def test_one_item_by_its_exact_name(run: Oac) -> None:
     assert run(browsing.find_all("datasets", "Budget Lines", owner="nobody")) == []
 
 
+def test_fields_that_make_all_items_alike_do_not_end_a_list(clean: Simulator, run: Oac) -> None:
+    clean.control.settings(page_size=1)
+    everything = run(browsing.everything("datasets"))
+    assert len(run(browsing.everything("datasets", fields=["owner"]))) == len(everything) > 2
+
+
 def test_lists_wait_for_the_search_index_and_single_items_do_not(clean: Simulator, run: Oac) -> None:
     fault = {"status": 503, "body": {"code": "SearchIndexNotReady", "message": "x"}, "headers": {"Retry-After": "0"}}
     clean.control.fault("GET /catalog/{type}", "status", times=7, **fault)

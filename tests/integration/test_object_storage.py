@@ -15,6 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_oac.exceptions import OACStorageError
+from airflow_provider_oac.hooks import object_storage
 from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
 from tests.integration.stores import Bucket, attach_store
 
@@ -85,6 +86,71 @@ def test_a_file_that_is_replaced_is_never_half(folder: str) -> None:
     destination.write(NEW)
     assert destination.read() == NEW
     assert files(destination) == ["board.pdf"]
+
+
+@pytest.mark.parametrize("name", ["Board [1].pdf", "B*.pdf", "What?.pdf", "[a-z].pdf"])
+def test_a_name_is_no_pattern(folder: str, name: str) -> None:
+    # Not from a URL, in which a question mark begins a query.
+    destination = Destination(f"{folder}/board.pdf")
+    other = Destination(f"{folder}/x/other.pdf")
+    destination.path, other.path = (
+        path.path.replace("board.pdf", new).replace("x/other.pdf", new)
+        for path, new in ((destination, name), (other, "Board.pdf"))
+    )
+    mine, others = ObjectStorageSink(destination, "w"), ObjectStorageSink(other, "w")
+    mine.write(OLD)
+    others.write(NEW)
+    mine.commit()
+    assert destination.read() == OLD
+    others.commit()
+    assert other.read() == NEW
+    assert files(destination) == sorted([name, "Board.pdf"])
+    again = ObjectStorageSink(destination, "w")
+    again.write(NEW)
+    again.discard()
+    destination.remove()
+    assert files(destination) == ["Board.pdf"]
+
+
+class Slow(MemoryFileSystem):
+    """Says that it copies, and does so after some looks, as Azure may."""
+
+    protocol = "slow"
+    looks = 0
+
+    def cp_file(self, path1: str, path2: str, **_options: Any) -> None:
+        self.todo = (path1, path2)
+        self.pipe_file(path2, b"")
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        if getattr(self, "todo", ("", ""))[1] == path:
+            self.looks -= 1
+            if self.looks == 0:
+                super().cp_file(*self.todo)
+        found: dict[str, Any] = super().info(path, **options)
+        return found
+
+
+@pytest.mark.parametrize("looks", [2, -1])
+def test_what_is_copied_is_kept_until_the_copy_is_whole(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_storage, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(object_storage, "_COPYING", 0.2)
+    slow = Slow()
+    slow.looks = looks
+    attach_store("slow", slow)
+    destination = Destination("slow://m/board.pdf")
+    sink = ObjectStorageSink(destination, "w")
+    sink.write(NEW)
+    if looks > 0:
+        sink.commit()
+        assert destination.read() == NEW
+        assert files(destination) == ["board.pdf"]
+    else:
+        with pytest.raises(OACStorageError, match=rf"{len(NEW)} bytes were written, but .*board\.pdf has 0"):
+            sink.commit()
+        assert slow.cat_file(slow.todo[0]) == NEW
+        sink.discard()
+    MemoryFileSystem.store.clear()
 
 
 def test_leftovers_of_former_writers_are_removed_before_the_first_byte(folder: str) -> None:

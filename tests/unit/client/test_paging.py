@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -177,6 +178,34 @@ def test_who_allows_it_gets_the_list_and_a_line() -> None:
 def test_a_server_that_pages_in_circles_is_given_up(serve: Callable[[int], Response], says: str) -> None:
     with pytest.raises(OACResponseError, match=says):
         listing(world(serve), PagePlan(1))
+
+
+@dataclass(frozen=True)
+class Item:
+    id: str
+    owner: str
+
+
+@pytest.mark.parametrize("headers", [{"page_count": 3}, {}])
+def test_pages_that_are_equal_for_want_of_ids_are_no_circle(headers: dict[str, Any]) -> None:
+    """With ``fields`` that leave the id out, and every item of the same owner."""
+
+    def read(page: int) -> Call[Page[Item]]:
+        items = [Item("", "jane"), Item("", "jane")]
+        return Call("list", "GET", "/x", lambda answer: read_page(answer, items), {"page": page}, repeatable=True)
+
+    io = world(
+        lambda page: answer([], current_page=page, next_page=page + 1 if page < 3 else None, **headers)
+    )  # fmt: skip
+    assert run(io, collected(each(pages(read)))) == [Item("", "jane")] * 6
+    with_ids = world(lambda page: answer([], page_count=3))
+
+    def same(page: int) -> Call[Page[Item]]:
+        items = [Item("1", "jane")]
+        return Call("list", "GET", "/x", lambda answer: read_page(answer, items), {"page": page}, repeatable=True)
+
+    with pytest.raises(OACResponseError, match="once more"):
+        run(with_ids, collected(each(pages(same))))
 
 
 def test_a_server_that_never_ends_is_given_up() -> None:
