@@ -15,7 +15,12 @@ if TYPE_CHECKING:
         Context,
         PokeReturnValue,
     )
-    from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
+    from airflow.sdk.exceptions import (
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
     from airflow.sdk.log import mask_secret
 else:
     try:
@@ -40,14 +45,25 @@ else:
     except ImportError:  # Airflow 2.11
         from airflow.utils.log.secrets_masker import mask_secret
     try:
-        from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
+        from airflow.sdk.exceptions import (
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
     except ImportError:  # before Airflow 3.2
-        from airflow.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
+        from airflow.exceptions import (
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
 
 __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
+    "AirflowSkipException",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",

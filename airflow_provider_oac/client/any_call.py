@@ -6,13 +6,15 @@ import hashlib
 import importlib
 import inspect
 import json
+import posixpath
 import re
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import API_BASE, Call
@@ -28,6 +30,8 @@ _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 _OWN_HEADERS = frozenset({"authorization", "host", "content-length", "transfer-encoding", "cookie", "connection"})
 _NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
 _CLIENT = "airflow_provider_oac.client"
+# A restore has guards that a call by itself does not have.
+_RESTORE = "/system/actions/restoresnapshot"
 
 
 def named(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
@@ -41,7 +45,7 @@ def named(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
     try:
         signature = inspect.signature(function)
         signature.bind(**arguments)
-        call = function(**arguments)
+        call = function(**_fitting(name, function, arguments))
     except TypeError as problem:
         raise OACConfigurationError(
             f"The call {name} does not take these arguments: {problem}. It is {name}{signature}."
@@ -49,6 +53,50 @@ def named(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
     if not isinstance(call, Call):
         raise OACConfigurationError(f"{name} makes no call, but {type(call).__name__}. Name a function that makes one.")
     return call
+
+
+def restores(call: Call[Any]) -> bool:
+    """Whether a call restores a snapshot, however its path is written: what a server or an HTTP library makes of
+    encoded letters, dots, empty parts, parameters and upper case is undone.
+    """
+    path, before = call.base + call.path, ""
+    while path != before:
+        path, before = unquote(path), path
+    path = re.split(r"[?#]", path.replace("\\", "/"))[0]
+    parts = [part.partition(";")[0].strip() for part in path.split("/")]
+    return posixpath.normpath("/" + "/".join(filter(None, parts))).lower().endswith(_RESTORE)
+
+
+def _fitting(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON has them, made those of a function: texts become moments where it takes such.
+
+    :raises OACConfigurationError: naming an argument that is to be an object of this package, which JSON cannot hold.
+    """
+    kinds, fitting = typing.get_type_hints(function), dict(arguments)
+    for argument, value in arguments.items():
+        wanted = kinds.get(argument)
+        inner = typing.get_args(wanted) or (wanted,)
+        if datetime in inner and isinstance(value, str):
+            fitting[argument] = _moment(name, argument, value)
+        models = [kind for kind in inner if is_dataclass(kind)]
+        items = value if isinstance(value, list | tuple) else (value,)
+        if models and len(models) == len(inner) and any(not is_dataclass(item) for item in items):
+            raise OACConfigurationError(
+                f"The call {name} takes as {argument} what a dictionary cannot stand for: "
+                f"{' or '.join(str(getattr(kind, '__name__', kind)) for kind in models)} of this package. Use the "
+                "operator that there is for it, the hook in a task of your own, or method and path with a body."
+            )
+    return fitting
+
+
+def _moment(name: str, argument: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise OACConfigurationError(
+            f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {text!r}."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def takes_page(name: str) -> bool:
@@ -142,6 +190,11 @@ def _checked_path(path: str, base: str) -> str:
         )
     if base and not base.startswith("/"):
         raise OACConfigurationError(f"What stands before a path begins with a slash or is empty, not {base!r}.")
+    if {".", ".."} & set(unquote(base + path).split("/")) or re.search(r"[?#\\\s]", base):
+        raise OACConfigurationError(
+            f"The path {base + path!r} has a part made of dots, also if they are encoded, or holds ?, # or blanks "
+            "where none can stand."
+        )
     # Who copies a path out of a log has the base in it already.
     own = path.removeprefix(base) if base and path.startswith(base + "/") else path
     return quote(own, safe="/%:@!$&'()*+,;=~-._")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
@@ -315,7 +315,7 @@ class OACOperator(OACWorkOperator):
                 )
             return plain(self.result_filter(result) if self.result_filter else result)
         except Exception as error:
-            if call.repeatable:
+            if call.repeatable or isinstance(error, (AirflowSkipException, AirflowFailException)):
                 raise
             raise AirflowFailException(
                 f"{error if isinstance(error, OACError) else f'{type(error).__name__}: {error}'} OAC did what it was "

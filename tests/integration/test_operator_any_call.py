@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -218,6 +218,42 @@ def test_a_lost_answer_of_work_is_not_asked_for_again(clean: Simulator, deferrab
     assert clean.control.calls("dev", RELOAD) == 1
 
 
+@pytest.mark.parametrize("store", [True, False])
+def test_an_answer_that_cannot_be_kept_is_not_asked_for_again(clean: Simulator, tmp_path: Path, store: bool) -> None:
+    (tmp_path / "file").write_text("no folder")
+    destination = str(tmp_path / "file" / "answer.json")
+    again = task(store=store, method="POST", path="/catalog/folders", body=BODY, destination=destination)
+    with pytest.raises(AirflowFailException, match=r"Could not write .*no retry follows"):
+        again.attempt()
+    if store:
+        with pytest.raises(AirflowFailException, match="an earlier try sent it"):
+            again.attempt()
+    assert clean.control.calls("dev", FOLDERS) == 1
+
+
+@pytest.mark.parametrize("wrong", ["result_check", "result_filter"])
+def test_a_result_that_will_not_do_is_not_asked_for_again(clean: Simulator, wrong: str) -> None:
+    made = {"result_check": lambda _answer: False, "result_filter": lambda answer: answer["nothing"]}[wrong]
+    with pytest.raises(AirflowFailException, match=r"OAC did what it was asked to .*no retry follows"):
+        does(method="POST", path="/catalog/folders", body=BODY, **{wrong: made})
+    assert clean.control.calls("dev", FOLDERS) == 1
+    with pytest.raises((OACResponseError, KeyError)):
+        does(method="GET", path="/system", **{wrong: made})
+
+
+def test_a_filter_may_skip_the_task() -> None:
+    def skip(_answer: Any) -> None:
+        raise AirflowSkipException("nothing to do")
+
+    with pytest.raises(AirflowSkipException):
+        does(method="POST", path="/catalog/folders", body=BODY, result_filter=skip)
+
+
+def test_a_moment_may_be_a_text(clean: Simulator) -> None:
+    arguments = {"dataset_id": ORDERS, "since": "2026-01-01T00:00:00"}
+    assert isinstance(does(call="datasets.history", arguments=arguments), list)
+
+
 def test_what_oac_refused_is_tried_again(clean: Simulator) -> None:
     clean.control.fault(FOLDERS, "status", status=403)
     again = task(method="POST", path="/catalog/folders", body=BODY)
@@ -261,7 +297,30 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
         ({"call": "system.nothing"}, "There is no call 'system.nothing'. system has: get, restore_snapshot"),
         (
             {"call": "system.restore_snapshot", "arguments": {"snapshot_id": "x", "password": "y"}},
-            "'system.restore_snapshot' sends a secret, which must not stand in a DAG",
+            "use OACRestoreSnapshotOperator",
+        ),
+        ({"method": "POST", "path": "/system/actions/restoreSnapshot", "body": {}}, "use OACRestoreSnapshotOperator"),
+        ({"method": "post", "path": "/system/actions/%72estoresnapshot/"}, "use OACRestoreSnapshotOperator"),
+        ({"method": "POST", "path": "/system%2Factions;a=b/restoreSnapshot"}, "use OACRestoreSnapshotOperator"),
+        (
+            {"method": "POST", "path": "/restoreSnapshot", "base": "/api/20210901/System//actions", "repeatable": True},
+            "use OACRestoreSnapshotOperator",
+        ),
+        (
+            {"call": "snapshots.register", "arguments": {"name": "x", "bar_uri": "y", "storage": {}}},
+            "takes as storage what a dictionary cannot stand for: Storage of this package. Use the operator",
+        ),
+        (
+            {"call": "connections.create", "arguments": {"order": {"name": "x"}}},
+            "takes as order what a dictionary cannot stand for: ConnectionOrder",
+        ),
+        (
+            {"call": "acl.update", "arguments": {"kind": "folders", "item_id": "x", "entries": [{}]}},
+            "takes as entries what a dictionary cannot stand for: Access",
+        ),
+        (
+            {"call": "datasets.history", "arguments": {"dataset_id": ORDERS, "since": "yesterday"}},
+            "takes as since a moment such as 2026-01-31T06:00:00",
         ),
         ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "a path takes query and body"),
         ({"method": "GET", "path": "x"}, "begins with one slash"),
