@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac._compat import BaseHook, mask_secret
-from airflow_provider_oac.client.secret_names import secrets_of
+from airflow_provider_oac.client.secret_names import texts_of
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra
 
@@ -16,11 +18,24 @@ _LARGEST_WALLET = 1024 * 1024
 _AUTO_LOGIN = "cwallet.sso"
 
 
-def source_params(source_conn_id: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Source:
+    """What an Airflow Connection says of a data source.
+
+    :param params: user name, password and further parameters.
+    :param secrets: every text in there that must not appear anywhere: all but the user name.
+    """
+
+    params: Mapping[str, Any] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def source(source_conn_id: str) -> Source:
     """User name, password and further parameters of a data source, the secrets masked in logs.
 
     :param source_conn_id: the Airflow Connection, of any type: login and password are those of the data source; the
-        member ``connection_params`` of its extra, a JSON object, holds what else is secret, such as a token.
+        member ``connection_params`` of its extra, a JSON object, holds what else is secret, such as a token. Whatever
+        stands there is taken for secret, by whatever name.
     :raises OACConfigurationError: naming the Connection and what is missing or wrong in it.
     """
     conn = BaseHook.get_connection(source_conn_id)
@@ -35,10 +50,10 @@ def source_params(source_conn_id: str) -> dict[str, Any]:
         raise OACConfigurationError(f"Connection {source_conn_id!r}: {error}") from None
     if not isinstance(more, dict):
         raise OACConfigurationError(f"Connection {source_conn_id!r}: connection_params in its extra is no JSON object.")
-    params = {**more, "username": conn.login, "password": conn.password}
-    for secret in secrets_of(params):
+    secrets = texts_of({**more, "password": conn.password})
+    for secret in secrets:
         mask_secret(secret)
-    return params
+    return Source({**more, "username": conn.login, "password": conn.password}, secrets)
 
 
 def wallet(url: str, conn_id: str | None = None) -> bytes:

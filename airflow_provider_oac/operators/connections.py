@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.secret_names import secret_names
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.arguments import members
 from airflow_provider_oac.operators.base import OACBaseOperator
-from airflow_provider_oac.operators.memory import Identity
+from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -70,16 +70,19 @@ class _ConnectionOperator(OACBaseOperator):
 
         self._refuse_secrets()
         own = members(self.connection_params, "connection_params")
-        params = {**own, **data_sources.source_params(self.source_conn_id), **more}
+        source = data_sources.source(self.source_conn_id)
+        params = {**own, **source.params, **more}
         content = data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
-        return ConnectionOrder(name, params, self.description, wallet=content)
+        return ConnectionOrder(name, params, self.description, wallet=content, secrets=source.secrets)
 
 
 class OACCreateConnectionOperator(_ConnectionOperator):
     """Creates a connection of OAC to a data source; the credentials come from an Airflow Connection. Needs DV Content
     Author (documented).
 
-    A retry whose earlier try may have created it updates what it finds, so that in any case it ends as it is wanted.
+    A retry finds what an earlier try created, and updates it, so that it ends as it is wanted: Airflow's task state
+    store (3.3) remembers whether one was sent. Without a store nobody can tell it from one that was there before: what
+    is there is treated as ``if_exists`` says, so that ``fail`` fails, and ``keep`` keeps.
 
     The result (XCom) is a dictionary: ``connection_id`` (encoded), ``name``, and ``how``: ``created``, ``updated`` or
     ``kept``.
@@ -147,13 +150,22 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=self.folder_path)
         self._push_link(context)
-        repeats = Identity.of(context).repeats(self.retries or 0)
-        user = self.hook.settings.auth.user
-        flow = create_once(order, user, if_exists=self.if_exists, repeats=repeats, report=self.log.info)
+        memory = TaskMemory(context)
+        flow = create_once(
+            order,
+            self.hook.settings.auth.user,
+            if_exists=self.if_exists,
+            suspect=bool(memory.of_this_order().get("sending"))
+            if memory.available
+            else memory.identity.repeats(self.retries or 0),
+            known=memory.available,
+            note=lambda sent: memory.remember(sending=sent),
+            report=self.log.info,
+        )
         try:
             made = self.hook.run(flow)
-        except OACApiError as error:
-            if error.status != 409:
+        except (OACApiError, OACTakenError) as error:
+            if isinstance(error, OACApiError) and error.status != 409:
                 raise
             # Without a retry: that one would take it for created by this try.
             raise AirflowFailException(

@@ -23,7 +23,7 @@ from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.client.running import RunOrder, job_since, launch, wait_for_job
 from airflow_provider_oac.client.waiting import wait
-from airflow_provider_oac.exceptions import OACApiError, OACWorkRequestError
+from airflow_provider_oac.exceptions import OACApiError, OACTakenError, OACWorkRequestError
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.flows import QUICK, Oac, oac
@@ -105,8 +105,10 @@ def test_a_connection_lives_and_goes(run: Oac, clean: Simulator) -> None:
     assert "Pass-Word-1" not in str(found.raw)
     run(connections.update(made.id, connections.ConnectionOrder("Warehouse", PARAMS, wallet=b"\x00\r\n--key")))
     assert run(connections.create_once(ORDER, ADMIN, if_exists="keep")).how == "kept"
-    with pytest.raises(OACApiError, match="409"):
+    with pytest.raises(OACTakenError, match="exists already"):
         run(connections.create_once(ORDER, ADMIN))
+    with pytest.raises(OACApiError, match="409"):
+        run(connections.create_once(ORDER, None))
     assert run(connections.removal(made.id)) is True
     assert run(connections.removal(made.id)) is False
 

@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.ids import catalog_id, object_id
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
+from airflow_provider_oac.hooks import data_sources
 from airflow_provider_oac.operators.connections import (
     OACCreateConnectionOperator,
     OACDeleteConnectionOperator,
@@ -144,6 +145,42 @@ def test_a_request_that_never_arrived_is_sent_again(source: Connections, clean: 
     assert clean.control.calls("dev", POST) == 2
 
 
+@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("if_exists", ["fail", "keep"])
+def test_what_was_there_before_is_never_overwritten_by_a_retry(
+    source: Connections, clean: Simulator, store: bool, if_exists: str
+) -> None:
+    clean.control.fault(POST, "status", status=403)
+    task = Task(lambda: create(if_exists=if_exists), store=store)
+    with pytest.raises(OACApiError):
+        task.attempt()
+    # In the meantime somebody creates it by hand.
+    Task(lambda: create(connection_params={"host": "other.example.com"})).attempt()
+    if if_exists == "keep":
+        assert task.attempt()["how"] == "kept"
+    else:
+        why = "exists already" if store else "cannot be told, as this Airflow remembers nothing"
+        with pytest.raises(AirflowFailException, match=why):
+            task.attempt()
+    assert (kept(clean, "Warehouse") or {})["host"] == "other.example.com"
+    assert clean.control.calls("dev", PUT) == 0
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "keep"])
+def test_a_lost_answer_does_not_make_another_ones_connection_mine(
+    source: Connections, clean: Simulator, if_exists: str
+) -> None:
+    Task(lambda: create(connection_params={"host": "other.example.com"})).attempt()
+    clean.control.fault(POST, "drop_before")
+    task = Task(lambda: create(if_exists=if_exists))
+    if if_exists == "keep":
+        assert task.attempt()["how"] == "kept"
+    else:
+        with pytest.raises(AirflowFailException, match="exists already"):
+            task.attempt()
+    assert (kept(clean, "Warehouse") or {})["host"] == "other.example.com"
+
+
 def test_a_retry_takes_what_an_earlier_try_created_and_brings_it_to_what_is_wanted(
     source: Connections, clean: Simulator
 ) -> None:
@@ -201,7 +238,19 @@ def test_a_connection_that_does_not_exist_is_told_in_oacs_own_words(source: Conn
 
 
 @pytest.mark.parametrize("make", [create, update])
-@pytest.mark.parametrize("params", [{"password": "x"}, {"proxy": {"authToken": "x"}}, {"PrivateKey": "x"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"password": "x"},
+        {"proxy": {"authToken": "x"}},
+        {"PrivateKey": "x"},
+        {"apiKey": "x"},
+        {"pwd": "x"},
+        {"accessKeyId": "x"},
+        {"credentials": {"key": "x"}},
+        {"keys": [{"password": "x"}]},
+    ],
+)
 def test_secrets_in_a_dag_are_refused_when_it_is_parsed(make: Callable[..., Any], params: dict[str, Any]) -> None:
     with pytest.raises(OACConfigurationError, match="Secrets do not belong into a DAG"):
         make(connection_params=params)
@@ -224,6 +273,23 @@ def test_a_connection_is_deleted_once(source: Connections, clean: Simulator) -> 
     with pytest.raises(AirflowFailException, match="missing_ok=True takes this for success"):
         Task(delete).attempt()
     assert Task(lambda: delete(missing_ok=True)).attempt() == catalog_id(CRM)
+
+
+def test_whatever_stands_in_the_extra_is_secret(
+    source: Connections, clean: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"apiKey": "Secret-1", "signer": {"key": "Secret-2"}, "keys": [{"value": "Secret-3"}, "Secret-4"]}
+    secrets = {PASSWORD, "Secret-1", "Secret-2", "Secret-3", "Secret-4"}
+    extra = {"connection_params": params}
+    source.set("warehouse", {"conn_type": "generic", "login": "LOADER", "password": PASSWORD, "extra": extra})
+    masked: set[str] = set()
+    monkeypatch.setattr(data_sources, "mask_secret", masked.add)
+    body = {"error": f"bad input: {' '.join(sorted(secrets))} of LOADER"}
+    clean.control.fault(POST, "status", status=400, body=body)
+    with pytest.raises(OACApiError, match="of LOADER") as caught:
+        Task(create).attempt()
+    assert masked == secrets
+    assert not [secret for secret in secrets if secret in str(caught.value)]
 
 
 def test_nothing_secret_is_told(
