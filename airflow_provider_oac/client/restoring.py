@@ -225,7 +225,8 @@ def ready_now() -> Flow[Readiness | None]:
 def _not_ready(waited: float, error: OACError) -> OACWaitTimeoutError:
     return OACWaitTimeoutError(
         f"The restore is done, but after {waited:.0f} s more the instance is not ready. Do not restore it again for "
-        f"that: look at it in the OCI console, and let the task look again. The last failure: {error}"
+        "that: look at it in the OCI console, and clear the task once it answers, which only looks again and sends "
+        f"nothing (before Airflow 3.3: mark it as success). The last failure: {error}"
     )
 
 

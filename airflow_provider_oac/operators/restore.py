@@ -35,6 +35,8 @@ __all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
 
 # The two works of a restore, each with a work request of its own.
 SAFETY, RESTORE = "safety snapshot", "restore"
+# Where the facts hold a safety snapshot that is taken after a restore of this task failed; "safety" is the one before.
+_AFTER_FAILURE = "safety_after_failure"
 # So many safety snapshots are taken at most until one is seen to succeed.
 _SAFETY_SNAPSHOTS = 3
 
@@ -42,13 +44,15 @@ _SAFETY_SNAPSHOTS = 3
 class OACRestoreSnapshotOperator(OACWorkOperator):
     """Restores a snapshot. It **replaces the whole instance, and there is no undo**, except a snapshot taken before.
 
-    In this order: refuse any run that was not started by a person, and any instance but ``expected_host``; find the
+    In this order: refuse any run that is not of the type ``manual``, and any instance but ``expected_host``; find the
     snapshot and its password; take a safety snapshot of the target and see it succeed; send the restore, once; wait;
     see that the instance answers again and its search index is ready.
 
     **Never sent twice.** A retry or a Clear finds a restore that was accepted and waits for it. One whose answer was
     lost fails the task for good and names what to check. After success, a Clear sends nothing unless ``approval`` has
-    changed. After a restore that OAC itself reported as failed, a retry sends nothing; a Clear by a person does. On
+    changed; if the look at the instance afterwards failed, it only looks again. After a restore that OAC itself
+    reported as failed, a retry sends nothing; a Clear by a person does, and the safety snapshot of before the failure
+    stays the one to go back to. On
     Airflow before 3.3 nothing outlives a try: there, only the first try of a DAG run ever sends anything. ``retries``
     is 0 unless it is given to this very task; that of ``default_args`` does not count.
 
@@ -57,8 +61,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     uploaded files, data in external sources. Needs the application role BI Service Administrator (documented).
 
     The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``host``, ``work_request_id``, ``safety`` (the result
-    of the safety snapshot, or ``None``), ``searchable`` (whether the search index was seen ready; ``None`` if this user
-    may not search), ``seal``, ``source_instance``, ``taken_at``, ``verified``.
+    of the safety snapshot, or ``None``), ``safety_after_failure`` (that of the one more that is taken where an earlier
+    restore of this task failed, or ``None``), ``searchable`` (whether the search index was seen ready; ``None`` if this
+    user may not search), ``seal``, ``source_instance``, ``taken_at``, ``verified``.
 
     :param expected_host: host of the instance whose content is to be replaced; with a port where it is not 443. Write
         it out, or keep it in a Variable: taken from the Connection it would guard nothing.
@@ -67,7 +72,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     :param expected_system: key or description of the target as ``GET /system`` shows it, as a second guard.
     :param seal_conn_id: Airflow Connection whose password sealed the snapshot; by default the one that the snapshot's
         name says.
-    :param safety_label: series of the safety snapshot.
+    :param safety_label: series of the safety snapshot. What a restore that failed left behind, and is cleared, goes
+        into a series of its own with ``-failed`` at the end: no pruning may count it and delete the good one.
     :param safety_bucket: its bucket.
     :param safety_seal_conn_id: Airflow Connection whose password seals it.
     :param safety_folder: its folder in the bucket.
@@ -78,8 +84,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     :param without_safety_snapshot: ``True`` restores without a safety snapshot: what is there now is lost for good.
     :param approval: what tells one approval from another, such as its time. A Clear after success restores once more
         only if this has changed.
-    :param allowed_run_types: which kinds of DAG runs may restore: by default those that a person starts (``manual``);
-        others are ``scheduled``, ``backfill``, ``asset_triggered``, ``operator_triggered``.
+    :param allowed_run_types: which kinds of DAG runs may restore: by default ``manual`` ones, as a person starts them;
+        others are ``scheduled``, ``backfill``, ``asset_triggered``, ``operator_triggered``. Before Airflow 3.3 a run
+        that another DAG triggered is ``manual``, too, so that it is not refused: put an approval before the restore.
     :param ready_timeout: how long the instance may take, after the restore, to answer and to build its search index.
     :param settling_time: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
     """
@@ -175,15 +182,14 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 f"An earlier try sent the restore of snapshot {facts['name']}, and it is not known whether OAC "
                 f"accepted it. Nothing is sent again. {self._what_to_check()}"
             )
-        return self._restore_found(Started.of(record), bool(memory.of_this_order()))
+        return self._restore_found(Started.of(record), memory)
 
-    def _restore_found(self, started: Started, repeated: bool) -> Started | None:
-        """A restore that OAC accepted from an earlier try.
-
-        :param repeated: whether this is a retry, and not a Clear.
-        """
+    def _restore_found(self, started: Started, memory: TaskMemory) -> Started | None:
+        """A restore that OAC accepted from an earlier try."""
         from airflow_provider_oac.client import work_requests
 
+        # A retry, and not a Clear.
+        repeated = bool(memory.of_this_order())
         name, approved = started.facts["name"], started.facts["approval"]
         try:
             work = self.hook.run(work_requests.get(str(started.work_request_id)))
@@ -194,6 +200,12 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             if self.approval and self.approval != approved:
                 self.log.info("Restored before under another approval (%s); this is a new order.", approved)
                 return None
+            if not memory.recall().get("checked") and self._wanted_id() == started.facts["snapshot_id"]:
+                self.log.info(
+                    "Snapshot %s was restored by this very task already (work request %s), and it was not seen that "
+                    "the instance is well: only that is looked at now. Nothing is sent.", name, work.id,
+                )  # fmt: skip
+                return started
             raise AirflowFailException(
                 f"Snapshot {name} was restored by this very task already (work request {work.id} succeeded), under the "
                 "same approval. Nothing is sent again. To restore once more, start a new DAG run, or clear the "
@@ -207,9 +219,14 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                     "does not send it again; once the cause is gone, clear the task."
                 )
             self.log.info("The restore of an earlier try ended %s; the task was cleared: sent anew.", work.status)
+            if safety := started.facts["safety"]:
+                memory.remember(way_back={"address": started.facts["address"], "safety": safety})
             return None
         self.log.info("The restore of an earlier try is %s (work request %s).", work.status, work.id)
         return started
+
+    def _wanted_id(self) -> Any:
+        return self.snapshot_id or (self.snapshot or {}).get("snapshot_id")
 
     def _what_to_check(self) -> str:
         from airflow_provider_oac.client.restoring import what_to_check
@@ -235,31 +252,50 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             facts["host"], facts["system"], facts["name"], facts["source_instance"] or "an unknown instance",
             facts["taken_at"] or "an unknown time", REPLACED, NOT_SAVED,
         )  # fmt: skip
+        if way_back := self._way_back(facts, memory):
+            facts = {**facts, "safety": way_back, _AFTER_FAILURE: None}
         if self.without_safety_snapshot:
             self.log.warning("Without a safety snapshot (without_safety_snapshot=True): what is there now is lost.")
             return self._submit(facts, memory)
-        if safety := memory.of_this_order().get("safety"):
+        record = memory.of_this_order()
+        # The Connection may have been edited since.
+        if (safety := record.get("safety")) and record.get("safety_of") == facts["address"]:
             self.log.info("The safety snapshot %s of an earlier try is good.", safety["name"])
-            return self._submit({**facts, "safety": safety}, memory)
+            return self._submit({**facts, _place(facts): safety}, memory)
         return self._safety_snapshot(facts, memory)
 
+    def _way_back(self, facts: dict[str, Any], memory: TaskMemory) -> dict[str, Any] | None:
+        """The safety snapshot of a restore that failed before this one: one taken now holds what that left behind."""
+        way_back = memory.recall().get("way_back")
+        if not way_back or way_back["address"] != facts["address"]:
+            return None
+        memory.remember(way_back=way_back)
+        safety: dict[str, Any] = way_back["safety"]
+        self.log.warning(
+            "An earlier restore of this task failed, and %s may hold a part of it. What was there before is in safety "
+            "snapshot %s (%s): that one stays the way back.", facts["host"], safety["name"], safety["snapshot_id"],
+        )  # fmt: skip
+        return safety
+
     def _safety_snapshot(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
-        taking = self._taking()
+        taking = self._taking(facts)
+        unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
-            taken = taking.start(memory)
+            taken = taking.start(memory, unverified)
             if taken.work_request_id:
                 return Started(
-                    taken.work_request_id, taken.submitted_at, {**facts, "work": SAFETY, "safety": taken.facts}
+                    taken.work_request_id, taken.submitted_at, {**facts, "work": SAFETY, _place(facts): taken.facts}
                 )
             name = taken.facts["name"]
             self.log.warning("Nobody can tell whether safety snapshot %s is complete; taking another one.", name)
+            unverified.append(name)
             memory.remember(failed=[*memory.of_this_order().get("failed", []), name])
         raise OACError(
             f"No safety snapshot of {facts['host']} could be seen to succeed, out of {_SAFETY_SNAPSHOTS}. The restore "
             "was not sent. Check the instance, then clear the task."
         )
 
-    def _taking(self) -> SnapshotTaking:
+    def _taking(self, facts: dict[str, Any]) -> SnapshotTaking:
         if not self.safety_bucket or not self.safety_seal_conn_id:
             raise AirflowFailException(
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
@@ -268,7 +304,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         return SnapshotTaking(
             hook=self.hook,
             log=self.log,
-            label=self.safety_label,
+            label=self.safety_label if _place(facts) == "safety" else f"{self.safety_label}-failed",
             bucket=self.safety_bucket,
             seal_conn_id=self.safety_seal_conn_id,
             folder=self.safety_folder,
@@ -292,9 +328,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         """After the safety snapshot: restore. After the restore: see that the instance is well."""
         memory, facts = TaskMemory(context, self.durable), started.facts
         if facts["work"] == SAFETY:
-            safety = self._taking().result(facts["safety"], started.work_request_id, work)
-            memory.remember(safety=safety)
-            return self._pursue(self._submit({**facts, "safety": safety}, memory), memory, self._deadline(), context)
+            place = _place(facts)
+            safety = self._taking(facts).result(facts[place], started.work_request_id, work)
+            memory.remember(safety=safety, safety_of=facts["address"])
+            return self._pursue(self._submit({**facts, place: safety}, memory), memory, self._deadline(), context)
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts["name"], facts["host"])
         deadline = time.time() + seconds(self.ready_timeout)
         if self.deferrable:
@@ -302,7 +339,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             from airflow_provider_oac.triggers.readiness import OACReadyTrigger
 
             if ready := self.hook.run(ready_now()):
-                return self._result(started, ready)
+                return self._result(started, ready, memory)
 
             self.defer(
                 trigger=OACReadyTrigger(
@@ -313,7 +350,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 ),
                 method_name="resume_ready",
             )
-        return self._checked(started, deadline, 300.0)
+        return self._checked(started, deadline, 300.0, memory)
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
         """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
@@ -321,7 +358,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
         outcome_of(event)
         carried = (event or {})["carried"]
-        return self._checked(Started.of(carried["started"]), carried["deadline"], 0.0)
+        memory = TaskMemory(context, self.durable)
+        return self._checked(Started.of(carried["started"]), carried["deadline"], 0.0, memory)
 
     def _submit(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
@@ -335,7 +373,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         except OACConfigurationError as error:
             raise AirflowFailException(str(error)) from None
         facts = {**facts, "work": RESTORE, "approval": self.approval}
-        memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts)
+        memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts, checked=False)
         try:
             accepted = self.hook.run(submit_restore(facts["snapshot_id"], password, facts["host"]))
         except OACUncertainError as error:
@@ -351,7 +389,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
         safety = started.facts["safety"]
         if started.facts["work"] == SAFETY:
-            forget_failed(self.hook, self.log, safety["name"], memory, delete_storage=True)
+            failed = started.facts[_place(started.facts)]
+            forget_failed(self.hook, self.log, failed["name"], memory, delete_storage=True)
             return
         self.log.error(
             "The restore failed, and %s may hold a part of snapshot %s now. %s",
@@ -362,7 +401,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             else "There is no safety snapshot to go back to.",
         )
 
-    def _checked(self, started: Started, deadline: float, refusal_patience: float) -> dict[str, Any]:
+    def _checked(
+        self, started: Started, deadline: float, refusal_patience: float, memory: TaskMemory
+    ) -> dict[str, Any]:
         from airflow_provider_oac.client.restoring import ready_again
 
         facts = started.facts
@@ -379,17 +420,24 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 f"Snapshot {facts['name']} is restored in {facts['host']}, but this user is refused there now. Likely "
                 "cause: the snapshot brought the members of its own application roles, and this user is none of them. "
                 "Next step: give the user BI Service Administrator again (OAC, Console, Users and Roles). Do not "
-                f"restore again. OAC said: {error}"
+                "restore again; clear this task then, which only looks again and sends nothing (before Airflow 3.3: "
+                f"mark it as success). OAC said: {error}"
             ) from error
-        return self._result(started, ready)
+        return self._result(started, ready, memory)
 
-    def _result(self, started: Started, ready: Readiness) -> dict[str, Any]:
+    def _result(self, started: Started, ready: Readiness, memory: TaskMemory) -> dict[str, Any]:
         facts = started.facts
         self.log.info("%s answers again as %s.", facts["host"], ready.system.description)
-        names = ("snapshot_id", "name", "host", "seal", "source_instance", "taken_at", "safety")
+        memory.remember(checked=True, way_back=None)
+        names = ("snapshot_id", "name", "host", "seal", "source_instance", "taken_at", "safety", _AFTER_FAILURE)
         return {
-            **{name: facts[name] for name in names},
+            **{name: facts.get(name) for name in names},
             "work_request_id": started.work_request_id,
             "searchable": ready.searchable,
             "verified": True,
         }
+
+
+def _place(facts: Mapping[str, Any]) -> str:
+    """Where in the facts the safety snapshot belongs that is taken now."""
+    return _AFTER_FAILURE if _AFTER_FAILURE in facts else "safety"

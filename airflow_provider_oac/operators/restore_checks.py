@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 def refuse_run(context: Context, allowed: Sequence[str]) -> None:
     """Refuse DAG runs that nobody started on purpose, such as those of a backfill or a schedule.
 
+    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context tells it
+    from one that a person started: only an approval stops it there.
+
     :param allowed: the types of DAG runs that may restore.
     """
     run_type = getattr(context["dag_run"], "run_type", None)

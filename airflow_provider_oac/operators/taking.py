@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,11 @@ class SnapshotTaking:
     durable: bool
     purpose: str = ""
 
-    def start(self, memory: TaskMemory) -> Started:
-        """Take the snapshot, unless OAC lists one with this task's mark."""
+    def start(self, memory: TaskMemory, passed_over: Sequence[str] = ()) -> Started:
+        """Take the snapshot, unless OAC lists one with this task's mark.
+
+        :param passed_over: names of snapshots of this very try that do not count, oldest first; a store has them too.
+        """
         from airflow_provider_oac.client.snapshot_names import parse
         from airflow_provider_oac.client.taking import take_once
         from airflow_provider_oac.hooks.credentials import seal
@@ -56,7 +60,7 @@ class SnapshotTaking:
         seal_name, password = seal(self.seal_conn_id)
         order = self._order(seal_name, memory.identity)
         record = memory.of_this_order()
-        failed = record.get("failed", [])
+        failed = [*record.get("failed", []), *passed_over]
         # With a store, no record of an attempt means that there was none. Without one, an earlier try is a suspect.
         suspect = "name" in record if memory.available else self.durable and memory.identity.try_number > 1
         taken = self.hook.run(
@@ -68,7 +72,7 @@ class SnapshotTaking:
                 settling_time=self.settling_time,
                 before_send=lambda name: memory.remember(name=name, work_request_id=None),
                 ignore=failed,
-                used=record.get("name"),
+                used=record.get("name") or next(reversed(passed_over), None),
                 report=self.log.info,
             )
         )

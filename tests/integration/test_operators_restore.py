@@ -93,23 +93,30 @@ def test_a_safety_snapshot_that_fails_stops_the_restore(
     assert restores(clean) == 1
 
 
-def test_a_safety_snapshot_that_nobody_can_verify_is_not_enough(connections: Connections, clean: Simulator) -> None:
+@pytest.mark.parametrize("store", [True, False])
+def test_a_safety_snapshot_that_nobody_can_verify_is_not_enough(
+    connections: Connections, clean: Simulator, store: bool
+) -> None:
     snapshot = registered(connections)
     clean.control.fault(POST, "drop_after", instance="prod")
-    task, _ = restoring(connections, snapshot)
+    task, _ = restoring(connections, snapshot, store=store)
     result = task.attempt()
     first, second = sorted(safety_snapshots(clean))
     assert result["safety"]["name"] == second != first
     assert result["safety"]["verified"]
 
 
-def test_nothing_but_unverified_safety_snapshots_stops_the_restore(connections: Connections, clean: Simulator) -> None:
+@pytest.mark.parametrize("how", [{}, {"store": False}, {"durable": False}])
+def test_nothing_but_unverified_safety_snapshots_stops_the_restore(
+    connections: Connections, clean: Simulator, how: dict[str, Any]
+) -> None:
     snapshot = registered(connections)
     clean.control.fault(POST, "drop_after", instance="prod", times=None)
-    task, _ = restoring(connections, snapshot)
+    task, _ = restoring(connections, snapshot, **how)
     with pytest.raises(OACError, match=r"No safety snapshot of .* could be seen to succeed, out of 3"):
         task.attempt()
     assert restores(clean) == 0
+    assert len(set(safety_snapshots(clean))) == 3
 
 
 # -- what it refuses
@@ -305,8 +312,9 @@ def test_whoever_is_logged_out_while_it_restores_waits_on(
     assert restores(clean) == 1
 
 
+@pytest.mark.parametrize("again", ["retry", "clear"])
 def test_an_instance_that_does_not_come_back_is_said_so_and_looked_at_again(
-    connections: Connections, clean: Simulator, deferrable: bool
+    connections: Connections, clean: Simulator, deferrable: bool, again: str
 ) -> None:
     snapshot = registered(connections)
     clean.control.settings(index_seconds=3.0)
@@ -314,6 +322,8 @@ def test_an_instance_that_does_not_come_back_is_said_so_and_looked_at_again(
     with pytest.raises(OACWaitTimeoutError, match=r"The restore is done, but after .* the instance is not ready"):
         task.attempt()
     change(ready_timeout=30)
+    if again == "clear":
+        task.clear()
     assert task.attempt()["searchable"] is True
     assert restores(clean) == 1
 
@@ -327,6 +337,34 @@ def test_a_user_who_lost_the_role_by_the_restore_is_told_so(
     clean.control.fault(SYSTEM, "status", status=401, body=body, after=1, times=None, instance="prod")
     with pytest.raises(OACError, match=r"is restored in .* but this user is refused there now.*Do not restore again"):
         task.attempt()
+    # Once the role is given back, neither a new approval nor another restore is needed.
+    clean.control.clear_faults()
+    task.clear()
+    assert task.attempt()["verified"]
+    assert restores(clean) == 1
+    task.clear()
+    with pytest.raises(AirflowFailException, match="was restored by this very task already"):
+        task.attempt()
+
+
+@pytest.mark.parametrize("change", ["approval", "snapshot"])
+def test_only_what_was_restored_is_looked_at_again(connections: Connections, clean: Simulator, change: str) -> None:
+    snapshot, other = registered(connections), registered(connections, task_id="another")
+    task, changed = restoring(connections, snapshot, ready_timeout=0.3, without_safety_snapshot=True)
+    clean.control.fault(SYSTEM, "status", status=401, after=1, times=None, instance="prod")
+    with pytest.raises(OACError, match="this user is refused there now"):
+        task.attempt()
+    clean.control.clear_faults()
+    task.clear()
+    changed(snapshot=other)
+    if change == "approval":
+        changed(approval="another")
+        assert task.attempt()["snapshot_id"] == other["snapshot_id"]
+        assert restores(clean) == 2
+        return
+    with pytest.raises(AirflowFailException, match="was restored by this very task already"):
+        task.attempt()
+    assert restores(clean) == 1
 
 
 def test_a_user_who_may_not_search_is_no_reason_to_fail(connections: Connections, clean: Simulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from airflow_provider_oac.simulator.launch import Simulator
 from tests.integration.restores import (
     LOOK,
     RESTORE,
+    host,
     registered,
     restore_operator,
     restores,
     restoring,
     safety_snapshots,
 )
-from tests.tasks import Connections, Task
+from tests.tasks import Connections, Task, backup_operator
 
 UNCERTAIN = r"Check: sign in to .* start a new DAG run"
 
@@ -27,6 +29,18 @@ UNCERTAIN = r"Check: sign in to .* start a new DAG run"
 def store(request: pytest.FixtureRequest) -> bool:
     """The test runs twice: with a state store as in Airflow 3.3, and without one as in 2.11."""
     return bool(request.param)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was logged since the last call: Airflow 2 hands it to logging, Airflow 3 writes it itself."""
+
+    def read() -> str:
+        text = caplog.text + capsys.readouterr().out
+        caplog.clear()
+        return text
+
+    return read
 
 
 @pytest.mark.parametrize("again", ["retry", "clear"])
@@ -186,21 +200,59 @@ def test_a_new_dag_run_is_a_new_order(connections: Connections, clean: Simulator
 
 
 def test_a_restore_that_failed_is_sent_again_by_a_person_only(
-    connections: Connections, clean: Simulator, deferrable: bool
+    connections: Connections, clean: Simulator, deferrable: bool, logged: Callable[[], str]
 ) -> None:
     snapshot = registered(connections)
-    clean.control.fault(RESTORE, "fail_work", errors=[{"code": "Broken", "message": "It broke"}])
-    task, _ = restoring(connections, snapshot, deferrable=deferrable)
+    broken = [{"code": "Broken", "message": "It broke"}]
+    clean.control.fault(RESTORE, "fail_work", errors=broken)
+    task, change = restoring(connections, snapshot, deferrable=deferrable)
     with pytest.raises(OACWorkRequestError, match="Broken: It broke"):
         task.attempt()
+    (good,) = safety_snapshots(clean)
+    assert f"To go back, restore the safety snapshot {good} (" in logged()
     with pytest.raises(AirflowFailException, match=r"Broken: It broke.*A retry does not send it again"):
         task.attempt()
     assert restores(clean) == 1
     task.clear()
+    # What the failure left behind is saved apart, and not named as the way back: not after a second failure, not after
+    # a Clear whose restore was not accepted, and not in the end.
+    clean.control.fault(RESTORE, "fail_work", errors=broken)
+    task.clear()
+    with pytest.raises(OACWorkRequestError, match="Broken: It broke"):
+        task.attempt()
+    assert f"To go back, restore the safety snapshot {good} (" in logged()
+    clean.control.fault(RESTORE, "status", status=400)
+    task.clear()
+    with pytest.raises(OACError, match="HTTP 400"):
+        task.attempt()
+    task.clear()
     result = task.attempt()
     assert result["verified"]
-    assert restores(clean) == 2
-    assert len(safety_snapshots(clean)) == 2
+    assert restores(clean) == 4
+    assert result["safety"]["name"] == good
+    assert result["safety_after_failure"]["name"].startswith("before-restore-failed--")
+    assert result["safety_after_failure"]["verified"]
+    assert safety_snapshots(clean) == [good]
+    # It is over with this: the next order has a way back of its own.
+    task.clear()
+    change(approval="anew")
+    result = task.attempt()
+    assert result["safety"]["name"] in set(safety_snapshots(clean)) - {good}
+    assert result["safety_after_failure"] is None
+
+
+def test_a_safety_snapshot_of_another_instance_is_none(connections: Connections, clean: Simulator) -> None:
+    connections.oac("oac_prod", "dev")
+    backup = Task(backup_operator).attempt()
+    clean.control.fault(RESTORE, "status", status=400)
+    task, change = restoring(connections, backup, expected_host=host(connections, "dev"))
+    with pytest.raises(OACError, match="HTTP 400"):
+        task.attempt()
+    (there,) = safety_snapshots(clean, "dev")
+    change(snapshot=registered(connections), expected_host=host(connections))
+    result = task.attempt()
+    assert safety_snapshots(clean) == [result["safety"]["name"]]
+    assert safety_snapshots(clean, "dev") == [there]
 
 
 def test_a_restore_that_certainly_was_not_accepted_is_sent_by_a_retry_after_the_same_safety_snapshot(
