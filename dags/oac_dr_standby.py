@@ -4,6 +4,7 @@
 file. ``oac_dr_failover``, started by hand when the first region is lost, restores the newest of them in the standby
 instance after an approval, and moves the schedule: it sets the Variable ``oac_active_conn_id``. DAGs that are to move
 with it name their Connection by it: ``oac_conn_id="{{ var.value.get('oac_active_conn_id', 'oac_default') }}"``.
+``oac_dr_failover`` fails if it names the standby already, whose content is production then.
 
 Needs the Connections ``oac_default`` (first region) and ``oac_standby`` (second region), and the one whose password
 sealed the backups. The Variables: ``oac_standby_host`` (host of the standby instance; no other is restored),
@@ -52,6 +53,17 @@ def approved(run_id: str, host: str) -> bool:
     return Variable.get("oac_failover_approval", default_var="").split() == [run_id, host]
 
 
+def refuse_second() -> None:
+    """Fail if the standby is in use already: it is production then, and this would replace it for good."""
+    default = {"default" if WITH_APPROVALS else "default_var": PRIMARY}
+    if Variable.get("oac_active_conn_id", **default) == STANDBY:
+        raise RuntimeError(
+            f"Variable oac_active_conn_id names {STANDBY}: people work there since a failover, and a second "
+            "failover would replace what they did, without a safety snapshot. Nothing was done. The way home is a "
+            "promotion; after it, set the Variable back."
+        )
+
+
 def move_schedule() -> str:
     """From now on, DAGs that ask for the active instance work on the standby."""
     Variable.set("oac_active_conn_id", STANDBY)
@@ -79,6 +91,8 @@ with DAG(dag_id="oac_dr_standby", schedule="0 3 * * *", tags=["oac", "backup"], 
     )
 
 with DAG(dag_id="oac_dr_failover", schedule=None, tags=["oac", "restore"], **COMMON):
+    first = PythonOperator(task_id="refuse_second", python_callable=refuse_second)
+
     find = OACFindSnapshotOperator(
         task_id="find",
         oac_conn_id=STANDBY,
@@ -113,7 +127,7 @@ with DAG(dag_id="oac_dr_failover", schedule=None, tags=["oac", "restore"], **COM
         )
         approval = None
 
-    # The standby's own content is a former copy, and the replica's bucket is not to be written into.
+    # The standby's own content is a former copy (see refuse_second); the replica's bucket is not to be written into.
     restore = OACRestoreSnapshotOperator(
         task_id="restore",
         oac_conn_id=STANDBY,
@@ -128,4 +142,4 @@ with DAG(dag_id="oac_dr_failover", schedule=None, tags=["oac", "restore"], **COM
 
     move = PythonOperator(task_id="move_schedule", python_callable=move_schedule)
 
-    review >> approve >> restore >> roles >> move
+    first >> find >> review >> approve >> restore >> roles >> move

@@ -154,6 +154,13 @@ def test_the_standby_registers_the_replica_and_takes_over(
     assert stack.xcom(FAILOVER, run_id, "restore")["snapshot_id"] == newest["snapshot_id"]
     assert set(catalog(simulator, "scratch")) == set(catalog(simulator, "dev"))
     assert stack.airflow("variables", "get", "oac_active_conn_id").split()[-1].strip('"') == "oac_standby"
+    # The standby is production now: a second failover would replace it without a safety snapshot.
+    before = simulator.control.calls("scratch", RESTORE)
+    again = stack.trigger(FAILOVER)
+    assert stack.wait_run(FAILOVER, again, timeout=120) == "failed"
+    assert stack.task(FAILOVER, again, "refuse_second")["state"] == "failed"
+    assert simulator.control.calls("scratch", RESTORE) == before
+    stack.airflow("variables", "delete", "oac_active_conn_id")
 
 
 def test_a_replica_that_arrives_late_is_waited_for_by_retries(
