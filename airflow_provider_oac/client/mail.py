@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, nothing
-from airflow_provider_oac.client.secret_names import is_secret, secrets_of
+from airflow_provider_oac.client.secret_names import secret_names, secrets_of
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
@@ -134,7 +134,7 @@ def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in body.items():
         if isinstance(value, Mapping):
-            found.update({f"{name}.{inner}": text for inner, text in value.items() if not is_secret(inner)})
+            found.update({f"{name}.{inner}": text for inner, text in value.items() if not secret_names({inner: text})})
         else:
             found[name] = value
     return found

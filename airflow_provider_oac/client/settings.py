@@ -4,6 +4,7 @@ Service Administrator (documented).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from airflow_provider_oac.client.calls import Call, json_object, nothing, text_m
 from airflow_provider_oac.client.secret_names import is_secret, secrets_of
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
+
+# A number, a switch, nothing.
+_PLAIN = re.compile(r"[0-9]{0,9}(?:\.[0-9]+)?|true|false", re.IGNORECASE)
 
 DEFAULT = "default"
 UPDATED = "updated"
@@ -98,6 +102,11 @@ def changes(current: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, 
 def shown(key: str, value: str | None) -> str | None:
     """A value for people: not that of a secret."""
     return "***" if is_secret(key) and value else value
+
+
+def no_secret(value: Any) -> bool:
+    """Whether a value is a number or a switch, also as a text, or nothing."""
+    return not isinstance(value, str) or bool(_PLAIN.fullmatch(value.strip()))
 
 
 def _read_settings(response: Response) -> list[Setting]:

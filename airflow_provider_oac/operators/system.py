@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oac.client.secret_names import secret_names
+from airflow_provider_oac.client.secret_names import is_secret, secret_names
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.arguments import members
 from airflow_provider_oac.operators.base import OACBaseOperator
@@ -54,7 +54,7 @@ class OACSystemSettingsOperator(_DesiredState):
     ``unconfirmed`` (keys that were sent and afterwards still read otherwise, which is logged as a warning),
     ``not_here`` (keys of the other instance that this one does not list) and ``dry_run``.
 
-    :param settings: key to value: texts, numbers, booleans.
+    :param settings: key to value: texts, numbers, booleans. A text whose key sounds like a secret is refused.
     :param like_conn_id: Airflow Connection of another instance, whose settings are wanted; ``settings`` take
         precedence.
     :param keys: of the other instance only these settings; by default all.
@@ -78,11 +78,13 @@ class OACSystemSettingsOperator(_DesiredState):
         self.settings = settings
         self.keys = keys
         self.ignore = ignore
+        self._refuse_secrets()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
         from airflow_provider_oac.client import settings
 
+        self._refuse_secrets()
         if not self.settings and not self.like_conn_id:
             raise OACConfigurationError("Which settings are wanted is not said: give settings, like_conn_id, or both.")
         given = members(self.settings, "settings")
@@ -112,6 +114,18 @@ class OACSystemSettingsOperator(_DesiredState):
             "not_here": not_here,
             "dry_run": self.dry_run_only,
         }
+
+    def _refuse_secrets(self) -> None:
+        """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
+        from airflow_provider_oac.client.settings import no_secret
+
+        given = self.settings if isinstance(self.settings, Mapping) else {}
+        if found := [key for key, value in given.items() if is_secret(str(key)) and not no_secret(value)]:
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: settings hold {', '.join(map(repr, found))}. Secrets do not belong into a "
+                "DAG. Set them in OAC, take them from another instance (like_conn_id), or from an Airflow Connection "
+                "in a task of your own: OACHook().run(client.settings.update(…))."
+            )
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         """The values that are wanted, and the keys of the other instance that this one does not have."""

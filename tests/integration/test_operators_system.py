@@ -272,9 +272,11 @@ def test_nothing_secret_is_told(
     with pytest.raises(OACApiError, match="is too simple") as caught:
         mail(mail_conn_id="mail")
     result = mail(mail_conn_id="mail")
-    items = [{"key": "SmtpPassword", "value": "Old-Secret-1"}]
-    clean.control.fault("GET /system/settings", "status", status=200, body={"items": items}, times=None)
-    changed = settings(settings={"SmtpPassword": "New-Secret-2"}, dry_run=True)["changed"]
+    for instance, value in (("dev", "Old-Secret-1"), ("prod", "New-Secret-2")):
+        items = [{"key": "SmtpPassword", "value": value}]
+        body = {"items": items}
+        clean.control.fault("GET /system/settings", "status", status=200, body=body, times=None, instance=instance)
+    changed = settings(like_conn_id="oac_prod", dry_run=True)["changed"]
     assert changed == {"SmtpPassword": ["***", "***"]}
     said = caplog.text + "".join(capsys.readouterr()) + str(caught.value) + json.dumps(result)
     for secret in (PASSWORD, "Old-Secret-1", "New-Secret-2"):

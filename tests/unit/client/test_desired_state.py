@@ -9,8 +9,9 @@ import pytest
 
 from airflow_provider_oac.client import connections, mail, safe_domains, settings
 from airflow_provider_oac.client.catalog import CatalogItem
-from airflow_provider_oac.client.secret_names import masked, secret_names, secrets_of
+from airflow_provider_oac.client.secret_names import masked, secret_names, secrets_of, texts_of
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError, OACUncertainError
+from airflow_provider_oac.operators.system import OACSystemSettingsOperator
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, response
 from tests.unit.client.worlds import answering, asked, run
@@ -37,6 +38,36 @@ def test_what_sounds_like_a_secret_is_one() -> None:
     assert secret_names(body) == ["Password", "clientSecret", "refresh_token", "privateKey", "emptyPassword"]
     assert secrets_of(body) == ("p", "s", "t", "k")
     assert masked(body)["auth"] == {"clientSecret": "***", "clientId": "i"}
+
+
+def test_secrets_are_found_in_lists_and_below_their_names() -> None:
+    body = {
+        "apiKey": "a", "pwd": "b", "accessKeyId": "c", "credentials": {"key": "d", "of": ["e", 6, None]},
+        "keys": [{"password": "f"}, {"id": "g"}], "monkey": "h", "keyboard": True,
+    }  # fmt: skip
+    assert secret_names(body) == ["apiKey", "pwd", "accessKeyId", "credentials", "password"]
+    assert secrets_of(body) == ("a", "b", "c", "d", "e", "6", "f")
+    assert set(texts_of(body)) == {"a", "b", "c", "d", "e", "6", "f", "g", "h"}
+    assert masked(body) == {
+        "apiKey": "***", "pwd": "***", "accessKeyId": "***", "credentials": "***",
+        "keys": [{"password": "***"}, {"id": "g"}], "monkey": "h", "keyboard": True,
+    }  # fmt: skip
+
+
+def test_a_secret_deep_in_the_sign_in_of_a_mail_server_is_no_difference() -> None:
+    auth = {"authType": "OAUTH2_AUTH", "oauth": {"clientSecret": "s"}, "credentials": {"key": "s"}}
+    assert set(mail.differences(None, server(auth=auth))) & {"auth.oauth", "auth.credentials"} == set()
+
+
+@pytest.mark.parametrize("given", [{"SmtpPassword": "Secret-1"}, {"ApiKey": "{{ var.value.key }}"}])
+def test_a_secret_setting_in_a_dag_is_refused_when_it_is_parsed(given: dict[str, str]) -> None:
+    with pytest.raises(OACConfigurationError, match="Secrets do not belong into a DAG"):
+        OACSystemSettingsOperator(task_id="settings", settings=given)
+
+
+def test_a_number_or_a_switch_is_no_secret_setting() -> None:
+    for value in (True, 30, "30", "false", ""):
+        OACSystemSettingsOperator(task_id="settings", settings={"PasswordMaxAge": value})
 
 
 def test_settings_are_texts_and_differ_by_text() -> None:
