@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -122,7 +123,8 @@ class ObjectStorageSink:
             else:
                 _flush_to_disk(self._file)
                 self._file.close()
-                _put(self._fs, self._beside, self._destination.path, self._size)
+                if _put(self._fs, self._beside, self._destination.path, self._size):
+                    self._attempt(partial(_remove, self._fs, self._beside))
             self._file = None
 
     def discard(self) -> None:
@@ -176,22 +178,24 @@ class ObjectStorageSink:
 
 def _beside(path: str, writer: str) -> str:
     folder, slash, name = path.rpartition("/")
+    # Not every store removes a file without taking its name for a pattern.
+    name = re.sub(r"[*?\[\]]", lambda found: f"~{ord(found[0]):02X}", name)
     return f"{folder}{slash}.{name}.{writer}.part"
 
 
-def _put(fs: Any, path: str, to: str, size: int) -> None:
-    """Move one file into its place. Not by fsspec's own ``mv``, which takes stars and brackets in a name for a pattern,
-    and deletes the source although the store may still be copying it.
+def _put(fs: Any, path: str, to: str, size: int) -> bool:
+    """Put one file into its place, and tell whether it still lies beside as well. Not by fsspec's own ``mv``, which
+    takes stars and brackets in a name for a pattern, and deletes the source although the store may still be copying it.
 
     :param size: bytes that it has.
     :raises OACStorageError: if the copy does not get this size.
     """
     if _is_local(fs):
         os.replace(path, to)
-        return
+        return False
     if _renames(fs):
         fs.mv(path, to)
-        return
+        return False
     fs.cp_file(path, to)
     give_up = time.monotonic() + _COPYING
     while (found := _size_of(fs, to)) != size:
@@ -201,7 +205,7 @@ def _put(fs: Any, path: str, to: str, size: int) -> None:
                 "Look at the store, and let the task run again."
             )
         time.sleep(_LOOK_INTERVAL)
-    _remove(fs, path)
+    return True
 
 
 def _renames(fs: Any) -> bool:
