@@ -125,7 +125,7 @@ async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Calla
         if response.status == 200:
             return issued_by(settings, response, asked_at)
         interval = _next_interval(settings, response, interval, io.now())
-        if response.status in PASSING and not _error(response):
+        if _passes(response):
             asked, trouble = retry_after(response, io.now()) or 0.0, f"HTTP {response.status}"
 
 
@@ -150,12 +150,17 @@ def _next_interval(settings: AuthSettings, response: Response, interval: float, 
         raise _ended(settings, "the person denied the request", "Sign in again, and choose to allow it.", error)
     if error == "expired_token":
         raise _ended(settings, "the code expired", "Sign in again, and approve the code in time.", error)
-    if response.status in PASSING and not error:
+    if _passes(response):
         return _slower(interval)
     description = error_object(response).get("error_description")
     if error and 400 <= response.status < 500 and isinstance(description, str) and "pending" in description.lower():
         return interval
     raise auth_error(settings, response, now, renewing=False)
+
+
+def _passes(response: Response) -> bool:
+    """Whether the domain only has trouble at the moment."""
+    return response.status in PASSING and _error(response) not in ("access_denied", "expired_token", "invalid_client")
 
 
 def _error(response: Response) -> object:

@@ -26,8 +26,9 @@ async def forget(io: IO, slot: Slot, settings: AuthSettings) -> bool:
     :returns: whether there was a refresh token.
     :raises OACAuthError: if the domain refuses to revoke it. It is forgotten all the same.
     :raises OACTransportError: if the domain cannot be reached. It is forgotten all the same.
-    :raises OACTokenStoreError: if the store cannot be changed.
+    :raises OACTokenStoreError: if the store cannot be changed, or what it held could not be read, and so not revoked.
     """
+    unread: OACTokenStoreError | None = None
     await under_lock(io, slot)
     try:
         try:
@@ -35,11 +36,13 @@ async def forget(io: IO, slot: Slot, settings: AuthSettings) -> bool:
         except OACTokenStoreError as problem:
             if not problem.damaged:
                 raise
-            kept = None
+            kept, unread = None, problem
         await io.offload(slot.delete)
     finally:
         await io.offload(slot.release)
     refresh = (kept.record.refresh_token if kept else None) or settings.refresh_token
+    if unread and settings.chained and refresh is None:
+        raise OACTokenStoreError(f"{unread} {_LEFT}", damaged=True)
     if refresh is None or not settings.chained:
         return False
     try:

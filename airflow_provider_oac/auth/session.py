@@ -151,10 +151,11 @@ class Session:
             finally:
                 self._entry.lock.release()
 
-        if not self.settings.chained:
+        if self._slot is None:
             return await whole()
         try:
-            # A refresh token that was sent is used up: who is canceled now must not lose the one that comes for it.
+            # A refresh token that was sent is used up: who is canceled now must not lose the one that comes for it. Nor
+            # must a lock that others see be taken by a thread that nobody waits for any more.
             return await io.shielded(whole())
         finally:
             if not begun:

@@ -19,7 +19,13 @@ from airflow_provider_oac.auth.claims import claims, owner
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Attempt, Failure, Kept, Record, Slot, minted
 from airflow_provider_oac.auth.token import Freshness, Issued, Token
-from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACTokenStoreError
+from airflow_provider_oac.exceptions import (
+    OACAuthError,
+    OACConfigurationError,
+    OACKilledError,
+    OACTokenStoreError,
+    OACTransportError,
+)
 from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import RetryPolicy
 
@@ -29,8 +35,10 @@ LOOK_INTERVAL = 0.02
 LONGEST_LOOK_INTERVAL = 0.25
 # Seconds for which a renewal that the identity domain refused is not tried again by anybody.
 COOLDOWN = 60.0
-# Seconds for which a new refresh token is offered to a store that does not take it.
+# Seconds for which a new refresh token is offered to a store that does not take it; the lock is kept meanwhile.
 _KEEP_TRYING = 30.0
+# How many leases to wait for a lock: whoever has it may ask a token service that does not answer four times.
+_PATIENCE = 3
 
 
 class _LockLost(Exception):
@@ -80,7 +88,7 @@ async def _shared(
         return kept, token, fresh or bool(kept.record.unrenewable)
 
     while True:
-        _, token, enough = await look(False)
+        kept, token, enough = await look(False)
         if token and enough:
             return token
         if await io.offload(slot.acquire):
@@ -98,11 +106,8 @@ async def _shared(
             continue
         if token and not past:
             return token
-        if waited > 2 * slot.lease:
-            raise OACTokenStoreError(
-                f"The {slot.entry} has been locked by other processes for {waited:.0f} s. Look for a process that "
-                "hangs while it signs in."
-            )
+        if waited > _PATIENCE * slot.lease:
+            raise OACTokenStoreError(f"{_locked_for(slot, waited)} {_whose(kept)}")
         await io.sleep(pause)
         waited += pause
         pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
@@ -171,6 +176,11 @@ async def _next_of_chain(
     except _LockLost:
         # A pause before another request was longer than the lease.
         return None
+    except OACTransportError as error:
+        if not error.sent:
+            # Nothing was used up: the mark would blame this renewal for what others do.
+            await _unmark(io, slot, replace(begun, attempt=interrupted), before)
+        raise
     except OACAuthError as error:
         if sent > 1 and interrupted is None:
             # The answer to an earlier one of these requests may be what was lost.
@@ -224,8 +234,12 @@ async def _refused(
     interrupted: Attempt | None,
 ) -> OACAuthError:
     """The refusal with what is known of the chain; a lasting one is kept, so that not every task asks again. Flow."""
-    if error.error != "invalid_grant" or error.retryable:
-        # A passing one may have come after the domain had renewed: the mark of the attempt stays.
+    if error.retryable:
+        # It may have come after the domain had renewed: the mark of the attempt stays.
+        return error
+    if error.error != "invalid_grant":
+        # It is not about the refresh token, which is as good as before.
+        await _unmark(io, slot, replace(begun, attempt=interrupted), before)
         return error
     message = str(error)
     if interrupted and "consumed" in (error.description or "").lower():
@@ -243,6 +257,14 @@ async def _refused(
     return error.saying(message)
 
 
+async def _unmark(io: IO, slot: Slot, record: Record, before: Kept) -> None:
+    """Take back the mark of a renewal that used nothing up. Flow."""
+    try:
+        await io.offload(lambda: slot.write(record, before))
+    except OACTokenStoreError as problem:
+        log.warning("%s It still says that a renewal is under way.", problem)
+
+
 def _after(begun: Record, issued: Issued, now: float) -> Record:
     """The record after a renewal. The old refresh token stays only if no new one came (RFC 6749 section 6)."""
     record = begun.with_token(issued.token)
@@ -257,7 +279,7 @@ async def _keep(io: IO, slot: Slot, settings: AuthSettings, record: Record, befo
 
     :raises OACTokenStoreError: if the store does not take it, which ends the chain.
     """
-    used, waited, pause = before.record.refresh_token, 0.0, LOOK_INTERVAL
+    used, began, pause = before.record.refresh_token, io.now(), LOOK_INTERVAL
 
     def keep() -> None:
         expected: Kept | None = before
@@ -271,22 +293,30 @@ async def _keep(io: IO, slot: Slot, settings: AuthSettings, record: Record, befo
         try:
             return await io.offload(keep)
         except OACTokenStoreError as problem:
-            if waited >= _KEEP_TRYING:
+            if io.now() - began >= _KEEP_TRYING:
                 raise OACTokenStoreError(
                     f"The identity domain renewed {settings.label}, and the new refresh token could not be kept. "
                     f"{problem} The former one is used up. To repair it, once the store works: {settings.login_step}"
                 ) from problem
             log.warning("%s It holds up the new refresh token of %s; trying again.", problem, settings.label)
-        await io.sleep(pause)
-        waited += pause
+        try:
+            await io.sleep(pause)
+        except OACKilledError:
+            # Whoever is told to stop has no time for more than this.
+            await io.offload(keep)
+            raise
         pause = min(2.0, pause * 2)
+        # If it is lost, the write still compares: what somebody else has kept meanwhile is not replaced.
+        with suppress(OACTokenStoreError):
+            await io.offload(slot.extend)
 
 
 async def keep_sign_in(io: IO, slot: Slot, settings: AuthSettings, issued: Issued, unrenewable: str | None) -> Record:
     """Keep the tokens of a person who has just signed in, in place of whatever was there. Flow.
 
     :param unrenewable: why the refresh token is of no use, if it is not.
-    :raises OACConfigurationError: if the person is not the one whom the settings ask for.
+    :raises OACConfigurationError: if the person is not the one whom the settings ask for, or tokens that cannot be
+        renewed would take the place of some that can.
     :raises OACTokenStoreError: if the store does not take them.
     """
     refresh = None if unrenewable else issued.refresh_token
@@ -296,10 +326,26 @@ async def keep_sign_in(io: IO, slot: Slot, settings: AuthSettings, issued: Issue
     check_owner(settings, record.owner)
     await under_lock(io, slot)
     try:
+        if unrenewable:
+            await _refuse_to_end_a_chain(io, slot, settings)
         await io.offload(lambda: slot.put(record))
     finally:
         await io.offload(slot.release)
     return record
+
+
+async def _refuse_to_end_a_chain(io: IO, slot: Slot, settings: AuthSettings) -> None:
+    try:
+        kept = await io.offload(slot.read)
+    except OACTokenStoreError as problem:
+        if not problem.damaged:
+            raise
+        return
+    if kept and kept.record.refresh_token:
+        raise OACConfigurationError(
+            f"There is a refresh token for {settings.label} in {slot.where}, from which tasks go on, and the new "
+            "tokens cannot be renewed: they would end that. Use another Connection to try them, or `logout` first."
+        )
 
 
 async def under_lock(io: IO, slot: Slot) -> None:
@@ -309,10 +355,22 @@ async def under_lock(io: IO, slot: Slot) -> None:
     """
     waited = 0.0
     while not await io.offload(slot.acquire):
-        if waited > 2 * slot.lease:
-            raise OACTokenStoreError(f"The {slot.entry} has been locked by other processes for {waited:.0f} s.")
+        if waited > _PATIENCE * slot.lease:
+            raise OACTokenStoreError(_locked_for(slot, waited))
         await io.sleep(LONGEST_LOOK_INTERVAL)
         waited += LONGEST_LOOK_INTERVAL
+
+
+def _locked_for(slot: Slot, waited: float) -> str:
+    return (
+        f"The {slot.entry} has been locked by other processes for {waited:.0f} s. Likely cause: the identity domain "
+        "does not answer whoever has the lock, whose log says more; or a process hangs while it signs in."
+    )
+
+
+def _whose(kept: Kept | None) -> str:
+    attempt = kept.record.attempt if kept else None
+    return f"The renewal under way was begun {_when(attempt.at)} by {attempt.by}." if attempt else ""
 
 
 def check_owner(settings: AuthSettings, who: str | None) -> None:

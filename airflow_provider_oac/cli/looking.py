@@ -15,6 +15,7 @@ from airflow_provider_oac.auth.imported import access_token_of
 from airflow_provider_oac.cli.process import CommandFailed, answer, hook, say, tell
 from airflow_provider_oac.cli.signing_in import read_text
 from airflow_provider_oac.exceptions import OACTransportError
+from airflow_provider_oac.hooks.checking import FAILED, Report, Step
 
 _MARKS = {"ok": "ok  ", "note": "note", "warning": "WARN", "failed": "FAIL"}
 _LARGEST_DATA = 64 << 20
@@ -23,7 +24,12 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 def check(arguments: argparse.Namespace) -> int:
     """``check``: try a Connection step by step."""
-    report = hook(arguments.conn_id).check()
+    try:
+        report = hook(arguments.conn_id).check()
+    except CommandFailed as problem:
+        if not arguments.json:
+            raise
+        report = Report(arguments.conn_id, (Step("connection", FAILED, str(problem)),), {})
     if arguments.json:
         say(json.dumps(report.as_dict(), indent=2))
     else:
@@ -50,8 +56,9 @@ def call(arguments: argparse.Namespace) -> int:
     with oac.get_conn() as session:
         try:
             reply = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
-            # An error must not take the place of a file that is good.
-            with _output(arguments.output if reply.ok else None) as out:
+            # An error, or the redirect of a wrong address, must not take the place of a file that is good.
+            good = 200 <= reply.status_code < 300
+            with _output(arguments.output if good else None) as out:
                 for piece in reply.iter_content(1 << 16):
                     out.write(piece)
                 out.flush()
@@ -61,9 +68,14 @@ def call(arguments: argparse.Namespace) -> int:
                 f"({type(error).__name__}). Run `check` to see what is wrong.",
                 sent=True,
             ) from error
-    if reply.ok:
+    if good:
         return 0
     tell(f"error: OAC answered HTTP {reply.status_code} {reply.reason or ''}".rstrip() + ".")
+    if reply.is_redirect:
+        tell(
+            f"It redirects to {reply.headers['Location'][:200]}, and no redirect is followed with credentials. Check "
+            "the Connection's host and the path."
+        )
     return 1
 
 

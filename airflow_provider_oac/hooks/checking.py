@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_oac.auth.claims import claims, looks_personal, owner
@@ -13,7 +14,6 @@ from airflow_provider_oac.auth.keys import certificate_expiry
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, PASSWORD, AuthSettings
 from airflow_provider_oac.auth.store import Slot
-from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call, nothing
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
-# The order in which they are tried.
-_NAMES = ("connection", "store", "sign-in", "user", "rights", "certificate")
 # A certificate that ends within so many days is warned of.
 _SOON = 30
 _DAY = 86400.0
@@ -77,42 +75,87 @@ class Report:
 
 def check(hook: OACHook) -> Report:
     """Try a Connection: read it, sign in past every cache, ask OAC what the user may do."""
+    checks = _Checks(hook)
     steps: list[Step] = []
-    facts: dict[str, Any] = {}
-    trying = iter(_NAMES)
-    try:
-        for found in _tried(hook, facts, trying):
-            steps.append(found)
-    except OACError as error:
-        steps.append(Step(facts.pop("trying"), FAILED, str(error)))
-    facts.pop("trying", None)
-    return Report(hook.oac_conn_id, tuple(steps), facts)
+    for name, tried in (
+        ("connection", checks.connection),
+        ("store", checks.store),
+        ("certificate", checks.certificate),
+        ("sign-in", checks.sign_in),
+        ("user", checks.user),
+        ("rights", checks.rights),
+    ):
+        try:
+            steps += tried()
+        except OACError as error:
+            steps.append(Step(name, FAILED, str(error)))
+            break
+    return Report(hook.oac_conn_id, tuple(steps), checks.facts)
 
 
-def _tried(hook: OACHook, facts: dict[str, Any], names: Iterator[str]) -> Iterator[Step]:
-    facts["trying"] = next(names)
-    settings = hook.settings
-    auth = settings.auth
-    facts |= {"address": settings.address, "identity_url": auth.identity_url, "client_id": auth.client_id}
-    facts |= {"grant": auth.grant, "client_authentication": auth.client_authentication_used}
-    yield Step("connection", OK, f"OAC is at {settings.address}, the identity domain at {auth.identity_url}.")
-    facts["trying"] = next(names)
-    slot = hook.slot
-    facts["store"] = slot.where if slot else "memory"
-    # What a credential brings is got past every cache. A chain of refresh tokens exists once, in the store.
-    session = Session(auth, MemoryStore(), slot if auth.chained else None)
-    yield _store(auth, slot)
-    facts["trying"] = next(names)
-    token = run(session.renew(hook.io))
-    who = owner(claims(token.access_token)) or auth.user
-    facts |= {"user": who, "token_lifetime": token.lifetime}
-    yield _signed_in(auth, token, who)
-    facts["trying"] = next(names)
-    yield from _person(auth, who)
-    facts["trying"] = next(names)
-    yield from _rights(Api(hook.io, settings.address, session), who, facts)
-    facts["trying"] = next(names)
-    yield from _certificate(auth, facts)
+class _Checks:
+    """The steps, each of which counts on those before it.
+
+    :param hook: of the Connection.
+    """
+
+    def __init__(self, hook: OACHook) -> None:
+        self._hook = hook
+        self._who: str | None = None
+        self.facts: dict[str, Any] = {}
+
+    @cached_property
+    def _session(self) -> Session:
+        # What a credential brings is got past every cache. A chain of refresh tokens exists once, in the store.
+        auth = self._hook.settings.auth
+        return Session(auth, MemoryStore(), self._hook.slot if auth.chained else None)
+
+    def connection(self) -> Iterator[Step]:
+        """Whether it can be read and is complete."""
+        settings = self._hook.settings
+        auth = settings.auth
+        self.facts |= {"address": settings.address, "identity_url": auth.identity_url, "client_id": auth.client_id}
+        self.facts |= {"grant": auth.grant, "client_authentication": auth.client_authentication_used}
+        yield Step("connection", OK, f"OAC is at {settings.address}, the identity domain at {auth.identity_url}.")
+
+    def store(self) -> Iterator[Step]:
+        """Whether the token store works, and is there if it must be."""
+        slot = self._hook.slot
+        self.facts["store"] = slot.where if slot else "memory"
+        _ = self._session
+        yield _store(self._hook.settings.auth, slot)
+
+    def certificate(self) -> Iterator[Step]:
+        """When it ends. Before the sign-in, which may fail for just that."""
+        return _certificate(self._hook.settings.auth, self.facts)
+
+    def sign_in(self) -> Iterator[Step]:
+        """Whether a token can be had now."""
+        auth = self._hook.settings.auth
+        token = run(self._session.renew(self._hook.io))
+        self._who = owner(claims(token.access_token)) or auth.user
+        self.facts |= {"user": self._who, "token_lifetime": token.lifetime}
+        text = f"Signed in at {auth.identity_url} (grant {auth.grant}, user {self._who or 'unnamed'})"
+        yield Step("sign-in", OK, f"{text}; the token lives {token.lifetime:.0f} s.")
+
+    def user(self) -> Iterator[Step]:
+        """Whose sign-in it is, and how long it will last."""
+        auth, slot = self._hook.settings.auth, self._hook.slot
+        kept = slot.read() if slot and auth.chained else None
+        if kept and kept.record.unrenewable:
+            ends = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(kept.record.obtained_at + kept.record.lifetime))
+            text = (
+                f"It ends at {ends}, for good: {kept.record.unrenewable}. Before a schedule uses it, {auth.login_step}"
+            )
+            self.facts["unrenewable"] = True
+            yield Step("user", WARNING, text)
+        else:
+            yield from _person(auth, self._who)
+
+    def rights(self) -> Iterator[Step]:
+        """What that user may do."""
+        api = Api(self._hook.io, self._hook.settings.address, self._session)
+        return _rights(api, self._who, self.facts)
 
 
 def _store(auth: AuthSettings, slot: Slot | None) -> Step:
@@ -130,11 +173,6 @@ def _store(auth: AuthSettings, slot: Slot | None) -> Step:
         text = f"{problem} Tasks work all the same, as each then signs in by itself."
         return Step("store", WARNING, text)
     return Step("store", OK, f"Tasks share tokens in {slot.where}.")
-
-
-def _signed_in(auth: AuthSettings, token: Token, who: str | None) -> Step:
-    text = f"Signed in at {auth.identity_url} (grant {auth.grant}, user {who or 'unnamed'})"
-    return Step("sign-in", OK, f"{text}; the token lives {token.lifetime:.0f} s.")
 
 
 def _person(auth: AuthSettings, who: str | None) -> Iterator[Step]:

@@ -5,6 +5,7 @@ Its methods are coroutines that never suspend, so that :func:`run` completes a w
 
 from __future__ import annotations
 
+import contextvars
 import random
 import ssl
 import threading
@@ -154,8 +155,14 @@ class BlockingIO:
             close_unused(pending)
 
     async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
-        """Run a flow: nobody can cancel it here."""
-        return await flow
+        """Run a flow in a thread of its own.
+
+        An exception that a signal handler raises here (a timeout of Airflow's, a termination of Airflow 2) is raised
+        when the flow has ended.
+        """
+        context = contextvars.copy_context()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(context.run, lambda: run(flow)).result()
 
 
 async def _complete(flow: Awaitable[T]) -> T:

@@ -92,7 +92,7 @@ async def send(
     :param refused: tells of an answer with a passing status that it will stay the same.
     :raises OACTransportError: if no answer came, after the last attempt.
     """
-    attempt = 0
+    attempt, reached = 0, False
     while True:
         attempt += 1
         request = await make()
@@ -107,8 +107,11 @@ async def send(
             delay = policy.delay(attempt, asked, io.random())
         if delay is None:
             if isinstance(outcome, OACTransportError):
+                # By this request or by one before it.
+                outcome.sent = outcome.sent or reached
                 raise outcome
             return outcome
+        reached = reached or isinstance(outcome, Response) or outcome.sent
         if isinstance(outcome, Response):
             log.warning(
                 "HTTP %d from %s %s; trying again in %.1f s.",

@@ -204,17 +204,29 @@ def test_the_end_of_the_certificate_is_foretold(
     report = OACHook().check()
     assert report.works
     assert steps(report)["certificate"] == state
-    assert said in report.steps[-1].text
-    assert ("keygen" in report.steps[-1].text) is (state == "warning")
+    text = next(step.text for step in report.steps if step.name == "certificate")
+    assert said in text
+    assert ("keygen" in text) is (state == "warning")
     ends = (datetime.now(UTC) + timedelta(days=days)).date()
     assert report.facts["certificate_expires"] == str(ends)
     assert report.facts["certificate_days_left"] == math.floor(days)
 
 
+def test_a_certificate_that_ended_is_named_although_the_sign_in_fails(
+    connections: Connections, clean: Simulator
+) -> None:
+    pem = certificate(clean, -1.5)
+    clean.control.settings(app={"active": False})
+    connections.oac(certificate=pem)
+    report = OACHook().check()
+    assert failed(report).name == "sign-in"
+    assert steps(report)["certificate"] == "warning"
+
+
 def test_an_unknown_certificate_is_a_note(connections: Connections) -> None:
     report = OACHook().check()
-    assert report.steps[-1].state == "note"
-    assert "put it into the Connection's certificate" in report.steps[-1].text
+    assert steps(report)["certificate"] == "note"
+    assert any("put it into the Connection's certificate" in step.text for step in report.steps)
 
 
 # ---------------------------------------------------------------------------------------------- whose it is

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Record, Vault
@@ -202,6 +203,26 @@ def test_tokens_of_oacs_own_application_serve_to_their_end(
     assert record
     assert record.refresh_token is None
     assert clean.control.counters()["calls"].get("identity", {}) == {}
+
+
+def test_tokens_that_cannot_be_renewed_end_no_chain(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
+    assert shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
+    before = kept(shell, sign_in)
+    profile = {"accessToken": access_token(exp=9_000_000_000, iat=1_700_000_000, client_id="ANALYTICSINST")}
+    done = shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(profile))
+    assert (done.code, done.out) == (1, "")
+    assert "would end that" in done.err
+    assert kept(shell, sign_in) == before
+
+
+def test_signing_out_where_the_store_cannot_be_read_does_not_claim_that_nothing_was_there(
+    shell: CommandLine, sign_in: SignIn
+) -> None:
+    assert shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
+    shell.environment["AIRFLOW__CORE__FERNET_KEY"] = Fernet.generate_key().decode()
+    done = shell.run("logout", "--conn-id", CONN_ID)
+    assert (done.code, done.out) == (1, "")
+    assert "was not revoked" in done.err
 
 
 def test_a_file_that_is_none_is_refused(shell: CommandLine) -> None:

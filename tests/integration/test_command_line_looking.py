@@ -131,6 +131,15 @@ def test_call_without_a_complete_answer_says_so(output: bool, robot: CommandLine
     assert not file.exists()
 
 
+def test_call_takes_no_redirect_for_an_answer(robot: CommandLine, clean: Simulator) -> None:
+    clean.control.fault("GET /system", "redirect", location="https://elsewhere.example.com/login")
+    output = robot.folder / "answer"
+    output.write_text("what was there")
+    done = robot.run("call", "GET", "/system", "--output", str(output))
+    assert (done.code, output.read_text()) == (1, "what was there")
+    assert "It redirects to https://elsewhere.example.com/login" in done.err
+
+
 def test_call_refuses_what_makes_no_sense(robot: CommandLine, clean: Simulator) -> None:
     assert "is no method of HTTP" in robot.run("call", "FETCH", "/system").err
     elsewhere = robot.run("call", "GET", "https://elsewhere.example.com/x")

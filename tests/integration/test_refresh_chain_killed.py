@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.sharing import through_store
+from airflow_provider_oac.auth.store import Backend, Lock
 from airflow_provider_oac.auth.token import Token
-from airflow_provider_oac.exceptions import OACAuthError, OACKilledError
+from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTokenStoreError, OACTransportError
 from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
+from airflow_provider_oac.transport.retry import ONCE
 from tests.chains import LOGIN, Store, chain, login, signed_in, started, token_of
 from tests.drivers import Drive, SignIn, blocking
+from tests.integration.servers import unused_port
 from tests.integration.token_stores import a_store
 
 ALIVE = ["before acquire 1", "after acquire 1", "before write 1", "after write 1", "before extend 1", "after extend 1"]
@@ -279,4 +285,110 @@ def test_a_killed_task_leaves_the_chain_alive(folder_store: Store, sign_in: Sign
     with pytest.raises(OACKilledError):
         run(folder_store.session(settings).token(killed))
     killed.close()
+    goes_on(folder_store, settings)
+
+
+class Terminated(Exception):
+    """What a handler of a signal raises: Airflow's timeout of a task, or Airflow 2's end of one."""
+
+
+def test_a_task_that_is_terminated_in_the_middle_finishes_its_renewal(
+    folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    clean.control.fault("token", "delay_after", seconds=1.0)
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGUSR1, terminate)
+    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGUSR1))
+    io = BlockingIO()
+    try:
+        timer.start()
+        with pytest.raises(Terminated):
+            run(folder_store.session(settings).token(io))
+    finally:
+        timer.cancel()
+        io.close()
+        signal.signal(signal.SIGUSR1, before)
+    goes_on(folder_store, settings)
+
+
+class Reluctant(Backend):
+    """A store that does not take the first new refresh token, and whose lock comes late."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._writes = 0
+
+    @property
+    def where(self) -> str:
+        return self._backend.where
+
+    def read(self, name: str) -> bytes | None:
+        return self._backend.read(name)
+
+    def delete(self, name: str) -> None:
+        self._backend.delete(name)
+
+    def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
+        self._writes += 1
+        if self._writes == 2:
+            raise OACTokenStoreError("Not now.")
+        return self._backend.write(name, sealed, expected)
+
+    def lock(self, name: str, lease: float) -> Lock:
+        lock = self._backend.lock(name, lease)
+        acquire = lock.acquire
+
+        def late() -> bool:
+            time.sleep(0.3)
+            return acquire()
+
+        lock.acquire = late  # type: ignore[method-assign]
+        return lock
+
+
+def test_a_killed_task_still_keeps_what_its_renewal_brought(
+    folder_store: Store, sign_in: SignIn, clean: Simulator
+) -> None:
+    settings = chain(sign_in)
+    killed: Any = BlockingIO(stopped=lambda: True)
+    with pytest.raises(OACKilledError):
+        run(folder_store.session(settings, Reluctant).token(killed))
+    killed.close()
+    goes_on(folder_store, settings)
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_trigger_that_is_cancelled_while_it_takes_the_lock_gives_it_back(
+    chained: bool, folder_store: Store, sign_in: SignIn
+) -> None:
+    settings = chain(sign_in) if chained else sign_in.settings()
+
+    async def whole() -> None:
+        io = AsyncIO()
+        try:
+            renewing = asyncio.ensure_future(folder_store.session(settings, Reluctant).token(io))
+            await asyncio.sleep(0.15)
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+        finally:
+            await io.close()
+
+    asyncio.run(whole())
+    slot = folder_store.slot(settings)
+    assert slot.acquire()
+    slot.release()
+
+
+def test_a_renewal_that_never_reached_the_domain_is_not_blamed(
+    drive: Drive, folder_store: Store, sign_in: SignIn
+) -> None:
+    settings = chain(sign_in)
+    away = dataclasses.replace(settings, identity_url=f"http://127.0.0.1:{unused_port()}")
+    with pytest.raises(OACTransportError):
+        drive(lambda io: through_store(io, folder_store.slot(settings), away, ONCE))
+    assert folder_store.record(settings).attempt is None
     goes_on(folder_store, settings)

@@ -61,7 +61,9 @@ class TestSealing:
         with pytest.raises(OACConfigurationError, match=r"not kept in a dictionary unencrypted.*AIRFLOW__CORE__FERNET"):
             Vault(Dictionary(), keys)
 
-    @pytest.mark.parametrize("key", ["no-key-at-all", "ä" * 44, FERNET_KEY[:-4], " "])
+    @pytest.mark.parametrize(
+        "key", ["no-key-at-all", "ä" * 44, FERNET_KEY[:-4], " "], ids=["text", "umlauts", "cut short", "blank"]
+    )
     def test_a_key_that_is_none_is_named_but_not_shown(self, key: str) -> None:
         with pytest.raises(OACConfigurationError, match="is not one") as caught:
             Vault(Dictionary(), [key])
