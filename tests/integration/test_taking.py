@@ -106,7 +106,7 @@ def test_a_token_that_has_ended_costs_no_second_snapshot(run: Oac, clean: Simula
 def test_an_order_that_is_listed_within_the_settling_time_is_found(run: Oac, clean: Simulator) -> None:
     clean.control.settings(listing="late")
     clean.control.fault(POST, "drop_after")
-    got = taken(run, settling_time=0.6)
+    got = taken(run, settling_time=10.0)
     assert names(clean) == [got.name]
     assert clean.control.calls("dev", POST) == 1
     assert clean.control.calls("dev", LIST) > 1
