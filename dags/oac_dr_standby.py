@@ -48,9 +48,9 @@ REPLICA = "{{ var.value.oac_replica_bucket }}"
 COMMON = {"start_date": pendulum.datetime(2026, 1, 1, tz="UTC"), "catchup": False, "max_active_runs": 1}
 
 
-def approved(run_id: str, host: str) -> bool:
+def approved(this_run: str, host: str) -> bool:
     """Whether a person approved this very run and target. Airflow 2.11 only."""
-    return Variable.get("oac_failover_approval", default_var="").split() == [run_id, host]
+    return Variable.get("oac_failover_approval", default_var="").split() == [this_run, host]
 
 
 def refuse_second() -> None:

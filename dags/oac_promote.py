@@ -55,9 +55,9 @@ Look after these by hand in production, since no snapshot saves them and the RES
 To undo all of it, restore the safety snapshot named above."""
 
 
-def approved(run_id: str, host: str) -> bool:
+def approved(this_run: str, host: str) -> bool:
     """Whether a person approved this very run and target. Airflow 2.11 only."""
-    return Variable.get("oac_promote_approval", default_var="").split() == [run_id, host]
+    return Variable.get("oac_promote_approval", default_var="").split() == [this_run, host]
 
 
 def say_what_is_left(restored: dict) -> str:
