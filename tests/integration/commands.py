@@ -10,6 +10,7 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -134,6 +135,8 @@ def _run(folder: str, arguments: tuple[str, ...], environment: dict[str, str]) -
     for name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__OAC__"))]:
         del os.environ[name]
     os.environ.update(environment)
+    # Whoever runs the tests in the background may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     for descriptor, name, flags in ((0, "in", os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
         os.dup2(os.open(name, flags | os.O_CREAT, 0o600), descriptor)
