@@ -30,7 +30,8 @@ def test_a_worker_killed_while_waiting_leads_to_one_snapshot(
 ) -> None:
     dag_id = f"case_killedwhilewaiting_{mode}"
     run_id = ran(stack, dag_id)
-    assert stack.task(dag_id, run_id, "backup")["try_number"] == 2
+    # Not exactly 2: Airflow may fail a try of its own accord. However many there are, there is one snapshot.
+    assert stack.task(dag_id, run_id, "backup")["try_number"] >= 2
     result = stack.xcom(dag_id, run_id, "backup")
     assert taken(simulator, f"killedwhilewaiting-{mode}") == [result["name"]]
     remembers = not stack.version.startswith(("2.", "3.1", "3.2"))

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow import DAG
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import (
