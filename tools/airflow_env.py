@@ -82,9 +82,9 @@ def airflow_settings(
         "logging.worker_log_server_port": free_port(),
         "logging.trigger_log_server_port": free_port(),
         "dag_processor.refresh_interval": 2,
-        "dag_processor.min_file_process_interval": 5,
+        "dag_processor.min_file_process_interval": 300,
         "scheduler.dag_dir_list_interval": 2,
-        "scheduler.min_file_process_interval": 5,
+        "scheduler.min_file_process_interval": 300,
         # Runs start when a test or the demo triggers them, not by the clock.
         "scheduler.use_job_schedule": False,
         "scheduler.job_heartbeat_sec": 2,

@@ -6,7 +6,8 @@
     python3 tools/run_tests.py lint airflow-2.11   the named parts only
     python3 tools/run_tests.py unit -- -k token    what follows `--` goes to pytest
 
-Every part runs even if an earlier one failed; the exit code is 1 if any part failed or had to be left
+Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so two of them run at a time and
+print what they have to say when they end. The exit code is 1 if any part failed or had to be left
 out although it is required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter;
 the summary says so. Standard library only; the tests themselves run in the environments of
 tools/setup_env.py.
@@ -15,14 +16,17 @@ tools/setup_env.py.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -55,6 +59,8 @@ class Part:
     title: str
     commands: tuple[tuple[str, ...], ...]
     optional: bool = False
+    #: Whether it leaves the machine idle for most of the time, so that another such part may run beside it.
+    waits: bool = False
 
 
 @dataclass
@@ -104,26 +110,17 @@ PARTS = (
         (side_by_side(*NO_SCHEMATHESIS, *QUICK),),
         optional=True,
     ),
-    Part("airflow-3.3", "airflow-3.3", "a real Airflow 3.3", (pytest("tests/airflow"),)),
-    Part("airflow-2.11", "airflow-2.11", "a real Airflow 2.11", (pytest("tests/airflow"),)),
-    Part(
-        "airflow-3.1",
-        "airflow-3.1",
-        "smoke tests in a real Airflow 3.1",
-        (SMOKE,),
-    ),
-    Part(
-        "airflow-3.2",
-        "airflow-3.2",
-        "smoke tests in a real Airflow 3.2",
-        (SMOKE,),
-    ),
+    # The longest first, so that the two lanes end at about the same time.
+    Part("airflow-2.11", "airflow-2.11", "a real Airflow 2.11", (pytest("tests/airflow"),), waits=True),
+    Part("airflow-3.3", "airflow-3.3", "a real Airflow 3.3", (pytest("tests/airflow"),), waits=True),
+    Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1", (SMOKE,), waits=True),
+    Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2", (SMOKE,), waits=True),
 )
 QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
 
 
-def heading(text: str) -> None:
-    print(f"\n{'=' * 100}\n== {text}\n{'=' * 100}", flush=True)
+def heading(text: str, out: TextIO | None = None) -> None:
+    print(f"\n{'=' * 100}\n== {text}\n{'=' * 100}", file=out, flush=True)
 
 
 def environment_variables(part: Part, home: str) -> dict[str, str]:
@@ -139,9 +136,9 @@ def environment_variables(part: Part, home: str) -> dict[str, str]:
     }
 
 
-def run_command(command: tuple[str, ...], env: dict[str, str]) -> tuple[int, str]:
+def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO) -> tuple[int, str]:
     """Run one command with its output shown; returns its exit code and pytest's closing line, if any."""
-    print(f"$ {' '.join(command)}", flush=True)
+    print(f"$ {' '.join(command)}", file=out, flush=True)
     bin_folder = Path(env["VIRTUAL_ENV"]) / "bin"
     closing = ""
     process = subprocess.Popen(
@@ -156,34 +153,35 @@ def run_command(command: tuple[str, ...], env: dict[str, str]) -> tuple[int, str
     )
     assert process.stdout is not None  # noqa: S101 (stdout=PIPE above)
     for line in process.stdout:
-        print(line, end="", flush=True)
+        print(line, end="", file=out, flush=True)
         if re.match(r"=+ .*\b(passed|failed|errors?|no tests ran)\b.* in .*=+$", line.strip()):
             closing = line.strip(" =\n")
     return process.wait(), closing
 
 
-def run_part(part: Part, pytest_arguments: list[str]) -> Outcome:
-    """Set the part's environment up and run its commands, all of them even if one fails."""
-    heading(f"{part.name}: {part.title}")
-    began = time.monotonic()
-    outcome = Outcome(part.name, "passed")
+def set_up(part: Part) -> Outcome:
+    """Set the part's environment up; the outcome says `passed` if it is there."""
     try:
         setup_env.install(ENVIRONMENTS[part.environment])
     except setup_env.NoInterpreter as problem:
-        outcome.verdict = "left out"
-        outcome.notes.append(str(problem))
         print(problem, flush=True)
-        return outcome
+        return Outcome(part.name, "left out", notes=[str(problem)])
     except setup_env.SetupError as problem:
-        outcome.verdict = "FAILED"
-        outcome.notes.append("setting up failed")
         print(problem, flush=True)
-        return outcome
+        return Outcome(part.name, "FAILED", notes=["setting up failed"])
+    return Outcome(part.name, "passed")
+
+
+def run_part(part: Part, pytest_arguments: list[str], out: TextIO) -> Outcome:
+    """Run the commands of a part that is set up, all of them even if one fails."""
+    heading(f"{part.name}: {part.title}", out)
+    began = time.monotonic()
+    outcome = Outcome(part.name, "passed")
     with tempfile.TemporaryDirectory(prefix="airflow-provider-oac-") as home:
         env = environment_variables(part, home)
         for command in part.commands:
             is_pytest = "pytest" in command
-            code, closing = run_command((*command, *pytest_arguments) if is_pytest else command, env)
+            code, closing = run_command((*command, *pytest_arguments) if is_pytest else command, env, out)
             if closing:
                 outcome.notes.append(closing)
             if code:
@@ -191,6 +189,32 @@ def run_part(part: Part, pytest_arguments: list[str]) -> Outcome:
                 outcome.notes.append(f"`{' '.join(command[:3])}` ended with exit code {code}")
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
+    """Run a part beside another one: what it says comes in one piece when it ends."""
+    print(f"[{time.strftime('%H:%M:%S')}] {part.name} begins: {part.title}", flush=True)
+    said = io.StringIO()
+    try:
+        return run_part(part, pytest_arguments, said)
+    finally:
+        print(said.getvalue(), end="", flush=True)
+
+
+def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
+    """Run the parts: those that keep the machine busy one by one, those that mostly wait two at a time."""
+    outcomes = {}
+    for part in parts:
+        outcomes[part.name] = set_up(part)
+        if outcomes[part.name].verdict == "passed" and not part.waits:
+            outcomes[part.name] = run_part(part, pytest_arguments, sys.stdout)
+    waiting = [part for part in parts if part.waits and outcomes[part.name].verdict == "passed"]
+    if len(waiting) == 1:
+        outcomes[waiting[0].name] = run_part(waiting.pop(), pytest_arguments, sys.stdout)
+    with ThreadPoolExecutor(max_workers=2) as lanes:
+        for outcome in lanes.map(lambda part: run_aside(part, pytest_arguments), waiting):
+            outcomes[outcome.part] = outcome
+    return list(outcomes.values())
 
 
 def summary(outcomes: list[Outcome], seconds: float) -> int:
@@ -225,7 +249,7 @@ def main() -> int:
         parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(known)}")
     names = ["lint", "quick"] if options.quick else options.parts or [part.name for part in PARTS]
     began = time.monotonic()
-    outcomes = [run_part(known[name], extra) for name in names]
+    outcomes = run_parts([known[name] for name in names], extra)
     return summary(outcomes, time.monotonic() - began)
 
 
