@@ -1,5 +1,5 @@
 # Airflow 3.3 with this provider, for docker-compose.yml. Same locked requirements as .venv, hashes included.
-# Meant for a look around on a developer's machine, not for production.
+# Celery workers, PostgreSQL driver and Redis client are in the lock. For production, put your auth manager in.
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

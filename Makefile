@@ -1,12 +1,13 @@
 # Thin names for the programs in tools/; each of them explains itself with --help.
 PYTHON ?= python3
 
-.PHONY: .venv help demo demo-ui test check lint format lock upgrade clean setup
+.PHONY: .venv help demo demo-ui test test-cluster check lint format lock upgrade clean setup
 
 help:
 	@echo "make demo      the whole way once: simulator, Airflow, nightly backup, damage, restore"
 	@echo "make demo-ui   the same, and leave Airflow's web interface running to look around"
 	@echo "make test      everything, on Airflow 2.11 and 3.1 to 3.3 (sets up what it needs)"
+	@echo "make test-cluster   the example DAGs on Celery, PostgreSQL and Redis, as in docker-compose.yml (part of make test)"
 	@echo "make check     the quick loop: lint, types, unit and contract tests"
 	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
 	@echo "make setup     only create .venv (Airflow 3.3)   make lock     write requirements/*.txt anew"
@@ -23,6 +24,9 @@ demo-ui: setup
 
 test:
 	@$(PYTHON) tools/run_tests.py
+
+test-cluster:
+	@$(PYTHON) tools/run_tests.py cluster
 
 check:
 	@$(PYTHON) tools/run_tests.py --quick

@@ -113,6 +113,13 @@ PARTS = (
     # The longest first, so that the two lanes end at about the same time.
     Part("airflow-2.11", "airflow-2.11", "a real Airflow 2.11", (pytest("tests/airflow"),), waits=True),
     Part("airflow-3.3", "airflow-3.3", "a real Airflow 3.3", (pytest("tests/airflow"),), waits=True),
+    Part(
+        "cluster",
+        "airflow-3.3",
+        "the example DAGs on the services of docker-compose.yml, without containers",
+        (pytest("--cluster", "-m", "smoke or cluster", "tests/airflow"),),
+        waits=True,
+    ),
     Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1", (SMOKE,), waits=True),
     Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2", (SMOKE,), waits=True),
 )

@@ -151,9 +151,7 @@ class AirflowStack:
 
     def start(self) -> AirflowStack:
         """Create the database if need be and start every process. Does not wait: see wait_ready."""
-        self.airflow("db", "migrate")
-        with contextlib.closing(sqlite3.connect(self.database)) as db:
-            db.execute("PRAGMA journal_mode=WAL")
+        self.prepare_database()
         if self.is_airflow_2 and self._webserver:
             who = [
                 "--username",
@@ -170,6 +168,16 @@ class AirflowStack:
             self.start_component(name)
         return self
 
+    def prepare_database(self) -> None:
+        """Bring the database up to date."""
+        self.airflow("db", "migrate")
+        with contextlib.closing(sqlite3.connect(self.database)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+
+    def component_environment(self, name: str) -> dict[str, str]:
+        """The environment variables of one of `components`."""
+        return self.env
+
     def start_component(self, name: str) -> None:
         """Start one of `components`, for instance again after kill_component."""
         command = [sys.executable, "-I", str(TOOLS / "guard.py"), "--grace", "5", "--"]
@@ -178,7 +186,7 @@ class AirflowStack:
         with self.process_log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
                 command,
-                env=self.env,
+                env=self.component_environment(name),
                 cwd=self.home,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -230,20 +238,18 @@ class AirflowStack:
     def _unhealthy(self) -> list[str]:
         """The components that do not answer or have not written a heartbeat since they were started."""
         self._check_alive()
+        return [name for name in self._running if not self.is_healthy(name)]
+
+    def is_healthy(self, name: str) -> bool:
+        """Whether one of `components` answers, or has written a heartbeat since it was started."""
         jobs = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
-        missing = []
-        for name in self._running:
-            if name in jobs:
-                sql = (
-                    "SELECT 1 FROM job WHERE job_type = ? AND state = 'running'"
-                    " AND latest_heartbeat > datetime(?, 'unixepoch')"
-                )
-                alive = bool(self._rows(sql, jobs[name], self._started[name]))
-            else:
-                alive = self._answers("/health" if self.is_airflow_2 else "/api/v2/monitor/health")
-            if not alive:
-                missing.append(name)
-        return missing
+        if name in jobs:
+            sql = (
+                "SELECT 1 FROM job WHERE job_type = ? AND state = 'running'"
+                " AND latest_heartbeat > datetime(?, 'unixepoch')"
+            )
+            return bool(self._rows(sql, jobs[name], self._started[name]))
+        return self._answers("/health" if self.is_airflow_2 else "/api/v2/monitor/health")
 
     def _answers(self, path: str) -> bool:
         try:
@@ -383,7 +389,7 @@ class AirflowStack:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if token:
             if self._token is None:
-                self._token = self._http("GET", "/auth/token", token=False)["access_token"]
+                self._token = self.sign_in()
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
@@ -394,6 +400,10 @@ class AirflowStack:
             detail = error.read().decode(errors="replace")[:1000]
             raise StackError(f"Airflow answered {error.code} to {method} {path}: {detail}") from error
         return json.loads(text) if text else None
+
+    def sign_in(self) -> str:
+        """A token for Airflow 3's REST API."""
+        return str(self._http("GET", "/auth/token", token=False)["access_token"])
 
     def _control(self, command: str, **arguments: Any) -> Any:
         """An order to Airflow 2, in a process of its own with its own interpreter."""

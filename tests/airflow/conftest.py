@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,18 +23,38 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cluster", action="store_true", help="the services of docker-compose.yml in place of one LocalExecutor"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs a cluster is left out where there is none: that is a choice of the command line."""
+    if not config.getoption("--cluster"):
+        left_out = [item for item in items if item.get_closest_marker("cluster")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
-def simulator() -> Iterator[Simulator]:
-    """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to."""
+def is_cluster(pytestconfig: pytest.Config) -> bool:
+    """Whether `stack` is a cluster."""
+    return bool(pytestconfig.getoption("--cluster"))
+
+
+@pytest.fixture(scope="session")
+def simulator(is_cluster: bool) -> Iterator[Simulator]:
+    """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to; with TLS for a cluster."""
     # Work that is over at once would meet a race of Airflow's scheduler: see dags/stack_probe.py.
-    with launch(work_seconds=5, instances=["dev", "prod", "scratch"]) as running:
+    with launch(work_seconds=5, instances=["dev", "prod", "scratch"], tls=is_cluster) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def home() -> Path:
+def home(is_cluster: bool) -> Path:
     """AIRFLOW_HOME, empty at first. In the checkout, where it stays for whoever has to find out what went wrong."""
-    folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}"
+    folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}{'-cluster' if is_cluster else ''}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -66,9 +87,18 @@ def _by_grant(example: str, grant: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def redis() -> Iterator[RedisServer]:
-    """The server that holds the token store of `stack`."""
-    with redis_server() as running:
+def secrets() -> dict[str, str]:
+    """What the `.env` of a cluster holds."""
+    from tools.cluster import new_secrets
+
+    return new_secrets()
+
+
+@pytest.fixture(scope="session")
+def redis(is_cluster: bool, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """The server that holds the token store of `stack`; of a cluster, the tasks that wait for a worker as well."""
+    password = request.getfixturevalue("secrets")["REDIS_PASSWORD"] if is_cluster else ""
+    with redis_server(password) as running:
         yield running
 
 
@@ -92,16 +122,16 @@ def audits(home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    home: Path, dags_folder: Path, simulator: Simulator, redis: RedisServer, mail: Mailbox, exports: Path
-) -> Iterator[AirflowStack]:
-    """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
+def environment(
+    home: Path, simulator: Simulator, redis: RedisServer, mail: Mailbox, exports: Path, is_cluster: bool
+) -> dict[str, str]:
+    """The Connections, Variables and settings of `stack`, as environment variables."""
     smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
-    environment = {
+    store = {"AIRFLOW__OAC__STORE": "redis", "AIRFLOW__OAC__REDIS_URL": redis.url}
+    return {
         **connection_environment(simulator.ready),
         **grant_environment(simulator.ready),
-        "AIRFLOW__OAC__STORE": "redis",
-        "AIRFLOW__OAC__REDIS_URL": redis.url,
+        **({} if is_cluster else store),
         **restore_environment(simulator.ready),
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
             {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
@@ -110,5 +140,28 @@ def stack(
         "AIRFLOW_VAR_OAC_AUDIT_FOLDER": f"file://{home / 'audits'}",
         "AIRFLOW_VAR_OAC_MAIL_TO": "sales@example.com, board@example.com",
     }
-    with AirflowStack(sys.prefix, home, dags_folder, environment) as running:
-        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(
+    home: Path,
+    dags_folder: Path,
+    environment: dict[str, str],
+    redis: RedisServer,
+    is_cluster: bool,
+    request: pytest.FixtureRequest,
+) -> Iterator[AirflowStack]:
+    """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
+    with ExitStack() as running:
+        if not is_cluster:
+            yield running.enter_context(AirflowStack(sys.prefix, home, dags_folder, environment))
+            return
+        from tools.cluster import Cluster
+        from tools.postgres import postgres_server
+
+        secrets = request.getfixturevalue("secrets")
+        postgres = running.enter_context(postgres_server("airflow", secrets["POSTGRES_PASSWORD"]))
+        cluster = Cluster(
+            sys.prefix, home, dags_folder, environment, secrets=secrets, postgres=postgres, redis_port=redis.port
+        )
+        yield running.enter_context(cluster)

@@ -1,0 +1,74 @@
+"""docker-compose.yml and the `.env` that belongs to it, as far as they can be judged without containers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import make_env
+from tools.cluster import COMPOSE, LONG_RUNNING, compose_file, interpolated
+
+SERVICES: dict[str, Any] = compose_file()["services"]
+ASKED = sorted(set(re.findall(r"(?<!\$)\$\{(\w+)", COMPOSE.read_text())))
+
+
+def test_every_secret_is_generated_and_none_has_a_default() -> None:
+    assert sorted(make_env.generated()) == ASKED
+    for name in ASKED:
+        assert f"${{{name}:?" in COMPOSE.read_text(), f"without {name} Compose would go on with an empty value"
+    assert not re.search(r"\$\{\w+:?-", COMPOSE.read_text())
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in ("init", "connections")])
+def test_what_runs_all_the_time_has_a_health_check(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_nothing_is_published_beyond_this_machine(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in ("postgres", "redis")])
+def test_our_containers_do_not_run_as_root(name: str) -> None:
+    assert SERVICES[name]["user"] == "airflow"
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_every_volume_is_declared_or_lies_in_the_checkout(name: str) -> None:
+    declared = compose_file()["volumes"]
+    for volume in SERVICES[name].get("volumes", ()):
+        source = volume.partition(":")[0]
+        assert source in declared or (COMPOSE.parent / source).is_dir()
+
+
+def test_the_simulator_speaks_tls_and_is_there_in_the_demo_only() -> None:
+    assert "--tls" in SERVICES["simulator"]["command"]
+    assert SERVICES["simulator"]["profiles"] == SERVICES["connections"]["profiles"] == ["demo"]
+    for name in ("init", *LONG_RUNNING):
+        assert "simulator" not in SERVICES[name].get("depends_on", {})
+
+
+def test_an_env_file_is_private_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("# mine\nREDIS_PASSWORD=chosen\nJWT_SECRET=\nOTHER=1\n")
+    added = make_env.write(path)
+    values = make_env.read(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert values["REDIS_PASSWORD"] == "chosen"
+    assert values["OTHER"] == "1"
+    assert "# mine" in path.read_text()
+    assert "JWT_SECRET" in added
+    assert set(values) == {*ASKED, "OTHER"}
+    assert all(values.values())
+    assert make_env.write(path) == []
+    assert make_env.read(path) == values
+
+
+def test_texts_are_interpolated_as_compose_does() -> None:
+    assert interpolated("a:${X:?run y}@b ${Z} $${HOME}", {"X": "1", "Z": "2"}) == "a:1@b 2 ${HOME}"
+    with pytest.raises(KeyError):
+        interpolated("${UNKNOWN:?message}", {})

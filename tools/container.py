@@ -1,0 +1,64 @@
+"""What the containers of docker-compose.yml do besides running Airflow's own commands.
+
+container.py init                     bring the database up to date, write the admin's password file
+container.py connections READY_FILE   store the Connections and Variables that lead to the simulator
+container.py healthy URL              exit code 0 if something answers there without an error
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tools.oac_connections import connection_environment, restore_environment
+
+CONNECTION, VARIABLE = "AIRFLOW_CONN_", "AIRFLOW_VAR_"
+
+
+def init() -> None:
+    """Migrate the database, and write the password that `ADMIN_PASSWORD` says for the user `admin`."""
+    path = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        json.dump({"admin": os.environ["ADMIN_PASSWORD"]}, out)
+    subprocess.run(["airflow", "db", "migrate"], check=True)
+
+
+def imported(kind: str, content: dict[str, object]) -> None:
+    """Hand Connections or Variables to Airflow, by way of a file that nobody else can read and that is gone then."""
+    options = ["--overwrite"] if kind == "connections" else []
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # made with mode 0600
+        json.dump(content, file)
+        file.flush()
+        subprocess.run(["airflow", kind, "import", *options, file.name], check=True)
+
+
+def connections(ready_file: str) -> None:
+    """Store what leads to the simulator of a ready file."""
+    ready = json.loads(Path(ready_file).read_text())
+    environment = connection_environment(ready) | restore_environment(ready)
+    environment[f"{VARIABLE}OAC_EXPORT_FOLDER"] = "file:///airflow/exports"
+    environment[f"{VARIABLE}OAC_AUDIT_FOLDER"] = "file:///airflow/audits"
+
+    def named(prefix: str) -> dict[str, str]:
+        return {name[len(prefix) :].lower(): text for name, text in environment.items() if name.startswith(prefix)}
+
+    imported("connections", {name: json.loads(text) for name, text in named(CONNECTION).items()})
+    imported("variables", dict(named(VARIABLE)))
+
+
+def healthy(url: str) -> None:
+    """Raise an error unless the address answers with a status that is none."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5):
+        pass
+
+
+if __name__ == "__main__":
+    {"init": init, "connections": connections, "healthy": healthy}[sys.argv[1]](*sys.argv[2:])

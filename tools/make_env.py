@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Write `.env` for docker-compose.yml: generated secrets, readable by you alone.
+
+    python3 tools/make_env.py [FILE]
+
+Values that the file has already stay as they are, so that a second run, or one after an update, only adds what is new.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def generated() -> dict[str, str]:
+    """A fresh value for every secret that docker-compose.yml asks for."""
+    return {
+        "FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "API_SECRET_KEY": secrets.token_hex(32),
+        "JWT_SECRET": secrets.token_hex(64),
+        # In URLs: hexadecimal needs no escaping.
+        "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "REDIS_PASSWORD": secrets.token_hex(24),
+        "ADMIN_PASSWORD": secrets.token_urlsafe(12),
+    }
+
+
+def read(path: Path) -> dict[str, str]:
+    """The names and values of an `.env` file; empty if there is none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def write(path: Path) -> list[str]:
+    """Add what is missing; returns the names that were added. The file is replaced whole, and has mode 0600."""
+    present = read(path)
+    missing = {name: value for name, value in generated().items() if not present.get(name)}
+    kept = [
+        line
+        for line in (path.read_text().splitlines() if path.exists() else [])
+        if line.partition("=")[0].strip() not in missing
+    ]
+    lines = [*kept, *(f"{name}={value}" for name, value in missing.items())]
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".env-")  # mkstemp makes it 0600
+    with os.fdopen(handle, "w") as out:
+        out.write("\n".join(lines) + "\n")
+    Path(draft).replace(path)
+    return list(missing)
+
+
+def main() -> int:
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
+    added = write(path)
+    print(f"{path}: {'added ' + ', '.join(added) if added else 'nothing was missing'}")
+    print("Sign in at http://127.0.0.1:8080 as `admin` with the ADMIN_PASSWORD of that file.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
