@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_oac.auth.claims import looks_personal
-from airflow_provider_oac.auth.device import DeviceCode, device_sign_in
+from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.auth.imported import read_token_file
 from airflow_provider_oac.auth.revoking import forget
-from airflow_provider_oac.auth.sharing import keep_sign_in, under_lock
-from airflow_provider_oac.auth.store import Slot
+from airflow_provider_oac.auth.sharing import keep_sign_in
+from airflow_provider_oac.auth.signing_in import sign_in_and_keep
 from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
+from airflow_provider_oac.hooks.stores import slot_for_a_person
 from airflow_provider_oac.transport.blocking import run
-from airflow_provider_oac.transport.io import IO
 
 if TYPE_CHECKING:
+    from airflow_provider_oac.auth.store import Slot
     from airflow_provider_oac.hooks.oac import OACHook
 
 _LARGEST = 1 << 20
@@ -28,15 +29,12 @@ _LARGEST = 1 << 20
 def login(arguments: argparse.Namespace) -> None:
     """``login``: a person signs in with a code; the refresh token goes into the store."""
     oac = hook(arguments.conn_id)
-    auth, slot = oac.settings.auth, _slot(oac)
-    # Before a person is bothered: what cannot be kept need not be fetched.
-    run(_try(oac.io, slot))
+    auth, slot = oac.settings.auth, slot_for_a_person(oac.settings, oac.slot)
     progress = _Progress()
     try:
-        issued = run(device_sign_in(oac.io, auth, progress.show, progress.waiting))
+        record = run(sign_in_and_keep(oac.io, slot, auth, progress.show, progress.waiting))
     finally:
         progress.end()
-    record = run(keep_sign_in(oac.io, slot, auth, issued, None))
     say(f"Signed in at {auth.identity_url} as {record.owner or 'a user whom the token does not name'}.")
     _say_kept(oac, slot)
     _say_personal(record.owner)
@@ -45,7 +43,7 @@ def login(arguments: argparse.Namespace) -> None:
 def import_tokens(arguments: argparse.Namespace) -> None:
     """``import-tokens``: the tokens of a file go into the store."""
     oac = hook(arguments.conn_id)
-    auth, slot = oac.settings.auth, _slot(oac)
+    auth, slot = oac.settings.auth, slot_for_a_person(oac.settings, oac.slot)
     imported = read_token_file(read_text(arguments.file), auth, time.time())
     token = imported.issued.token
     run(keep_sign_in(oac.io, slot, auth, imported.issued, imported.unrenewable))
@@ -99,32 +97,6 @@ def read_text(name: str, largest: int = _LARGEST) -> str:
     if len(text) > largest:
         raise CommandFailed(f"{name} is larger than {largest} characters.")
     return text
-
-
-async def _try(io: IO, slot: Slot) -> None:
-    """See whether the store can be used. What is there may be damaged: it is replaced. Flow."""
-    await under_lock(io, slot)
-    await io.offload(slot.release)
-
-
-def _slot(oac: OACHook) -> Slot:
-    """The place for a person's tokens.
-
-    :raises CommandFailed: if the Connection or the deployment has no use for them.
-    """
-    auth = oac.settings.auth
-    if not auth.chained:
-        raise CommandFailed(
-            f"Connection {oac.oac_conn_id!r} signs in by the grant {auth.grant}, which needs no person and no refresh "
-            "token: there is nothing to do. If you want it otherwise, set its grant to device_code or refresh_token."
-        )
-    slot = oac.slot
-    if slot is None:
-        raise CommandFailed(
-            "There is no store to keep a refresh token in: [oac] store is memory. Set it to file (all tasks on this "
-            "host) or redis (on several), for this process as for all of Airflow: AIRFLOW__OAC__STORE=file."
-        )
-    return slot
 
 
 def _say_kept(oac: OACHook, slot: Slot) -> None:

@@ -29,6 +29,26 @@ def slot_of(settings: ConnectionSettings) -> Slot | None:
     return _vault(kind, place, setting("core", "fernet_key")).slot(settings.auth, lease)
 
 
+def slot_for_a_person(settings: ConnectionSettings, slot: Slot | None) -> Slot:
+    """The place for the tokens of a person who is about to sign in.
+
+    :param slot: that of the Connection, as :func:`slot_of` gives it.
+    :raises OACConfigurationError: if the Connection or the deployment has no use for them.
+    """
+    if not settings.auth.chained:
+        raise OACConfigurationError(
+            f"Connection {settings.conn_id!r} signs in by the grant {settings.auth.grant}, which needs no person and "
+            "no refresh token: there is nothing to do. If you want it otherwise, set its grant to device_code or "
+            "refresh_token."
+        )
+    if slot is None:
+        raise OACConfigurationError(
+            "There is no store to keep a refresh token in: [oac] store is memory. Set it to file (all tasks on this "
+            "host) or redis (on several), for this process as for all of Airflow: AIRFLOW__OAC__STORE=file."
+        )
+    return slot
+
+
 @lru_cache(maxsize=8)
 def _vault(kind: str, place: str, fernet_keys: str) -> Vault:
     return Vault(_backend(kind, place), fernet_keys.split(","))

@@ -77,6 +77,29 @@ def test_importing_everything_for_a_dag_loads_nothing_heavy() -> None:
     assert not roots(loaded) & HEAVY
 
 
+def test_the_plugin_which_every_process_loads_loads_nothing_heavy() -> None:
+    loaded = newly_loaded("import airflow.plugins_manager\nimport airflow_provider_oac.web.plugin\n")
+    ours = {name for name in loaded if name.startswith("airflow_provider_oac")}
+    assert ours - {"airflow_provider_oac"} == {"airflow_provider_oac.web", "airflow_provider_oac.web.plugin"}
+    assert not roots(loaded) & (HEAVY | {"fastapi", "starlette", "jinja2", "airflow.api_fastapi"})
+
+
+def test_airflow_finds_the_plugin_and_what_it_shows() -> None:
+    code = """
+import json
+from airflow.plugins_manager import get_plugin_info
+(found,) = [plugin for plugin in get_plugin_info() if plugin["name"] == "oracle_analytics"]
+print(json.dumps({name: found.get(name, []) for name in ("external_views", "fastapi_apps")}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    # Airflow 2.11 knows neither of these.
+    for view in found["external_views"]:
+        assert (view["name"], view["href"], view["url_route"]) == ("Oracle Analytics", "oac/", "oac")
+    for app in found["fastapi_apps"]:
+        assert (app["url_prefix"], app["app"]) == ("/oac", "airflow_provider_oac.web.plugin.LazyApp")
+
+
 def test_the_metadata_import_nothing_but_themselves() -> None:
     loaded = newly_loaded(
         "import airflow_provider_oac.provider_info\n",

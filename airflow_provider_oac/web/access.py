@@ -1,0 +1,62 @@
+"""Who may use the page: Airflow's own authorisation, asked for the very Connection or DAG."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import (
+    ConnectionDetails,
+    DagAccessEntity,
+    DagDetails,
+)
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.models import Connection
+from airflow.models.dag import DagModel
+from fastapi import Depends, HTTPException, Request
+
+from airflow_provider_oac._compat import setting
+
+
+def may_edit(user: BaseUser, conn_id: str | None) -> bool:
+    """Whether a user may edit a Connection; with ``None``, Connections at all.
+
+    What ``requires_access_connection("PUT")`` of Airflow 3.1 asks. That of 3.2 and newer also reads the body of the
+    request, as the one that edits a Connection: ours has none.
+    """
+    team = Connection.get_team_name(conn_id) if conn_id else None
+    details = ConnectionDetails(conn_id=conn_id, team_name=team)
+    return bool(get_auth_manager().is_authorized_connection(method="PUT", details=details, user=user))
+
+
+def may_see_results(user: BaseUser, dag_id: str) -> bool:
+    """Whether a user may see what the tasks of a DAG have left in XCom."""
+    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    manager = get_auth_manager()
+    entity = DagAccessEntity.XCOM
+    return bool(manager.is_authorized_dag(method="GET", access_entity=entity, details=details, user=user))
+
+
+def require_origin(request: Request) -> None:
+    """Refuse an order that does not come from one of Airflow's own pages. Browsers say so in ``Origin``."""
+    origin = urlsplit(request.headers.get("origin", ""))
+    # Behind a proxy that ends TLS the scheme is another one, and the host is as the browser knows it in one of the two.
+    own = {request.headers.get("host", ""), urlsplit(setting("api", "base_url")).netloc}
+    if origin.scheme not in ("http", "https") or not origin.netloc or origin.netloc not in own:
+        raise HTTPException(
+            403,
+            "This order does not come from Airflow's own page: its Origin is "
+            f"{request.headers.get('origin', 'missing')!r}. If this is Airflow's address, set [api] base_url to it.",
+        )
+
+
+def require_edit(connection_id: str, user: GetUserDep) -> str:
+    """The id of a Connection that the user may edit."""
+    if not may_edit(user, connection_id):
+        raise HTTPException(403, f"You have no right to edit the Connection {connection_id!r}.")
+    return connection_id
+
+
+EditableDep = Annotated[str, Depends(require_edit)]
