@@ -96,6 +96,6 @@ class _Whole(StreamedResponse):
         super().__init__(request, answer.status, answer.headers)
         self._body = answer.body
 
-    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+    async def pieces(self, size: int) -> AsyncIterator[bytes]:
         for start in range(0, len(self._body), size):
             yield self._body[start : start + size]

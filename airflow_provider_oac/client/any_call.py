@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import API_BASE, Call
 from airflow_provider_oac.client.paging import Page, read_page
-from airflow_provider_oac.client.transfer import CHUNK, Downloaded, Sink
+from airflow_provider_oac.client.transfer import CHUNK, MOST_BYTES, Downloaded, Sink, announced_length
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response, StreamedResponse
 
@@ -230,9 +230,11 @@ def streamed(call: Call[Any], sink: Sink) -> Flow[Downloaded]:
             async for piece in answer.chunks(CHUNK):
                 digest.update(piece)
                 size += len(piece)
+                if size > MOST_BYTES:
+                    raise OACResponseError(f"More than {MOST_BYTES} bytes came, and the answer was given up.")
                 await api.io.offload(partial(sink.write, piece))
-            said = answer.headers.get("content-length", "")
-            if said.isdigit() and int(said) != size and not answer.headers.get("content-encoding"):
+            said = announced_length(answer)
+            if said is not None and said != size:
                 raise OACResponseError(f"{size} bytes came, but {said} were announced.")
 
         try:
@@ -288,7 +290,7 @@ def _read(response: Response) -> Any:
         if kind.startswith("text/") or kind.endswith("xml"):
             return text
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise OACResponseError(
             f"HTTP {response.status} brought {len(response.body)} bytes of {kind or 'no known type'}, which are "
             "neither JSON nor a text. Let destination name a file for them."

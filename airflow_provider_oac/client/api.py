@@ -41,15 +41,19 @@ class Api:
         :raises OACResponseError: if the answer is not what the contract says.
         """
 
+        used: Token | None = None
+
         async def exchange(token: Callable[[], Awaitable[Token]]) -> Response:
             async def make() -> Request:
-                return call.request(self.address, await token())
+                nonlocal used
+                used = await token()
+                return call.request(self.address, used)
 
             return await send(self.io, make, repeatable=call.repeatable, policy=policy, refused=without_user)
 
         response = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
         if not 200 <= response.status < 300:
-            raise api_error(call, response, self.io.now())
+            raise api_error(call, response, self.io.now(), _text_of(used))
         try:
             return call.read(response)
         except OACResponseError as problem:
@@ -75,8 +79,12 @@ class Api:
         :raises OACAuthError: if no token could be had.
         """
 
+        used: Token | None = None
+
         async def exchange(token: Callable[[], Awaitable[Token]]) -> Response | _Used[T]:
-            request = call.request(self.address, await token())
+            nonlocal used
+            used = await token()
+            request = call.request(self.address, used)
             async with self.io.open(replace(request, headers={**request.headers, **headers})) as answer:
                 if not 200 <= answer.status < 300:
                     return await answer.read()
@@ -84,7 +92,7 @@ class Api:
 
         outcome = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
         if isinstance(outcome, Response):
-            raise api_error(call, outcome, self.io.now())
+            raise api_error(call, outcome, self.io.now(), _text_of(used))
         return outcome.result
 
     async def run(self, work: Work[T]) -> T:
@@ -92,6 +100,11 @@ class Api:
         if isinstance(work, Call):
             return await self.perform(work)
         return await work(self)
+
+
+def _text_of(token: Token | None) -> tuple[str, ...]:
+    """What of a token must not come back in a message. One as short as a word would be found in any text."""
+    return (token.access_token,) if token is not None and len(token.access_token) > 15 else ()
 
 
 @dataclass(frozen=True)

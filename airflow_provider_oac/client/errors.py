@@ -25,15 +25,18 @@ def without_user(response: Response) -> bool:
     return response.status == 500 and b"PublicAPIJerseyServlet" in response.body[:2000]
 
 
-def api_error(call: Call[Any], response: Response, now: float) -> OACApiError:
+def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[str] = ()) -> OACApiError:
     """Explain an answer that is not the call's success.
 
     :param now: this machine's clock, for a ``Retry-After`` that is a date.
+    :param sent: secrets that were sent besides those of the call, and must not come back in a message: the token.
     """
+    secrets = (*call.secrets, *sent)
     body = error_object(response)
-    code, detail = _code_and_detail(body, response, call.secrets)
-    request_id = next((text for name in _ID_HEADERS if (text := quoted(response.headers.get(name), limit=200))), None)
-    cause, next_step = _explain(response, body, code, detail)
+    code, detail = _code_and_detail(body, response, secrets)
+    ids = (quoted(response.headers.get(name), secrets, 200) for name in _ID_HEADERS)
+    request_id = next(filter(None, ids), None)
+    cause, next_step = _explain(response, body, code, detail, secrets)
     cause = call.causes.get(response.status, cause)
     if response.status == 404:
         next_step += _other_form_of_path(call.path)
@@ -76,10 +79,12 @@ def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable
     return quoted(code, secrets), quoted(detail, secrets)
 
 
-def _explain(response: Response, body: dict[str, Any], code: str | None, detail: str | None) -> tuple[str, str]:
+def _explain(
+    response: Response, body: dict[str, Any], code: str | None, detail: str | None, secrets: Iterable[str]
+) -> tuple[str, str]:
     status = response.status
     if status == 401:
-        return _explain_unauthorized(response, body, detail)
+        return _explain_unauthorized(response, body, detail, secrets)
     if without_user(response):
         return (
             "the token carries no user, which OAC does not accept",
@@ -92,8 +97,7 @@ def _explain(response: Response, body: dict[str, Any], code: str | None, detail:
         )
     if 300 <= status < 400:
         return (
-            f"the address redirects (to {response.headers.get('location', 'nowhere')[:200]}), and no redirect is "
-            "followed with credentials",
+            f"the address redirects (to {_place(response, secrets)}), and no redirect is followed with credentials",
             "Check the Connection's host: it is the address of the OAC instance itself, without a path.",
         )
     known = {
@@ -123,6 +127,11 @@ def _explain(response: Response, body: dict[str, Any], code: str | None, detail:
     return ("not known", "Read OAC's message; give Oracle Support the time and the request id.")
 
 
+def _place(response: Response, secrets: Iterable[str]) -> str:
+    """Where a redirect leads, without the query, in which there may be anything."""
+    return quoted(response.headers.get("location", "").partition("?")[0], secrets, 200) or "nowhere"
+
+
 def _other_form_of_path(path: str) -> str:
     """Examples of paths in the reference begin with /@Catalog; those of workbooks' own calls do not (documented)."""
     for part in path.split("/"):
@@ -139,10 +148,13 @@ def _lacks_role(response: Response, body: dict[str, Any]) -> bool:
     return response.status == 401 and bool(body.get("user")) and bool(body.get("status"))
 
 
-def _explain_unauthorized(response: Response, body: dict[str, Any], detail: str | None) -> tuple[str, str]:
+def _explain_unauthorized(
+    response: Response, body: dict[str, Any], detail: str | None, secrets: Iterable[str]
+) -> tuple[str, str]:
     if _lacks_role(response, body):
         return (
-            f"the user {body['user']} is signed in but lacks the application role that this operation needs",
+            f"the user {quoted(body['user'], secrets, 200)} is signed in but lacks the application role that this "
+            "operation needs",
             "Give the user the role: BI Service Administrator for snapshots and system settings, DV Content Author "
             "for the catalog (OAC, Console, Users and Roles).",
         )

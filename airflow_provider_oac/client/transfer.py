@@ -36,6 +36,10 @@ _LONGEST_PAUSE = 60.0
 # How many bytes of either end are looked at.
 _ENDS = 1024
 _NO_SUCH_RANGE = 416
+# Of an export or another file; far more than the largest that anybody reports.
+MOST_BYTES = 4 << 30
+# No number of bytes has more digits, and Python reads none of more than some thousand.
+_DIGITS = 18
 
 
 class Sink(Protocol):
@@ -147,12 +151,16 @@ class TransferPlan:
     :param restarts: how often it may begin anew.
     :param not_ready_grace: seconds for which OAC may say that the file is not there yet.
     :param pause: seconds before a further request, doubled for each one without progress.
+    :param requests: how many requests may be made in all, progress or not.
+    :param most_bytes: a file larger than this is none that OAC would export.
     """
 
     attempts: int = 5
     restarts: int = 3
     not_ready_grace: float = 60.0
     pause: float = 0.5
+    requests: int = 200
+    most_bytes: int = MOST_BYTES
 
 
 def download(
@@ -180,7 +188,7 @@ def download(
     """
 
     async def flow(api: Api) -> Downloaded:
-        state = _Download(call, sink, marks)
+        state = _Download(call, sink, marks, plan.most_bytes)
         try:
             await _fetched(api, state, plan, report)
             await api.io.offload(sink.commit)
@@ -211,9 +219,9 @@ def copy(source: Path, sink: Sink) -> Downloaded:
 
 async def _fetched(api: Api, state: _Download, plan: TransferPlan, report: Callable[[str], None]) -> None:
     """Ask until the file is whole."""
-    began, fruitless = api.io.now(), 0
+    began, fruitless, requests = api.io.now(), 0, 0
     while True:
-        before = state.size
+        before, requests = state.size, requests + 1
         try:
             await api.stream(state.call, lambda answer: state.read(api, answer), state.headers())
         except (OACApiError, OACTransportError, OACContentError) as error:
@@ -222,7 +230,7 @@ async def _fetched(api: Api, state: _Download, plan: TransferPlan, report: Calla
                 return
             waits = _not_ready(error) and api.io.now() - began < plan.not_ready_grace
             fruitless = 0 if waits or state.size > before else fruitless + 1
-            if not (waits or _may_pass(error)) or fruitless >= plan.attempts:
+            if not (waits or _may_pass(error)) or fruitless >= plan.attempts or requests >= plan.requests:
                 raise
             if not waits and _spoiled(error):
                 await api.io.offload(state.restart)
@@ -250,17 +258,24 @@ def _spoiled(error: OACError) -> bool:
 def _may_pass(error: OACError) -> bool:
     if isinstance(error, OACApiError):
         return error.retryable or error.status == _NO_SUCH_RANGE
-    return error.passing if isinstance(error, OACTransportError) else not isinstance(error, _NotYetError)
+    if isinstance(error, OACTransportError):
+        return error.passing
+    return not isinstance(error, _NotYetError | _TooLargeError)
 
 
 class _NotYetError(OACContentError):
     """An answer of success that says that there is no file yet."""
 
 
+class _TooLargeError(OACContentError):
+    """More came than can be a file of OAC."""
+
+
 class _Download:
     """How far a download has come."""
 
-    def __init__(self, call: Call[Any], sink: Sink, marks: Marks) -> None:
+    def __init__(self, call: Call[Any], sink: Sink, marks: Marks, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
         self.call = call
         self.sink = sink
         self.marks = marks
@@ -309,19 +324,29 @@ class _Download:
                 raise problem(f"Could not {self.call.doing}: HTTP {answer.status} ({kind}) came instead of the file.")
             if self.size:
                 await api.io.offload(self.restart)
-            self.length, self.tag = _length(answer), _strong_tag(answer)
+            self.length, self.tag = announced_length(answer), _strong_tag(answer)
+        self._refuse_more_than(self.length or 0)
         async for piece in answer.chunks(CHUNK):
+            self._refuse_more_than(self.size + len(piece))
             await api.io.offload(partial(self._take, piece))
             # A task that was told to stop learns of it here.
             await api.io.sleep(0)
         if flaw := self._flaw(kind):
             raise OACContentError(f"Could not {self.call.doing}: {flaw}")
 
+    def _refuse_more_than(self, size: int) -> None:
+        if size > self.most_bytes:
+            raise _TooLargeError(
+                f"Could not {self.call.doing}: {size} bytes or more came or were announced, which is more than any "
+                f"export has ({self.most_bytes} at most). It was given up."
+            )
+
     def _continues(self, answer: StreamedResponse) -> bool:
         """Whether the body is the rest of the very file of which the beginning is here."""
         if answer.status != 206 or not self.size:
             return False
-        part = re.fullmatch(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)", answer.headers.get("content-range", "").strip())
+        number = rf"([0-9]{{1,{_DIGITS}}})"
+        part = re.fullmatch(rf"bytes {number}-{number}/{number}", answer.headers.get("content-range", "").strip())
         if not part:
             return False
         first, last, total = (int(number) for number in part.groups())
@@ -354,12 +379,12 @@ class _Download:
         return None
 
 
-def _length(answer: StreamedResponse) -> int | None:
+def announced_length(answer: StreamedResponse) -> int | None:
     """How many bytes the whole body has, if the server says so and sends it as it is."""
     if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
         return None
     text = answer.headers.get("content-length", "").strip()
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def _strong_tag(answer: StreamedResponse) -> str | None:

@@ -13,11 +13,11 @@ from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.calls import API_BASE
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.transport.blocking import BlockingIO, plain_session, run
+from airflow_provider_oac.transport.blocking import BlockingIO, PlainSession, plain_session, run
 from airflow_provider_oac.transport.settings import TransportSettings, proxy_for
 
 
-class InstanceSession(requests.Session):
+class InstanceSession(PlainSession):
     """See :meth:`airflow_provider_oac.hooks.oac.OACHook.get_conn`."""
 
     def __init__(self, io: BlockingIO, address: str, session: Session, settings: TransportSettings) -> None:

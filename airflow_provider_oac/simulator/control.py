@@ -83,6 +83,11 @@ class Control:
         """Count from nothing again."""
         self._call("POST", "/counters/reset")
 
+    def secrets(self) -> dict[str, Any]:
+        """What crossed the token endpoint: `seen`, a list of `name` and `value`, and how many are `forgotten`."""
+        secrets: dict[str, Any] = self._call("GET", "/secrets")
+        return secrets
+
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Change settings (none: just read them); `app={...}` changes the confidential application."""
         settings: dict[str, Any] = (

@@ -81,6 +81,10 @@ class Control:
         self._world.counters.reset()
         return json_reply(self._world.counters.as_dict())
 
+    async def secrets(self, request: web.Request) -> web.Response:
+        """`GET /secrets`."""
+        return json_reply(self._world.ledger.as_dict())
+
     def _all_settings(self) -> Record:
         app = self._world.confidential_app()
         return {**self._world.settings.as_dict(), "app": {name: app[name] for name in _APP_MEMBERS}}
@@ -219,6 +223,7 @@ class Control:
         self.seed_content()
         world.faults.clear()
         world.counters.reset()
+        world.ledger.reset()
         return json_reply({})
 
 
@@ -254,6 +259,7 @@ def build(control: Control) -> web.Application:
         ("DELETE", "/faults", control.clear_faults),
         ("GET", "/counters", control.counters),
         ("POST", "/counters/reset", control.reset_counters),
+        ("GET", "/secrets", control.secrets),
         ("GET", "/settings", control.settings),
         ("PATCH", "/settings", control.change_settings),
         ("GET", "/users/{name}", control.user),

@@ -18,6 +18,7 @@ from airflow_provider_oac.simulator import keys
 from airflow_provider_oac.simulator.clock import Clock
 from airflow_provider_oac.simulator.counters import Counters
 from airflow_provider_oac.simulator.faults import Faults
+from airflow_provider_oac.simulator.identity.ledger import Ledger
 from airflow_provider_oac.simulator.settings import Settings
 from airflow_provider_oac.simulator.store import Record, Store
 
@@ -65,6 +66,7 @@ class World:
         self.clock = Clock(self.settings)
         self.counters = Counters()
         self.faults = Faults()
+        self.ledger = Ledger()
         self.users = self.store.table("users")
         self.apps = self.store.table("apps")
         self.refresh_tokens = self.store.table("refresh_tokens")

@@ -148,7 +148,7 @@ class _Streamed(StreamedResponse):
         super().__init__(request, answer.status, answer.headers)
         self._answer = answer
 
-    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+    async def pieces(self, size: int) -> AsyncIterator[bytes]:
         try:
             async for piece in self._answer.content.iter_chunked(size):
                 yield piece

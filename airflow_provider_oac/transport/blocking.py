@@ -52,13 +52,21 @@ def run(flow: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a flow awaited something that is not its io")
 
 
-def plain_session(settings: TransportSettings) -> requests.Session:
+class PlainSession(requests.Session):
+    """A session that takes no notice of redirects."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: even for a session that follows no redirect, requests else reads the whole body of one, however large,
+        and fails at an address that cannot be parsed."""
+
+
+def plain_session(settings: TransportSettings) -> PlainSession:
     """A session that sends just what it is told: no netrc (it would replace the bearer token), no cookies,
     no settings from the environment but those that :class:`TransportSettings` and :func:`proxy_for` read.
 
     :raises OACConfigurationError: if the CA file cannot be used.
     """
-    session = requests.Session()
+    session = PlainSession()
     session.trust_env = False
     session.verify = settings.checked_ca_path()
     session.headers.clear()
@@ -185,7 +193,7 @@ class _Streamed(StreamedResponse):
         super().__init__(request, answer.status_code, answer.headers)
         self._answer = answer
 
-    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+    async def pieces(self, size: int) -> AsyncIterator[bytes]:
         try:
             for piece in self._answer.iter_content(size):
                 yield piece

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +24,10 @@ T = TypeVar("T")
 
 # An API answer or a token answer is small. What is large (exports) is streamed through ``IO.open``.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# As long as bytes come, it may take this many seconds.
+MAX_BODY_SECONDS = 900.0
+# What the drivers decode as it comes, in bounded memory, and ask for.
+_ENCODINGS = frozenset({"", "identity", "gzip"})
 
 
 @dataclass(frozen=True)
@@ -95,25 +100,47 @@ class StreamedResponse(ABC):
         self.status = status
         self.headers = {name.lower(): value for name, value in headers.items()}
 
-    @abstractmethod
-    def chunks(self, size: int) -> AsyncIterator[bytes]:
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
         """Yield the body in pieces of at most ``size`` bytes.
 
         :raises OACTransportError: if it ends before it is complete.
+        :raises OACResponseError: if it is packed in a way that was not asked for, such as twice.
         """
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding not in _ENCODINGS:
+            raise OACResponseError(
+                f"HTTP {self.status} came in answer to {self.request.method} {self._url} with a body encoded as "
+                f"{encoding[:40]!r}, which was not asked for. Likely cause: a proxy that packs what passes it."
+            )
+        async for piece in self.pieces(size):
+            yield piece
+
+    @property
+    def _url(self) -> str:
+        """Without the query, for messages."""
+        return self.request.url.partition("?")[0]
+
+    @abstractmethod
+    def pieces(self, size: int) -> AsyncIterator[bytes]:
+        """The driver's part of :meth:`chunks`."""
 
     async def read(self) -> Response:
         """Read the whole body.
 
-        :raises OACResponseError: if it is larger than any API answer may be.
+        :raises OACResponseError: if it is larger, or takes longer, than any API answer may.
         """
-        body = bytearray()
+        body, until = bytearray(), time.monotonic() + MAX_BODY_SECONDS
         async for piece in self.chunks(1 << 16):
             body += piece
             if len(body) > MAX_BODY_BYTES:
                 raise OACResponseError(
-                    f"The answer to {self.request.method} {self.request.url} is larger than "
-                    f"{MAX_BODY_BYTES} bytes and was given up."
+                    f"The answer to {self.request.method} {self._url} is larger than {MAX_BODY_BYTES} bytes and was "
+                    "given up."
+                )
+            if time.monotonic() > until:
+                raise OACResponseError(
+                    f"The answer to {self.request.method} {self._url} still comes after {MAX_BODY_SECONDS:.0f} s and "
+                    "was given up."
                 )
         return Response(self.status, self.headers, bytes(body), self.request.url)
 

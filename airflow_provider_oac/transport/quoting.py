@@ -30,7 +30,9 @@ def quoted(value: Any, secrets: Iterable[str] = (), limit: int = 1000) -> str | 
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         for form in (secret, quote_plus(secret), quote(secret, safe=""), _json(secret, True), _json(secret, False)):
             text = text.replace(form, "***")
-    return " ".join(_JWT.sub("***", text).split())[:limit] or None
+    words = " ".join(_JWT.sub("***", text).split())[:limit]
+    # Neither what moves a terminal's cursor nor halves of characters, which no log can write.
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words) or None
 
 
 def error_object(response: Response) -> dict[str, Any]:

@@ -14,8 +14,10 @@ import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
 from tests.airflow.mailbox import Mailbox, mailbox
+from tests.airflow.scenario import with_passphrase
+from tests.airflow.witness import Witness, watching
 from tests.redis_server import RedisServer, redis_server
-from tools.oac_connections import connection_environment, grant_environment, restore_environment
+from tools.oac_connections import connection, connection_environment, grant_environment, restore_environment
 from tools.stack import AirflowStack
 
 GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
@@ -122,6 +124,13 @@ def audits(home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def witness(home: Path) -> Iterator[Witness]:
+    """Sees what is there only for a while, from before the first process of `stack` to the end."""
+    with watching(home) as looking:
+        yield looking
+
+
+@pytest.fixture(scope="session")
 def environment(
     home: Path, simulator: Simulator, redis: RedisServer, mail: Mailbox, exports: Path, is_cluster: bool
 ) -> dict[str, str]:
@@ -131,6 +140,9 @@ def environment(
     return {
         **connection_environment(simulator.ready),
         **grant_environment(simulator.ready),
+        "AIRFLOW_CONN_OAC_EXPORT": json.dumps(
+            with_passphrase(connection(simulator.ready, user="oac.author@example.com"))
+        ),
         **({} if is_cluster else store),
         **restore_environment(simulator.ready),
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
@@ -148,6 +160,7 @@ def stack(
     dags_folder: Path,
     environment: dict[str, str],
     redis: RedisServer,
+    witness: Witness,
     is_cluster: bool,
     request: pytest.FixtureRequest,
 ) -> Iterator[AirflowStack]:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
 from airflow_provider_oac.simulator.launch import Simulator
 from tools.stack import AirflowStack
 
@@ -16,3 +26,13 @@ def ran(stack: AirflowStack, dag_id: str, state: str = "success", timeout: float
     run_id = stack.trigger(dag_id)
     assert stack.wait_run(dag_id, run_id, timeout=timeout) == state, stack.report(dag_id, run_id)
     return run_id
+
+
+def with_passphrase(connection: dict[str, Any]) -> dict[str, Any]:
+    """The same Connection, its key protected by a passphrase."""
+    extra = connection["extra"]
+    passphrase = f"Pass+{secrets.token_hex(8)}/=&"
+    key = load_pem_private_key(extra["private_key"].encode(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode()))
+    changed = {"private_key": pem.decode(), "private_key_passphrase": passphrase}
+    return {**connection, "extra": {**extra, **changed}}

@@ -123,6 +123,7 @@ async def start(domain: Domain, request: web.Request) -> web.Response:
     }
     if settings.device_send_interval:
         body["interval"] = settings.device_interval
+    domain.world.ledger.see(body)
     return json_reply(body, cached=False)
 
 

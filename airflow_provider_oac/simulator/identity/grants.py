@@ -27,6 +27,7 @@ _FULL_NAMES = {name: (_PREFIX + name if name in ("jwt-bearer", "device_code") el
 async def token(domain: Domain, request: web.Request) -> web.Response:
     """`POST /oauth2/v1/token`."""
     form = await read_form(request)
+    domain.world.ledger.see(form)
     full_name = form.get("grant_type")
     if full_name is None:
         raise OAuthError("invalid_request", "The parameter grant_type is missing.")
@@ -39,7 +40,9 @@ async def token(domain: Domain, request: web.Request) -> web.Response:
     fault = request.get("fault")
     if isinstance(fault, Fault) and fault.fault == "consumed_token":
         raise OAuthError("invalid_grant", CONSUMED)
-    return json_reply(_GRANTS[grant](domain, client, form), cached=False)
+    issued = _GRANTS[grant](domain, client, form)
+    domain.world.ledger.see(issued)
+    return json_reply(issued, cached=False)
 
 
 def required(form: Form, name: str) -> str:
