@@ -218,7 +218,7 @@ def unusable_token(settings: AuthSettings, response: Response, problem: OACRespo
         f"Signing in at {settings.identity_url} (grant {settings.grant}) failed. {problem} "
         f"Likely cause: {cause}. Next step: {next_step}",
         status=response.status,
-        ecid=_ecid({}, response),
+        ecid=_ecid({}, response, settings.secrets),
         cause=cause,
         next_step=next_step,
     )

@@ -21,7 +21,7 @@ from airflow_provider_oac.client.calls import API_BASE, Call
 from airflow_provider_oac.client.paging import Page, read_page
 from airflow_provider_oac.client.transfer import CHUNK, MOST_BYTES, Downloaded, Sink, announced_length
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
-from airflow_provider_oac.transport.io import Response, StreamedResponse
+from airflow_provider_oac.transport.io import Response, StreamedResponse, media_type
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 # Doing these twice is the same as doing them once (RFC 9110 section 9.2.2).
@@ -292,6 +292,6 @@ def _read(response: Response) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise OACResponseError(
-            f"HTTP {response.status} brought {len(response.body)} bytes of {kind or 'no known type'}, which are "
+            f"HTTP {response.status} brought {len(response.body)} bytes of {media_type(response.headers)}, which are "
             "neither JSON nor a text. Let destination name a file for them."
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -131,6 +132,13 @@ def json_object(response: Response) -> dict[str, Any]:
     return body
 
 
+def member_names(body: Mapping[str, Any]) -> str:
+    """The names of what an answer holds, for messages; those that are names, and not too many."""
+    names = sorted(name for name in body if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}", name))
+    others = len(body) - len(names[:20])
+    return ", ".join([*names[:20], *([f"{others} more"] if others else [])]) or "none"
+
+
 def text_member(body: Mapping[str, Any], name: str, what: str) -> str:
     """Read a member that the contract requires.
 
@@ -139,6 +147,6 @@ def text_member(body: Mapping[str, Any], name: str, what: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise OACResponseError(
-            f"{what} without a usable {name!r} came from OAC; its members are: {', '.join(sorted(body)) or 'none'}."
+            f"{what} without a usable {name!r} came from OAC; its members are: {member_names(body)}."
         )
     return value

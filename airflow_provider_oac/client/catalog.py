@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.calls import Call, json_object, nothing, segment
+from airflow_provider_oac.client.calls import Call, json_object, member_names, nothing, segment
 from airflow_provider_oac.client.paging import Page, read_page
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -392,7 +392,7 @@ def _read_items(response: Response) -> Page[CatalogItem]:
     body = response.json()
     found = body.get("items") if isinstance(body, dict) else body
     if not isinstance(found, list):
-        members = ", ".join(sorted(body)) if isinstance(body, dict) else type(body).__name__
+        members = member_names(body) if isinstance(body, dict) else type(body).__name__
         raise OACResponseError(f"A list of items was expected, but this came: {members}.")
     return read_page(response, [_read_item(item) for item in found])
 

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.exceptions import OACApiError
-from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.io import Response, media_type
 from airflow_provider_oac.transport.quoting import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
 
@@ -74,8 +74,7 @@ def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable
     if challenge and not detail:
         detail = challenge
     if not body and response.body:
-        kind = response.headers.get("content-type", "unknown type").partition(";")[0]
-        detail = detail or f"{len(response.body)} bytes of {kind}, no JSON object"
+        detail = detail or f"{len(response.body)} bytes of {media_type(response.headers)}, no JSON object"
     return quoted(code, secrets), quoted(detail, secrets)
 
 

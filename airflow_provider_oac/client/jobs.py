@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, segment
+from airflow_provider_oac.client.calls import Call, member_names, segment
 from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.client.work_requests import ENDED, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import OACResponseError
@@ -233,7 +233,7 @@ def _read_job(item: Any) -> Job:
     job_id = _text(members.get("jobIdentifier"))
     if job_id is None:
         raise OACResponseError(
-            f"A job without a usable 'jobIdentifier' came from OAC; its members are: {', '.join(sorted(members))}."
+            f"A job without a usable 'jobIdentifier' came from OAC; its members are: {member_names(members)}."
         )
     return Job(
         id=job_id,

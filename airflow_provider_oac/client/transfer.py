@@ -23,7 +23,7 @@ from airflow_provider_oac.exceptions import (
     OACStorageError,
     OACTransportError,
 )
-from airflow_provider_oac.transport.io import StreamedResponse
+from airflow_provider_oac.transport.io import StreamedResponse, media_type
 
 # What a driver has read of a piece is lost when the connection breaks.
 CHUNK = 1 << 18
@@ -316,7 +316,7 @@ class _Download:
 
         :raises OACContentError: if what came is not a whole file.
         """
-        kind = answer.headers.get("content-type", "no content type")
+        kind = media_type(answer.headers)
         if not self._continues(answer):
             if answer.status != 200:
                 # 202 and 204, which no document forbids; or a range of another file than the one of before.

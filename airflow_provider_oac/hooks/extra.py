@@ -25,7 +25,7 @@ class Extra:
     def __init__(self, conn: Connection) -> None:
         try:
             extra = json.loads(conn.extra) if conn.extra else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             extra = None
         if not isinstance(extra, dict):
             raise OACConfigurationError("Its extra is not a JSON object.")
@@ -64,8 +64,8 @@ class Extra:
             return default
         try:
             seconds = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             seconds = -1.0
         if not 0 < seconds < 1e6:
-            raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {value!r}.")
+            raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {str(value)[:40]!r}.")
         return seconds

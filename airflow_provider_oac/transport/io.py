@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -67,14 +68,22 @@ class Response:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(self.body)
         # Not while the parser's exception is handled: it holds the body, in which a token may be.
-        kind = self.headers.get("content-type", "no content type")
         raise OACResponseError(
-            f"HTTP {self.status} from {self.url} carries no valid JSON ({kind}, {len(self.body)} bytes)."
+            f"HTTP {self.status} from {self.url} carries no valid JSON ({media_type(self.headers)}, "
+            f"{len(self.body)} bytes)."
         )
 
     def date(self) -> float | None:
         """The server's clock (seconds since the epoch) by its ``Date`` header, or ``None``."""
         return http_date(self.headers.get("date", ""))
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """The type of a body for people, if it is one: a server may write anything there."""
+    text = headers.get("content-type", "").partition(";")[0].strip()
+    if not text:
+        return "no content type"
+    return text if re.fullmatch(r"[a-z]{1,20}/[a-z0-9.+-]{1,80}", text) else "an unknown type"
 
 
 def http_date(text: str) -> float | None:

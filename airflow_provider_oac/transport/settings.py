@@ -116,7 +116,8 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _without_login(url: str) -> str:
-    return re.sub(r"^([^/?#]*//|)[^/?#]*@", r"\1***@", url)
+    """For messages. A password that is not percent-encoded may hold what ends a login: up to the last @ it goes."""
+    return re.sub(r"^([^/?#]*//|).*@", r"\1***@", url, flags=re.DOTALL)[:300]
 
 
 def checked_url(url: str, what: str) -> SplitResult:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError
+from airflow_provider_oac.transport.quoting import quoted
 
 
 def outcome_of(event: Any) -> tuple[Literal["found", "timeout"], str]:
@@ -24,8 +25,9 @@ def outcome_of(event: Any) -> tuple[Literal["found", "timeout"], str]:
     if outcome == "found" or outcome == "timeout":
         return outcome, message
     raise OACError(
-        f"The trigger's event is not one of ours: {event!r}. Likely cause: the triggerer runs another version of this "
-        "provider than the worker, or the trigger was ended by hand. Next step: install the same version on both."
+        f"The trigger's event is not one of ours: {quoted(repr(event))}. Likely cause: the triggerer runs another "
+        "version of this provider than the worker, or the trigger was ended by hand. Next step: install the same "
+        "version on both."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
+from airflow_provider_oac.transport.quoting import quoted
 
 
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
@@ -24,9 +25,9 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     if outcome == "ended" or outcome == "timeout":
         return outcome, message
     raise OACError(
-        f"The trigger's event is not one of ours: {event!r}. Likely cause: the triggerer runs another version of this "
-        "provider than the worker, or the trigger was ended by hand. Next step: install the same version on both; a "
-        "retry of the task finds its work again."
+        f"The trigger's event is not one of ours: {quoted(repr(event))}. Likely cause: the triggerer runs another "
+        "version of this provider than the worker, or the trigger was ended by hand. Next step: install the same "
+        "version on both; a retry of the task finds its work again."
     )
 
 
@@ -40,9 +41,9 @@ def carried_by(event: Any) -> dict[str, Any]:
     carried = event.get("carried")
     if not isinstance(carried, dict):
         raise OACError(
-            f"The trigger's event does not say what the task had started: {event!r}. Likely cause: the triggerer "
-            "runs another version of this provider than the worker. Next step: install the same version on both; a "
-            "retry of the task finds its work again."
+            f"The trigger's event does not say what the task had started: {quoted(repr(event))}. Likely cause: the "
+            "triggerer runs another version of this provider than the worker. Next step: install the same version on "
+            "both; a retry of the task finds its work again."
         )
     return carried
 
