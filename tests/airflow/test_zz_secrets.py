@@ -109,12 +109,13 @@ def test_the_search_finds_what_is_there(
     searched = list(places(stack, witness, redis))
     found = Search({"canary": canary[0], "run": canary[1]}).found(searched)
     expected = {
-        "triggers", "deferred tasks", "airflow.db", "table xcom.value", "table serialized_dag.data",
+        "triggers", "deferred tasks", "table xcom.value", "table serialized_dag.data",
         "table rendered_task_instance_fields.rendered_fields", "dags/canary.py",
     }  # fmt: skip
     if stack.version >= "3.3":
         expected.add("table task_state_store.value")
     assert expected <= found["canary"]
+    assert {"airflow.db", "airflow.db-wal"} & found["canary"]
     assert any(place.startswith("process ") for place in found["canary"])
     folder = f"logs/dag_id=canary/run_id={canary[1]}/task_id=canary/attempt=1.log"
     assert folder in found["canary"]

@@ -300,3 +300,15 @@ def test_discovery_and_keys(sim: Caller) -> None:
 def test_secret_really_needs_encoding(sim: Caller) -> None:
     secret = sim.ready["client_secret"]
     assert quote_plus(secret) != secret
+
+
+def test_the_ledger_holds_what_was_sent_and_what_was_issued(sim: Caller) -> None:
+    form = {"grant_type": JWT_BEARER, "scope": sim.scope(), "assertion": sim.assertion(ADMIN)}
+    token = sim.token({**form, "client_id": sim.client_id, "client_secret": "wrong"}, auth=None).json()
+    assert "access_token" not in token
+    issued = sim.token(form, auth=sim.basic).json()["access_token"]
+    seen = {item["value"]: item["name"] for item in sim.control.secrets()["seen"]}
+    assert seen[form["assertion"]] == "assertion"
+    assert seen["wrong"] == "client_secret"
+    assert seen[issued] == "access_token"
+    assert sim.control.secrets()["forgotten"] == 0

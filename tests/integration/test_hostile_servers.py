@@ -1,0 +1,283 @@
+"""Servers that mean harm, or are none: whatever they answer is refused within bounds, by both drivers alike."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gzip
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.client import catalog, system, workbooks
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.paging import collected, each, pages
+from airflow_provider_oac.client.transfer import PDF, TransferPlan, download
+from airflow_provider_oac.exceptions import OACApiError, OACError
+from airflow_provider_oac.transport import io as transport_io
+from airflow_provider_oac.transport.io import IO
+from tests.drivers import DRIVERS, Drive, SignIn
+from tests.integration.servers import Reply, Seen, answering
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+MIB = b"40000\r\n" + b" " * 0x40000 + b"\r\n"
+
+
+class Hostile:
+    """A server that answers every connection with what it is told, as bytes, and counts what it got rid of.
+
+    :param pieces: the answer; it may be endless.
+    """
+
+    def __init__(self, pieces: Callable[[], Iterator[bytes]]) -> None:
+        self._pieces = pieces
+        self.sent = 0
+        self.requests: list[bytes] = []
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(20)
+            self.requests.append(connection.recv(65536))
+            for piece in self._pieces():
+                connection.sendall(piece)
+                self.sent += len(piece)
+            # Until the client goes: a reset could overtake what was sent.
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(1)
+
+
+@contextmanager
+def hostile(pieces: Callable[[], Iterator[bytes]]) -> Iterator[tuple[str, Hostile]]:
+    """Run one for the length of a `with`."""
+    server = Hostile(pieces)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=server.serve, args=(listener.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def endless(head: bytes) -> Callable[[], Iterator[bytes]]:
+    def pieces() -> Iterator[bytes]:
+        yield head + CHUNKED
+        while True:
+            yield MIB
+
+    return pieces
+
+
+def once(answer: bytes) -> Callable[[], Iterator[bytes]]:
+    return lambda: iter((answer,))
+
+
+@functools.cache
+def packed(times: int, size: int, encoding: str) -> bytes:
+    """An answer that grows to some GiB when it is unpacked."""
+    body = gzip.compress(b" " * size)
+    for _ in range(times - 1):
+        body = gzip.compress(body)
+    return HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+GARBAGE = {
+    "no JSON": HEAD + b"Content-Length: 6\r\n\r\n<html>",
+    "no UTF-8": HEAD + b"Content-Length: 4\r\n\r\n\xff\xfe\x00\x01",
+    "JSON of another kind": HEAD + b"Content-Length: 7\r\n\r\n[[[]]]\n",
+    "nested without end": HEAD + b"Content-Length: 100000\r\n\r\n" + b"[" * 100_000,
+    "a number without end": HEAD + b"Content-Length: 5001\r\n\r\n-" + b"9" * 5000,
+    "a length that is none": HEAD + b"Content-Length: many\r\n\r\n<html>",
+    "a negative length": HEAD + b"Content-Length: -1\r\n\r\n<html>",
+    "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 50\r\n\r\n<html>",
+    "a length beyond its body": HEAD + b"Content-Length: 500\r\n\r\n{}",
+    "a chunk without a size": HEAD + CHUNKED + b"what\r\n{}\r\n0\r\n\r\n",
+    "a header without end": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200_000 + b"\r\n\r\n{}",
+    "very many headers": b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(5000)) + b"\r\n{}",
+    "a status that is none": b"HTTP/1.1 nine Fine\r\n\r\n{}",
+    "another protocol": b"\x00\x16\x03\x01SSH-2.0\r\n\r\n",
+    "packed, but not": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    "packed in a way not asked for": HEAD + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}",
+    "packed twice": packed(2, 1000, "gzip, gzip"),
+    "a redirect that is no address": b"HTTP/1.1 302 Found\r\nLocation: http://[::1/\x80\r\nContent-Length: 0\r\n\r\n",
+    "a redirect without an end": b"HTTP/1.1 302 Found\r\nLocation: //[\r\nContent-Length: 0\r\n\r\n",
+}
+ENDLESS = {
+    "an endless answer": HEAD,
+    "an endless error": HEAD.replace(b"200 OK", b"400 Bad Request"),
+    "an endless redirect": HEAD.replace(b"200 OK", b"302 Found\r\nLocation: http://127.0.0.1:9/x"),
+}  # fmt: skip
+
+
+class ToDo:
+    """What is done with a server that means harm in the place of one of the two."""
+
+    def __init__(self, sign_in: SignIn) -> None:
+        self._sign_in = sign_in
+
+    def ask(self, which: str, url: str) -> Callable[[IO], Any]:
+        """A flow that meets the server: as identity domain, as OAC's REST API, or where exports are fetched."""
+        changes = {"identity_url": url} if which == "token" else {}
+        session = Session(self._sign_in.settings(**changes), MemoryStore())
+        address = self._sign_in.url() if which == "token" else url
+        plan = TransferPlan(attempts=2, restarts=1, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 24)
+        flow = download(workbooks.download("id", "export"), Nowhere(), PDF, plan)
+
+        async def whole(io: IO) -> None:
+            api = Api(Patient(io), address, session)
+            await (flow(api) if which == "download" else api.perform(system.get()))
+
+        return whole
+
+
+class Nowhere:
+    """A sink that keeps nothing."""
+
+    def write(self, data: bytes) -> None: ...
+    def discard(self) -> None: ...
+    def commit(self) -> None: ...
+
+
+class Patient:
+    """An `io` that does not sleep: what is tried again is tried again at once."""
+
+    def __init__(self, io: IO) -> None:
+        self._io = io
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._io, name)
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@pytest.fixture(params=["token", "rest", "download"])
+def which(request: pytest.FixtureRequest) -> str:
+    """What the server stands in for."""
+    return str(request.param)
+
+
+def refused(drive: Drive, flow: Callable[[IO], Any]) -> OACError:
+    with pytest.raises(OACError) as caught:
+        drive(flow)
+    text = str(caught.value)
+    assert len(text) < 3000
+    assert not re.search(r"eyJ[\w-]{8}", text + repr(vars(caught.value)))
+    return caught.value
+
+
+@pytest.mark.parametrize("what", sorted(GARBAGE))
+def test_garbage(what: str, which: str, drive: Drive, sign_in: SignIn) -> None:
+    with hostile(once(GARBAGE[what])) as (url, server):
+        refused(drive, ToDo(sign_in).ask(which, url))
+        assert server.requests
+
+
+@pytest.mark.parametrize("what", sorted(ENDLESS))
+def test_what_never_ends_is_given_up(
+    what: str, which: str, drive: Drive, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_io, "MAX_BODY_BYTES", 1 << 24)
+    with hostile(endless(ENDLESS[what])) as (url, server):
+        error = refused(drive, ToDo(sign_in).ask(which, url))
+    assert "larger than" in str(error) or "more than any export has" in str(error)
+    # A few times what is allowed: it is sent again, and lies in the buffers of the operating system.
+    assert server.sent < 10 * (1 << 24)
+
+
+def test_bytes_that_come_one_by_one_for_ever(drive: Drive, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_io, "MAX_BODY_SECONDS", 0.5)
+    enough = threading.Event()
+
+    def drip() -> Iterator[bytes]:
+        yield HEAD + CHUNKED
+        while not enough.wait(0.05):
+            yield b"1\r\n \r\n"
+
+    with hostile(drip) as (url, _server):
+        error = refused(drive, ToDo(sign_in).ask("rest", url))
+        enough.set()
+    assert "still comes after" in str(error)
+
+
+BOMBS = ((1, "gzip"), (2, "gzip, gzip"), (1, "x-gzip"))
+#: Meets servers with a driver, in a process that may take 192 MiB more than it has: the largest body, and a copy of it.
+VICTIM = """
+    import resource, sys
+    from pathlib import Path
+    from airflow_provider_oac.exceptions import OACResponseError
+    from airflow_provider_oac.transport.io import Request
+    from tests.drivers import DRIVERS
+    from tests.integration.servers import answering
+    drive = DRIVERS[sys.argv[1]]
+    with answering() as server:
+        drive(lambda io: io.send(Request("GET", server.url)))
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + (192 << 20),) * 2)
+    for url in sys.argv[2:]:
+        try:
+            drive(lambda io: io.send(Request("GET", url)))
+        except OACResponseError as error:
+            print("refused")
+"""
+
+
+def test_decompression_bombs(drive: Drive) -> None:
+    driver = next(name for name, known in DRIVERS.items() if known is drive)
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(hostile(once(packed(times, 1 << 28, way))))[0] for times, way in BOMBS]
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(VICTIM), driver, *urls],
+            cwd=Path(__file__).parents[2], env=os.environ, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, ["refused"] * len(BOMBS)), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nothing_is_sent_where_a_redirect_leads(status: int, which: str, drive: Drive, sign_in: SignIn) -> None:
+    with answering() as elsewhere:
+        location = [("Location", f"{elsewhere.url}/stolen?code=eyJhbGciOiJub25lIn0.e30.x")]
+        with answering(lambda _seen: Reply(status, b"{}", location)) as server:
+            error = refused(drive, ToDo(sign_in).ask(which, server.url))
+            assert len(server.seen) == 1
+        assert "redirect" in str(error)
+        assert elsewhere.seen == []
+
+
+def test_nothing_is_asked_where_the_next_page_is_said_to_be(drive: Drive, sign_in: SignIn) -> None:
+    def reply(seen: Seen) -> Reply:
+        links = [("oa-next-page", elsewhere.url + "/stolen"), ("Link", f'<{elsewhere.url}/stolen>; rel="next"')]
+        last = "page=3" in seen.target
+        return Reply(200, b'[{"id": "%d", "name": "x", "type": "folders"}]' % len(server.seen), [] if last else links)
+
+    with answering() as elsewhere, answering(reply) as server:
+        session = sign_in.session()
+        source = each(pages(lambda number: catalog.list_items("folders", page=number)))
+        found = drive(lambda io: collected(source)(Api(io, server.url, session)))
+        assert len(found) == len(server.seen) == 3
+        assert elsewhere.seen == []
+
+
+def test_a_token_that_comes_back_stands_in_no_error(drive: Drive, sign_in: SignIn) -> None:
+    def reply(seen: Seen) -> Reply:
+        sent = seen.headers["authorization"]
+        return Reply(403, b'{"message": "no: %s"}' % sent.encode(), [("WWW-Authenticate", sent), ("ecid", sent)])
+
+    with answering(reply) as server:
+        error = refused(drive, ToDo(sign_in).ask("rest", server.url))
+    assert isinstance(error, OACApiError)
+    assert "no: Bearer ***" in str(error)
