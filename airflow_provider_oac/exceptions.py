@@ -18,6 +18,7 @@ __all__ = [
     "OACIncompleteListError",
     "OACKilledError",
     "OACResponseError",
+    "OACSetupError",
     "OACStorageError",
     "OACTakenError",
     "OACTokenStoreError",
@@ -30,6 +31,15 @@ __all__ = [
 
 class OACError(Exception):
     """Base of every error that this provider raises."""
+
+    def of(self, connection: str) -> None:
+        """Say which Connection it is about, unless the text does so already.
+
+        :param connection: what to call it, such as ``Connection 'oac_default'``.
+        """
+        text = str(self)
+        if connection not in text:
+            self.args = (f"{connection}: {text}", *self.args[1:])
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions with keyword arguments cannot be copied or pickled otherwise, and Airflow does both.
@@ -48,6 +58,10 @@ class OACConfigurationError(OACError):
 
     Trying again changes nothing.
     """
+
+
+class OACSetupError(OACConfigurationError):
+    """How to reach OAC or to sign in there cannot work: a key, a certificate, a CA file, a proxy."""
 
 
 class OACTransportError(OACError):

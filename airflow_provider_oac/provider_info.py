@@ -6,6 +6,7 @@ from typing import Any
 
 # The fields of the Connection form beyond the standard ones. Names matter: Airflow masks values by the *name* of
 # their field, so secrets have names on its list (private_key, …password, …passphrase) and no other field has.
+SECRET_FIELDS = ("private_key", "private_key_passphrase", "refresh_token", "user_password")
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "identity_url": {
         "label": "Identity domain URL",
@@ -14,12 +15,18 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "grant": {
         "label": "Grant",
-        "description": "jwt_assertion (default): unattended, also for federated users. refresh_token, device_code: a "
-        "person signs in once, and tasks go on from there; they need a store ([oac] store). password: discouraged, and "
-        "not for federated users.",
+        "description": "JWT assertion works unattended, also for federated users. For refresh token and device code a "
+        "person signs in once, and tasks go on from there; they need a store ([oac] store). Password is not for "
+        "federated users.",
         "schema": {
             "type": ["string", "null"],
             "enum": ["jwt_assertion", "refresh_token", "device_code", "password"],
+            "values_display": {
+                "jwt_assertion": "JWT assertion (unattended, recommended)",
+                "refresh_token": "Refresh token (a person signed in elsewhere)",
+                "device_code": "Device code (a person signs in with a code)",
+                "password": "Password of the user (discouraged)",
+            },
             "default": "jwt_assertion",
             "section": "Sign in",
         },
@@ -43,11 +50,13 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "private_key": {
         "label": "Private key",
-        "description": "RSA key of that certificate: PEM (also on one line, or base64), or the path of a file.",
+        "description": "RSA key of that certificate: PEM (also on one line, or base64), or the path of a file on the "
+        "machines that run tasks and triggers.",
         "schema": {"type": ["string", "null"], "format": "multiline", "section": "JWT assertion"},
     },
     "private_key_passphrase": {
         "label": "Passphrase of the private key",
+        "description": "Optional: only if the key is encrypted.",
         "schema": {"type": ["string", "null"], "format": "password", "section": "JWT assertion"},
     },
     "certificate": {
@@ -73,11 +82,17 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "client_authentication": {
         "label": "Client authentication",
-        "description": "Optional: assertion, basic, body or none (a public application). By default an assertion where "
-        "there is a private key, else client id and secret by Basic, else none.",
+        "description": "Optional: by default an assertion where there is a private key, else the client secret by "
+        "HTTP Basic, else none.",
         "schema": {
             "type": ["string", "null"],
-            "enum": ["assertion", "basic", "body", "none", None],
+            "enum": ["assertion", "basic", "body", "none"],
+            "values_display": {
+                "assertion": "Assertion signed with the private key",
+                "basic": "Client secret by HTTP Basic",
+                "body": "Client secret in the body",
+                "none": "None (public application)",
+            },
             "section": "Advanced",
         },
     },
@@ -94,10 +109,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "connect_timeout": {
         "label": "Connect timeout (s)",
+        "description": "Optional: seconds until a connection must stand; 10 by default.",
         "schema": {"type": ["number", "null"], "section": "Advanced"},
     },
     "read_timeout": {
         "label": "Read timeout (s)",
+        "description": "Optional: seconds of silence after which an answer is given up; 60 by default.",
         "schema": {"type": ["number", "null"], "section": "Advanced"},
     },
 }

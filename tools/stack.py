@@ -384,15 +384,26 @@ class AirflowStack:
 
     # -- orders
 
-    def _http(self, method: str, path: str, body: Any = None, token: bool = True) -> Any:
+    def wait_connection_test(self, path: str, token: str, timeout: float = 60) -> dict[str, Any]:
+        """Wait until a worker has tested a Connection (Airflow 3.3); returns the answer, with its state."""
+
+        def check() -> dict[str, Any] | None:
+            found: dict[str, Any] = self._http("GET", path, headers={"Airflow-Connection-Test-Token": token})
+            return found if found["state"] in ("success", "failed") else None
+
+        return until(check, timeout, lambda: f"the test of a Connection did not end; see {self.home / 'logs'}")
+
+    def _http(
+        self, method: str, path: str, body: Any = None, token: bool = True, headers: Mapping[str, str] = {}
+    ) -> Any:
         """One call of Airflow 3's REST API. Never through a proxy. Raises StackError for an error status."""
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **headers}
         if token:
             if self._token is None:
                 self._token = self.sign_in()
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
+        request = urllib.request.Request(self.url + path, data, dict(headers), method=method)  # noqa: S310
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
                 text = answer.read().decode()

@@ -14,7 +14,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 
-from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.exceptions import OACSetupError
 
 __all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "refusal", "take"]
 
@@ -139,9 +139,9 @@ class Block:
         return self.kind.startswith("encrypted")
 
 
-def refusal(what: str, seen: str, step: str = "") -> OACConfigurationError:
+def refusal(what: str, seen: str, step: str = "") -> OACSetupError:
     """The error for something that is no usable key or certificate, to be raised outside of any handler."""
-    return OACConfigurationError(f"The {what} cannot be used: {seen}. {step or _WANTED[what]}.")
+    return OACSetupError(f"The {what} cannot be used: {seen}. {step or _WANTED[what]}.")
 
 
 def is_mask(text: str) -> bool:

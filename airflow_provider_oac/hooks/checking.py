@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_provider_oac.auth.claims import claims, looks_personal, owner
 from airflow_provider_oac.auth.keys import certificate_expiry
@@ -17,9 +18,17 @@ from airflow_provider_oac.auth.store import Slot
 from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call, nothing
-from airflow_provider_oac.exceptions import OACApiError, OACError, OACTokenStoreError
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACError,
+    OACResponseError,
+    OACTokenStoreError,
+    OACTransportError,
+)
 from airflow_provider_oac.transport.blocking import run
+from airflow_provider_oac.transport.io import Request
 from airflow_provider_oac.transport.retry import ONCE
+from airflow_provider_oac.transport.settings import TransportSettings, proxy_for
 
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
@@ -36,7 +45,7 @@ _DAY = 86400.0
 class Step:
     """One thing that was tried.
 
-    :param name: what: ``connection``, ``store``, ``sign-in``, ``user``, ``rights``, ``certificate``.
+    :param name: what: ``connection``, ``address``, ``store``, ``certificate``, ``sign-in``, ``user``, ``rights``.
     :param state: ``ok``, ``note`` (works, and worth knowing), ``warning`` (works today) or ``failed``.
     :param text: what was found, for people, and what to do next, if there is something to do.
     """
@@ -74,22 +83,31 @@ class Report:
 
 
 def check(hook: OACHook) -> Report:
-    """Try a Connection: read it, sign in past every cache, ask OAC what the user may do."""
+    """Try a Connection: read it, reach OAC, sign in past every cache, ask OAC what the user may do.
+
+    It ends with the first step that fails; only the sign-in is tried although OAC cannot be reached.
+    """
     checks = _Checks(hook)
     steps: list[Step] = []
+    away = False
     for name, tried in (
         ("connection", checks.connection),
+        ("address", checks.reach),
         ("store", checks.store),
         ("certificate", checks.certificate),
         ("sign-in", checks.sign_in),
         ("user", checks.user),
         ("rights", checks.rights),
     ):
+        if away and name == "rights":
+            break
         try:
             steps += tried()
         except OACError as error:
             steps.append(Step(name, FAILED, str(error)))
-            break
+            if not isinstance(error, _AwayError):
+                break
+            away = True
     return Report(hook.oac_conn_id, tuple(steps), checks.facts)
 
 
@@ -117,6 +135,25 @@ class _Checks:
         self.facts |= {"address": settings.address, "identity_url": auth.identity_url, "client_id": auth.client_id}
         self.facts |= {"grant": auth.grant, "client_authentication": auth.client_authentication_used}
         yield Step("connection", OK, f"OAC is at {settings.address}, the identity domain at {auth.identity_url}.")
+        yield from (Step("connection", WARNING, text) for text in settings.warnings)
+
+    def reach(self) -> Iterator[Step]:
+        """Whether OAC can be reached at all, by a request that needs no sign-in: route, proxy, TLS."""
+        settings = self._hook.settings
+        # Observed: answered with a redirect to the identity domain.
+        request = Request("GET", f"{settings.address}/ui/", {"Accept": "*/*"})
+        try:
+            status = run(self._hook.io.send(request)).status
+        except (OACTransportError, OACResponseError) as error:
+            raise _AwayError(str(error)) from error
+        way = _way(settings.address, settings.transport)
+        if status in (502, 503, 504):
+            raise _AwayError(
+                f"{settings.address} answered HTTP {status}{way}. Likely cause: the instance is paused, or restarting. "
+                "Next step: look at its state in the OCI console and resume it; if it is active, ask whoever runs the "
+                "proxy or load balancer in between."
+            )
+        yield Step("address", OK, f"{settings.address} answers (HTTP {status}){way}.")
 
     def store(self) -> Iterator[Step]:
         """Whether the token store works, and is there if it must be."""
@@ -156,6 +193,19 @@ class _Checks:
         """What that user may do."""
         api = Api(self._hook.io, self._hook.settings.address, self._session)
         return _rights(api, self._who, self.facts)
+
+
+class _AwayError(OACError):
+    """OAC cannot be reached. Whether one can sign in is still worth knowing."""
+
+
+def _way(address: str, transport: TransportSettings) -> str:
+    """How a server is reached, for people."""
+    proxy = urlsplit(proxy_for(address) or "")
+    through = f", through the proxy {proxy.hostname}:{proxy.port}" if proxy.hostname else ""
+    if not address.startswith("https:"):
+        return f"{through}, without TLS"
+    return f"{through}; its certificate is good by {transport.ca_path()}"
 
 
 def _store(auth: AuthSettings, slot: Slot | None) -> Step:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_oac import __version__
 from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import Extra
+from airflow_provider_oac.hooks.extra import Extra, unmasked
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class ConnectionSettings:
     :param instance: name of the instance in the names of its snapshots.
     :param auth: how to sign in.
     :param transport: timeouts, certificates.
+    :param warnings: what is odd about it, in sentences for people, although it may work.
     """
 
     conn_id: str
@@ -33,6 +35,7 @@ class ConnectionSettings:
     instance: str
     auth: AuthSettings
     transport: TransportSettings
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
 def read_connection(conn: Connection) -> ConnectionSettings:
@@ -44,14 +47,16 @@ def read_connection(conn: Connection) -> ConnectionSettings:
 
     :raises OACConfigurationError: naming the Connection, the field, and what to put there.
     """
+    odd: list[str] = []
     try:
-        return _read(conn)
+        extra = Extra(conn)
+        odd += extra.misspelt(CONNECTION_FIELDS)
+        return _read(conn, extra, tuple(odd))
     except OACConfigurationError as error:
-        raise OACConfigurationError(f"Connection {conn.conn_id!r}: {error}") from None
+        raise OACConfigurationError(" ".join([f"Connection {conn.conn_id!r}: {error}", *odd])) from None
 
 
-def _read(conn: Connection) -> ConnectionSettings:
-    extra = Extra(conn)
+def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSettings:
     address = _address(conn.host, conn.port, conn.schema, "The OAC address (Connection: host)")
     identity_url = extra.text("identity_url")
     if not identity_url:
@@ -62,16 +67,16 @@ def _read(conn: Connection) -> ConnectionSettings:
     auth = AuthSettings(
         identity_url=_address(identity_url, None, None, "The identity domain's address (identity_url)"),
         client_id=(conn.login or "").strip(),
-        client_secret=conn.password or None,
+        client_secret=unmasked(conn.password, "The client secret (Connection: password)") if conn.password else None,
         scope=extra.text("scope") or "",
         grant=extra.text("grant") or JWT_ASSERTION,
         user=extra.text("user"),
-        private_key=extra.text("private_key"),
+        private_key=(extra.secret("private_key") or "").strip() or None,
         private_key_passphrase=extra.secret("private_key_passphrase"),
         certificate_alias=extra.text("certificate_alias"),
         certificate=extra.text("certificate"),
         user_password=extra.secret("user_password"),
-        refresh_token=extra.text("refresh_token"),
+        refresh_token=(extra.secret("refresh_token") or "").strip() or None,
         audience=extra.texts("assertion_audience") or (DEFAULT_AUDIENCE,),
         client_authentication=extra.text("client_authentication"),
         name=conn.conn_id or "",
@@ -90,6 +95,7 @@ def _read(conn: Connection) -> ConnectionSettings:
         instance=checked_part(instance, "The instance's name (instance)") if instance else _instance(address),
         auth=auth,
         transport=transport,
+        warnings=odd,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -11,8 +13,30 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
 
+# What Airflow's pages show in place of a saved secret: asterisks, or this text in the form of Airflow 2.
+SAVED_SECRET = "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"  # noqa: S105
 # Airflow 2 wrote the fields of a form under this prefix, and its Test button still sends them twice.
 _PREFIX = "extra__oac__"
+# Names that other programs have for our fields.
+_OTHER_NAMES = {
+    "alias": "certificate_alias",
+    "aud": "assertion_audience",
+    "ca_cert": "ca_file",
+    "domain_url": "identity_url",
+    "grant_type": "grant",
+    "idcs_host": "identity_url",
+    "idcs_url": "identity_url",
+    "instance_name": "instance",
+    "key": "private_key",
+    "key_file": "private_key",
+    "kid": "certificate_alias",
+    "passphrase": "private_key_passphrase",
+    "private_key_file": "private_key",
+    "subject": "user",
+    "timeout": "read_timeout",
+    "username": "user",
+    "verify": "ca_file",
+}
 
 
 class Extra:
@@ -46,7 +70,22 @@ class Extra:
     def secret(self, name: str) -> str | None:
         """A field as text; blanks at its ends belong to it, as in a password."""
         value = self.value(name)
-        return None if value is None else str(value)
+        return None if value is None else unmasked(str(value), f"{name} (Connection: extra, {name})")
+
+    def misspelt(self, known: Iterable[str]) -> Iterator[str]:
+        """A sentence for each member that nobody reads: with the field that was likely meant, if one is like it.
+
+        :param known: the names of the fields.
+        """
+        names = list(known)
+        for key in self._extra:
+            plain = key.removeprefix(_PREFIX)
+            if plain in names:
+                continue
+            written = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower())
+            meant = difflib.get_close_matches(_OTHER_NAMES.get(written, written), names, n=1, cutoff=0.7)
+            likely = f" Did you mean {meant[0]!r}?" if meant else ""
+            yield f"Nobody reads the member {plain!r} of its extra.{likely}"
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A field that holds several words: a JSON array, or a text with commas or blanks in between."""
@@ -69,3 +108,17 @@ class Extra:
         if not 0 < seconds < 1e6:
             raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {str(value)[:40]!r}.")
         return seconds
+
+
+def unmasked(text: str, what: str) -> str:
+    """A secret, unless it is what Airflow's pages show in place of one.
+
+    :param what: the field, for the message.
+    :raises OACConfigurationError: naming the field, if it is only that.
+    """
+    if text != SAVED_SECRET and not (len(text) >= 3 and set(text) == {"*"}):
+        return text
+    raise OACConfigurationError(
+        f"{what} is only the mask that Airflow shows instead of a saved secret. Enter the secret itself again; or, if "
+        "this was a test of a Connection that is saved, test it with `python -m airflow_provider_oac check`."
+    )

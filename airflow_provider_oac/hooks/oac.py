@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret
+from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSetupError, OACTransportError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class OACHook(BaseHook):
         settings = read_connection(self.get_connection(self.oac_conn_id))
         for secret in settings.auth.secrets:
             mask_secret(secret)
+        self._tell(settings)
         return settings
 
     def run(self, work: Work[T]) -> T:
@@ -89,7 +92,8 @@ class OACHook(BaseHook):
         from airflow_provider_oac.client.api import Api
         from airflow_provider_oac.transport.blocking import run
 
-        return run(Api(self.io, self.settings.address, self._session).run(work))
+        with naming(self.oac_conn_id):
+            return run(Api(self.io, self.settings.address, self._session).run(work))
 
     async def arun(self, work: Work[T]) -> T:
         """Make a call or run a flow, on an event loop such as the triggerer's.
@@ -106,8 +110,9 @@ class OACHook(BaseHook):
         settings = await self._asettings()
         # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
         slot = await asyncio.to_thread(lambda: self.slot)
-        async with _shared_io(settings.transport) as io:
-            return await Api(io, settings.address, Session(settings.auth, slot=slot)).run(work)
+        with naming(self.oac_conn_id):
+            async with _shared_io(settings.transport) as io:
+                return await Api(io, settings.address, Session(settings.auth, slot=slot)).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
         """Wait for a work request, in a task; its changes of state are logged.
@@ -142,7 +147,8 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.transport.blocking import run
 
-        token = run(self._session.token(self.io)).access_token
+        with naming(self.oac_conn_id):
+            token = run(self._session.token(self.io)).access_token
         mask_secret(token)
         return token
 
@@ -152,6 +158,10 @@ class OACHook(BaseHook):
         :returns: whether it works, and what was found or what to do next.
         """
         report = self.check()
+        # Airflow's command line shows the text on failure only, and what is logged in any case.
+        for step in report.steps:
+            level = logging.INFO if step.state in ("ok", "note") else logging.WARNING
+            self.log.log(level, "%s: %s: %s", self.oac_conn_id, step.name, step.text)
         return report.works, str(report)
 
     def check(self) -> Report:
@@ -190,8 +200,25 @@ class OACHook(BaseHook):
         if "settings" not in self.__dict__:
             settings = read_connection(await aget_connection(self.oac_conn_id))
             await amask(settings.auth.secrets)
+            self._tell(settings)
             self.__dict__["settings"] = settings
         return self.settings
+
+    def _tell(self, settings: ConnectionSettings) -> None:
+        """Log what is odd about the Connection."""
+        for text in settings.warnings:
+            self.log.warning("Connection %r: %s", self.oac_conn_id, text)
+
+
+@contextmanager
+def naming(conn_id: str) -> Iterator[None]:
+    """Name the Connection in what goes wrong with its key, its certificates, its sign-in or the way to its servers."""
+    try:
+        yield
+    except OACError as error:
+        if isinstance(error, OACAuthError | OACSetupError | OACTransportError):
+            error.of(f"Connection {conn_id!r}")
+        raise
 
 
 # By event loop and transport settings: the driver that is open, and how many use it.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TransportSettings:
                 return ssl.create_default_context(capath=path)
             return ssl.create_default_context(cafile=path)
         except (OSError, ssl.SSLError) as error:
-            raise OACConfigurationError(
+            raise OACSetupError(
                 f"The CA file {path!r} cannot be used ({type(error).__name__}: {error}). "
                 "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
             ) from error
@@ -96,7 +96,7 @@ def proxy_for(url: str) -> str | None:
     except ValueError:
         kind, proxy_host = "", None
     if kind not in ("http", "https") or not proxy_host:
-        raise OACConfigurationError(
+        raise OACSetupError(
             f"The proxy for {host} cannot be used (kind {kind!r}, host {proxy_host!r}): it must be an http:// or "
             "https:// proxy with a host. Set HTTPS_PROXY to one, or name the host in NO_PROXY."
         )

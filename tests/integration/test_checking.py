@@ -24,7 +24,7 @@ from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.blocking import run
 from tests.drivers import SignIn
 from tests.integration.raw_domain import FIRST, SECRET, Domain
-from tests.integration.servers import unused_port
+from tests.integration.servers import Reply, answering, unused_port
 from tests.integration.test_command_line import tokens
 from tests.tasks import ADMIN, AUTHOR, Connections, oac_connection
 from tests.unit.auth.tokens import access_token
@@ -54,7 +54,7 @@ def steps(report: Report) -> dict[str, str]:
 def failed(report: Report) -> Step:
     assert not report.works
     (step,) = [step for step in report.steps if step.state == "failed"]
-    assert step is report.steps[-1]
+    assert step is report.steps[-1] or step.name == "address"
     assert str(report) == step.text
     assert (OACHook().test_connection()[0]) is False
     return step
@@ -77,7 +77,7 @@ def test_an_assertion(connections: Connections, clean: Simulator) -> None:
     report = OACHook().check()
     assert report.works
     assert steps(report) == {
-        "connection": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "certificate": "note",
+        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "certificate": "note",
     }  # fmt: skip
     facts = report.as_dict()
     assert (facts["conn_id"], facts["works"], facts["grant"], facts["store"]) == (
@@ -93,7 +93,7 @@ def test_a_password_works_and_is_warned_of(connections: Connections, clean: Simu
     report = OACHook().check()
     assert report.works
     assert steps(report) == {
-        "connection": "ok", "store": "ok", "sign-in": "ok", "user": "warning", "rights": "ok",
+        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "user": "warning", "rights": "ok",
     }  # fmt: skip
     assert "The grant password is discouraged" in str(report)
 
@@ -337,10 +337,55 @@ def test_somebody_elses_sign_in_fails_there(connections: Connections, store: Pat
     assert f"belongs to {ADMIN}, but its user is to be {AUTHOR}" in step.text
 
 
-def test_an_instance_that_is_away_fails_at_the_rights(connections: Connections) -> None:
+def test_an_instance_that_is_away_is_told_beside_the_sign_in(connections: Connections) -> None:
     connections.oac(host=f"http://127.0.0.1:{unused_port()}")
+    report = OACHook().check()
+    step = failed(report)
+    assert (step.name, "the connection was refused" in step.text) == ("address", True)
+    assert "paused instance" in step.text
+    assert steps(report)["sign-in"] == "ok"
+    assert "rights" not in steps(report)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_paused_instance_is_named(connections: Connections, status: int) -> None:
+    with answering(lambda _seen: Reply(status)) as gateway:
+        connections.oac(host=gateway.url)
+        step = failed(OACHook().check())
+    assert (step.name, f"answered HTTP {status}" in step.text) == ("address", True)
+    assert "the instance is paused" in step.text
+
+
+def test_a_missing_proxy_is_named(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = unused_port()
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    connections.oac(host="https://oac.example.com")
     step = failed(OACHook().check())
-    assert (step.name, "the connection was refused" in step.text) == ("rights", True)
+    assert step.name == "address"
+    assert f"the proxy 127.0.0.1:{port} cannot be reached" in step.text
+    assert "HTTPS_PROXY" in step.text
+
+
+def test_a_wrong_scope_is_named(connections: Connections) -> None:
+    connections.oac(scope="https://wrong.analytics.ocp.oraclecloud.comurn:opc:resource:consumer::all")
+    step = failed(OACHook().check())
+    assert step.name == "sign-in"
+    assert "wrong host in the scope" in step.text
+
+
+def test_the_scope_of_another_instance_is_named(connections: Connections, clean: Simulator) -> None:
+    connections.oac(scope=clean.ready["instances"]["prod"]["scope"])
+    step = failed(OACHook().check())
+    assert step.name == "rights"
+    assert "Compare the Connection's scope" in step.text
+
+
+def test_a_misspelt_member_is_a_warning(connections: Connections) -> None:
+    connections.oac(conect_timeout=3)
+    report = OACHook().check()
+    assert report.works
+    assert steps(report)["connection"] == "warning"
+    assert "Did you mean 'connect_timeout'?" in str(report)
 
 
 def test_trouble_of_the_instance_is_not_taken_for_a_missing_role(connections: Connections, clean: Simulator) -> None:

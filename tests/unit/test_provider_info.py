@@ -18,7 +18,13 @@ from airflow_provider_oac._compat import BaseHook, setting
 from airflow_provider_oac.auth.settings import CLIENT_AUTHENTICATIONS, GRANTS
 from airflow_provider_oac.cli.declared import COMMANDS, airflow_commands, parser
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.provider_info import CONNECTION_FIELDS, RELABELING, SETTINGS, get_provider_info
+from airflow_provider_oac.provider_info import (
+    CONNECTION_FIELDS,
+    RELABELING,
+    SECRET_FIELDS,
+    SETTINGS,
+    get_provider_info,
+)
 
 try:
     from airflow._shared.secrets_masker.secrets_masker import should_hide_value_for_key
@@ -28,7 +34,7 @@ except ImportError:  # before Airflow 3.2
     except ImportError:  # Airflow 2.11
         from airflow.utils.log.secrets_masker import should_hide_value_for_key
 
-SECRETS = {"private_key", "private_key_passphrase", "user_password", "refresh_token"}
+SECRETS = set(SECRET_FIELDS)
 INFO = get_provider_info()
 (CONNECTION_TYPE,) = INFO["connection-types"]
 
@@ -113,7 +119,11 @@ def test_the_form_offers_what_there_is() -> None:
     grants = CONNECTION_FIELDS["grant"]["schema"]
     assert set(grants["enum"]) == set(GRANTS)
     assert grants["default"] == "jwt_assertion"
-    assert set(CONNECTION_FIELDS["client_authentication"]["schema"]["enum"]) == {*CLIENT_AUTHENTICATIONS, None}
+    # Without null, which Airflow 3 would show as a choice: its lists can be emptied anyway.
+    assert set(CONNECTION_FIELDS["client_authentication"]["schema"]["enum"]) == set(CLIENT_AUTHENTICATIONS)
+    for name in ("grant", "client_authentication"):
+        choices = CONNECTION_FIELDS[name]["schema"]
+        assert set(choices["values_display"]) == set(choices["enum"])
 
 
 def test_the_settings_are_as_airflow_wants_them() -> None:
@@ -175,9 +185,56 @@ def test_the_form_of_older_airflows_is_in_step() -> None:
         assert field.kwargs.get("default") == definition["schema"].get("default")
         assert "validators" not in field.kwargs
         kind = type(field.kwargs["widget"]).__name__
-        wanted = {"password": "BS3PasswordFieldWidget", "multiline": "BS3TextAreaFieldWidget"}
-        assert kind == wanted.get(definition["schema"].get("format", ""), "BS3TextFieldWidget")
-        assert (field.field_class.__name__ == "PasswordField") == (kind == "BS3PasswordFieldWidget")
+        if name in SECRETS:
+            # Airflow 2 takes what it masks from the class of the field.
+            assert (field.field_class.__name__, kind) == ("PasswordField", "SecretWidget")
+        else:
+            wanted = "ChoiceWidget" if "enum" in definition["schema"] else "BS3TextFieldWidget"
+            assert (field.field_class.__name__, kind) == ("StringField", wanted)
+
+
+def test_airflow_3_1_is_told_the_same_through_its_stand_in_for_wtforms() -> None:
+    services = pytest.importorskip("airflow.api_fastapi.core_api.services.ui.connections", reason="only in Airflow 3")
+    (told,) = [meta for meta in services.HookMetaService.hook_meta_data() if meta.connection_type == "oac"]
+    assert list(told.extra_fields) == list(CONNECTION_FIELDS)
+    for name, field in told.extra_fields.items():
+        definition = CONNECTION_FIELDS[name]
+        assert field["schema"].items() >= definition["schema"].items(), name
+        assert (field["schema"]["title"], field["description"]) == (definition["label"], definition["description"])
+        assert field["value"] == definition["schema"].get("default")
+    assert told.standard_fields.host.title == "OAC address"
+    assert told.standard_fields.url_schema.hidden
+
+
+def form_of_airflow_2(data: dict[str, str] | None = None, saved: dict[str, str] | None = None) -> Any:
+    wtforms = pytest.importorskip("wtforms", reason="only there in Airflow 2.11 and with its auth manager")
+    pytest.importorskip("flask_appbuilder")
+    multidict = pytest.importorskip("werkzeug.datastructures").MultiDict
+    form = type("Form", (wtforms.Form,), OACHook.get_connection_form_widgets())
+    return form(formdata=multidict(data) if data is not None else None, **(saved or {}))
+
+
+def test_the_form_of_airflow_2_has_lists_to_choose_from() -> None:
+    html = str(form_of_airflow_2().grant())
+    assert html.startswith(
+        '<select class="form-control" id="grant" name="grant"><option value="jwt_assertion" selected>'
+    )
+    assert html.count("<option") == len(GRANTS)
+    assert '<option value="" selected></option>' in str(form_of_airflow_2().client_authentication())
+    assert '<option value="body" selected>' in str(
+        form_of_airflow_2({"client_authentication": "body"}).client_authentication()
+    )
+    odd = str(form_of_airflow_2(saved={"grant": "<odd>"}).grant())
+    assert '<option value="&lt;odd&gt;" selected>&lt;odd&gt;</option>' in odd
+
+
+def test_the_form_of_airflow_2_shows_no_saved_secret_and_keeps_it() -> None:
+    shown = str(form_of_airflow_2(saved={"private_key": "the key"}).private_key())
+    assert 'value="RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"' in shown
+    assert 'type="password"' in shown
+    assert "the key" not in shown
+    assert "value" not in str(form_of_airflow_2().private_key())
+    assert 'value="typed"' in str(form_of_airflow_2({"private_key": "typed"}).private_key())
 
 
 def test_the_behaviour_of_older_airflows_is_in_step() -> None:

@@ -155,6 +155,7 @@ class TestExceptions:
 
     MADE: tuple[OACError, ...] = (
         exceptions.OACConfigurationError("text"),
+        exceptions.OACSetupError("text"),
         exceptions.OACTransportError("text", sent=True, passing=False),
         exceptions.OACResponseError("text"),
         exceptions.OACAuthError("text", error="e", description="d", status=400, ecid="i", cause="c", next_step="n"),

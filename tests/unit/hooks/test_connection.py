@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_oac._compat import BaseHook, Connection
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.connection import ConnectionSettings, read_connection
-from airflow_provider_oac.provider_info import CONNECTION_FIELDS
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS, SECRET_FIELDS
 
 HOST = "https://oac-prod-ns-fr.analytics.ocp.oraclecloud.com"
 EXTRA: dict[str, Any] = {
@@ -191,6 +191,40 @@ def test_what_cannot_work_is_named_with_its_connection(changes: dict[str, Any], 
     message = complaint(**changes)
     assert message.startswith("Connection 'oac': ")
     assert named in message
+
+
+@pytest.mark.parametrize("mask", ["***", "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"])
+@pytest.mark.parametrize("name", ["password", *sorted(SECRET_FIELDS)])
+def test_the_mask_of_a_saved_secret_is_no_secret(name: str, mask: str) -> None:
+    message = complaint(password=mask) if name == "password" else complaint(extra={name: mask})
+    assert name in message
+    assert "only the mask that Airflow shows instead of a saved secret" in message
+    assert "check" in message
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("privat_key", "private_key"),
+        ("privateKey", "private_key"),
+        ("Private-Key", "private_key"),
+        ("extra__oac__private_kye", "private_key"),
+        ("idcs_url", "identity_url"),
+        ("kid", "certificate_alias"),
+        ("conect_timeout", "connect_timeout"),
+    ],
+)
+def test_a_misspelt_member_is_named_with_what_was_likely_meant(written: str, meant: str) -> None:
+    warnings = read(extra={written: "x"}).warnings
+    plain = written.removeprefix("extra__oac__")
+    assert warnings == (f"Nobody reads the member {plain!r} of its extra. Did you mean {meant!r}?",)
+    if meant == "private_key":
+        assert complaint(extra={"private_key": None, written: "x"}).endswith(warnings[0])
+
+
+def test_a_member_that_is_like_none_is_named_too() -> None:
+    assert read(extra={"comment": "ours"}).warnings == ("Nobody reads the member 'comment' of its extra.",)
+    assert read(extra=EVERYTHING, password="s").warnings == ()
 
 
 @pytest.mark.parametrize("text", ["no json", "[]", '"text"'])

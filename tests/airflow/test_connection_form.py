@@ -1,0 +1,108 @@
+"""What a person pastes into the real Connection form survives save, edit and save again, and works afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS, SECRET_FIELDS
+from airflow_provider_oac.simulator.launch import Simulator
+from tools.oac_connections import connection
+from tools.stack import AirflowStack
+
+PHRASE = "  a phrase with blanks "
+
+
+def check(stack: AirflowStack, conn_id: str) -> Any:
+    """What our command says of a Connection in this Airflow's database."""
+    done = run(stack, "-m", "airflow_provider_oac", "check", "--conn-id", conn_id, "--json")
+    return json.loads(done.stdout)
+
+
+def run(stack: AirflowStack, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    python = str(stack.venv / "bin" / "python")
+    return subprocess.run(
+        [python, *arguments], env=stack.env, cwd=stack.home, input=text, capture_output=True, text=True, check=False
+    )
+
+
+def filled(simulator: Simulator) -> dict[str, Any]:
+    """The extra as Airflow 3's form makes it: every field is there, those that are unset as null."""
+    extra = connection(simulator.ready, user_password=None)["extra"]
+    return {**dict.fromkeys(CONNECTION_FIELDS), **extra, "private_key_passphrase": PHRASE}
+
+
+@pytest.mark.smoke
+def test_what_is_pasted_survives(stack: AirflowStack, simulator: Simulator) -> None:
+    by_form = form_of_airflow_2 if stack.is_airflow_2 else form_of_airflow_3
+    by_form(stack, simulator)
+    report = check(stack, "from_form")
+    assert report["works"], report
+    assert report["administrator"] is True
+    # Airflow's own command says what was found as well.
+    done = run(stack, str(stack.venv / "bin" / "airflow"), "connections", "test", "from_form")
+    assert "Connection success!" in done.stdout, done.stdout + done.stderr
+    assert "The user may administer it" in done.stdout + done.stderr
+
+
+def form_of_airflow_3(stack: AirflowStack, simulator: Simulator) -> None:
+    """What the form sends, by its code in 3.1 to 3.3: the masked extra as a whole, and which members changed."""
+    extra, path = filled(simulator), "/api/v2/connections"
+    known = stack._http("GET", "/ui/connections/hook_meta")
+    (form,) = [meta for meta in known if meta["connection_type"] == "oac"]
+    assert list(form["extra_fields"]) == list(CONNECTION_FIELDS)
+    body = {
+        "connection_id": "from_form", "conn_type": "oac", "host": simulator.ready["instances"]["dev"]["url"] + "/ui/",
+        "login": simulator.ready["client_id"], "password": "a secret", "schema": "", "description": "",
+    }  # fmt: skip
+    stack._http("POST", path, {**body, "port": None, "extra": json.dumps(extra)})
+    for changed in ({"read_timeout": 30}, {"certificate_alias": extra["certificate_alias"], "connect_timeout": None}):
+        shown = stack._http("GET", f"{path}/from_form")
+        masked = json.loads(shown["extra"])
+        assert {name for name, value in masked.items() if value == "***"} == {"private_key", "private_key_passphrase"}
+        change = {**shown, "extra": json.dumps({**masked, **changed})}
+        stack._http("PATCH", f"{path}/from_form?update_mask=extra", change)
+    stored = stack.airflow("connections", "get", "from_form", "--output", "json")
+    (row,) = json.loads(stored[stored.index("[") :])
+    kept = row["extra_dejson"] if isinstance(row["extra_dejson"], dict) else json.loads(row["extra_dejson"])
+    # Airflow's command shows numbers as texts.
+    assert kept == {**extra, "read_timeout": "30"}
+    assert row["password"] == "a secret"
+
+
+def form_of_airflow_2(stack: AirflowStack, simulator: Simulator) -> None:
+    """Through the page itself. Its box for a key has one line: a browser drops the newlines of what is pasted."""
+    extra = {name: value for name, value in filled(simulator).items() if value is not None}
+    extra |= {"private_key": extra["private_key"].replace("\n", ""), "private_key_passphrase": PHRASE.strip()}
+    new = {f"extra__oac__{name}": value for name, value in extra.items()}
+    new |= {
+        "conn_id": "from_form", "conn_type": "oac", "host": simulator.ready["instances"]["dev"]["url"] + "/ui/",
+        "login": simulator.ready["client_id"], "password": "a secret",
+    }  # fmt: skip
+    given = {"new": new, "change": {"extra__oac__read_timeout": "30"}}
+    script = Path(__file__).with_name("form_of_airflow_2.py")
+    done = run(stack, str(script), text=json.dumps(given))
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["offered"] == sorted(f"extra__oac__{name}" for name in CONNECTION_FIELDS)
+    assert found["first"]["extra"] == extra
+    assert found["second"]["extra"] == {**extra, "read_timeout": "30"}
+    assert found["second"]["password"] == "a secret"
+    for name in SECRET_FIELDS:
+        assert name not in extra or extra[name] not in found["page"]
+
+
+def test_the_test_that_a_worker_runs(stack: AirflowStack, simulator: Simulator) -> None:
+    if not stack.version.startswith("3.3"):
+        pytest.skip("only Airflow 3.3 tests a Connection in a worker")
+    conn = connection(simulator.ready, user="oac.author@example.com")
+    body = {**conn, "connection_id": "in_a_worker", "extra": json.dumps(conn["extra"])}
+    path = "/api/v2/connections/enqueue-test"
+    token = stack._http("POST", path, body)["token"]
+    done = stack.wait_connection_test(path, token)
+    assert done["state"] == "success", done
+    assert "OAC knows oac.author@example.com, who may not administer it" in done["result_message"]
