@@ -98,6 +98,29 @@ COMMANDS = (
         (_argument("file", metavar="FILE", nargs="?", default="-", help="the file; by default standard input"),),
     ),
     Command(
+        "conformance",
+        "compare a real instance with the contract",
+        "Reads what the REST API lets the user read, compares each answer with the contract that this provider was "
+        "built from, and writes a report without names, addresses and secrets, fit to attach to a bug report. Changes "
+        "nothing, unless --allow-write is given. Ends with 1 if something disagreed.",
+        "conformance.conformance",
+        (
+            _argument(
+                "--oac-conn-id",
+                "--conn-id",
+                dest="conn_id",
+                default="oac_default",
+                metavar="ID",
+                help="the Airflow Connection (oac_default)",
+            ),
+            _argument("--output", metavar="FILE", help="where the report goes; by default standard output"),
+            _argument("--json", action="store_true", help="for programs"),
+            _argument("--allow-write", action="store_true", help="also take a snapshot and remove it with its file"),
+            _argument("--bucket", metavar="NAME", help="bucket for that snapshot"),
+            _argument("--seal-conn-id", metavar="ID", help="the Airflow Connection whose password seals that snapshot"),
+        ),
+    ),
+    Command(
         "logout",
         "revoke the refresh token and forget it",
         "Revokes the refresh token at the identity domain and forgets all tokens of the Connection in the store.",

@@ -22,7 +22,7 @@ from cryptography.fernet import Fernet
 
 _PRELOADED = [
     "airflow_provider_oac.hooks.oac",
-    *(f"airflow_provider_oac.cli.{name}" for name in ("signing_in", "looking", "keygen")),
+    *(f"airflow_provider_oac.cli.{name}" for name in ("signing_in", "looking", "keygen", "conformance")),
     "airflow_provider_oac.hooks.checking",
     "tests.integration.commands",
 ]

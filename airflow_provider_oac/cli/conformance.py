@@ -1,0 +1,135 @@
+"""The command `conformance`: does a real instance behave as the contract says that this provider was built from?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_oac import __version__
+from airflow_provider_oac.cli.probes import AGREED, DISAGREED, NOT_TRIED, Probes, identity_answers
+from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
+from airflow_provider_oac.hooks.oac import OACHook
+
+# What reading, a sign-in and a snapshot cannot find out.
+_UNANSWERED = (
+    "the errors of a device sign-in while it waits, and slow_down",
+    "whether a refresh token's life slides, whether its reuse ends the chain, and what scope does on a refresh",
+    "whether assertions are checked for replay, and their longest life",
+    "token exchange with an API key; mutual TLS",
+    "rate limits; how long work requests, exports and histories are kept",
+    "why exports answer 412 or 422; what a download answers before the export is ready",
+    "how several parameters of a data flow are sent; operation types of registering, data flows and sequences",
+    "the state of the server during a restore",
+)
+
+
+def conformance(arguments: argparse.Namespace) -> int:
+    """Ask, compare, write the report. Ends with 1 if something disagreed."""
+    oac = hook(arguments.conn_id)
+    checked = oac.check()
+    if not checked.works:
+        raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")
+    taking = _snapshot(oac, arguments) if arguments.allow_write else None
+    probes = Probes(oac)
+    tell("Reading what can be read; nothing is changed.")
+    probes.read_everything()
+    if taking:
+        tell(f"Taking the snapshot {taking[0]}, and removing it.")
+        probes.snapshot(*taking)
+    for question, answer in identity_answers(oac):
+        probes.answers[question] = answer
+    report = _report(probes, checked.facts)
+    text = json.dumps(report, indent=2) if arguments.json else _readable(report)
+    _write(_without_secrets(text, oac, checked.facts), arguments.output)
+    return 1 if any(item["state"] == DISAGREED for item in report["operations"]) else 0
+
+
+def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Name and body of the snapshot to take, before anything is asked."""
+    from airflow_provider_oac.client import snapshots
+    from airflow_provider_oac.hooks.credentials import seal
+
+    if not arguments.bucket or not arguments.seal_conn_id:
+        raise CommandFailed(
+            "--allow-write takes a snapshot and removes it with its file: give --bucket, which the instance may write "
+            "to and delete from, and --seal-conn-id, the Connection whose password seals the file."
+        )
+    name = f"conformance-{oac.settings.instance}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    storage = snapshots.Storage(arguments.bucket)
+    call = snapshots.create(name, f"file:///oac-conformance/{name}.bar", storage, seal(arguments.seal_conn_id)[1])
+    return name, dict(call.body)
+
+
+def _report(probes: Probes, facts: dict[str, Any]) -> dict[str, Any]:
+    order = (DISAGREED, AGREED, NOT_TRIED)
+    findings = sorted(probes.findings, key=lambda item: (order.index(item.state), item.operation))
+    return {
+        "provider": __version__,
+        "airflow": version("apache-airflow"),
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "grant": facts.get("grant"),
+        "token_lifetime": facts.get("token_lifetime"),
+        "administrator": facts.get("administrator"),
+        "author": facts.get("author"),
+        "operations": [asdict(item) for item in findings],
+        "answers": probes.answers,
+        "unanswered": list(_UNANSWERED),
+        "headers": sorted(probes.headers),
+    }
+
+
+def _readable(report: dict[str, Any]) -> str:
+    states = {state: [item for item in report["operations"] if item["state"] == state] for state in (AGREED, DISAGREED)}
+    lines = [
+        f"# Conformance of an OAC instance, {report['date']}",
+        "",
+        f"airflow-provider-oac {report['provider']}, Airflow {report['airflow']}, Python {report['python']}; grant "
+        f"{report['grant']}, tokens of {report['token_lifetime']:.0f} s; the user is "
+        f"{'an' if report['administrator'] else 'no'} administrator and {'an' if report['author'] else 'no'} author.",
+        f"{len(states[AGREED])} operations agreed with the contract, {len(states[DISAGREED])} did not. "
+        "No values of answers, addresses, names or secrets stand in this report.",
+    ]
+    for state in (DISAGREED, AGREED, NOT_TRIED):
+        found = [item for item in report["operations"] if item["state"] == state]
+        lines += ["", f"## {state.capitalize()}", ""] if found else []
+        for item in found:
+            status = f" (HTTP {item['status']})" if item["status"] else ""
+            lines.append(f"- {item['operation']}{status}{': ' if item['notes'] else ''}{' '.join(item['notes'])}")
+    lines += ["", "## Open questions", ""]
+    lines += [f"- {question}: {answer}" for question, answer in sorted(report["answers"].items())]
+    lines += ["", "Not to be answered by this command:", "", *(f"- {text}" for text in report["unanswered"])]
+    lines += ["", f"Headers seen: {', '.join(report['headers'])}."]
+    return "\n".join(lines)
+
+
+def _without_secrets(text: str, oac: OACHook, facts: dict[str, Any]) -> str:
+    """The text, without what should not be in it anyway."""
+    settings = oac.settings
+    hosts = {"<OAC>": settings.address, "<identity domain>": settings.auth.identity_url}
+    removed = [(secret, "***") for secret in settings.auth.secrets]
+    removed += [(str(value), "<user>") for value in (settings.auth.user, facts.get("user")) if value]
+    removed += [(urlsplit(url).netloc, mark) for mark, url in hosts.items()]
+    removed += [(settings.auth.client_id, "<client id>")]
+    for value, mark in removed:
+        text = text.replace(value, mark)
+    return text
+
+
+def _write(text: str, path: str | None) -> None:
+    if path is None:
+        say(text)
+        return
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
+    tell(f"The report is in {os.path.abspath(path)}.")

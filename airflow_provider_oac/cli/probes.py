@@ -1,0 +1,283 @@
+"""What the command `conformance` asks a real instance, and what it learns of each answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import requests
+
+from airflow_provider_oac.cli.contract import differences, operations, unknown_members
+from airflow_provider_oac.exceptions import OACError
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.hooks.oac import OACHook
+
+AGREED, DISAGREED, NOT_TRIED = "agreed", "disagreed", "not tried"
+# Types of the catalog whose items have an operation of their own, and the parameter of its path.
+_DETAILS = {"workbooks": "getWorkbook", "analysis": "getAnalysis", "connections": "getConnection"}
+_HISTORIES = {"datasets": "Dataset", "dataflows": "DataFlow", "sequences": "Sequence"}
+_NEEDS_WORK = {
+    "getWorkRequest": "Reading starts no work; --allow-write does.",
+    "downloadWorkbookExport": "This command starts no export.",
+}
+# How long the work of --allow-write may take, in seconds.
+_PATIENCE, _PAUSE = 1800.0, 1.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one operation.
+
+    :param state: ``agreed``, ``disagreed`` or ``not tried``.
+    :param notes: in what it disagreed, why it was not tried, or what else was seen; no values.
+    """
+
+    operation: str
+    state: str
+    status: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Probes:
+    """Asks, compares and keeps what was found.
+
+    :param hook: of the Connection.
+    """
+
+    hook: OACHook
+    findings: list[Finding] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
+    headers: set[str] = field(default_factory=set)
+    _ids: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._session = self.hook.get_conn()
+
+    def read_everything(self) -> None:
+        """All operations that change nothing, as far as there is something to read."""
+        self._lists()
+        for kind, item in self._ids.items():
+            self._item(kind, item)
+        for name in ("getSystem", "getSystemSettings", "getMailServer", "listSafeDomains"):
+            self.ask(name)
+        listed = self.ask("listSnapshots")
+        items = listed.get("items") if isinstance(listed, dict) else None
+        first = next((item["id"] for item in items or () if isinstance(item, dict) and item.get("id")), None)
+        self.ask("getSnapshot", {"snapshotId": first})
+        tried = {finding.operation for finding in self.findings}
+        for name, operation in operations().items():
+            if name not in tried and (
+                operation.method == "GET" or name in ("getCatalogItemAcl", "getWorkbookCanvases")
+            ):
+                missing = "There is no such item that this user can see."
+                self.findings.append(Finding(name, NOT_TRIED, None, (_NEEDS_WORK.get(name, missing),)))
+
+    def ask(
+        self, name: str, path: Mapping[str, str | None] | None = None, query: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call one operation and compare its answer.
+
+        :param path: parameters of its path; one that is ``None`` says that there is nothing to ask for.
+        :returns: the JSON of a success, else ``None``.
+        """
+        operation = operations()[name]
+        given = path or {}
+        if None in given.values():
+            return None
+        where = re.sub(r"\{(\w+)\}", lambda found: quote(str(given[found[1]]), safe=""), operation.path)
+        try:
+            reply = self._session.request(operation.method, where, params=query, data=b"")
+        except (requests.RequestException, OACError) as error:
+            self.findings.append(Finding(name, DISAGREED, None, (f"No answer came ({type(error).__name__}).",)))
+            return None
+        self._see(reply)
+        return self._judge(name, reply)
+
+    def _judge(self, name: str, reply: requests.Response) -> Any:
+        """Compare an answer with the contract and keep the finding."""
+        operation, status = operations()[name], reply.status_code
+        if status in (401, 403) or _paused(status):
+            why = "the user lacks the role or permission" if status in (401, 403) else "the instance is not ready"
+            self._keep(Finding(name, NOT_TRIED, status, (f"HTTP {status}: {why}.",)))
+            return None
+        try:
+            content = reply.json() if reply.content else None
+        except ValueError:
+            if operation.schema and status < 300:
+                self._keep(Finding(name, DISAGREED, status, ("A JSON answer was expected, none came.",)))
+                return None
+            content = None
+        wrong = differences(operation, status, content)
+        more = unknown_members(operation, content) if status < 300 else []
+        notes = [*wrong, *([f"Members that the contract does not name: {', '.join(more)}."] if more else [])]
+        self._keep(Finding(name, DISAGREED if wrong else AGREED, status, tuple(notes)))
+        return content if status < 300 else None
+
+    def _keep(self, finding: Finding) -> None:
+        """Keep a finding; of several calls of one operation, the worst, with what all of them showed."""
+        order = (NOT_TRIED, AGREED, DISAGREED)
+        for place, old in enumerate(self.findings):
+            if old.operation == finding.operation:
+                worst = max(old, finding, key=lambda item: order.index(item.state))
+                self.findings[place] = replace(worst, notes=tuple(dict.fromkeys([*old.notes, *finding.notes])))
+                return
+        self.findings.append(finding)
+
+    def _see(self, reply: requests.Response) -> None:
+        self.headers |= {name.lower() for name in reply.headers}
+        if retry := reply.headers.get("Retry-After"):
+            form = "a number" if retry.isdigit() else "a date"
+            self.answers["unit of Retry-After"] = f"{form}, with HTTP {reply.status_code}."
+
+    def _lists(self) -> None:
+        """The catalog, without and with a search, and one item of each type."""
+        types = self.ask("listCatalogItems")
+        bare = isinstance(types, list) and all(isinstance(item, dict) and set(item) == {"type"} for item in types)
+        self.answers["GET /catalog without search"] = "type descriptors." if bare else "not type descriptors."
+        self._paging()
+        names = [item.get("type") for item in types if isinstance(item, dict)] if isinstance(types, list) else []
+        for kind in sorted({name for name in names if isinstance(name, str)}):
+            listed = self.ask("listCatalogItemsByType", {"type": kind}, {"search": "*", "limit": 5})
+            first = next((item for item in listed or () if isinstance(item, dict) and item.get("id")), None)
+            if first:
+                self._ids[kind] = str(first["id"])
+
+    def _paging(self) -> None:
+        """Default page size and the form of the header that leads to the next page."""
+        operation = operations()["listCatalogItems"]
+        queries: tuple[dict[str, str], ...] = ({"search": "*"}, {"search": "*", "limit": "1"})
+        for query in queries:
+            try:
+                reply = self._session.get(operation.path, params=query)
+            except (requests.RequestException, OACError):
+                return
+            self._see(reply)
+            items = self._judge("listCatalogItems", reply)
+            pages, following = reply.headers.get("oa-page-count"), reply.headers.get("oa-next-page")
+            if "limit" not in query and isinstance(items, list):
+                whole = "all there were" if pages in (None, "0", "1") else f"the first of {pages} pages"
+                self.answers["default of limit"] = f"{len(items)} items came, {whole}."
+            elif following:
+                form = "a number" if following.isdigit() else "a URL" if "/" in following else "something else"
+                self.answers["form of oa-next-page"] = f"{form}."
+
+    def _item(self, kind: str, item: str) -> None:
+        self.ask("getCatalogItem", {"type": kind, "id": item})
+        self.ask("getCatalogItemAcl", {"type": kind, "id": item})
+        if kind in _DETAILS:
+            (parameter,) = re.findall(r"\{(\w+)\}", operations()[_DETAILS[kind]].path)
+            self.ask(_DETAILS[kind], {parameter: item})
+        if kind == "workbooks":
+            self.ask("getWorkbookCanvases", {"id": item})
+            self._padding(kind, item)
+        if kind in _HISTORIES:
+            self._history(_HISTORIES[kind], item)
+
+    def _padding(self, kind: str, item: str) -> None:
+        """Whether ids are taken with padding as well as without."""
+        bare = item.rstrip("=")
+        if len(bare) % 4 == 0:
+            return
+        other = bare if item != bare else bare + "=" * (-len(bare) % 4)
+        path = operations()["getCatalogItem"].path.format(type=kind, id=quote(other, safe=""))
+        try:
+            status = self._session.get(path).status_code
+        except (requests.RequestException, OACError):
+            return
+        listed, tried = ("unpadded", "padded") if item == bare else ("padded", "unpadded")
+        self.answers["padding of ids"] = f"lists hold them {listed}; {tried} ones are answered with HTTP {status}."
+
+    def _history(self, what: str, item: str) -> None:
+        (parameter,) = re.findall(r"\{(\w+)\}", operations()[f"list{what}Jobs"].path)
+        jobs = self.ask(f"list{what}Jobs", {parameter: item})
+        self.ask(f"getLatest{what}Job", {parameter: item})
+        if jobs == []:
+            self.answers[f"empty history of a {what.lower()}"] = "HTTP 200 with an empty array."
+        first = next((job.get("jobIdentifier") for job in jobs or () if isinstance(job, dict)), None)
+        self.ask(f"get{what}Job", {parameter: item, "jobId": first})
+
+    # ------------------------------------------------------------------------------------------ --allow-write
+
+    def snapshot(self, name: str, body: dict[str, Any]) -> None:
+        """Take a snapshot, follow its work request, and take it away again with its file."""
+        operation = operations()["createSnapshot"]
+        try:
+            reply = self._session.post(operation.path, json=body)
+        except (requests.RequestException, OACError) as error:
+            note = f"No answer came ({type(error).__name__}); look in OAC for a snapshot named {name}."
+            self._keep(Finding("createSnapshot", DISAGREED, None, (note,)))
+            return
+        self._see(reply)
+        content = self._judge("createSnapshot", reply)
+        inside = content.get("workRequestId") if isinstance(content, dict) else None
+        beside = reply.headers.get("oa-work-request-id")
+        places = [text for text, found in (("the body", inside), ("the header", beside)) if found]
+        self.answers["work request id of a new snapshot"] = f"in {' and '.join(places)}." if places else "nowhere."
+        if work := inside or beside:
+            self._follow(str(work))
+        self._remove(name)
+
+    def _follow(self, work: str) -> None:
+        ends = time.monotonic() + _PATIENCE
+        seen: list[str] = []
+        state: Any = {}
+        while time.monotonic() < ends:
+            state = self.ask("getWorkRequest", {"id": work})
+            status = str(state.get("status")) if isinstance(state, dict) else "unreadable"
+            if not seen or seen[-1] != status:
+                seen.append(status)
+            if status not in ("ACCEPTED", "IN_PROGRESS"):
+                break
+            time.sleep(_PAUSE)
+        kinds = [
+            str(item.get("resourceType")) for item in (state or {}).get("resources") or () if isinstance(item, dict)
+        ]
+        results = {str(item.get("actionResult")) for item in (state or {}).get("resources") or ()}
+        self.answers["work request of a new snapshot"] = (
+            f"{(state or {}).get('operationType')}, states {' '.join(seen)}, resources {' '.join(kinds) or 'none'}, "
+            f"actionResult {' '.join(sorted(results)) or 'none'}."
+        )
+
+    def _remove(self, name: str) -> None:
+        listed = self.ask("listSnapshots")
+        items = listed.get("items", []) if isinstance(listed, dict) else []
+        mine = [str(item["id"]) for item in items if isinstance(item, dict) and item.get("name") == name]
+        if not mine:
+            self.answers["a new snapshot"] = f"is not listed; look in OAC for {name} and remove it by hand."
+        for snapshot in mine:
+            self.ask("getSnapshot", {"snapshotId": snapshot})
+            self.ask("deleteSnapshot", {"snapshotId": snapshot}, {"deleteStorage": "true"})
+
+
+def _paused(status: int) -> bool:
+    return status in (502, 503, 504)
+
+
+def identity_answers(hook: OACHook) -> Iterator[tuple[str, str]]:
+    """What the identity domain answers to the open questions about it, by signing in past every cache."""
+    from airflow_provider_oac.auth.session import MemoryStore, Session
+    from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION
+    from airflow_provider_oac.exceptions import OACAuthError
+    from airflow_provider_oac.transport.blocking import run
+
+    auth = hook.settings.auth
+    if auth.grant != JWT_ASSERTION:
+        yield "aud acceptance", f"not tried: the grant is {auth.grant}."
+        return
+    for what, audience in (("the literal of Oracle's older documents", DEFAULT_AUDIENCE), ("the domain's URL", "")):
+        tried = replace(auth, audience=(audience or f"{auth.identity_url.rstrip('/')}/",))
+        try:
+            token = run(Session(tried, MemoryStore()).renew(hook.io))
+        except OACAuthError as error:
+            yield f"aud acceptance: {what}", f"refused with HTTP {error.status}, {error.error}."
+            yield "place of the ecid", "found in an error." if error.ecid else "none in an error's body or headers."
+        except OACError as error:
+            yield f"aud acceptance: {what}", f"no answer ({type(error).__name__})."
+        else:
+            yield f"aud acceptance: {what}", f"accepted; the token lives {token.lifetime:.0f} s."
