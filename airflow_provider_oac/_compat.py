@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Context,
         PokeReturnValue,
     )
+    from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.exceptions import (
         AirflowFailException,
         AirflowNotFoundException,
@@ -41,6 +42,10 @@ else:
         from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
         from airflow.utils.context import Context
     try:
+        from airflow.sdk.bases.notifier import BaseNotifier
+    except ImportError:  # Airflow 2.11
+        from airflow.notifications.basenotifier import BaseNotifier
+    try:
         from airflow.sdk.log import mask_secret
     except ImportError:  # Airflow 2.11
         from airflow.utils.log.secrets_masker import mask_secret
@@ -65,6 +70,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
+    "BaseNotifier",
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",
@@ -73,6 +79,8 @@ __all__ = [
     "PokeReturnValue",
     "aget_connection",
     "amask",
+    "asset_alias_class",
+    "asset_class",
     "default_deferrable",
     "mask_secret",
     "object_storage_path",
@@ -112,6 +120,24 @@ async def amask(secrets: tuple[str, ...]) -> None:
     else:
         for secret in secrets:
             await amask_secret(secret)
+
+
+def asset_class() -> Any:
+    """Airflow's ``Asset``, which is a ``Dataset`` in 2.11."""
+    try:
+        from airflow.sdk import Asset
+    except ImportError:  # Airflow 2.11
+        from airflow.datasets import Dataset as Asset  # type: ignore[no-redef]
+    return Asset
+
+
+def asset_alias_class() -> Any:
+    """Airflow's ``AssetAlias``, which is a ``DatasetAlias`` in 2.11."""
+    try:
+        from airflow.sdk import AssetAlias
+    except ImportError:  # Airflow 2.11
+        from airflow.datasets import DatasetAlias as AssetAlias  # type: ignore[no-redef]
+    return AssetAlias
 
 
 def default_deferrable() -> bool:

@@ -149,6 +149,13 @@ HIDDEN_FIELDS = ["schema", "extra"]
 RELABELING = {"host": "OAC address", "login": "Client ID", "password": "Client secret"}
 PLACEHOLDERS = {"host": "https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com"}
 
+ASSETS = {
+    "schemes": ["oac"],
+    "handler": "airflow_provider_oac.assets.sanitize_uri",
+    "factory": "airflow_provider_oac.assets.create_asset",
+    "to_openlineage_converter": "airflow_provider_oac.assets.convert_asset_to_openlineage",
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata, as Airflow's ``apache_airflow_provider`` entry point wants it."""
@@ -216,6 +223,10 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "notifications": ["airflow_provider_oac.notifications.oac.OACBackupNotifier"],
+        "asset-uris": [ASSETS],
+        # The name that Airflow 2 reads.
+        "dataset-uris": [ASSETS],
         "filesystems": ["airflow_provider_oac.filesystems.oci"],
         "config": {"oac": {"description": "Oracle Analytics Cloud.", "options": SETTINGS}},
         "cli": ["airflow_provider_oac.cli.declared.airflow_commands"],

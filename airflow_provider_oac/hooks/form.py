@@ -78,11 +78,10 @@ def _secret_widget(base: type) -> Any:
 
     class SecretWidget(base):  # type: ignore[misc]
         def __call__(self, field: Any, **attributes: Any) -> Any:
-            if field.raw_data:
-                # A form that was refused shows again what was typed.
-                attributes["value"] = field.data or ""
-            elif field.data:
-                attributes["value"] = SAVED_SECRET
+            # A form that was refused shows again what was typed.
+            attributes["value"] = field.data or "" if field.raw_data else SAVED_SECRET if field.data else ""
             return super().__call__(field, **attributes)
 
-    return SecretWidget()
+    widget = SecretWidget()
+    widget.hide_value = False
+    return widget

@@ -158,10 +158,12 @@ class OACHook(BaseHook):
         :returns: whether it works, and what was found or what to do next.
         """
         report = self.check()
-        # Airflow's command line shows the text on failure only, and what is logged in any case.
+        # Airflow's command line shows the text on failure only. With --verbose it shows what is logged, but not by the
+        # hook's own logger, which belongs to tasks.
+        log = logging.getLogger(__name__)
         for step in report.steps:
             level = logging.INFO if step.state in ("ok", "note") else logging.WARNING
-            self.log.log(level, "%s: %s: %s", self.oac_conn_id, step.name, step.text)
+            log.log(level, "%s: %s: %s", self.oac_conn_id, step.name, step.text)
         return report.works, str(report)
 
     def check(self) -> Report:

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
@@ -31,6 +32,12 @@ class Wish:
 
     file: WantedFile
     canvases: Sequence[str] | None
+
+
+def _asset_uri(url: str) -> str:
+    """The URI of a file's asset: without what stands before its host, which is the Connection of the store."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], path=quote(parts.path, safe="/%")))
 
 
 class ExportingOperator(OACWorkOperator):
@@ -264,6 +271,26 @@ class ExportingOperator(OACWorkOperator):
     def made(self, facts: dict[str, Any]) -> list[dict[str, Any]]:
         """The files that were made, in the order in which they are wanted."""
         return sorted(facts["done"], key=lambda entry: facts["order"].index(entry["path"]))
+
+    def tell(self, files: list[dict[str, Any]], context: Context) -> None:
+        """Say in asset events, and to OpenLineage, what was made of what."""
+        from airflow_provider_oac.assets import catalog_uri
+        from airflow_provider_oac.client.ids import plain_id
+        from airflow_provider_oac.operators.events import Made, tell
+
+        address, made = self.hook.settings.address, []
+        for file in files:
+            workbook = catalog_uri(address, plain_id(file["workbook_id"]) or file["workbook_id"])
+            path = _asset_uri(file["path"])
+            extra = {name: file[name] for name in ("size", "sha256", "format", "work_request_ids")}
+            made.append(Made(path, (workbook, path), {**extra, "workbook": workbook}))
+        tell(self, context, made)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What OpenLineage's provider asks for when the task succeeded: workbooks, and their files."""
+        from airflow_provider_oac.operators.events import lineage
+
+        return lineage(self)
 
     def store(self, url: str) -> Destination:
         """A file in the store."""

@@ -92,7 +92,24 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
-        return self._taking().result(started.facts, started.work_request_id, work)
+        result = self._taking().result(started.facts, started.work_request_id, work)
+        self._tell(result, context)
+        return result
+
+    def _tell(self, result: dict[str, Any], context: Context) -> None:
+        from airflow_provider_oac.assets import snapshots_uri
+        from airflow_provider_oac.operators.events import Made, tell
+
+        # Size and SHA-256 of the file are nothing that OAC tells.
+        series = snapshots_uri(self.hook.settings.address, self.snapshot_label)
+        file = f"oci://{result['bucket']}/{result['bar_uri'].removeprefix('file:///')}"
+        tell(self, context, [Made(series, (series, file), result)])
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What OpenLineage's provider asks for when the task succeeded: the instance's content, and its file."""
+        from airflow_provider_oac.operators.events import lineage
+
+        return lineage(self)
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""

@@ -94,6 +94,7 @@ class OACExportWorkbookOperator(ExportingOperator):
         """Make the result."""
         files = self.made(started.facts)
         only = files[0] if len(files) == 1 else {}
+        self.tell(files, context)
         return {**only, "files": files}
 
 
@@ -188,6 +189,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"only what is missing.\n{each}"
             )
         self._progress(TaskMemory(context, self.durable)).finish()
+        self.tell(files, context)
         return {"files": files}
 
     def _progress(self, memory: TaskMemory) -> Progress:

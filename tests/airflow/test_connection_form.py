@@ -43,8 +43,8 @@ def test_what_is_pasted_survives(stack: AirflowStack, simulator: Simulator) -> N
     report = check(stack, "from_form")
     assert report["works"], report
     assert report["administrator"] is True
-    # Airflow's own command says what was found as well.
-    done = run(stack, str(stack.venv / "bin" / "airflow"), "connections", "test", "from_form")
+    # Airflow's own command says what was found as well, if it is asked to.
+    done = run(stack, str(stack.venv / "bin" / "airflow"), "connections", "test", "from_form", "--verbose")
     assert "Connection success!" in done.stdout, done.stdout + done.stderr
     assert "The user may administer it" in done.stdout + done.stderr
 

@@ -388,6 +388,17 @@ def test_a_misspelt_member_is_a_warning(connections: Connections) -> None:
     assert "Did you mean 'connect_timeout'?" in str(report)
 
 
+def test_what_was_found_is_logged_for_airflows_command_line(
+    connections: Connections, caplog: pytest.LogCaptureFixture
+) -> None:
+    connections.oac(user=AUTHOR)
+    caplog.set_level("INFO")
+    works, text = OACHook().test_connection()
+    assert works
+    assert "OAC knows oac.author@example.com, who may not administer it" in text
+    assert "oac_default: rights: OAC knows oac.author@example.com" in caplog.text
+
+
 def test_trouble_of_the_instance_is_not_taken_for_a_missing_role(connections: Connections, clean: Simulator) -> None:
     clean.control.fault("GET /catalog", "status", status=503, times=None)
     step = failed(OACHook().check())

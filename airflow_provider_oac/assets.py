@@ -1,0 +1,80 @@
+"""Assets of OAC: ``oac://<host>/<path>``, such as ``oac://oac-prod.example.com/snapshots/nightly``.
+
+The path is ``/snapshots/<series>`` or ``/catalog/<path in the catalog>``; others are taken as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset
+
+SCHEME = "oac"
+
+
+def snapshots_uri(address: str, label: str) -> str:
+    """URI of a series of snapshots.
+
+    :param address: address of the instance, such as ``https://oac-prod.example.com``.
+    :param label: the series.
+    """
+    return f"{SCHEME}://{urlsplit(address).netloc}/snapshots/{quote(label, safe='')}"
+
+
+def catalog_uri(address: str, path: str) -> str:
+    """URI of an item of the catalog.
+
+    :param address: address of the instance.
+    :param path: its path, such as ``/@Catalog/shared/Sales/Board``, or its pair ``'owner'.'name'``.
+    """
+    return (
+        f"{SCHEME}://{urlsplit(address).netloc}/catalog/{quote(path.removeprefix('/@Catalog').lstrip('/'), safe='/')}"
+    )
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """What Airflow asks of each URI of the scheme: the form in which two spellings of one asset are the same.
+
+    :raises ValueError: if it names no instance, or nothing in it.
+    """
+    if not uri.hostname:
+        raise ValueError("An oac:// URI names the host of the instance: oac://host/snapshots/series.")
+    if uri.path in ("", "/"):
+        raise ValueError("An oac:// URI names something in the instance: oac://host/snapshots/series.")
+    return uri._replace(netloc=uri.netloc.rpartition("@")[2].lower())
+
+
+def create_asset(*, host: str, path: str, extra: dict[str, Any] | None = None) -> Asset:
+    """Make an asset, for Airflow's lineage of hooks.
+
+    :param host: host of the instance.
+    :param path: what it is in the instance, such as ``snapshots/nightly``.
+    :param extra: its extra.
+    """
+    from airflow_provider_oac._compat import asset_class
+
+    asset: Asset = asset_class()(f"{SCHEME}://{host}/{path.lstrip('/')}", extra=extra or {})
+    return asset
+
+
+def openlineage_name(uri: str) -> tuple[str, str]:
+    """Namespace and name of a URI in OpenLineage (https://openlineage.io/docs/spec/naming): everything up to the host,
+    and the path."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    return (f"{parts.scheme}://{host}" if host else parts.scheme or "file"), parts.path.lstrip(
+        "/"
+    ) if host else parts.path
+
+
+def convert_asset_to_openlineage(asset: Any, lineage_context: Any = None) -> Any:
+    """The OpenLineage dataset of an asset; needs OpenLineage's client, which asks for it.
+
+    :param asset: an asset with a URI of this scheme.
+    """
+    from openlineage.client.event_v2 import Dataset
+
+    namespace, name = openlineage_name(asset.uri)
+    return Dataset(namespace=namespace, name=name)

@@ -1,0 +1,129 @@
+"""Telling people that a backup failed or is missing, and what there is instead."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac._compat import BaseNotifier
+from airflow_provider_oac.exceptions import OACError
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.snapshots import Snapshot
+
+
+class OACBackupNotifier(BaseNotifier):
+    """Says that a backup failed or did not come in time, with the newest snapshot that OAC lists and its age.
+
+    For the callbacks of DAGs and tasks (``on_failure_callback``), and for deadline alerts (Airflow 3.1 and later),
+    which run it in the triggerer. It writes a line of the log, at the level of errors, and a mail if ``to`` is given,
+    which needs Airflow's provider ``smtp``. That OAC cannot be asked keeps nobody from being told. The user of the
+    Connection needs the application role BI Service Administrator (documented), as for the backup itself.
+
+    :param snapshot_label: the series.
+    :param oac_conn_id: the Airflow Connection of the type ``oac``.
+    :param bucket: only snapshots whose file is in this bucket count; by default any.
+    :param to: addresses of people.
+    :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
+    """
+
+    template_fields: Sequence[str] = ("snapshot_label", "oac_conn_id", "bucket", "to", "smtp_conn_id")
+
+    def __init__(
+        self,
+        *,
+        snapshot_label: str,
+        oac_conn_id: str = "oac_default",
+        bucket: str | None = None,
+        to: str | Sequence[str] | None = None,
+        smtp_conn_id: str = "smtp_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_label = snapshot_label
+        self.oac_conn_id = oac_conn_id
+        self.bucket = bucket
+        self.to = to
+        self.smtp_conn_id = smtp_conn_id
+
+    def notify(self, context: Context) -> None:
+        """Tell, from a callback."""
+        from airflow_provider_oac.client.snapshots import list_all
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        hook = OACHook(self.oac_conn_id)
+        try:
+            listed = hook.run(list_all())
+            state = self._state(listed, hook.settings.instance)
+        except OACError as error:
+            state = _unknown(error)
+        mail = self._said(context, state)
+        if self.to:
+            from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+            with SmtpHook(smtp_conn_id=self.smtp_conn_id) as smtp:
+                smtp.send_email_smtp(**mail)
+
+    async def async_notify(self, context: Context) -> None:
+        """Tell, from the triggerer."""
+        from airflow_provider_oac.client.snapshots import list_all
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        hook = OACHook(self.oac_conn_id)
+        try:
+            listed = await hook.arun(list_all())
+            state = self._state(listed, hook.settings.instance)
+        except OACError as error:
+            state = _unknown(error)
+        mail = self._said(context, state)
+        if self.to:
+            from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+            async with SmtpHook(smtp_conn_id=self.smtp_conn_id) as smtp:
+                await smtp.asend_email_smtp(**mail)
+
+    def _state(self, listed: list[Snapshot], instance: str) -> str:
+        """What OAC lists, in a sentence."""
+        from airflow_provider_oac.client.registered_names import newest
+
+        now = datetime.now(UTC)
+        here = [item for item in listed if self.bucket in (None, item.bucket)]
+        found = newest(here, self.snapshot_label, instance, registered=False, now=now)
+        if found is None:
+            return f"OAC lists NO snapshot of the series {self.snapshot_label} of {instance}."
+        item, name = found
+        hours = (now - name.time).total_seconds() / 3600
+        return f"The newest snapshot that OAC lists is {item.name}, {hours:.1f} hours old."
+
+    def _said(self, context: Context, state: str) -> dict[str, Any]:
+        """Log it, and make the mail."""
+        what = _what(context)
+        self.log.error("The OAC backup %s %s %s", self.snapshot_label, what, state)
+        text = f"The OAC backup {self.snapshot_label} {what}\n{state}\nNext step: read the log of the task in Airflow."
+        content = "<br>".join(html.escape(line) for line in text.splitlines())
+        return {
+            "to": self.to,
+            "subject": f"OAC backup {self.snapshot_label} {what.partition('.')[0]}",
+            "html_content": content,
+        }
+
+
+def _what(context: Mapping[str, Any]) -> str:
+    """What happened, by what a callback or a deadline alert hands over."""
+    run = context.get("dag_run")
+    # A deadline alert hands over plain data instead of objects.
+    facts = run if isinstance(run, Mapping) else {name: getattr(run, name, None) for name in ("dag_id", "run_id")}
+    where = f"the run {facts.get('run_id') or facts.get('dag_run_id')} of {facts.get('dag_id')}"
+    if "deadline" in context:
+        return f"did not come in time: {where} missed its deadline."
+    ti = context.get("ti") or context.get("task_instance")
+    reason = context.get("exception") or context.get("reason")
+    task = f"task {ti.task_id} of " if ti is not None else ""
+    return f"failed: {task}{where}{f' ({reason})' if reason else ''}."
+
+
+def _unknown(error: OACError) -> str:
+    return f"Which snapshots there are is not known, since OAC could not be asked: {error}"
