@@ -42,10 +42,6 @@ else:
         from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
         from airflow.utils.context import Context
     try:
-        from airflow.sdk.bases.notifier import BaseNotifier
-    except ImportError:  # Airflow 2.11
-        from airflow.notifications.basenotifier import BaseNotifier
-    try:
         from airflow.sdk.log import mask_secret
     except ImportError:  # Airflow 2.11
         from airflow.utils.log.secrets_masker import mask_secret
@@ -89,6 +85,17 @@ __all__ = [
     "task_state_store",
     "xcom_value",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What costs more to load than the rest: Airflow reads its whole configuration for it."""
+    if name != "BaseNotifier":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from airflow.sdk.bases.notifier import BaseNotifier
+    except ImportError:  # Airflow 2.11
+        from airflow.notifications.basenotifier import BaseNotifier  # type: ignore[no-redef]
+    return BaseNotifier
 
 
 async def aget_connection(conn_id: str) -> Connection:
