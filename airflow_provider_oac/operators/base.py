@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -84,6 +85,22 @@ class OACBaseOperator(BaseOperator):
         """Only sets a flag: it runs inside a signal handler, and Airflow kills hard some seconds later."""
         self._killed = True
 
+    @contextmanager
+    def _stopping(self, what_goes_on: str) -> Iterator[None]:
+        """Say what goes on in OAC when the task is told to stop.
+
+        :param what_goes_on: the same for people, as whole sentences, with the ids.
+        """
+        try:
+            yield
+        except OACKilledError:
+            raise OACKilledError(f"The task was told to stop. {what_goes_on}") from None
+        except BaseException:
+            # Airflow 2 ends a task by an exception out of its signal handler, wherever it is.
+            if self._killed:
+                self.log.warning("The task was told to stop. %s", what_goes_on)
+            raise
+
     def _push_link(self, context: Context) -> None:
         context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")
 
@@ -145,7 +162,8 @@ class OACWorkOperator(OACBaseOperator):
         """Start or find the work, wait, complete."""
         deadline = self._deadline()
         memory = TaskMemory(context, self.durable)
-        started = self._found_again(memory) or self.start(memory, context)
+        with self._stopping("What it may have started in OAC goes on there; the next try looks for it first."):
+            started = self._found_again(memory) or self.start(memory, context)
         return self._pursue(started, memory, deadline, context)
 
     def _pursue(self, started: Started, memory: TaskMemory, deadline: float, context: Context) -> Any:
@@ -194,16 +212,15 @@ class OACWorkOperator(OACBaseOperator):
         )
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
         try:
-            work = self.hook.run(flow)
+            with self._stopping(
+                f"Its work goes on in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
+                "the task finds it again."
+            ):
+                work = self.hook.run(flow)
         except OACWorkRequestError as error:
             if error.status in (FAILED, CANCELED):
                 self.clean_up(started, TaskMemory(context, self.durable))
             raise
-        except OACKilledError:
-            raise OACKilledError(
-                f"The task was told to stop. Its work goes on in OAC as work request {work_request_id}, which cannot "
-                "be canceled; the next try of the task finds it again."
-            ) from None
         return self.complete(started, work, context)
 
     def _deadline(self) -> float:

@@ -249,7 +249,13 @@ class ExportingOperator(OACWorkOperator):
 
         # Before any thread starts: a store asks Airflow for its Connection.
         sinks = [(file, self._sink(file, memory.identity)) for file in files]
-        for file, error in zip(files, self.hook.run(flow), strict=True):
+        ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
+        with self._stopping(
+            f"Its exports go on in OAC as work requests {ids}, which cannot be canceled; a try of the same order finds "
+            "them again, or orders them anew."
+        ):
+            made = self.hook.run(flow)
+        for file, error in zip(files, made, strict=True):
             if error is not None:
                 self.failed(file.label, error, facts)
 

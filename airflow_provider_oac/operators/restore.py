@@ -414,7 +414,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             report=self.log.info,
         )
         try:
-            ready = self.hook.run(flow)
+            with self._stopping(
+                f"Snapshot {facts['name']} is restored in {facts['host']} (work request {started.work_request_id}); "
+                "that the instance is well again was not seen. The next try only looks, and sends nothing."
+            ):
+                ready = self.hook.run(flow)
         except OACApiError as error:
             raise OACError(
                 f"Snapshot {facts['name']} is restored in {facts['host']}, but this user is refused there now. Likely "

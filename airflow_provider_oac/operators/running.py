@@ -168,7 +168,8 @@ class RunningOperator(OACWorkOperator):
         of, since = self._of(started), started.submitted_at
         flow = wait_for_job(of, job_id, plan, started_at=since, report=self.log.info)
         try:
-            self.hook.run(flow)
+            with self._stopping(f"Job {job_id} of {of} goes on in OAC and cannot be canceled."):
+                self.hook.run(flow)
         except OACWorkRequestError as error:
             ended = error.status in (FAILED, CANCELED)
             if how != BUSY or not ended:
@@ -176,10 +177,6 @@ class RunningOperator(OACWorkOperator):
                     self.clean_up(started, memory)
                 raise
             self.log.warning("What ran before did not succeed; ours starts all the same. %s", error)
-        except OACKilledError:
-            raise OACKilledError(
-                f"The task was told to stop. Job {job_id} of {of} goes on in OAC and cannot be canceled."
-            ) from None
         if how == BUSY:
             return self._pursue(self._launch(memory, None, of.object_id), memory, deadline, context)
         return self.complete(started, None, context)

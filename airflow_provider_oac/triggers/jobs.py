@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_oac.triggers.work_requests import outcome_event
+from airflow_provider_oac.triggers.work_requests import goes_on, outcome_event
 
 
 class OACJobTrigger(BaseTrigger):
@@ -77,4 +77,8 @@ class OACJobTrigger(BaseTrigger):
         of = Runnable(self.kind, self.noun, self.object_id)
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
         flow = wait_for_job(of, self.job_id, plan, started_at=self.submitted_at, report=self.log.info)
-        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.job_id, self.carried)
+        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.job_id, self.carried, self.log, "Job")
+
+    async def on_kill(self) -> None:
+        """Somebody ended or cleared the task (Airflow 3.3 and later): say what goes on, and ask nobody."""
+        self.log.warning("The task was ended. %s", goes_on(f"Job {self.job_id}"))

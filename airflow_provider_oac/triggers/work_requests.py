@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, Literal
 
@@ -48,16 +49,35 @@ def carried_by(event: Any) -> dict[str, Any]:
     return carried
 
 
-async def outcome_event(waiting: Awaitable[Any], waited_for: str, carried: dict[str, Any] | None) -> TriggerEvent:
+def goes_on(what: str) -> str:
+    """What somebody has to know who ends a task that waits in the triggerer.
+
+    :param what: the work, with its id.
+    """
+    return f"{what} goes on in OAC, which offers no way to cancel it. The next try of the task finds it where it can."
+
+
+async def outcome_event(
+    waiting: Awaitable[Any], waited_for: str, carried: dict[str, Any] | None, log: Any, noun: str = "Work request"
+) -> TriggerEvent:
     """Wait, and make the one event of a trigger of ours.
 
     :param waiting: what to wait for.
     :param waited_for: its id.
     :param carried: what the event shall carry.
+    :param log: of the trigger. Before Airflow 3.3 a trigger is not told that a person ended its task, so that each end
+        of the wait says what goes on.
+    :param noun: what is waited for, for messages.
     """
     outcome, message = "ended", ""
     try:
         await waiting
+    except asyncio.CancelledError:
+        log.warning(
+            "The wait ends here: the task was ended or cleared, or this triggerer stops and another one goes on. %s",
+            goes_on(f"{noun} {waited_for}"),
+        )
+        raise
     except OACWorkRequestError as error:
         message = str(error)
     except OACWaitTimeoutError as error:
@@ -125,4 +145,8 @@ class OACWorkRequestTrigger(BaseTrigger):
 
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval, tolerated=frozenset(self.tolerated))
         flow = wait(self.work_request_id, plan, started_at=self.submitted_at, report=self.log.info)
-        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.work_request_id, self.carried)
+        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.work_request_id, self.carried, self.log)
+
+    async def on_kill(self) -> None:
+        """Somebody ended or cleared the task (Airflow 3.3 and later): say what goes on, and ask nobody."""
+        self.log.warning("The task was ended. %s", goes_on(f"Work request {self.work_request_id}"))

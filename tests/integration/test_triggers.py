@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.triggers.jobs import OACJobTrigger
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger, outcome_of
 from tests.tasks import Connections, Task, first_event, through_the_database
 from tests.tasks import backup_operator as make
@@ -122,3 +124,38 @@ def test_the_event_alone_is_enough_to_go_on(connections: Connections) -> None:
 def test_an_event_that_carries_nothing_is_refused() -> None:
     with pytest.raises(OACError, match="does not say what the task had started"):
         make().resume({}, {"outcome": "ended", "message": ""})
+
+
+class Heard:
+    """What a trigger logs, whatever Airflow does with it."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warning(self, text: str, *values: Any) -> None:
+        self.said.append(text % values if values else text)
+
+    info = warning
+
+
+@pytest.mark.parametrize("noun", ["Work request", "Job"])
+def test_whoever_ends_the_task_is_told_what_goes_on(connections: Connections, clean: Simulator, noun: str) -> None:
+    started = clean.control.start_run("dev", "datasets", "'admin'.'Orders'", seconds=20)
+    made: Any = trigger(started["work_request"])
+    if noun == "Job":
+        orders, now = object_id("admin", "Orders"), time.time()
+        made = OACJobTrigger("oac_default", "datasets", "dataset", orders, started["job"], now, None, 0.1)
+    made._log = heard = Heard()
+
+    async def ended() -> None:
+        waiting = asyncio.ensure_future(anext(made.run()))
+        await asyncio.sleep(0.5)
+        # Airflow 3.3 calls this as well; older ones only cancel.
+        await made.on_kill()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(ended())
+    awaited = started["job" if noun == "Job" else "work_request"]
+    assert len([line for line in heard.said if f"{noun} {awaited} goes on in OAC" in line]) == 2, heard.said
