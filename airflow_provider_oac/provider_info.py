@@ -203,6 +203,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
+                    "airflow_provider_oac.triggers.base",
                     "airflow_provider_oac.triggers.catalog",
                     "airflow_provider_oac.triggers.jobs",
                     "airflow_provider_oac.triggers.readiness",

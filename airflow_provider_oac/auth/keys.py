@@ -78,9 +78,9 @@ _cache_lock = threading.Lock()
 def load_private_key(text: str, passphrase: str | None = None) -> PrivateKey:
     """Read an RSA private key as it was pasted.
 
-    Checking the key's numbers takes some 30 ms and a key signs many assertions, so the last keys are kept in
-    this process under a SHA-256 of what was given, or of what the file holds: a changed text, passphrase or
-    file is read anew. The key's warning is logged at that moment only. Errors are not kept.
+    A key signs many assertions, so the last keys are kept in this process under a SHA-256 of what was given, or of
+    what the file holds: a changed text, passphrase or file is read anew. The key's warning is logged at that moment
+    only. Errors are not kept.
 
     :param text: PEM (PKCS#1 or PKCS#8, encrypted or not) with newlines real, escaped, replaced by blanks or
         lost; base64 of PEM or of DER; or the absolute or ``~`` path of a file that holds any of these or
@@ -179,15 +179,37 @@ def _load(given: Given, passphrase: str | None) -> PrivateKey:
     return PrivateKey(key=key, form=block.form, warning="; ".join(warnings) or None)
 
 
+def _fits(key: RSAPrivateKey) -> bool:
+    """Whether the numbers of a key belong together (RFC 8017 section 3.2).
+
+    The library's own validation also makes sure that the primes are primes, which takes 30 ms in which no other thread
+    moves, and which no changed character can leave untrue alone.
+    """
+    try:
+        numbers = key.private_numbers()
+    except ValueError:
+        return False
+    p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
+    return (
+        min(p, q) > 2
+        and p * q == public.n
+        and numbers.dmp1 == d % (p - 1)
+        and numbers.dmq1 == d % (q - 1)
+        and numbers.iqmp * q % p == 1
+        and d * public.e % (p - 1) == 1
+        and d * public.e % (q - 1) == 1
+    )
+
+
 def _open(block: Block, secrets: list[bytes]) -> PrivateKeyTypes | _Unusable:
-    load: Callable[[bytes, bytes | None], PrivateKeyTypes] = serialization.load_der_private_key
-    data = block.data
+    load, data = serialization.load_der_private_key, block.data
     if block.legacy:
         load, data = serialization.load_pem_private_key, _legacy_pem(block)
     problem = _LOCKED if block.encrypted else _CORRUPT
     for secret in secrets if block.encrypted else [None]:
         try:
-            return load(data, secret)
+            key = load(data, secret, unsafe_skip_rsa_key_validation=True)
+            return _CORRUPT if isinstance(key, RSAPrivateKey) and not _fits(key) else key
         except UnsupportedAlgorithm:
             return _UNSUPPORTED
         except (TypeError, ValueError):

@@ -6,7 +6,7 @@ lost like any other, and OAC lists no work requests, so that a restore whose ans
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from airflow_provider_oac.client.registered_names import origin_of
 from airflow_provider_oac.client.snapshots import Snapshot
 from airflow_provider_oac.client.system import System
 from airflow_provider_oac.client.taking import may_have_acted
-from airflow_provider_oac.client.waiting import WaitPlan, passing
+from airflow_provider_oac.client.waiting import WaitPlan, looked_after, passing
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -153,12 +153,88 @@ class Readiness:
     searchable: bool | None
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """How an instance answered one look."""
+
+    system: System | None
+    error: OACError | None
+
+
+class ReadyWatch:
+    """The watch of an instance after a restore. Parameters and errors are those of :func:`ready_again`."""
+
+    key: Hashable = "instance"
+
+    def __init__(
+        self,
+        deadline: float,
+        *,
+        longest_pause: float = 30.0,
+        refusal_patience: float = 300.0,
+        report: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.deadline: float | None = deadline
+        self.look: Flow[_Answer] = _answer
+        self.result: Readiness | None = None
+        self._ends, self._refusal_patience, self._report = deadline, refusal_patience, report
+        self._longest_pause, self._plan = longest_pause, WaitPlan(longest_pause=longest_pause)
+        self._began = 0.0
+        self._told = ""
+
+    def begin(self, now: float) -> None:
+        """The wait begins now."""
+        self._began = now
+
+    def seen(self, found: _Answer, now: float) -> float | None:
+        """Judge how the instance answered."""
+        if found.system is not None and found.error is None:
+            self.result = Readiness(found.system, True)
+            return None
+        error = found.error or OACError("The instance gave no answer.")
+        refused = isinstance(error, OACApiError) and error.status in TOLERATED
+        if refused and now >= min(self._ends, self._began + self._refusal_patience):
+            if found.system is None:
+                raise error
+            self._report(f"This user may not search the catalog, so that its index is not looked at: {error}")
+            self.result = Readiness(found.system, None)
+            return None
+        return self._pause(error, refused, now)
+
+    def troubled(self, error: OACError, now: float) -> float:
+        """Judge a look that failed as a whole."""
+        return self._pause(error, False, now)
+
+    def _pause(self, error: OACError, refused: bool, now: float) -> float:
+        if not refused and not passing(error):
+            raise error
+        if now >= self._ends:
+            raise _not_ready(now - self._began, error) from error
+        if self._told != str(error):
+            self._told = str(error)
+            self._report(f"The instance is not ready yet, waiting on: {error}")
+        asked = error.retry_after if isinstance(error, OACApiError) else None
+        pause = max(self._plan.pause(now - self._began), min(asked or 0.0, self._longest_pause))
+        return min(pause, max(0.05, self._ends - now))
+
+
+async def _answer(api: Api) -> _Answer:
+    found: System | None = None
+    try:
+        found = await api.perform(system.get(), ONCE)
+        await api.perform(catalog.list_items("folders", limit=1), ONCE)
+    except OACKilledError:
+        raise
+    except OACError as error:
+        return _Answer(found, error)
+    return _Answer(found, None)
+
+
 def ready_again(
     deadline: float,
     *,
     longest_pause: float = 30.0,
     refusal_patience: float = 300.0,
-    first_pause: float = 0.0,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Flow[Readiness]:
     """Wait until an instance answers again and its search index is ready. Looks once at least.
@@ -166,42 +242,17 @@ def ready_again(
     :param deadline: when to give up, in seconds since the epoch.
     :param longest_pause: most seconds between two looks.
     :param refusal_patience: seconds in which the user may be refused: roles come back a little later.
-    :param first_pause: seconds before the first look.
     :param report: gets lines for people.
     :raises OACWaitTimeoutError: if it is not ready in time.
     :raises OACApiError: if the user stays refused, most likely because the restore replaced the members of roles.
     """
 
     async def flow(api: Api) -> Readiness:
-        if first_pause:
-            await api.io.sleep(first_pause)
-        plan, began, told = WaitPlan(longest_pause=longest_pause), api.io.now(), ""
-        while True:
-            found: System | None = None
-            try:
-                found = await api.perform(system.get(), ONCE)
-                await api.perform(catalog.list_items("folders", limit=1), ONCE)
-                return Readiness(found, True)
-            except OACKilledError:
-                raise
-            except OACError as error:
-                now = api.io.now()
-                refused = isinstance(error, OACApiError) and error.status in TOLERATED
-                if refused and now >= min(deadline, began + refusal_patience):
-                    if found is None:
-                        raise
-                    report(f"This user may not search the catalog, so that its index is not looked at: {error}")
-                    return Readiness(found, None)
-                if not refused and not passing(error):
-                    raise
-                if now >= deadline:
-                    raise _not_ready(now - began, error) from error
-                if told != str(error):
-                    told = str(error)
-                    report(f"The instance is not ready yet, waiting on: {error}")
-                asked = error.retry_after if isinstance(error, OACApiError) else None
-                pause = max(plan.pause(now - began), min(asked or 0.0, longest_pause))
-            await api.io.sleep(min(pause, max(0.05, deadline - now)))
+        watch = ReadyWatch(deadline, longest_pause=longest_pause, refusal_patience=refusal_patience, report=report)
+        await looked_after(watch)(api)
+        if watch.result is None:
+            raise RuntimeError("the watch ended without a result")
+        return watch.result
 
     return flow
 
@@ -210,14 +261,8 @@ def ready_now() -> Flow[Readiness | None]:
     """Look once whether an instance answers and can search. The flow returns ``None`` if not, for any reason."""
 
     async def flow(api: Api) -> Readiness | None:
-        try:
-            found = await api.perform(system.get(), ONCE)
-            await api.perform(catalog.list_items("folders", limit=1), ONCE)
-        except OACKilledError:
-            raise
-        except OACError:
-            return None
-        return Readiness(found, True)
+        answer = await _answer(api)
+        return Readiness(answer.system, True) if answer.system is not None and answer.error is None else None
 
     return flow
 

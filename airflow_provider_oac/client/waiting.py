@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_oac.client import work_requests
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.forecast import Forecast
 from airflow_provider_oac.client.work_requests import ACTIVE, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -21,8 +24,12 @@ from airflow_provider_oac.exceptions import (
 )
 from airflow_provider_oac.transport.retry import ONCE
 
+R = TypeVar("R")
+
 # However short a pause was asked for: OAC is not asked without any.
 _SHORTEST_PAUSE = 0.05
+# How much longer than the longest pause one may be when work cannot be done yet, by all that is known.
+_RARELY = 10.0
 # However long OAC asks to stay away, in seconds: it is looked at again.
 _LONGEST_ASKED = 300.0
 
@@ -40,6 +47,8 @@ class WaitPlan:
     :param unknown_states: how many looks in a row may show a status that nobody knows.
     :param tolerated: HTTP statuses that are trouble to be waited out as well, since the work itself brings them about:
         while an instance is restored it may log everybody out, or not know its own work requests.
+    :param earlier: seconds that earlier runs of the same took. If some are known, looks come often when it should be
+        done; before that, a pause may be ten times the longest.
     """
 
     deadline: float | None = None
@@ -50,11 +59,18 @@ class WaitPlan:
     trouble_patience: float = 1800.0
     unknown_states: int = 10
     tolerated: frozenset[int] = frozenset()
+    earlier: tuple[float, ...] = ()
 
     def pause(self, age: float) -> float:
         """Seconds until the next look at work of this age."""
-        growing = max(min(self.first_pause, self.longest_pause), min(self.longest_pause, age * self.pause_share))
-        return max(_SHORTEST_PAUSE, growing)
+        pause, longest = age * self.pause_share, self.longest_pause
+        if self.earlier:
+            pause, longest = self._forecast.pause(age), _RARELY * self.longest_pause
+        return max(_SHORTEST_PAUSE, min(self.first_pause, self.longest_pause), min(longest, pause))
+
+    @cached_property
+    def _forecast(self) -> Forecast:
+        return Forecast(self.earlier)
 
 
 class Poller:
@@ -182,14 +198,152 @@ def passing(error: OACError) -> bool:
     return isinstance(error, OACResponseError)
 
 
+class Watch(Protocol[R]):
+    """Something that is looked at until it is as it shall be. Decides, and does nothing.
+
+    :param key: what is looked at; watches with the same key look at the same thing, and one look serves them all.
+    :param look: looks once. Flow.
+    :param deadline: when the wait ends, in seconds since the epoch; ``None`` for never.
+    """
+
+    key: Hashable
+    look: Flow[R]
+    deadline: float | None
+
+    def begin(self, now: float) -> None:
+        """The wait begins now."""
+        ...
+
+    def seen(self, found: R, now: float) -> float | None:
+        """Judge what was seen.
+
+        :returns: seconds until the next look; ``None`` if the wait is over.
+        :raises OACError: if it failed.
+        """
+        ...
+
+    def troubled(self, error: OACError, now: float) -> float:
+        """Judge a look that failed.
+
+        :returns: seconds until the next look.
+        :raises OACError: if there is to be none.
+        """
+        ...
+
+
+def looked_after(watch: Watch[R]) -> Flow[R]:
+    """Look, and pause, until a watch is over. The flow returns what was seen last.
+
+    So waits a task. In the triggerer, where many wait, :mod:`airflow_provider_oac.hooks.scheduler` asks the same watch.
+
+    :raises OACError: as the watch says.
+    """
+
+    async def flow(api: Api) -> R:
+        watch.begin(api.io.now())
+        while True:
+            try:
+                found = await watch.look(api)
+            except OACError as error:
+                pause: float | None = watch.troubled(error, api.io.now())
+            else:
+                pause = watch.seen(found, api.io.now())
+            if pause is None:
+                return found
+            await api.io.sleep(pause)
+
+    return flow
+
+
+def over_within(watch: Watch[Any], seconds: float) -> Flow[bool]:
+    """Look for some seconds, once at least, whether a watch is over. Flow.
+
+    A failure that will stay counts as over, too: who goes on looks again and judges.
+    """
+
+    async def flow(api: Api) -> bool:
+        end = api.io.now() + seconds
+        watch.begin(api.io.now())
+        while True:
+            try:
+                pause = watch.seen(await watch.look(api), api.io.now())
+            except OACError as error:
+                try:
+                    pause = watch.troubled(error, api.io.now())
+                except OACError:
+                    return True
+            if pause is None:
+                return True
+            if api.io.now() + pause > end:
+                return False
+            try:
+                await api.io.sleep(pause)
+            except OACError:
+                # Told to stop, which whoever goes on is told as well.
+                return True
+
+    return flow
+
+
+class WorkWatch:
+    """The watch of a work request: over when it succeeded. Parameters and errors are those of :func:`wait`."""
+
+    __slots__ = ("_begun", "_id", "_known", "_noun", "_plan", "_report", "_started_at", "deadline", "key", "look")
+
+    def __init__(
+        self,
+        work_request_id: str,
+        plan: WaitPlan = WaitPlan(),
+        *,
+        started_at: float | None = None,
+        report: Callable[[str], None] = lambda _line: None,
+        look: Call[WorkRequest] | None = None,
+        noun: str = "work request",
+    ) -> None:
+        call = look or work_requests.get(work_request_id)
+        self.key: Hashable = (noun, work_request_id, call.path)
+        # Once: whether to look again, and when, is the poller's to say, who knows the deadline.
+        self.look: Flow[WorkRequest] = lambda api: api.perform(call, ONCE)
+        self.deadline = plan.deadline
+        self._id, self._plan, self._noun = work_request_id, plan, noun
+        self._started_at, self._report = started_at, report
+        self._begun: Poller | None = None
+        self._known: str | None = None
+
+    @property
+    def _poller(self) -> Poller:
+        if self._begun is None:
+            raise RuntimeError("this watch has not begun")
+        return self._begun
+
+    def begin(self, now: float) -> None:
+        """The wait begins now."""
+        started_at = now if self._started_at is None else self._started_at
+        self._begun = Poller(self._id, started_at, self._plan, self._noun)
+
+    def seen(self, found: WorkRequest, now: float) -> float | None:
+        """Judge a state that was read; see :meth:`Poller.seen`."""
+        if found.status != self._known:
+            self._known = found.status
+            age = now - self._poller.started_at
+            self._report(f"{self._poller.title}: {found.status}, {_percent(found)}, after {age:.0f} s.")
+        return self._poller.seen(found, now)
+
+    def troubled(self, error: OACError, now: float) -> float:
+        """Judge a look that failed; see :meth:`Poller.troubled`."""
+        pause = self._poller.troubled(error, now)
+        if self._known != "trouble":
+            self._known = "trouble"
+            self._report(f"{self._poller.title} cannot be read at the moment, waiting on: {error}")
+        return pause
+
+
 def wait(
     work_request_id: str,
     plan: WaitPlan = WaitPlan(),
     *,
     started_at: float | None = None,
     report: Callable[[str], None] = lambda _line: None,
-    look: Call[WorkRequest] | None = None,
-    noun: str = "work request",
 ) -> Flow[WorkRequest]:
     """Wait for a work request. The flow returns it when it succeeded.
 
@@ -197,34 +351,7 @@ def wait(
     :param plan: how to wait.
     :param started_at: when the work was submitted, seconds since the epoch; by default now.
     :param report: gets a line for people at each change of the status, and when trouble begins and ends.
-    :param look: reads the state; by default that of the work request with this id.
-    :param noun: what is waited for, for messages.
     :raises OACWorkRequestError: if the work failed or was canceled, with OAC's own errors.
     :raises OACWaitTimeoutError: if the deadline came first.
     """
-
-    async def flow(api: Api) -> WorkRequest:
-        poller = Poller(work_request_id, api.io.now() if started_at is None else started_at, plan, noun)
-        known: str | None = None
-        while True:
-            try:
-                # Once: whether to look again, and when, is the poller's to say, who knows the deadline.
-                work = await api.perform(look or work_requests.get(work_request_id), ONCE)
-            except OACError as error:
-                pause = poller.troubled(error, api.io.now())
-                if known != "trouble":
-                    known = "trouble"
-                    report(f"{poller.title} cannot be read at the moment, waiting on: {error}")
-            else:
-                now = api.io.now()
-                if work.status != known:
-                    known = work.status
-                    age = now - poller.started_at
-                    report(f"{poller.title}: {work.status}, {_percent(work)}, after {age:.0f} s.")
-                next_look = poller.seen(work, now)
-                if next_look is None:
-                    return work
-                pause = next_look
-            await api.io.sleep(pause)
-
-    return flow
+    return looked_after(WorkWatch(work_request_id, plan, started_at=started_at, report=report))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import find_all, look
 from airflow_provider_oac.client.catalog import CatalogItem, moment
-from airflow_provider_oac.client.waiting import WaitPlan, passing
+from airflow_provider_oac.client.waiting import WaitPlan, looked_after, passing
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
@@ -81,41 +81,86 @@ def seen(wanted: Wanted, report: Callable[[str], None] = lambda _line: None) -> 
     return flow
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """What one look after an item showed.
+
+    :param item: the item, if it is as it is wanted.
+    :param text: what was seen, for people.
+    """
+
+    item: CatalogItem | None
+    text: str
+
+
+class ItemWatch:
+    """The watch of an item: over when it is as it is wanted.
+
+    :param wanted: what is waited for.
+    :param plan: its deadline, longest pause and patience with trouble count.
+    :param report: gets a line for people whenever what is seen changes.
+    """
+
+    def __init__(self, wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
+        lines: list[str] = []
+        self.key: Hashable = wanted
+        self.deadline = plan.deadline
+        self._wanted, self._plan, self._report = wanted, plan, report
+        self._troubled_since: float | None = None
+        self._said: str | None = None
+
+        async def look(api: Api) -> Sighting:
+            lines.clear()
+            return Sighting(await seen(wanted, lines.append)(api), lines[-1] if lines else "")
+
+        self.look: Flow[Sighting] = look
+
+    def begin(self, now: float) -> None:
+        """The wait begins now."""
+
+    def seen(self, found: Sighting, now: float) -> float | None:
+        """Judge what was seen.
+
+        :raises OACWaitTimeoutError: at the deadline.
+        """
+        self._troubled_since = None
+        self._say(found.text)
+        return None if found.item is not None else self._pause(now)
+
+    def troubled(self, error: OACError, now: float) -> float:
+        """Judge a look that failed.
+
+        :raises OACWaitTimeoutError: at the deadline.
+        :raises OACError: the error itself if it will stay, or lasted too long.
+        """
+        self._troubled_since = now if self._troubled_since is None else self._troubled_since
+        if not passing(error) or now - self._troubled_since > self._plan.trouble_patience:
+            raise error
+        self._say(f"{self._wanted.text()} cannot be looked for at the moment, waiting on: {error}")
+        return self._pause(now)
+
+    def _say(self, line: str) -> None:
+        if line != self._said:
+            self._said = line
+            self._report(line)
+
+    def _pause(self, now: float) -> float:
+        left = float("inf") if self._plan.deadline is None else self._plan.deadline - now
+        if left <= 0:
+            raise OACWaitTimeoutError(f"{self._wanted.text()} did not come in time. {self._said or ''}")
+        return min(self._plan.longest_pause, left)
+
+
 def watched(
     wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None
 ) -> Flow[CatalogItem]:  # fmt: skip
-    """Wait until the item is as it is wanted. Flow.
-
-    :param plan: its deadline, longest pause and patience with trouble count.
-    :raises OACWaitTimeoutError: at the deadline.
-    :raises OACError: for an error that will stay, or lasts too long.
-    """
+    """Wait until the item is as it is wanted. Flow. Parameters and errors are those of :class:`ItemWatch`."""
 
     async def flow(api: Api) -> CatalogItem:
-        troubled_since: float | None = None
-        said: list[str] = []
-
-        def once(line: str) -> None:
-            if said[-1:] != [line]:
-                said[:] = [line]
-                report(line)
-
-        while True:
-            try:
-                found = await seen(wanted, once)(api)
-                troubled_since = None
-            except OACError as error:
-                found, now = None, api.io.now()
-                troubled_since = now if troubled_since is None else troubled_since
-                if not passing(error) or now - troubled_since > plan.trouble_patience:
-                    raise
-                once(f"{wanted.text()} cannot be looked for at the moment, waiting on: {error}")
-            if found is not None:
-                return found
-            left = float("inf") if plan.deadline is None else plan.deadline - api.io.now()
-            if left <= 0:
-                raise OACWaitTimeoutError(f"{wanted.text()} did not come in time. {said[-1] if said else ''}")
-            await api.io.sleep(min(plan.longest_pause, left))
+        found = (await looked_after(ItemWatch(wanted, plan, report=report))(api)).item
+        if found is None:
+            raise RuntimeError("the watch ended without an item")
+        return found
 
     return flow
 

@@ -19,10 +19,12 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import OACInstanceLink
+from airflow_provider_oac.operators.history import History
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.waiting import WaitPlan
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
 
@@ -172,7 +174,8 @@ class OACWorkOperator(OACBaseOperator):
         self._push_link(context)
         if not self.wait_for_completion or started.work_request_id is None:
             return self.complete(started, None, context)
-        if self.deferrable:
+        earlier = self.history(context).of(started)
+        if self.deferrable and not self._over_soon(started, started.work_request_id, deadline, earlier):
             from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
             self.defer(
@@ -184,10 +187,32 @@ class OACWorkOperator(OACBaseOperator):
                     seconds(self.poll_interval),
                     carried={"started": started.record(), "deadline": deadline},
                     tolerated=self.tolerated(started),
+                    earlier=earlier,
                 ),
                 method_name="resume",
             )
         return self._finish(started, started.work_request_id, deadline, context)
+
+    def _over_soon(self, started: Started, work_request_id: str, deadline: float, earlier: Sequence[float]) -> bool:
+        from airflow_provider_oac.client.waiting import WorkWatch
+        from airflow_provider_oac.hooks.deferring import over_soon
+
+        watch = WorkWatch(work_request_id, self._plan(started, deadline), started_at=started.submitted_at)
+        return over_soon(self.hook, watch, earlier)
+
+    def _plan(self, started: Started, deadline: float, earlier: Sequence[float] = ()) -> WaitPlan:
+        from airflow_provider_oac.client.waiting import WaitPlan
+
+        return WaitPlan(
+            deadline=deadline,
+            longest_pause=seconds(self.poll_interval),
+            tolerated=frozenset(self.tolerated(started)),
+            earlier=tuple(earlier),
+        )
+
+    def history(self, context: Context) -> History:
+        """How long the work of earlier runs took."""
+        return History(context, self.task_id, self.log)
 
     def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited: the same completion as without it, which reads the state itself.
@@ -202,14 +227,11 @@ class OACWorkOperator(OACBaseOperator):
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """Wait in this process until the work request ends, and complete what was started."""
-        from airflow_provider_oac.client.waiting import WaitPlan, wait
+        from airflow_provider_oac.client.waiting import wait
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
-        plan = WaitPlan(
-            deadline=deadline,
-            longest_pause=seconds(self.poll_interval),
-            tolerated=frozenset(self.tolerated(started)),
-        )
+        history = self.history(context)
+        plan = self._plan(started, deadline, history.of(started))
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
         try:
             with self._stopping(
@@ -221,6 +243,7 @@ class OACWorkOperator(OACBaseOperator):
             if error.status in (FAILED, CANCELED):
                 self.clean_up(started, TaskMemory(context, self.durable))
             raise
+        history.add(started, work.seconds)
         return self.complete(started, work, context)
 
     def _deadline(self) -> float:

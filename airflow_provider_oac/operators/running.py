@@ -122,7 +122,7 @@ class RunningOperator(OACWorkOperator):
         self._push_link(context)
         if not self.wait_for_completion and how != BUSY:
             return self.complete(started, None, context)
-        if self.deferrable:
+        if self.deferrable and not self._job_over_soon(started, deadline):
             from airflow_provider_oac.triggers.jobs import OACJobTrigger
 
             of = self._of(started)
@@ -142,6 +142,13 @@ class RunningOperator(OACWorkOperator):
             )
         return self._finish(started, "", deadline, context)
 
+    def _job_over_soon(self, started: Started, deadline: float) -> bool:
+        from airflow_provider_oac.client.running import job_watch
+        from airflow_provider_oac.hooks.deferring import over_soon
+
+        plan, since = self._plan(started, deadline), started.submitted_at
+        return over_soon(self.hook, job_watch(self._of(started), started.facts["job_id"], plan, started_at=since))
+
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """As for every work; what the history tells of a job that failed is kept."""
         from airflow_provider_oac.client.job_report import summary
@@ -159,12 +166,11 @@ class RunningOperator(OACWorkOperator):
     def _finish_job(self, started: Started, deadline: float, context: Context) -> Any:
         """Wait for a job that is known by the history only, and complete it, or start ours if it is somebody else's."""
         from airflow_provider_oac.client.running import BUSY, wait_for_job
-        from airflow_provider_oac.client.waiting import WaitPlan
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
         how, job_id = started.facts["how"], started.facts["job_id"]
         memory = TaskMemory(context, self.durable)
-        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        plan = self._plan(started, deadline)
         of, since = self._of(started), started.submitted_at
         flow = wait_for_job(of, job_id, plan, started_at=since, report=self.log.info)
         try:

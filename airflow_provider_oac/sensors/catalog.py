@@ -64,9 +64,16 @@ class OACCatalogItemSensor(BaseSensorOperator):
         """Wait, in the triggerer or as every sensor does."""
         if not self.deferrable:
             return super().execute(context)
+        from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.client.watching import ItemWatch
+        from airflow_provider_oac.hooks.deferring import over_soon
+        from airflow_provider_oac.hooks.oac import OACHook
         from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
 
         wanted = self._wanted()
+        plan = WaitPlan(deadline=time.time() + self.timeout, longest_pause=float(self.poke_interval))
+        if over_soon(OACHook(self.oac_conn_id), ItemWatch(wanted, plan)):
+            return super().execute(context)
         self.defer(
             trigger=OACCatalogItemTrigger(
                 self.oac_conn_id,

@@ -47,9 +47,15 @@ class OACWorkRequestSensor(BaseSensorOperator):
         """Wait, in the triggerer or as every sensor does."""
         if not self.deferrable:
             return super().execute(context)
+        from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
+        from airflow_provider_oac.hooks.deferring import over_soon
+        from airflow_provider_oac.hooks.oac import OACHook
         from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
         now = time.time()
+        plan = WaitPlan(deadline=now + self.timeout, longest_pause=float(self.poke_interval))
+        if over_soon(OACHook(self.oac_conn_id), WorkWatch(self._checked_id(), plan, started_at=now)):
+            return super().execute(context)
         self.defer(
             trigger=OACWorkRequestTrigger(
                 self.oac_conn_id, self._checked_id(), now, now + self.timeout, float(self.poke_interval)

@@ -29,10 +29,21 @@ class AsyncIO:
     Bound to the event loop that first uses it. Close it there.
 
     :param settings: timeouts, certificates.
+    :param connections: most connections to one server.
+    :param keep_alive: seconds for which a connection that is not used is kept.
     """
 
-    def __init__(self, settings: TransportSettings = TransportSettings()) -> None:
+    def __init__(
+        self,
+        settings: TransportSettings = TransportSettings(),
+        *,
+        connections: int = MAX_CONNECTIONS,
+        keep_alive: float = 15.0,
+    ) -> None:
         self._settings = settings
+        self._connections = connections
+        self._keep_alive = keep_alive
+        self._proxies: dict[str, str | None] = {}
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
@@ -44,17 +55,22 @@ class AsyncIO:
 
     async def send(self, request: Request) -> Response:
         """Send one request and return the whole answer; see :class:`airflow_provider_oac.transport.io.IO`."""
-        async with self.open(request) as answer:
-            return await answer.read()
+        async with await self._sent(request) as answer:
+            return await _Streamed(request, answer).read()
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
         """Send one request; the body of the answer is streamed."""
-        checked_url(request.url, "The request's address")
-        async with await self._sent(await self._opened(), request) as answer:
+        async with await self._sent(request) as answer:
             yield _Streamed(request, answer)
 
-    async def _sent(self, session: aiohttp.ClientSession, request: Request) -> aiohttp.ClientResponse:
+    async def _sent(self, request: Request) -> aiohttp.ClientResponse:
+        parts = checked_url(request.url, "The request's address")
+        session = self._session or await self._opened()
+        server = f"{parts.scheme}://{parts.netloc}"
+        if server not in self._proxies:
+            # Reading the environment takes as long as half a request.
+            self._proxies[server] = proxy_for(request.url)
         try:
             return await session.request(
                 request.method,
@@ -62,7 +78,7 @@ class AsyncIO:
                 URL(request.url, encoded=True),
                 headers=request.headers,
                 data=request.body,
-                proxy=proxy_for(request.url),
+                proxy=self._proxies[server],
                 allow_redirects=False,
             )
         except aiohttp.ClientHttpProxyError as error:
@@ -78,7 +94,12 @@ class AsyncIO:
                 # Reading the CA bundle takes some 15 ms, during which no trigger would move.
                 context = await asyncio.to_thread(self._settings.ssl_context)
                 self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(ssl=context, limit=0, limit_per_host=MAX_CONNECTIONS),
+                    connector=aiohttp.TCPConnector(
+                        ssl=context,
+                        limit=0,
+                        limit_per_host=self._connections,
+                        keepalive_timeout=self._keep_alive,
+                    ),
                     timeout=aiohttp.ClientTimeout(
                         total=None,
                         sock_connect=self._settings.connect_timeout,

@@ -12,6 +12,9 @@ from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
 
+# Libraries disagree on what follows such a character, and so on whom they send to.
+_MISREAD = re.compile(r"[\x00-\x20\\\x7f]")
+
 
 @dataclass(frozen=True)
 class TransportSettings:
@@ -130,8 +133,7 @@ def checked_url(url: str, what: str) -> SplitResult:
     :raises OACConfigurationError: if it is no URL, or plain http to another machine.
     """
     shown = _without_login(url)
-    # Libraries disagree on what follows such a character, and so on whom they send to.
-    if not url.isascii() or any(character <= " " or character in "\\\x7f" for character in url):
+    if not url.isascii() or _MISREAD.search(url):
         raise OACConfigurationError(
             f"{what} holds a blank, a backslash or a character that must be percent-encoded: {shown!r}."
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError
 from airflow_provider_oac.transport.quoting import quoted
+from airflow_provider_oac.triggers.base import OACTrigger
 
 
 def outcome_of(event: Any) -> tuple[Literal["found", "timeout"], str]:
@@ -31,7 +32,7 @@ def outcome_of(event: Any) -> tuple[Literal["found", "timeout"], str]:
     )
 
 
-class OACCatalogItemTrigger(BaseTrigger):
+class OACCatalogItemTrigger(OACTrigger):
     """Waits until an item is there, or was modified since a moment, or the deadline comes.
 
     Its one event is ``{"outcome": "found" | "timeout" | "error", "message": …}``.
@@ -53,8 +54,7 @@ class OACCatalogItemTrigger(BaseTrigger):
         deadline: float | None,
         poll_interval: float,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.oac_conn_id = oac_conn_id
+        super().__init__(oac_conn_id)
         self.catalog_type = catalog_type
         self.item_id = item_id
         self.modified_since = modified_since
@@ -78,14 +78,13 @@ class OACCatalogItemTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
         from airflow_provider_oac.client.waiting import WaitPlan
-        from airflow_provider_oac.client.watching import Wanted, watched
-        from airflow_provider_oac.hooks.oac import OACHook
+        from airflow_provider_oac.client.watching import ItemWatch, Wanted
 
         wanted = Wanted(self.catalog_type, self.item_id, self.modified_since)
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
         outcome, message = "found", ""
         try:
-            await OACHook(self.oac_conn_id).arun(watched(wanted, plan, report=self.log.info))
+            await self.waited(ItemWatch(wanted, plan, report=self.report))
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
         except OACError as error:

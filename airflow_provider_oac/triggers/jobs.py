@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_oac.triggers.base import OACTrigger
 from airflow_provider_oac.triggers.work_requests import goes_on, outcome_event
 
 
-class OACJobTrigger(BaseTrigger):
+class OACJobTrigger(OACTrigger):
     """Waits until a job ends or the deadline comes. Carries ids only, never a secret.
 
     Its one event is that of :class:`~airflow_provider_oac.triggers.work_requests.OACWorkRequestTrigger`, with the id
@@ -39,8 +40,7 @@ class OACJobTrigger(BaseTrigger):
         poll_interval: float,
         carried: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.oac_conn_id = oac_conn_id
+        super().__init__(oac_conn_id)
         self.kind = kind
         self.noun = noun
         self.object_id = object_id
@@ -70,14 +70,13 @@ class OACJobTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
         from airflow_provider_oac.client.jobs import Runnable
-        from airflow_provider_oac.client.running import wait_for_job
+        from airflow_provider_oac.client.running import job_watch
         from airflow_provider_oac.client.waiting import WaitPlan
-        from airflow_provider_oac.hooks.oac import OACHook
 
         of = Runnable(self.kind, self.noun, self.object_id)
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
-        flow = wait_for_job(of, self.job_id, plan, started_at=self.submitted_at, report=self.log.info)
-        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.job_id, self.carried, self.log, "Job")
+        watch = job_watch(of, self.job_id, plan, started_at=self.submitted_at, report=self.report)
+        yield await outcome_event(self.waited(watch), self.job_id, self.carried, self.log, "Job")
 
     async def on_kill(self) -> None:
         """Somebody ended or cleared the task (Airflow 3.3 and later): say what goes on, and ask nobody."""

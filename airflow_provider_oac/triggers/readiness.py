@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError
-
-# Seconds before the first look. The task has just looked itself, and Airflow's scheduler fails a task whose trigger
-# fires before it has noticed the deferral.
-_FIRST_PAUSE = 5.0
+from airflow_provider_oac.triggers.base import OACTrigger
 
 
-class OACReadyTrigger(BaseTrigger):
+class OACReadyTrigger(OACTrigger):
     """Waits until an instance answers and its search index is ready, or the deadline comes.
 
     Its one event has the form of that of :class:`~airflow_provider_oac.triggers.work_requests.OACWorkRequestTrigger`,
@@ -27,8 +24,7 @@ class OACReadyTrigger(BaseTrigger):
     """
 
     def __init__(self, oac_conn_id: str, deadline: float, poll_interval: float, carried: dict[str, Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.oac_conn_id = oac_conn_id
+        super().__init__(oac_conn_id)
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.carried = carried
@@ -47,14 +43,12 @@ class OACReadyTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        from airflow_provider_oac.client.restoring import ready_again
-        from airflow_provider_oac.hooks.oac import OACHook
+        from airflow_provider_oac.client.restoring import ReadyWatch
 
-        pause = min(_FIRST_PAUSE, self.poll_interval)
-        flow = ready_again(self.deadline, longest_pause=self.poll_interval, first_pause=pause, report=self.log.info)
+        watch = ReadyWatch(self.deadline, longest_pause=self.poll_interval, report=self.report)
         outcome, message = "ended", ""
         try:
-            await OACHook(self.oac_conn_id).arun(flow)
+            await self.waited(watch)
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
         except OACError as error:

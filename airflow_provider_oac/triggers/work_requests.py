@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, Literal
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
 from airflow_provider_oac.transport.quoting import quoted
+from airflow_provider_oac.triggers.base import OACTrigger
 
 
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
@@ -88,7 +89,7 @@ async def outcome_event(
     return TriggerEvent(event)  # type: ignore[no-untyped-call]
 
 
-class OACWorkRequestTrigger(BaseTrigger):
+class OACWorkRequestTrigger(OACTrigger):
     """Waits until a work request ends or the deadline comes. Carries ids only, never a secret.
 
     Its one event is ``{"outcome": "ended" | "timeout" | "error", "work_request_id": …, "message": …, "carried": …}``:
@@ -102,6 +103,7 @@ class OACWorkRequestTrigger(BaseTrigger):
     :param poll_interval: most seconds between two looks.
     :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
     :param tolerated: HTTP statuses that this very work brings about, to be waited out.
+    :param earlier: seconds that earlier runs of the same took.
     """
 
     def __init__(
@@ -113,15 +115,16 @@ class OACWorkRequestTrigger(BaseTrigger):
         poll_interval: float,
         carried: dict[str, Any] | None = None,
         tolerated: Sequence[int] = (),
+        earlier: Sequence[float] = (),
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.oac_conn_id = oac_conn_id
+        super().__init__(oac_conn_id)
         self.work_request_id = work_request_id
         self.submitted_at = submitted_at
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.carried = carried
         self.tolerated = list(tolerated)
+        self.earlier = list(earlier)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the database."""
@@ -135,17 +138,22 @@ class OACWorkRequestTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "carried": self.carried,
                 "tolerated": self.tolerated,
+                "earlier": self.earlier,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        from airflow_provider_oac.client.waiting import WaitPlan, wait
-        from airflow_provider_oac.hooks.oac import OACHook
+        from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 
-        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval, tolerated=frozenset(self.tolerated))
-        flow = wait(self.work_request_id, plan, started_at=self.submitted_at, report=self.log.info)
-        yield await outcome_event(OACHook(self.oac_conn_id).arun(flow), self.work_request_id, self.carried, self.log)
+        plan = WaitPlan(
+            deadline=self.deadline,
+            longest_pause=self.poll_interval,
+            tolerated=frozenset(self.tolerated),
+            earlier=tuple(self.earlier),
+        )
+        watch = WorkWatch(self.work_request_id, plan, started_at=self.submitted_at, report=self.report)
+        yield await outcome_event(self.waited(watch), self.work_request_id, self.carried, self.log)
 
     async def on_kill(self) -> None:
         """Somebody ended or cleared the task (Airflow 3.3 and later): say what goes on, and ask nobody."""

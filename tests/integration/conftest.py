@@ -11,10 +11,20 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Slot, Vault
 from airflow_provider_oac.auth.store_file import FileStore
+from airflow_provider_oac.hooks import deferring
 from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.triggers import base
 from tests.integration.raw_domain import Domain
 from tests.integration.servers import answering
 from tests.tasks import Connections
+
+
+@pytest.fixture(autouse=True)
+def no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no Airflow scheduler here that would have to notice a deferral before its trigger fires; and what is to
+    wait in the triggerer does so, however short it is."""
+    monkeypatch.setattr(base, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(deferring, "WORKER_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""How fast an instance is asked by all who wait there: how many at once, and when nobody asks. Pure decisions."""
+
+from __future__ import annotations
+
+import math
+
+from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACError
+
+# Sockets by default, and where rate x latency needs more.
+FEW = 8
+MANY = 64
+# How much more than rate x latency, so that a queue that was built up is worked off.
+_SURPLUS = 1.5
+# The last answers count for this share in the latency that is reckoned with.
+_SHARE = 0.1
+# Seconds in which nobody asks after a 429 or 503 that names no time: doubled as long as they follow each other.
+_FIRST_REST, _LONGEST_REST = 1.0, 30.0
+# However long a server asks to stay away.
+_LONGEST_ASKED = 300.0
+
+
+class Pace:
+    """The pace of all looks at one instance. Knows no clock; times are of any clock that is never set back."""
+
+    def __init__(self) -> None:
+        self.quiet_until = -math.inf
+        self._latency = 0.0
+        self._allowed = MANY
+        self._rest = _FIRST_REST
+        self._slowed_at = -math.inf
+
+    def at_once(self, rate: float) -> int:
+        """How many looks may be under way.
+
+        :param rate: looks per second that are wanted.
+        """
+        needed = math.ceil(rate * self._latency * _SURPLUS)
+        return min(self._allowed, max(FEW, min(needed, MANY)))
+
+    def answered(self, seconds: float) -> None:
+        """A look was answered.
+
+        :param seconds: how long that took.
+        """
+        self._latency += (seconds - self._latency) * (_SHARE if self._latency else 1.0)
+        if self._allowed < MANY:
+            # One by one, after a rest.
+            self._allowed += 1
+        self._rest = _FIRST_REST
+
+    def refused(self, error: OACError, began: float, now: float) -> None:
+        """A look failed; if the instance or the identity domain cannot keep up, everybody rests.
+
+        :param began: when the look began. Those that were under way when the rest began lengthen it only if they
+            were told a time.
+        """
+        if not overloaded(error):
+            return
+        asked = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_ASKED)
+        rest = asked
+        if began >= self._slowed_at:
+            rest = max(asked, self._rest)
+            self._rest = min(_LONGEST_REST, self._rest * 2)
+            self._slowed_at = now
+        self._allowed = 1
+        self.quiet_until = max(self.quiet_until, now + rest)
+
+
+def overloaded(error: OACError) -> bool:
+    """Whether this says that all should ask less. An index that is being built concerns searches only."""
+    if not isinstance(error, OACApiError | OACAuthError) or error.status not in (429, 503):
+        return False
+    return not (isinstance(error, OACApiError) and error.code == "SearchIndexNotReady")

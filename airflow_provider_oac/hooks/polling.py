@@ -1,0 +1,171 @@
+"""Waiting in the triggerer: per event loop, Connection and instance there is one scheduler, one session, one token.
+
+A Connection is read again by everybody who begins to wait, since it may have been edited; those who begin within a
+quarter of a second share one reading. Those who wait already go on with what was edited, at the instance where their
+work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from airflow_provider_oac._compat import aget_connection, amask
+from airflow_provider_oac.exceptions import OACError
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.auth.store import Slot
+    from airflow_provider_oac.client.api import Api
+    from airflow_provider_oac.client.waiting import Watch
+    from airflow_provider_oac.hooks.connection import ConnectionSettings
+    from airflow_provider_oac.hooks.scheduler import Scheduler
+    from airflow_provider_oac.transport.asynchronous import AsyncIO
+
+R = TypeVar("R")
+
+_READING_PAUSE = 0.25
+# Seconds for which credentials that were refused are not looked for anew in the Connection.
+_REREADING_PAUSE = 30.0
+# Seconds for which a connection that nobody uses is kept: longer than most pauses between two looks.
+_KEEP_ALIVE = 120.0
+
+
+class _Key(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    conn_id: str
+    address: str
+
+
+class _Place:
+    """An instance at which somebody waits."""
+
+    def __init__(self, settings: ConnectionSettings, slot: Slot | None) -> None:
+        from airflow_provider_oac.hooks.scheduler import Scheduler
+
+        self.settings = settings
+        self._ios: list[AsyncIO] = []
+        self._read_at = -_REREADING_PAUSE
+        self.scheduler: Scheduler = Scheduler(self._api(settings, slot), self._renewed)
+
+    def _api(self, settings: ConnectionSettings, slot: Slot | None) -> Api:
+        from airflow_provider_oac.auth.session import Session
+        from airflow_provider_oac.client.api import Api
+        from airflow_provider_oac.client.pacing import MANY
+        from airflow_provider_oac.transport.asynchronous import AsyncIO
+
+        session = Session(settings.auth, slot=slot)
+        if not self._ios or settings.transport != self.settings.transport:
+            self._ios.append(AsyncIO(settings.transport, connections=MANY, keep_alive=_KEEP_ALIVE))
+        return Api(self._ios[-1], settings.address, session)
+
+    def follow(self, settings: ConnectionSettings, slot: Slot | None) -> None:
+        """Go on with what the Connection says now."""
+        if settings != self.settings:
+            self.scheduler.api = self._api(settings, slot)
+            self.settings = settings
+
+    async def _renewed(self) -> bool:
+        """Whether the Connection says anything else by now; if so, it is gone by."""
+        before, now = self.settings, asyncio.get_running_loop().time()
+        if now - self._read_at < _REREADING_PAUSE:
+            return False
+        self._read_at = now
+        try:
+            settings, slot = await _read_now(before.conn_id)
+        except OACError:
+            return False
+        if settings.address != before.address:
+            return False
+        self.follow(settings, slot)
+        return self.settings != before
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.scheduler.close()
+        for io in self._ios:
+            await io.close()
+
+
+_places: dict[_Key, _Place] = {}
+# The readings of Connections that have not begun yet.
+_readings: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[tuple[ConnectionSettings, Slot | None]]] = {}
+
+
+async def waited(conn_id: str, watch: Watch[R]) -> R:
+    """Wait until a watch is over, together with all others who wait on this event loop.
+
+    :param conn_id: the Airflow Connection.
+    :returns: what was seen last.
+    :raises OACError: as the watch says.
+    """
+    settings, slot = await _read(conn_id)
+    key = _Key(asyncio.get_running_loop(), conn_id, settings.address)
+    place = _places.get(key)
+    if place is None:
+        _forget_ended_loops()
+        place = _places[key] = _Place(settings, slot)
+    else:
+        place.follow(settings, slot)
+    try:
+        return await place.scheduler.wait(watch)
+    finally:
+        if place.scheduler.idle and _places.get(key) is place:
+            del _places[key]
+            await place.close()
+
+
+def _forget_ended_loops() -> None:
+    """Drop what was left by loops that were ended without ending what ran on them."""
+    for key in [key for key in _places if key.loop.is_closed()]:
+        del _places[key]
+    for loop, conn_id in [key for key in _readings if key[0].is_closed()]:
+        del _readings[loop, conn_id]
+
+
+async def _read(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
+    """What the Connection says, read after this was asked for."""
+    key = (asyncio.get_running_loop(), conn_id)
+    reading = _readings.get(key)
+    if reading is None:
+        reading = asyncio.create_task(_read_soon(conn_id), context=contextvars.Context())
+        _readings[key] = reading
+        # If all who wanted it are gone, nobody hears of its failure.
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        # Who is canceled does not cancel the others.
+        return await asyncio.shield(reading)
+    except OACError as error:
+        raise copy.copy(error) from None
+
+
+async def _read_soon(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
+    key = (asyncio.get_running_loop(), conn_id)
+    try:
+        await asyncio.to_thread(_load)
+        await asyncio.sleep(_READING_PAUSE)
+    finally:
+        # Whoever comes from here on wants a reading of its own.
+        _readings.pop(key, None)
+    return await _read_now(conn_id)
+
+
+async def _read_now(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
+    from airflow_provider_oac.hooks.connection import read_connection
+    from airflow_provider_oac.hooks.stores import slot_of
+
+    settings = read_connection(await aget_connection(conn_id))
+    if all(place.settings.auth.secrets != settings.auth.secrets for place in _places.values()):
+        await amask(settings.auth.secrets)
+    # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
+    return settings, await asyncio.to_thread(slot_of, settings)
+
+
+def _load() -> None:
+    """Import in a thread what takes a tenth of a second to import, in which no trigger would move."""
+    import airflow_provider_oac.auth.session
+    import airflow_provider_oac.hooks.connection
+    import airflow_provider_oac.hooks.scheduler
+    import airflow_provider_oac.hooks.stores
+    import airflow_provider_oac.transport.asynchronous  # noqa: F401
