@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ __all__ = [
     "asset_alias_class",
     "asset_class",
     "default_deferrable",
+    "log_group",
     "mask_secret",
     "newest_xcom",
     "object_storage_path",
@@ -164,6 +166,16 @@ def _configuration() -> Any:
     except ImportError:  # before Airflow 3.2
         from airflow.configuration import conf
     return conf
+
+
+@contextmanager
+def log_group(log: Any, title: str) -> Iterator[None]:
+    """Put the lines that follow into a group, which Airflow's page of a log folds. Every Airflow knows these marks."""
+    log.info("::group::%s", title)
+    try:
+        yield
+    finally:
+        log.info("::endgroup::")
 
 
 def object_storage_path(url: str, conn_id: str | None = None) -> Any:

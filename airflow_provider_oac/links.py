@@ -1,8 +1,13 @@
-"""Links in Airflow's web UI."""
+"""Links in Airflow's web UI.
+
+An operator pushes each address as soon as it is known, under the very key that Airflow 3 reads, so that the link is
+there while the task still waits. They work from that XCom alone.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow_provider_oac._compat import BaseOperatorLink, xcom_value
 
@@ -11,16 +16,37 @@ if TYPE_CHECKING:
 
 
 class OACInstanceLink(BaseOperatorLink):
-    """The instance that a task works on.
-
-    The operator pushes the address as soon as its work is accepted, under the very key that Airflow 3 reads, so
-    that the link is there while the task still waits. Works from that XCom alone.
-    """
+    """The instance that a task works on."""
 
     name = "Oracle Analytics Cloud"
     # Airflow 3 reads the finished link under this key; a property there, a plain attribute serves both.
     xcom_key = "oac_instance_url"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address of the instance, or an empty text as long as nothing was submitted."""
+        """The address, or an empty text as long as it is not known."""
         return str(xcom_value(ti_key, self.xcom_key) or "")
+
+
+class OACWorkRequestLink(OACInstanceLink):
+    """The state of the work request that a task waits for, in OAC's REST API, which asks for a token: without one, the
+    id at its end is good for ``python -m airflow_provider_oac call GET /workRequests/<id>``."""
+
+    name = "OAC work request"
+    xcom_key = "oac_work_request_url"
+
+
+class OACWorkbookLink(OACInstanceLink):
+    """The workbook that a task exports."""
+
+    name = "OAC workbook"
+    xcom_key = "oac_workbook_url"
+
+
+def workbook_url(address: str, path: str) -> str:
+    """Address of a workbook in OAC's own pages (observed in links that people share).
+
+    :param address: address of the instance.
+    :param path: the workbook's path in the catalog.
+    """
+    whole = path if path.startswith("/@Catalog/") else f"/@Catalog/{path.lstrip('/')}"
+    return f"{address}/ui/dv/?pageid=visualAnalyzer&reportmode=full&reportpath={quote(whole, safe='')}"

@@ -231,5 +231,9 @@ def get_provider_info() -> dict[str, Any]:
         "filesystems": ["airflow_provider_oac.filesystems.oci"],
         "config": {"oac": {"description": "Oracle Analytics Cloud.", "options": SETTINGS}},
         "cli": ["airflow_provider_oac.cli.declared.airflow_commands"],
-        "extra-links": ["airflow_provider_oac.links.OACInstanceLink"],
+        "extra-links": [
+            "airflow_provider_oac.links.OACInstanceLink",
+            "airflow_provider_oac.links.OACWorkRequestLink",
+            "airflow_provider_oac.links.OACWorkbookLink",
+        ],
     }

@@ -309,6 +309,12 @@ class AirflowStack:
         table = "dataset_dag_run_queue" if self.is_airflow_2 else "asset_dag_run_queue"
         return [row["target_dag_id"] for row in self._rows(f"SELECT target_dag_id FROM {table}")]  # noqa: S608
 
+    def asset_events(self, dag_id: str, run_id: str) -> list[str]:
+        """The extras, as JSON, of the asset events that a run's tasks brought about."""
+        table = "dataset_event" if self.is_airflow_2 else "asset_event"
+        sql = f"SELECT extra FROM {table} WHERE source_dag_id = ? AND source_run_id = ?"  # noqa: S608
+        return [str(row["extra"]) for row in self._rows(sql, dag_id, run_id)]
+
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The tasks of a run: task_id, map_index, state (None: not scheduled yet), try_number and so on."""
         sql = (

@@ -11,14 +11,14 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oac._compat import BaseOperator, default_deferrable
+from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACError,
     OACKilledError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.links import OACInstanceLink
+from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
 from airflow_provider_oac.operators.history import History
 from airflow_provider_oac.operators.memory import TaskMemory
 
@@ -69,7 +69,7 @@ class OACBaseOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("oac_conn_id",)
     ui_color = "#f3e8e6"
-    operator_extra_links = (OACInstanceLink(),)
+    operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(),)
     _killed = False
 
     def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Any) -> None:
@@ -141,6 +141,8 @@ class OACWorkOperator(OACBaseOperator):
         self.timeout = timeout
         self.durable = durable
 
+    operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(), OACWorkRequestLink())
+
     @abstractmethod
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Submit the work, unless OAC shows that an earlier try already has."""
@@ -172,6 +174,7 @@ class OACWorkOperator(OACBaseOperator):
         """Remember what was started, wait for it here or in the triggerer, and complete it."""
         memory.remember(**started.record())
         self._push_link(context)
+        self._push_work_link(started, context)
         if not self.wait_for_completion or started.work_request_id is None:
             return self.complete(started, None, context)
         earlier = self.history(context).of(started)
@@ -245,6 +248,14 @@ class OACWorkOperator(OACBaseOperator):
             raise
         history.add(started, work.seconds)
         return self.complete(started, work, context)
+
+    def _push_work_link(self, started: Started, context: Context) -> None:
+        """Say where the state of the work is, as soon as there is some."""
+        if started.work_request_id is not None:
+            from airflow_provider_oac.client.calls import API_BASE, segment
+
+            address = f"{self.hook.settings.address}{API_BASE}/workRequests/{segment(started.work_request_id)}"
+            context["ti"].xcom_push(key=OACWorkRequestLink.xcom_key, value=address)
 
     def _deadline(self) -> float:
         limits = [seconds(self.timeout)]

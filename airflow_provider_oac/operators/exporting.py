@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
+from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
@@ -54,6 +55,8 @@ class ExportingOperator(OACWorkOperator):
     :param screen_height: its height; at most 3600 (documented).
     :param max_parallel: how many exports run side by side.
     """
+
+    operator_extra_links = (OACInstanceLink(), OACWorkRequestLink(), OACWorkbookLink())
 
     def __init__(
         self,
@@ -128,12 +131,22 @@ class ExportingOperator(OACWorkOperator):
         if self.max_parallel < 1:
             raise OACConfigurationError(f"max_parallel is at least 1, not {self.max_parallel!r}.")
         wishes = self.wishes()
+        self._push_workbook_link(wishes, context)
         self._warn_if_administrator()
         facts: dict[str, Any] = {"round": [], "left": [], "done": [], "failed": []}
         files = self._planned(wishes, facts)
         facts["order"] = [file.url for file in files]
         facts["left"] = [file.record() for file in self._missing(files, facts, memory)]
         return self._next_round(facts)
+
+    def _push_workbook_link(self, wishes: list[Wish], context: Context) -> None:
+        """Where the workbook is, if it is just one."""
+        from airflow_provider_oac.client.ids import plain_id
+
+        paths = {plain_id(wish.file.workbook_id) or "" for wish in wishes}
+        if len(paths) == 1 and (path := paths.pop()).startswith("/"):
+            address = workbook_url(self.hook.settings.address, path)
+            context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
 
     def _missing(self, files: list[WantedFile], facts: dict[str, Any], memory: TaskMemory) -> list[WantedFile]:
         """The files that are not in their places yet; the others are done."""

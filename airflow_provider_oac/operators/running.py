@@ -120,6 +120,7 @@ class RunningOperator(OACWorkOperator):
             return super()._pursue(started, memory, deadline, context)
         memory.remember(**started.record())
         self._push_link(context)
+        self._push_work_link(started, context)
         if not self.wait_for_completion and how != BUSY:
             return self.complete(started, None, context)
         if self.deferrable and not self._job_over_soon(started, deadline):

@@ -350,6 +350,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Prune."""
+        from airflow_provider_oac._compat import log_group
         from airflow_provider_oac.client.retention import Own, Retention, prune
         from airflow_provider_oac.client.snapshot_names import run_mark
         from airflow_provider_oac.client.snapshots import Storage
@@ -359,17 +360,18 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         own = Own.checked(self.snapshot_label, self.hook.settings.instance, self.folder, storage)
         me = Identity.of(context)
         self._push_link(context)
-        plan = self.hook.run(
-            prune(
-                own,
-                retention,
-                max_delete=self.max_delete,
-                dry_run=self.dry_run_only,
-                run=run_mark(me.dag_id, me.run_id),
-                protected=_words(self.keep),
-                report=self.log.info,
+        with log_group(self.log, f"Snapshots of {self.snapshot_label}: what is kept, and what goes"):
+            plan = self.hook.run(
+                prune(
+                    own,
+                    retention,
+                    max_delete=self.max_delete,
+                    dry_run=self.dry_run_only,
+                    run=run_mark(me.dag_id, me.run_id),
+                    protected=_words(self.keep),
+                    report=self.log.info,
+                )
             )
-        )
         self.log.info(
             "%s %d and kept %d snapshots of %s; %d others were not considered.",
             "Would delete" if self.dry_run_only else "Deleted",

@@ -6,6 +6,7 @@ import base64
 import json
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from airflow.models.trigger import Trigger
@@ -43,7 +44,12 @@ def test_the_link_is_there_before_the_work_is_done(connections: Connections, cle
     task = Task(lambda: make(deferrable=True))
     task.start()
     assert task.deferred is not None
-    assert task.ti.xcoms == {"oac_instance_url": f"{clean.ready['instances']['dev']['url']}/ui/"}
+    address = clean.ready["instances"]["dev"]["url"]
+    work = task.deferred.trigger.work_request_id
+    assert task.ti.xcoms == {
+        "oac_instance_url": f"{address}/ui/",
+        "oac_work_request_url": f"{address}/api/20210901/workRequests/{quote(work, safe='')}",
+    }
 
 
 @pytest.mark.parametrize("where", ["both", "body", "header"])

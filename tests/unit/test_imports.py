@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.links import OACInstanceLink
+from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
 from airflow_provider_oac.operators.snapshots import (
     OACCreateSnapshotOperator,
     OACDeleteSnapshotOperator,
@@ -126,8 +126,8 @@ def test_a_dag_of_fifty_tasks_goes_through_the_database_and_back() -> None:
     assert len(back.task_dict) == 50
     task = back.task_dict["create3"]
     assert tuple(task.template_fields) == OACCreateSnapshotOperator.template_fields
-    (link,) = task.operator_extra_links
-    assert (link.name, link.xcom_key) == (OACInstanceLink.name, "oac_instance_url")
+    links = {link.name: link.xcom_key for link in task.operator_extra_links}
+    assert links == {OACInstanceLink.name: "oac_instance_url", OACWorkRequestLink.name: "oac_work_request_url"}
 
 
 @pytest.mark.parametrize("task_id", ["create3", "prune3", "delete3", "wait3", "look3"])

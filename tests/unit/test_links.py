@@ -1,4 +1,4 @@
-"""OACInstanceLink. That Airflow shows it is tested in a real Airflow."""
+"""The links. That Airflow shows it is tested in a real Airflow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac import links
-from airflow_provider_oac.links import OACInstanceLink
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
+from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
+from airflow_provider_oac.operators.exporting import ExportingOperator
+from airflow_provider_oac.provider_info import get_provider_info
 
 
 @pytest.mark.parametrize(("pushed", "link"), [("https://oac/ui/", "https://oac/ui/"), (None, ""), ("", "")])
@@ -27,3 +29,15 @@ def test_it_is_what_the_operator_pushed(monkeypatch: pytest.MonkeyPatch, pushed:
 
 def test_every_operator_has_it() -> None:
     assert [type(link) for link in OACBaseOperator.operator_extra_links] == [OACInstanceLink]
+    assert [type(link) for link in OACWorkOperator.operator_extra_links] == [OACInstanceLink, OACWorkRequestLink]
+    all_links = [OACInstanceLink, OACWorkRequestLink, OACWorkbookLink]
+    assert [type(link) for link in ExportingOperator.operator_extra_links] == all_links
+    # Airflow 2 shows only what is named there.
+    assert get_provider_info()["extra-links"] == [f"{kind.__module__}.{kind.__name__}" for kind in all_links]
+
+
+@pytest.mark.parametrize("path", ["/@Catalog/shared/All Regions", "/shared/All Regions"])
+def test_a_workbook_is_named_as_people_share_it(path: str) -> None:
+    assert workbook_url("https://oac", path) == (
+        "https://oac/ui/dv/?pageid=visualAnalyzer&reportmode=full&reportpath=%2F%40Catalog%2Fshared%2FAll%20Regions"
+    )

@@ -1,0 +1,36 @@
+"""What a backup tells a real Airflow, and the notifier in its callback and in its deadline alert."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.airflow.mailbox import Mailbox
+from tools.stack import AirflowStack, until
+
+DAG = "oac_events"
+
+
+def mailed(mail: Mailbox, to: str) -> list[str]:
+    """Subjects of what was mailed to an address."""
+    return [str(message["Subject"]) for people, message in mail.messages if to in people]
+
+
+@pytest.mark.smoke
+def test_a_backup_is_an_event_and_its_failure_is_mailed(stack: AirflowStack, mail: Mailbox) -> None:
+    run_id = stack.trigger(DAG)
+    assert stack.wait_run(DAG, run_id) == "failed", stack.report(DAG, run_id)
+    result = stack.xcom(DAG, run_id, "backup")
+    assert result is not None, stack.report(DAG, run_id)
+    (extra,) = [event for event in stack.asset_events(DAG, run_id) if event]
+    assert json.loads(extra) == result
+    assert result["work_request_id"]
+    assert "/workRequests/" in stack.xcom(DAG, run_id, "backup", "oac_work_request_url")
+    subjects = until(lambda: mailed(mail, "night@example.com") or None, 60, lambda: "nobody was told of the failure")
+    assert subjects[0].startswith(f"OAC backup events failed: task failing of the run {run_id} of {DAG}")
+    if not stack.is_airflow_2:
+        late = until(
+            lambda: mailed(mail, "deadline@example.com") or None, 60, lambda: "nobody was told of the deadline"
+        )
+        assert late == [f"OAC backup events did not come in time: the run {run_id} of {DAG} missed its deadline"]
