@@ -1,0 +1,72 @@
+"""Whether a process that lives long holds on to more and more: samples from /proc, and a judgement of their trend."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+#: Growth after the warm-up that is no leak yet: memory settles slowly, and what happens to be open varies.
+BOUNDS: Mapping[str, float] = {"sockets": 6, "descriptors": 8, "threads": 4, "MiB": 24, "files": 6}
+#: The first part of the samples is the warm-up.
+WARM_UP = 0.4
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What one number did after the warm-up.
+
+    :param before: median of the first third of the samples.
+    :param after: median of the last third.
+    :param bound: most that it may grow.
+    """
+
+    name: str
+    before: float
+    after: float
+    bound: float
+
+    @property
+    def is_leak(self) -> bool:
+        """Whether it grew by more than it may."""
+        return self.after - self.before > self.bound
+
+
+def sample(pid: int, folders: Sequence[Path] = ()) -> dict[str, float]:
+    """What a process holds now.
+
+    :param pid: the process.
+    :param folders: where it keeps lock files and temporary files.
+    :raises OSError: if there is no such process.
+    """
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    links = []
+    for link in os.listdir(f"/proc/{pid}/fd"):
+        # It may have been closed meanwhile.
+        with contextlib.suppress(OSError):
+            links.append(os.readlink(f"/proc/{pid}/fd/{link}"))
+    return {
+        "sockets": sum(link.startswith("socket:") for link in links),
+        "descriptors": len(links),
+        "threads": int(status["Threads"]),
+        "MiB": int(status["VmRSS"].split()[0]) / 1024,
+        "files": sum(len(files) for folder in folders for _, _, files in os.walk(folder)),
+    }
+
+
+def judged(samples: Sequence[Mapping[str, float]], bounds: Mapping[str, float] = BOUNDS) -> list[Growth]:
+    """How each number grew.
+
+    :raises ValueError: if there are too few samples to tell.
+    """
+    settled = samples[int(len(samples) * WARM_UP) :]
+    third = len(settled) // 3
+    if third < 3:
+        raise ValueError(f"{len(samples)} samples are too few to tell a trend")
+    return [
+        Growth(name, median(one[name] for one in settled[:third]), median(one[name] for one in settled[-third:]), bound)
+        for name, bound in bounds.items()
+    ]

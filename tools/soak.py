@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Many runs against a simulator with random faults and tokens of 100 s: does anything leak?
+
+    .venv/bin/python tools/soak.py                 ten minutes (`make soak`)
+    .venv/bin/python tools/soak.py --minutes 2
+
+A triggerer's event loop with twenty triggers at a time and a worker that runs operator after operator (the provider's
+own classes, in processes that live as long as the run; Airflow's scheduler and database are not there) share their
+tokens in a file store. Meanwhile connections break, answers are late, cut, refused or wrong. Sockets, descriptors,
+threads, memory, and lock and temporary files are counted every two seconds; growth after the warm-up beyond the bounds of
+tools/leaks.py fails the run, and so does any error that is not the provider's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from airflow_provider_oac.simulator.launch import launch
+from tools.leaks import BOUNDS, judged, sample
+from tools.oac_connections import connection_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+EVERY = 2.0
+#: Each is ordered for one call of any endpoint.
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"fault": "drop_before"}, {"fault": "drop_after"}, {"fault": "drop_middle"}, {"fault": "truncate"},
+    {"fault": "garbage"}, {"fault": "non_json"}, {"fault": "delay", "seconds": 0.5}, {"fault": "status", "status": 503},
+    {"fault": "status", "status": 429, "headers": {"Retry-After": "1"}}, {"fault": "status", "status": 401},
+)  # fmt: skip
+
+
+def environment(ready: dict[str, Any], home: Path) -> dict[str, str]:
+    """What the processes need of an Airflow: Connections, a Fernet key, a store for tokens."""
+    from cryptography.fernet import Fernet
+
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    return {
+        **kept, **connection_environment(ready), "AIRFLOW_HOME": str(home), "TMPDIR": str(home / "tmp"),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True", "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__OAC__STORE": "file", "AIRFLOW__OAC__STORE_FOLDER": str(home / "store"),
+    }  # fmt: skip
+
+
+def soak(minutes: float, home: Path) -> int:
+    """Run it; returns how many leaks and failures there were."""
+    for name in ("tmp", "exports"):
+        (home / name).mkdir()
+    until, folders = time.time() + minutes * 60, (home / "store", home / "tmp", home / "exports")
+    samples: dict[str, list[dict[str, float]]] = {"triggerer": [], "worker": []}
+    faults = 0
+    with launch(work_seconds=0.5, access_token_ttl=100) as simulator:
+        env = environment(simulator.ready, home)
+        arguments = [simulator.ready["control_url"], str(home / "exports"), str(until)]
+        running = {}
+        for role in samples:
+            command = [sys.executable, str(ROOT / "tools" / "soak_process.py"), role, *arguments]
+            with (home / f"{role}.log").open("wb") as log:
+                running[role] = subprocess.Popen(
+                    command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+                )
+        try:
+            while time.time() < until and all(process.poll() is None for process in running.values()):
+                time.sleep(EVERY)
+                for role, process in running.items():
+                    if process.poll() is None:
+                        samples[role].append(sample(process.pid, folders))
+                for fault in random.sample(FAULTS, 3):
+                    simulator.control.fault("*", **fault)
+                faults += 3
+            said = {role: process.communicate(timeout=180)[0] for role, process in running.items()}
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+        issued = simulator.control.counters()["issued"]
+    print(f"{faults} faults ordered in {minutes:g} minutes; tokens issued: {issued}")
+    return sum(report(role, samples[role], said[role], running[role].returncode, home) for role in samples)
+
+
+def report(role: str, samples: list[dict[str, float]], said: bytes, code: int, home: Path) -> int:
+    """Print what one process did; returns how much of it was wrong."""
+    if code:
+        tail = (home / f"{role}.log").read_text(errors="replace").splitlines()[-30:]
+        print(f"{role} ended with exit code {code}:", *tail, sep="\n")
+        return 1
+    print(f"{role}: {json.loads(said.splitlines()[-1])}; {len(samples)} samples")
+    found = judged(samples)
+    for growth in found:
+        verdict = "LEAK" if growth.is_leak else "good"
+        print(f"  {growth.name:12} {growth.before:8.1f} -> {growth.after:8.1f}  (bound +{growth.bound:g})  {verdict}")
+    return sum(growth.is_leak for growth in found)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long (10)")
+    options = parser.parse_args()
+    if options.minutes * 60 / EVERY < 20:
+        parser.error("less than a minute tells no trend")
+    with tempfile.TemporaryDirectory(prefix="oac-soak-") as home:
+        wrong = soak(options.minutes, Path(home))
+    print("FAILED" if wrong else f"nothing leaks (bounds: {dict(BOUNDS)})")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""One of the long-lived processes of tools/soak.py: a triggerer's event loop, or a worker that runs task after task.
+
+It prints a line of JSON at its end: how many ended well, how many by an error of the provider. Any other error ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
+from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
+from airflow_provider_oac.simulator.control import Control
+from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from tests.tasks import Task, backup_operator
+
+SIDE_BY_SIDE = 20
+ended: Counter[str] = Counter()
+
+
+async def waits(control: Control, until: float) -> None:
+    """Wait for one piece of work after the other, as one task's trigger does."""
+    while time.time() < until:
+        (work,) = await asyncio.to_thread(control.start_work, "dev", 1.5)
+        trigger = OACWorkRequestTrigger("oac_default", work, time.time(), time.time() + 60, 0.5)
+        async for event in trigger.run():
+            ended[event.payload["outcome"]] += 1
+
+
+async def triggerer(control: Control, until: float) -> None:
+    """Many triggers at a time in one loop."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(SIDE_BY_SIDE):
+            group.create_task(waits(control, until))
+
+
+def worker(folder: Path, until: float) -> None:
+    """One task after the other, each with retries, waiting in the worker and in a trigger by turns."""
+    makes: list[Any] = [
+        lambda: backup_operator(deferrable=False),
+        lambda: OACExportWorkbookOperator(
+            task_id="export", workbook_path="/@Catalog/shared/Sales/Revenue by Region",
+            destination=f"file://{folder}/x.pdf", deferrable=False, poll_interval=0.1,
+        ),
+        lambda: OACReloadDatasetOperator(
+            task_id="reload", dataset="'admin'.'Orders'", deferrable=True, poll_interval=0.1
+        ),
+    ]  # fmt: skip
+    number = 0
+    while time.time() < until:
+        number += 1
+        task = Task(makes[number % len(makes)], run_id=f"run-{number}")
+        for _try in range(3):
+            try:
+                result = task.attempt()
+            except OACError:
+                ended["error"] += 1
+                continue
+            ended["ended"] += 1
+            if isinstance(result, dict) and (snapshot := result.get("snapshot_id")):
+                _forget(snapshot)
+            break
+
+
+def _forget(snapshot: str) -> None:
+    from airflow_provider_oac.client import snapshots
+
+    try:
+        OACHook().run(snapshots.delete(snapshot, delete_storage=True))
+    except OACError:
+        ended["error"] += 1
+
+
+def main() -> None:
+    role, control_url, folder, until = sys.argv[1:]
+    control = Control({"control_url": control_url})
+    if role == "triggerer":
+        asyncio.run(triggerer(control, float(until)))
+    else:
+        worker(Path(folder), float(until))
+    print(json.dumps(ended))
+
+
+if __name__ == "__main__":
+    main()
