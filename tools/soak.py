@@ -7,8 +7,8 @@
 A triggerer's event loop with twenty triggers at a time and a worker that runs operator after operator (the provider's
 own classes, in processes that live as long as the run; Airflow's scheduler and database are not there) share their
 tokens in a file store. Meanwhile connections break, answers are late, cut, refused or wrong. Sockets, descriptors,
-threads, memory, and lock and temporary files are counted every two seconds; growth after the warm-up beyond the bounds of
-tools/leaks.py fails the run, and so does any error that is not the provider's.
+threads, memory, and lock and temporary files are counted every two seconds; growth after the warm-up beyond the bounds
+of tools/leaks.py fails the run, and so does any error that is not the provider's.
 """
 
 from __future__ import annotations
