@@ -1,7 +1,7 @@
 # Thin names for the programs in tools/; each of them explains itself with --help.
 PYTHON ?= python3
 
-.PHONY: .venv help demo demo-ui test test-cluster soak check lint format lock upgrade clean setup
+.PHONY: .venv help demo demo-ui test test-cluster soak docs check lint format lock upgrade clean setup
 
 help:
 	@echo "make demo      the whole way once: simulator, Airflow, nightly backup, damage, restore"
@@ -9,6 +9,7 @@ help:
 	@echo "make test      everything, on Airflow 2.11 and 3.1 to 3.3 (sets up what it needs)"
 	@echo "make test-cluster   the example DAGs on Celery, PostgreSQL and Redis, as in docker-compose.yml (part of make test)"
 	@echo "make soak      ten minutes of many runs with random faults: fails if sockets, memory or files leak"
+	@echo "make docs      the site of docs/ in build/site (part of make test)"
 	@echo "make check     the quick loop: lint, types, unit and contract tests"
 	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
 	@echo "make setup     only create .venv (Airflow 3.3)   make lock     write requirements/*.txt anew"
@@ -34,6 +35,9 @@ check:
 
 soak: setup
 	@.venv/bin/python tools/soak.py
+
+docs:
+	@$(PYTHON) tools/run_tests.py docs
 
 lint:
 	@$(PYTHON) tools/run_tests.py lint

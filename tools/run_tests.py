@@ -96,6 +96,8 @@ PARTS = (
             ("lint-imports",),
         ),
     ),
+    # Not quiet: mkdocs counts the warnings that it prints, and no others.
+    Part("docs", "docs", "the site of docs/, warnings as errors", (("mkdocs", "build", "--strict"),)),
     Part("unit", "airflow-3.3", "unit, contract, integration, simulator on Airflow 3.3", (side_by_side(*FAST),)),
     Part(
         "unit-2.11",
@@ -140,6 +142,8 @@ def environment_variables(part: Part, home: str) -> dict[str, str]:
         "AIRFLOW_HOME": home,
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # Of the theme, about a successor of mkdocs.
+        "NO_MKDOCS_2_WARNING": "1",
     }
 
 

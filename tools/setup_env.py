@@ -46,7 +46,10 @@ class NoInterpreter(SetupError):
 
 @dataclass(frozen=True)
 class Environment:
-    """One virtual environment: where it is, what is locked for it and which Pythons it may have."""
+    """One virtual environment: where it is, what is locked for it and which Pythons it may have.
+
+    Without an extra it holds what is locked and nothing else: neither Airflow nor this checkout.
+    """
 
     name: str
     line: str
@@ -56,7 +59,7 @@ class Environment:
 
     @property
     def lock(self) -> Path:
-        return REQUIREMENTS / f"airflow-{self.line}.txt"
+        return REQUIREMENTS / (f"airflow-{self.line}.txt" if self.extra else f"{self.line}.txt")
 
     @property
     def python(self) -> Path:
@@ -82,6 +85,7 @@ ENVIRONMENTS = {
         Environment("airflow-3.1", "3.1", VENVS / "airflow-3.1", "test", ((3, 11), (3, 12), (3, 13))),
         Environment("airflow-3.2", "3.2", VENVS / "airflow-3.2", "test", ((3, 11), (3, 12), (3, 13))),
         Environment("airflow-3.3-py3.13", "3.3", VENVS / "airflow-3.3-py3.13", "dev", ((3, 13),)),
+        Environment("docs", "docs", VENVS / "docs", "", ((3, 11), (3, 12), (3, 13))),
     )
 }
 #: What `make test` cannot do without. The others are set up where an interpreter for them exists.
@@ -253,7 +257,8 @@ def install(env: Environment) -> bool:
     run([*pip, "sync", *into, "--require-hashes", env.lock], f"installing {env.lock.name}")
     # hatchling is in the lock, so building the editable install fetches nothing that is not pinned.
     editable = ["--no-deps", "--no-build-isolation", "--editable", "."]
-    run([*pip, "install", *into, *editable], "installing this checkout")
+    if env.extra:
+        run([*pip, "install", *into, *editable], "installing this checkout")
     run([*pip, "check", *into[1:]], "uv pip check")
     stamp.write_text(wanted)
     say(f"{env.name}: ready after {time.monotonic() - began:.0f} s")
@@ -278,10 +283,8 @@ def lock_requirements(upgrade: bool = False) -> None:
     ]
     for env in {e.line: e for e in reversed(ENVIRONMENTS.values())}.values():
         source = env.lock.with_suffix(".in")
-        run(
-            [uv, "pip", "compile", "pyproject.toml", source, "--extra", env.extra, "-o", env.lock, *common],
-            f"locking {source.name}",
-        )
+        project = ["pyproject.toml", "--extra", env.extra] if env.extra else []
+        run([uv, "pip", "compile", *project, source, "-o", env.lock, *common], f"locking {source.name}")
     bootstrap_in = REQUIREMENTS / "bootstrap.in"
     run(
         [uv, "pip", "compile", bootstrap_in, "-o", bootstrap_in.with_suffix(".txt"), *common],

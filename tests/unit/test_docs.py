@@ -1,0 +1,45 @@
+"""What the documentation says is there: classes, examples, files that links lead to, pages of the site."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_readme import classes
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+
+
+def test_every_operator_and_sensor_has_a_row() -> None:
+    text = (DOCS / "operators.md").read_text()
+    assert set(re.findall(r"^\| `(OAC\w+)` \|", text, re.MULTILINE)) == set(classes())
+
+
+def test_an_example_holds_the_operator_that_names_it() -> None:
+    rows = re.findall(r"^\| `(OAC\w+)` \|.*\| (.+) \|$", (DOCS / "operators.md").read_text(), re.MULTILINE)
+    named = [(name, dag) for name, cell in rows for dag in re.findall(r"examples\.md#(\w+)", cell)]
+    assert len(named) > 20
+    for name, dag in named:
+        assert re.search(rf"\b{name}\(", (ROOT / "dags" / f"{dag}.py").read_text()), (name, dag)
+
+
+def test_every_example_is_included_whole() -> None:
+    included = re.findall(r'^--8<-- "(.+)"$', (DOCS / "examples.md").read_text(), re.MULTILINE)
+    assert included == sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "dags").glob("*.py"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    path = ROOT / page
+    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", path.read_text())
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    pages = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    assert sorted(re.findall(r"[\w/-]+\.md", menu)) == pages
