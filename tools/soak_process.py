@@ -34,6 +34,8 @@ async def waits(control: Control, until: float) -> None:
         trigger = OACWorkRequestTrigger("oac_default", work, time.time(), time.time() + 60, 0.5)
         async for event in trigger.run():
             ended[event.payload["outcome"]] += 1
+            if event.payload["outcome"] != "ended":
+                print(event.payload["outcome"], event.payload["message"], file=sys.stderr)
 
 
 async def triggerer(control: Control, until: float) -> None:
@@ -62,8 +64,9 @@ def worker(folder: Path, until: float) -> None:
         for _try in range(3):
             try:
                 result = task.attempt()
-            except OACError:
+            except OACError as error:
                 ended["error"] += 1
+                print(type(error).__name__, error, file=sys.stderr)
                 continue
             ended["ended"] += 1
             if isinstance(result, dict) and (snapshot := result.get("snapshot_id")):
