@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import requests
 
 from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.waiting import WaitPlan
-from airflow_provider_oac.exceptions import OACConfigurationError, OACWaitTimeoutError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWaitTimeoutError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.simulator.launch import Simulator, launch
+from airflow_provider_oac.transport.retry import ONCE
+from tests.integration.servers import unused_port
 from tests.tasks import AUTHOR, Connections
 
 try:
@@ -60,6 +63,46 @@ def test_an_edited_connection_never_gets_the_old_ones_token(connections: Connect
     connections.oac(user="oac.federated@example.com")
     OACHook().run(snapshots.list_all())
     assert clean.control.grants("jwt-bearer") == 2
+
+
+@pytest.mark.parametrize("on_a_loop", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"private_key": "no key at all"}, "The private key cannot be used"),
+        ({"certificate": "no certificate"}, "The certificate cannot be used"),
+        ({"ca_file": "/nowhere/ca.pem"}, "The CA file '/nowhere/ca.pem' cannot be used"),
+        ({"host": f"http://127.0.0.1:{unused_port()}"}, "the connection was refused"),
+        ({"identity_url": f"http://127.0.0.1:{unused_port()}"}, "the connection was refused"),
+        ({"certificate_alias": "other"}, "Signing in at"),
+    ],
+    ids=["key", "certificate", "ca", "host", "domain", "sign-in"],
+)
+def test_what_fails_below_names_the_connection(
+    connections: Connections, changes: dict[str, Any], said: str, on_a_loop: bool
+) -> None:
+    connections.oac("oac_other", **changes)
+    hook = OACHook("oac_other")
+    # Once only: what passes would be tried again for a while.
+    work = lambda api: api.perform(system.get(), ONCE)  # noqa: E731
+    with pytest.raises(OACError) as failure:
+        asyncio.run(hook.arun(work)) if on_a_loop else hook.run(work)
+    assert str(failure.value).startswith(f"Connection 'oac_other': {said}" if said[0].isupper() else "Connection ")
+    assert said in str(failure.value)
+    assert str(failure.value).count("Connection 'oac_other'") == 1
+
+
+def test_what_is_misspelt_is_logged_once(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    connections.oac(conect_timeout=3)
+    hook = OACHook()
+    said: list[str] = []
+    monkeypatch.setattr(hook.log, "warning", lambda text, *values: said.append(text % values))
+    for _ in range(2):
+        hook.run(system.get())
+    assert said == [
+        "Connection 'oac_default': Nobody reads the member 'conect_timeout' of its extra. "
+        "Did you mean 'connect_timeout'?"
+    ]
 
 
 @pytest.fixture

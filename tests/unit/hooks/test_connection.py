@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
 from airflow_provider_oac._compat import BaseHook, Connection
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -160,6 +162,35 @@ def test_a_connection_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     connection = {"conn_type": "oac", "host": HOST, "login": "id", "extra": EXTRA}
     monkeypatch.setenv("AIRFLOW_CONN_OAC", json.dumps(connection))
     assert read_connection(BaseHook.get_connection("oac")) == read()
+
+
+def by_environment(conn: dict[str, Any], _folder: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    monkeypatch.setenv("AIRFLOW_CONN_OAC", json.dumps(conn))
+    return BaseHook.get_connection("oac")
+
+
+def by_uri(conn: dict[str, Any], _folder: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    fields = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in conn["extra"].items())
+    login, password, host = (quote(conn[name], safe="") for name in ("login", "password", "host"))
+    monkeypatch.setenv("AIRFLOW_CONN_OAC", f"oac://{login}:{password}@{host}?{fields}")
+    return BaseHook.get_connection("oac")
+
+
+def by_secrets_backend(conn: dict[str, Any], folder: Path, _monkeypatch: pytest.MonkeyPatch) -> Connection:
+    file = folder / "connections.json"
+    file.write_text(json.dumps({"oac": conn}))
+    found = LocalFilesystemBackend(connections_file_path=str(file)).get_connection("oac")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("way", [by_environment, by_uri, by_secrets_backend], ids=lambda way: way.__name__)
+def test_every_field_works_however_the_connection_comes(
+    way: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn = {"conn_type": "oac", "host": HOST, "login": "id", "password": "s e/%", "extra": EVERYTHING}
+    settings = read_connection(way(conn, tmp_path, monkeypatch))
+    assert settings == read(extra=EVERYTHING, password="s e/%")
 
 
 @pytest.mark.parametrize(
