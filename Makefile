@@ -1,7 +1,7 @@
 # Thin names for the programs in tools/; each of them explains itself with --help.
 PYTHON ?= python3
 
-.PHONY: .venv help demo demo-ui test test-cluster soak docs check lint format lock upgrade clean setup
+.PHONY: .venv help demo demo-ui test test-faults test-cluster soak docs check lint format lock upgrade clean setup
 
 help:
 	@echo "make demo      the whole way once: simulator, Airflow, nightly backup, damage, restore"
@@ -10,6 +10,7 @@ help:
 	@echo "make test-cluster   the example DAGs on Celery, PostgreSQL and Redis, as in docker-compose.yml (part of make test)"
 	@echo "make soak      ten minutes of many runs with random faults: fails if sockets, memory or files leak"
 	@echo "make docs      the site of docs/ in build/site (part of make test)"
+	@echo "make test-faults    the whole fault matrix, as a table: half an hour (the twelve most telling cells are part of make test)"
 	@echo "make check     the quick loop: lint, types, unit and contract tests"
 	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
 	@echo "make setup     only create .venv (Airflow 3.3)   make lock     write requirements/*.txt anew"
@@ -26,6 +27,9 @@ demo-ui: setup
 
 test:
 	@$(PYTHON) tools/run_tests.py
+
+test-faults:
+	@OAC_FAULTS=all $(PYTHON) tools/run_tests.py faults faults-2.11
 
 test-cluster:
 	@$(PYTHON) tools/run_tests.py cluster

@@ -34,10 +34,11 @@ from tools import setup_env
 from tools.setup_env import ENVIRONMENTS, ROOT
 
 QUICK = ("tests/unit", "tests/contract")
-FAST = (*QUICK, "tests/integration", "tests/simulator")
+FAST = (*QUICK, "tests/integration", "tests/simulator", "tests/faults")
 #: What knows Airflow: the rest is the same code on every line, and is tested on the newest one.
 ON_AIRFLOW = (
     *QUICK,
+    "tests/faults",
     *(
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "tests" / "integration").glob("test_*.py"))
@@ -126,6 +127,16 @@ PARTS = (
     Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2", (SMOKE,), waits=True),
 )
 QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
+
+#: The whole fault matrix: half an hour. What is most telling of it is in the parts above.
+FAULTS = (
+    pytest("-n", str(os.cpu_count() or 1), "tests/faults", "tests/integration/test_operators_lifecycle.py"),
+    pytest("tests/airflow/test_faults.py"),
+)
+FAULT_PARTS = (
+    Part("faults", "airflow-3.3", "the fault matrix on Airflow 3.3", FAULTS),
+    Part("faults-2.11", "airflow-2.11", "the fault matrix on Airflow 2.11", FAULTS),
+)
 
 
 def heading(text: str, out: TextIO | None = None) -> None:
@@ -245,7 +256,7 @@ def summary(outcomes: list[Outcome], seconds: float) -> int:
 
 
 def main() -> int:
-    known = {part.name: part for part in (*PARTS, QUICK_PART)}
+    known = {part.name: part for part in (*PARTS, *FAULT_PARTS, QUICK_PART)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="lint, types, unit and contract tests")

@@ -1,0 +1,157 @@
+"""The cells of the fault matrix that need a real Airflow: its workers, triggerer, scheduler and API server get lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.airflow.scenario import taken
+from tests.faults.matrix import AIRFLOW_FAULTS, NEW, OLD, Cell, Outcome, chosen
+from tools.stack import AirflowStack
+
+LOOK = "GET /workRequests/{id}"
+
+
+class Run:
+    """A DAG run whose one task takes a snapshot, and what it came to.
+
+    :param kind: which of the DAGs of dags/oac_cases.py.
+    :param mode: how it waits.
+    """
+
+    def __init__(self, stack: AirflowStack, simulator: Simulator, kind: str, mode: str) -> None:
+        self.stack, self.simulator = stack, simulator
+        self.dag_id, self.label = f"case_{kind}_{mode}", f"{kind}-{mode}"
+        self.mode = mode
+        self._before = taken(simulator, self.label)
+        self.run_id = ""
+
+    def begin(self) -> None:
+        """Start it."""
+        self.run_id = self.stack.trigger(self.dag_id)
+
+    def until_it_waits(self) -> None:
+        """Wait until its task looks at its work request, in a worker or in the triggerer."""
+        looks = self.simulator.control.calls("dev", LOOK)
+        if self.mode == "deferred":
+            self.stack.wait_task_state(self.dag_id, self.run_id, "backup", "deferred")
+        deadline = time.monotonic() + 120
+        while self.simulator.control.calls("dev", LOOK) <= looks:
+            assert time.monotonic() < deadline, self.stack.report(self.dag_id, self.run_id)
+            time.sleep(0.2)
+
+    def finish(self, timeout: float = 240) -> str:
+        """Wait for the end of the run; returns its state."""
+        return self.stack.wait_run(self.dag_id, self.run_id, timeout=timeout)
+
+    def log(self) -> str:
+        """What the task logged, in all its tries."""
+        tries = self.stack.task(self.dag_id, self.run_id, "backup")["try_number"]
+        return "\n".join(self.stack.log(self.dag_id, self.run_id, "backup", number) for number in range(1, tries + 1))
+
+    def outcome(self) -> Outcome:
+        """What there is to judge."""
+        result = self.stack.xcom(self.dag_id, self.run_id, "backup") or {}
+        new = [name for name in taken(self.simulator, self.label) if name not in self._before]
+        row = self.stack.task(self.dag_id, self.run_id, "backup")
+        assert result.get("name") in new, self.stack.report(self.dag_id, self.run_id)
+        return Outcome(row["state"], row["try_number"] > 1, False, len(new), result.get("verified"))
+
+
+def lives_through_a_kill(kind: str) -> Callable[[AirflowStack, Simulator, str], Run]:
+    """The DAG itself kills the worker of its first try."""
+
+    def act(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
+        run = Run(stack, simulator, kind, mode)
+        run.begin()
+        run.finish()
+        return run
+
+    return act
+
+
+def lost_on_the_way(fault: str) -> Callable[[AirflowStack, Simulator, str], Run]:
+    """The request to take the snapshot, or the reply to it, gets lost."""
+
+    def act(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
+        simulator.control.fault("POST /snapshots", fault)
+        run = lives_through_a_kill("oaccreatesnapshotoperator")(stack, simulator, mode)
+        assert [one["hits"] for one in simulator.control.faults()] == [1]
+        return run
+
+    return act
+
+
+def restarted(component: str) -> Callable[[AirflowStack, Simulator, str], Run]:
+    """A component of Airflow is killed while the task waits, and another one takes over."""
+
+    def act(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
+        simulator.control.settings(work_seconds=25.0)
+        run = Run(stack, simulator, "oaccreatesnapshotoperator", mode)
+        run.begin()
+        run.until_it_waits()
+        stack.kill_component(component)
+        stack.start_component(component)
+        stack.wait_ready()
+        run.finish()
+        return run
+
+    return act
+
+
+def ended_by_a_person(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
+    """A person marks the waiting task as failed, and clears it while its work goes on."""
+    simulator.control.settings(work_seconds=40.0)
+    run = Run(stack, simulator, "oaccreatesnapshotoperator", mode)
+    run.begin()
+    run.until_it_waits()
+    stack.set_task_state(run.dag_id, run.run_id, "backup", "failed")
+    assert run.finish() == "failed"
+    stack.clear(run.dag_id, run.run_id, ["backup"])
+    # A moment until the cleared task counts as such.
+    stack.wait_task_state(run.dag_id, run.run_id, "backup", "running", "deferred", "success")
+    run.finish()
+    return run
+
+
+ACTS = {
+    "worker killed between submit and persist, in Airflow": lives_through_a_kill("killedaftersubmit"),
+    "worker killed while waiting, in Airflow": lives_through_a_kill("killedwhilewaiting"),
+    "reply to the submit lost, in Airflow": lost_on_the_way("drop_after"),
+    "request to OAC lost, in Airflow": lost_on_the_way("drop_before"),
+    "triggerer killed, another one takes over": restarted("triggerer"),
+    "scheduler killed with its tasks and restarted": restarted("scheduler"),
+    "API server killed and restarted": restarted("api-server"),
+    "marked as failed while waiting, then cleared": ended_by_a_person,
+}
+
+
+def test_every_row_is_done() -> None:
+    assert list(ACTS) == [fault.name for fault in AIRFLOW_FAULTS]
+
+
+@pytest.mark.parametrize("cell", chosen(AIRFLOW_FAULTS), ids=lambda cell: cell.id)
+def test_cell(
+    cell: Cell, stack: AirflowStack, simulator: Simulator, record_property: Callable[[str, Any], None]
+) -> None:
+    line = OLD if stack.version.startswith(("2.", "3.1", "3.2")) else NEW
+    if cell.line != line:
+        pytest.skip(f"a cell of Airflow {cell.line}")
+    record_property("fault", (cell.fault.name, cell.mode, cell.line))
+    seconds = simulator.control.settings()["work_seconds"]
+    try:
+        run = ACTS[cell.fault.name](stack, simulator, cell.mode)
+    finally:
+        simulator.control.clear_faults()
+        simulator.control.settings(work_seconds=seconds)
+    found = run.outcome()
+    if cell.wanted.retried is None:
+        found = replace(found, retried=None)
+    record_property("outcome", cell.says_of(found))
+    assert found == cell.wanted, stack.report(run.dag_id, run.run_id)
+    assert not cell.fault.says or cell.fault.says in run.log(), run.log()[-3000:]

@@ -1,0 +1,275 @@
+"""The fault matrix: what happens to a task when something goes wrong. `make test-faults` runs all of it.
+
+A cell is a fault, a way of waiting and what the Airflow line remembers. Cells of the kind "process" run the real
+operator in processes of their own, which are killed with SIGKILL; those of the kind "airflow" run in a real Airflow
+(tests/airflow/test_faults.py). The cells that are told apart by `telling` run in `make test`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.faults import faults as act
+from tests.faults.task_process import AFTER_PERSIST, BEFORE_PERSIST, BEFORE_RESULT, BEFORE_SUBMIT
+
+BLOCKING, DEFERRED = "blocking", "deferred"
+#: With Airflow's task state store, and without it.
+NEW, OLD = "3.3", "2.11 to 3.2"
+MODES, LINES = (BLOCKING, DEFERRED), (NEW, OLD)
+NOUNS = {"backup": "snapshot", "export": "file", "restore": "restore"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ends.
+
+    :param state: of the last try.
+    :param retried: whether there was more than one try; ``None`` if that is left to Airflow.
+    :param told: whether a try failed and said why; `says` of the fault is what it has to say.
+    :param good: how many snapshots, files or restores there are.
+    :param verified: what the result says of that; ``None`` if it says nothing.
+    """
+
+    state: str = "success"
+    retried: bool | None = False
+    told: bool = False
+    good: int = 1
+    verified: bool | None = True
+
+    def text(self, noun: str) -> str:
+        """For people."""
+        when = {None: "", False: " in the first try", True: " on a further try"}[self.retried]
+        parts = [f"{self.state}{when}", f"{self.good} {noun}{'' if self.good == 1 else 's'}"]
+        if self.verified is not None:
+            parts.append("verified" if self.verified else "unverified")
+        return ("fails and says why, then " if self.told and self.state == "success" else "") + ", ".join(parts)
+
+
+#: Nothing happens but a delay.
+THROUGH = Outcome()
+#: The next try goes on with the work of the one before.
+FOUND = Outcome(retried=True)
+#: The next try finds the work by its mark in OAC's list.
+ADOPTED = Outcome(retried=True, verified=False)
+#: The try that lost the reply finds the work by its mark.
+LOOKED_FOR = Outcome(verified=False)
+#: A file says nothing of being verified.
+FILE_AGAIN = Outcome(retried=True, verified=None)
+
+By = Mapping[tuple[str, str], Outcome]
+
+
+def always(outcome: Outcome) -> By:
+    return {(mode, line): outcome for mode in MODES for line in LINES}
+
+
+def by_line(new: Outcome, old: Outcome) -> By:
+    return {(mode, line): new if line == NEW else old for mode in MODES for line in LINES}
+
+
+def told(by: By) -> By:
+    """The same, after a try that failed and named the cause."""
+    return {key: Outcome(one.state, True, True, one.good, one.verified) for key, one in by.items()}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of the matrix.
+
+    :param name: for people.
+    :param does: what happens; ``None`` if tests/airflow/test_faults.py does it.
+    :param outcomes: by mode and line; what is not there is no cell.
+    :param says: what a message or the log has to say, as a regular expression.
+    :param kind: which operator.
+    :param telling: cells of it that run in `make test`.
+    :param settings: of the simulator.
+    """
+
+    name: str
+    does: act.Act | None
+    outcomes: By
+    says: str = ""
+    kind: str = "backup"
+    telling: tuple[tuple[str, str], ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell."""
+
+    fault: Fault
+    mode: str
+    line: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.fault.name}, {self.mode}, {self.line}"
+
+    @property
+    def wanted(self) -> Outcome:
+        return self.fault.outcomes[self.mode, self.line]
+
+    def says_of(self, outcome: Outcome) -> str:
+        """An outcome of this cell, for people."""
+        return outcome.text(NOUNS[self.fault.kind])
+
+
+EVERYWHERE = tuple((mode, line) for mode in MODES for line in LINES)
+_FINDABLE = by_line(FOUND, ADOPTED)
+_TRIGGERER = {
+    (BLOCKING, NEW): FOUND,
+    (BLOCKING, OLD): ADOPTED,
+    (DEFERRED, NEW): THROUGH,
+    (DEFERRED, OLD): THROUGH,
+}
+
+PROCESS_FAULTS = (
+    Fault("network down before the submit", act.network_down_before_submit, always(THROUGH)),
+    Fault("network down during the submit", act.network_down_during_submit, always(THROUGH), "may or may not have"),
+    Fault(
+        "network down after the submit", act.network_down_after_submit, always(THROUGH), "cannot be read at the moment"
+    ),
+    Fault(
+        "connection reset before OAC acts", act.reset_before_oac_acts, always(THROUGH), "may or may not have accepted"
+    ),
+    Fault(
+        "connection reset while the reply is in flight",
+        act.reset_while_the_reply_is_in_flight,
+        always(LOOKED_FOR),
+        "UNVERIFIED",
+    ),
+    Fault("reply cut in the middle", act.half_a_reply, always(LOOKED_FOR), "UNVERIFIED"),
+    Fault("reply lost, snapshot listed late", act.listed_late, always(LOOKED_FOR), "UNVERIFIED"),
+    Fault("worker killed before the submit", act.killed_at(BEFORE_SUBMIT), always(FOUND)),
+    Fault("worker killed during the submit", act.killed_during_submit, always(ADOPTED), "UNVERIFIED"),
+    Fault("worker killed between submit and persist", act.killed_at(BEFORE_PERSIST), always(ADOPTED), "UNVERIFIED"),
+    Fault("worker killed after persist", act.killed_at(AFTER_PERSIST), _FINDABLE),
+    Fault("worker or triggerer killed while waiting", act.killed_while_it_waits, _TRIGGERER),
+    Fault("worker killed before the result is kept", act.killed_at(BEFORE_RESULT), _FINDABLE),
+    Fault(
+        "worker killed while it streams an export",
+        act.killed_while_it_streams,
+        always(FILE_AGAIN),
+        kind="export",
+        telling=((BLOCKING, NEW),),
+    ),
+    Fault(
+        "disk full while it streams an export",
+        act.disk_full_while_it_streams,
+        told(always(FILE_AGAIN)),
+        r"File too large|No space left",
+        kind="export",
+    ),
+    Fault(
+        "task told to stop while waiting",
+        act.told_to_stop_while_it_waits,
+        {key: one for key, one in told(_FINDABLE).items() if key[0] == BLOCKING},
+        r"goes on in OAC as work request \S+",
+    ),
+    Fault("timeout while waiting", act.timed_out, told(_FINDABLE), r"did not end in time.* goes on in OAC"),
+    Fault("OAC away for two minutes", act.oac_restarted, always(THROUGH), "cannot be read at the moment"),
+    Fault("OAC restarted", act.oac_restarted_soon, always(THROUGH)),
+    Fault("401 in the middle", act.unauthorized_in_the_middle, always(THROUGH)),
+    Fault("429 storm", act.too_many_requests, always(THROUGH), "429"),
+    Fault(
+        "key rotated in the identity domain",
+        act.key_rotated,
+        told(_FINDABLE),
+        "certificate",
+    ),
+    Fault("user deactivated", act.user_deactivated, told(_FINDABLE), "(?i)user", telling=((DEFERRED, NEW),)),
+    Fault("clock wrong by ten minutes, signed in by key", act.clock_wrong_with_a_key, told(_FINDABLE), "clock is"),
+    Fault("clock wrong by ten minutes, signed in by refresh token", act.clock_wrong_with_a_chain, always(THROUGH)),
+    Fault("token store deleted", act.token_store_deleted, told(_FINDABLE), "login"),
+    Fault("token store corrupted", act.token_store_corrupted, told(_FINDABLE), "login"),
+    Fault("Redis gone for a while", act.redis_gone, always(THROUGH), "(?i)redis|store"),
+    Fault(
+        "work request ends FAILED",
+        act.work_ends("FAILED"),
+        told(always(FOUND)),
+        "FAILED.*No space is left in the bucket",
+        telling=((BLOCKING, OLD),),
+    ),
+    Fault("work request ends CANCELED", act.work_ends("CANCELED"), told(always(FOUND)), "CANCELED"),
+    Fault(
+        "work request with an unknown status",
+        act.unknown_status,
+        told(_FINDABLE),
+        "'SUSPENDED', which is not documented",
+    ),
+    Fault("work request vanishes (404)", act.work_vanishes, told(always(ADOPTED)), "OAC does not know work request"),
+    Fault(
+        "OAC answers 503 while it restores",
+        act.restore_with_oac_away,
+        always(THROUGH),
+        kind="restore",
+        settings={"work_seconds": 1.0},
+    ),
+    Fault(
+        "reply to a restore lost",
+        act.restore_with_lost_reply,
+        always(Outcome("failed", True, True, 1, None)),
+        "(?s)Nothing is sent|not known whether",
+        kind="restore",
+        telling=((BLOCKING, NEW),),
+    ),
+)
+
+#: Airflow may fail a try of its own accord here, or not.
+_EITHER = Outcome(retried=None)
+
+AIRFLOW_FAULTS = (
+    Fault(
+        "worker killed between submit and persist, in Airflow",
+        None,
+        always(ADOPTED),
+        "UNVERIFIED",
+        telling=EVERYWHERE,
+    ),
+    Fault("worker killed while waiting, in Airflow", None, _FINDABLE, telling=EVERYWHERE),
+    Fault("reply to the submit lost, in Airflow", None, always(LOOKED_FOR), "UNVERIFIED"),
+    Fault("request to OAC lost, in Airflow", None, always(THROUGH)),
+    Fault(
+        "triggerer killed, another one takes over",
+        None,
+        {(DEFERRED, line): THROUGH for line in LINES},
+        telling=((DEFERRED, NEW), (DEFERRED, OLD)),
+    ),
+    # The LocalExecutor's workers are the scheduler's processes, so that a task that waits in one dies with it.
+    Fault(
+        "scheduler killed with its tasks and restarted", None, _TRIGGERER, telling=((BLOCKING, NEW), (BLOCKING, OLD))
+    ),
+    Fault(
+        "API server killed and restarted",
+        None,
+        {(mode, NEW): _EITHER for mode in MODES},
+        telling=((BLOCKING, NEW),),
+    ),
+    Fault(
+        "marked as failed while waiting, then cleared",
+        None,
+        by_line(FOUND, Outcome(retried=True, good=2)),
+        "goes on in OAC",
+        telling=((DEFERRED, NEW), (BLOCKING, OLD)),
+    ),
+)
+
+
+def cells(faults: tuple[Fault, ...]) -> list[Cell]:
+    """All cells of some rows."""
+    return [
+        Cell(fault, mode, line)
+        for fault in faults
+        for line in LINES
+        for mode in MODES
+        if (mode, line) in fault.outcomes
+    ]
+
+
+def chosen(faults: tuple[Fault, ...]) -> list[Cell]:
+    """All cells if OAC_FAULTS=all, else the telling ones."""
+    whole = os.environ.get("OAC_FAULTS") == "all"
+    return [cell for cell in cells(faults) if whole or (cell.mode, cell.line) in cell.fault.telling]

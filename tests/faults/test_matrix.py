@@ -1,0 +1,112 @@
+"""The cells of the fault matrix that need no Airflow but its code: operators in processes of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client import snapshots
+from airflow_provider_oac.client.snapshots import Storage
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.drivers import SignIn, blocking
+from tests.faults.matrix import DEFERRED, NEW, PROCESS_FAULTS, Cell, Outcome, chosen
+from tests.faults.table import document
+from tests.faults.workers import Workers
+from tests.faults.world import Facts, World, until
+from tests.tasks import SEAL_PASSWORD
+
+#: Airflow before 3.3 has no store: its cells only.
+HAS_STORE = not version("apache-airflow").startswith(("2.", "3.1", "3.2"))
+CELLS = [cell for cell in chosen(PROCESS_FAULTS) if HAS_STORE or cell.line != NEW]
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[Workers]:
+    """What starts processes."""
+    made = Workers()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, workers: Workers, clean: Simulator, tmp_path: Path) -> Iterator[World]:
+    """The task of a cell and what it needs."""
+    cell: Cell = request.getfixturevalue("cell")
+    clean.control.settings(work_seconds=1.0)
+    made = World(workers, clean, tmp_path, cell.fault.kind, cell.mode == DEFERRED, cell.line == NEW)
+    try:
+        PREPARED[cell.fault.kind](made)
+        # Long enough for everything that happens meanwhile: World.finish ends the work.
+        clean.control.settings(**{"work_seconds": 300.0, **cell.fault.settings})
+        yield made
+    finally:
+        made.close()
+
+
+def _backup(w: World) -> None:
+    w.arguments |= {"snapshot_label": "nightly", "bucket": "oac-backups", "seal_conn_id": "oac_seal"}
+    w.arguments |= {"settling_time": 4.0}
+
+
+def _export(w: World) -> None:
+    out = w.folder / "out"
+    out.mkdir()
+    (out / "board.pdf").write_bytes(b"the old one")
+    w.arguments |= {"workbook_path": "/@Catalog/shared/Sales/Pipeline", "destination": f"file://{out}/board.pdf"}
+
+
+def _restore(w: World) -> None:
+    w.instance = "prod"
+    w.sign_in_by_chain()
+    call = snapshots.create("older", "file:///older.bar", Storage("oac-backups"), SEAL_PASSWORD)
+    blocking(SignIn(w.simulator.ready).performing(call, instance="prod"))
+    until(lambda: all(one["state"] == "SUCCEEDED" for one in w.control.snapshots("prod")), "there is a snapshot")
+    w.control.reset_counters()
+    w.arguments |= {
+        "expected_host": w.networks["prod"].address,
+        "snapshot_id": w.control.snapshots("prod")[0]["id"],
+        "seal_conn_id": "oac_seal",
+        "safety_bucket": "oac-backups",
+        "safety_seal_conn_id": "oac_seal",
+        "settling_time": 4.0,
+    }
+
+
+PREPARED: dict[str, Callable[[World], None]] = {"backup": _backup, "export": _export, "restore": _restore}
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
+def test_cell(cell: Cell, world: World, record_property: Callable[[str, Any], None]) -> None:
+    record_property("fault", (cell.fault.name, cell.mode, cell.line))
+    assert cell.fault.does is not None
+    cell.fault.does(world)
+    facts = world.facts()
+    found = Outcome(facts.state, facts.tries > 1, bool(facts.errors), facts.good, facts.verified)
+    record_property("outcome", cell.says_of(found))
+    assert found == cell.wanted, f"{facts.errors}\n{facts.log[-3000:]}"
+    said = "\n".join(facts.errors) if cell.wanted.told else facts.log
+    assert re.search(cell.fault.says, said), said[-3000:]
+    _no_half_file(world, facts)
+    if world.chained:
+        world.chain_is_alive()
+
+
+def _no_half_file(w: World, facts: Facts) -> None:
+    if w.kind == "export":
+        # Whole, and nothing beside it.
+        (file,) = (w.folder / "out").iterdir()
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == w.outcome["result"]["sha256"]
+    elif w.kind == "backup":
+        listed = [one for one in w.control.snapshots("dev") if one["listed"]]
+        assert len(listed) == 1, "nothing that failed stays on the list"
+
+
+def test_the_docs_show_the_whole_table() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "durability.md").read_text()
+    assert document() in text, f"docs/durability.md has to hold this table:\n{document()}"

@@ -1,0 +1,287 @@
+"""A task in processes of its own, a network and a simulated OAC, to which faults happen."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.faults.network import Network
+from tests.faults.workers import Worker, Workers
+from tests.tasks import ADMIN, SEAL_PASSWORD, oac_connection
+from tools.oac_connections import refresh_token
+
+LOOK = "GET /workRequests/{id}"
+PATIENCE = 240.0
+
+
+@dataclass
+class Facts:
+    """What came of a task.
+
+    :param state: of its last try: ``success`` or ``failed``.
+    :param tries: how many there were.
+    :param good: how many snapshots (or files, restores) there are of it, those that failed not counted.
+    :param verified: what the result says, if it says so.
+    """
+
+    state: str
+    tries: int
+    good: int
+    verified: bool | None
+    errors: list[str] = field(default_factory=list)
+    log: str = ""
+
+
+def until(check: Callable[[], Any], what: str, patience: float = 60.0) -> Any:
+    """Call `check` until it returns something true."""
+    end = time.monotonic() + patience
+    while not (found := check()):
+        assert time.monotonic() < end, f"waited {patience:.0f} s in vain until {what}"
+        time.sleep(0.05)
+    return found
+
+
+class World:
+    """One logical task, and what it needs.
+
+    Its Connection `oac_default` signs in with a chain of refresh tokens kept in a store, whose access tokens live for
+    seconds, so that a broken chain shows; it leads through networks that can be cut.
+
+    :param deferred: whether it waits in the triggerer.
+    :param remembers: whether there is a task state store, as in Airflow 3.3.
+    """
+
+    def __init__(
+        self, workers: Workers, simulator: Simulator, folder: Path, kind: str, deferred: bool, remembers: bool
+    ) -> None:
+        self._workers = workers
+        self.simulator, self.control = simulator, simulator.control
+        self.folder, self.kind, self.deferred, self.remembers = folder, kind, deferred, remembers
+        self.arguments: dict[str, Any] = {"deferrable": deferred, "poll_interval": 0.3}
+        self.instance = "dev"
+        self.largest_file: int | None = None
+        #: Whether its sign-in is looked at in the end.
+        self.chained = True
+        self.try_number, self.max_tries, self.began = 0, 2, time.time()
+        self.killed_tries: list[int] = []
+        self.errors: list[str] = []
+        self.outcome: dict[str, Any] = {}
+        self._process: Worker | None = None
+        self._step, self._steps = "", 0
+        self._die: str | None = None
+        self._deferral: dict[str, Any] = {}
+        self.env = {
+            **os.environ,
+            "AIRFLOW__OAC__STORE": "file",
+            "AIRFLOW__OAC__STORE_FOLDER": str(self.store_folder),
+            "AIRFLOW__CORE__FERNET_KEY": "Zm9yLXRlc3RzLW9ubHktMzItYnl0ZXMtbG9uZy1rZXk=",
+            "AIRFLOW_CONN_OAC_SEAL": json.dumps({"conn_type": "generic", "password": SEAL_PASSWORD}),
+        }
+        self.networks = {
+            place: Network(url.partition("://")[2])
+            for place, url in (
+                ("identity", simulator.ready["identity_url"]),
+                *((name, one["url"]) for name, one in simulator.ready["instances"].items()),
+            )
+        }
+        self.control.settings(access_token_ttl=6)
+        self.sign_in_by_chain()
+
+    @property
+    def store_folder(self) -> Path:
+        return self.folder / "tokens"
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self._process is not None and self._process.alive:
+            self.kill()
+        for network in self.networks.values():
+            network.close()
+
+    # -- its Connection
+
+    def connect(self, **extra: Any) -> None:
+        """Set the Connection, with members of its extra."""
+        ready = self.simulator.ready
+        connection = oac_connection(ready, self.instance, identity_url=self._through("identity"), **extra)
+        connection["host"] = self._through(self.instance)
+        connection["password"] = ready["client_secret"]
+        connection["extra"] = {name: value for name, value in connection["extra"].items() if value is not None}
+        self.env["AIRFLOW_CONN_OAC_DEFAULT"] = json.dumps(connection)
+
+    def sign_in_by_chain(self) -> None:
+        """Hand out a refresh token, as a person does who signs in, and put it into the Connection."""
+        without = {"private_key": None, "certificate_alias": None}
+        ready = self.simulator.ready
+        scoped = {**ready, "instances": {self.instance: ready["instances"][self.instance]}}
+        self.connect(grant="refresh_token", refresh_token=refresh_token(scoped), **without)
+
+    def sign_in_by_key(self) -> None:
+        """Sign in by JWT assertion."""
+        self.connect(grant="jwt_assertion")
+
+    def _through(self, place: str) -> str:
+        return f"http://{self.networks[place].address}"
+
+    def cut(self) -> None:
+        """The network goes down."""
+        for network in self.networks.values():
+            network.cut()
+
+    def mend(self) -> None:
+        """The network is there again."""
+        for network in self.networks.values():
+            network.mend()
+
+    # -- its tries
+
+    def begin(self, die: str | None = None) -> None:
+        """Start the next try; `die` is the point at which its process is killed."""
+        self.try_number += 1
+        self._die = die
+        self._launch("try")
+
+    def clear(self) -> None:
+        """What Airflow does to the counters when a person clears the task."""
+        self.max_tries = self.try_number + 2
+
+    def _launch(self, step: str, event: Any = None) -> None:
+        self._step, self._steps = step, self._steps + 1
+        self._ordered(
+            {
+                "step": step, "kind": self.kind, "arguments": self.arguments, "run_id": "manual__a_run",
+                "try_number": self.try_number, "max_tries": self.max_tries, "store": self.remembers,
+                "began": self.began, "die": self._die, "deferral": self._deferral, "event": event,
+                "largest_file": self.largest_file,
+            }
+        )  # fmt: skip
+
+    def _ordered(self, order: dict[str, Any]) -> None:
+        (self.folder / "outcome.json").unlink(missing_ok=True)
+        (self.folder / "order.json").write_text(json.dumps(order))
+        self._process = self._workers.start(self.folder, self.env, self.folder / f"log-{self._steps:02}.txt")
+
+    def _ended(self) -> int:
+        """The exit code of the process that runs, once it has ended."""
+        assert self._process is not None
+        code = self._process.ended_within(PATIENCE)
+        assert code is not None, f"a process does not end: {self.log()[-3000:]}"
+        return code
+
+    def advance(self) -> bool:
+        """Wait for the process that runs, and start what follows it; whether something does."""
+        code = self._ended()
+        if code:
+            assert code == -9, f"a process ended with {code}: {self.log()[-3000:]}"
+            self.outcome = {"state": "killed"}
+            self.killed_tries.append(self.try_number)
+            return False
+        self.outcome = json.loads((self.folder / "outcome.json").read_text())
+        match self.outcome["state"]:
+            case "deferred":
+                self._deferral = self.outcome["deferral"]
+                self._launch("triggerer")
+                return True
+            case "event":
+                self._launch("resume", self.outcome["event"])
+                return True
+            case "failed":
+                self.errors.append(self.outcome["error"])
+        return False
+
+    def finish(self, work_ends: bool = True) -> str:
+        """Let the try come to its end; returns ``success``, ``failed`` or ``killed``.
+
+        :param work_ends: whether its work in OAC is done soon.
+        """
+        if work_ends:
+            self.control.settings(work_seconds=1.0)
+            for one in self.control.work_requests(self.instance):
+                if one["status"] in ("ACCEPTED", "IN_PROGRESS"):
+                    self.control.finish(self.instance, one["id"])
+        while self.advance():
+            pass
+        return str(self.outcome["state"])
+
+    def attempt(self, die: str | None = None) -> str:
+        """A whole try."""
+        self.begin(die)
+        return self.finish()
+
+    def until_it_waits(self) -> None:
+        """Let the try come to where it looks at its work request: in its own process, or in the triggerer's."""
+        seen = self.control.calls(self.instance, LOOK)
+        if self.deferred:
+            assert self.advance(), self.outcome
+        until(lambda: self.control.calls(self.instance, LOOK) > seen or self._over(), "the task waits")
+        assert not self._over(), self.log()[-3000:]
+
+    def goes_on(self) -> bool:
+        """Whether the try goes on; a process that has ended is followed by the next one."""
+        return not self._over() or self.advance()
+
+    def _over(self) -> bool:
+        return self._process is None or not self._process.alive
+
+    def kill(self) -> None:
+        """End the process that runs now as the kernel does, without a warning."""
+        assert self._process is not None
+        assert self._process.alive, self.log()[-3000:]
+        self._process.signal(signal.SIGKILL)
+        self._ended()
+
+    def terminate(self) -> None:
+        """Tell the process that runs now to stop, as Airflow does."""
+        assert self._process is not None
+        self._process.signal(signal.SIGTERM)
+
+    def another_triggerer(self) -> None:
+        """A triggerer takes over what a dead one waited for."""
+        self._launch("triggerer")
+
+    # -- what came of it
+
+    def log(self) -> str:
+        """What all its processes wrote."""
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("log-*.txt")))
+
+    def facts(self) -> Facts:
+        """What there is to judge."""
+        result = self.outcome.get("result") or {}
+        return Facts(
+            self.outcome["state"],
+            self.try_number,
+            self._good(),
+            result.get("verified") if isinstance(result, dict) else None,
+            self.errors,
+            self.log(),
+        )
+
+    def _good(self) -> int:
+        """How many good snapshots, files, restores or runs there are."""
+        if self.kind == "export":
+            return len([path for path in (self.folder / "out").glob("*") if not path.name.startswith(".")])
+        if self.kind == "restore":
+            return self.control.calls(self.instance, "POST /system/actions/restoreSnapshot")
+        if self.kind == "reload":
+            return len([job for job in self.control.jobs(self.instance) if "Orders" in job["plain"]])
+        return len([one for one in self.control.snapshots(self.instance) if one["state"] not in ("FAILED", "CANCELED")])
+
+    def chain_is_alive(self) -> None:
+        """Check that the sign-in still works in a new process, after the token that is kept was refused."""
+        self.control.end_tokens()
+        self._steps += 1
+        self._ordered({"step": "sign in"})
+        assert self._ended() == 0, self.log()[-3000:]
+        said = json.loads((self.folder / "outcome.json").read_text())
+        assert said["state"] == "success", f"the chain of refresh tokens is dead: {said['error']}"
+
+
+__all__ = ["ADMIN", "LOOK", "Facts", "World", "until"]
