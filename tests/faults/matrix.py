@@ -230,7 +230,7 @@ AIRFLOW_FAULTS = (
         telling=EVERYWHERE,
     ),
     Fault("worker killed while waiting, in Airflow", None, _FINDABLE, telling=EVERYWHERE),
-    Fault("reply to the submit lost, in Airflow", None, always(LOOKED_FOR), "UNVERIFIED"),
+    Fault("reply to the submit lost, in Airflow", None, always(LOOKED_FOR), "UNVERIFIED", telling=((DEFERRED, NEW),)),
     Fault("request to OAC lost, in Airflow", None, always(THROUGH)),
     Fault(
         "triggerer killed, another one takes over",
@@ -246,14 +246,13 @@ AIRFLOW_FAULTS = (
         "API server killed and restarted",
         None,
         {(mode, NEW): _EITHER for mode in MODES},
-        telling=((BLOCKING, NEW),),
     ),
     Fault(
         "marked as failed while waiting, then cleared",
         None,
         by_line(FOUND, Outcome(retried=True, good=2)),
         "goes on in OAC",
-        telling=((DEFERRED, NEW), (BLOCKING, OLD)),
+        telling=((DEFERRED, NEW),),
     ),
 )
 

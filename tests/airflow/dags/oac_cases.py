@@ -47,7 +47,8 @@ class KilledWhileWaiting(OACCreateSnapshotOperator):
             kill_this_worker()
 
 
-COMMON = {"bucket": BUCKET, "seal_conn_id": "oac_seal", "retries": 2, "retry_delay": timedelta(seconds=1)}
+# Airflow spends tries of its own while a component of it is away.
+COMMON = {"bucket": BUCKET, "seal_conn_id": "oac_seal", "retries": 8, "retry_delay": timedelta(seconds=1)}
 MODES = {"blocking": False, "deferred": True}
 START = datetime(2024, 1, 1)
 
