@@ -239,9 +239,7 @@ AIRFLOW_FAULTS = (
         telling=((DEFERRED, NEW), (DEFERRED, OLD)),
     ),
     # The LocalExecutor's workers are the scheduler's processes, so that a task that waits in one dies with it.
-    Fault(
-        "scheduler killed with its tasks and restarted", None, _TRIGGERER, telling=((BLOCKING, NEW), (BLOCKING, OLD))
-    ),
+    Fault("scheduler killed with its tasks and restarted", None, _TRIGGERER, telling=((BLOCKING, NEW),)),
     Fault(
         "API server killed and restarted",
         None,
