@@ -21,7 +21,7 @@ from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 from airflow_provider_oac.simulator.control import Control
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
-from tests.tasks import Task, backup_operator
+from tests.tasks import Task, backup_operator, first_event
 
 SIDE_BY_SIDE = 20
 ended: Counter[str] = Counter()
@@ -45,8 +45,24 @@ async def triggerer(control: Control, until: float) -> None:
             group.create_task(waits(control, until))
 
 
+def attempt(task: Task, loop: asyncio.Runner) -> Any:
+    """One try. The triggers of all tries run in one loop, as in a triggerer: what they share is for the loop's life."""
+    task.start()
+    while (waited := task.deferred) is not None:
+        result = task.resume(loop.run(first_event(waited.trigger)))
+        if task.deferred is waited:
+            return result
+    return task.result
+
+
 def worker(folder: Path, until: float) -> None:
     """One task after the other, each with retries, waiting in the worker and in a trigger by turns."""
+    with asyncio.Runner() as loop:
+        tasks(folder, until, loop)
+
+
+def tasks(folder: Path, until: float, loop: asyncio.Runner) -> None:
+    """The tasks of a worker."""
     makes: list[Any] = [
         lambda: backup_operator(deferrable=False),
         lambda: OACExportWorkbookOperator(
@@ -63,7 +79,7 @@ def worker(folder: Path, until: float) -> None:
         task = Task(makes[number % len(makes)], run_id=f"run-{number}")
         for _try in range(3):
             try:
-                result = task.attempt()
+                result = attempt(task, loop)
             except OACError as error:
                 ended["error"] += 1
                 print(type(error).__name__, error, file=sys.stderr)

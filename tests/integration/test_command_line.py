@@ -137,6 +137,8 @@ def test_who_gives_up_keeps_nothing(shell: CommandLine, sign_in: SignIn, clean: 
 
 def test_a_request_that_is_denied_keeps_what_was_there(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
     assert shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
+    assert {path.stat().st_mode & 0o777 for path in shell.store.iterdir()} == {0o600}
+    assert shell.store.stat().st_mode & 0o777 == 0o700
     before = kept(shell, sign_in)
     login = shell.start("login", "--conn-id", CONN_ID)
     clean.control.approve_device(login.until("enter the code").split()[-1], approve=False)

@@ -153,7 +153,12 @@ def test_call_refuses_what_makes_no_sense(robot: CommandLine, clean: Simulator) 
 
 def test_a_new_key_signs_in_once_its_certificate_is_there(robot: CommandLine, clean: Simulator) -> None:
     keys = robot.folder / "keys"
-    done = robot.run("keygen", "--folder", str(keys), "--name", "airflow-2", "--days", "20")
+    # Whatever others may read by default here.
+    former = os.umask(0)
+    try:
+        done = robot.run("keygen", "--folder", str(keys), "--name", "airflow-2", "--days", "20")
+    finally:
+        os.umask(former)
     assert done.code == 0
     key, certificate = keys / "airflow-2.key", keys / "airflow-2.crt"
     assert (key.stat().st_mode & 0o777, certificate.stat().st_mode & 0o777 & ~0o644) == (0o600, 0)
