@@ -50,7 +50,7 @@ def of_alias(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
     """URIs and extras of the events that an alias got."""
     if hasattr(accessor, "asset_alias_events"):
         return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
-    return [(event.dest_dataset_uri, event.extra) for event in accessor.dataset_alias_events]
+    return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
 
 
 @MODES
