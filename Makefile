@@ -1,13 +1,16 @@
 # Thin names for the programs in tools/; each of them explains itself with --help.
 PYTHON ?= python3
 
-.PHONY: .venv help demo demo-ui test test-faults test-cluster soak docs check lint format lock upgrade clean setup
+.PHONY: .venv help demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade
+.PHONY: clean setup
 
 help:
 	@echo "make demo      the whole way once: simulator, Airflow, nightly backup, damage, restore"
 	@echo "make demo-ui   the same, and leave Airflow's web interface running to look around"
 	@echo "make test      everything, on Airflow 2.11 and 3.1 to 3.3 (sets up what it needs)"
 	@echo "make test-cluster   the example DAGs on Celery, PostgreSQL and Redis, as in docker-compose.yml (part of make test)"
+	@echo "make test-browser   a person in Airflow's web interface, with Chromium (part of make test)"
+	@echo "make screenshots    the same, and take the pictures in docs/images anew"
 	@echo "make soak      ten minutes of many runs with random faults: fails if sockets, memory or files leak"
 	@echo "make docs      the site of docs/ in build/site (part of make test)"
 	@echo "make test-faults    the whole fault matrix, as a table: half an hour (the twelve most telling cells are part of make test)"
@@ -33,6 +36,12 @@ test-faults:
 
 test-cluster:
 	@$(PYTHON) tools/run_tests.py cluster
+
+test-browser:
+	@$(PYTHON) tools/run_tests.py browser
+
+screenshots:
+	@$(PYTHON) tools/run_tests.py browser -- --screenshots docs/images
 
 check:
 	@$(PYTHON) tools/run_tests.py --quick

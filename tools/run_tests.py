@@ -8,7 +8,7 @@
 
 Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so two of them run at a time and
 print what they have to say when they end. The exit code is 1 if any part failed or had to be left
-out although it is required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter;
+out although it is required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter or of Chromium;
 the summary says so. Standard library only; the tests themselves run in the environments of
 tools/setup_env.py.
 """
@@ -31,6 +31,7 @@ from typing import TextIO
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools import setup_env
+from tools.chromium import NoChromium, chromium
 from tools.setup_env import ENVIRONMENTS, ROOT
 
 QUICK = ("tests/unit", "tests/contract")
@@ -62,6 +63,8 @@ class Part:
     optional: bool = False
     #: Whether it leaves the machine idle for most of the time, so that another such part may run beside it.
     waits: bool = False
+    #: Whether it needs Chromium.
+    browser: bool = False
 
 
 @dataclass
@@ -122,6 +125,14 @@ PARTS = (
         "the example DAGs on the services of docker-compose.yml, without containers",
         (pytest("--cluster", "-m", "smoke or cluster", "tests/airflow"),),
         waits=True,
+    ),
+    Part(
+        "browser",
+        "airflow-3.3",
+        "a person in the web interface of a real Airflow 3.3",
+        (pytest("tests/browser"),),
+        waits=True,
+        browser=True,
     ),
     Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1", (SMOKE,), waits=True),
     Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2", (SMOKE,), waits=True),
@@ -185,7 +196,9 @@ def set_up(part: Part) -> Outcome:
     """Set the part's environment up; the outcome says `passed` if it is there."""
     try:
         setup_env.install(ENVIRONMENTS[part.environment])
-    except setup_env.NoInterpreter as problem:
+        if part.browser:
+            chromium()
+    except (setup_env.NoInterpreter, NoChromium) as problem:
         print(problem, flush=True)
         return Outcome(part.name, "left out", notes=[str(problem)])
     except setup_env.SetupError as problem:
@@ -232,7 +245,8 @@ def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
             outcomes[part.name] = run_part(part, pytest_arguments, sys.stdout)
     waiting = [part for part in parts if part.waits and outcomes[part.name].verdict == "passed"]
     if len(waiting) == 1:
-        outcomes[waiting[0].name] = run_part(waiting.pop(), pytest_arguments, sys.stdout)
+        alone = waiting.pop()
+        outcomes[alone.name] = run_part(alone, pytest_arguments, sys.stdout)
     with ThreadPoolExecutor(max_workers=2) as lanes:
         for outcome in lanes.map(lambda part: run_aside(part, pytest_arguments), waiting):
             outcomes[outcome.part] = outcome

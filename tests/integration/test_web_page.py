@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.links import OACWorkRequestLink
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.integration.web_page import Server, api_server, events
 from tests.tasks import Connections
@@ -299,18 +301,18 @@ def test_only_safe_addresses_are_offered(address: str, complete: str | None, lin
             shown(code)
 
 
-def test_recent_work_is_that_of_tasks_which_told_airflow(server: Server, boss: requests.Session) -> None:
-    leave_work("oac_nightly", "backup", "deferred", None)
-    leave_work("oac_nightly", "export", "success", {"work_request_id": "12345", "files": []})
+def test_recent_work_requests_are_those_that_tasks_told_airflow(server: Server, boss: requests.Session) -> None:
+    leave_work("oac_nightly", "backup", "deferred", "lfc-cc:17-c9:3")
+    leave_work("oac_nightly", "export", "success", "12345")
     page = boss.get(f"{server.url}/oac/", timeout=60).text
     rows = re.findall(r"<tr>\s*<td>.*?</tr>", page, re.DOTALL)
     assert len(rows) == 2
-    assert all("oac_nightly" in row and "https://oac.example.com/ui/" in row for row in rows)
+    assert all("oac_nightly" in row and "<td>oac.example.com</td>" in row for row in rows)
     assert [row for row in rows if "12345" in row and "state-success" in row and "tasks/export" in row]
-    assert [row for row in rows if "state-deferred" in row and "12345" not in row]
+    assert [row for row in rows if "lfc-cc:17-c9:3" in row and "state-deferred" in row and "tasks/backup" in row]
 
 
-def leave_work(dag_id: str, task_id: str, state: str, result: Any) -> None:
+def leave_work(dag_id: str, task_id: str, state: str, work_request: str) -> None:
     """What a task leaves in Airflow's database, as far as the page reads it."""
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
@@ -332,6 +334,8 @@ def leave_work(dag_id: str, task_id: str, state: str, result: Any) -> None:
         row = {"dag_id": dag_id, "run_id": "run", "task_id": task_id, "map_index": -1}
         task = {"state": state, "pool": "default_pool", "pool_slots": 1, "max_tries": 0, "executor_config": {}}
         session.execute(insert(TaskInstance).values(**row, **task))
-        results = {"oac_instance_url": "https://oac.example.com/ui/"} | ({"return_value": result} if result else {})
-        for key, value in results.items():
-            session.execute(insert(XComModel).values(**row, dag_run_id=run_id, key=key, value=value, timestamp=now))
+        result = {
+            "key": OACWorkRequestLink.xcom_key,
+            "value": f"https://oac.example.com/api/20210901/workRequests/{quote(work_request, safe='')}",
+        }
+        session.execute(insert(XComModel).values(**row, **result, dag_run_id=run_id, timestamp=now))

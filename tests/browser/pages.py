@@ -1,0 +1,126 @@
+"""What a person does in Airflow's web interface, in their own words: the Connection form, our page, a DAG."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import FrameLocator, Locator, Page, expect
+
+# What the accordion of the form calls the part that holds a field.
+SECTIONS = {
+    "Sign in": ("identity_url", "scope", "user"),
+    "JWT assertion": ("certificate_alias", "private_key"),
+}
+
+
+class ConnectionForm:
+    """Airflow's form for a Connection.
+
+    :param page: the browser's page.
+    :param url: of Airflow.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page = page
+        self._url = url
+        self._dialog = page.get_by_role("dialog")
+
+    def add(self, conn_id: str) -> None:
+        """Open an empty form and choose our type from the list of types."""
+        self._page.goto(f"{self._url}/connections")
+        self._page.get_by_role("button", name="Add Connection").first.click()
+        self._page.locator("input[name=connection_id]").fill(conn_id)
+        self._dialog.get_by_role("combobox").fill("Oracle Analytics Cloud")
+        self._page.get_by_role("option", name="Oracle Analytics Cloud").click()
+
+    def edit(self, conn_id: str) -> None:
+        """Open the form of a saved Connection."""
+        self._page.goto(f"{self._url}/connections")
+        self._row(conn_id).get_by_role("button", name="Edit Connection").click()
+        expect(self._dialog.locator("input[name=host]")).to_be_visible()
+
+    def fill(self, connection: dict[str, Any]) -> None:
+        """Fill in what a Connection in Airflow's JSON form has."""
+        # One section is open at a time.
+        self.open("Standard Fields")
+        for name in ("host", "login", "password", "port"):
+            if name in connection:
+                self.standard(name).fill(str(connection[name]))
+        for section, names in SECTIONS.items():
+            self.open(section)
+            for name in names:
+                if value := connection["extra"].get(name):
+                    self.field(name).fill(value)
+
+    def open(self, section: str) -> None:
+        """Open a section of the form."""
+        button = self._dialog.get_by_role("button", name=section, exact=True)
+        if button.get_attribute("aria-expanded") == "false":
+            button.click()
+
+    def standard(self, name: str) -> Locator:
+        """One of the fields that every Connection has."""
+        return self._dialog.locator(f"input[name={name}]")
+
+    def field(self, name: str) -> Locator:
+        """One of our fields."""
+        return self._dialog.locator(f"#element_{name}")
+
+    def choose(self, name: str, text: str) -> None:
+        """Choose from a list."""
+        box = self._dialog.locator(f"input[name=element_{name}]").locator("..").get_by_role("combobox")
+        box.fill(text)
+        self._page.get_by_role("option", name=text).first.click()
+
+    def save(self) -> None:
+        """Save, and wait until it is."""
+        self._dialog.get_by_role("button", name="Save").click()
+        expect(self._dialog).to_be_hidden()
+
+    def test(self, conn_id: str) -> str:
+        """Press the button that tests it; the message."""
+        with self._page.expect_response("**/api/v2/connections/test") as answered:
+            self._row(conn_id).get_by_role("button", name="Test Connection").click()
+        answer = answered.value
+        said = answer.json()
+        return f"{said.get('status')}: {said.get('message')}" if answer.ok else f"{answer.status}: {said}"
+
+    def _row(self, conn_id: str) -> Locator:
+        return self._page.get_by_role("row").filter(has=self._page.get_by_text(conn_id, exact=True))
+
+
+class OraclePage:
+    """The page "Oracle Analytics", in the frame that Airflow gives it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page = page
+        self._url = url
+
+    def open(self) -> None:
+        """Go there as a person does: by the menu."""
+        self._page.goto(self._url)
+        self._page.get_by_role("button", name="Admin").click()
+        self._page.get_by_role("menuitem", name="Oracle Analytics").click()
+        expect(self.frame.get_by_role("heading", name="Oracle Analytics", exact=True)).to_be_visible()
+
+    @property
+    def frame(self) -> FrameLocator:
+        """What is inside of the frame."""
+        return self._page.frame_locator('iframe[title="Oracle Analytics"]')
+
+    def card(self, conn_id: str) -> Locator:
+        """One Connection."""
+        return self.frame.locator(f'article[data-connection="{conn_id}"]')
+
+    def press(self, conn_id: str, button: str) -> None:
+        """Press a button of a Connection."""
+        self.card(conn_id).get_by_role("button", name=button).click()
+
+
+def approve(page: Page, code: str, user: str, password: str) -> None:
+    """Decide about a sign-in on the identity domain's page."""
+    page.get_by_label("Code shown on your device").fill(code)
+    page.get_by_label("User name").fill(user)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("The request was approved")).to_be_visible()

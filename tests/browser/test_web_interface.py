@@ -1,0 +1,150 @@
+"""The way of an admin through Airflow's web interface, in order: each test goes on where the one before it ended."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.browser.conftest import DAG, PATIENCE
+from tests.browser.pages import ConnectionForm, OraclePage, approve
+from tests.leaks import Search
+from tools.stack import AirflowStack
+
+Picture = Callable[[str], None]
+PERSON = "oac_person"
+
+
+def test_a_connection_is_made_by_the_form(form: ConnectionForm, wanted: dict[str, Any], picture: Picture) -> None:
+    form.add("oac_default")
+    form.fill(wanted)
+    form.open("Sign in")
+    picture("connection-form")
+    form.save()
+
+
+def test_it_is_tested_and_what_was_saved_survives_an_edit(
+    form: ConnectionForm, page: Page, stack: AirflowStack, wanted: dict[str, Any]
+) -> None:
+    page.goto(f"{stack.url}/connections")
+    assert form.test("oac_default").startswith("True: "), "before the edit"
+    for edit in range(2):
+        form.edit("oac_default")
+        # What people paste.
+        form.standard("host").fill(f"{wanted['host']}/ui/?edit={edit}")
+        form.open("JWT assertion")
+        assert form.field("private_key").input_value() == "***"
+        form.save()
+        assert form.test("oac_default").startswith("True: "), f"after edit {edit}"
+
+
+def test_a_wrong_value_is_told(form: ConnectionForm, page: Page, stack: AirflowStack, wanted: dict[str, Any]) -> None:
+    form.add("oac_wrong")
+    form.fill({**wanted, "extra": {**wanted["extra"], "certificate_alias": "not-imported"}})
+    form.save()
+    said = form.test("oac_wrong")
+    assert said.startswith("False: ")
+    assert "certificate_alias" in said or "alias" in said
+
+
+def test_the_page_checks_it(oracle: OraclePage, picture: Picture) -> None:
+    oracle.open()
+    oracle.press("oac_default", "Check")
+    card = oracle.card("oac_default")
+    expect(card.get_by_role("listitem").filter(has_text="The user may administer it")).to_be_visible()
+    expect(card).to_have_class(re.compile("level-good"))
+    expect(card.get_by_role("img", name="in order")).to_be_visible()
+    oracle.press("oac_wrong", "Check")
+    expect(oracle.card("oac_wrong")).to_have_class(re.compile("level-bad"))
+
+
+def test_a_person_signs_in_on_the_page(
+    oracle: OraclePage, page: Page, stack: AirflowStack, simulator: Simulator, wanted: dict[str, Any], picture: Picture
+) -> None:
+    extra = {**wanted["extra"], "grant": "device_code", "user": None}
+    body = {"connection_id": PERSON, "conn_type": "oac", "extra": json.dumps(extra)}
+    stack._http("POST", "/api/v2/connections", body | {name: wanted[name] for name in ("host", "login", "password")})
+    oracle.open()
+    card = oracle.card(PERSON)
+    expect(card).to_have_class(re.compile("level-bad"))
+    oracle.press(PERSON, "Sign in")
+    code = card.locator(".user-code").inner_text()
+    picture("sign-in")
+    # The frame may open no windows: that the link works all the same is part of the test.
+    with page.expect_popup() as opened:
+        card.get_by_role("link").click()
+    user, password = next(iter(simulator.ready["users"].items()))
+    approve(opened.value, code, user, password)
+    opened.value.close()
+    expect(card).to_have_class(re.compile("level-good"), timeout=PATIENCE)
+    expect(card).to_contain_text(f"Signed in as {user}")
+    oracle.open()
+    expect(card).to_have_class(re.compile("level-good"))
+    expect(card).to_contain_text(user)
+
+
+def test_the_page_follows_the_theme(oracle: OraclePage, page: Page) -> None:
+    oracle.open()
+    body = oracle.frame.locator("body")
+    expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
+    page.evaluate("document.documentElement.classList.replace('light', 'dark')")
+    expect(body).to_have_css("background-color", "rgb(17, 17, 17)")
+
+
+def test_the_backup_is_triggered_and_its_links_are_followed_while_it_waits(
+    oracle: OraclePage, page: Page, stack: AirflowStack, simulator: Simulator, picture: Picture
+) -> None:
+    stack.wait_dag(DAG)
+    page.goto(f"{stack.url}/dags/{DAG}")
+    page.get_by_role("button", name="Trigger Dag").click()
+    page.get_by_role("dialog").get_by_role("button", name="Trigger", exact=True).click()
+    run_id = newest_run(stack)
+    stack.wait_task_state(DAG, run_id, "backup", "deferred")
+    oracle.open()
+    row = oracle.frame.get_by_role("row").filter(has_text="backup")
+    expect(row).to_contain_text("deferred")
+    # From our page to the task in Airflow, and from there to OAC.
+    with page.expect_popup() as opened:
+        row.get_by_role("link", name="backup").click()
+    task = opened.value
+    expect(task).to_have_url(re.compile(re.escape(f"/dags/{DAG}/runs/") + ".*/tasks/backup"))
+    task.get_by_role("link", name="Details", exact=True).click()
+    with task.expect_popup() as followed:
+        task.get_by_role("link", name="Oracle Analytics Cloud").click()
+    # OAC sends whoever has not signed in there to the identity domain.
+    expect(followed.value).to_have_url(re.compile(re.escape(simulator.ready["identity_url"])))
+    followed.value.close()
+    task.close()
+    assert stack.wait_run(DAG, run_id, timeout=240) == "success"
+    result = stack.xcom(DAG, run_id, "backup")
+    oracle.open()
+    done = oracle.frame.get_by_role("row").filter(has_text=result["work_request_id"])
+    expect(done.first).to_contain_text("success")
+    picture("page")
+    page.goto(f"{stack.url}/dags/{DAG}/runs/{run_id}")
+    expect(page.get_by_role("cell").get_by_role("link", name="freshness")).to_be_visible()
+    picture("backup-dag")
+
+
+def test_nothing_secret_is_left_in_logs_and_database(stack: AirflowStack, wanted: dict[str, Any]) -> None:
+    texts = {name: wanted["extra"][name] for name in ("private_key", "user_password")}
+    database = [(path.name, path.read_bytes()) for path in stack.home.glob("airflow.db*")]
+    logs = [(str(path), text.encode()) for path, text in stack.all_logs()]
+    assert database
+    assert logs
+    assert Search({**texts, "client_secret": wanted["password"]}).found(database + logs) == {}
+
+
+def newest_run(stack: AirflowStack) -> str:
+    """The run that a person has just triggered."""
+    from tools.stack import until
+
+    def look() -> str | None:
+        runs = stack._http("GET", f"/api/v2/dags/{DAG}/dagRuns?order_by=-run_after&limit=1")["dag_runs"]
+        return str(runs[0]["dag_run_id"]) if runs else None
+
+    return until(look, 30, lambda: "nothing was triggered")
