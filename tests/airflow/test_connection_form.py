@@ -67,7 +67,7 @@ def form_of_airflow_3(stack: AirflowStack, simulator: Simulator) -> None:
         change = {**shown, "extra": json.dumps({**masked, **changed})}
         stack._http("PATCH", f"{path}/from_form?update_mask=extra", change)
     stored = stack.airflow("connections", "get", "from_form", "--output", "json")
-    (row,) = json.loads(stored[stored.index("[") :])
+    (row,) = json.loads(stored[stored.index("[{") :])
     kept = row["extra_dejson"] if isinstance(row["extra_dejson"], dict) else json.loads(row["extra_dejson"])
     # Airflow's command shows numbers as texts.
     assert kept == {**extra, "read_timeout": "30"}
