@@ -1,7 +1,7 @@
 # Thin names for the programs in tools/; each of them explains itself with --help.
 PYTHON ?= python3
 
-.PHONY: .venv help demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade
+.PHONY: .venv help bench demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade
 .PHONY: clean setup
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make docs      the site of docs/ in build/site (part of make test)"
 	@echo "make test-faults    the whole fault matrix, as a table: half an hour (the twelve most telling cells are part of make test)"
 	@echo "make check     the quick loop: lint, types, unit and contract tests"
+	@echo "make bench     what it costs beside its peers and the floor; writes docs/benchmarks.md"
 	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
 	@echo "make setup     only create .venv (Airflow 3.3)   make lock     write requirements/*.txt anew"
 	@echo "make clean     remove environments, caches and what the demo left"
@@ -51,6 +52,10 @@ soak: setup
 
 docs:
 	@$(PYTHON) tools/run_tests.py docs
+
+bench:
+	@$(PYTHON) tools/setup_env.py bench
+	@.venvs/bench/bin/python tools/bench/run.py
 
 lint:
 	@$(PYTHON) tools/run_tests.py lint

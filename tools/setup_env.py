@@ -59,7 +59,7 @@ class Environment:
 
     @property
     def lock(self) -> Path:
-        return REQUIREMENTS / (f"airflow-{self.line}.txt" if self.extra else f"{self.line}.txt")
+        return REQUIREMENTS / (f"airflow-{self.line}.txt" if self.line[0].isdigit() else f"{self.line}.txt")
 
     @property
     def python(self) -> Path:
@@ -86,6 +86,8 @@ ENVIRONMENTS = {
         Environment("airflow-3.2", "3.2", VENVS / "airflow-3.2", "test", ((3, 11), (3, 12), (3, 13))),
         Environment("airflow-3.3-py3.13", "3.3", VENVS / "airflow-3.3-py3.13", "dev", ((3, 13),)),
         Environment("docs", "docs", VENVS / "docs", "", ((3, 11), (3, 12), (3, 13))),
+        # Of `make bench`, with the peers: set up only when it is asked for by name.
+        Environment("bench", "bench", VENVS / "bench", "simulator", ((3, 12), (3, 11), (3, 13))),
     )
 }
 #: What `make test` cannot do without. The others are set up where an interpreter for them exists.
@@ -310,7 +312,9 @@ def main() -> int:
         if options.lock:
             lock_requirements(options.upgrade)
             return 0
-        for name in list(ENVIRONMENTS) if options.all else options.names or ["airflow-3.3"]:
+        for name in (
+            [name for name in ENVIRONMENTS if name != "bench"] if options.all else options.names or ["airflow-3.3"]
+        ):
             try:
                 if not install(ENVIRONMENTS[name]):
                     say(f"{name}: up to date")

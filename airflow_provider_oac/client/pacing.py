@@ -11,8 +11,9 @@ FEW = 8
 MANY = 64
 # How much more than rate x latency, so that a queue that was built up is worked off.
 _SURPLUS = 1.5
-# The last answers count for this share in the latency that is reckoned with.
-_SHARE = 0.1
+# For what share the last answer counts in the latency that is reckoned with. A quick one counts for more: where a busy
+# machine makes answers late, more connections would not help.
+_QUICK_SHARE, _SLOW_SHARE = 0.3, 0.02
 # Seconds in which nobody asks after a 429 or 503 that names no time: doubled as long as they follow each other.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 # However long a server asks to stay away.
@@ -42,7 +43,8 @@ class Pace:
 
         :param seconds: how long that took.
         """
-        self._latency += (seconds - self._latency) * (_SHARE if self._latency else 1.0)
+        share = 1.0 if not self._latency else _QUICK_SHARE if seconds < self._latency else _SLOW_SHARE
+        self._latency += (seconds - self._latency) * share
         if self._allowed < MANY:
             # One by one, after a rest.
             self._allowed += 1

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 # To one server, however much waits for it. A server that hangs must not hold up the others.
 MAX_CONNECTIONS = 8
+# Addresses that are kept read and checked: those that are polled come again and again.
+_MOST_TARGETS = 16_384
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -43,7 +45,7 @@ class AsyncIO:
         self._settings = settings
         self._connections = connections
         self._keep_alive = keep_alive
-        self._proxies: dict[str, str | None] = {}
+        self._targets: dict[str, tuple[URL, str | None]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
@@ -65,20 +67,23 @@ class AsyncIO:
             yield _Streamed(request, answer)
 
     async def _sent(self, request: Request) -> aiohttp.ClientResponse:
-        parts = checked_url(request.url, "The request's address")
         session = self._session or await self._opened()
-        server = f"{parts.scheme}://{parts.netloc}"
-        if server not in self._proxies:
-            # Reading the environment takes as long as half a request.
-            self._proxies[server] = proxy_for(request.url)
+        target = self._targets.get(request.url)
+        if target is None:
+            checked_url(request.url, "The request's address")
+            if len(self._targets) >= _MOST_TARGETS:
+                self._targets.clear()
+            # Already encoded: yarl would decode and encode again, and so change %3A in an id. Reading the proxies from
+            # the environment takes as long as half a request.
+            target = self._targets[request.url] = (URL(request.url, encoded=True), proxy_for(request.url))
+        url, proxy = target
         try:
             return await session.request(
                 request.method,
-                # Already encoded: yarl would decode and encode again, and so change %3A in an id.
-                URL(request.url, encoded=True),
+                url,
                 headers=request.headers,
                 data=request.body,
-                proxy=self._proxies[server],
+                proxy=proxy,
                 allow_redirects=False,
             )
         except aiohttp.ClientHttpProxyError as error:

@@ -1,0 +1,1 @@
+"""What the provider costs, beside its peers and the floor: `make bench`."""

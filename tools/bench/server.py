@@ -1,0 +1,165 @@
+"""A server for all that is compared, as small as can be so that it is not the limit: TLS, kept connections, no more.
+
+Work ends at the time that its id names, so that the server keeps nothing. It prints one JSON line when it listens, and
+ends when its standard input does. Run as a program: `python server.py FOLDER`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime
+import ipaddress
+import json
+import re
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+TOKEN_LIFETIME = {"seconds": 3600.0}
+STATS: dict[str, int] = {}
+# Seconds since the epoch of an end, times a thousand, and a number: what an id holds.
+SCALE = 1_000_000
+
+
+def count(what: str) -> None:
+    STATS[what] = STATS.get(what, 0) + 1
+
+
+def ended(run_id: str) -> bool:
+    return time.time() >= int(run_id) // SCALE / 1000.0
+
+
+def oac(match: re.Match[str]) -> Any:
+    state = "SUCCEEDED" if ended(match[1]) else "IN_PROGRESS"
+    return {"id": match[1], "status": state, "operationType": "CREATE_SNAPSHOT", "percentComplete": 50, "resources": []}
+
+
+def databricks(match: re.Match[str]) -> Any:
+    state = {"life_cycle_state": "RUNNING", "state_message": ""}
+    if ended(match[1]):
+        state = {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS", "state_message": ""}
+    return {"run_id": int(match[1]), "run_page_url": "https://localhost/", "state": state}
+
+
+def dbt(match: re.Match[str]) -> Any:
+    return {"data": {"id": int(match[1]), "status": 10 if ended(match[1]) else 3}, "status": {"code": 200}}
+
+
+def token(_match: re.Match[str]) -> Any:
+    count("tokens")
+    head, body = (base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"none"}', b'{"sub":"x"}'))
+    value = f"{head}.{body}.{STATS['tokens']}"
+    return {"access_token": value, "token_type": "Bearer", "expires_in": int(TOKEN_LIFETIME["seconds"])}
+
+
+def page(match: re.Match[str]) -> Any:
+    return []
+
+
+ROUTES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], Any]]] = [
+    (re.compile(r"/api/\d+/workRequests/(\d+)"), oac),
+    (re.compile(r"/api/2\.\d/jobs/runs/get\?run_id=(\d+)"), databricks),
+    (re.compile(r"/api/2\.\d/jobs/runs/get\?.*?(\d{15,})"), databricks),
+    (re.compile(r"/api/v2/accounts/\d+/runs/(\d+)/"), dbt),
+    (re.compile(r"/oauth2/v1/token"), token),
+]
+
+
+def answer(target: str, body: bytes) -> Any:
+    if target == "/stats":
+        return STATS
+    if target.startswith("/reset"):
+        STATS.clear()
+        TOKEN_LIFETIME["seconds"] = float(target.partition("?")[2] or 3600.0)
+        return {}
+    # databricks sends the id of a run as JSON in a GET.
+    target = unquote(target)
+    if body and "runs/get" in target and "?" not in target:
+        target += f"?run_id={json.loads(body)['run_id']}"
+    for pattern, route in ROUTES:
+        if match := pattern.match(target):
+            count("tokens_asked" if route is token else "polls")
+            return route(match)
+    count("unknown")
+    print("unknown", target, file=sys.stderr, flush=True)
+    return None
+
+
+class Connection(asyncio.Protocol):
+    """One connection: answers what comes, in order."""
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        count("connections")
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while True:
+            head, mark, rest = self.buffer.partition(b"\r\n\r\n")
+            if not mark:
+                return
+            found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            length = int(found[1]) if found else 0
+            if len(rest) < length:
+                return
+            body, self.buffer = rest[:length], rest[length:]
+            said = answer(head.split(b" ", 2)[1].decode(), body)
+            text = json.dumps(said).encode()
+            status = b"404 Not Found" if said is None else b"200 OK"
+            self.transport.write(
+                b"HTTP/1.1 "
+                + status
+                + b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text)
+                + text
+            )
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for localhost, with its key beside it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(private)
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    return folder / "cert.pem"
+
+
+async def main(folder: Path) -> None:
+    """Serve until standard input ends."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(folder), folder / "key.pem")
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, ssl=context, backlog=4096)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,78 @@
+"""The server in another process, and what it counted."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Serving:
+    """A running server.
+
+    :param port: where.
+    :param folder: holds its certificate and key.
+    """
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.port, self.folder = port, folder
+
+    def _get(self, target: str) -> Any:
+        context = ssl.create_default_context(cafile=str(self.folder / "cert.pem"))
+        asked = http.client.HTTPSConnection("localhost", self.port, context=context, timeout=30)
+        asked.request("GET", target)
+        answer = json.loads(asked.getresponse().read())
+        asked.close()
+        return answer
+
+    def reset(self, token_lifetime: float = 3600.0) -> None:
+        """Count from nothing again."""
+        self._get(f"/reset?{token_lifetime}")
+
+    def stats(self) -> dict[str, int]:
+        """What was counted; the connection that asks is not."""
+        found = dict(self._get("/stats"))
+        found["connections"] = found.get("connections", 0) - 1
+        return found
+
+
+@contextmanager
+def serving() -> Iterator[Serving]:
+    """Run the server until the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = [sys.executable, str(Path(__file__).with_name("server.py")), folder]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            try:
+                assert process.stdout is not None
+                yield Serving(json.loads(process.stdout.readline())["port"], Path(folder))
+            finally:
+                process.terminate()
+
+
+def measured(server: Serving, kind: str, many: int, *options: str, token_lifetime: float = 3600.0) -> dict[str, Any]:
+    """Run triggers of a kind in a process of its own; see waiting.py. With what the server counted.
+
+    :raises RuntimeError: if it failed.
+    """
+    server.reset(token_lifetime)
+    program = [sys.executable, str(Path(__file__).with_name("waiting.py")), kind, str(many)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"AIRFLOW_HOME": str(server.folder), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run(
+        [*program, str(server.port), str(server.folder), *options],
+        capture_output=True, text=True, timeout=600, env=environment, check=False,
+    )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if line.startswith("RESULT ")]
+    if not lines:
+        raise RuntimeError(f"{kind} with {many} triggers failed:\n{done.stderr[-2000:]}")
+    found = {**json.loads(lines[-1].removeprefix("RESULT ")), **server.stats()}
+    found["cpu_us"] = 1e6 * found["cpu"] / max(1, found.get("polls", 0))
+    return found

@@ -1,0 +1,176 @@
+"""One small measurement in a process of its own; prints JSON. `python small.py WHAT [PORT FOLDER]`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+OURS = [
+    "acl", "catalog", "compare", "connections", "oac", "restore", "runs", "snapshots", "system", "workbooks",
+]  # fmt: skip
+MODULES = {
+    "ours": [f"airflow_provider_oac.operators.{name}" for name in OURS]
+    + [f"airflow_provider_oac.sensors.{name}" for name in ("catalog", "snapshots", "work_requests")]
+    + ["airflow_provider_oac.provider_info"],
+    "airbyte": ["airflow.providers.airbyte.operators.airbyte", "airflow.providers.airbyte.sensors.airbyte"],
+    "http": ["airflow.providers.http.operators.http", "airflow.providers.http.sensors.http"],
+    "dbt": ["airflow.providers.dbt.cloud.operators.dbt", "airflow.providers.dbt.cloud.sensors.dbt"],
+    "powerbi": ["airflow.providers.microsoft.azure.operators.powerbi"],
+    "databricks": ["airflow.providers.databricks.operators.databricks"],
+}
+
+
+def cpu(work: Callable[[], Any]) -> float:
+    """CPU milliseconds of one call."""
+    began = time.process_time()
+    work()
+    return 1000 * (time.process_time() - began)
+
+
+def imports(kind: str) -> dict[str, Any]:
+    """What importing operators and sensors costs above airflow.sdk."""
+    from airflow.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator, Connection  # noqa: F401
+
+    before = set(sys.modules)
+    spent = cpu(lambda: [importlib.import_module(name) for name in MODULES[kind]])
+    new = set(sys.modules) - before
+    known = {name.partition(".")[0] for name in before} | set(sys.stdlib_module_names)
+    third = {name.partition(".")[0] for name in new} - known - {"airflow", "airflow_provider_oac"}
+    return {"ms": spent, "modules": len(new), "third_party": sorted(third)}
+
+
+def parse(kind: str) -> dict[str, Any]:
+    """What a DAG file of 50 tasks costs, cold and warm, the import of the SDK not counted."""
+    from datetime import UTC, datetime
+
+    from airflow.sdk import DAG, BaseOperator  # noqa: F401
+
+    def build() -> None:
+        with DAG("many", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+            for number in range(50):
+                if kind == "empty":
+                    from airflow.providers.standard.operators.empty import EmptyOperator
+
+                    EmptyOperator(task_id=f"t{number}")
+                elif kind == "ours":
+                    from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator
+
+                    OACCreateSnapshotOperator(task_id=f"t{number}", snapshot_label="x", bucket="b", seal_conn_id="s")
+                else:
+                    from airflow.providers.airbyte.operators.airbyte import AirbyteTriggerSyncOperator
+
+                    AirbyteTriggerSyncOperator(task_id=f"t{number}", connection_id="x")
+
+    return {"cold": cpu(build), "warm": min(cpu(build) for _ in range(7))}
+
+
+def keys(folder: Path) -> dict[str, Any]:
+    """Two assertions: with the key held, with ours after the first, and with the PEM parsed each time."""
+    import jwt
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    from airflow_provider_oac.auth.grants import token_request
+    from airflow_provider_oac.auth.settings import AuthSettings
+
+    pem = (folder / "key.pem").read_text()
+    settings = AuthSettings("https://localhost", "c", "s", user="u", private_key=pem, certificate_alias="a")
+    claims = {"iss": "c", "sub": "u", "aud": "https://localhost", "iat": 1, "exp": 300, "jti": "1" * 36}
+    held = load_pem_private_key(pem.encode(), None)
+
+    def repeat(work: Callable[[], Any], times: int) -> float:
+        return 1000 * min(cpu(lambda: [work() for _ in range(times)]) / times for _ in range(5))
+
+    first = 1000 * cpu(lambda: token_request(settings, time.time()))
+    return {
+        "floor": repeat(lambda: [jwt.encode(claims, held, "RS256", headers={"kid": "a"}) for _ in (1, 2)], 50),
+        "ours_first": first,
+        "ours": repeat(lambda: token_request(settings, time.time()), 50),
+        "parsed": repeat(lambda: [jwt.encode(claims, pem, "RS256", headers={"kid": "a"}) for _ in (1, 2)], 3),
+    }
+
+
+def tokens(port: int, folder: Path) -> dict[str, Any]:
+    """A token call on a warm connection: the same requests.Session kept, ours, and a new session each time."""
+    import requests
+
+    from airflow_provider_oac.auth.asking import mint
+    from airflow_provider_oac.auth.grants import token_request
+    from airflow_provider_oac.auth.settings import AuthSettings
+    from airflow_provider_oac.transport.blocking import BlockingIO, run
+    from airflow_provider_oac.transport.settings import TransportSettings
+
+    pem, cert = (folder / "key.pem").read_text(), str(folder / "cert.pem")
+    url = f"https://localhost:{port}"
+    settings = AuthSettings(url, "c", "s", user="u", private_key=pem, certificate_alias="a")
+    io, kept = BlockingIO(TransportSettings(ca_file=cert)), requests.Session()
+
+    def plain(session: Any) -> None:
+        made = token_request(settings, time.time())
+        session.post(made.url, data=made.body, headers=dict(made.headers), verify=cert).json()
+
+    def repeat(work: Callable[[], Any], times: int) -> float:
+        work()
+        return 1000 * min(cpu(lambda: [work() for _ in range(times)]) / times for _ in range(5))
+
+    return {
+        "floor": repeat(lambda: plain(kept), 20),
+        "ours": repeat(lambda: run(mint(io, settings)), 20),
+        "new": repeat(lambda: plain(requests.Session()), 5),
+    }
+
+
+def catalog() -> dict[str, Any]:
+    """A catalog of 10,000 items with 50 ms of delay per page: one page after the other, and side by side. Seconds."""
+    from airflow_provider_oac.auth.session import Session
+    from airflow_provider_oac.auth.settings import AuthSettings
+    from airflow_provider_oac.client import browsing
+    from airflow_provider_oac.client.api import Api
+    from airflow_provider_oac.client.paging import PagePlan
+    from airflow_provider_oac.simulator.launch import launch
+    from airflow_provider_oac.transport.blocking import BlockingIO, run
+
+    with launch() as simulator:
+        simulator.control.seed_many("dev", 10_000)
+        ready = simulator.ready
+        place = ready["instances"]["dev"]
+        settings = AuthSettings(
+            ready["identity_url"], ready["client_id"], place["scope"], user="oac.admin@example.com",
+            private_key=Path(ready["private_key_file"]).read_text(), certificate_alias=ready["certificate_alias"],
+        )  # fmt: skip
+        simulator.control.fault("GET /catalog/{type}", "delay", seconds=0.05, times=None)
+        found: dict[str, Any] = {}
+        for name, plan in (
+            ("sequential", PagePlan(side_by_side=1, allow_cut=True)),
+            ("ours", PagePlan(allow_cut=True)),
+        ):
+            api = Api(BlockingIO(), place["url"], Session(settings))
+
+            async def all_of_them(api: Api = api, plan: PagePlan = plan) -> int:
+                return len([item async for item in browsing.listed("workbooks", plan)(api)])
+
+            began = time.time()
+            found["items"] = run(all_of_them())
+            found[name] = time.time() - began
+    return found
+
+
+def main() -> None:
+    what, *rest = sys.argv[1:]
+    if what in ("imports", "parse"):
+        found = {"imports": imports, "parse": parse}[what](rest[0])
+    elif what == "keys":
+        found = keys(Path(rest[1]))
+    elif what == "tokens":
+        found = tokens(int(rest[0]), Path(rest[1]))
+    else:
+        found = catalog()
+    print("RESULT " + json.dumps(found), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

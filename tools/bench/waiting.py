@@ -1,0 +1,181 @@
+"""N triggers of one kind in one event loop, as a triggerer runs them; prints what they cost as JSON.
+
+Run by tools/bench/run.py in a process of its own: `python waiting.py KIND N PORT FOLDER [--seconds S] [--burst]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import random
+import resource
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+INTERVAL = 5.0
+SCALE = 1_000_000
+
+
+def environment(port: int, folder: Path) -> None:
+    """Connections of all kinds, and the one certificate to trust."""
+    cert = str(folder / "cert.pem")
+    os.environ |= {"SSL_CERT_FILE": cert, "REQUESTS_CA_BUNDLE": cert, "AIRFLOW__CORE__UNIT_TEST_MODE": "True"}
+    extra = {
+        "identity_url": f"https://localhost:{port}",
+        "scope": "oac",
+        "user": "bench",
+        "certificate_alias": "bench",
+        "private_key": (folder / "key.pem").read_text(),
+    }
+    host = f"https://localhost:{port}"
+    for name, made in {
+        "OAC_DEFAULT": {"conn_type": "oac", "host": host, "login": "bench", "extra": extra},
+        "DATABRICKS": {
+            "conn_type": "databricks",
+            "host": "localhost",
+            "port": port,
+            "schema": "https",
+            "password": "t",
+        },
+        "DBT": {"conn_type": "dbt_cloud", "host": f"localhost:{port}", "login": "1", "password": "t"},
+    }.items():
+        os.environ[f"AIRFLOW_CONN_{name}"] = json.dumps(made)
+
+
+def ours() -> Any:
+    from airflow_provider_oac.hooks import polling
+    from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+
+    polling._load()
+    # An hour old, so that the pause between two looks is the whole interval.
+    old = time.time() - 3600.0
+    return lambda work: OACWorkRequestTrigger("oac_default", work, old, None, INTERVAL).run()
+
+
+def ours_cold() -> Any:
+    from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+
+    old = time.time() - 3600.0
+    return lambda work: OACWorkRequestTrigger("oac_default", work, old, None, INTERVAL).run()
+
+
+def databricks() -> Any:
+    from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
+
+    return lambda work: DatabricksExecutionTrigger(int(work), "databricks", polling_period_seconds=int(INTERVAL)).run()
+
+
+def dbt() -> Any:
+    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
+
+    end = time.time() + 3600.0
+    return lambda work: DbtCloudRunJobTrigger("dbt", int(work), end, INTERVAL, 1).run()
+
+
+def floor(port: int, folder: Path) -> Any:
+    """One aiohttp session, and for each trigger a loop of its own that does nothing but ask."""
+    import aiohttp
+
+    context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+    kept: dict[str, aiohttp.ClientSession] = {}
+
+    async def wait(work: str) -> Any:
+        if "session" not in kept:
+            kept["session"] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+        while True:
+            headers = {"Authorization": "Bearer t"}
+            url = f"https://localhost:{port}/api/20210901/workRequests/{work}"
+            async with kept["session"].get(url, headers=headers) as answer:
+                if (await answer.json())["status"] == "SUCCEEDED":
+                    break
+            await asyncio.sleep(INTERVAL)
+        yield work
+
+    wait.close = lambda: kept["session"].close()  # type: ignore[attr-defined]
+    return wait
+
+
+def memory() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[str, Any]:
+    """Start them, wait for all, and say what it took."""
+    lags: list[float] = []
+    late: list[float] = []
+    peak = before = memory()
+
+    async def look_after_the_loop() -> None:
+        nonlocal peak
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.02)
+            lags.append(time.perf_counter() - began - 0.02)
+            if len(lags) % 25 == 0:
+                peak = max(peak, memory())
+
+    async def one(number: int) -> None:
+        if not burst:
+            await asyncio.sleep(number / many * INTERVAL)
+        end = time.time() + seconds + random.random() * INTERVAL
+        async for _ in make(str(int(end * 1000) * SCALE + number)):
+            late.append(max(0.0, time.time() - end - INTERVAL))
+            return
+
+    watch = asyncio.create_task(look_after_the_loop())
+    await asyncio.sleep(0.2)
+    lags.clear()
+    cpu, wall = time.process_time(), time.time()
+    await asyncio.gather(*(one(number) for number in range(many)))
+    cpu, wall = time.process_time() - cpu, time.time() - wall
+    watch.cancel()
+    if hasattr(make, "close"):
+        await make.close()
+    lags.sort()
+    late.sort()
+    return {
+        "cpu": cpu,
+        "wall": wall,
+        "kib": (peak - before) / 1024 / many,
+        "peak_mib": peak / 1024 / 1024,
+        "lag_p99_ms": 1000 * lags[int(0.99 * len(lags))],
+        "lag_max_ms": 1000 * lags[-1],
+        "late_p99": late[int(0.99 * len(late))],
+        "seen": len(late),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["ours", "ours_cold", "databricks", "dbt", "floor"])
+    parser.add_argument("many", type=int)
+    parser.add_argument("port", type=int)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--burst", action="store_true")
+    options = parser.parse_args()
+    environment(options.port, options.folder)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    import airflow.sdk
+    import airflow.triggers.base  # noqa: F401
+
+    # What is written to a log, and how, is Airflow's: nothing is written here by anybody.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    logging.disable(logging.INFO)
+    kinds = {"ours": ours, "ours_cold": ours_cold, "databricks": databricks, "dbt": dbt}
+    make = floor(options.port, options.folder) if options.kind == "floor" else kinds[options.kind]()
+    found = asyncio.run(measured(make, options.many, options.seconds, options.burst))
+    print("RESULT " + json.dumps(found), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
