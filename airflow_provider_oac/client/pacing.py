@@ -14,6 +14,8 @@ _SURPLUS = 1.5
 # For what share the last answer counts in the latency that is reckoned with. A quick one counts for more: where a busy
 # machine makes answers late, more connections would not help.
 _QUICK_SHARE, _SLOW_SHARE = 0.3, 0.02
+# So many answers must have come before it is reckoned with: the first ones hold handshakes and the sign-in.
+_ANSWERS = 32
 # Seconds in which nobody asks after a 429 or 503 that names no time: doubled as long as they follow each other.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 # However long a server asks to stay away.
@@ -26,6 +28,7 @@ class Pace:
     def __init__(self) -> None:
         self.quiet_until = -math.inf
         self._latency = 0.0
+        self._answers = 0
         self._allowed = MANY
         self._rest = _FIRST_REST
         self._slowed_at = -math.inf
@@ -35,7 +38,7 @@ class Pace:
 
         :param rate: looks per second that are wanted.
         """
-        needed = math.ceil(rate * self._latency * _SURPLUS)
+        needed = math.ceil(round(rate * self._latency * _SURPLUS, 3)) if self._answers >= _ANSWERS else FEW
         return min(self._allowed, max(FEW, min(needed, MANY)))
 
     def answered(self, seconds: float) -> None:
@@ -44,6 +47,7 @@ class Pace:
         :param seconds: how long that took.
         """
         share = 1.0 if not self._latency else _QUICK_SHARE if seconds < self._latency else _SLOW_SHARE
+        self._answers += 1
         self._latency += (seconds - self._latency) * share
         if self._allowed < MANY:
             # One by one, after a rest.

@@ -45,6 +45,7 @@ class AsyncIO:
         self._settings = settings
         self._connections = connections
         self._keep_alive = keep_alive
+        self._proxies: dict[str, str | None] = {}
         self._targets: dict[str, tuple[URL, str | None]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
@@ -70,12 +71,15 @@ class AsyncIO:
         session = self._session or await self._opened()
         target = self._targets.get(request.url)
         if target is None:
-            checked_url(request.url, "The request's address")
+            parts = checked_url(request.url, "The request's address")
+            server = f"{parts.scheme}://{parts.netloc}"
+            if server not in self._proxies:
+                # Reading the environment takes longer than a request.
+                self._proxies[server] = proxy_for(request.url)
             if len(self._targets) >= _MOST_TARGETS:
                 self._targets.clear()
-            # Already encoded: yarl would decode and encode again, and so change %3A in an id. Reading the proxies from
-            # the environment takes as long as half a request.
-            target = self._targets[request.url] = (URL(request.url, encoded=True), proxy_for(request.url))
+            # Already encoded: yarl would decode and encode again, and so change %3A in an id.
+            target = self._targets[request.url] = (URL(request.url, encoded=True), self._proxies[server])
         url, proxy = target
         try:
             return await session.request(
