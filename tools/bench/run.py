@@ -162,7 +162,7 @@ def measure(options: argparse.Namespace, server: Serving) -> str:
     parts.append("### Adaptive waiting, computed\n\n" + adaptive())
     head = table(["what", "ours", "to reach", "in this run"], verdicts)
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    where = f"{os.cpu_count()} cores, Python {platform.python_version()}, load average {load} at the end, {rounds} round(s)"
+    where = f"{os.cpu_count()} cores, Python {platform.python_version()}, {rounds} round(s), load average {load}"
     return (Path(__file__).with_name("page.md").read_text()).format(
         where=where, verdicts=head, parts="\n\n".join(parts)
     )
