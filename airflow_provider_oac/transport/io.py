@@ -115,14 +115,17 @@ class StreamedResponse(ABC):
         :raises OACTransportError: if it ends before it is complete.
         :raises OACResponseError: if it is packed in a way that was not asked for, such as twice.
         """
-        encoding = self.headers.get("content-encoding", "").strip().lower()
-        if encoding not in _ENCODINGS:
+        if self._encoding not in _ENCODINGS:
             raise OACResponseError(
                 f"HTTP {self.status} came in answer to {self.request.method} {self._url} with a body encoded as "
-                f"{encoding[:40]!r}, which was not asked for. Likely cause: a proxy that packs what passes it."
+                f"{self._encoding[:40]!r}, which was not asked for. Likely cause: a proxy that packs what passes it."
             )
         async for piece in self.pieces(size):
             yield piece
+
+    @property
+    def _encoding(self) -> str:
+        return self.headers.get("content-encoding", "").strip().lower()
 
     @property
     def _url(self) -> str:
@@ -136,8 +139,13 @@ class StreamedResponse(ABC):
     async def read(self) -> Response:
         """Read the whole body.
 
-        :raises OACResponseError: if it is larger, or takes longer, than any API answer may.
+        An error keeps its status also where nobody can read what it says: that of a proxy may be packed in any way.
+
+        :raises OACResponseError: if it is larger, or takes longer, than any API answer may; if it is packed in a way that
+            was not asked for.
         """
+        if self.status >= 400 and self._encoding not in _ENCODINGS:
+            return Response(self.status, self.headers, b"", self.request.url)
         body, until = bytearray(), time.monotonic() + MAX_BODY_SECONDS
         async for piece in self.chunks(1 << 16):
             body += piece

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -287,3 +288,13 @@ def test_a_token_that_comes_back_stands_in_no_error(drive: Drive, sign_in: SignI
         error = refused(drive, ToDo(sign_in).ask("rest", server.url))
     assert isinstance(error, OACApiError)
     assert "no: Bearer ***" in str(error)
+
+
+def test_an_error_that_nobody_can_unpack_keeps_its_status(drive: Drive, sign_in: SignIn) -> None:
+    def reply(seen: Seen) -> Reply:
+        return Reply(403, zlib.compress(b"<html>"), [("Content-Encoding", "deflate")])
+
+    with answering(reply) as server:
+        error = refused(drive, ToDo(sign_in).ask("rest", server.url))
+    assert isinstance(error, OACApiError)
+    assert error.status == 403

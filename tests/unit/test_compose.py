@@ -45,6 +45,20 @@ def test_every_volume_is_declared_or_lies_in_the_checkout(name: str) -> None:
         assert source in declared or (COMPOSE.parent / source).is_dir()
 
 
+def test_one_service_builds_the_image_that_all_of_them_run() -> None:
+    """Several that build one image side by side fail on a machine that does not have it yet."""
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["init"]
+    assert {SERVICES[name]["pull_policy"] for name in SERVICES if name not in ("postgres", "redis", "init")} == {
+        "never"
+    }
+    assert all("init" in SERVICES[name]["depends_on"] for name in (*LONG_RUNNING, "simulator", "connections"))
+
+
+def test_redis_does_not_run_as_root_although_a_shell_starts_it() -> None:
+    assert SERVICES["redis"]["command"][0] == "sh"
+    assert SERVICES["redis"]["user"] == "redis"
+
+
 def test_the_simulator_speaks_tls_and_is_there_in_the_demo_only() -> None:
     assert "--tls" in SERVICES["simulator"]["command"]
     assert SERVICES["simulator"]["profiles"] == SERVICES["connections"]["profiles"] == ["demo"]
