@@ -141,8 +141,8 @@ class StreamedResponse(ABC):
 
         An error keeps its status also where nobody can read what it says: that of a proxy may be packed in any way.
 
-        :raises OACResponseError: if it is larger, or takes longer, than any API answer may; if it is packed in a way that
-            was not asked for.
+        :raises OACResponseError: if it is larger, or takes longer, than any API answer may; if it is packed in a way
+            that was not asked for.
         """
         if self.status >= 400 and self._encoding not in _ENCODINGS:
             return Response(self.status, self.headers, b"", self.request.url)
