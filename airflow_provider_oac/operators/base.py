@@ -118,7 +118,7 @@ class OACWorkOperator(OACBaseOperator):
         :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.
     :param deferrable: whether to wait in the triggerer, without a worker slot; by default what the deployment says.
     :param poll_interval: longest pause between two looks, as a duration or in seconds; the first looks follow each
-        other within seconds.
+        other within seconds. Up to ten times as long while, going by earlier runs, the work cannot be done yet.
     :param timeout: how long one try waits, as a duration or in seconds. ``execution_timeout`` counts, too, if it is
         shorter.
     :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
