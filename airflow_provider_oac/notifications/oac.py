@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oac._compat import BaseNotifier
+from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier
 from airflow_provider_oac.exceptions import OACError
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ class OACBackupNotifier(BaseNotifier):
         try:
             listed = hook.run(list_all())
             state = self._state(listed, hook.settings.instance)
-        except OACError as error:
-            state = _unknown(error)
+        except Exception as error:
+            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
+            state = self._unknown(error)
         mail = self._said(context, state)
         if self.to:
             from airflow.providers.smtp.hooks.smtp import SmtpHook
@@ -76,8 +77,9 @@ class OACBackupNotifier(BaseNotifier):
         try:
             listed = await hook.arun(list_all())
             state = self._state(listed, hook.settings.instance)
-        except OACError as error:
-            state = _unknown(error)
+        except Exception as error:
+            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
+            state = self._unknown(error)
         mail = self._said(context, state)
         if self.to:
             from airflow.providers.smtp.hooks.smtp import SmtpHook
@@ -98,6 +100,17 @@ class OACBackupNotifier(BaseNotifier):
         hours = (now - name.time).total_seconds() / 3600
         return f"The newest snapshot that OAC lists is {item.name}, {hours:.1f} hours old."
 
+    def _unknown(self, error: Exception) -> str:
+        """That OAC could not be asked, and why."""
+        # The texts of other errors may quote the Connection, with its secrets.
+        known = isinstance(error, OACError | AirflowNotFoundException)
+        why = str(error) if isinstance(error, OACError) else f"{type(error).__name__}{f': {error}' if known else ''}"
+        text = f"Which snapshots there are is not known, since OAC could not be asked: {why}"
+        if isinstance(error, OACError):
+            return text
+        check = f"python -m airflow_provider_oac check --conn-id {self.oac_conn_id}"
+        return f"{text.rstrip('.')}. What is wrong with the Connection {self.oac_conn_id!r}: `{check}`."
+
     def _said(self, context: Context, state: str) -> dict[str, Any]:
         """Log it, and make the mail."""
         what = _what(context)
@@ -116,14 +129,12 @@ def _what(context: Mapping[str, Any]) -> str:
     run = context.get("dag_run")
     # A deadline alert hands over plain data instead of objects.
     facts = run if isinstance(run, Mapping) else {name: getattr(run, name, None) for name in ("dag_id", "run_id")}
-    where = f"the run {facts.get('run_id') or facts.get('dag_run_id')} of {facts.get('dag_id')}"
+    # The callback of a DAG may get no run, only its id.
+    run_id = facts.get("run_id") or facts.get("dag_run_id") or context.get("run_id")
+    where = f"the run {run_id} of {facts.get('dag_id') or getattr(context.get('dag'), 'dag_id', None)}"
     if "deadline" in context:
         return f"did not come in time: {where} missed its deadline."
     ti = context.get("ti") or context.get("task_instance")
     reason = context.get("exception") or context.get("reason")
     task = f"task {ti.task_id} of " if ti is not None else ""
     return f"failed: {task}{where}{f' ({reason})' if reason else ''}."
-
-
-def _unknown(error: OACError) -> str:
-    return f"Which snapshots there are is not known, since OAC could not be asked: {error}"

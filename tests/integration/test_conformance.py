@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from typing import Any
 
 import pytest
@@ -112,3 +115,58 @@ def test_a_snapshot_is_taken_and_removed_if_that_is_allowed(robot: CommandLine, 
     assert "CREATE_SNAPSHOT" in answers["work request of a new snapshot"]
     assert [name for name in names(clean) if name.startswith("conformance-")] == []
     assert SEAL_PASSWORD not in done.out + done.err
+
+
+WRITING = ("conformance", "--allow-write", "--bucket", "oac-backups", "--seal-conn-id", "oac_seal", "--json")
+LOOK = "GET /workRequests/{id}"
+
+
+def left(clean: Simulator) -> list[str]:
+    return [name for name in names(clean) if name.startswith("conformance-")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"fault": "status", "status": 503}, None),
+        ({"fault": "status", "status": 500}, "HTTP 500: OAC failed."),
+        ({"fault": "status", "status": 200, "body": []}, "the answer: is of the kind array, the contract says object."),
+    ],
+)
+def test_one_bad_answer_does_not_leave_the_snapshot_behind(
+    robot: CommandLine, clean: Simulator, fault: dict[str, Any], said: str | None
+) -> None:
+    clean.control.fault(LOOK, times=10 if fault["status"] == 503 else 1, **fault)
+    done = robot.run(*WRITING)
+    assert left(clean) == [], done.out + done.err
+    assert (done.code, states(done)["deleteSnapshot"]) == (1 if said else 0, "agreed")
+    assert (said or "HTTP 503: the instance is not ready.") in notes(done, "getWorkRequest")
+
+
+def test_a_snapshot_that_cannot_be_removed_is_named(robot: CommandLine, clean: Simulator) -> None:
+    clean.control.settings(work_seconds=0)
+    clean.control.fault("DELETE /snapshots/{snapshotId}", "status", status=400, times=None)
+    done = robot.run(*WRITING)
+    (name,) = left(clean)
+    assert (done.code, states(done)["deleteSnapshot"]) == (1, "disagreed")
+    assert "is still there after its removal" in notes(done, "deleteSnapshot")
+    assert f"The snapshot {name} is still there after its removal." in done.err
+    assert name not in done.out
+
+
+def test_who_interrupts_it_is_told_what_is_left(robot: CommandLine, clean: Simulator) -> None:
+    clean.control.settings(work_seconds=600)
+    running = robot.start(*WRITING)
+    running.until("Taking the snapshot")
+    while not clean.control.calls("dev", LOOK):
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGINT)
+    done = running.done()
+    (name,) = left(clean)
+    assert (done.code, f"The snapshot {name} is still there after its removal." in done.err) == (130, True)
+
+
+def test_a_snapshot_that_oac_refuses_leaves_nothing_to_look_for(robot: CommandLine, clean: Simulator) -> None:
+    clean.control.fault("POST /snapshots", "status", status=400)
+    done = robot.run(*WRITING)
+    assert (done.code, "by hand" in done.err) == (0, False)

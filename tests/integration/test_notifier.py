@@ -93,3 +93,25 @@ def test_people_are_told_although_oac_is_away(mail: Mailbox, connections: Connec
 def test_without_addresses_it_is_a_line_of_the_log(mail: Mailbox, clean: Simulator) -> None:
     notified(FAILED, False, to=None)
     assert mail.messages == []
+
+
+@AWAITED
+def test_people_are_told_although_there_is_no_connection(mail: Mailbox, awaited: bool) -> None:
+    notified(FAILED, awaited, oac_conn_id="oac_gone")
+    assert "could not be asked: AirflowNotFoundException: The conn_id `oac_gone` isn&#x27;t defined" in text(mail)[1]
+
+
+@AWAITED
+def test_people_are_told_although_the_connection_is_damaged(
+    mail: Mailbox, connections: Connections, awaited: bool
+) -> None:
+    connections.set("oac_odd", "oac://robot:Very-Secret-1@a://b://c")
+    notified(FAILED, awaited, oac_conn_id="oac_odd")
+    body = text(mail)[1]
+    assert ("could not be asked" in body, "Very-Secret-1" in body) == (True, False)
+
+
+def test_the_callback_of_a_dag_names_the_run(mail: Mailbox, clean: Simulator) -> None:
+    dag = SimpleNamespace(dag_id="oac_nightly_backup")
+    notified({"dag": dag, "run_id": "scheduled__1", "reason": "task_failure"}, False)
+    assert "failed: the run scheduled__1 of oac_nightly_backup (task_failure)." in text(mail)[1]
