@@ -6,7 +6,7 @@ The path is ``/snapshots/<series>`` or ``/catalog/<path in the catalog>``; other
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
@@ -60,13 +60,13 @@ def create_asset(*, host: str, path: str, extra: dict[str, Any] | None = None) -
 
 
 def openlineage_name(uri: str) -> tuple[str, str]:
-    """Namespace and name of a URI in OpenLineage (https://openlineage.io/docs/spec/naming): everything up to the host,
-    and the path."""
+    """Namespace and name of an asset's URI in OpenLineage (https://openlineage.io/docs/spec/naming): everything up to
+    the host, and the path as it is called, without the quoting of the URI."""
     parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    return (f"{parts.scheme}://{host}" if host else parts.scheme or "file"), parts.path.lstrip(
-        "/"
-    ) if host else parts.path
+    host, path = parts.netloc.rpartition("@")[2], unquote(parts.path)
+    if not host:
+        return parts.scheme or "file", path
+    return f"{parts.scheme}://{host}", path.lstrip("/")
 
 
 def convert_asset_to_openlineage(asset: Any, lineage_context: Any = None) -> Any:

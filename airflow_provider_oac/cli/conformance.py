@@ -6,15 +6,18 @@ import argparse
 import json
 import os
 import platform
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from airflow_provider_oac import __version__
 from airflow_provider_oac.cli.probes import AGREED, DISAGREED, NOT_TRIED, Probes, identity_answers
-from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
+from airflow_provider_oac.cli.process import CommandFailed, connection, hook, say, tell
 from airflow_provider_oac.hooks.oac import OACHook
 
 # What reading, a sign-in and a snapshot cannot find out.
@@ -37,6 +40,19 @@ def conformance(arguments: argparse.Namespace) -> int:
     if not checked.works:
         raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")
     taking = _snapshot(oac, arguments) if arguments.allow_write else None
+    with _output(arguments.output) as file:
+        report = _found(oac, taking, checked.facts)
+        text = json.dumps(report, indent=2) if arguments.json else _readable(report)
+        if file is None:
+            say(text)
+        else:
+            file.write(text + "\n")
+            tell(f"The report is in {os.path.abspath(arguments.output)}.")
+    return 1 if any(item["state"] == DISAGREED for item in report["operations"]) else 0
+
+
+def _found(oac: OACHook, taking: tuple[str, dict[str, Any]] | None, facts: dict[str, Any]) -> dict[str, Any]:
+    """Ask everything; the report."""
     probes = Probes(oac)
     tell("Reading what can be read; nothing is changed.")
     probes.read_everything()
@@ -45,10 +61,8 @@ def conformance(arguments: argparse.Namespace) -> int:
         probes.snapshot(*taking)
     for question, answer in identity_answers(oac):
         probes.answers[question] = answer
-    report = _report(probes, checked.facts)
-    text = json.dumps(report, indent=2) if arguments.json else _readable(report)
-    _write(_without_secrets(text, oac, checked.facts), arguments.output)
-    return 1 if any(item["state"] == DISAGREED for item in report["operations"]) else 0
+    report: dict[str, Any] = _without_secrets(_report(probes, facts), oac, facts, taking[0] if taking else "")
+    return report
 
 
 def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
@@ -61,6 +75,7 @@ def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[st
             "--allow-write takes a snapshot and removes it with its file: give --bucket, which the instance may write "
             "to and delete from, and --seal-conn-id, the Connection whose password seals the file."
         )
+    connection(arguments.seal_conn_id, "--seal-conn-id")
     name = f"conformance-{oac.settings.instance}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     storage = snapshots.Storage(arguments.bucket)
     call = snapshots.create(name, f"file:///oac-conformance/{name}.bar", storage, seal(arguments.seal_conn_id)[1])
@@ -110,26 +125,43 @@ def _readable(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _without_secrets(text: str, oac: OACHook, facts: dict[str, Any]) -> str:
-    """The text, without what should not be in it anyway."""
+def _without_secrets(found: Any, oac: OACHook, facts: dict[str, Any], name: str) -> Any:
+    """The report, without what should not be in it anyway.
+
+    :param name: of the snapshot that was taken.
+    """
     settings = oac.settings
     hosts = {"<OAC>": settings.address, "<identity domain>": settings.auth.identity_url}
     removed = [(secret, "***") for secret in settings.auth.secrets]
+    removed += [(name, "<snapshot>")]
     removed += [(str(value), "<user>") for value in (settings.auth.user, facts.get("user")) if value]
     removed += [(urlsplit(url).netloc, mark) for mark, url in hosts.items()]
-    removed += [(settings.auth.client_id, "<client id>")]
-    for value, mark in removed:
-        text = text.replace(value, mark)
-    return text
+    removed += [(settings.auth.client_id, "<client id>"), (settings.instance, "<instance>")]
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {clean(key): clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(item) for item in value]
+        if isinstance(value, str):
+            for text, mark in removed:
+                # Whole words: "administrator" is nobody's name, though it begins with one.
+                value = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", mark, value) if text else value
+        return value
+
+    # What stands in each report needs no cleaning, and the name of an instance may be a word of it.
+    return {key: clean(value) if key in ("operations", "answers", "headers") else value for key, value in found.items()}
 
 
-def _write(text: str, path: str | None) -> None:
+@contextmanager
+def _output(path: str | None) -> Iterator[TextIO | None]:
+    """The file for the report, opened before there is anything to lose."""
     if path is None:
-        say(text)
+        yield None
         return
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
-    tell(f"The report is in {os.path.abspath(path)}.")
+    with file:
+        yield file

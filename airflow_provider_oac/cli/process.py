@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from airflow_provider_oac.exceptions import OACError
 
 if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Connection
     from airflow_provider_oac.hooks.oac import OACHook
 
 # Standard output as it was when the command began.
@@ -65,21 +66,32 @@ def hook(conn_id: str) -> OACHook:
 
     :raises CommandFailed: if there is no such Connection, or it is of another type.
     """
-    from airflow_provider_oac._compat import AirflowNotFoundException
     from airflow_provider_oac.hooks.oac import OACHook
 
+    found = connection(conn_id, "--conn-id")
+    if found.conn_type != OACHook.conn_type:
+        kind = found.conn_type
+        raise CommandFailed(f"Connection {conn_id!r} is of the type {kind!r}, not {OACHook.conn_type!r}.")
+    return OACHook(conn_id)
+
+
+def connection(conn_id: str, option: str) -> Connection:
+    """A Connection of any type.
+
+    :param option: the one of the command that named it.
+    :raises CommandFailed: if there is none.
+    """
+    from airflow_provider_oac._compat import AirflowNotFoundException, BaseHook
+
     try:
-        connection = OACHook.get_connection(conn_id)
+        found: Connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise CommandFailed(
-            f"Airflow has no Connection {conn_id!r} that this process can see. Check --conn-id; a Connection of the "
+            f"Airflow has no Connection {conn_id!r} that this process can see. Check {option}; a Connection of the "
             "environment (AIRFLOW_CONN_…) or of a secrets backend must be set up for this process, too, and "
             "AIRFLOW_HOME and the database must be those of the deployment."
         ) from None
-    if connection.conn_type != OACHook.conn_type:
-        kind = connection.conn_type
-        raise CommandFailed(f"Connection {conn_id!r} is of the type {kind!r}, not {OACHook.conn_type!r}.")
-    return OACHook(conn_id)
+    return found
 
 
 def say(text: str, end: str = "\n") -> None:

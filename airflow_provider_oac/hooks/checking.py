@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
 # A certificate that ends within so many days is warned of.
-_SOON = 30
-_DAY = 86400.0
+SOON = 30
+DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -295,11 +295,11 @@ def _certificate(auth: AuthSettings, facts: dict[str, Any]) -> Iterator[Step]:
         yield Step("certificate", NOTE, text)
         return
     ends = certificate_expiry(auth.certificate)
-    left = math.floor((ends - time.time()) / _DAY)
+    left = math.floor((ends - time.time()) / DAY)
     days = f"in {left} day{'' if left == 1 else 's'}" if left else "within a day"
     date = time.strftime("%Y-%m-%d", time.gmtime(ends))
     facts |= {"certificate_expires": date, "certificate_days_left": left}
-    if left > _SOON:
+    if left > SOON:
         yield Step("certificate", OK, f"The certificate ends on {date}, {days}.")
         return
     how = f"ends on {date}, {days}" if left >= 0 else f"ended on {date}"

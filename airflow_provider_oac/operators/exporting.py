@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
@@ -37,8 +37,12 @@ class Wish:
 
 def _asset_uri(url: str) -> str:
     """The URI of a file's asset: without what stands before its host, which is the Connection of the store."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], path=quote(parts.path, safe="/%")))
+    # By hand: in the name of a file, `#`, `?` and `%` are signs like others.
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return quote(url, safe="/")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{quote(path, safe='/')}"
 
 
 class ExportingOperator(OACWorkOperator):

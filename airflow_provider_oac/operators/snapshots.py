@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
@@ -102,7 +103,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
         # Size and SHA-256 of the file are nothing that OAC tells.
         series = snapshots_uri(self.hook.settings.address, self.snapshot_label)
-        file = f"oci://{result['bucket']}/{result['bar_uri'].removeprefix('file:///')}"
+        file = f"oci://{result['bucket']}/{quote(result['bar_uri'].removeprefix('file:///'))}"
         tell(self, context, [Made(series, (series, file), result)])
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import (
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models import Connection
 from airflow.models.dag import DagModel
+from airflow.secrets.environment_variables import CONN_ENV_PREFIX
 from fastapi import Depends, HTTPException, Request
 
 from airflow_provider_oac._compat import setting
@@ -26,6 +28,14 @@ def may_edit(user: BaseUser, conn_id: str | None) -> bool:
     What ``requires_access_connection("PUT")`` of Airflow 3.1 asks. That of 3.2 and newer also reads the body of the
     request, as the one that edits a Connection: ours has none.
     """
+    ids = [conn_id]
+    # Names of the environment have no case: whatever the spelling, it is the same Connection, known by its lower case.
+    if conn_id and conn_id != conn_id.lower() and CONN_ENV_PREFIX + conn_id.upper() in os.environ:
+        ids.append(conn_id.lower())
+    return all(_may_edit(user, name) for name in ids)
+
+
+def _may_edit(user: BaseUser, conn_id: str | None) -> bool:
     team = Connection.get_team_name(conn_id) if conn_id else None
     details = ConnectionDetails(conn_id=conn_id, team_name=team)
     return bool(get_auth_manager().is_authorized_connection(method="PUT", details=details, user=user))

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_oac._compat import setting
 from airflow_provider_oac.hooks.checking import FAILED, Report
-from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.web import audit, connections, work
 from airflow_provider_oac.web.access import EditableDep, may_edit, require_origin
 from airflow_provider_oac.web.signing_in import SignIn
@@ -88,7 +87,7 @@ def check(connection_id: EditableDep, user: GetUserDep) -> HTMLResponse:
     if not _may_check():
         raise HTTPException(403, "[core] test_connection is not Enabled: this deployment lets no page try Connections.")
     _require(connection_id)
-    report = OACHook(connection_id).check()
+    report = connections.check(connection_id)
     audit.note(user, audit.CHECKED, connection_id, **_outcome(report))
     return _part(connection_id, report)
 

@@ -17,18 +17,15 @@ from airflow.secrets.environment_variables import CONN_ENV_PREFIX, EnvironmentVa
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from airflow_provider_oac._compat import AirflowNotFoundException
 from airflow_provider_oac.auth.keys import certificate_expiry
 from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.hooks.checking import DAY, FAILED, SOON, Report, Step
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.stores import slot_for_a_person
 from airflow_provider_oac.web.access import may_edit
 from airflow_provider_oac.web.audit import shown_time
 
-# A certificate that ends within so many days is warned of.
-_SOON = 30
-_DAY = 86400.0
 log = logging.getLogger(__name__)
 
 
@@ -63,9 +60,12 @@ def editable(user: BaseUser) -> list[str]:
 
     Those of the database and of this server's environment. A secrets backend gives out no list.
     """
+    return [conn_id for conn_id in sorted({*_stored(), *_of_environment()}) if may_edit(user, conn_id)]
+
+
+def _stored() -> set[str]:
     with create_session() as session:
-        stored = session.scalars(select(Connection.conn_id).where(Connection.conn_type == OACHook.conn_type)).all()
-    return [conn_id for conn_id in sorted({*stored, *_of_environment()}) if may_edit(user, conn_id)]
+        return set(session.scalars(select(Connection.conn_id).where(Connection.conn_type == OACHook.conn_type)))
 
 
 def _of_environment() -> Iterator[str]:
@@ -88,8 +88,23 @@ def exists(conn_id: str) -> bool:
     """Whether Airflow, as this server sees it, has such a Connection of the type ``oac``."""
     try:
         return _type(OACHook.get_connection(conn_id)) == OACHook.conn_type
-    except AirflowNotFoundException:
-        return False
+    except Exception:
+        # One that cannot be read is there all the same. Some versions of Airflow call it missing.
+        return conn_id in _stored()
+
+
+def check(conn_id: str) -> Report:
+    """Try a Connection; one that Airflow cannot read has failed, too."""
+    try:
+        return OACHook(conn_id).check()
+    except Exception as error:
+        return Report(conn_id, (Step("connection", FAILED, _unreadable(conn_id, error)),), {})
+
+
+def _unreadable(conn_id: str, error: Exception) -> str:
+    """What is said of a Connection that Airflow cannot read, such as one of another Fernet key."""
+    log.error("Connection %r cannot be read.", conn_id, exc_info=error)
+    return f"Airflow cannot read it ({type(error).__name__}); the API server's log says more."
 
 
 def _type(connection: Any) -> str:
@@ -105,10 +120,8 @@ def state(conn_id: str, last_check: dict[str, Any] | None) -> State:
     except OACError as error:
         found.problem, found.level = str(error), "bad"
     except Exception as error:
-        # Such as a secret that was encrypted with another Fernet key. The page has others to show.
-        log.exception("Connection %r cannot be read.", conn_id)
-        found.problem = f"Airflow cannot read it ({type(error).__name__}); the API server's log says more."
-        found.level = "bad"
+        # The page has others to show.
+        found.problem, found.level = _unreadable(conn_id, error), "bad"
     _say_check(found, last_check)
     return found
 
@@ -155,10 +168,10 @@ def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
 
 def _say_certificate(found: State, left: float) -> None:
     """When it ends, which is when signing in by assertion does."""
-    days = math.floor(left / _DAY)
+    days = math.floor(left / DAY)
     date = time.strftime("%Y-%m-%d", time.gmtime(time.time() + left))
     found.certificate = f"{date} (in {days} days)" if left > 0 else f"ended on {date}"
-    found.certificate_ends = days <= _SOON
+    found.certificate_ends = days <= SOON
 
 
 def _say_check(found: State, last_check: dict[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import and_, select
+from sqlalchemy import String, and_, cast, select
 
 from airflow_provider_oac.links import OACWorkRequestLink
 from airflow_provider_oac.web.access import may_see_results
@@ -48,20 +48,23 @@ def recent(user: BaseUser) -> list[Work]:
     query = (
         select(*columns, TaskInstance.state)
         .join(TaskInstance, task)
-        .where(XComModel.key == OACWorkRequestLink.xcom_key, XComModel.dag_id.in_(dag_ids))
+        .where(XComModel.key == OACWorkRequestLink.xcom_key, XComModel.dag_id.in_(dag_ids), _TOLD)
         .order_by(XComModel.timestamp.desc())
         .limit(5 * _SHOWN)
     )
     seen = cache(lambda dag_id: may_see_results(user, dag_id))
     with create_session() as session:
-        return [_work(row) for row in session.execute(query) if seen(row.dag_id)][:_SHOWN]
+        rows = [row for row in session.execute(query) if isinstance(row.value, str) and row.value and seen(row.dag_id)]
+        return [_work(row) for row in rows[:_SHOWN]]
 
 
+# When a task ends, Airflow itself leaves what the link says, which is an empty text where there was no work. As JSON.
+_TOLD = cast(XComModel.value, String).not_in(('""', "", "null"))
 _TASK = ("dag_id", "run_id", "task_id", "map_index")
 
 
 def _work(row: Any) -> Work:
-    address = urlsplit(row.value if isinstance(row.value, str) else "")
+    address = urlsplit(row.value)
     mapped = f"/mapped/{row.map_index}" if row.map_index >= 0 else ""
     link = f"dags/{quote(row.dag_id, '')}/runs/{quote(row.run_id, '')}/tasks/{quote(row.task_id, '')}{mapped}"
     return Work(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -64,6 +64,23 @@ def test_a_snapshot(connections: Connections, clean: Simulator, deferrable: bool
     assert result["work_request_id"]
     host = urlsplit(connections.ready["instances"]["dev"]["url"]).netloc
     assert of_alias(task.events[alias]) == [(f"oac://{host}/snapshots/nightly", result)]
+
+
+@pytest.mark.parametrize("name", ["Report #1", "Why? 2", "100% of it", "a%20b"])
+def test_each_file_name_is_an_asset_of_its_own(connections: Connections, tmp_path: Path, name: str) -> None:
+    connections.oac()
+    alias = AssetAlias("reports")
+    task = EventfulTask(
+        lambda: OACExportWorkbookOperator(
+            task_id="export", workbook_path=BOARD, destination=f"file://{tmp_path}/{name}.pdf", poll_interval=0.05,
+            outlets=[alias],
+        )
+    )  # fmt: skip
+    task.attempt()
+    ((uri, _),) = of_alias(task.events[alias])
+    assert uri.endswith(f"/{quote(name)}.pdf")
+    (made,) = task.made[-1].__dict__["_oac_made"]
+    assert openlineage_name(made.flow[1]) == ("file", f"{tmp_path}/{name}.pdf")
 
 
 @MODES
@@ -196,3 +213,4 @@ def test_an_asset_has_a_name_in_openlineage() -> None:
     found = convert_asset_to_openlineage(Asset("oac://oac.example.com/snapshots/nightly"))
     assert (found.namespace, found.name) == ("oac://oac.example.com", "snapshots/nightly")
     assert openlineage_name("s3://aws_default@reports/a.pdf") == ("s3://reports", "a.pdf")
+    assert openlineage_name("s3://reports/Report%20%231.pdf") == ("s3://reports", "Report #1.pdf")

@@ -301,9 +301,51 @@ def test_only_safe_addresses_are_offered(address: str, complete: str | None, lin
             shown(code)
 
 
+@pytest.mark.parametrize("order", ["check", "state", "sign-in"])
+def test_another_spelling_of_a_connection_of_the_environment_gives_no_other_right(
+    server: Server, boss: requests.Session, connections: Connections, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    connections.oac("oac_prod")
+    manager = get_auth_manager()
+    monkeypatch.setattr(
+        type(manager), "is_authorized_connection", lambda *_, details, **__: details.conn_id != "oac_prod"
+    )
+    for spelling in ("oac_prod", "OAC_PROD", "Oac_Prod"):
+        assert boss.post(f"{server.url}/oac/{order}/{spelling}", timeout=60).status_code == 403
+        page = boss.get(f"{server.url}/oac/", params={"connection": spelling}, timeout=60).text
+        assert f'data-connection="{spelling}"' not in page
+    assert "oac_default" in page
+
+
+def test_a_connection_of_another_fernet_key_fails_its_check(server: Server, boss: requests.Session) -> None:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from cryptography.fernet import Fernet
+    from sqlalchemy import delete, insert
+
+    table = Connection.__table__
+    secret = Fernet(Fernet.generate_key()).encrypt(b"{}").decode()
+    row = {"conn_id": "oac_other_key", "conn_type": "oac", "host": "oac.example.com", "extra": secret}
+    with create_session() as session:
+        session.execute(insert(table).values(**row, is_encrypted=True, is_extra_encrypted=True))
+    try:
+        answer = boss.post(f"{server.url}/oac/check/oac_other_key", timeout=60)
+    finally:
+        with create_session() as session:
+            session.execute(delete(table).where(table.c.conn_id == "oac_other_key"))
+    assert answer.status_code == 200, answer.text
+    assert "Airflow cannot read it" in card(answer.text, "oac_other_key")
+    entry = audit("oac.check")[-1]
+    assert (entry["connection_id"], entry["works"], entry["failed"]) == ("oac_other_key", False, "connection")
+
+
 def test_recent_work_requests_are_those_that_tasks_told_airflow(server: Server, boss: requests.Session) -> None:
     leave_work("oac_nightly", "backup", "deferred", "lfc-cc:17-c9:3")
     leave_work("oac_nightly", "export", "success", "12345")
+    # What Airflow leaves by itself for a task that gave OAC no work.
+    leave_work("oac_nightly", "find", "success", None)
     page = boss.get(f"{server.url}/oac/", timeout=60).text
     rows = re.findall(r"<tr>\s*<td>.*?</tr>", page, re.DOTALL)
     assert len(rows) == 2
@@ -312,7 +354,7 @@ def test_recent_work_requests_are_those_that_tasks_told_airflow(server: Server, 
     assert [row for row in rows if "lfc-cc:17-c9:3" in row and "state-deferred" in row and "tasks/backup" in row]
 
 
-def leave_work(dag_id: str, task_id: str, state: str, work_request: str) -> None:
+def leave_work(dag_id: str, task_id: str, state: str, work_request: str | None) -> None:
     """What a task leaves in Airflow's database, as far as the page reads it."""
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
@@ -336,6 +378,8 @@ def leave_work(dag_id: str, task_id: str, state: str, work_request: str) -> None
         session.execute(insert(TaskInstance).values(**row, **task))
         result = {
             "key": OACWorkRequestLink.xcom_key,
-            "value": f"https://oac.example.com/api/20210901/workRequests/{quote(work_request, safe='')}",
+            "value": f"https://oac.example.com/api/20210901/workRequests/{quote(work_request, safe='')}"
+            if work_request
+            else "",
         }
         session.execute(insert(XComModel).values(**row, **result, dag_run_id=run_id, timestamp=now))
