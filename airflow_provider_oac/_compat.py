@@ -221,9 +221,10 @@ def task_state_store(context: Context) -> Any:
 def newest_xcom(ti: Any, task_id: str, key: str) -> Any:
     """The newest XCom of a task, of this run or an earlier one; ``None`` if there is none. One look at the database in
     Airflow 2.11, one request in Airflow 3."""
-    index = getattr(ti, "map_index", -1)
-    mapped = {"map_indexes": index} if index is not None and index >= 0 else {}
-    return ti.xcom_pull(task_ids=task_id, key=key, include_prior_dates=True, **mapped)
+    index = getattr(ti, "map_index", None)
+    # Always with an index: without one Airflow 3 returns all values of all earlier runs, as a list.
+    index = -1 if index is None else index
+    return ti.xcom_pull(task_ids=task_id, key=key, include_prior_dates=True, map_indexes=index)
 
 
 def xcom_value(ti_key: Any, key: str) -> Any:

@@ -158,6 +158,10 @@ class OACWorkOperator(OACBaseOperator):
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Put away what work that failed or was canceled left behind."""
 
+    # Whether it keeps, for later runs, how long its work took.
+    _keeps_history = True
+    _history: History | None = None
+
     def tolerated(self, started: Started) -> tuple[int, ...]:
         """HTTP statuses that this very work brings about, so that the wait for it waits them out."""
         return ()
@@ -177,24 +181,37 @@ class OACWorkOperator(OACBaseOperator):
         self._push_work_link(started, context)
         if not self.wait_for_completion or started.work_request_id is None:
             return self.complete(started, None, context)
-        earlier = self.history(context).of(started)
-        if self.deferrable and not self._over_soon(started, started.work_request_id, deadline, earlier):
-            from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
-
-            self.defer(
-                trigger=OACWorkRequestTrigger(
-                    self.oac_conn_id,
-                    started.work_request_id,
-                    started.submitted_at,
-                    deadline,
-                    seconds(self.poll_interval),
-                    carried={"started": started.record(), "deadline": deadline},
-                    tolerated=self.tolerated(started),
-                    earlier=earlier,
-                ),
-                method_name="resume",
-            )
+        if self.deferrable:
+            earlier = self.history(context).of(started) if self._keeps_history else []
+            with self._stopping(self._goes_on(started.work_request_id)):
+                soon = self._over_soon(started, started.work_request_id, deadline, earlier)
+            if not soon:
+                self._defer(started, started.work_request_id, deadline, earlier)
         return self._finish(started, started.work_request_id, deadline, context)
+
+    def _defer(self, started: Started, work_request_id: str, deadline: float, earlier: list[float]) -> None:
+        from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+
+        self.defer(
+            trigger=OACWorkRequestTrigger(
+                self.oac_conn_id,
+                work_request_id,
+                started.submitted_at,
+                deadline,
+                seconds(self.poll_interval),
+                carried={"started": started.record(), "deadline": deadline},
+                tolerated=self.tolerated(started),
+                earlier=earlier,
+            ),
+            method_name="resume",
+        )
+
+    @staticmethod
+    def _goes_on(work_request_id: str) -> str:
+        return (
+            f"Its work goes on in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
+            "the task finds it again."
+        )
 
     def _over_soon(self, started: Started, work_request_id: str, deadline: float, earlier: Sequence[float]) -> bool:
         from airflow_provider_oac.client.waiting import WorkWatch
@@ -214,8 +231,10 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     def history(self, context: Context) -> History:
-        """How long the work of earlier runs took."""
-        return History(context, self.task_id, self.log)
+        """How long the work of earlier runs took; read once per process."""
+        if self._history is None or self._history.ti is not context["ti"]:
+            self._history = History(context, self.task_id, self.log)
+        return self._history
 
     def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited: the same completion as without it, which reads the state itself.
@@ -237,10 +256,7 @@ class OACWorkOperator(OACBaseOperator):
         plan = self._plan(started, deadline, history.of(started))
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
         try:
-            with self._stopping(
-                f"Its work goes on in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
-                "the task finds it again."
-            ):
+            with self._stopping(self._goes_on(work_request_id)):
                 work = self.hook.run(flow)
         except OACWorkRequestError as error:
             if error.status in (FAILED, CANCELED):

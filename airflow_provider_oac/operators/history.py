@@ -27,7 +27,7 @@ class History:
     """
 
     def __init__(self, context: Context, task_id: str, log: Any) -> None:
-        self._ti: Any = context["ti"]
+        self.ti: Any = context["ti"]
         self._task_id = task_id
         self._log = log
         self._read: dict[str, list[float]] | None = None
@@ -46,7 +46,7 @@ class History:
         everything = {**self._all(), _kind(started): [round(seconds, 1), *self.of(started)][:_RUNS]}
         self._read = everything
         try:
-            self._ti.xcom_push(key=KEY, value=everything)
+            self.ti.xcom_push(key=KEY, value=everything)
         except Exception as problem:
             # Whatever Airflow raises: the work is done, and this is no reason to fail.
             self._log.info("How long the work took could not be kept for later runs: %s", problem)
@@ -54,7 +54,7 @@ class History:
     def _all(self) -> dict[str, list[float]]:
         if self._read is None:
             try:
-                found = newest_xcom(self._ti, self._task_id, KEY)
+                found = newest_xcom(self.ti, self._task_id, KEY)
             except Exception as problem:
                 self._log.info("How long earlier runs took cannot be read: %s", problem)
                 found = None

@@ -123,25 +123,34 @@ class RunningOperator(OACWorkOperator):
         self._push_work_link(started, context)
         if not self.wait_for_completion and how != BUSY:
             return self.complete(started, None, context)
-        if self.deferrable and not self._job_over_soon(started, deadline):
-            from airflow_provider_oac.triggers.jobs import OACJobTrigger
-
-            of = self._of(started)
-            self.defer(
-                trigger=OACJobTrigger(
-                    self.oac_conn_id,
-                    of.kind,
-                    of.noun,
-                    of.object_id,
-                    started.facts["job_id"],
-                    started.submitted_at,
-                    deadline,
-                    seconds(self.poll_interval),
-                    carried={"started": started.record(), "deadline": deadline},
-                ),
-                method_name="resume",
-            )
+        if self.deferrable:
+            with self._stopping(self._job_goes_on(started)):
+                soon = self._job_over_soon(started, deadline)
+            if not soon:
+                self._defer_for_job(started, deadline)
         return self._finish(started, "", deadline, context)
+
+    def _job_goes_on(self, started: Started) -> str:
+        return f"Job {started.facts['job_id']} of {self._of(started)} goes on in OAC and cannot be canceled."
+
+    def _defer_for_job(self, started: Started, deadline: float) -> None:
+        from airflow_provider_oac.triggers.jobs import OACJobTrigger
+
+        of = self._of(started)
+        self.defer(
+            trigger=OACJobTrigger(
+                self.oac_conn_id,
+                of.kind,
+                of.noun,
+                of.object_id,
+                started.facts["job_id"],
+                started.submitted_at,
+                deadline,
+                seconds(self.poll_interval),
+                carried={"started": started.record(), "deadline": deadline},
+            ),
+            method_name="resume",
+        )
 
     def _job_over_soon(self, started: Started, deadline: float) -> bool:
         from airflow_provider_oac.client.running import job_watch
@@ -175,7 +184,7 @@ class RunningOperator(OACWorkOperator):
         of, since = self._of(started), started.submitted_at
         flow = wait_for_job(of, job_id, plan, started_at=since, report=self.log.info)
         try:
-            with self._stopping(f"Job {job_id} of {of} goes on in OAC and cannot be canceled."):
+            with self._stopping(self._job_goes_on(started)):
                 self.hook.run(flow)
         except OACWorkRequestError as error:
             ended = error.status in (FAILED, CANCELED)
