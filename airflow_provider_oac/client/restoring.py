@@ -223,9 +223,9 @@ async def _answer(api: Api) -> _Answer:
     try:
         found = await api.perform(system.get(), ONCE)
         await api.perform(catalog.list_items("folders", limit=1), ONCE)
-    except OACKilledError:
-        raise
-    except OACError as error:
+    except OACApiError as error:
+        if error.status not in TOLERATED:
+            raise
         return _Answer(found, error)
     return _Answer(found, None)
 
@@ -261,7 +261,12 @@ def ready_now() -> Flow[Readiness | None]:
     """Look once whether an instance answers and can search. The flow returns ``None`` if not, for any reason."""
 
     async def flow(api: Api) -> Readiness | None:
-        answer = await _answer(api)
+        try:
+            answer = await _answer(api)
+        except OACKilledError:
+            raise
+        except OACError:
+            return None
         return Readiness(answer.system, True) if answer.system is not None and answer.error is None else None
 
     return flow

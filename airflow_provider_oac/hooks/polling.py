@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
+import logging
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_oac._compat import aget_connection, amask
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.connection import ConnectionSettings
     from airflow_provider_oac.hooks.scheduler import Scheduler
     from airflow_provider_oac.transport.asynchronous import AsyncIO
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -46,7 +49,8 @@ class _Place:
 
         self.settings = settings
         self._ios: list[AsyncIO] = []
-        self._read_at = -_REREADING_PAUSE
+        self._rereading: asyncio.Task[bool] | None = None
+        self._reread_at = 0.0
         self.scheduler: Scheduler = Scheduler(self._api(settings, slot), self._renewed)
 
     def _api(self, settings: ConnectionSettings, slot: Slot | None) -> Api:
@@ -67,14 +71,30 @@ class _Place:
             self.settings = settings
 
     async def _renewed(self) -> bool:
-        """Whether the Connection says anything else by now; if so, it is gone by."""
-        before, now = self.settings, asyncio.get_running_loop().time()
-        if now - self._read_at < _REREADING_PAUSE:
+        """Whether the Connection says anything else by now; if so, it is gone by. All who ask share a reading."""
+        now = asyncio.get_running_loop().time()
+        if self._rereading is None or (self._rereading.done() and now - self._reread_at >= _REREADING_PAUSE):
+            self._reread_at = now
+            self._rereading = asyncio.create_task(self._reread(), context=contextvars.Context())
+        elif self._rereading.done():
             return False
-        self._read_at = now
+        return await asyncio.shield(self._rereading)
+
+    async def _reread(self) -> bool:
+        before = self.settings
         try:
             settings, slot = await _read_now(before.conn_id)
-        except OACError:
+        except OACError as error:
+            log.warning(
+                "The credentials of Connection %r were refused, and it cannot be used: %s", before.conn_id, error
+            )
+            return False
+        except Exception as problem:
+            # Whatever Airflow raises, whose text may hold anything. Who waits may tolerate the refusal itself.
+            kind = type(problem).__name__
+            log.warning(
+                "The credentials of Connection %r were refused, and it cannot be read: %s", before.conn_id, kind
+            )
             return False
         if settings.address != before.address:
             return False
@@ -84,11 +104,16 @@ class _Place:
     async def close(self) -> None:
         """Close the connections."""
         await self.scheduler.close()
+        if self._rereading is not None:
+            self._rereading.cancel()
+            await asyncio.gather(self._rereading, return_exceptions=True)
         for io in self._ios:
             await io.close()
 
 
 _places: dict[_Key, _Place] = {}
+# Those that are being closed: somebody has to hold the tasks.
+_closings: set[asyncio.Task[None]] = set()
 # The readings of Connections that have not begun yet.
 _readings: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[tuple[ConnectionSettings, Slot | None]]] = {}
 
@@ -98,7 +123,7 @@ async def waited(conn_id: str, watch: Watch[R]) -> R:
 
     :param conn_id: the Airflow Connection.
     :returns: what was seen last.
-    :raises OACError: as the watch says.
+    :raises OACError: as the watch says, naming the Connection where it is the cause.
     """
     settings, slot = await _read(conn_id)
     key = _Key(asyncio.get_running_loop(), conn_id, settings.address)
@@ -108,12 +133,19 @@ async def waited(conn_id: str, watch: Watch[R]) -> R:
         place = _places[key] = _Place(settings, slot)
     else:
         place.follow(settings, slot)
+    from airflow_provider_oac.hooks.oac import naming
+
     try:
-        return await place.scheduler.wait(watch)
+        with naming(conn_id):
+            return await place.scheduler.wait(watch)
     finally:
         if place.scheduler.idle and _places.get(key) is place:
             del _places[key]
-            await place.close()
+            closing = asyncio.create_task(place.close(), context=contextvars.Context())
+            _closings.add(closing)
+            closing.add_done_callback(_closings.discard)
+            # Who is canceled once more does not leave the connections open.
+            await asyncio.shield(closing)
 
 
 def _forget_ended_loops() -> None:
@@ -166,6 +198,7 @@ def _load() -> None:
     """Import in a thread what takes a tenth of a second to import, in which no trigger would move."""
     import airflow_provider_oac.auth.session
     import airflow_provider_oac.hooks.connection
+    import airflow_provider_oac.hooks.oac
     import airflow_provider_oac.hooks.scheduler
     import airflow_provider_oac.hooks.stores
     import airflow_provider_oac.transport.asynchronous  # noqa: F401

@@ -20,7 +20,13 @@ from typing import Any, TypeVar
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.pacing import Pace
 from airflow_provider_oac.client.waiting import Watch
-from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACConfigurationError, OACError
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACConfigurationError,
+    OACError,
+    OACTransportError,
+)
 
 R = TypeVar("R")
 
@@ -28,6 +34,8 @@ R = TypeVar("R")
 TICK = 0.25
 # Looks come at most by this share of a pause earlier than asked for, so that those who began together spread.
 _SPREAD = 0.1
+# Seconds for which a look that is due may be late before those who have no more time are told so without it.
+_LATE = 5.0
 
 
 class _Waiter:
@@ -72,7 +80,7 @@ class _Waiter:
 class _Target:
     """Something that is looked at, for one waiter or several."""
 
-    __slots__ = ("key", "looking", "pause", "turn", "waiters")
+    __slots__ = ("key", "looking", "pause", "ready_since", "turn", "waiters")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -80,6 +88,7 @@ class _Target:
         self.turn = -1
         self.pause = math.inf
         self.looking = False
+        self.ready_since = -math.inf
 
 
 class Scheduler:
@@ -168,10 +177,13 @@ class Scheduler:
         self._wake()
 
     def _wake(self) -> None:
-        """Have the next collection come when the next look is due, on a grid that all looks share."""
-        if not self._due:
+        """Have the next collection come when the next look is due, or may be late, on a grid that all looks share."""
+        due = [self._due[0][0]] if self._due else []
+        if self._ready:
+            due.append(max(self._ready[0].ready_since + _LATE, self._loop.time() + _LATE / 5))
+        if not due:
             return
-        when = math.ceil(self._due[0][0] / TICK) * TICK
+        when = math.ceil(min(due) / TICK) * TICK
         if self._timer is not None:
             if self._timer.when() <= when:
                 return
@@ -182,9 +194,11 @@ class Scheduler:
         """Hand what is due to the workers."""
         self._timer = None
         now = self._loop.time() + 0.001
+        self._tell_the_late(now)
         while self._due and self._due[0][0] <= now:
             _, turn, target = heapq.heappop(self._due)
             if turn == target.turn and target.waiters:
+                target.ready_since = now
                 self._ready.append(target)
         self._wake()
         wanted = min(self.pace.at_once(self._rate) - len(self._workers), len(self._ready))
@@ -200,6 +214,12 @@ class Scheduler:
             target.looking = True
             try:
                 pause = await self._look(target)
+            except Exception as defect:
+                # Ours: whoever waits must hear of it. As it is: not every exception can be copied.
+                for waiter in target.waiters:
+                    waiter.fail(defect)
+                target.waiters.clear()
+                pause = 0.0
             finally:
                 target.looking = False
             if target.waiters:
@@ -221,12 +241,6 @@ class Scheduler:
             found = await self._looked(target)
         except OACError as error:
             trouble = error
-        except Exception as defect:
-            # Ours: whoever waits must hear of it.
-            for waiter in target.waiters:
-                waiter.fail(copy.copy(defect))
-            target.waiters.clear()
-            return 0.0
         now, pauses = self.api.io.now(), []
         for waiter in list(target.waiters):
             pause = waiter.told(trouble, now) if trouble else waiter.shown(found, now)
@@ -240,13 +254,14 @@ class Scheduler:
         """Look once, or twice if there were new credentials in between."""
         look = target.waiters[0].watch.look
         for again in (True, False):
-            began = self._loop.time()
+            # Credentials may be renewed while this look is under way, because another one was refused.
+            began, api = self._loop.time(), self.api
             try:
-                found = await look(self.api)
+                found = await look(api)
             except OACError as error:
                 now = self._loop.time()
                 self.pace.refused(error, began, now)
-                if again and _refuses_us(error) and await self._renewed():
+                if again and _refuses_us(error) and (self.api is not api or await self._renewed()):
                     continue
                 raise
             self.pace.answered(self._loop.time() - began)
@@ -254,16 +269,25 @@ class Scheduler:
 
     def _put_off(self, target: _Target, rest: float) -> float:
         """Do not look now, while everybody rests; but who has no more time is told so."""
-        now, pauses = self.api.io.now(), [rest + self.api.io.random()]
+        now = self.api.io.now()
+        self._tell_who_has_no_time(target, _resting(rest), now)
+        left = [waiter.watch.deadline - now for waiter in target.waiters if waiter.watch.deadline is not None]
+        return min([rest + self.api.io.random(), *(seconds for seconds in left if seconds > 0)])
+
+    def _tell_the_late(self, now: float) -> None:
+        """Tell who has no more time, of those whose look is due and is not made since all workers wait for answers."""
+        for target in self._ready:
+            late = now - target.ready_since
+            if late < _LATE:
+                # Those after it are due for a shorter time.
+                break
+            self._tell_who_has_no_time(target, _slow(late), self.api.io.now())
+
+    def _tell_who_has_no_time(self, target: _Target, why: OACError, now: float) -> None:
         for waiter in list(target.waiters):
             deadline = waiter.watch.deadline
-            if deadline is None:
-                continue
-            if deadline > now:
-                pauses.append(deadline - now)
-            elif waiter.told(_resting(rest), now) is None:
+            if deadline is not None and deadline <= now and waiter.told(why, now) is None:
                 target.waiters.remove(waiter)
-        return min(pauses)
 
 
 def _resting(rest: float) -> OACApiError:
@@ -274,6 +298,14 @@ def _resting(rest: float) -> OACApiError:
         path="",
         retryable=True,
         retry_after=rest,
+    )
+
+
+def _slow(late: float) -> OACTransportError:
+    return OACTransportError(
+        f"All connections wait for answers, so that a look that is due for {late:.0f} s could not be made. Likely "
+        "cause: OAC does not answer, or the network is slow.",
+        sent=False,
     )
 
 

@@ -8,7 +8,15 @@ import re
 import pytest
 
 from airflow_provider_oac.client import restoring
-from airflow_provider_oac.client.restoring import TOLERATED, check_system, check_target, ready_again, submit_restore
+from airflow_provider_oac.client.restoring import (
+    TOLERATED,
+    ReadyWatch,
+    check_system,
+    check_target,
+    ready_again,
+    ready_now,
+    submit_restore,
+)
 from airflow_provider_oac.client.system import System
 from airflow_provider_oac.client.waiting import Poller, WaitPlan
 from airflow_provider_oac.exceptions import (
@@ -109,6 +117,19 @@ def by_path(system: list[Answer], search: list[Answer]) -> ManualIO:
 
 
 LIST = response(body="[]")
+
+
+def test_a_look_that_met_no_instance_is_a_look_that_failed() -> None:
+    io = by_path([response(503)], [LIST])
+    with pytest.raises(OACApiError, match="503"):
+        run(io, ReadyWatch(io.time + 60).look)
+
+
+@pytest.mark.parametrize(
+    ("system", "search"), [(response(503), LIST), (NOBODY, LIST), (unreachable(), LIST), (SYSTEM, NO_INDEX)]
+)
+def test_one_look_at_an_instance_that_is_not_ready_is_no_failure(system: Answer, search: Answer) -> None:
+    assert run(by_path([system], [search]), ready_now()) is None
 
 
 def test_an_instance_is_ready_when_it_answers_and_can_search() -> None:
