@@ -72,7 +72,12 @@ class OACCatalogItemSensor(BaseSensorOperator):
 
         wanted = self._wanted()
         plan = WaitPlan(deadline=time.time() + self.timeout, longest_pause=float(self.poke_interval))
-        if over_soon(OACHook(self.oac_conn_id), ItemWatch(wanted, plan)):
+        try:
+            soon = over_soon(OACHook(self.oac_conn_id), ItemWatch(wanted, plan))
+        except Exception:
+            # A look raises it again, where never_fail and silent_fail apply to it.
+            soon = True
+        if soon:
             return super().execute(context)
         self.defer(
             trigger=OACCatalogItemTrigger(

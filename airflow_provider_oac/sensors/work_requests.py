@@ -54,7 +54,12 @@ class OACWorkRequestSensor(BaseSensorOperator):
 
         now = time.time()
         plan = WaitPlan(deadline=now + self.timeout, longest_pause=float(self.poke_interval))
-        if over_soon(OACHook(self.oac_conn_id), WorkWatch(self._checked_id(), plan, started_at=now)):
+        try:
+            soon = over_soon(OACHook(self.oac_conn_id), WorkWatch(self._checked_id(), plan, started_at=now))
+        except Exception:
+            # A look raises it again, where never_fail and silent_fail apply to it.
+            soon = True
+        if soon:
             return super().execute(context)
         self.defer(
             trigger=OACWorkRequestTrigger(
