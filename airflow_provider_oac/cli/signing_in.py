@@ -16,7 +16,6 @@ from airflow_provider_oac.auth.revoking import forget
 from airflow_provider_oac.auth.sharing import keep_sign_in
 from airflow_provider_oac.auth.signing_in import sign_in_and_keep
 from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
-from airflow_provider_oac.hooks.stores import slot_for_a_person
 from airflow_provider_oac.transport.blocking import run
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ _LARGEST = 1 << 20
 def login(arguments: argparse.Namespace) -> None:
     """``login``: a person signs in with a code; the refresh token goes into the store."""
     oac = hook(arguments.conn_id)
-    auth, slot = oac.settings.auth, slot_for_a_person(oac.settings, oac.slot)
+    auth, slot = oac.settings.auth, _slot(oac)
     progress = _Progress()
     try:
         record = run(sign_in_and_keep(oac.io, slot, auth, progress.show, progress.waiting))
@@ -43,7 +42,7 @@ def login(arguments: argparse.Namespace) -> None:
 def import_tokens(arguments: argparse.Namespace) -> None:
     """``import-tokens``: the tokens of a file go into the store."""
     oac = hook(arguments.conn_id)
-    auth, slot = oac.settings.auth, slot_for_a_person(oac.settings, oac.slot)
+    auth, slot = oac.settings.auth, _slot(oac)
     imported = read_token_file(read_text(arguments.file), auth, time.time())
     token = imported.issued.token
     run(keep_sign_in(oac.io, slot, auth, imported.issued, imported.unrenewable))
@@ -97,6 +96,13 @@ def read_text(name: str, largest: int = _LARGEST) -> str:
     if len(text) > largest:
         raise CommandFailed(f"{name} is larger than {largest} characters.")
     return text
+
+
+def _slot(oac: OACHook) -> Slot:
+    """The place for a person's tokens. Commands that need no Airflow do without it: this one loads it."""
+    from airflow_provider_oac.hooks.stores import slot_for_a_person
+
+    return slot_for_a_person(oac.settings, oac.slot)
 
 
 def _say_kept(oac: OACHook, slot: Slot) -> None:
