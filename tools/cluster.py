@@ -132,6 +132,10 @@ class Cluster(AirflowStack):
 
     # -- health
 
+    def wait_ready(self, timeout: float = 480) -> None:
+        """Wait until every component is healthy: seven of them, and asking workers takes seconds each time."""
+        super().wait_ready(timeout)
+
     def is_healthy(self, name: str) -> bool:
         """Whether there is a heartbeat, or for a worker an answer, of as many as run."""
         if _service(name) == "worker":

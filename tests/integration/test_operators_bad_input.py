@@ -126,7 +126,7 @@ def test_signing_in_with_something_wrong(
 ) -> None:
     connections.oac(**extra)
     message = failing(OACAuthError)
-    assert message.startswith(f"Signing in at {clean.ready['identity_url']}")
+    assert message.startswith(f"Connection 'oac_default': Signing in at {clean.ready['identity_url']}")
     assert re.search(f"Likely cause: .*({cause}).* Next step: ", message)
     assert clean.control.calls("dev", POST) == 0
 

@@ -16,6 +16,7 @@ import pytest
 
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.client import work_requests
+from airflow_provider_oac.client.pacing import FEW, MANY
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks import polling
@@ -59,11 +60,22 @@ def nothing_is_left(connections: Connections) -> Iterator[None]:
     assert polling._readings == {}
 
 
-def test_a_burst_shares_one_reading_one_token_and_eight_connections(clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 1.0, 150)
-    assert asyncio.run(events(works)) == ["ended"] * 150
+@pytest.mark.parametrize(
+    ("how_many", "sockets"),
+    [
+        # So few that nothing is known yet of how long the instance takes.
+        (30, FEW),
+        # On a busy machine answers come late, which looks like distance, and may need more.
+        (150, MANY),
+    ],
+)
+def test_a_burst_shares_one_reading_one_token_and_few_connections(
+    clean: Simulator, how_many: int, sockets: int
+) -> None:
+    works = clean.control.start_work("dev", 0.0, how_many)
+    assert asyncio.run(events(works)) == ["ended"] * how_many
     counters = clean.control.counters()
-    assert counters["connections"]["dev"]["accepted"] <= 8
+    assert counters["connections"]["dev"]["accepted"] <= sockets
     assert counters["grants"] == {"jwt-bearer": 1}
 
 
