@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import debian
 from tools.airflow_env import free_port
 
 GUARD = Path(__file__).resolve().parent / "guard.py"
@@ -21,7 +22,7 @@ _START_SECONDS = 60
 
 
 class NoPostgres(RuntimeError):
-    """There is no PostgreSQL here, and none can be installed; the message says what to do."""
+    """The server does not start; the message says what it said."""
 
 
 @dataclass(frozen=True)
@@ -38,30 +39,24 @@ class Postgres:
     password: str
 
 
-def programs() -> Path:
-    """The folder with `initdb` and `postgres`; installs Debian's package if there is none and this is root.
+def installed() -> Path | None:
+    """The folder with `initdb` and `postgres`, if there is one."""
+    debians = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    folders = [*debians, *map(Path, os.get_exec_path())]
+    return next((found for found in folders if (found / "initdb").exists() and (found / "postgres").exists()), None)
 
-    Raises NoPostgres if that cannot be done.
+
+def programs() -> Path:
+    """The folder with `initdb` and `postgres`; as root on Debian they are installed if need be.
+
+    Raises debian.NotInstalled.
     """
-    for _ in range(2):
-        for folder in [
-            *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
-            *map(Path, os.get_exec_path()),
-        ]:
-            if (folder / "initdb").exists() and (folder / "postgres").exists():
-                return folder
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            break
-        print("[setup] installing the Debian package postgresql", flush=True)
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (
-            ["apt-get", "update", "-q"],
-            ["apt-get", "install", "-yq", "--no-install-recommends", "postgresql"],
-        ):
-            done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise NoPostgres(f"`{' '.join(command)}` failed:\n{done.stdout[-1000:]}\n{done.stderr[-1000:]}")
-    raise NoPostgres("There is no PostgreSQL server here. On Debian: apt-get install postgresql")
+    if found := installed():
+        return found
+    debian.install("postgresql", "A test with a cluster")
+    if found := installed():
+        return found
+    raise debian.NotInstalled("The package postgresql brought no programs initdb and postgres.")
 
 
 def _as_its_user() -> tuple[list[str], int]:
@@ -79,7 +74,10 @@ def _as_its_user() -> tuple[list[str], int]:
 
 @contextmanager
 def postgres_server(user: str, password: str) -> Iterator[Postgres]:
-    """A running server for the length of a `with`. Raises NoPostgres, with what it said, if it does not start."""
+    """A running server for the length of a `with`.
+
+    Raises debian.NotInstalled, or NoPostgres, with what it said, if it does not start.
+    """
     found = programs()
     prefix, owner = _as_its_user()
     folder = Path(tempfile.mkdtemp(prefix="oac-postgres-"))

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,9 @@ from typing import TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tools import setup_env
-from tools.chromium import NoChromium, chromium
+from tools import debian, setup_env
+from tools.chromium import chromium
+from tools.postgres import programs
 from tools.setup_env import ENVIRONMENTS, ROOT
 
 QUICK = ("tests/unit", "tests/contract")
@@ -63,8 +65,8 @@ class Part:
     optional: bool = False
     #: Whether it leaves the machine idle for most of the time, so that another such part may run beside it.
     waits: bool = False
-    #: Whether it needs Chromium.
-    browser: bool = False
+    #: Finds, or installs, a program that no environment of Python holds.
+    program: Callable[[], object] | None = None
 
 
 @dataclass
@@ -125,6 +127,8 @@ PARTS = (
         "the example DAGs on the services of docker-compose.yml, without containers",
         (pytest("--cluster", "-m", "smoke or cluster", "tests/airflow"),),
         waits=True,
+        program=programs,
+        optional=True,
     ),
     Part(
         "browser",
@@ -132,7 +136,8 @@ PARTS = (
         "a person in the web interface of a real Airflow 3.3",
         (pytest("tests/browser"),),
         waits=True,
-        browser=True,
+        program=chromium,
+        optional=True,
     ),
     Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1", (SMOKE,), waits=True),
     Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2", (SMOKE,), waits=True),
@@ -196,9 +201,9 @@ def set_up(part: Part) -> Outcome:
     """Set the part's environment up; the outcome says `passed` if it is there."""
     try:
         setup_env.install(ENVIRONMENTS[part.environment])
-        if part.browser:
-            chromium()
-    except (setup_env.NoInterpreter, NoChromium) as problem:
+        if part.program:
+            part.program()
+    except (setup_env.NoInterpreter, debian.NotInstalled) as problem:
         print(problem, flush=True)
         return Outcome(part.name, "left out", notes=[str(problem)])
     except setup_env.SetupError as problem:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tools.chromium import NoChromium, chromium
+from tools.chromium import chromium
+from tools.debian import NotInstalled
 
 
 def test_without_chromium_and_without_root_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(NoChromium, match="apt-get install chromium"):
+    with pytest.raises(NotInstalled, match="apt-get install chromium"):
         chromium()
 
 

@@ -1,0 +1,33 @@
+"""Installing a Debian package, where that is possible. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+
+class NotInstalled(RuntimeError):
+    """A program that is needed is not there, and cannot be installed; the message says why and what to do."""
+
+
+def install(package: str, purpose: str) -> None:
+    """Install a package, as root on Debian.
+
+    :param purpose: what needs it, for the message.
+
+    Raises NotInstalled.
+    """
+    advice = f"{purpose} needs the Debian package {package} or the same program from elsewhere."
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise NotInstalled(f"{advice} It can be installed by root on Debian only: apt-get install {package}")
+    print(f"[setup] installing the Debian package {package}", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-yq", "--no-install-recommends", package],
+    ):
+        done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = f"{done.stdout[-1000:]}\n{done.stderr[-1000:]}"
+            raise NotInstalled(f"{advice} `{' '.join(command)}` failed:\n{said}")
