@@ -88,6 +88,10 @@ def side_by_side(*arguments: str) -> tuple[str, ...]:
     return pytest("-n", str(os.cpu_count() or 1), "--dist", "loadfile", *arguments)
 
 
+#: What a cluster changes: who runs the example DAGs. The rest is about Airflow's web interface, or Airflow itself.
+CLUSTER = tuple(
+    f"tests/airflow/test_{name}.py" for name in ("cluster", "backup", "catalog", "exports", "grants", "restore", "runs")
+)
 SMOKE = pytest("-m", "smoke", "tests/airflow")
 
 PARTS = (
@@ -125,7 +129,7 @@ PARTS = (
         "cluster",
         "airflow-3.3",
         "the example DAGs on the services of docker-compose.yml, without containers",
-        (pytest("--cluster", "-m", "smoke or cluster", "tests/airflow"),),
+        (pytest("--cluster", "-m", "smoke or cluster", *CLUSTER),),
         waits=True,
         program=programs,
         optional=True,
