@@ -40,6 +40,13 @@ def test_the_blocking_form_does_the_same(stack: AirflowStack, simulator: Simulat
     assert result["verified"] is True
 
 
+def test_each_run_hands_on_how_long_the_work_took(stack: AirflowStack) -> None:
+    dag_id = "case_oaccreatesnapshotoperator_blocking"
+    first, second, third = (stack.xcom(dag_id, ran(stack, dag_id), "backup", "oac_seconds")["work"] for _ in range(3))
+    assert second[1:] == first[:9]
+    assert third[1:] == second[:9]
+
+
 def test_sensors_wait_in_every_mode_and_the_snapshot_is_deleted_with_its_file(
     stack: AirflowStack, simulator: Simulator
 ) -> None:
