@@ -19,9 +19,4 @@ def chromium() -> str:
 
     Raises debian.NotInstalled.
     """
-    if found := installed():
-        return found
-    debian.install("chromium", "A test with a browser")
-    if found := installed():
-        return found
-    raise debian.NotInstalled(f"The package chromium brought no program {NAMES[0]}.")
+    return debian.found(installed, "chromium", "A test with a browser")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class NotInstalled(RuntimeError):
@@ -31,3 +35,16 @@ def install(package: str, purpose: str) -> None:
         if done.returncode:
             said = f"{done.stdout[-1000:]}\n{done.stderr[-1000:]}"
             raise NotInstalled(f"{advice} `{' '.join(command)}` failed:\n{said}")
+
+
+def found(find: Callable[[], T | None], package: str, purpose: str) -> T:
+    """What `find` finds, after installing the package it comes with if need be.
+
+    Raises NotInstalled.
+    """
+    if (there := find()) is not None:
+        return there
+    install(package, purpose)
+    if (there := find()) is not None:
+        return there
+    raise NotInstalled(f"The Debian package {package} did not bring what {purpose[0].lower()}{purpose[1:]} needs.")

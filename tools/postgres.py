@@ -51,12 +51,7 @@ def programs() -> Path:
 
     Raises debian.NotInstalled.
     """
-    if found := installed():
-        return found
-    debian.install("postgresql", "A test with a cluster")
-    if found := installed():
-        return found
-    raise debian.NotInstalled("The package postgresql brought no programs initdb and postgres.")
+    return debian.found(installed, "postgresql", "A test with a cluster")
 
 
 def _as_its_user() -> tuple[list[str], int]:

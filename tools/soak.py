@@ -26,12 +26,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from airflow_provider_oac.simulator.control import Control
 from airflow_provider_oac.simulator.launch import launch
 from tools.leaks import BOUNDS, judged, sample
 from tools.oac_connections import connection_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = 2.0
+#: Longer than any rest after a fault: all who wait would have to stand still for so long.
+STANDSTILL = 90.0
 #: Each is ordered for one call of any endpoint.
 FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "drop_before"}, {"fault": "drop_after"}, {"fault": "drop_middle"}, {"fault": "truncate"},
@@ -54,22 +57,28 @@ def environment(ready: dict[str, Any], home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def asked(control: Control) -> int:
+    """How often the simulated OAC was asked anything."""
+    return sum(control.counters()["calls"]["dev"].values())
+
+
 def soak(minutes: float, home: Path) -> int:
     """Run it; returns how many leaks and failures there were."""
     for name in ("tmp", "exports"):
         (home / name).mkdir()
     until, folders = time.time() + minutes * 60, (home / "store", home / "tmp", home / "exports")
     samples: dict[str, list[dict[str, float]]] = {"triggerer": [], "worker": []}
-    faults = 0
+    faults, calls, moved = 0, 0, time.time()
     with launch(work_seconds=0.5, access_token_ttl=100) as simulator:
         env = environment(simulator.ready, home)
         arguments = [simulator.ready["control_url"], str(home / "exports"), str(until)]
         running = {}
         for role in samples:
             command = [sys.executable, str(ROOT / "tools" / "soak_process.py"), role, *arguments]
-            with (home / f"{role}.log").open("wb") as log:
+            # Into files: a pipe that nobody reads is full after a minute or two of log lines, and all stands still.
+            with (home / f"{role}.out").open("wb") as out, (home / f"{role}.log").open("wb") as log:
                 running[role] = subprocess.Popen(
-                    command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+                    command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=log
                 )
         try:
             while time.time() < until and all(process.poll() is None for process in running.values()):
@@ -77,28 +86,37 @@ def soak(minutes: float, home: Path) -> int:
                 for role, process in running.items():
                     if process.poll() is None:
                         samples[role].append(sample(process.pid, folders))
+                now_calls = asked(simulator.control)
+                if now_calls != calls:
+                    calls, moved = now_calls, time.time()
+                elif time.time() - moved > STANDSTILL:
+                    print(f"nobody has asked OAC for {STANDSTILL:.0f} s: something stands still")
+                    return 1
                 # Not while some wait for a call: who asks seldom for good reasons would meet nothing but faults.
                 if all(ordered["hits"] for ordered in simulator.control.faults()):
+                    simulator.control.clear_faults()
                     for fault in random.sample(FAULTS, 3):
                         simulator.control.fault("*", **fault)
                     faults += 3
-            said = {role: process.communicate(timeout=180)[0] for role, process in running.items()}
+            for process in running.values():
+                process.wait(timeout=180)
         finally:
             for process in running.values():
                 process.kill()
                 process.wait()
         issued = simulator.control.counters()["issued"]
     print(f"{faults} faults ordered in {minutes:g} minutes; tokens issued: {issued}")
-    return sum(report(role, samples[role], said[role], running[role].returncode, home) for role in samples)
+    return sum(report(role, samples[role], running[role].returncode, home) for role in samples)
 
 
-def report(role: str, samples: list[dict[str, float]], said: bytes, code: int, home: Path) -> int:
+def report(role: str, samples: list[dict[str, float]], code: int, home: Path) -> int:
     """Print what one process did; returns how much of it was wrong."""
     if code:
         tail = (home / f"{role}.log").read_text(errors="replace").splitlines()[-30:]
         print(f"{role} ended with exit code {code}:", *tail, sep="\n")
         return 1
-    print(f"{role}: {json.loads(said.splitlines()[-1])}; {len(samples)} samples")
+    did = json.loads((home / f"{role}.out").read_text(errors="replace").splitlines()[-1])
+    print(f"{role}: {did}; {len(samples)} samples")
     found = judged(samples)
     for growth in found:
         verdict = "LEAK" if growth.is_leak else "good"

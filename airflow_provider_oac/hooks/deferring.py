@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,3 +34,20 @@ def over_soon(hook: OACHook, watch: Watch[Any], earlier: Sequence[float] = ()) -
         usual = statistics.median(earlier)
         patience = 1.5 * usual + WORKER_SECONDS if usual <= SHORT_SECONDS else 0.0
     return hook.run(over_within(watch, patience))
+
+
+def needs_no_trigger(conn_id: str, watch: Callable[[], Watch[Any]]) -> bool:
+    """Whether a sensor need not defer: what it waits for is there soon, or cannot be asked for at all.
+
+    A sensor that does not defer looks by itself, which raises whatever is wrong where ``never_fail`` and
+    ``silent_fail`` apply to it.
+
+    :param conn_id: the Airflow Connection.
+    :param watch: makes what is waited for; a wrong argument may raise.
+    """
+    from airflow_provider_oac.hooks.oac import OACHook
+
+    try:
+        return over_soon(OACHook(conn_id), watch())
+    except Exception:
+        return True

@@ -66,18 +66,12 @@ class OACCatalogItemSensor(BaseSensorOperator):
             return super().execute(context)
         from airflow_provider_oac.client.waiting import WaitPlan
         from airflow_provider_oac.client.watching import ItemWatch
-        from airflow_provider_oac.hooks.deferring import over_soon
-        from airflow_provider_oac.hooks.oac import OACHook
+        from airflow_provider_oac.hooks.deferring import needs_no_trigger
         from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
 
         wanted = self._wanted()
         plan = WaitPlan(deadline=time.time() + self.timeout, longest_pause=float(self.poke_interval))
-        try:
-            soon = over_soon(OACHook(self.oac_conn_id), ItemWatch(wanted, plan))
-        except Exception:
-            # A look raises it again, where never_fail and silent_fail apply to it.
-            soon = True
-        if soon:
+        if needs_no_trigger(self.oac_conn_id, lambda: ItemWatch(wanted, plan)):
             return super().execute(context)
         self.defer(
             trigger=OACCatalogItemTrigger(

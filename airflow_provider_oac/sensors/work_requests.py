@@ -48,18 +48,12 @@ class OACWorkRequestSensor(BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
-        from airflow_provider_oac.hooks.deferring import over_soon
-        from airflow_provider_oac.hooks.oac import OACHook
+        from airflow_provider_oac.hooks.deferring import needs_no_trigger
         from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
         now = time.time()
         plan = WaitPlan(deadline=now + self.timeout, longest_pause=float(self.poke_interval))
-        try:
-            soon = over_soon(OACHook(self.oac_conn_id), WorkWatch(self._checked_id(), plan, started_at=now))
-        except Exception:
-            # A look raises it again, where never_fail and silent_fail apply to it.
-            soon = True
-        if soon:
+        if needs_no_trigger(self.oac_conn_id, lambda: WorkWatch(self._checked_id(), plan, started_at=now)):
             return super().execute(context)
         self.defer(
             trigger=OACWorkRequestTrigger(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow.triggers.base import BaseTrigger
 
@@ -43,7 +43,3 @@ class OACTrigger(BaseTrigger):
     def report(self, line: str) -> None:
         """Tell the task's log."""
         self.log.info(line)
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Class path and arguments, for the database."""
-        raise NotImplementedError

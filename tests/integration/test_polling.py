@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.client import work_requests
 from airflow_provider_oac.client.pacing import FEW, MANY
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
+from airflow_provider_oac.client.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks import polling
 from airflow_provider_oac.hooks.scheduler import Scheduler
@@ -259,15 +261,13 @@ def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(cle
     assert {(name, whose) for name, whose in lines if name in works} == {(work, work) for work in works}
 
 
-def test_a_defect_of_ours_reaches_whoever_waits(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    (work,) = clean.control.start_work("dev", 60)
-
-    def broken(_body: Any) -> Any:
+def test_a_defect_of_ours_reaches_whoever_waits(clean: Simulator) -> None:
+    def broken(_body: Any) -> WorkRequest:
         raise KeyError("a defect")
 
-    monkeypatch.setattr(work_requests, "read_work_request", broken)
+    (work,) = clean.control.start_work("dev", 60)
     with pytest.raises(KeyError, match="a defect"):
-        asyncio.run(polling.waited("oac_default", watch(work)))
+        asyncio.run(polling.waited("oac_default", WorkWatch(work, look=replace(work_requests.get(work), read=broken))))
 
 
 @pytest.mark.parametrize("how", ["no such Connection", "a bad key"])

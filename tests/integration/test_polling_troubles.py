@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,17 +142,17 @@ class Odd(Exception):
         super().__init__(f"odd: {error['detail']}")
 
 
-def test_a_defect_that_cannot_be_copied_reaches_all_who_wait(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    (work,) = clean.control.start_work("dev", 60)
-
-    def broken(_body: Any) -> Any:
+def test_a_defect_that_cannot_be_copied_reaches_all_who_wait(clean: Simulator) -> None:
+    def broken(_body: Any) -> WorkRequest:
         raise Odd({"detail": "a defect"})
 
+    (work,) = clean.control.start_work("dev", 60)
+    look = replace(work_requests.get(work), read=broken)
+
     async def three() -> list[Any]:
-        waits = (polling.waited("oac_default", watch(work)) for _ in range(3))
+        waits = (polling.waited("oac_default", WorkWatch(work, look=look)) for _ in range(3))
         return await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 20)
 
-    monkeypatch.setattr(work_requests, "read_work_request", broken)
     assert [str(failure) for failure in asyncio.run(three())] == ["odd: a defect"] * 3
 
 
