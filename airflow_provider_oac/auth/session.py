@@ -43,6 +43,8 @@ class Entry:
         self.lock = threading.Lock()
         self.token: Token | None = None
         self.pause_until = 0.0
+        # Whether a token ever came: then the address is right.
+        self.served = False
         # The last one that the resource server refused: a store may hold it as fresh.
         self.refused: str | None = None
         # The last failure, for those who waited while it happened: one refused key is one call, not a thousand.
@@ -163,9 +165,18 @@ class Session:
 
     async def _got(self, io: IO, policy: RetryPolicy, past: bool = False) -> Token:
         """A token of other processes' as well, or a new one. Flow."""
-        if self._slot is None:
-            return await mint(io, self.settings, policy)
-        return await through_store(io, self._slot, self.settings, policy, refused=self._entry.refused, past=past)
+        entry = self._entry
+        try:
+            if self._slot is None:
+                token = await mint(io, self.settings, policy)
+            else:
+                token = await through_store(io, self._slot, self.settings, policy, refused=entry.refused, past=past)
+        except OACAuthError as error:
+            # A page in place of a token, such as a proxy's: not for long, where tokens came from before.
+            error.retryable = error.retryable or (entry.served and error.status == 200)
+            raise
+        entry.served = True
+        return token
 
     async def authorised(
         self,

@@ -9,7 +9,13 @@ import pytest
 
 from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.waiting import WaitPlan, wait
-from airflow_provider_oac.exceptions import OACApiError, OACError, OACWaitTimeoutError, OACWorkRequestError
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACError,
+    OACWaitTimeoutError,
+    OACWorkRequestError,
+)
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration import flows
@@ -69,6 +75,23 @@ def test_the_wait_survives(run: Oac, clean: Simulator, fault: dict[str, Any]) ->
     (ordered,) = clean.control.faults()
     assert ordered["hits"] == 1
     assert statuses(lines)[-1] == "SUCCEEDED"
+
+
+def test_a_page_in_place_of_a_token_passes_where_tokens_came_from_before(run: Oac, clean: Simulator) -> None:
+    work_id, lines = started(clean), []
+    run(system.get())
+    clean.control.fault(LOOK, "expired_token", after=1)
+    clean.control.fault("token", "non_json", times=2)
+    assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"
+    assert "trouble" in statuses(lines)
+    assert all(ordered["hits"] for ordered in clean.control.faults())
+
+
+def test_a_page_in_place_of_the_first_token_fails_the_wait_at_once(run: Oac, clean: Simulator) -> None:
+    work_id = started(clean)
+    clean.control.fault("token", "non_json", times=None)
+    with pytest.raises(OACAuthError, match="Check identity_url"):
+        run(wait(work_id, QUICK))
 
 
 def test_trouble_is_told_once_however_many_looks_it_lasts(run: Oac, clean: Simulator) -> None:
