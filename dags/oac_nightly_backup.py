@@ -7,9 +7,7 @@ Needs two Connections: ``oac_default`` (type ``oac``: how to reach and sign in a
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
-from typing import Any
 
 import pendulum
 
@@ -18,20 +16,16 @@ try:
 except ImportError:  # Airflow 2.11
     from airflow import DAG
 
+from airflow_provider_oac.notifications.oac import OACBackupNotifier
 from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACPruneSnapshotsOperator
 from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
 
 # One series of snapshots: the same words name it when it is made, pruned and looked after.
 SERIES = {"snapshot_label": "nightly", "bucket": "{{ var.value.get('oac_bucket', 'oac-backups') }}"}
 
-
-def alert(context: dict[str, Any]) -> None:
-    """Tell people. Here a line in the log; put your notifier (mail, Slack, PagerDuty) in its place."""
-    ti = context["ti"]
-    logging.getLogger("airflow.task").error(
-        "ALERT: %s of %s failed in run %s: %s", ti.task_id, ti.dag_id, context["run_id"], context.get("exception")
-    )
-
+# A line of the log with the newest snapshot that there is; with `to="night-shift@example.com"` also a mail, which needs
+# Airflow's provider smtp and the Connection smtp_default.
+TELL = OACBackupNotifier(snapshot_label=SERIES["snapshot_label"])
 
 with DAG(
     dag_id="oac_nightly_backup",
@@ -41,7 +35,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["oac", "backup"],
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "on_failure_callback": alert},
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "on_failure_callback": TELL},
 ):
     # Waits in the triggerer, without a worker. A retry finds a running snapshot again instead of taking a second one.
     backup = OACCreateSnapshotOperator(

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 WAREHOUSE_PASSWORD = "Simulated-Warehouse-2026"  # noqa: S105 (of a database that does not exist)
+MAIL_PASSWORD = "Simulated-Mail-2026"  # noqa: S105 (of a mail server that does not exist)
 #: Satisfies OAC's rules: 14 to 50 characters, lower and upper case letters, a digit, a special character.
 SEAL_PASSWORD = "Simulated-Seal-2026!"  # noqa: S105 (protects simulated backups only)
 
@@ -50,7 +51,8 @@ def connection(
 
 def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
     """Environment variables of the Connections `oac_default` (first instance, by JWT assertion), `oac_export` (the same
-    as an author who administers nothing), `oac_seal`, and `oac_warehouse` (the credentials of a data source)."""
+    as an author who administers nothing), `oac_seal`, `oac_warehouse` (the credentials of a data source), and
+    `oac_mail` (those of OAC's mail server)."""
     return {
         "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection(ready)),
         "AIRFLOW_CONN_OAC_EXPORT": json.dumps(connection(ready, user="oac.author@example.com")),
@@ -58,6 +60,7 @@ def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
         "AIRFLOW_CONN_OAC_WAREHOUSE": json.dumps(
             {"conn_type": "generic", "login": "LOADER", "password": WAREHOUSE_PASSWORD}
         ),
+        "AIRFLOW_CONN_OAC_MAIL": json.dumps({"conn_type": "generic", "login": "oac", "password": MAIL_PASSWORD}),
     }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class OACBackupNotifier(BaseNotifier):
     """Says that a backup failed or did not come in time, with the newest snapshot that OAC lists and its age.
 
-    For the callbacks of DAGs and tasks (``on_failure_callback``), and for deadline alerts (tried on Airflow 3.3),
+    For the callbacks of DAGs and tasks (``on_failure_callback``), and for deadline alerts (Airflow 3.1 and later),
     which run it in the triggerer. It writes a line of the log, at the level of errors, and a mail if ``to`` is given,
     which needs Airflow's provider ``smtp``. That OAC cannot be asked keeps nobody from being told. The user of the
     Connection needs the application role BI Service Administrator (documented), as for the backup itself.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_readme import classes
+from tools import docs_examples
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -25,6 +26,15 @@ def test_an_example_holds_the_operator_that_names_it() -> None:
     assert len(named) > 20
     for name, dag in named:
         assert re.search(rf"\b{name}(\.partial)?\(", (ROOT / "dags" / f"{dag}.py").read_text()), (name, dag)
+
+
+def test_every_operator_is_shown_in_its_page_as_an_example_calls_it() -> None:
+    assert {name for name, _, _ in docs_examples.rows()} == set(classes())
+    pages = docs_examples.pages()
+    stale = [path.name for path, text in pages.items() if path.read_text() != text]
+    assert stale == [], "python3 tools/docs_examples.py writes them anew"
+    shown = {path.name: re.findall(r"^`(OAC\w+)` in \[", text, re.MULTILINE) for path, text in pages.items()}
+    assert [name for name, page, _ in docs_examples.rows() if name not in shown.get(page, [])] == []
 
 
 def test_every_example_is_included_whole() -> None:

@@ -15,14 +15,18 @@ except ImportError:  # Airflow 2.11
     from airflow import DAG
     from airflow.datasets import Dataset as Asset
 
+    WITH_DEADLINES = False
+else:
+    WITH_DEADLINES = True
+    try:
+        from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+    except ImportError:  # Airflow 3.1
+        from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference
+
 TELL = {"snapshot_label": "events", "to": "night@example.com"}
 BACKUP = {"snapshot_label": "events", "seal_conn_id": "oac_seal", "deferrable": True, "poll_interval": 1}
 ON_TIME = {}
-try:
-    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
-except ImportError:  # before Airflow 3.1
-    pass
-else:
+if WITH_DEADLINES:
     ON_TIME["deadline"] = DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(seconds=1),

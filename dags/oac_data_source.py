@@ -1,0 +1,75 @@
+"""Give Oracle Analytics Cloud a connection to a new data source, see that it is there, and retire the one before it.
+
+Needs the Connection ``oac_default`` (type ``oac``) of a user who may create OAC's connections (DV Content Author), and
+the Connection ``oac_warehouse`` (any type), whose login and password are those of the data source. No password stands
+in this file, in a log or in an XCom.
+
+OAC does not tell whether the credentials work: build a dataset on the connection, and reload it. Datasets that still
+use the connection that is retired stop working. Start it by hand; leave ``retired`` as it is if there is none.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+
+from airflow_provider_oac.operators.connections import OACCreateConnectionOperator, OACDeleteConnectionOperator
+from airflow_provider_oac.operators.oac import OACOperator
+
+KIND = "oracle-autonomous-data-warehouse"
+
+
+def is_as_wanted(found: Any) -> bool:
+    """Whether OAC shows the connection as it was made."""
+    from airflow_provider_oac.client.connections import type_of
+
+    return type_of(found) == KIND
+
+
+with DAG(
+    dag_id="oac_data_source",
+    description="A connection of OAC to a new data source, in the place of another one",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["oac", "connections"],
+    params={
+        "name": "Warehouse 2026",
+        "connect_string": "tcps://adw.example.com:1521/sales_high.adb.example.com",
+        "retired": "'admin'.'Warehouse 2025'",
+    },
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+):
+    # A connection of the user's own that has this name is brought to what is wanted. The connect string of an
+    # autonomous database stands in the console (TLS); with a wallet (mutual TLS) give wallet= and serviceName instead.
+    create = OACCreateConnectionOperator(
+        task_id="create",
+        connection_name="{{ params.name }}",
+        connection_type=KIND,
+        connection_params={"sslType": "ServerAuthentication", "connectionString": "{{ params.connect_string }}"},
+        source_conn_id="oac_warehouse",
+        if_exists="update",
+    )
+
+    # Any call of the client by its name; the task fails unless the check says yes.
+    look = OACOperator(
+        task_id="look",
+        call="connections.get",
+        arguments={
+            "connection_id": "{{ ti.xcom_pull('create')['connection_id'] }}",
+            "fields": ["name", "owner", "content"],
+        },
+        result_check=is_as_wanted,
+    )
+
+    retire = OACDeleteConnectionOperator(task_id="retire", connection="{{ params.retired }}", missing_ok=True)
+
+    create >> look >> retire

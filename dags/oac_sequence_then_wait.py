@@ -1,0 +1,61 @@
+"""Start a sequence as soon as a workbook was published, do something else meanwhile, and wait for its end in a sensor.
+
+The task that starts the sequence is over as soon as OAC accepted it, so that other tasks need not wait for its end.
+Where none of them needs that, let ``OACRunSequenceOperator`` wait itself (``deferrable=True``): a retry then starts the
+sequence again if it failed, which a sensor does not.
+
+Needs the Connection ``oac_default`` (type ``oac``) of a user with the application role DV Content Author. Put your own
+workbook and sequence in the place of those below.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+
+from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.operators.runs import OACRunSequenceOperator
+from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
+from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
+
+with DAG(
+    dag_id="oac_sequence_then_wait",
+    description="A sequence once a workbook is there, and something else while it runs",
+    schedule="0 4 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["oac", "runs"],
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+):
+    # Waits in the triggerer. With modified_since="{{ data_interval_start }}" it must have been published since.
+    published = OACCatalogItemSensor(
+        task_id="published",
+        catalog_type="workbooks",
+        path="/@Catalog/shared/Sales/Pipeline",
+        deferrable=True,
+        timeout=timedelta(hours=3).total_seconds(),
+    )
+
+    start = OACRunSequenceOperator(task_id="start", sequence="'admin'.'Nightly'", wait_for_completion=False)
+
+    # What else there is to do. Any operation of the REST API, by method and path.
+    meanwhile = OACOperator(
+        task_id="meanwhile", method="GET", path="/catalog/dataflows", query={"search": "*"}, paged=True
+    )
+
+    # Fails as soon as the sequence fails, with OAC's own errors.
+    done = OACWorkRequestSensor(
+        task_id="done",
+        work_request_id="{{ ti.xcom_pull('start')['work_request_id'] }}",
+        deferrable=True,
+        timeout=timedelta(hours=2).total_seconds(),
+    )
+
+    published >> start >> [meanwhile, done]

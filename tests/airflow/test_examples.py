@@ -1,0 +1,89 @@
+"""Examples of what Airflow's lines do alike, all started at once: tried on the oldest line and the newest one only."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.simulator.launch import Simulator
+from tests.airflow.scenario import ran
+from tools.stack import AirflowStack
+
+LEAVER, HEIR = "oac.leaver@example.com", "oac.colleague@example.com"
+HOME, KEPT, REPORT = f"/@Catalog/users/{LEAVER}", f"/@Catalog/shared/Leavers/{LEAVER}", "/@Catalog/shared/Sales/Report"
+DATASET = f"'{LEAVER}'.'Forecast'"
+CONF: dict[str, dict[str, Any]] = {
+    "oac_offboarding": {"leaver": LEAVER, "heir": HEIR, "connection_user": "oac.admin@example.com"},
+    "oac_settings_apply": {},
+    "oac_data_source": {"name": "Warehouse", "retired": "'admin'.'CRM 2025'"},
+    "oac_sequence_then_wait": {},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(stack: AirflowStack, simulator: Simulator) -> dict[str, str]:
+    """Name of each example to its run, which was a success."""
+    simulator.control.add_items(
+        "dev",
+        {"type": "folders", "plain": HOME, "owner": LEAVER, "acl": []},
+        {"type": "workbooks", "plain": f"{HOME}/Draft", "owner": LEAVER},
+        {"type": "workbooks", "plain": REPORT, "owner": LEAVER},
+        {"type": "datasets", "plain": DATASET, "owner": LEAVER},
+        {"type": "connections", "plain": "'admin'.'CRM 2025'", "owner": "oac.admin@example.com"},
+    )
+    started = {dag_id: stack.trigger(dag_id, conf) for dag_id, conf in CONF.items()}
+    for dag_id, run_id in started.items():
+        assert stack.wait_run(dag_id, run_id, timeout=180) == "success", stack.report(dag_id, run_id)
+    return started
+
+
+def items(simulator: Simulator) -> dict[str, dict[str, Any]]:
+    """The catalog, by plain id."""
+    return {item["plain"]: item for item in simulator.control.content("dev")["catalog"]}
+
+
+def test_what_a_leaver_owned_is_handed_over_and_kept(
+    stack: AirflowStack, simulator: Simulator, runs: dict[str, str], audits: Path
+) -> None:
+    catalog = items(simulator)
+    assert [item["plain"] for item in catalog.values() if item["owner"] == LEAVER] == []
+    assert {catalog[plain]["owner"] for plain in (f"{KEPT}/Draft", REPORT, DATASET)} == {HEIR}
+    assert HOME not in catalog
+    result = stack.xcom("oac_offboarding", runs["oac_offboarding"], "who_sees_it")
+    path = Path(result["path"].removeprefix("file://"))
+    assert path.parent == audits / "leavers"
+    assert {row["path"] for row in csv.DictReader(path.open(newline=""))} == {KEPT, f"{KEPT}/Draft"}
+
+
+def test_settings_are_brought_to_what_the_file_says_and_a_change_by_hand_is_told(
+    stack: AirflowStack, simulator: Simulator, runs: dict[str, str]
+) -> None:
+    content = simulator.control.content("dev")
+    assert (content["settings"]["EmailMaxRecipients"], content["mail"]["port"]) == ("200", 587)
+    assert set(content["safeDomains"]) == {"maps.example.com", "*.intranet.example.com"}
+    assert stack.xcom("oac_settings_apply", runs["oac_settings_apply"], "mail")["secret"] == "sent"
+    ran(stack, "oac_settings_check")
+
+
+def test_a_data_source_is_added_and_the_one_before_it_retired(
+    stack: AirflowStack, simulator: Simulator, runs: dict[str, str]
+) -> None:
+    run_id, catalog = runs["oac_data_source"], items(simulator)
+    made = stack.xcom("oac_data_source", run_id, "create")
+    assert (made["name"], made["how"]) == ("Warehouse", "created")
+    assert stack.xcom("oac_data_source", run_id, "look")["name"] == "Warehouse"
+    assert catalog["'oac.admin@example.com'.'Warehouse'"]["definition"]["sslType"] == "ServerAuthentication"
+    assert "'admin'.'CRM 2025'" not in catalog
+
+
+def test_a_sensor_waits_for_the_sequence_that_another_task_started(stack: AirflowStack, runs: dict[str, str]) -> None:
+    run_id, dag_id = runs["oac_sequence_then_wait"], "oac_sequence_then_wait"
+    started = stack.xcom(dag_id, run_id, "start")["work_request_id"]
+    assert stack.xcom(dag_id, run_id, "published")["name"] == "Pipeline"
+    assert "Load Orders" in {item["name"] for item in stack.xcom(dag_id, run_id, "meanwhile")}
+    log = stack.log(dag_id, run_id, "done")
+    assert f"Work request {started}" in log
+    assert "SUCCEEDED" in log

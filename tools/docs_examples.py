@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Write anew what docs/ shows of the examples in dags/: the page of all of them, and in each operator's page its call.
+
+    python3 tools/docs_examples.py
+
+Which operator is explained in which page, and shown in which example, stands in docs/operators.md. The code itself is
+written into the pages, between two marks, since they are read on a code host as well. A test compares. Standard library
+only.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from textwrap import dedent
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS, DAGS = ROOT / "docs", ROOT / "dags"
+BEGIN, END = "<!-- examples, written by tools/docs_examples.py -->\n", "<!-- /examples -->"
+
+HEAD = """\
+# Examples
+
+Every one of these files is run by the tests, in a real Airflow 2.11 and 3.3, most of them on 3.1 and 3.2 as well
+([versions](versions.md)), against the simulator. Copy them.
+"""
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Class, file of its page, and name of the first example that holds it."""
+    text = (DOCS / "operators.md").read_text()
+    row = r"^\| `(OAC\w+)` \|.*\| \[[\w-]+\]\(([\w-]+\.md)\) \| \[\w+\]\(examples\.md#(\w+)\).*\|$"
+    return re.findall(row, text, re.MULTILINE)
+
+
+def call(dag: str, name: str) -> str:
+    """The statement of an example that makes an operator, with the comment above it.
+
+    :raises LookupError: if there is none.
+    """
+    text = (DAGS / f"{dag}.py").read_text()
+    lines = text.splitlines()
+    made = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Assign | ast.Expr)
+        and any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node.value))
+    ]
+    if not made:
+        raise LookupError(f"dags/{dag}.py makes no {name}")
+    first = min(node.lineno for node in made)
+    node = next(node for node in made if node.lineno == first)
+    while lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    return dedent("\n".join(lines[first - 1 : node.end_lineno]))
+
+
+def gallery() -> str:
+    """The page of all examples."""
+    text = HEAD
+    for path in sorted(DAGS.glob("*.py")):
+        said = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].replace("\n", " ")
+        link = f"[{path.name}](../dags/{path.name})"
+        text += f'\n## {path.stem}\n\n{link}: {said}\n\n```python\n--8<-- "dags/{path.name}"\n```\n'
+    return text
+
+
+def section(page: str) -> str:
+    """What stands between the marks of a page."""
+    text = ""
+    for name, its_page, dag in [*rows(), ("OACBackupNotifier", "events.md", "oac_nightly_backup")]:
+        if its_page == page:
+            link = f"[{dag}](../dags/{dag}.py)"
+            text += f"\n`{name}` in {link}:\n\n```python\n{call(dag, name)}\n```\n"
+    return f"{text}\n"
+
+
+def pages() -> dict[Path, str]:
+    """What all pages with examples are to hold."""
+    made = {DOCS / "examples.md": gallery()}
+    for path in sorted(DOCS.glob("*.md")):
+        before, begin, rest = path.read_text().partition(BEGIN)
+        if begin:
+            made[path] = f"{before}{begin}{section(path.name)}{END}{rest.partition(END)[2]}"
+    return made
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
