@@ -93,6 +93,8 @@ CLUSTER = tuple(
     f"tests/airflow/test_{name}.py" for name in ("cluster", "backup", "catalog", "exports", "grants", "restore", "runs")
 )
 SMOKE = pytest("-m", "smoke", "tests/airflow")
+#: The page in Airflow's web interface, which knows more of Airflow than anything else.
+PAGE = pytest("tests/integration/test_web_page.py")
 
 PARTS = (
     Part(
@@ -143,8 +145,8 @@ PARTS = (
         program=chromium,
         optional=True,
     ),
-    Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1", (SMOKE,), waits=True),
-    Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2", (SMOKE,), waits=True),
+    Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1, and its page", (SMOKE, PAGE), waits=True),
+    Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2, and its page", (SMOKE, PAGE), waits=True),
 )
 QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
 
