@@ -4,11 +4,12 @@
     .venv/bin/python tools/soak.py                 ten minutes (`make soak`)
     .venv/bin/python tools/soak.py --minutes 2
 
-A triggerer's event loop with twenty triggers at a time and a worker that runs operator after operator (the provider's
-own classes, in processes that live as long as the run; Airflow's scheduler and database are not there) share their
-tokens in a file store. Meanwhile connections break, answers are late, cut, refused or wrong. Sockets, descriptors,
-threads, memory, and lock and temporary files are counted every two seconds; growth after the warm-up beyond the bounds
-of tools/leaks.py fails the run, and so does any error that is not the provider's.
+A whole Airflow makes one DAG run after the other (tools/soak_airflow.py). Beside it a triggerer's event loop with
+twenty triggers at a time and a worker that runs operator after operator (the provider's own classes, in processes that
+live as long as the run) share their tokens in a file store. Meanwhile connections break, answers are late, cut, refused
+or wrong. Sockets, descriptors, threads, memory, and lock and temporary files are counted every two seconds; growth
+after the warm-up beyond the bounds of tools/leaks.py fails the run, and so does any error that is not the provider's, a
+DAG run that fails, and a snapshot or a file that is there twice or in part.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,14 @@ from airflow_provider_oac.simulator.control import Control
 from airflow_provider_oac.simulator.launch import launch
 from tools.leaks import BOUNDS, judged, sample
 from tools.oac_connections import connection_environment
+from tools.soak_airflow import SoakedAirflow, variables
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = 2.0
 #: Longer than any rest after a fault: all who wait would have to stand still for so long.
 STANDSTILL = 90.0
+ROLES = ("triggerer", "worker")
+WORK_SECONDS = (0.5, 8.0)
 #: Each is ordered for one call of any endpoint.
 FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "drop_before"}, {"fault": "drop_after"}, {"fault": "drop_middle"}, {"fault": "truncate"},
@@ -59,54 +64,73 @@ def environment(ready: dict[str, Any], home: Path) -> dict[str, str]:
 
 def asked(control: Control) -> int:
     """How often the simulated OAC was asked anything."""
-    return sum(control.counters()["calls"]["dev"].values())
+    return sum(control.counters()["calls"].get("dev", {}).values())
 
 
 def soak(minutes: float, home: Path) -> int:
     """Run it; returns how many leaks and failures there were."""
     for name in ("tmp", "exports"):
         (home / name).mkdir()
-    until, folders = time.time() + minutes * 60, (home / "store", home / "tmp", home / "exports")
-    samples: dict[str, list[dict[str, float]]] = {"triggerer": [], "worker": []}
-    faults, calls, moved = 0, 0, time.time()
     with launch(work_seconds=0.5, access_token_ttl=100) as simulator:
-        env = environment(simulator.ready, home)
-        arguments = [simulator.ready["control_url"], str(home / "exports"), str(until)]
-        running = {}
-        for role in samples:
-            command = [sys.executable, str(ROOT / "tools" / "soak_process.py"), role, *arguments]
-            # Into files: a pipe that nobody reads is full after a minute or two of log lines, and all stands still.
-            with (home / f"{role}.out").open("wb") as out, (home / f"{role}.log").open("wb") as log:
-                running[role] = subprocess.Popen(
-                    command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=log
-                )
-        try:
-            while time.time() < until and all(process.poll() is None for process in running.values()):
-                time.sleep(EVERY)
-                for role, process in running.items():
-                    if process.poll() is None:
-                        samples[role].append(sample(process.pid, folders))
-                now_calls = asked(simulator.control)
-                if now_calls != calls:
-                    calls, moved = now_calls, time.time()
-                elif time.time() - moved > STANDSTILL:
-                    print(f"nobody has asked OAC for {STANDSTILL:.0f} s: something stands still")
-                    return 1
-                # Not while some wait for a call: who asks seldom for good reasons would meet nothing but faults.
-                if all(ordered["hits"] for ordered in simulator.control.faults()):
-                    simulator.control.clear_faults()
-                    for fault in random.sample(FAULTS, 3):
-                        simulator.control.fault("*", **fault)
-                    faults += 3
-            for process in running.values():
-                process.wait(timeout=180)
-        finally:
-            for process in running.values():
-                process.kill()
-                process.wait()
-        issued = simulator.control.counters()["issued"]
-    print(f"{faults} faults ordered in {minutes:g} minutes; tokens issued: {issued}")
-    return sum(report(role, samples[role], running[role].returncode, home) for role in samples)
+        control, env = simulator.control, environment(simulator.ready, home)
+        whole = SoakedAirflow(Path(sys.prefix), home / "airflow", variables(env, home / "airflow"))
+        with whole.stack:
+            until = time.time() + minutes * 60
+            arguments = [simulator.ready["control_url"], str(home / "exports"), str(until)]
+            running = {role: started(role, arguments, env, home) for role in ROLES}
+            try:
+                samples = watched(control, whole, running, until, home)
+                for process in running.values():
+                    process.wait(timeout=180)
+            finally:
+                for process in running.values():
+                    process.kill()
+                    process.wait()
+            control.clear_faults()
+            print(f"tokens issued: {control.counters()['issued']}")
+            wrong = whole.end(control) + leaks("Airflow's triggerer", whole.samples)
+    return wrong + sum(report(role, samples[role], running[role].returncode, home) for role in ROLES)
+
+
+def started(role: str, arguments: list[str], env: dict[str, str], home: Path) -> subprocess.Popen[bytes]:
+    """Start one of ROLES."""
+    command = [sys.executable, str(ROOT / "tools" / "soak_process.py"), role, *arguments]
+    # Into files: a pipe that nobody reads is full after a minute or two of log lines, and all stands still.
+    with (home / f"{role}.out").open("wb") as out, (home / f"{role}.log").open("wb") as log:
+        return subprocess.Popen(command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
+
+
+def watched(
+    control: Control, whole: SoakedAirflow, running: Mapping[str, subprocess.Popen[bytes]], until: float, home: Path
+) -> dict[str, list[dict[str, float]]]:
+    """Order faults and take samples until the time is over.
+
+    :raises RuntimeError: if nobody has asked OAC for STANDSTILL seconds.
+    """
+    folders = (home / "store", home / "tmp", home / "exports")
+    samples: dict[str, list[dict[str, float]]] = {role: [] for role in running}
+    ordered, calls, moved = 0, 0, time.time()
+    while time.time() < until and all(process.poll() is None for process in running.values()):
+        time.sleep(EVERY)
+        whole.look()
+        for role, process in running.items():
+            if process.poll() is None:
+                samples[role].append(sample(process.pid, folders))
+        now_calls = asked(control)
+        if now_calls != calls:
+            calls, moved = now_calls, time.time()
+        elif time.time() - moved > STANDSTILL:
+            raise RuntimeError(f"nobody has asked OAC for {STANDSTILL:.0f} s: something stands still")
+        # Not while some wait for a call: who asks seldom for good reasons would meet nothing but faults.
+        if all(fault["hits"] for fault in control.faults()):
+            control.clear_faults()
+            # What is over at once is not deferred; what takes longer is.
+            control.settings(work_seconds=random.choice(WORK_SECONDS))  # noqa: S311
+            for fault in random.sample(FAULTS, 3):
+                control.fault("*", **fault)
+            ordered += 3
+    print(f"{ordered} faults ordered; {calls} calls of OAC")
+    return samples
 
 
 def report(role: str, samples: list[dict[str, float]], code: int, home: Path) -> int:
@@ -116,7 +140,12 @@ def report(role: str, samples: list[dict[str, float]], code: int, home: Path) ->
         print(f"{role} ended with exit code {code}:", *tail, sep="\n")
         return 1
     did = json.loads((home / f"{role}.out").read_text(errors="replace").splitlines()[-1])
-    print(f"{role}: {did}; {len(samples)} samples")
+    return leaks(f"{role}: {did}", samples)
+
+
+def leaks(who: str, samples: list[dict[str, float]]) -> int:
+    """Print how a process grew; returns how much of it is a leak."""
+    print(f"{who}; {len(samples)} samples")
     found = judged(samples)
     for growth in found:
         verdict = "LEAK" if growth.is_leak else "good"

@@ -6,6 +6,7 @@ It prints a line of JSON at its end: how many ended well, how many by an error o
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -88,6 +89,8 @@ def tasks(folder: Path, until: float, loop: asyncio.Runner) -> None:
             if isinstance(result, dict) and (snapshot := result.get("snapshot_id")):
                 _forget(snapshot)
             break
+        # In Airflow the task's process ends here. What is still held after this is held by somebody.
+        gc.collect()
 
 
 def _forget(snapshot: str) -> None:

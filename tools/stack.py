@@ -198,6 +198,10 @@ class AirflowStack:
         """Where the output of one of `components` goes."""
         return self.home / "processes" / f"{name}.log"
 
+    def process_id(self, name: str) -> int:
+        """The process that everything of one of `components` runs below."""
+        return self._running[name].pid
+
     def kill_component(self, name: str) -> None:
         """End one component with all that it started, tasks included, and wait until it is gone."""
         process = self._running.pop(name)
@@ -303,6 +307,11 @@ class AirflowStack:
         if not rows:
             raise StackError(f"there is no run {run_id} of {dag_id}")
         return str(rows[0]["state"])
+
+    def runs(self, dag_id: str) -> list[tuple[str, str]]:
+        """Id and state of each run of a DAG, the oldest first."""
+        rows = self._rows("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id", dag_id)
+        return [(row["run_id"], row["state"]) for row in rows]
 
     def queued_by_assets(self) -> list[str]:
         """The DAGs of which an asset was updated, so that a scheduler that goes by schedules would run them."""

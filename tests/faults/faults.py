@@ -111,7 +111,8 @@ def killed_while_it_waits(w: World) -> None:
 
 
 def killed_while_it_streams(w: World) -> None:
-    w.control.settings(export_size=20_000_000, work_seconds=1.0)
+    # What is over at once is not deferred.
+    w.control.settings(export_size=20_000_000, work_seconds=10.0 if w.deferred else 1.0)
     w.control.fault(DOWNLOAD, "drip", seconds=60)
     w.begin()
     if w.deferred:

@@ -220,6 +220,8 @@ class World:
         seen = self.control.calls(self.instance, LOOK)
         if self.deferred:
             assert self.advance(), self.outcome
+            # The task looked itself before it deferred.
+            seen = self.control.calls(self.instance, LOOK)
         until(lambda: self.control.calls(self.instance, LOOK) > seen or self._over(), "the task waits")
         assert not self._over(), self.log()[-3000:]
 

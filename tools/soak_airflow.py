@@ -1,0 +1,116 @@
+"""The part of tools/soak.py that is a whole Airflow: DAG runs, one after the other, until the time is over.
+
+Each run backs up, exports and reloads, with deferred tasks that Airflow tries again. Its triggerer is watched, and at
+the end each run must have succeeded, with one snapshot and one whole file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_oac.simulator.control import Control
+from tools.leaks import sample
+from tools.stack import FINISHED, AirflowStack
+
+LABEL = "whole-airflow"
+DAGS = 3
+#: Faults hit tries, and Airflow's own processes are slow on a machine that soaks.
+PATIENCE = 300.0
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes below one, itself not counted."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in map(int, children):
+        yield child
+        yield from descendants(child)
+
+
+class SoakedAirflow:
+    """An Airflow whose runs follow each other.
+
+    :param home: a folder for it, which does not exist yet.
+    :param variables: environment variables of the Connections and of the provider's configuration.
+    """
+
+    def __init__(self, venv: Path, home: Path, variables: Mapping[str, str]) -> None:
+        self.exports = home / "exports"
+        self.exports.mkdir(parents=True)
+        dags = home / "dags"
+        dags.mkdir()
+        shutil.copy(Path(__file__).with_name("soak_dag.py"), dags)
+        self.stack = AirflowStack(
+            venv,
+            home,
+            dags,
+            {
+                **variables,
+                "SOAK_EXPORTS": str(self.exports),
+                "SOAK_DAGS": str(DAGS),
+                "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
+            },
+            task_heartbeat_timeout=60,
+        )
+        self.samples: list[dict[str, float]] = []
+
+    def look(self) -> None:
+        """Take a sample of the triggerer."""
+        total: Counter[str] = Counter()
+        for pid in descendants(self.stack.process_id("triggerer")):
+            try:
+                total.update(sample(pid))
+            except OSError:
+                continue
+        self.samples.append(dict(total))
+
+    def end(self, control: Control) -> int:
+        """Start no more runs, wait for those that are active, and judge all of them.
+
+        :returns: how much was wrong.
+        """
+        for number in range(DAGS):
+            self.stack.airflow("dags", "pause", f"soak_{number}")
+        until = time.time() + PATIENCE
+        while any(state not in FINISHED for state in self._runs().values()) and time.time() < until:
+            time.sleep(1.0)
+        runs = self._runs()
+        failed = [run for run, state in runs.items() if state != "success"]
+        for run in failed:
+            print(self.stack.report(*run))
+        tasks = [task for run in runs for task in self.stack.task_instances(*run)]
+        print(
+            f"Airflow {self.stack.version}: {len(runs)} runs, {len(failed)} of them without success; {len(tasks)} "
+            f"tasks, {sum(task['try_number'] for task in tasks)} tries"
+        )
+        return len(failed) + self._not_once(control, runs)
+
+    def _not_once(self, control: Control, runs: Collection[tuple[str, str]]) -> int:
+        """Count what is there more or less than once."""
+        snapshots = [found for found in control.snapshots("dev") if found["name"].startswith(f"{LABEL}--")]
+        files = sorted(path.name for path in self.exports.iterdir())
+        whole = [path for path in self.exports.iterdir() if path.read_bytes().rstrip().endswith(b"%%EOF")]
+        print(f"  {len(snapshots)} snapshots, {len(files)} files, {len(whole)} of them whole")
+        expected = sorted(f"{dag_id}-{run_id}.pdf" for dag_id, run_id in runs)
+        return (len(snapshots) != len(runs)) + (files != expected) + (len(whole) != len(files))
+
+    def _runs(self) -> dict[tuple[str, str], str]:
+        """The state of each run."""
+        return {
+            (f"soak_{number}", run_id): state
+            for number in range(DAGS)
+            for run_id, state in self.stack.runs(f"soak_{number}")
+        }
+
+
+def variables(settings: Mapping[str, Any], home: Path) -> dict[str, str]:
+    """Of the environment of the other processes what this Airflow needs: it has its own database and Fernet key."""
+    kept = {name: value for name, value in settings.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__OAC__"))}
+    return kept | {"AIRFLOW__OAC__STORE_FOLDER": str(home / "store")}
