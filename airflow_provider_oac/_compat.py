@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,42 +26,26 @@ if TYPE_CHECKING:
         AirflowSkipException,
     )
     from airflow.sdk.log import mask_secret
-else:
-    try:
-        from airflow.sdk import (
-            BaseHook,
-            BaseOperator,
-            BaseOperatorLink,
-            BaseSensorOperator,
-            Connection,
-            Context,
-            PokeReturnValue,
-        )
-    except ImportError:  # Airflow 2.11
-        from airflow.hooks.base import BaseHook
-        from airflow.models.baseoperator import BaseOperator
-        from airflow.models.baseoperatorlink import BaseOperatorLink
-        from airflow.models.connection import Connection
-        from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
-        from airflow.utils.context import Context
-    try:
-        from airflow.sdk.log import mask_secret
-    except ImportError:  # Airflow 2.11
-        from airflow.utils.log.secrets_masker import mask_secret
-    try:
-        from airflow.sdk.exceptions import (
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-        )
-    except ImportError:  # before Airflow 3.2
-        from airflow.exceptions import (
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-        )
+
+# Where each name is found, the newest Airflow first. They are looked up when they are first asked for: a DAG needs few
+# of them when it is parsed, and some cost more than all of ours (for the notifier Airflow reads its configuration).
+_EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")  # the second before Airflow 3.2
+_PLACES = {
+    "AirflowFailException": _EXCEPTIONS,
+    "AirflowNotFoundException": _EXCEPTIONS,
+    "AirflowSensorTimeout": _EXCEPTIONS,
+    "AirflowSkipException": _EXCEPTIONS,
+    # The second place of these is that of Airflow 2.11.
+    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
+    "BaseNotifier": ("airflow.sdk.bases.notifier", "airflow.notifications.basenotifier"),
+    "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
+    "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "Context": ("airflow.sdk", "airflow.utils.context"),
+    "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "mask_secret": ("airflow.sdk.log", "airflow.utils.log.secrets_masker"),
+}
 
 __all__ = [
     "AirflowFailException",
@@ -91,14 +77,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What costs more to load than the rest: Airflow reads its whole configuration for it."""
-    if name != "BaseNotifier":
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    newest, older = _PLACES[name]
     try:
-        from airflow.sdk.bases.notifier import BaseNotifier
-    except ImportError:  # Airflow 2.11
-        from airflow.notifications.basenotifier import BaseNotifier  # type: ignore[no-redef]
-    return BaseNotifier
+        found = getattr(import_module(newest), name)
+    except (ImportError, AttributeError):
+        found = getattr(import_module(older), name)
+    globals()[name] = found
+    return found
 
 
 async def aget_connection(conn_id: str) -> Connection:
@@ -108,6 +95,9 @@ async def aget_connection(conn_id: str) -> Connection:
     while another call is under way; 2.11 has no asynchronous way. There it is done in a thread, and so it is where
     the asynchronous way finds nothing: ``airflow dags test`` of 3.3 has no asynchronous way to the database.
     """
+    # Not found among this module's own names before somebody asked for them.
+    from airflow_provider_oac._compat import BaseHook, Connection
+
     if hasattr(Connection, "aextra_dejson"):
         from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -124,6 +114,8 @@ async def amask(secrets: tuple[str, ...]) -> None:
         from airflow.sdk.log import amask_secret
     except ImportError:  # before Airflow 3.3.2
         from asgiref.sync import sync_to_async
+
+        from airflow_provider_oac._compat import mask_secret
 
         for secret in secrets:
             await sync_to_async(mask_secret)(secret)
@@ -150,8 +142,10 @@ def asset_alias_class() -> Any:
     return AssetAlias
 
 
+@cache
 def default_deferrable() -> bool:
-    """The deployment's ``[operators] default_deferrable``."""
+    """The deployment's ``[operators] default_deferrable``, looked up once per process: a look takes a quarter of
+    the time in which Airflow makes a whole task."""
     return bool(_configuration().getboolean("operators", "default_deferrable", fallback=False))
 
 

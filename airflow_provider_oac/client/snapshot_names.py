@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from airflow_provider_oac.exceptions import OACConfigurationError
 
@@ -24,16 +24,17 @@ DEFAULT_FOLDER = "oac-snapshots"
 
 # No dot at the beginning: the instance is a folder, and "." and ".." are other ones than they say.
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._]*(?:-[A-Za-z0-9._]+)*"
-_NAME = re.compile(
-    rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>[0-9]{{8}}T[0-9]{{6}}Z)--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
+# A text: compiled when a name is first read, which is never when a DAG is parsed.
+_NAME = (
+    rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>[0-9]{{8}}T[0-9]{{6}}Z)"
+    rf"--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
 )
 _TIME = "%Y%m%dT%H%M%SZ"
 _RUN_DIGITS = 8
 _TASK_DIGITS = 12
 
 
-@dataclass(frozen=True)
-class SnapshotName:
+class SnapshotName(NamedTuple):
     """A name of ours, in its parts.
 
     :param label: what the author calls this series of snapshots.
@@ -69,7 +70,7 @@ def instance_prefix(folder: str, instance: str) -> str:
 
 def parse(name: str) -> SnapshotName | None:
     """Read a name; ``None`` if it is not exactly of our form."""
-    found = _NAME.fullmatch(name)
+    found = re.fullmatch(_NAME, name)
     if not found:
         return None
     try:

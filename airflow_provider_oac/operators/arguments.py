@@ -23,3 +23,16 @@ def members(value: Any, name: str) -> dict[str, Any]:
         f"{name} is a dictionary, not {type(value).__name__}. A template makes a text of whatever it finds: put "
         "templates into its members, or give the DAG render_template_as_native_obj=True."
     )
+
+
+def result_of_a_task(value: Any) -> Mapping[str, Any]:
+    """The result of another task that was given as an argument.
+
+    :raises OACConfigurationError: if it is none, such as the text that a template made of it.
+    """
+    if not isinstance(value, Mapping):
+        raise OACConfigurationError(
+            f"snapshot must be the result of a task, a dictionary, but is {type(value).__name__} {str(value)[:100]!r}. "
+            "A template makes a text of it: give snapshot=backup.output, where backup is the task."
+        )
+    return value

@@ -6,10 +6,9 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable
 from airflow_provider_oac.exceptions import (
@@ -19,7 +18,6 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
-from airflow_provider_oac.operators.history import History
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -27,10 +25,10 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.waiting import WaitPlan
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
+    from airflow_provider_oac.operators.history import History
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     """Work that OAC has accepted. JSON as a whole, and without secrets: it crosses the database.
 
     :param work_request_id: its work request; ``None`` if the work was found by its traces only.
@@ -40,7 +38,7 @@ class Started:
 
     work_request_id: str | None
     submitted_at: float
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any]
 
     def record(self) -> dict[str, Any]:
         """As a plain dictionary."""
@@ -127,6 +125,7 @@ class OACWorkOperator(OACBaseOperator):
     def __init__(
         self,
         *,
+        oac_conn_id: str = "oac_default",
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
         poll_interval: timedelta | float = 30.0,
@@ -134,7 +133,9 @@ class OACWorkOperator(OACBaseOperator):
         durable: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Past the base's: Airflow goes through the DAG's default arguments once more for each `__init__` on the way.
+        super(OACBaseOperator, self).__init__(**kwargs)
+        self.oac_conn_id = oac_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = poll_interval
@@ -233,6 +234,8 @@ class OACWorkOperator(OACBaseOperator):
     def history(self, context: Context) -> History:
         """How long the work of earlier runs took; read once per process."""
         if self._history is None or self._history.ti is not context["ti"]:
+            from airflow_provider_oac.operators.history import History
+
             self._history = History(context, self.task_id, self.log)
         return self._history
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.operators.arguments import result_of_a_task
 from airflow_provider_oac.operators.base import OACBaseOperator
-from airflow_provider_oac.operators.registering import result_of_a_task
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context

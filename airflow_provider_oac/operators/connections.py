@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.client.secret_names import secret_names
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.arguments import members
 from airflow_provider_oac.operators.base import OACBaseOperator
@@ -53,7 +52,11 @@ class _ConnectionOperator(OACBaseOperator):
 
     def _refuse_secrets(self) -> None:
         """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
-        if isinstance(self.connection_params, Mapping) and (found := secret_names(self.connection_params)):
+        if not isinstance(self.connection_params, Mapping):
+            return
+        from airflow_provider_oac.client.secret_names import secret_names
+
+        if found := secret_names(self.connection_params):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: connection_params hold {', '.join(map(repr, found))}. Secrets do not belong "
                 "into a DAG: password is the password of the Airflow Connection source_conn_id, others go into the "

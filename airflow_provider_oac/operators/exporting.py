@@ -6,8 +6,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """A workbook in a format.
 
     :param file: where it goes and how it looks; its canvases are not known yet.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac._compat import task_state_store
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 _KEY = "oac_work"
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """Who a task instance is.
 
     :param max_tries: grows with a Clear and not with a retry, so it tells a repetition from a new order.

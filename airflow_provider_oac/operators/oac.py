@@ -180,7 +180,7 @@ class OACOperator(OACWorkOperator):
         work = self._sent(call, memory, lambda: self.hook.run(replace(call, read=accepted_id)))
         self._accepted = True
         self.log.info("OAC accepted: %s, as work request %s.", call.doing, work)
-        return Started(work, time.time())
+        return Started(work, time.time(), {})
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
         """Make the result."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.operators.arguments import result_of_a_task
 from airflow_provider_oac.operators.base import OACWorkOperator, Started
 from airflow_provider_oac.operators.memory import TaskMemory
-from airflow_provider_oac.operators.taking import forget_failed, listed_id
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -121,6 +121,8 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
         facts = started.facts
         result = {**facts, "work_request_id": started.work_request_id, "verified": work is not None}
         if work is not None:
+            from airflow_provider_oac.operators.taking import listed_id
+
             result["snapshot_id"] = work.resource_id("SNAPSHOT") or listed_id(
                 self.hook, facts["name"], self.settling_time
             )
@@ -132,6 +134,8 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Remember the failure, and take the failed registration off OAC's list. The file is not ours to delete."""
+        from airflow_provider_oac.operators.taking import forget_failed
+
         forget_failed(self.hook, self.log, started.facts["name"], memory, delete_storage=False)
 
 
@@ -145,16 +149,3 @@ def origin_facts(name: str) -> dict[str, str | None]:
         "source_instance": origin.instance if origin else None,
         "taken_at": origin.time.isoformat() if origin else None,
     }
-
-
-def result_of_a_task(value: Any) -> Mapping[str, Any]:
-    """The result of another task that was given as an argument.
-
-    :raises OACConfigurationError: if it is none, such as the text that a template made of it.
-    """
-    if not isinstance(value, Mapping):
-        raise OACConfigurationError(
-            f"snapshot must be the result of a task, a dictionary, but is {type(value).__name__} {str(value)[:100]!r}. "
-            "A template makes a text of it: give snapshot=backup.output, where backup is the task."
-        )
-    return value

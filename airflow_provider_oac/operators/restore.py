@@ -18,18 +18,12 @@ from airflow_provider_oac.exceptions import (
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
 from airflow_provider_oac.operators.memory import TaskMemory
 from airflow_provider_oac.operators.registering import OACRegisterSnapshotOperator
-from airflow_provider_oac.operators.restore_checks import (
-    facts_of_restore,
-    opening_password,
-    refuse_other_target,
-    refuse_run,
-)
-from airflow_provider_oac.operators.taking import SnapshotTaking, forget_failed
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.restoring import Readiness
     from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.operators.taking import SnapshotTaking
 
 __all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
 
@@ -158,6 +152,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def execute(self, context: Context) -> Any:
         """Refuse, or go on."""
+        from airflow_provider_oac.operators.restore_checks import refuse_other_target, refuse_run
+
         refuse_run(context, self.allowed_run_types)
         refuse_other_target(self.expected_host, self.hook)
         return super().execute(context)
@@ -238,6 +234,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
         from airflow_provider_oac.client.restoring import NOT_SAVED, REPLACED
+        from airflow_provider_oac.operators.restore_checks import facts_of_restore
 
         facts = facts_of_restore(
             self.hook,
@@ -301,6 +298,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
                 "without_safety_snapshot=True restores without one. Nothing was sent."
             )
+        from airflow_provider_oac.operators.taking import SnapshotTaking
+
         return SnapshotTaking(
             hook=self.hook,
             log=self.log,
@@ -364,6 +363,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     def _submit(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
         from airflow_provider_oac.client.restoring import submit_restore
+        from airflow_provider_oac.operators.restore_checks import opening_password, refuse_other_target
 
         # The Connection may have been edited while the safety snapshot was taken.
         refuse_other_target(facts["address"], self.hook)
@@ -390,6 +390,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         safety = started.facts["safety"]
         if started.facts["work"] == SAFETY:
             failed = started.facts[_place(started.facts)]
+            from airflow_provider_oac.operators.taking import forget_failed
+
             forget_failed(self.hook, self.log, failed["name"], memory, delete_storage=True)
             return
         self.log.error(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.registering import origin_facts, result_of_a_task
+from airflow_provider_oac.operators.arguments import result_of_a_task
+from airflow_provider_oac.operators.registering import origin_facts
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context

@@ -13,12 +13,12 @@ from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
-from airflow_provider_oac.operators.taking import SnapshotTaking, forget_failed
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.snapshots import Snapshot
     from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.operators.taking import SnapshotTaking
 
 __all__ = [
     "OACCreateSnapshotOperator",
@@ -114,9 +114,13 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
+        from airflow_provider_oac.operators.taking import forget_failed
+
         forget_failed(self.hook, self.log, started.facts["name"], memory, delete_storage=True)
 
     def _taking(self) -> SnapshotTaking:
+        from airflow_provider_oac.operators.taking import SnapshotTaking
+
         return SnapshotTaking(
             hook=self.hook,
             log=self.log,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oac.client.secret_names import is_secret, secret_names
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.arguments import members
 from airflow_provider_oac.operators.base import OACBaseOperator
@@ -117,6 +116,7 @@ class OACSystemSettingsOperator(_DesiredState):
 
     def _refuse_secrets(self) -> None:
         """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
+        from airflow_provider_oac.client.secret_names import is_secret
         from airflow_provider_oac.client.settings import no_secret
 
         given = self.settings if isinstance(self.settings, Mapping) else {}
@@ -280,6 +280,8 @@ class OACMailServerOperator(_DesiredState):
             )
         if not isinstance(self.server, Mapping):
             return
+        from airflow_provider_oac.client.secret_names import secret_names
+
         if found := [*secret_names(self.server), *({"auth"} & set(self.server))]:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: server holds {', '.join(map(repr, found))}. How OAC signs in at the mail "

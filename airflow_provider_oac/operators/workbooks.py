@@ -9,12 +9,12 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
 from airflow_provider_oac.operators.exporting import ExportingOperator, Wish
 from airflow_provider_oac.operators.memory import TaskMemory
-from airflow_provider_oac.operators.progress import Progress
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.exporting import WantedFile
     from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.operators.progress import Progress
 
 __all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
 
@@ -194,6 +194,8 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
     def _progress(self, memory: TaskMemory) -> Progress:
         if "progress" not in self.__dict__:
+            from airflow_provider_oac.operators.progress import Progress
+
             self.__dict__["progress"] = Progress(memory, self.destination, self.store, self.durable)
         progress: Progress = self.__dict__["progress"]
         return progress
