@@ -19,9 +19,6 @@ from typing import NamedTuple
 
 from airflow_provider_oac.exceptions import OACConfigurationError
 
-# Folder of the bucket that holds the snapshots of all instances, each in a folder of its own.
-DEFAULT_FOLDER = "oac-snapshots"
-
 # No dot at the beginning: the instance is a folder, and "." and ".." are other ones than they say.
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._]*(?:-[A-Za-z0-9._]+)*"
 # A text: compiled when a name is first read, which is never when a DAG is parsed.

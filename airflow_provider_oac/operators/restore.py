@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
+from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
+from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started
 from airflow_provider_oac.operators.memory import Identity, TaskMemory

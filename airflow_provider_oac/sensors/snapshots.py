@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import BaseSensorOperator
-from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER
+from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_oac import operators, sensors
+from airflow_provider_oac._compat import default_deferrable
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
 from airflow_provider_oac.operators.snapshots import (
     OACCreateSnapshotOperator,
@@ -45,7 +48,7 @@ except ImportError:
 import airflow.triggers.base
 before = set(sys.modules)
 """
-AFTER = "\nprint(json.dumps(sorted(set(sys.modules) - before)))"
+AFTER = "\nprint(json.dumps(sorted(set(sys.modules) - before)))\n"
 MODULES = (
     "airflow_provider_oac.operators.snapshots",
     "airflow_provider_oac.sensors.snapshots",
@@ -55,12 +58,37 @@ MODULES = (
     "airflow_provider_oac.links",
 )
 
+# What parsing loads of ours: all of it costs every DAG file, whenever it is read. What only a running task needs is
+# imported where it is used; a new entry here should have a reason.
+FOR_ONE_OPERATOR = {"_compat", "defaults", "exceptions", "links"} | {
+    f"operators{name}" for name in ("", ".base", ".memory", ".snapshots")
+}
+OPERATORS = (
+    "acl", "catalog", "compare", "connections", "oac", "restore", "runs", "snapshots", "system", "workbooks",
+    # What these share.
+    "arguments", "base", "exporting", "memory", "placing", "registering", "running",
+)  # fmt: skip
+FOR_ALL = (
+    FOR_ONE_OPERATOR
+    | {f"operators.{name}" for name in OPERATORS}
+    | {f"sensors{name}" for name in ("", ".catalog", ".snapshots", ".work_requests")}
+)
+# Of no use without an operator, which loads them when its task runs.
+AT_RUN_TIME = {"operators.events", "operators.files", "operators.history", "operators.progress",
+               "operators.restore_checks", "operators.taking"}  # fmt: skip
+
+
+def newly_loaded_by(*steps: str, before: str = BEFORE) -> list[set[str]]:
+    """What is loaded after each of some steps in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", before + "".join(step + AFTER for step in steps)],
+        capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    return [set(json.loads(line)) for line in done.stdout.splitlines()[-len(steps) :]]
+
 
 def newly_loaded(code: str, before: str = BEFORE) -> set[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", before + code + AFTER], capture_output=True, text=True, timeout=300, check=True
-    )
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return newly_loaded_by(code, before=before)[0]
 
 
 def roots(modules: set[str]) -> set[str]:
@@ -75,6 +103,40 @@ def test_importing_everything_for_a_dag_loads_nothing_heavy() -> None:
     )
     assert set(MODULES) <= loaded
     assert not roots(loaded) & HEAVY
+
+
+def test_operators_and_sensors_load_themselves_and_little_else() -> None:
+    there = {
+        f"{package.__name__.rpartition('.')[2]}.{module.name}"
+        for package in (operators, sensors)
+        for module in pkgutil.iter_modules(package.__path__)
+    }
+    # A new module is either parsed with every DAG, or not.
+    assert there == {name for name in FOR_ALL if "." in name} | AT_RUN_TIME
+    of_one, of_all = newly_loaded_by(
+        "from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator\n"
+        "OACCreateSnapshotOperator(task_id='x', snapshot_label='x', bucket='x', seal_conn_id='x')\n",
+        "".join(f"import airflow_provider_oac.{name}\n" for name in sorted(there - AT_RUN_TIME)),
+    )
+    package = "airflow_provider_oac."
+    for loaded, expected in ((of_one, FOR_ONE_OPERATOR), (of_all, FOR_ALL)):
+        assert {name.removeprefix(package) for name in loaded if name.startswith(package)} == expected
+        assert not roots(loaded) - sys.stdlib_module_names - {"airflow", "airflow_provider_oac"}
+
+
+@pytest.mark.parametrize(("said", "expected"), [("True", True), ("False", False), (None, False)])
+def test_the_deployment_says_whether_operators_are_deferrable(
+    said: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"
+    monkeypatch.delenv(name, raising=False) if said is None else monkeypatch.setenv(name, said)
+    default_deferrable.cache_clear()
+    try:
+        wait: dict[str, Any] = {"task_id": "wait", "work_request_id": "x"}
+        assert OACWorkRequestSensor(**wait).deferrable is expected
+        assert OACWorkRequestSensor(**wait, deferrable=not expected).deferrable is not expected
+    finally:
+        default_deferrable.cache_clear()
 
 
 def test_the_plugin_which_every_process_loads_loads_nothing_heavy() -> None:
