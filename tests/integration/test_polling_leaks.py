@@ -1,0 +1,67 @@
+"""Nothing is left of ten thousand triggers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_oac.auth.session import PROCESS_STORE
+from airflow_provider_oac.hooks import polling
+from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from tests.tasks import Connections
+
+# The poller is the same on every line, and test_polling.py has this with 600 triggers on all of them.
+pytest.importorskip("airflow.sdk", reason="takes half a minute; runs on Airflow 3 only")
+
+ROUNDS, AT_ONCE = 20, 500
+# Caches fill while the first few run.
+WARM = 4
+
+
+async def outcome(work: str) -> str:
+    now = time.time()
+    async for event in OACWorkRequestTrigger("oac_default", work, now, now + 60.0, 0.05).run():
+        return str(event.payload["outcome"])
+    raise AssertionError("the trigger ended without an event")
+
+
+def kept() -> tuple[int, int, int]:
+    """Objects, tasks of the event loop, and open files."""
+    gc.collect()
+    folder = Path("/proc/self/fd")
+    return len(gc.get_objects()), len(asyncio.all_tasks()), len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def test_nothing_is_left_of_ten_thousand_triggers(
+    connections: Connections, clean: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest keeps each line that is logged, with what it holds.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    # Each round asks for the same, which is over: a look each, and the simulator does not grow.
+    works = clean.control.start_work("dev", 0.0, AT_ONCE)
+
+    async def rounds() -> list[tuple[int, int, int]]:
+        counts = []
+        for _ in range(ROUNDS):
+            found = await asyncio.gather(*(outcome(work) for work in works))
+            assert found == ["ended"] * AT_ONCE
+            # What closes the session has ended as well.
+            await asyncio.sleep(0.05)
+            counts.append(kept())
+        return counts
+
+    counts = asyncio.run(rounds())
+    objects, tasks, files = zip(*counts[WARM:], strict=True)
+    assert set(tasks) == {1}
+    assert len(set(files)) == 1
+    # Not even one object for a hundred triggers, whatever it is.
+    assert max(objects) - objects[0] < (ROUNDS - WARM) * AT_ONCE / 100
+    assert polling._places == {}
+    assert polling._readings == {}
+    assert len(PROCESS_STORE._entries) == 1
