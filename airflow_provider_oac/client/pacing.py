@@ -44,9 +44,9 @@ class Pace:
     def answered(self, seconds: float) -> None:
         """A look was answered.
 
-        :param seconds: how long that took.
+        :param seconds: how long it was waited for, less what this process was busy with other things meanwhile.
         """
-        share = 1.0 if not self._latency else _QUICK_SHARE if seconds < self._latency else _SLOW_SHARE
+        share = 1.0 if not self._answers else _QUICK_SHARE if seconds < self._latency else _SLOW_SHARE
         self._answers += 1
         self._latency += (seconds - self._latency) * share
         if self._allowed < MANY:

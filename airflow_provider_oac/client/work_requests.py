@@ -83,8 +83,8 @@ def read_work_request(body: Mapping[str, Any]) -> WorkRequest:
         status=text_member(body, "status", "A work request").upper(),
         operation=str(body.get("operationType") or "operation"),
         percent=float(percent) if isinstance(percent, int | float) else None,
-        resources=tuple(item for item in resources if isinstance(item, dict)) if isinstance(resources, list) else (),
-        errors=tuple(_error_text(item) for item in errors) if isinstance(errors, list) else (_error_text(errors),),
+        resources=tuple([item for item in resources if isinstance(item, dict)]) if isinstance(resources, list) else (),
+        errors=tuple([_error_text(item) for item in errors]) if isinstance(errors, list) else (_error_text(errors),),
         raw=body,
     )
 

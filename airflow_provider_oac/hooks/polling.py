@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _READING_PAUSE = 0.25
+# So many of those who shared a reading go on in one turn of the event loop.
+_SLICE = 50
 # Seconds for which credentials that were refused are not looked for anew in the Connection.
 _REREADING_PAUSE = 30.0
 # Seconds for which a connection that nobody uses is kept: longer than most pauses between two looks.
@@ -115,7 +117,7 @@ _places: dict[_Key, _Place] = {}
 # Those that are being closed: somebody has to hold the tasks.
 _closings: set[asyncio.Task[None]] = set()
 # The readings of Connections that have not begun yet.
-_readings: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[tuple[ConnectionSettings, Slot | None]]] = {}
+_readings: dict[tuple[asyncio.AbstractEventLoop, str], _Reading] = {}
 
 
 async def waited(conn_id: str, watch: Watch[R]) -> R:
@@ -156,31 +158,59 @@ def _forget_ended_loops() -> None:
         del _readings[loop, conn_id]
 
 
+class _Reading:
+    """One reading of a Connection, for all who ask for it before it begins."""
+
+    def __init__(self, key: tuple[asyncio.AbstractEventLoop, str]) -> None:
+        self._key = key
+        self._waiting: list[asyncio.Future[tuple[ConnectionSettings, Slot | None]]] = []
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context())
+
+    async def result(self) -> tuple[ConnectionSettings, Slot | None]:
+        """What was read. Who is canceled does not cancel the others."""
+        future: asyncio.Future[tuple[ConnectionSettings, Slot | None]] = self._key[0].create_future()
+        self._waiting.append(future)
+        return await future
+
+    async def _run(self) -> None:
+        found, failure = None, None
+        try:
+            found = await self._read()
+        except Exception as error:
+            failure = error
+        except asyncio.CancelledError:
+            for future in self._waiting:
+                future.cancel()
+            raise
+        for number, future in enumerate(self._waiting):
+            if number % _SLICE == _SLICE - 1:
+                # A thousand who begin to wait in one turn of the loop would hold up all others.
+                await asyncio.sleep(0)
+            if future.done():
+                continue
+            if found is not None:
+                future.set_result(found)
+            elif failure is not None:
+                # One of many, who all raise it.
+                future.set_exception(copy.copy(failure) if isinstance(failure, OACError) else failure)
+
+    async def _read(self) -> tuple[ConnectionSettings, Slot | None]:
+        try:
+            await asyncio.to_thread(_load)
+            await asyncio.sleep(_READING_PAUSE)
+        finally:
+            # Whoever comes from here on wants a reading of its own.
+            _readings.pop(self._key, None)
+        return await _read_now(self._key[1])
+
+
 async def _read(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
     """What the Connection says, read after this was asked for."""
     key = (asyncio.get_running_loop(), conn_id)
     reading = _readings.get(key)
     if reading is None:
-        reading = asyncio.create_task(_read_soon(conn_id), context=contextvars.Context())
-        _readings[key] = reading
-        # If all who wanted it are gone, nobody hears of its failure.
-        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-    try:
-        # Who is canceled does not cancel the others.
-        return await asyncio.shield(reading)
-    except OACError as error:
-        raise copy.copy(error) from None
-
-
-async def _read_soon(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
-    key = (asyncio.get_running_loop(), conn_id)
-    try:
-        await asyncio.to_thread(_load)
-        await asyncio.sleep(_READING_PAUSE)
-    finally:
-        # Whoever comes from here on wants a reading of its own.
-        _readings.pop(key, None)
-    return await _read_now(conn_id)
+        reading = _readings[key] = _Reading(key)
+    return await reading.result()
 
 
 async def _read_now(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
@@ -196,6 +226,8 @@ async def _read_now(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
 
 def _load() -> None:
     """Import in a thread what takes a tenth of a second to import, in which no trigger would move."""
+    import asgiref.sync  # noqa: F401
+
     import airflow_provider_oac.auth.session
     import airflow_provider_oac.hooks.connection
     import airflow_provider_oac.hooks.oac

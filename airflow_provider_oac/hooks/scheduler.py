@@ -13,6 +13,7 @@ import copy
 import heapq
 import itertools
 import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
@@ -34,6 +35,9 @@ R = TypeVar("R")
 TICK = 0.25
 # Looks come at most by this share of a pause earlier than asked for, so that those who began together spread.
 _SPREAD = 0.1
+# A first look counts as one of so many seconds when connections are reckoned: it comes once, at once, and a thousand of
+# them are no rate of thousands per second.
+_FIRST = 5.0
 # Seconds for which a look that is due may be late before those who have no more time are told so without it.
 _LATE = 5.0
 
@@ -169,7 +173,7 @@ class Scheduler:
     def _schedule(self, target: _Target, pause: float) -> None:
         """Look at it after a pause, and not at any other time."""
         self._forget_pause(target)
-        target.pause = max(pause, TICK)
+        target.pause = max(pause, TICK) if pause else _FIRST
         self._rate += 1.0 / target.pause
         target.turn = next(self._turns)
         due = self._loop.time() + pause * (1.0 - _SPREAD * self.api.io.random())
@@ -178,12 +182,12 @@ class Scheduler:
 
     def _wake(self) -> None:
         """Have the next collection come when the next look is due, or may be late, on a grid that all looks share."""
-        due = [self._due[0][0]] if self._due else []
+        due = self._due[0][0] if self._due else math.inf
         if self._ready:
-            due.append(max(self._ready[0].ready_since + _LATE, self._loop.time() + _LATE / 5))
-        if not due:
+            due = min(due, max(self._ready[0].ready_since + _LATE, self._loop.time() + _LATE / 5))
+        if due == math.inf or (self._timer is not None and self._timer.when() <= due):
             return
-        when = math.ceil(min(due) / TICK) * TICK
+        when = math.ceil(due / TICK) * TICK
         if self._timer is not None:
             if self._timer.when() <= when:
                 return
@@ -255,7 +259,7 @@ class Scheduler:
         look = target.waiters[0].watch.look
         for again in (True, False):
             # Credentials may be renewed while this look is under way, because another one was refused.
-            began, api = self._loop.time(), self.api
+            began, busy, api = self._loop.time(), time.thread_time(), self.api
             try:
                 found = await look(api)
             except OACError as error:
@@ -264,7 +268,8 @@ class Scheduler:
                 if again and _refuses_us(error) and (self.api is not api or await self._renewed()):
                     continue
                 raise
-            self.pace.answered(self._loop.time() - began)
+            # What this thread itself worked meanwhile is not the server's: more connections would not help.
+            self.pace.answered(max(0.0, self._loop.time() - began - (time.thread_time() - busy)))
             return found
 
     def _put_off(self, target: _Target, rest: float) -> float:

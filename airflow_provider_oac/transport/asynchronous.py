@@ -178,6 +178,12 @@ class _Streamed(StreamedResponse):
         super().__init__(request, answer.status, answer.headers)
         self._answer = answer
 
+    def arrived(self) -> bytes | None:
+        content = self._answer.content
+        if not content.is_eof() or content.exception() is not None:
+            return None
+        return content.read_nowait()
+
     async def pieces(self, size: int) -> AsyncIterator[bytes]:
         try:
             async for piece in self._answer.content.iter_chunked(size):

@@ -7,7 +7,6 @@ runs the whole coroutine) and the asynchronous one of :mod:`airflow_provider_oac
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -65,8 +64,10 @@ class Response:
 
         :raises OACResponseError: if it is none.
         """
-        with contextlib.suppress(ValueError, RecursionError):
+        try:
             return json.loads(self.body)
+        except (ValueError, RecursionError):
+            pass
         # Not while the parser's exception is handled: it holds the body, in which a token may be.
         raise OACResponseError(
             f"HTTP {self.status} from {self.url} carries no valid JSON ({media_type(self.headers)}, "
@@ -115,13 +116,16 @@ class StreamedResponse(ABC):
         :raises OACTransportError: if it ends before it is complete.
         :raises OACResponseError: if it is packed in a way that was not asked for, such as twice.
         """
+        self._check_encoding()
+        async for piece in self.pieces(size):
+            yield piece
+
+    def _check_encoding(self) -> None:
         if self._encoding not in _ENCODINGS:
             raise OACResponseError(
                 f"HTTP {self.status} came in answer to {self.request.method} {self._url} with a body encoded as "
                 f"{self._encoding[:40]!r}, which was not asked for. Likely cause: a proxy that packs what passes it."
             )
-        async for piece in self.pieces(size):
-            yield piece
 
     @property
     def _encoding(self) -> str:
@@ -136,6 +140,11 @@ class StreamedResponse(ABC):
     def pieces(self, size: int) -> AsyncIterator[bytes]:
         """The driver's part of :meth:`chunks`."""
 
+    def arrived(self) -> bytes | None:
+        """The whole body, if it has come together with the head, as small ones do, and nothing was read of it yet:
+        a driver that knows so saves the loop over its pieces."""
+        return None
+
     async def read(self) -> Response:
         """Read the whole body.
 
@@ -146,20 +155,28 @@ class StreamedResponse(ABC):
         """
         if self.status >= 400 and self._encoding not in _ENCODINGS:
             return Response(self.status, self.headers, b"", self.request.url)
+        self._check_encoding()
+        whole = self.arrived()
+        if whole is not None:
+            self._check_size(len(whole))
+            return Response(self.status, self.headers, whole, self.request.url)
         body, until = bytearray(), time.monotonic() + MAX_BODY_SECONDS
         async for piece in self.chunks(1 << 16):
             body += piece
-            if len(body) > MAX_BODY_BYTES:
-                raise OACResponseError(
-                    f"The answer to {self.request.method} {self._url} is larger than {MAX_BODY_BYTES} bytes and was "
-                    "given up."
-                )
+            self._check_size(len(body))
             if time.monotonic() > until:
                 raise OACResponseError(
                     f"The answer to {self.request.method} {self._url} still comes after {MAX_BODY_SECONDS:.0f} s and "
                     "was given up."
                 )
         return Response(self.status, self.headers, bytes(body), self.request.url)
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_BODY_BYTES:
+            raise OACResponseError(
+                f"The answer to {self.request.method} {self._url} is larger than {MAX_BODY_BYTES} bytes and was given "
+                "up."
+            )
 
 
 def close_unused(flows: Iterable[Awaitable[Any]]) -> None:

@@ -173,7 +173,7 @@ def measure(options: argparse.Namespace, server: Serving) -> str:
         [name, f"{value:.0f}"] for name, value in {**keys, **{f"token call, {n}": v for n, v in asked.items()}}.items()
     ]
     parts.append("### Keys and tokens, CPU µs\n\n" + table(["what", "µs"], rows))
-    listed = small(server, "catalog")
+    listed = small(server, "catalog", str(server.port), str(server.folder))
     verdicts.append(
         ["catalog of 10,000, × one page after the other", *verdict(listed["ours"] / listed["sequential"], 0.4)]
     )

@@ -57,16 +57,33 @@ def token(_match: re.Match[str]) -> Any:
     return {"access_token": value, "token_type": "Bearer", "expires_in": int(TOKEN_LIFETIME["seconds"])}
 
 
+# Items of the catalog, items per page, and seconds that a page takes.
+ITEMS, PER_PAGE, PAGE_SECONDS = 10_000, 100, 0.05
+
+
 def page(match: re.Match[str]) -> Any:
-    return []
+    numbers = range((int(match[1]) - 1) * PER_PAGE, int(match[1]) * PER_PAGE)
+    return [
+        {"type": "workbooks", "id": f"L3NoYXJlZC9{n}", "name": f"Workbook {n}", "owner": "somebody@example.com",
+         "description": "a workbook", "lastModified": "2026-11-01T00:00:00Z", "parentId": "L3NoYXJlZA"}
+        for n in numbers
+    ]  # fmt: skip
 
 
+def page_headers(number: int) -> bytes:
+    count = ITEMS // PER_PAGE
+    more = f"oa-next-page: {number + 1}\r\n" if number < count else ""
+    return f"oa-current-page: {number}\r\noa-page-count: {count}\r\noa-total-items: {ITEMS}\r\n{more}".encode()
+
+
+CATALOG = re.compile(r"/api/\d+/catalog/workbooks\?.*\bpage=(\d+)")
 ROUTES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], Any]]] = [
     (re.compile(r"/api/\d+/workRequests/(\d+)"), oac),
     (re.compile(r"/api/2\.\d/jobs/runs/get\?run_id=(\d+)"), databricks),
     (re.compile(r"/api/2\.\d/jobs/runs/get\?.*?(\d{15,})"), databricks),
     (re.compile(r"/api/v2/accounts/\d+/runs/(\d+)/"), dbt),
     (re.compile(r"/oauth2/v1/token"), token),
+    (CATALOG, page),
 ]
 
 
@@ -112,15 +129,24 @@ class Connection(asyncio.Protocol):
             if len(rest) < length:
                 return
             body, self.buffer = rest[:length], rest[length:]
-            said = answer(head.split(b" ", 2)[1].decode(), body)
+            target = head.split(b" ", 2)[1].decode()
+            said = answer(target, body)
             text = json.dumps(said).encode()
             status = b"404 Not Found" if said is None else b"200 OK"
-            self.transport.write(
+            of_page = CATALOG.match(target)
+            whole = (
                 b"HTTP/1.1 "
                 + status
-                + b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text)
+                + b"\r\nContent-Type: application/json\r\n"
+                + (page_headers(int(of_page[1])) if of_page else b"")
+                + b"Content-Length: %d\r\n\r\n" % len(text)
                 + text
             )
+            if of_page:
+                # Nobody asks for two things at once on one connection.
+                asyncio.get_running_loop().call_later(PAGE_SECONDS, self.transport.write, whole)
+            else:
+                self.transport.write(whole)
 
 
 def certificate(folder: Path) -> Path:

@@ -161,39 +161,32 @@ def tokens(port: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def catalog() -> dict[str, Any]:
+def catalog(port: int, folder: Path) -> dict[str, Any]:
     """A catalog of 10,000 items with 50 ms of delay per page: one page after the other, and side by side. Seconds."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
     from airflow_provider_oac.client import browsing
     from airflow_provider_oac.client.api import Api
     from airflow_provider_oac.client.paging import PagePlan
-    from airflow_provider_oac.simulator.launch import launch
     from airflow_provider_oac.transport.blocking import BlockingIO, run
+    from airflow_provider_oac.transport.settings import TransportSettings
 
-    with launch() as simulator:
-        simulator.control.seed_many("dev", 10_000)
-        ready = simulator.ready
-        place = ready["instances"]["dev"]
-        settings = AuthSettings(
-            ready["identity_url"], ready["client_id"], place["scope"], user="oac.admin@example.com",
-            private_key=Path(ready["private_key_file"]).read_text(), certificate_alias=ready["certificate_alias"],
-        )  # fmt: skip
-        simulator.control.fault("GET /catalog/{type}", "delay", seconds=0.05, times=None)
-        found: dict[str, Any] = {}
-        for name, plan in (
-            ("sequential", PagePlan(side_by_side=1, allow_cut=True)),
-            ("ours", PagePlan(allow_cut=True)),
-        ):
-            api = Api(BlockingIO(), place["url"], Session(settings))
+    url, pem = f"https://localhost:{port}", (folder / "key.pem").read_text()
+    settings = AuthSettings(url, "c", "s", user="u", private_key=pem, certificate_alias="a")
+    transport = TransportSettings(ca_file=str(folder / "cert.pem"))
+    taken: dict[str, list[float]] = {"sequential": [], "ours": []}
+    for name in [*taken, *taken, *taken]:
+        plan = PagePlan(side_by_side=1, allow_cut=True) if name == "sequential" else PagePlan(allow_cut=True)
+        api = Api(BlockingIO(transport), url, Session(settings))
 
-            async def all_of_them(api: Api = api, plan: PagePlan = plan) -> int:
-                return len([item async for item in browsing.listed("workbooks", plan)(api)])
+        async def all_of_them(api: Api = api, plan: PagePlan = plan) -> int:
+            return len([item async for item in browsing.listed("workbooks", plan)(api)])
 
-            began = time.time()
-            found["items"] = run(all_of_them())
-            found[name] = time.time() - began
-    return found
+        began = time.time()
+        if run(all_of_them()) != 10_000:
+            raise RuntimeError("the list is not whole")
+        taken[name].append(time.time() - began)
+    return {name: min(seconds) for name, seconds in taken.items()}
 
 
 def main() -> None:
@@ -205,7 +198,7 @@ def main() -> None:
     elif what == "tokens":
         found = tokens(int(rest[0]), Path(rest[1]))
     else:
-        found = catalog()
+        found = catalog(int(rest[0]), Path(rest[1]))
     print("RESULT " + json.dumps(found), file=sys.stderr)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -110,15 +111,18 @@ def memory() -> int:
 async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[str, Any]:
     """Start them, wait for all, and say what it took."""
     lags: list[float] = []
+    own: list[float] = []
     late: list[float] = []
     peak = before = memory()
 
     async def look_after_the_loop() -> None:
         nonlocal peak
         while True:
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             await asyncio.sleep(0.02)
             lags.append(time.perf_counter() - began - 0.02)
+            # What this process itself worked meanwhile: the rest is other processes', where they take the cores.
+            own.append(min(lags[-1], time.process_time() - busy))
             if len(lags) % 25 == 0:
                 peak = max(peak, memory())
 
@@ -133,6 +137,9 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
     watch = asyncio.create_task(look_after_the_loop())
     await asyncio.sleep(0.2)
     lags.clear()
+    own.clear()
+    # What was imported is as old as in a triggerer that runs for a while, and is not looked through now.
+    gc.collect()
     cpu, wall = time.process_time(), time.time()
     await asyncio.gather(*(one(number) for number in range(many)))
     cpu, wall = time.process_time() - cpu, time.time() - wall
@@ -140,6 +147,7 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
     if hasattr(make, "close"):
         await make.close()
     lags.sort()
+    own.sort()
     late.sort()
     return {
         "cpu": cpu,
@@ -148,6 +156,8 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
         "peak_mib": peak / 1024 / 1024,
         "lag_p99_ms": 1000 * lags[int(0.99 * len(lags))],
         "lag_max_ms": 1000 * lags[-1],
+        "own_p99_ms": 1000 * own[int(0.99 * len(own))],
+        "own_max_ms": 1000 * own[-1],
         "late_p99": late[int(0.99 * len(late))],
         "seen": len(late),
     }
@@ -159,12 +169,14 @@ def main() -> None:
     parser.add_argument("many", type=int)
     parser.add_argument("port", type=int)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--seconds", type=float, default=22.5)
     parser.add_argument("--burst", action="store_true")
     options = parser.parse_args()
     environment(options.port, options.folder)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # What a triggerer has loaded when it runs triggers.
+    import airflow.jobs.triggerer_job_runner
     import airflow.sdk
     import airflow.triggers.base  # noqa: F401
 

@@ -1,0 +1,77 @@
+"""How many looks the scheduler makes at once, with an instance that is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from airflow_provider_oac.client.pacing import FEW
+from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
+from airflow_provider_oac.client.work_requests import WorkRequest, read_work_request
+from airflow_provider_oac.hooks.scheduler import Scheduler
+
+RUNNING: WorkRequest = read_work_request({"id": "1", "status": "IN_PROGRESS"})
+
+
+class World:
+    """Time and chance."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def random(self) -> float:
+        return 0.5
+
+
+class Instance:
+    """Answers every look after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.io = World()
+        self.most = self.looks = self._under_way = 0
+        self._seconds = seconds
+
+    async def look(self, _api: Any) -> WorkRequest:
+        self.looks += 1
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        await asyncio.sleep(self._seconds)
+        self._under_way -= 1
+        return RUNNING
+
+
+async def nothing_new() -> bool:
+    return False
+
+
+async def watched(instance: Instance, many: int, pause: float, looks: int) -> None:
+    """Have some begin to wait at an instance, then all others at once, until it was looked at so often."""
+    scheduler = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
+    waits = []
+    for number in range(many):
+        watch = WorkWatch(str(number), WaitPlan(longest_pause=pause), started_at=time.time() - 3600.0)
+        watch.look = instance.look  # type: ignore[assignment]
+        waits.append(asyncio.create_task(scheduler.wait(watch)))
+        if number == 50:
+            # By now it is known how long the instance takes.
+            while instance.looks < 50:
+                await asyncio.sleep(0.05)
+    while instance.looks < looks:
+        await asyncio.sleep(0.05)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    await scheduler.close()
+
+
+def test_many_who_begin_at_once_do_not_need_more_connections() -> None:
+    instance = Instance(0.02)
+    asyncio.run(watched(instance, 400, 60.0, 400))
+    assert instance.most == FEW
+
+
+def test_an_instance_that_is_far_away_is_asked_more_at_once() -> None:
+    instance = Instance(0.2)
+    asyncio.run(watched(instance, 200, 2.0, 300))
+    assert instance.most > FEW
