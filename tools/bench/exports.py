@@ -1,0 +1,155 @@
+"""A large export over the loopback: curl, a kept `requests.Session`, and ours into a file. Prints JSON.
+
+Run by tools/bench/run.py: `python exports.py CURL | REQUESTS | OURS URL CERT TARGET`, each in a process of its own. The
+server sends from threads that do nothing else, so that it is not the limit.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+SIZE = 1 << 28
+PIECE = bytes(1 << 20)
+HEAD, TAIL = b"%PDF-1.7\n", b"\n%%EOF\n"
+
+
+def _answer(connection: socket.socket, context: ssl.SSLContext | None) -> None:
+    with suppress(OSError), context.wrap_socket(connection, server_side=True) if context else connection as plain:
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += plain.recv(65_536)
+        if asked.startswith(b"POST"):
+            length = int(asked.lower().partition(b"content-length:")[2].split()[0])
+            came = len(asked.partition(b"\r\n\r\n")[2])
+            while came < length:
+                # What is closed with bytes unread is reset.
+                came += len(plain.recv(65_536))
+            body = json.dumps({"access_token": "t" * 40, "token_type": "Bearer", "expires_in": 3600}).encode()
+            kind = b"application/json"
+            plain.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n" % (kind, len(body)))
+            plain.sendall(b"Connection: close\r\n\r\n" + body)
+            return
+        plain.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\nContent-Length: %d\r\n" % SIZE)
+        plain.sendall(b"Connection: close\r\n\r\n" + HEAD)
+        left = SIZE - len(HEAD) - len(TAIL)
+        while left:
+            plain.sendall(PIECE[:left])
+            left -= min(left, len(PIECE))
+        plain.sendall(TAIL)
+
+
+@contextmanager
+def sending(folder: Path, secure: bool) -> Iterator[str]:
+    """Serve one file, whatever is asked for, until the block ends.
+
+    :returns: the address.
+    """
+    context = None
+    if secure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    threading.Thread(target=_answer, args=(connection, context), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"{'https' if secure else 'http'}://localhost:{server.getsockname()[1]}"
+
+
+def _curl(url: str, cert: str, target: Path) -> Callable[[], None]:
+    command = ["curl", "-sS", "--cacert", cert, "-o", str(target), f"{url}/file"]
+    return lambda: subprocess.run(command, check=True) and None
+
+
+def _requests(url: str, cert: str, target: Path) -> Callable[[], None]:
+    import requests
+
+    session = requests.Session()
+
+    def get() -> None:
+        with session.get(f"{url}/file", stream=True, verify=cert, timeout=60) as answer, target.open("wb") as file:
+            for piece in answer.iter_content(1 << 20):
+                file.write(piece)
+
+    return get
+
+
+def _ours(url: str, cert: str, target: Path) -> Callable[[], None]:
+    """Signed in already: that is a row of its own."""
+    from airflow_provider_oac.auth.session import Session
+    from airflow_provider_oac.auth.settings import AuthSettings
+    from airflow_provider_oac.client import transfer, workbooks
+    from airflow_provider_oac.client.api import Api
+    from airflow_provider_oac.transport.blocking import BlockingIO, run
+    from airflow_provider_oac.transport.settings import TransportSettings
+
+    pem = Path(cert).with_name("key.pem").read_text()
+    settings = AuthSettings(url, "c", "s", user="u", private_key=pem, certificate_alias="a")
+    api = Api(BlockingIO(TransportSettings(ca_file=cert)), url, Session(settings))
+    run(api.session.token(api.io))
+    flow = transfer.download(workbooks.download("w", "e"), transfer.FileSink(target), transfer.PDF)
+    return lambda: run(flow(api)) and None
+
+
+def exported(server: Any, rounds: int = 3) -> dict[str, dict[str, float]]:
+    """The least seconds (wall, CPU) of some rounds, in which the kinds take turns, and most MiB above the start.
+
+    :param server: the folder of its certificate is used.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for way in ("plain", "TLS"):
+        with sending(server.folder, way == "TLS") as url:
+            for kind in ("curl", "requests", "ours") * rounds:
+                program = [sys.executable, __file__, kind, url, str(server.folder / "cert.pem")]
+                done = subprocess.run([*program, str(server.folder / "export")], capture_output=True, text=True,
+                                      timeout=300, check=False)  # fmt: skip
+                if done.returncode:
+                    raise RuntimeError(f"{kind} failed:\n{done.stderr[-2000:]}")
+                new = json.loads(done.stdout.splitlines()[-1])
+                old = found.setdefault(f"{kind}, {way}", new)
+                found[f"{kind}, {way}"] = {
+                    "seconds": min(old["seconds"], new["seconds"]),
+                    "cpu": min(old["cpu"], new["cpu"]),
+                    "mib": max(old["mib"], new["mib"]),
+                }
+    return found
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and those that it started and that ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def main() -> None:
+    kind, url, cert, target = sys.argv[1:]
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    # What it takes to load is not what a byte takes.
+    get = {"curl": _curl, "requests": _requests, "ours": _ours}[kind](url, cert, Path(target))
+    before, spent, began = _peak(), _cpu(), time.perf_counter()
+    get()
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "cpu": _cpu() - spent, "mib": _peak() - before}))
+
+
+if __name__ == "__main__":
+    main()
