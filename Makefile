@@ -11,7 +11,7 @@ help:
 	@echo "make test-cluster   the example DAGs on Celery, PostgreSQL and Redis, as in docker-compose.yml (part of make test)"
 	@echo "make test-browser   a person in Airflow's web interface, with Chromium (part of make test)"
 	@echo "make screenshots    the same, and take the pictures in docs/images anew"
-	@echo "make soak      ten minutes of many runs with random faults: fails if sockets, memory or files leak"
+	@echo "make soak      ten minutes of DAG runs with random faults: fails if anything leaks, is lost, or is there twice"
 	@echo "make docs      the site of docs/ in build/site (part of make test)"
 	@echo "make test-faults    the whole fault matrix, as a table: half an hour (the twelve most telling cells are part of make test)"
 	@echo "make check     the quick loop: lint, types, unit and contract tests"

@@ -76,6 +76,7 @@ def soak(minutes: float, home: Path) -> int:
         whole = SoakedAirflow(Path(sys.prefix), home / "airflow", variables(env, home / "airflow"))
         with whole.stack:
             until = time.time() + minutes * 60
+            whole.begin(until)
             arguments = [simulator.ready["control_url"], str(home / "exports"), str(until)]
             running = {role: started(role, arguments, env, home) for role in ROLES}
             try:

@@ -44,22 +44,20 @@ class SoakedAirflow:
     def __init__(self, venv: Path, home: Path, variables: Mapping[str, str]) -> None:
         self.exports = home / "exports"
         self.exports.mkdir(parents=True)
-        dags = home / "dags"
-        dags.mkdir()
-        shutil.copy(Path(__file__).with_name("soak_dag.py"), dags)
-        self.stack = AirflowStack(
-            venv,
-            home,
-            dags,
-            {
-                **variables,
-                "SOAK_EXPORTS": str(self.exports),
-                "SOAK_DAGS": str(DAGS),
-                "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
-            },
-            task_heartbeat_timeout=60,
-        )
+        self._dags = home / "dags"
+        self._dags.mkdir()
+        settings = {"SOAK_EXPORTS": str(self.exports), "SOAK_DAGS": str(DAGS)}
+        settings["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] = "True"
+        self.stack = AirflowStack(venv, home, self._dags, {**variables, **settings}, task_heartbeat_timeout=60)
         self.samples: list[dict[str, float]] = []
+
+    def begin(self, until: float) -> None:
+        """Let runs begin.
+
+        :param until: when the last may, in seconds since the epoch. Tasks of a DAG that is paused would stand still.
+        """
+        (self._dags / "until").write_text(str(until))
+        shutil.copy(Path(__file__).with_name("soak_dag.py"), self._dags)
 
     def look(self) -> None:
         """Take a sample of the triggerer."""
@@ -72,12 +70,10 @@ class SoakedAirflow:
         self.samples.append(dict(total))
 
     def end(self, control: Control) -> int:
-        """Start no more runs, wait for those that are active, and judge all of them.
+        """Wait for the runs that are active, and judge all of them.
 
         :returns: how much was wrong.
         """
-        for number in range(DAGS):
-            self.stack.airflow("dags", "pause", f"soak_{number}")
         until = time.time() + PATIENCE
         while any(state not in FINISHED for state in self._runs().values()) and time.time() < until:
             time.sleep(1.0)
@@ -90,7 +86,7 @@ class SoakedAirflow:
             f"Airflow {self.stack.version}: {len(runs)} runs, {len(failed)} of them without success; {len(tasks)} "
             f"tasks, {sum(task['try_number'] for task in tasks)} tries"
         )
-        return len(failed) + self._not_once(control, runs)
+        return (not runs) + len(failed) + self._not_once(control, runs)
 
     def _not_once(self, control: Control, runs: Collection[tuple[str, str]]) -> int:
         """Count what is there more or less than once."""
