@@ -40,9 +40,11 @@ def sample(pid: int, folders: Sequence[Path] = ()) -> dict[str, float]:
 
     :param pid: the process.
     :param folders: where it keeps lock files and temporary files.
-    :raises OSError: if there is no such process.
+    :raises OSError: if there is no such process, or it has just ended.
     """
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    if "VmRSS" not in status:
+        raise ProcessLookupError(f"process {pid} has ended")
     links = []
     for link in os.listdir(f"/proc/{pid}/fd"):
         # It may have been closed meanwhile.

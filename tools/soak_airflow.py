@@ -9,11 +9,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_oac.simulator.control import Control
+from tools.guard import descendants
 from tools.leaks import sample
 from tools.stack import FINISHED, AirflowStack
 
@@ -21,17 +23,6 @@ LABEL = "whole-airflow"
 DAGS = 3
 #: Faults hit tries, and Airflow's own processes are slow on a machine that soaks.
 PATIENCE = 300.0
-
-
-def descendants(pid: int) -> Iterator[int]:
-    """The processes below one, itself not counted."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for child in map(int, children):
-        yield child
-        yield from descendants(child)
 
 
 class SoakedAirflow:
@@ -63,11 +54,11 @@ class SoakedAirflow:
         """Take a sample of the triggerer."""
         total: Counter[str] = Counter()
         for pid in descendants(self.stack.process_id("triggerer")):
-            try:
+            # It may have ended meanwhile.
+            with suppress(OSError):
                 total.update(sample(pid))
-            except OSError:
-                continue
-        self.samples.append(dict(total))
+        if total:
+            self.samples.append(dict(total))
 
     def end(self, control: Control) -> int:
         """Wait for the runs that are active, and judge all of them.

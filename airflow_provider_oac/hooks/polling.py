@@ -175,24 +175,25 @@ class _Reading:
     async def _run(self) -> None:
         found, failure = None, None
         try:
-            found = await self._read()
-        except Exception as error:
-            failure = error
-        except asyncio.CancelledError:
+            try:
+                found = await self._read()
+            except Exception as error:
+                failure = error
+            for number, future in enumerate(self._waiting):
+                if number % _SLICE == _SLICE - 1:
+                    # A thousand who begin to wait in one turn of the loop would hold up all others.
+                    await asyncio.sleep(0)
+                if future.done():
+                    continue
+                if found is not None:
+                    future.set_result(found)
+                elif failure is not None:
+                    # One of many, who all raise it.
+                    future.set_exception(copy.copy(failure) if isinstance(failure, OACError) else failure)
+        finally:
+            # If this was canceled: nobody else tells them.
             for future in self._waiting:
                 future.cancel()
-            raise
-        for number, future in enumerate(self._waiting):
-            if number % _SLICE == _SLICE - 1:
-                # A thousand who begin to wait in one turn of the loop would hold up all others.
-                await asyncio.sleep(0)
-            if future.done():
-                continue
-            if found is not None:
-                future.set_result(found)
-            elif failure is not None:
-                # One of many, who all raise it.
-                future.set_exception(copy.copy(failure) if isinstance(failure, OACError) else failure)
 
     async def _read(self) -> tuple[ConnectionSettings, Slot | None]:
         try:
@@ -234,3 +235,4 @@ def _load() -> None:
     import airflow_provider_oac.hooks.scheduler
     import airflow_provider_oac.hooks.stores
     import airflow_provider_oac.transport.asynchronous  # noqa: F401
+    from airflow_provider_oac._compat import Connection, mask_secret  # noqa: F401

@@ -318,4 +318,7 @@ def _refuses_us(error: OACError) -> bool:
     """Whether other credentials could help."""
     if isinstance(error, OACApiError):
         return error.status in (401, 403)
-    return isinstance(error, OACConfigurationError) or (isinstance(error, OACAuthError) and not error.retryable)
+    if isinstance(error, OACAuthError):
+        # A page in place of a token may pass, or the address may have been corrected in the Connection.
+        return not error.retryable or error.status == 200
+    return isinstance(error, OACConfigurationError)

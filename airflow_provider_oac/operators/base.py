@@ -72,6 +72,7 @@ class OACBaseOperator(BaseOperator):
 
     def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # All there is to do: OACWorkOperator does it itself.
         self.oac_conn_id = oac_conn_id
 
     @cached_property

@@ -31,6 +31,6 @@ def test_a_backup_is_an_event_and_its_failure_is_mailed(stack: AirflowStack, mai
     assert subjects[0].startswith(f"OAC backup events failed: task failing of the run {run_id} of {DAG}")
     if not stack.is_airflow_2:
         late = until(
-            lambda: mailed(mail, "deadline@example.com") or None, 60, lambda: "nobody was told of the deadline"
+            lambda: mailed(mail, "deadline@example.com") or None, 120, lambda: "nobody was told of the deadline"
         )
         assert late == [f"OAC backup events did not come in time: the run {run_id} of {DAG} missed its deadline"]

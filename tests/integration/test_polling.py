@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.client import work_requests
@@ -29,6 +30,7 @@ from airflow_provider_oac.transport.io import Request
 from airflow_provider_oac.triggers import base
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 from tests.integration.flows import LOOK
+from tests.integration.servers import Reply, Seen, answering
 from tests.tasks import ADMIN, AUTHOR, Connections, first_event
 
 
@@ -199,6 +201,33 @@ def test_who_is_refused_looks_whether_the_connection_was_edited(
     else:
         with pytest.raises(OACApiError, match="Forbidden"):
             asyncio.run(refuse())
+
+
+def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_edited(
+    connections: Connections, clean: Simulator
+) -> None:
+    (work,) = clean.control.start_work("dev", 1.0)
+    moved: list[bool] = []
+
+    def domain(asked: Seen) -> Reply:
+        if moved:
+            return Reply(200, b"<html>sign in</html>")
+        there = clean.ready["identity_url"] + asked.target
+        answer = requests.post(there, asked.body, headers={"Content-Type": asked.headers["content-type"]}, timeout=30)
+        return Reply(answer.status_code, answer.content)
+
+    async def corrected() -> str:
+        waiting = asyncio.create_task(polling.waited("oac_default", watch(work)))
+        await looked(clean)
+        moved.append(True)
+        connections.oac()
+        clean.control.fault(LOOK, "expired_token")
+        return str((await asyncio.wait_for(waiting, 60)).status)
+
+    with answering(domain) as server:
+        connections.oac(identity_url=server.url)
+        assert asyncio.run(corrected()) == "SUCCEEDED"
+        assert moved
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,12 +17,11 @@ from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks import polling
 from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
-from tests.tasks import Connections
 
 # The poller is the same on every line, and test_polling.py has this with 600 triggers on all of them.
 pytest.importorskip("airflow.sdk", reason="takes half a minute; runs on Airflow 3 only")
 
-ROUNDS, AT_ONCE = 20, 500
+ROUNDS, AT_ONCE, THREADS = 20, 500, 4
 # Caches fill while the first few run.
 WARM = 4
 
@@ -38,16 +40,26 @@ def kept() -> tuple[int, int, int]:
     return len(gc.get_objects()), len(asyncio.all_tasks()), len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
-def test_nothing_is_left_of_ten_thousand_triggers(
-    connections: Connections, clean: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # pytest keeps each line that is logged, with what it holds.
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+@pytest.fixture
+def silence() -> Iterator[None]:
+    """pytest keeps each line that is logged, with what it holds."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("connections", "silence")
+def test_nothing_is_left_of_ten_thousand_triggers(clean: Simulator) -> None:
     # Each round asks for the same, which is over: a look each, and the simulator does not grow.
     works = clean.control.start_work("dev", 0.0, AT_ONCE)
 
     async def rounds() -> list[tuple[int, int, int]]:
         counts = []
+        # The event loop's threads stay, and are begun when they are first needed.
+        all_there = threading.Barrier(THREADS)
+        pool = ThreadPoolExecutor(THREADS)
+        asyncio.get_running_loop().set_default_executor(pool)
+        await asyncio.gather(*(asyncio.to_thread(all_there.wait, 30) for _ in range(THREADS)))
         for _ in range(ROUNDS):
             found = await asyncio.gather(*(outcome(work) for work in works))
             assert found == ["ended"] * AT_ONCE

@@ -24,17 +24,24 @@ PIECE = bytes(1 << 20)
 HEAD, TAIL = b"%PDF-1.7\n", b"\n%%EOF\n"
 
 
+def _received(plain: socket.socket) -> bytes:
+    piece = plain.recv(65_536)
+    if not piece:
+        raise ConnectionError("the client left")
+    return piece
+
+
 def _answer(connection: socket.socket, context: ssl.SSLContext | None) -> None:
     with suppress(OSError), context.wrap_socket(connection, server_side=True) if context else connection as plain:
         asked = b""
         while b"\r\n\r\n" not in asked:
-            asked += plain.recv(65_536)
+            asked += _received(plain)
         if asked.startswith(b"POST"):
             length = int(asked.lower().partition(b"content-length:")[2].split()[0])
             came = len(asked.partition(b"\r\n\r\n")[2])
             while came < length:
                 # What is closed with bytes unread is reset.
-                came += len(plain.recv(65_536))
+                came += len(_received(plain))
             body = json.dumps({"access_token": "t" * 40, "token_type": "Bearer", "expires_in": 3600}).encode()
             kind = b"application/json"
             plain.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n" % (kind, len(body)))
