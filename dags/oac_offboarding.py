@@ -67,9 +67,6 @@ with DAG(
         create_folders=True,
     )
 
-    # The folder itself is the Connection's user's since the first task.
-    give = OACChangeOwnerOperator(task_id="give", catalog_type="folders", path=f"{KEPT}/{LEAVER}", new_owner=HEIR)
-
     # Everything of the leaver below, also in the folder that was moved there. What others own stays theirs.
     hand_over = OACChangeOwnerOperator(
         task_id="hand_over",
@@ -96,4 +93,7 @@ with DAG(
         unreadable="record",
     )
 
-    take >> keep >> give >> hand_over >> who_sees_it
+    # The folder itself last: its permissions count for the Connection's user, too, once it is somebody else's.
+    give = OACChangeOwnerOperator(task_id="give", catalog_type="folders", path=f"{KEPT}/{LEAVER}", new_owner=HEIR)
+
+    take >> keep >> hand_over >> who_sees_it >> give
