@@ -29,6 +29,8 @@ def as_command(work: Callable[[], int | None]) -> None:
     """
     # Airflow 3 looks for Connections in its database only in processes that say so.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    # Airflow 2 warns at each start that the unit of its timers will change. A command has no timers.
+    os.environ.setdefault("AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY", "True")
     # Log lines are for tasks; here the command itself says what happens.
     for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker", "airflow.hooks.base"):
         logging.getLogger(name).setLevel(logging.ERROR)
