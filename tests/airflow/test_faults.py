@@ -40,6 +40,8 @@ class Run:
         looks = self.simulator.control.calls("dev", LOOK)
         if self.mode == "deferred":
             self.stack.wait_task_state(self.dag_id, self.run_id, "backup", "deferred")
+            # The task looked itself before it deferred.
+            looks = self.simulator.control.calls("dev", LOOK)
         deadline = time.monotonic() + 120
         while self.simulator.control.calls("dev", LOOK) <= looks:
             assert time.monotonic() < deadline, self.stack.report(self.dag_id, self.run_id)

@@ -71,8 +71,9 @@ with DAG("case_sensors", schedule=None, start_date=START):
     )
     ID = "{{ ti.xcom_pull(task_ids='start')['work_request_id'] }}"
     poke = OACWorkRequestSensor(task_id="poke", work_request_id=ID, deferrable=False, poke_interval=1, timeout=120)
+    # Due again before its process of the last look has ended, which takes seconds on a busy machine, Airflow fails it.
     reschedule = OACWorkRequestSensor(
-        task_id="reschedule", work_request_id=ID, deferrable=False, mode="reschedule", poke_interval=2, timeout=120
+        task_id="reschedule", work_request_id=ID, deferrable=False, mode="reschedule", poke_interval=15, timeout=120
     )
     deferred = OACWorkRequestSensor(
         task_id="deferred", work_request_id=ID, deferrable=True, poke_interval=1, timeout=120
