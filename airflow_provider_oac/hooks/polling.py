@@ -197,7 +197,7 @@ class _Reading:
 
     async def _read(self) -> tuple[ConnectionSettings, Slot | None]:
         try:
-            await asyncio.to_thread(_load)
+            await loaded()
             await asyncio.sleep(_READING_PAUSE)
         finally:
             # Whoever comes from here on wants a reading of its own.
@@ -225,14 +225,29 @@ async def _read_now(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
     return settings, await asyncio.to_thread(slot_of, settings)
 
 
-def _load() -> None:
+# Whether all is imported.
+_is_loaded = False
+
+
+async def loaded() -> None:
     """Import in a thread what takes a tenth of a second to import, in which no trigger would move."""
+    if not _is_loaded:
+        await asyncio.to_thread(_load)
+
+
+def _load() -> None:
+    global _is_loaded
     import asgiref.sync  # noqa: F401
 
     import airflow_provider_oac.auth.session
+    import airflow_provider_oac.client.restoring
+    import airflow_provider_oac.client.running
+    import airflow_provider_oac.client.watching
     import airflow_provider_oac.hooks.connection
     import airflow_provider_oac.hooks.oac
     import airflow_provider_oac.hooks.scheduler
     import airflow_provider_oac.hooks.stores
     import airflow_provider_oac.transport.asynchronous  # noqa: F401
     from airflow_provider_oac._compat import Connection, mask_secret  # noqa: F401
+
+    _is_loaded = True

@@ -55,24 +55,24 @@ class _Waiter:
 
     def shown(self, found: Any, now: float) -> float | None:
         """Seconds until the next look after one that showed something; ``None`` if the wait is over."""
-        return self._judged(lambda: self.watch.seen(found, now), found)
+        return self._judged(self.watch.seen, found, now)
 
     def told(self, error: OACError, now: float) -> float | None:
         """Seconds until the next look after one that failed; ``None`` if the wait is over."""
         # One of many, who all raise it.
         own = copy.copy(error)
-        return self._judged(lambda: self.watch.troubled(own, now), None)
+        return self._judged(self.watch.troubled, own, now)
 
-    def _judged(self, judge: Callable[[], float | None], found: Any) -> float | None:
+    def _judged(self, judge: Callable[[Any, float], float | None], what: Any, now: float) -> float | None:
         if self.future.done():
             return None
         try:
-            pause = self.context.run(judge)
+            pause = self.context.run(judge, what, now)
         except Exception as error:
             self.fail(error)
             return None
         if pause is None:
-            self.future.set_result(found)
+            self.future.set_result(what)
         return pause
 
     def fail(self, error: Exception) -> None:

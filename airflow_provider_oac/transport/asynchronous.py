@@ -22,6 +22,7 @@ T = TypeVar("T")
 MAX_CONNECTIONS = 8
 # Addresses that are kept read and checked: those that are polled come again and again.
 _MOST_TARGETS = 16_384
+_NO_TYPE = ("Content-Type",)
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -88,6 +89,8 @@ class AsyncIO:
                 headers=request.headers,
                 data=request.body,
                 proxy=proxy,
+                # By itself aiohttp would name a type for a body that has none.
+                skip_auto_headers=None if request.body is None else _NO_TYPE,
                 allow_redirects=False,
             )
         except aiohttp.ClientHttpProxyError as error:
@@ -115,7 +118,6 @@ class AsyncIO:
                         sock_read=self._settings.read_timeout,
                     ),
                     headers={"User-Agent": self._settings.user_agent, "Accept-Encoding": "gzip"},
-                    skip_auto_headers=("Accept", "Content-Type"),
                     cookie_jar=aiohttp.DummyCookieJar(),
                     trust_env=False,
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow.triggers.base import BaseTrigger
@@ -29,16 +30,19 @@ class OACTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.oac_conn_id = oac_conn_id
 
-    async def waited(self, watch: Watch[R]) -> R:
+    async def waited(self, make: Callable[[], Watch[R]]) -> R:
         """Wait until a watch is over, and some seconds in any case.
 
+        :param make: makes the watch. What that takes to import is imported in a thread before: on the event loop no
+            trigger would move meanwhile.
         :raises OACError: as the watch says.
         """
-        from airflow_provider_oac.hooks.polling import waited
+        from airflow_provider_oac.hooks.polling import loaded, waited
 
         # Those who begin in one instant spread over a second.
         await asyncio.sleep(QUIET_SECONDS + random.random() * min(1.0, QUIET_SECONDS))  # noqa: S311
-        return await waited(self.oac_conn_id, watch)
+        await loaded()
+        return await waited(self.oac_conn_id, make())
 
     def report(self, line: str) -> None:
         """Tell the task's log."""

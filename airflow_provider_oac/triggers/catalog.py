@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError
 from airflow_provider_oac.transport.quoting import quoted
 from airflow_provider_oac.triggers.base import OACTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.client.watching import ItemWatch
 
 
 def outcome_of(event: Any) -> tuple[Literal["found", "timeout"], str]:
@@ -77,16 +80,19 @@ class OACCatalogItemTrigger(OACTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        from airflow_provider_oac.client.waiting import WaitPlan
-        from airflow_provider_oac.client.watching import ItemWatch, Wanted
-
-        wanted = Wanted(self.catalog_type, self.item_id, self.modified_since)
-        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
         outcome, message = "found", ""
         try:
-            await self.waited(ItemWatch(wanted, plan, report=self.report))
+            await self.waited(self._watch)
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
         except OACError as error:
             outcome, message = "error", str(error)
         yield TriggerEvent({"outcome": outcome, "message": message})  # type: ignore[no-untyped-call]
+
+    def _watch(self) -> ItemWatch:
+        from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.client.watching import ItemWatch, Wanted
+
+        wanted = Wanted(self.catalog_type, self.item_id, self.modified_since)
+        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
+        return ItemWatch(wanted, plan, report=self.report)

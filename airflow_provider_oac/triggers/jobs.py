@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_oac.triggers.base import OACTrigger
 from airflow_provider_oac.triggers.work_requests import goes_on, outcome_event
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.client.waiting import Watch
 
 
 class OACJobTrigger(OACTrigger):
@@ -69,14 +72,16 @@ class OACJobTrigger(OACTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
+        yield await outcome_event(self.waited(self._watch), self.job_id, self.carried, self.log, "Job")
+
+    def _watch(self) -> Watch[Any]:
         from airflow_provider_oac.client.jobs import Runnable
         from airflow_provider_oac.client.running import job_watch
         from airflow_provider_oac.client.waiting import WaitPlan
 
         of = Runnable(self.kind, self.noun, self.object_id)
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
-        watch = job_watch(of, self.job_id, plan, started_at=self.submitted_at, report=self.report)
-        yield await outcome_event(self.waited(watch), self.job_id, self.carried, self.log, "Job")
+        return job_watch(of, self.job_id, plan, started_at=self.submitted_at, report=self.report)
 
     async def on_kill(self) -> None:
         """Somebody ended or cleared the task (Airflow 3.3 and later): say what goes on, and ask nobody."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError
 from airflow_provider_oac.triggers.base import OACTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.client.restoring import ReadyWatch
 
 
 class OACReadyTrigger(OACTrigger):
@@ -43,12 +46,9 @@ class OACReadyTrigger(OACTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        from airflow_provider_oac.client.restoring import ReadyWatch
-
-        watch = ReadyWatch(self.deadline, longest_pause=self.poll_interval, report=self.report)
         outcome, message = "ended", ""
         try:
-            await self.waited(watch)
+            await self.waited(self._watch)
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
         except OACError as error:
@@ -57,3 +57,8 @@ class OACReadyTrigger(OACTrigger):
         yield TriggerEvent(  # type: ignore[no-untyped-call]
             {"outcome": outcome, "message": message, "carried": self.carried}
         )
+
+    def _watch(self) -> ReadyWatch:
+        from airflow_provider_oac.client.restoring import ReadyWatch
+
+        return ReadyWatch(self.deadline, longest_pause=self.poll_interval, report=self.report)

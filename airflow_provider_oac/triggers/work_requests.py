@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
 from airflow_provider_oac.transport.quoting import quoted
 from airflow_provider_oac.triggers.base import OACTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.client.waiting import WorkWatch
 
 
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
@@ -144,6 +147,9 @@ class OACWorkRequestTrigger(OACTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
+        yield await outcome_event(self.waited(self._watch), self.work_request_id, self.carried, self.log)
+
+    def _watch(self) -> WorkWatch:
         from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 
         plan = WaitPlan(
@@ -152,8 +158,7 @@ class OACWorkRequestTrigger(OACTrigger):
             tolerated=frozenset(self.tolerated),
             earlier=tuple(self.earlier),
         )
-        watch = WorkWatch(self.work_request_id, plan, started_at=self.submitted_at, report=self.report)
-        yield await outcome_event(self.waited(watch), self.work_request_id, self.carried, self.log)
+        return WorkWatch(self.work_request_id, plan, started_at=self.submitted_at, report=self.report)
 
     async def on_kill(self) -> None:
         """Somebody ended or cleared the task (Airflow 3.3 and later): say what goes on, and ask nobody."""

@@ -134,12 +134,12 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
             late.append(max(0.0, time.time() - end - INTERVAL))
             return
 
+    # What was imported is as old as in a triggerer that runs for a while, and is not looked through now.
+    gc.collect()
     watch = asyncio.create_task(look_after_the_loop())
     await asyncio.sleep(0.2)
     lags.clear()
     own.clear()
-    # What was imported is as old as in a triggerer that runs for a while, and is not looked through now.
-    gc.collect()
     cpu, wall = time.process_time(), time.time()
     await asyncio.gather(*(one(number) for number in range(many)))
     cpu, wall = time.process_time() - cpu, time.time() - wall

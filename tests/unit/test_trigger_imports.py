@@ -1,0 +1,51 @@
+"""What a trigger imports when it runs is imported in a thread: on the event loop no other trigger would move."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+# Runs a trigger whose time is over, at an address where nobody listens, and prints what of ours, and of the libraries,
+# the main thread imported.
+PROGRAM = """
+import asyncio, importlib.abc, json, logging, sys, threading
+from airflow_provider_oac.triggers import base
+from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.hooks import polling  # small
+base.QUIET_SECONDS = 0.0
+on_loop, anywhere = [], []
+
+class Watching(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("airflow_provider_oac", "aiohttp", "requests", "jwt", "cryptography"):
+            anywhere.append(name)
+            if threading.current_thread() is threading.main_thread():
+                on_loop.append(name)
+
+async def main():
+    sys.meta_path.insert(0, Watching())
+    trigger = OACWorkRequestTrigger("oac_default", "1:2", 0.0, 1.0, 1.0)
+    events = [event async for event in trigger.run()]
+    return events[0].payload["outcome"]
+
+print("RESULT" + json.dumps([asyncio.run(main()), on_loop, anywhere]))
+"""
+
+
+def test_nothing_is_imported_on_the_event_loop() -> None:
+    nowhere = "https://localhost:1"
+    extra = {"grant": "password", "identity_url": nowhere, "scope": "oac", "user": "u", "user_password": "not-a-secret"}
+    made = {"conn_type": "oac", "host": nowhere, "login": "bench", "password": "not-a-secret", "extra": extra}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(made)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    assert found, done.stderr
+    outcome, on_loop, anywhere = json.loads(found[-1].removeprefix("RESULT"))
+    assert outcome == "timeout"
+    assert {"aiohttp", "airflow_provider_oac.client.waiting"} <= set(anywhere)
+    assert on_loop == []
