@@ -38,8 +38,6 @@ class Pace:
 
         :param rate: looks per second that are wanted.
         """
-        if self._allowed == MANY and rate * self._latency * _SURPLUS <= FEW:
-            return FEW
         needed = math.ceil(round(rate * self._latency * _SURPLUS, 3)) if self._answers >= _ANSWERS else FEW
         return min(self._allowed, max(FEW, min(needed, MANY)))
 

@@ -117,6 +117,18 @@ def test_cookies_are_neither_kept_nor_sent(drive: Drive) -> None:
     assert ["cookie" in seen.headers for seen in server.seen] == [False, False]
 
 
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"x"), ("POST", b"")])
+@pytest.mark.parametrize("own", [{}, {"Accept": "text/plain"}])
+def test_no_driver_adds_a_header_of_its_own_taste(
+    own: dict[str, str], method: str, body: bytes | None, drive: Drive
+) -> None:
+    with answering() as server:
+        drive(lambda io: io.send(Request(method, server.url, own, body)))
+    (seen,) = server.seen
+    framing = {"host", "user-agent", "accept-encoding", "connection", "content-length"}
+    assert {name.lower() for name in seen.headers} - framing == {name.lower() for name in own}
+
+
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
 def test_ipv6_loopback_is_reached(drive: Drive) -> None:
     with answering(host="::1") as server:

@@ -56,6 +56,12 @@ def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> Non
     assert "OAC does not know work request lfc-cc:1-c9:2" in event["message"]
 
 
+def test_its_event_says_that_an_id_names_nothing(connections: Connections) -> None:
+    event = event_of(trigger(".."))
+    assert event["outcome"] == "error"
+    assert "'..', which names nothing" in event["message"]
+
+
 def test_what_airflow_stores_of_it_makes_the_same_trigger() -> None:
     first = trigger("lfc-cc:1-c9:2", None)
     assert through_the_database(first).serialize() == first.serialize()

@@ -10,10 +10,10 @@ import sys
 # Runs a trigger whose time is over, at an address where nobody listens, and prints what of ours, and of the libraries,
 # the main thread imported.
 PROGRAM = """
-import asyncio, importlib.abc, json, logging, sys, threading
+import asyncio, importlib.abc, json, sys, threading
 from airflow_provider_oac.triggers import base
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
-from airflow_provider_oac.hooks import polling  # small
+from airflow_provider_oac.hooks import polling
 base.QUIET_SECONDS = 0.0
 on_loop, anywhere = [], []
 
