@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import json
@@ -18,6 +17,7 @@ from urllib.parse import quote, unquote
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import API_BASE, Call
+from airflow_provider_oac.client.checksum import Checksum
 from airflow_provider_oac.client.paging import Page, read_page
 from airflow_provider_oac.client.transfer import CHUNK, MOST_BYTES, Downloaded, Sink, announced_length
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
@@ -223,12 +223,12 @@ def streamed(call: Call[Any], sink: Sink) -> Flow[Downloaded]:
     """
 
     async def flow(api: Api) -> Downloaded:
-        digest, size = hashlib.sha256(), 0
+        size, checksum = 0, Checksum()
 
         async def use(answer: StreamedResponse) -> None:
             nonlocal size
             async for piece in answer.chunks(CHUNK):
-                digest.update(piece)
+                checksum.update(piece)
                 size += len(piece)
                 if size > MOST_BYTES:
                     raise OACResponseError(f"More than {MOST_BYTES} bytes came, and the answer was given up.")
@@ -237,14 +237,15 @@ def streamed(call: Call[Any], sink: Sink) -> Flow[Downloaded]:
             if said is not None and said != size:
                 raise OACResponseError(f"{size} bytes came, but {said} were announced.")
 
-        try:
-            await api.stream(call, use)
-            await api.io.offload(sink.commit)
-        except BaseException:
-            # Also when a task is killed. Not offloaded, since nothing may be awaited then.
-            sink.discard()
-            raise
-        return Downloaded(size, digest.hexdigest())
+        with checksum:
+            try:
+                await api.stream(call, use)
+                await api.io.offload(sink.commit)
+            except BaseException:
+                # Also when a task is killed. Not offloaded, since nothing may be awaited then.
+                sink.discard()
+                raise
+            return Downloaded(size, checksum.hexdigest())
 
     return flow
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.checksum import Checksum
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACContentError,
@@ -188,15 +189,16 @@ def download(
     """
 
     async def flow(api: Api) -> Downloaded:
-        state = _Download(call, sink, marks, plan.most_bytes)
-        try:
-            await _fetched(api, state, plan, report)
-            await api.io.offload(sink.commit)
-        except BaseException:
-            # Also when a task is killed or a trigger cancelled. Not offloaded, since nothing may be awaited then.
-            sink.discard()
-            raise
-        return Downloaded(state.size, state.digest.hexdigest())
+        with Checksum() as checksum:
+            state = _Download(call, sink, marks, plan.most_bytes, checksum)
+            try:
+                await _fetched(api, state, plan, report)
+                await api.io.offload(sink.commit)
+            except BaseException:
+                # Also when a task is killed or a trigger cancelled. Not offloaded, since nothing may be awaited then.
+                sink.discard()
+                raise
+            return Downloaded(state.size, checksum.hexdigest())
 
     return flow
 
@@ -274,17 +276,17 @@ class _TooLargeError(OACContentError):
 class _Download:
     """How far a download has come."""
 
-    def __init__(self, call: Call[Any], sink: Sink, marks: Marks, most_bytes: int) -> None:
+    def __init__(self, call: Call[Any], sink: Sink, marks: Marks, most_bytes: int, checksum: Checksum) -> None:
         self.most_bytes = most_bytes
         self.call = call
         self.sink = sink
         self.marks = marks
+        self.checksum = checksum
         self.restarts = 0
         self._empty()
 
     def _empty(self) -> None:
         self.size = 0
-        self.digest = hashlib.sha256()
         self.head = self.tail = b""
         # Of the file that is being read: its length and its strong entity tag, as far as the server tells.
         self.length: int | None = None
@@ -294,6 +296,7 @@ class _Download:
         """Forget what has come."""
         self.restarts += 1
         self.sink.discard()
+        self.checksum.restart()
         self._empty()
 
     @property
@@ -357,7 +360,7 @@ class _Download:
         # First: what the sink refuses has not come.
         self.sink.write(data)
         self.size += len(data)
-        self.digest.update(data)
+        self.checksum.update(data)
         self.head = (self.head + data[:_ENDS])[:_ENDS]
         self.tail = (self.tail + data[-_ENDS:])[-_ENDS:]
 
