@@ -17,9 +17,9 @@ from urllib.parse import quote, unquote
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import API_BASE, Call
-from airflow_provider_oac.client.checksum import Checksum
+from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.paging import Page, read_page
-from airflow_provider_oac.client.transfer import CHUNK, MOST_BYTES, Downloaded, Sink, announced_length
+from airflow_provider_oac.client.transfer import CHUNK, MOST_BYTES, announced_length
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response, StreamedResponse, media_type
 
@@ -216,36 +216,30 @@ def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
     return replace(call, read=read, query={**call.query, "page": number})
 
 
-def streamed(call: Call[Any], sink: Sink) -> Flow[Downloaded]:
+def streamed(call: Call[Any], sink: SummedSink) -> Flow[None]:
     """Pass the body of an answer on into a sink, piece by piece, and commit it. Flow. Nothing is tried again.
 
+    :param sink: knows its size and checksum afterwards.
     :raises OACResponseError: if the size is not the one that was announced.
     """
 
-    async def flow(api: Api) -> Downloaded:
-        size, checksum = 0, Checksum()
+    async def use(api: Api, answer: StreamedResponse) -> None:
+        async for piece in answer.chunks(CHUNK):
+            if sink.size + len(piece) > MOST_BYTES:
+                raise OACResponseError(f"More than {MOST_BYTES} bytes came, and the answer was given up.")
+            await api.io.offload(partial(sink.write, piece))
+        said = announced_length(answer)
+        if said is not None and said != sink.size:
+            raise OACResponseError(f"{sink.size} bytes came, but {said} were announced.")
 
-        async def use(answer: StreamedResponse) -> None:
-            nonlocal size
-            async for piece in answer.chunks(CHUNK):
-                checksum.update(piece)
-                size += len(piece)
-                if size > MOST_BYTES:
-                    raise OACResponseError(f"More than {MOST_BYTES} bytes came, and the answer was given up.")
-                await api.io.offload(partial(sink.write, piece))
-            said = announced_length(answer)
-            if said is not None and said != size:
-                raise OACResponseError(f"{size} bytes came, but {said} were announced.")
-
-        with checksum:
-            try:
-                await api.stream(call, use)
-                await api.io.offload(sink.commit)
-            except BaseException:
-                # Also when a task is killed. Not offloaded, since nothing may be awaited then.
-                sink.discard()
-                raise
-            return Downloaded(size, checksum.hexdigest())
+    async def flow(api: Api) -> None:
+        try:
+            await api.stream(call, partial(use, api))
+            await api.io.offload(sink.commit)
+        except BaseException:
+            # Also when a task is killed. Not offloaded, since nothing may be awaited then.
+            sink.discard()
+            raise
 
     return flow
 

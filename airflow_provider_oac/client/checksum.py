@@ -1,50 +1,60 @@
-"""The checksum of a stream, computed beside its reading."""
+"""The checksum of what passes into a sink."""
 
 from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
+
+from airflow_provider_oac.client.transfer import Sink
 
 # A smaller piece is computed sooner than it is handed over.
 _WORTH_A_THREAD = 1 << 17
 
 
-class Checksum:
-    """SHA-256 of a stream. Large pieces are computed in a thread of its own, while the next one is read.
+class SummedSink:
+    """A sink that computes the SHA-256 of what it passes on to another one.
 
-    Computing takes as long as reading from a fast network does, and neither holds the interpreter's lock meanwhile. One
-    piece waits at most. Used by one thread at a time; a context manager, with which its thread ends.
+    Of large pieces in a thread of its own, while the next one is read: it takes as long as reading from a fast network
+    does, and neither holds the interpreter's lock meanwhile. One piece waits at most.
+
+    :param sink: where it all goes.
     """
 
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="oac-checksum")
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._beside: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
+        self._digest = hashlib.sha256()
+        self.size = 0
 
-    def __enter__(self) -> Checksum:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._beside.shutdown()
-
-    def update(self, data: bytes) -> None:
-        """Take the next bytes."""
+    def write(self, data: bytes) -> None:
+        """Take the next bytes. What the sink refuses does not count."""
+        self._sink.write(data)
+        self.size += len(data)
         self._settle()
         if len(data) < _WORTH_A_THREAD:
             self._digest.update(data)
-        else:
-            self._pending = self._beside.submit(self._digest.update, data)
+            return
+        if self._beside is None:
+            self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="oac-checksum")
+        self._pending = self._beside.submit(self._digest.update, data)
 
-    def restart(self) -> None:
-        """Forget what came."""
-        self._settle()
+    def discard(self) -> None:
+        """Forget what was written."""
+        self._sink.discard()
+        self._end_thread()
         self._digest = hashlib.sha256()
+        self.size = 0
 
-    def hexdigest(self) -> str:
-        """Of all that came, in hexadecimal digits."""
+    def commit(self) -> None:
+        """Make it the file that was wanted."""
+        self._sink.commit()
+        self._settle()
+        self._end_thread()
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, in hexadecimal digits."""
         self._settle()
         return self._digest.hexdigest()
 
@@ -52,3 +62,9 @@ class Checksum:
         if self._pending is not None:
             self._pending.result()
             self._pending = None
+
+    def _end_thread(self) -> None:
+        self._pending = None
+        if self._beside is not None:
+            self._beside.shutdown()
+            self._beside = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_provider_oac.client import workbooks
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
@@ -159,8 +160,9 @@ def make(
             return await _joined(api, file, sink, plan, limit, report)
         export_id = await _finished(api, file, file.exports[0], plan, report)
         call = workbooks.download(file.workbook_id, export_id)
-        done = await download(call, sink, BY_FORMAT[file.file_format], report=report)(api)
-        return MadeFile(done.size, done.sha256, (export_id,))
+        summed = SummedSink(sink)
+        await download(call, summed, BY_FORMAT[file.file_format], report=report)(api)
+        return MadeFile(summed.size, summed.sha256, (export_id,))
 
     return flow
 
@@ -182,8 +184,9 @@ async def _joined(
         whole = Path(folder, "whole.pdf")
         pages = await api.io.offload(partial(join, parts, whole))
         report(f"Joined {len(parts)} exports of {file.label} to {pages} pages.")
-        done = await api.io.offload(partial(copy, whole, sink))
-    return MadeFile(done.size, done.sha256, tuple(ids))
+        summed = SummedSink(sink)
+        await api.io.offload(partial(copy, whole, summed))
+    return MadeFile(summed.size, summed.sha256, tuple(ids))
 
 
 async def _ordered(api: Api, file: WantedFile, export: Export) -> Export:

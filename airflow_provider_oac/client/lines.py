@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.paging import Source
 from airflow_provider_oac.client.transfer import Sink
 
@@ -38,13 +38,11 @@ class LineFile:
     :param api: where the sink may block without holding anybody up.
     """
 
-    def __init__(self, api: Api, sink: Sink) -> None:
+    def __init__(self, api: Api, sink: SummedSink) -> None:
         self._api = api
         self._sink = sink
         self._gathered = bytearray()
-        self._digest = hashlib.sha256()
         self._lines = 0
-        self._size = 0
 
     async def head(self, text: str) -> None:
         """Write a line that does not count."""
@@ -65,13 +63,11 @@ class LineFile:
         """Put the file into its place."""
         await self._pass_on()
         await self._api.io.offload(self._sink.commit)
-        return Written(self._lines, self._size, self._digest.hexdigest())
+        return Written(self._lines, self._sink.size, self._sink.sha256)
 
     async def _pass_on(self) -> None:
         data = bytes(self._gathered)
         self._gathered.clear()
-        self._digest.update(data)
-        self._size += len(data)
         if data:
             await self._api.io.offload(partial(self._sink.write, data))
 
@@ -79,10 +75,11 @@ class LineFile:
 @asynccontextmanager
 async def line_file(api: Api, sink: Sink) -> AsyncGenerator[LineFile, None]:
     """A file that is discarded unless it was committed."""
+    summed = SummedSink(sink)
     try:
-        yield LineFile(api, sink)
+        yield LineFile(api, summed)
     except BaseException:
-        sink.discard()
+        summed.discard()
         raise
 
 

@@ -6,7 +6,6 @@ That the server of OAC knows ranges or entity tags is not documented, and nothin
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from typing import Any, BinaryIO, Protocol
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.checksum import Checksum
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACContentError,
@@ -133,18 +131,6 @@ BY_FORMAT = {"pdf": PDF, "png": PNG}
 
 
 @dataclass(frozen=True)
-class Downloaded:
-    """A file that was checked and committed.
-
-    :param size: bytes.
-    :param sha256: in hexadecimal digits.
-    """
-
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class TransferPlan:
     """How patiently to download.
 
@@ -171,8 +157,8 @@ def download(
     plan: TransferPlan = TransferPlan(),
     *,
     report: Callable[[str], None] = lambda _line: None,
-) -> Flow[Downloaded]:
-    """Download a file into a sink and commit it. The flow returns its size and checksum.
+) -> Flow[int]:
+    """Download a file into a sink and commit it. The flow returns its size in bytes.
 
     Never more than a piece of it is in memory. The size is checked if the server announces it, and the first and the
     last bytes are. A download that breaks goes on where it was if the server honours ranges and still has the same
@@ -188,35 +174,30 @@ def download(
     :raises OACContentError: if what comes is not a whole file of this kind.
     """
 
-    async def flow(api: Api) -> Downloaded:
-        with Checksum() as checksum:
-            state = _Download(call, sink, marks, plan.most_bytes, checksum)
-            try:
-                await _fetched(api, state, plan, report)
-                await api.io.offload(sink.commit)
-            except BaseException:
-                # Also when a task is killed or a trigger cancelled. Not offloaded, since nothing may be awaited then.
-                sink.discard()
-                raise
-            return Downloaded(state.size, checksum.hexdigest())
+    async def flow(api: Api) -> int:
+        state = _Download(call, sink, marks, plan.most_bytes)
+        try:
+            await _fetched(api, state, plan, report)
+            await api.io.offload(sink.commit)
+        except BaseException:
+            # Also when a task is killed or a trigger cancelled. Not offloaded, since nothing may be awaited then.
+            sink.discard()
+            raise
+        return state.size
 
     return flow
 
 
-def copy(source: Path, sink: Sink) -> Downloaded:
+def copy(source: Path, sink: Sink) -> None:
     """Copy a local file into a sink and commit it. Blocks."""
-    digest, size = hashlib.sha256(), 0
     try:
         with local_disk(source), source.open("rb") as file:
             while data := file.read(CHUNK):
                 sink.write(data)
-                digest.update(data)
-                size += len(data)
         sink.commit()
     except BaseException:
         sink.discard()
         raise
-    return Downloaded(size, digest.hexdigest())
 
 
 async def _fetched(api: Api, state: _Download, plan: TransferPlan, report: Callable[[str], None]) -> None:
@@ -276,12 +257,11 @@ class _TooLargeError(OACContentError):
 class _Download:
     """How far a download has come."""
 
-    def __init__(self, call: Call[Any], sink: Sink, marks: Marks, most_bytes: int, checksum: Checksum) -> None:
+    def __init__(self, call: Call[Any], sink: Sink, marks: Marks, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.call = call
         self.sink = sink
         self.marks = marks
-        self.checksum = checksum
         self.restarts = 0
         self._empty()
 
@@ -296,7 +276,6 @@ class _Download:
         """Forget what has come."""
         self.restarts += 1
         self.sink.discard()
-        self.checksum.restart()
         self._empty()
 
     @property
@@ -360,7 +339,6 @@ class _Download:
         # First: what the sink refuses has not come.
         self.sink.write(data)
         self.size += len(data)
-        self.checksum.update(data)
         self.head = (self.head + data[:_ENDS])[:_ENDS]
         self.tail = (self.tail + data[-_ENDS:])[-_ENDS:]
 

@@ -292,15 +292,16 @@ class OACOperator(OACWorkOperator):
     def _answer(self, call: Call[Any], memory: TaskMemory) -> Any:
         """What the one answer holds."""
         from airflow_provider_oac.client.any_call import streamed
+        from airflow_provider_oac.client.checksum import SummedSink
         from airflow_provider_oac.operators.files import sink_of
 
         if not self.destination:
             return self._sent(call, memory, lambda: self.hook.run(call))
         # Before anything is sent: what the store refuses now has no consequence.
-        sink = sink_of(self.destination, self.destination_conn_id, memory.identity)
-        done = self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
-        self.log.info("The answer is at %s: %d bytes, SHA-256 %s.", self.destination, done.size, done.sha256)
-        return {"path": self.destination, "size": done.size, "sha256": done.sha256}
+        sink = SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
+        self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
+        self.log.info("The answer is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
+        return {"path": self.destination, "size": sink.size, "sha256": sink.sha256}
 
     def _checked(self, result: Any, call: Call[Any]) -> Any:
         """The result of the task; no retry follows if that fails after what must not be done twice."""

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_oac.client import workbooks
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.transfer import CHUNK, PDF, PNG, Downloaded, Marks, TransferPlan, download
+from airflow_provider_oac.client.checksum import SummedSink
+from airflow_provider_oac.client.transfer import CHUNK, PDF, PNG, Marks, TransferPlan, download
 from airflow_provider_oac.exceptions import OACApiError, OACContentError, OACStorageError, OACTransportError
 from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.io import IO
@@ -48,22 +49,26 @@ class MemorySink:
         self.committed = True
 
 
-Fetch = Callable[..., Downloaded]
+Fetch = Callable[..., SummedSink]
 
 
 @pytest.fixture
 def fetch(drive: Drive, sign_in: SignIn) -> Fetch:
-    """Downloads from a server as the signed-in user."""
+    """Downloads from a server as the signed-in user, and tells size and checksum."""
     session = sign_in.session()
 
     def run(
         server: FileServer, sink: MemorySink, marks: Marks = PDF, plan: TransferPlan = QUICK, **options: Any
-    ) -> Downloaded:
-        async def flow(io: IO) -> Downloaded:
-            call = workbooks.download("d29ya2Jvb2s", "biwj-1:2")
-            return await download(call, sink, marks, plan, **options)(Api(io, server.url, session))
+    ) -> SummedSink:
+        summed = SummedSink(sink)
 
-        return drive(flow)
+        async def flow(io: IO) -> int:
+            call = workbooks.download("d29ya2Jvb2s", "biwj-1:2")
+            return await download(call, summed, marks, plan, **options)(Api(io, server.url, session))
+
+        size = drive(flow)
+        assert size == summed.size
+        return summed
 
     return run
 
@@ -72,7 +77,7 @@ def test_a_file_is_passed_on_piece_by_piece_and_its_checksum_computed(fetch: Fet
     sink = MemorySink()
     with file_server(BODY) as server:
         done = fetch(server, sink)
-    assert done == Downloaded(len(BODY), hashlib.sha256(BODY).hexdigest())
+    assert (done.size, done.sha256) == (len(BODY), hashlib.sha256(BODY).hexdigest())
     assert (bytes(sink.data), sink.committed, sink.discarded) == (BODY, True, 0)
     assert sink.largest <= CHUNK
     (request,) = server.seen

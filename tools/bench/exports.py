@@ -1,15 +1,17 @@
-"""A large export over the loopback: curl, a kept `requests.Session`, and ours into a file. Prints JSON.
+"""A large export over the loopback: curl, a kept `requests.Session`, ours into a file, and ours into a store.
 
-Run by tools/bench/run.py: `python exports.py CURL | REQUESTS | OURS URL CERT TARGET`, each in a process of its own. The
+Run by tools/bench/run.py: `python exports.py KIND URL CERT TARGET`, each in a process of its own; prints JSON. The
 server sends from threads that do nothing else, so that it is not the limit.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import threading
@@ -19,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-SIZE = 1 << 28
+SIZE = 1 << 30
 PIECE = bytes(1 << 20)
 HEAD, TAIL = b"%PDF-1.7\n", b"\n%%EOF\n"
 
@@ -83,6 +85,17 @@ def _curl(url: str, cert: str, target: Path) -> Callable[[], None]:
     return lambda: subprocess.run(command, check=True) and None
 
 
+def _curl_kept(url: str, cert: str, target: Path) -> Callable[[], None]:
+    """curl, and what it takes until the bytes are on the disk."""
+    get = _curl(url, cert, target)
+
+    def both() -> None:
+        get()
+        subprocess.run(["sync", str(target)], check=True)
+
+    return both
+
+
 def _requests(url: str, cert: str, target: Path) -> Callable[[], None]:
     import requests
 
@@ -90,13 +103,37 @@ def _requests(url: str, cert: str, target: Path) -> Callable[[], None]:
 
     def get() -> None:
         with session.get(f"{url}/file", stream=True, verify=cert, timeout=60) as answer, target.open("wb") as file:
-            for piece in answer.iter_content(1 << 20):
+            for piece in answer.iter_content(1 << 18):
                 file.write(piece)
 
     return get
 
 
 def _ours(url: str, cert: str, target: Path) -> Callable[[], None]:
+    """To a file of this machine, as the parts of a PDF that is joined."""
+    from airflow_provider_oac.client.transfer import FileSink
+
+    return _downloading(url, cert, FileSink(target))
+
+
+def _store(url: str, cert: str, target: Path) -> Callable[[], None]:
+    """Through Airflow's ObjectStoragePath, as operators do: summed, flushed to the disk, put in its place."""
+    from airflow_provider_oac.client.checksum import SummedSink
+    from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+
+    return _downloading(url, cert, SummedSink(ObjectStorageSink(Destination(target.as_uri()))))
+
+
+KINDS = {
+    "curl": _curl,
+    "curl and fsync": _curl_kept,
+    "requests": _requests,
+    "ours": _ours,
+    "ours, ObjectStoragePath": _store,
+}
+
+
+def _downloading(url: str, cert: str, sink: Any) -> Callable[[], None]:
     """Signed in already: that is a row of its own."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
@@ -109,32 +146,38 @@ def _ours(url: str, cert: str, target: Path) -> Callable[[], None]:
     settings = AuthSettings(url, "c", "s", user="u", private_key=pem, certificate_alias="a")
     api = Api(BlockingIO(TransportSettings(ca_file=cert)), url, Session(settings))
     run(api.session.token(api.io))
-    flow = transfer.download(workbooks.download("w", "e"), transfer.FileSink(target), transfer.PDF)
+    flow = transfer.download(workbooks.download("w", "e"), sink, transfer.PDF)
     return lambda: run(flow(api)) and None
 
 
 def exported(server: Any, rounds: int = 3) -> dict[str, dict[str, float]]:
-    """The least seconds (wall, CPU) of some rounds, in which the kinds take turns, and most MiB above the start.
+    """The median seconds (wall, CPU) of some rounds, in which the kinds take turns, and most MiB above the start.
 
     :param server: the folder of its certificate is used.
     """
-    found: dict[str, dict[str, float]] = {}
+    taken: dict[str, list[dict[str, float]]] = {}
+    environment = {**os.environ, "AIRFLOW_HOME": str(server.folder)}
+    target = server.folder / "export.pdf"
     for way in ("plain", "TLS"):
         with sending(server.folder, way == "TLS") as url:
-            for kind in ("curl", "requests", "ours") * rounds:
-                program = [sys.executable, __file__, kind, url, str(server.folder / "cert.pem")]
-                done = subprocess.run([*program, str(server.folder / "export")], capture_output=True, text=True,
-                                      timeout=300, check=False)  # fmt: skip
-                if done.returncode:
+            for kind in (*KINDS,) * rounds:
+                program = [sys.executable, __file__, kind, url, str(server.folder / "cert.pem"), str(target)]
+                done = subprocess.run(program, capture_output=True, text=True, timeout=300, env=environment,
+                                      check=False)  # fmt: skip
+                if done.returncode or target.stat().st_size != SIZE:
                     raise RuntimeError(f"{kind} failed:\n{done.stderr[-2000:]}")
-                new = json.loads(done.stdout.splitlines()[-1])
-                old = found.setdefault(f"{kind}, {way}", new)
-                found[f"{kind}, {way}"] = {
-                    "seconds": min(old["seconds"], new["seconds"]),
-                    "cpu": min(old["cpu"], new["cpu"]),
-                    "mib": max(old["mib"], new["mib"]),
-                }
-    return found
+                # What one leaves to be written to the disk is not to slow the next one down.
+                os.sync()
+                target.unlink()
+                taken.setdefault(f"{kind}, {way}", []).append(json.loads(done.stdout.splitlines()[-1]))
+    return {
+        kind: {
+            "seconds": statistics.median(run["seconds"] for run in runs),
+            "cpu": statistics.median(run["cpu"] for run in runs),
+            "mib": max(run["mib"] for run in runs),
+        }
+        for kind, runs in taken.items()
+    }
 
 
 def _peak() -> float:
@@ -151,7 +194,7 @@ def main() -> None:
     kind, url, cert, target = sys.argv[1:]
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     # What it takes to load is not what a byte takes.
-    get = {"curl": _curl, "requests": _requests, "ours": _ours}[kind](url, cert, Path(target))
+    get = KINDS[kind](url, cert, Path(target))
     before, spent, began = _peak(), _cpu(), time.perf_counter()
     get()
     seconds = time.perf_counter() - began

@@ -113,7 +113,16 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
     lags: list[float] = []
     own: list[float] = []
     late: list[float] = []
+    collections = [0.0]
+    collecting_since = 0.0
     peak = before = memory()
+
+    def note_collection(phase: str, _info: Any) -> None:
+        nonlocal collecting_since
+        if phase == "start":
+            collecting_since = time.perf_counter()
+        else:
+            collections.append(time.perf_counter() - collecting_since)
 
     async def look_after_the_loop() -> None:
         nonlocal peak
@@ -140,9 +149,11 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
     await asyncio.sleep(0.2)
     lags.clear()
     own.clear()
+    gc.callbacks.append(note_collection)
     cpu, wall = time.process_time(), time.time()
     await asyncio.gather(*(one(number) for number in range(many)))
     cpu, wall = time.process_time() - cpu, time.time() - wall
+    gc.callbacks.remove(note_collection)
     watch.cancel()
     if hasattr(make, "close"):
         await make.close()
@@ -158,6 +169,7 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
         "lag_max_ms": 1000 * lags[-1],
         "own_p99_ms": 1000 * own[int(0.99 * len(own))],
         "own_max_ms": 1000 * own[-1],
+        "gc_max_ms": 1000 * max(collections),
         "late_p99": late[int(0.99 * len(late))],
         "seen": len(late),
     }

@@ -18,6 +18,7 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.client import snapshots, system, workbooks
 from airflow_provider_oac.client.any_call import streamed
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.errors import api_error
 from airflow_provider_oac.client.paging import read_page
 from airflow_provider_oac.client.transfer import PDF, TransferPlan, download
@@ -102,7 +103,7 @@ def test_a_download(response: Response) -> None:
     call = workbooks.download("id", "export")
     plan = TransferPlan(attempts=2, restarts=1, not_ready_grace=1.0)
     given_or_refused((TOKEN,), run, answering(lambda _now, _request: response), download(call, Nowhere(), PDF, plan))
-    given_or_refused((TOKEN,), run, answering(lambda _now, _request: response), streamed(call, Nowhere()))
+    given_or_refused((TOKEN,), run, answering(lambda _now, _request: response), streamed(call, SummedSink(Nowhere())))
 
 
 @pytest.mark.parametrize("length", ["²", "9" * 5000])
@@ -117,7 +118,9 @@ def test_a_length_that_is_no_number_of_bytes(length: str) -> None:
     with pytest.raises(OACError):
         run(io, download(workbooks.download("id", "export"), Nowhere(), PDF, plan))
     answer = Response(200, {"content-length": length}, b"x")
-    assert run(answering(lambda _now, _request: answer), streamed(system.get(), Nowhere())).size == 1
+    sink = SummedSink(Nowhere())
+    run(answering(lambda _now, _request: answer), streamed(system.get(), sink))
+    assert sink.size == 1
 
 
 @few

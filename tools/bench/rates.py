@@ -1,0 +1,89 @@
+"""How many polls per second a server answers: prepared bytes over a few kept connections, as fast as they come back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+CONNECTIONS = 8
+
+
+class _Asking(asyncio.Protocol):
+    """Sends the same request again when the whole answer has come."""
+
+    def __init__(self, request: bytes, counted: list[int]) -> None:
+        self._request, self._counted, self._buffer = request, counted, b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, mark, body = self._buffer.partition(b"\r\n\r\n")
+        if not mark:
+            return
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(f"not an answer to a poll: {head[:100]!r}")
+        if len(body) >= int(head.lower().partition(b"content-length:")[2].split()[0]):
+            self._buffer = b""
+            self._counted[0] += 1
+            self._transport.write(self._request)
+
+
+async def polls_per_second(url: str, token: str, ca_file: Path | str, seconds: float = 5.0) -> float:
+    """Polls answered per second.
+
+    :param url: of a work request.
+    :param token: what to sign in with.
+    :param ca_file: whom to trust.
+    :param seconds: for which it is asked.
+    """
+    address = urlsplit(url)
+    request = (
+        f"GET {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n"
+        "Accept: application/json\r\n\r\n"
+    ).encode()
+    context = ssl.create_default_context(cafile=str(ca_file))
+    loop, counted = asyncio.get_running_loop(), [0]
+    made = [
+        await loop.create_connection(
+            lambda: _Asking(request, counted), address.hostname, address.port, ssl=context
+        )
+        for _ in range(CONNECTIONS)
+    ]  # fmt: skip
+    await asyncio.sleep(0.5)
+    before, began = counted[0], time.perf_counter()
+    await asyncio.sleep(seconds)
+    rate = (counted[0] - before) / (time.perf_counter() - began)
+    for transport, _ in made:
+        transport.close()
+    return rate
+
+
+def simulator_rate() -> float:
+    """Polls per second that the simulator answers, signed in as a user who started work."""
+    from airflow_provider_oac.auth.session import Session
+    from airflow_provider_oac.auth.settings import AuthSettings
+    from airflow_provider_oac.simulator.launch import launch
+    from airflow_provider_oac.transport.blocking import BlockingIO, run
+    from airflow_provider_oac.transport.settings import TransportSettings
+
+    with launch(tls=True) as simulator:
+        ready = simulator.ready
+        instance, (user, password) = ready["instances"]["dev"], next(iter(ready["users"].items()))
+        settings = AuthSettings(
+            ready["identity_url"], ready["client_id"], client_secret=ready["client_secret"],
+            scope=instance["scope"], grant="password", user=user, user_password=password,
+        )  # fmt: skip
+        io = BlockingIO(TransportSettings(ca_file=ready["ca_file"]))
+        token = run(Session(settings).token(io)).access_token
+        io.close()
+        (work,) = simulator.control.start_work("dev", 600.0, user=user)
+        url = f"{instance['url']}/api/20210901/workRequests/{work}"
+        return asyncio.run(polls_per_second(url, token, ready["ca_file"]))
