@@ -90,7 +90,7 @@ class AsyncIO:
                 headers=request.headers,
                 data=request.body,
                 proxy=proxy,
-                skip_auto_headers=None if request.body is None and "Accept" in request.headers else _ADDED,
+                skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
                 allow_redirects=False,
             )
         except aiohttp.ClientHttpProxyError as error:

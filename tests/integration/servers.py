@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.handle_any()
 
-    do_POST = do_PUT = do_DELETE = do_CONNECT = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = do_GET
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""

@@ -117,7 +117,9 @@ def test_cookies_are_neither_kept_nor_sent(drive: Drive) -> None:
     assert ["cookie" in seen.headers for seen in server.seen] == [False, False]
 
 
-@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"x"), ("POST", b"")])
+@pytest.mark.parametrize(
+    ("method", "body"), [("GET", None), ("PUT", None), ("PATCH", None), ("POST", b"x"), ("POST", b"")]
+)
 @pytest.mark.parametrize("own", [{}, {"Accept": "text/plain"}])
 def test_no_driver_adds_a_header_of_its_own_taste(
     own: dict[str, str], method: str, body: bytes | None, drive: Drive
