@@ -7,6 +7,7 @@ import os
 import re
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -33,15 +34,14 @@ class TransportSettings:
     user_agent: str = "airflow-provider-oac"
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Make the TLS context: verified always. Costs some 15 ms, so a driver makes one and keeps it.
+        """The TLS context: verified always. Making one costs some 15 ms, so it is kept until its file is another one.
 
         :raises OACConfigurationError: if the CA file cannot be used.
         """
         path = self.ca_path()
         try:
-            if os.path.isdir(path):
-                return ssl.create_default_context(capath=path)
-            return ssl.create_default_context(cafile=path)
+            file = os.stat(path)
+            return _context(path, file.st_ino, file.st_mtime_ns, file.st_size)
         except (OSError, ssl.SSLError) as error:
             raise OACSetupError(
                 f"The CA file {path!r} cannot be used ({type(error).__name__}: {error}). "
@@ -70,6 +70,13 @@ class TransportSettings:
         if path != _certifi():
             self.ssl_context()
         return path
+
+
+@lru_cache(maxsize=8)
+def _context(path: str, _inode: int, _changed_at: int, _size: int) -> ssl.SSLContext:
+    if os.path.isdir(path):
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
 
 
 def _certifi() -> str:
@@ -132,23 +139,24 @@ def checked_url(url: str, what: str) -> SplitResult:
     :param what: what it is, for the error text.
     :raises OACConfigurationError: if it is no URL, or plain http to another machine.
     """
-    shown = _without_login(url)
     if not url.isascii() or _MISREAD.search(url):
         raise OACConfigurationError(
-            f"{what} holds a blank, a backslash or a character that must be percent-encoded: {shown!r}."
+            f"{what} holds a blank, a backslash or a character that must be percent-encoded: {_without_login(url)!r}."
         )
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise OACConfigurationError(f"{what} is not a valid URL: {shown!r}.") from None
+        raise OACConfigurationError(f"{what} is not a valid URL: {_without_login(url)!r}.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OACConfigurationError(f"{what} must be a complete URL such as https://host, but is {shown!r}.")
+        raise OACConfigurationError(
+            f"{what} must be a complete URL such as https://host, but is {_without_login(url)!r}."
+        )
     if "@" in parts.netloc:
         raise OACConfigurationError(f"{what} must not hold a user name or password in the URL itself.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise OACConfigurationError(
-            f"{what} is {shown!r}, plain http: tokens and passwords would travel readable for anybody. "
+            f"{what} is {_without_login(url)!r}, plain http: tokens and passwords would travel readable for anybody. "
             "Use https:// (http is accepted for loopback addresses only, such as the simulator's)."
         )
     return parts

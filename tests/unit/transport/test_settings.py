@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 from pathlib import Path
 
@@ -146,6 +147,19 @@ class TestCertificates:
             file.write_bytes(content)
         with pytest.raises(OACConfigurationError, match=r"ca\.pem.*path of a PEM file"):
             TransportSettings(ca_file=str(file)).checked_ca_path()
+
+    def test_are_read_once_until_the_file_is_another_one(self, tmp_path: Path) -> None:
+        file, other = tmp_path / "ca.pem", tmp_path / "other.pem"
+        shutil.copy(certifi.where(), file)
+        first = TransportSettings(ca_file=str(file)).ssl_context()
+        assert TransportSettings(ca_file=str(file), read_timeout=1.0).ssl_context() is first
+        # As a secret that is mounted changes: another file takes the name.
+        other.write_bytes(
+            file.read_bytes().partition(b"-----END CERTIFICATE-----\n")[0] + b"-----END CERTIFICATE-----\n"
+        )
+        other.replace(file)
+        second = TransportSettings(ca_file=str(file)).ssl_context()
+        assert (second.cert_store_stats()["x509"], first.cert_store_stats()["x509"] > 1) == (1, True)
 
     def test_a_folder_of_certificates_is_accepted(self, tmp_path: Path) -> None:
         assert TransportSettings(ca_file=str(tmp_path)).ssl_context().verify_mode is ssl.CERT_REQUIRED
