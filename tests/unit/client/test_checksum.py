@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from airflow_provider_oac.client.checksum import SummedSink
+from airflow_provider_oac.client.checksum import THREAD_NAME, SummedSink
 from airflow_provider_oac.client.transfer import copy
 from airflow_provider_oac.exceptions import OACStorageError
 
@@ -18,11 +19,12 @@ LARGE = bytes(1 << 20)
 
 
 class Memory:
-    """Keeps what it is given, unless it is full."""
+    """Keeps what it is given, unless it is full, or the store does not take it in the end."""
 
     def __init__(self) -> None:
         self.data = b""
         self.full = False
+        self.refuses = False
 
     def write(self, data: bytes) -> None:
         if self.full:
@@ -33,8 +35,18 @@ class Memory:
         self.data = b""
 
     def commit(self) -> None:
-        if self.full:
-            raise OACStorageError("no space left")
+        if self.refuses:
+            raise OACStorageError("not taken")
+
+
+def threads() -> list[threading.Thread]:
+    """Those that compute checksums; one that was told to end has a moment to do so."""
+    until = time.monotonic() + 5.0
+    while (found := [one for one in threading.enumerate() if one.name.startswith(THREAD_NAME)]) and (
+        time.monotonic() < until
+    ):
+        time.sleep(0.01)
+    return found
 
 
 def test_pieces_of_any_size_count_in_their_order() -> None:
@@ -62,21 +74,43 @@ def test_what_is_discarded_or_refused_does_not_count() -> None:
 
 @pytest.mark.parametrize("end", [SummedSink.commit, SummedSink.discard])
 def test_its_thread_ends_with_it(end: Callable[[SummedSink], None]) -> None:
-    before = set(threading.enumerate())
     summed = SummedSink(Memory())
     summed.write(LARGE)
-    assert set(threading.enumerate()) > before
+    assert any(one.name.startswith(THREAD_NAME) for one in threading.enumerate())
     end(summed)
-    assert set(threading.enumerate()) == before
+    assert not threads()
 
 
-def test_a_copy_that_the_sink_refuses_to_commit_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trouble", ["full", "refuses"])
+def test_a_copy_that_the_sink_refuses_leaves_nothing(trouble: str, tmp_path: Path) -> None:
     source, sink = tmp_path / "source", Memory()
     source.write_bytes(LARGE)
-    before = set(threading.enumerate())
     summed = SummedSink(sink)
     summed.write(LARGE)
-    sink.full = True
+    setattr(sink, trouble, True)
     with pytest.raises(OACStorageError):
         copy(source, summed)
-    assert (sink.data, summed.size, set(threading.enumerate())) == (b"", 0, before)
+    assert (sink.data, summed.size, threads()) == (b"", 0, [])
+
+
+def test_what_is_discarded_while_a_thread_writes_is_forgotten() -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    class Slow(Memory):
+        def write(self, data: bytes) -> None:
+            begun.set()
+            assert goes_on.wait(10.0)
+            super().write(data)
+
+    sink = Slow()
+    summed = SummedSink(sink)
+    writer = threading.Thread(target=summed.write, args=(LARGE,))
+    writer.start()
+    assert begun.wait(10.0)
+    ender = threading.Thread(target=summed.discard)
+    ender.start()
+    goes_on.set()
+    writer.join(10.0)
+    ender.join(10.0)
+    assert (sink.data, summed.size, threads()) == (b"", 0, [])
+    assert summed.sha256 == hashlib.sha256().hexdigest()
