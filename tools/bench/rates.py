@@ -14,9 +14,11 @@ CONNECTIONS = 8
 class _Asking(asyncio.Protocol):
     """Sends the same request again when the whole answer has come."""
 
-    def __init__(self, request: bytes, counted: list[int]) -> None:
-        self._request, self._counted, self._buffer = request, counted, b""
+    def __init__(self, request: bytes) -> None:
+        self._request, self._buffer = request, b""
         self._transport: asyncio.Transport
+        self.answered = 0
+        self.trouble: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -29,11 +31,15 @@ class _Asking(asyncio.Protocol):
         if not mark:
             return
         if not head.startswith(b"HTTP/1.1 200 "):
-            raise RuntimeError(f"not an answer to a poll: {head[:100]!r}")
+            self.trouble = f"not an answer to a poll: {head[:100]!r}"
+            return
         if len(body) >= int(head.lower().partition(b"content-length:")[2].split()[0]):
             self._buffer = b""
-            self._counted[0] += 1
+            self.answered += 1
             self._transport.write(self._request)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.trouble = self.trouble or f"the connection ended: {error}"
 
 
 async def polls_per_second(url: str, token: str, ca_file: Path | str, seconds: float = 5.0) -> float:
@@ -43,6 +49,7 @@ async def polls_per_second(url: str, token: str, ca_file: Path | str, seconds: f
     :param token: what to sign in with.
     :param ca_file: whom to trust.
     :param seconds: for which it is asked.
+    :raises RuntimeError: if anything but answers came.
     """
     address = urlsplit(url)
     request = (
@@ -50,17 +57,18 @@ async def polls_per_second(url: str, token: str, ca_file: Path | str, seconds: f
         "Accept: application/json\r\n\r\n"
     ).encode()
     context = ssl.create_default_context(cafile=str(ca_file))
-    loop, counted = asyncio.get_running_loop(), [0]
+    loop = asyncio.get_running_loop()
     made = [
-        await loop.create_connection(
-            lambda: _Asking(request, counted), address.hostname, address.port, ssl=context
-        )
+        await loop.create_connection(lambda: _Asking(request), address.hostname, address.port, ssl=context)
         for _ in range(CONNECTIONS)
-    ]  # fmt: skip
+    ]
+    asking = [protocol for _, protocol in made]
     await asyncio.sleep(0.5)
-    before, began = counted[0], time.perf_counter()
+    before, began = sum(one.answered for one in asking), time.perf_counter()
     await asyncio.sleep(seconds)
-    rate = (counted[0] - before) / (time.perf_counter() - began)
+    rate = (sum(one.answered for one in asking) - before) / (time.perf_counter() - began)
+    if trouble := next((one.trouble for one in asking if one.trouble), None):
+        raise RuntimeError(trouble)
     for transport, _ in made:
         transport.close()
     return rate
