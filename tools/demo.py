@@ -67,7 +67,8 @@ def the_hook(stack: AirflowStack) -> OACHook:
 def seed_older_backups(hook: OACHook, nights: int) -> None:
     """Backups of earlier nights, so that there is something to prune: real ones, under the names of their dates."""
     from airflow_provider_oac.client import snapshots, waiting
-    from airflow_provider_oac.client.snapshot_names import DEFAULT_FOLDER, SnapshotName, task_mark
+    from airflow_provider_oac.client.snapshot_names import SnapshotName, task_mark
+    from airflow_provider_oac.defaults import DEFAULT_FOLDER
 
     today = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0)
     started = []

@@ -1,0 +1,24 @@
+"""The scripts beside the package import what there is: most of them run in `make demo` and `make bench` only."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted([*ROOT.glob("tools/**/*.py"), *ROOT.glob("dags/**/*.py")])
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_script_imports_of_the_package_is_there(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text())):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("airflow_provider_oac"):
+            continue
+        module = importlib.import_module(node.module or "")
+        for alias in node.names:
+            if not hasattr(module, alias.name):
+                # A submodule, or nothing.
+                importlib.import_module(f"{node.module}.{alias.name}")
