@@ -23,18 +23,25 @@ class Api:
     :param io: the driver.
     :param address: address of the instance, without a path.
     :param session: who is signed in.
+    :param policy: how often and how patiently calls are tried.
     """
 
-    def __init__(self, io: IO, address: str, session: Session) -> None:
+    def __init__(self, io: IO, address: str, session: Session, policy: RetryPolicy = RetryPolicy()) -> None:
         self.io = io
         self.address = address
         self.session = session
+        self.policy = policy
 
-    async def perform(self, call: Call[T], policy: RetryPolicy = RetryPolicy()) -> T:
+    def with_policy(self, policy: RetryPolicy) -> Api:
+        """The same instance, asked more or less patiently."""
+        return Api(self.io, self.address, self.session, policy)
+
+    async def perform(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
         """Make a call. Flow.
 
         A token that works is attached to each attempt; a 401 leads to one renewal and one replay.
 
+        :param policy: how patiently, if not as all calls.
         :raises OACApiError: if OAC answers with an error.
         :raises OACTransportError: if no answer came.
         :raises OACAuthError: if no token could be had.
@@ -49,7 +56,8 @@ class Api:
                 used = await token()
                 return call.request(self.address, used)
 
-            return await send(self.io, make, repeatable=call.repeatable, policy=policy, refused=without_user)
+            patience = policy or self.policy
+            return await send(self.io, make, repeatable=call.repeatable, policy=patience, refused=without_user)
 
         response = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
         if not 200 <= response.status < 300:

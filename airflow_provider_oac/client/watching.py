@@ -10,13 +10,19 @@ from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import find_all, look
 from airflow_provider_oac.client.catalog import CatalogItem, moment
+from airflow_provider_oac.client.paging import PagePlan
 from airflow_provider_oac.client.waiting import WaitPlan, looked_after, passing
 from airflow_provider_oac.exceptions import (
+    OACApiError,
     OACConfigurationError,
     OACError,
     OACResponseError,
     OACWaitTimeoutError,
 )
+from airflow_provider_oac.transport.retry import ONCE
+
+# How a watch goes through a list: without waiting, and without more connections than one look is to have.
+_AT_ONCE = PagePlan(side_by_side=1, index_patience=0.0)
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,12 @@ class Wanted:
         return f"{self.kind} {ids.plain_id(self.item_id) or self.item_id}{since}"
 
 
-def seen(wanted: Wanted, report: Callable[[str], None] = lambda _line: None) -> Flow[CatalogItem | None]:
+def seen(
+    wanted: Wanted, report: Callable[[str], None] = lambda _line: None, plan: PagePlan = PagePlan()
+) -> Flow[CatalogItem | None]:
     """The item, if it is as it is wanted. Flow.
 
+    :param plan: how to go through the list, where the item itself does not tell when it was modified.
     :raises OACResponseError: if OAC does not tell when it was modified.
     """
     since = wanted.checked()
@@ -68,7 +77,7 @@ def seen(wanted: Wanted, report: Callable[[str], None] = lambda _line: None) -> 
             return item
         if item.modified is None:
             # One sample of a workbook's details has no such member (documented); lists have.
-            item = await _listed(api, wanted, item)
+            item = await _listed(api, wanted, item, plan)
         modified = item.modified
         if modified is None:
             raise OACResponseError(
@@ -111,7 +120,13 @@ class ItemWatch:
 
         async def look(api: Api) -> Sighting:
             lines.clear()
-            return Sighting(await seen(wanted, lines.append)(api), lines[-1] if lines else "")
+            try:
+                # Tried once, one request after the other: trouble is the watch's to judge, and others wait for a turn.
+                item = await seen(wanted, lines.append, _AT_ONCE)(api.with_policy(ONCE))
+            except OACWaitTimeoutError as error:
+                # That the search index is not ready passes; how long to wait for it is the plan's to say.
+                raise error.__cause__ if isinstance(error.__cause__, OACApiError) else error from None
+            return Sighting(item, lines[-1] if lines else "")
 
         self.look: Flow[Sighting] = look
 
@@ -165,10 +180,10 @@ def watched(
     return flow
 
 
-async def _listed(api: Api, wanted: Wanted, item: CatalogItem) -> CatalogItem:
+async def _listed(api: Api, wanted: Wanted, item: CatalogItem, plan: PagePlan) -> CatalogItem:
     """The item as the list shows it, if it does."""
     name = (ids.split_path(wanted.item_id) or (None, item.name))[1]
-    for found in await find_all(wanted.kind, name)(api):
+    for found in await find_all(wanted.kind, name, plan=plan)(api):
         if ids.same(found.id, wanted.item_id):
             return found
     return item
