@@ -49,10 +49,13 @@ class Pace:
         share = 1.0 if not self._answers else _QUICK_SHARE if seconds < self._latency else _SLOW_SHARE
         self._answers += 1
         self._latency += (seconds - self._latency) * share
+        self._keeps_up()
+        self._rest = _FIRST_REST
+
+    def _keeps_up(self) -> None:
         if self._allowed < MANY:
             # One by one, after a rest.
             self._allowed += 1
-        self._rest = _FIRST_REST
 
     def refused(self, error: OACError, began: float, now: float) -> None:
         """A look failed; if the instance or the identity domain cannot keep up, everybody rests.
@@ -61,6 +64,9 @@ class Pace:
             were told a time.
         """
         if not overloaded(error):
+            if isinstance(error, OACApiError):
+                # It answers, whatever it says: a restore may mean 401 for minutes after the first 503.
+                self._keeps_up()
             return
         asked = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_ASKED)
         rest = asked

@@ -33,8 +33,6 @@ _READING_PAUSE = 0.25
 _SLICE = 50
 # Seconds for which credentials that were refused are not looked for anew in the Connection.
 _REREADING_PAUSE = 30.0
-# Seconds for which a connection that nobody uses is kept: longer than most pauses between two looks.
-_KEEP_ALIVE = 120.0
 
 
 class _Key(NamedTuple):
@@ -63,7 +61,7 @@ class _Place:
 
         session = Session(settings.auth, slot=slot)
         if not self._ios or settings.transport != self.settings.transport:
-            self._ios.append(AsyncIO(settings.transport, connections=MANY, keep_alive=_KEEP_ALIVE))
+            self._ios.append(AsyncIO(settings.transport, connections=MANY))
         return Api(self._ios[-1], settings.address, session)
 
     def follow(self, settings: ConnectionSettings, slot: Slot | None) -> None:
@@ -152,10 +150,13 @@ async def waited(conn_id: str, watch: Watch[R]) -> R:
 
 def _forget_ended_loops() -> None:
     """Drop what was left by loops that were ended without ending what ran on them."""
-    for key in [key for key in _places if key.loop.is_closed()]:
-        del _places[key]
-    for loop, conn_id in [key for key in _readings if key[0].is_closed()]:
-        del _readings[loop, conn_id]
+    # Copies: there may be another loop in another thread, with places of its own.
+    for key in list(_places):
+        if key.loop.is_closed():
+            _places.pop(key, None)
+    for reading in list(_readings):
+        if reading[0].is_closed():
+            _readings.pop(reading, None)
 
 
 class _Reading:
@@ -219,7 +220,7 @@ async def _read_now(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
     from airflow_provider_oac.hooks.stores import slot_of
 
     settings = read_connection(await aget_connection(conn_id))
-    if all(place.settings.auth.secrets != settings.auth.secrets for place in _places.values()):
+    if all(place.settings.auth.secrets != settings.auth.secrets for place in list(_places.values())):
         await amask(settings.auth.secrets)
     # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
     return settings, await asyncio.to_thread(slot_of, settings)

@@ -84,7 +84,7 @@ class _Waiter:
 class _Target:
     """Something that is looked at, for one waiter or several."""
 
-    __slots__ = ("key", "looking", "pause", "ready_since", "turn", "waiters")
+    __slots__ = ("key", "looking", "pause", "queued", "ready_since", "turn", "waiters")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -92,6 +92,8 @@ class _Target:
         self.turn = -1
         self.pause = math.inf
         self.looking = False
+        # Whether it is due and waits for a worker.
+        self.queued = False
         self.ready_since = -math.inf
 
 
@@ -139,7 +141,7 @@ class Scheduler:
         if target is None:
             target = self._targets[watch.key] = _Target(watch.key)
         target.waiters.append(waiter)
-        if not target.looking:
+        if not (target.looking or target.queued):
             self._schedule(target, 0.0)
         try:
             result: R = await waiter.future
@@ -203,6 +205,7 @@ class Scheduler:
             _, turn, target = heapq.heappop(self._due)
             if turn == target.turn and target.waiters:
                 target.ready_since = now
+                target.queued = True
                 self._ready.append(target)
         self._wake()
         wanted = min(self.pace.at_once(self._rate) - len(self._workers), len(self._ready))
@@ -215,7 +218,7 @@ class Scheduler:
         """Make looks until none is due."""
         while self._ready and len(self._workers) <= self.pace.at_once(self._rate):
             target = self._ready.popleft()
-            target.looking = True
+            target.queued, target.looking = False, True
             try:
                 pause = await self._look(target)
             except Exception as defect:
@@ -315,9 +318,12 @@ def _slow(late: float) -> OACTransportError:
 
 
 def _refuses_us(error: OACError) -> bool:
-    """Whether other credentials could help."""
+    """Whether other credentials, or another address or CA file, could help."""
     if isinstance(error, OACApiError):
         return error.status in (401, 403)
+    if isinstance(error, OACTransportError):
+        # Such as a certificate that nobody here trusts: the Connection's ca_file may have been corrected.
+        return not error.passing
     if isinstance(error, OACAuthError):
         # A page in place of a token may pass, or the address may have been corrected in the Connection.
         return not error.retryable or error.status == 200

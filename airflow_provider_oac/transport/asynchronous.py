@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 # To one server, however much waits for it. A server that hangs must not hold up the others.
 MAX_CONNECTIONS = 8
+# Seconds for which a connection that nobody uses is kept: longer than most pauses between two looks. aiohttp's own 15
+# would mean a handshake for each look.
+KEEP_ALIVE = 120.0
 # Addresses that are kept read and checked: those that are polled come again and again.
 _MOST_TARGETS = 16_384
 # What aiohttp would add by itself. Leaving it out takes time, so it is only done where there is something to leave out.
@@ -42,7 +45,7 @@ class AsyncIO:
         settings: TransportSettings = TransportSettings(),
         *,
         connections: int = MAX_CONNECTIONS,
-        keep_alive: float = 15.0,
+        keep_alive: float = KEEP_ALIVE,
     ) -> None:
         self._settings = settings
         self._connections = connections

@@ -103,7 +103,8 @@ class OACWorkRequestTrigger(OACTrigger):
     :param work_request_id: what to wait for.
     :param submitted_at: when it was submitted, in seconds since the epoch.
     :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
-    :param poll_interval: most seconds between two looks.
+    :param poll_interval: most seconds between two looks; ten times as many while, going by ``earlier``, it cannot be
+        over.
     :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
     :param tolerated: HTTP statuses that this very work brings about, to be waited out.
     :param earlier: seconds that earlier runs of the same took.

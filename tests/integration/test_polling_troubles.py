@@ -14,7 +14,7 @@ from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.restoring import ReadyWatch
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 from airflow_provider_oac.client.work_requests import WorkRequest
-from airflow_provider_oac.exceptions import OACAuthError, OACError
+from airflow_provider_oac.exceptions import OACAuthError, OACError, OACTransportError
 from airflow_provider_oac.hooks import polling, scheduler
 from airflow_provider_oac.hooks.scheduler import Scheduler
 from airflow_provider_oac.simulator.launch import Simulator
@@ -107,7 +107,25 @@ def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
 
     assert asyncio.run(refuse()) == "SUCCEEDED"
     assert "it cannot be read: RuntimeError" in caplog.text
-    assert "a secret" not in caplog.text
+    assert "that the database told" not in caplog.text
+
+
+def test_a_ca_file_that_was_corrected_saves_who_waits(connections: Connections, clean: Simulator) -> None:
+    connections.oac(user=AUTHOR)
+    (work,) = clean.control.start_work("dev", 0.1)
+    waiting, asked = watch(work), []
+    look = waiting.look
+
+    async def distrusting(api: Api) -> WorkRequest:
+        asked.append(api)
+        if api is asked[0]:
+            connections.oac(user=ADMIN)
+            raise OACTransportError("its certificate is nobody's", sent=False, passing=False)
+        return await look(api)
+
+    waiting.look = distrusting
+    assert asyncio.run(polling.waited("oac_default", waiting)).status == "SUCCEEDED"
+    assert len(set(map(id, asked))) == 2
 
 
 def test_who_has_no_more_time_is_told_so_while_the_server_hangs(

@@ -69,6 +69,16 @@ def test_after_a_rest_one_asks_then_one_more_with_each_answer() -> None:
     assert allowed == [1, 2, 3, 4]
 
 
+def test_after_a_rest_an_answer_that_refuses_counts_as_well() -> None:
+    pace = Pace()
+    pace.refused(answer(503), 0.0, 0.0)
+    allowed = []
+    for error in (answer(401), answer(404), answer(500), OACTransportError("no", sent=True), answer(401)):
+        pace.refused(error, 1.0, 2.0)
+        allowed.append(pace.at_once(10.0))
+    assert allowed == [2, 3, 4, 4, 5]
+
+
 @pytest.mark.parametrize(
     "error",
     [answer(500), answer(404), answer(503, code="SearchIndexNotReady"), OACTransportError("no", sent=True)],

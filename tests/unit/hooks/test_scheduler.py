@@ -6,10 +6,13 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
 from airflow_provider_oac.client.pacing import FEW
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 from airflow_provider_oac.client.work_requests import WorkRequest, read_work_request
-from airflow_provider_oac.hooks.scheduler import Scheduler
+from airflow_provider_oac.hooks import scheduler
+from airflow_provider_oac.hooks.scheduler import TICK, Scheduler
 
 RUNNING: WorkRequest = read_work_request({"id": "1", "status": "IN_PROGRESS"})
 
@@ -47,12 +50,12 @@ async def nothing_new() -> bool:
 
 async def watched(instance: Instance, many: int, pause: float, looks: int) -> None:
     """Have some begin to wait at an instance, then all others at once, until it was looked at so often."""
-    scheduler = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
+    place = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
     waits = []
     for number in range(many):
         watch = WorkWatch(str(number), WaitPlan(longest_pause=pause), started_at=time.time() - 3600.0)
         watch.look = instance.look  # type: ignore[assignment]
-        waits.append(asyncio.create_task(scheduler.wait(watch)))
+        waits.append(asyncio.create_task(place.wait(watch)))
         if number == 50:
             # By now it is known how long the instance takes.
             while instance.looks < 50:
@@ -62,7 +65,7 @@ async def watched(instance: Instance, many: int, pause: float, looks: int) -> No
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
-    await scheduler.close()
+    await place.close()
 
 
 def test_many_who_begin_at_once_do_not_need_more_connections() -> None:
@@ -70,6 +73,69 @@ def test_many_who_begin_at_once_do_not_need_more_connections() -> None:
     # On a busy machine an answer comes late: a hundred milliseconds must not be enough to need more.
     asyncio.run(watched(instance, 200, 60.0, 200))
     assert instance.most == FEW
+
+
+def test_who_joins_one_that_waits_for_a_worker_does_not_have_it_looked_at_twice() -> None:
+    slow, popular = Instance(2.0), Instance(0.5)
+
+    async def joined() -> None:
+        place = Scheduler(slow, nothing_new)  # type: ignore[arg-type]
+
+        def waits(key: str, instance: Instance) -> asyncio.Task[WorkRequest]:
+            watch = WorkWatch(key, WaitPlan(longest_pause=60.0), started_at=time.time() - 3600.0)
+            watch.look = instance.look  # type: ignore[assignment]
+            return asyncio.create_task(place.wait(watch))
+
+        # All workers are busy.
+        waiting = [waits(str(number), slow) for number in range(FEW)]
+        while slow.looks < FEW:
+            await asyncio.sleep(0.05)
+        for _ in range(3):
+            waiting.append(waits("popular", popular))
+            # Longer than from one collection of what is due to the next.
+            await asyncio.sleep(2 * TICK)
+        while not popular.looks:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2 * TICK)
+        for wait in waiting:
+            wait.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await place.close()
+
+    asyncio.run(joined())
+    assert (popular.most, popular.looks) == (1, 1)
+
+
+def test_those_who_begin_together_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "TICK", 0.02)
+    instance = Instance(0.0)
+    chances = iter(number / 40 for number in range(10_000))
+    instance.io.random = lambda: next(chances) % 1.0  # type: ignore[method-assign]
+    moments: list[float] = []
+
+    async def spread() -> None:
+        many = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
+        loop = asyncio.get_running_loop()
+
+        async def look(_api: Any) -> WorkRequest:
+            moments.append(loop.time())
+            return RUNNING
+
+        waiting = []
+        for number in range(40):
+            watch = WorkWatch(str(number), WaitPlan(longest_pause=1.0), started_at=time.time() - 3600.0)
+            watch.look = look  # type: ignore[assignment]
+            waiting.append(asyncio.create_task(many.wait(watch)))
+        while len(moments) < 80:
+            await asyncio.sleep(0.05)
+        for wait in waiting:
+            wait.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await many.close()
+
+    asyncio.run(spread())
+    # The second look of each.
+    assert moments[79] - moments[40] > 0.05
 
 
 def test_an_instance_that_is_far_away_is_asked_more_at_once() -> None:
