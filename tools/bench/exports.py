@@ -21,6 +21,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tools.bench.serving import Serving, own_environment
+
 SIZE = 1 << 30
 PIECE = bytes(1 << 20)
 HEAD, TAIL = b"%PDF-1.7\n", b"\n%%EOF\n"
@@ -152,13 +155,13 @@ def _downloading(url: str, cert: str, sink: Any) -> Callable[[], None]:
     return lambda: run(flow(api)) and None
 
 
-def exported(server: Any, rounds: int = 3) -> dict[str, dict[str, float]]:
+def exported(server: Serving, rounds: int = 3) -> dict[str, dict[str, float]]:
     """The median seconds (wall, CPU) of some rounds, in which the kinds take turns, and most MiB above the start.
 
     :param server: the folder of its certificate is used.
     """
     taken: dict[str, list[dict[str, float]]] = {}
-    environment = {**os.environ, "AIRFLOW_HOME": str(server.folder)}
+    environment = own_environment(server)
     target = server.folder / "export.pdf"
     for way in ("plain", "TLS"):
         with sending(server.folder, way == "TLS") as url:
@@ -196,7 +199,6 @@ def _cpu() -> float:
 
 def main() -> None:
     kind, url, cert, target = sys.argv[1:]
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     # What it takes to load is not what a byte takes.
     get = KINDS[kind](url, cert, Path(target))
     # The peak of what comes now, and not of the imports or of the process that started this one (Linux: proc(5)).

@@ -12,25 +12,25 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from tools.bench.exports import SIZE, exported
-from tools.bench.serving import Serving, measured, serving
+from tools.bench.serving import Serving, measured, own_environment, serving
 
 
 def small(server: Serving, *what: str) -> dict[str, Any]:
     """Run small.py in a process of its own."""
     program = [sys.executable, str(Path(__file__).with_name("small.py")), *what]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"AIRFLOW_HOME": str(server.folder), "PYTHONPATH": str(ROOT)}
+    environment = own_environment(server)
     done = subprocess.run(program, capture_output=True, text=True, timeout=600, env=environment, check=False)
     for line in done.stderr.splitlines():
         if line.startswith("RESULT "):
@@ -75,13 +75,8 @@ def waiting(server: Serving, many: int, kinds: list[str], rounds: int) -> dict[s
 
 def two_at_once(server: Serving, many: int) -> list[dict[str, Any]]:
     """Two triggerers, with half of the triggers each, at the same time."""
-    found: list[dict[str, Any]] = []
-    threads = [threading.Thread(target=lambda: found.append(measured(server, "ours", many // 2))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda _: measured(server, "ours", many // 2), range(2)))
 
 
 def line(*cells: Any) -> str:
@@ -271,6 +266,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
+    if shutil.which("curl") is None:
+        # Before anything is measured, and not after half an hour.
+        raise SystemExit("curl is not installed, which exports are compared with. Install it, and run this again.")
     began = time.time()
     found = []
     for number in range(options.repeat):

@@ -14,6 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_FOREIGN = (
+    "AIRFLOW", "_AIRFLOW", "PYTHONDONTWRITEBYTECODE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+)  # fmt: skip
+
 
 class Serving:
     """A running server.
@@ -57,6 +61,12 @@ def serving() -> Iterator[Serving]:
                 process.terminate()
 
 
+def own_environment(server: Serving) -> dict[str, str]:
+    """What a process gets that is measured: byte code, and nothing of an Airflow or a proxy of whoever runs this."""
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
+    return {**kept, "AIRFLOW_HOME": str(server.folder), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
 def measured(server: Serving, kind: str, many: int, *options: str, token_lifetime: float = 3600.0) -> dict[str, Any]:
     """Run triggers of a kind in a process of its own; see waiting.py. With what the server counted.
 
@@ -64,8 +74,7 @@ def measured(server: Serving, kind: str, many: int, *options: str, token_lifetim
     """
     server.reset(token_lifetime)
     program = [sys.executable, str(Path(__file__).with_name("waiting.py")), kind, str(many)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"AIRFLOW_HOME": str(server.folder), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = own_environment(server)
     done = subprocess.run(
         [*program, str(server.port), str(server.folder), *options],
         capture_output=True, text=True, timeout=600, env=environment, check=False,
