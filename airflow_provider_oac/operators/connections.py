@@ -96,9 +96,11 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         member ``connection_params`` of its extra, a JSON object, holds what else is secret.
     :param connection_params: further members of OAC's ``connectionParams``, such as ``serviceName``; none of them
         secret. Which ones a data source needs is not documented; OAC names what is missing.
+    :param description: what people read of the connection.
     :param folder_path: catalog folder that it goes into (documented since January 2026).
     :param wallet: path or URL (any ``ObjectStoragePath``) of a wallet's ``cwallet.sso``, of the zip archive it comes
         in, or of a key file.
+    :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
     :param if_exists: if the user has a connection of this name: ``fail`` (the default, without a retry), ``keep`` it as
         it is, or ``update`` it.
     """
@@ -193,8 +195,10 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
     :param source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source. The
         member ``connection_params`` of its extra, a JSON object, holds what else is secret.
     :param connection_params: what else changes in OAC's ``connectionParams``; none of it secret.
+    :param description: what people read of the connection.
     :param wallet: path or URL (any ``ObjectStoragePath``) of a new wallet's ``cwallet.sso``, of the zip archive it
         comes in, or of a key file.
+    :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
     """
 
     template_fields: Sequence[str] = (

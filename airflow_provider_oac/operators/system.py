@@ -124,7 +124,7 @@ class OACSystemSettingsOperator(_DesiredState):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: settings hold {', '.join(map(repr, found))}. Secrets do not belong into a "
                 "DAG. Set them in OAC, take them from another instance (like_conn_id), or from an Airflow Connection "
-                "in a task of your own: OACHook().run(client.settings.update(…))."
+                "in a task of your own: OACHook().run(settings.update(…)) with airflow_provider_oac.client.settings."
             )
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -176,7 +176,8 @@ class OACMailServerOperator(_DesiredState):
         type, such as ``START_TLS_CONNECTION_SECURITY``.
     :param mail_conn_id: Airflow Connection, of any type, with login and password for the mail server (8 to 255
         characters, documented), or with an object ``auth`` in its extra that goes to OAC as it is, for OAuth. Its host
-        and port are taken where ``server`` has none. Without it OAC signs in nowhere (``NO_AUTH``).
+        and port are taken where neither ``server`` nor the other instance has any. Without it OAC signs in nowhere
+        (``NO_AUTH``).
     :param like_conn_id: Airflow Connection of another instance, whose mail server is wanted; members of ``server`` take
         precedence. If that one signs in, ``mail_conn_id`` is needed, since secrets cannot be copied.
     :param absent: ``True`` removes the mail server's settings.
