@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from tools.bench.exports import SIZE, exported
-from tools.bench.serving import Serving, measured, own_environment, serving
+from tools.bench.serving import Serving, forget_foreign, measured, own_environment, serving
 
 
 def small(server: Serving, *what: str) -> dict[str, Any]:
@@ -269,6 +269,7 @@ def main() -> None:
     if shutil.which("curl") is None:
         # Before anything is measured, and not after half an hour.
         raise SystemExit("curl is not installed, which exports are compared with. Install it, and run this again.")
+    forget_foreign()
     began = time.time()
     found = []
     for number in range(options.repeat):
