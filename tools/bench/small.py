@@ -132,7 +132,13 @@ def keys(folder: Path) -> dict[str, Any]:
 
 
 def tokens(port: int, folder: Path) -> dict[str, Any]:
-    """A token call on a warm connection: the same requests.Session kept, ours, and a new session each time."""
+    """A token call on a warm connection: a kept requests.Session, ours, `http.client`, and a new session each time.
+
+    All of them sign two assertions for it.
+    """
+    import http.client
+    import ssl
+
     import requests
 
     from airflow_provider_oac.auth.asking import mint
@@ -150,6 +156,13 @@ def tokens(port: int, folder: Path) -> dict[str, Any]:
         made = token_request(settings, time.time())
         session.post(made.url, data=made.body, headers=dict(made.headers), verify=cert).json()
 
+    bare = http.client.HTTPSConnection("localhost", port, context=ssl.create_default_context(cafile=cert))
+
+    def barely() -> None:
+        made = token_request(settings, time.time())
+        bare.request(made.method, "/oauth2/v1/token", made.body, dict(made.headers))
+        json.loads(bare.getresponse().read())
+
     def repeat(work: Callable[[], Any], times: int) -> float:
         work()
         return 1000 * min(cpu(lambda: [work() for _ in range(times)]) / times for _ in range(5))
@@ -157,6 +170,7 @@ def tokens(port: int, folder: Path) -> dict[str, Any]:
     return {
         "floor": repeat(lambda: plain(kept), 20),
         "ours": repeat(lambda: run(mint(io, settings)), 20),
+        "http.client": repeat(barely, 20),
         "new": repeat(lambda: plain(requests.Session()), 5),
     }
 
