@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from airflow_provider_oac.client.paging import index_not_ready
 from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACError
 
 # Sockets by default, and where rate x latency needs more.
@@ -20,6 +21,8 @@ _ANSWERS = 32
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 # However long a server asks to stay away.
 _LONGEST_ASKED = 300.0
+# What a gateway says in the place of an instance that does not answer.
+_UNANSWERED = frozenset({502, 504})
 
 
 class Pace:
@@ -64,7 +67,7 @@ class Pace:
             were told a time.
         """
         if not overloaded(error):
-            if isinstance(error, OACApiError):
+            if isinstance(error, OACApiError) and error.status not in _UNANSWERED and began >= self._slowed_at:
                 # It answers, whatever it says: a restore may mean 401 for minutes after the first 503.
                 self._keeps_up()
             return
@@ -82,4 +85,4 @@ def overloaded(error: OACError) -> bool:
     """Whether this says that all should ask less. An index that is being built concerns searches only."""
     if not isinstance(error, OACApiError | OACAuthError) or error.status not in (429, 503):
         return False
-    return not (isinstance(error, OACApiError) and error.code == "SearchIndexNotReady")
+    return not (isinstance(error, OACApiError) and index_not_ready(error))

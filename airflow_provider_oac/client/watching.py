@@ -14,6 +14,7 @@ from airflow_provider_oac.client.paging import PagePlan
 from airflow_provider_oac.client.waiting import WaitPlan, looked_after, passing
 from airflow_provider_oac.exceptions import (
     OACApiError,
+    OACAuthError,
     OACConfigurationError,
     OACError,
     OACResponseError,
@@ -23,6 +24,8 @@ from airflow_provider_oac.transport.retry import ONCE
 
 # How a watch goes through a list: without waiting, and without more connections than one look is to have.
 _AT_ONCE = PagePlan(side_by_side=1, index_patience=0.0)
+# Seconds between two looks, however long OAC asks to stay away.
+_LONGEST_ASKED = 300.0
 
 
 @dataclass(frozen=True)
@@ -152,18 +155,19 @@ class ItemWatch:
         if not passing(error) or now - self._troubled_since > self._plan.trouble_patience:
             raise error
         self._say(f"{self._wanted.text()} cannot be looked for at the moment, waiting on: {error}")
-        return self._pause(now)
+        asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
+        return self._pause(now, min(asked or 0.0, _LONGEST_ASKED))
 
     def _say(self, line: str) -> None:
         if line != self._said:
             self._said = line
             self._report(line)
 
-    def _pause(self, now: float) -> float:
+    def _pause(self, now: float, asked: float = 0.0) -> float:
         left = float("inf") if self._plan.deadline is None else self._plan.deadline - now
         if left <= 0:
             raise OACWaitTimeoutError(f"{self._wanted.text()} did not come in time. {self._said or ''}")
-        return min(self._plan.longest_pause, left)
+        return min(max(asked, self._plan.longest_pause), left)
 
 
 def watched(

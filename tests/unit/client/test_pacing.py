@@ -12,6 +12,10 @@ def answer(status: int, retry_after: float | None = None, code: str | None = Non
     return OACApiError("no", status=status, code=code, method="GET", path="/", retry_after=retry_after)
 
 
+# That the word stands in the code is inferred: it may stand in the text.
+IN_TEXT = OACApiError("no", status=503, detail="SearchIndexNotReady: later", method="GET", path="/", retry_after=300.0)
+
+
 @pytest.mark.parametrize(
     ("rate", "latency", "at_once"),
     [(1000.0, 0.002, FEW), (200.0, 0.1, 30), (2000.0, 1.0, MANY), (0.0, 5.0, FEW)],
@@ -77,12 +81,15 @@ def test_after_a_rest_an_answer_that_refuses_counts_as_well() -> None:
         pace.refused(error, 1.0, 2.0)
         allowed.append(pace.at_once(10.0))
     assert allowed == [2, 3, 4, 4, 5]
+    pace.refused(answer(504), 1.0, 2.0)
+    pace.refused(answer(401), -1.0, 2.0)
+    assert pace.at_once(10.0) == 5, "a gateway is not the instance; what was under way before tells nothing"
 
 
 @pytest.mark.parametrize(
     "error",
-    [answer(500), answer(404), answer(503, code="SearchIndexNotReady"), OACTransportError("no", sent=True)],
-    ids=["500", "404", "the search index", "no answer"],
+    [answer(500), answer(404), answer(503, code="SearchIndexNotReady"), IN_TEXT, OACTransportError("no", sent=True)],
+    ids=["500", "404", "the search index", "the same in the text", "no answer"],
 )
 def test_other_trouble_is_nobody_elses(error: OACError) -> None:
     pace = Pace()
