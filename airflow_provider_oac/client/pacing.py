@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from airflow_provider_oac.client.paging import index_not_ready
+from airflow_provider_oac.client.waiting import asked_pause
 from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACError
 
 # Sockets by default, and where rate x latency needs more.
@@ -19,8 +20,6 @@ _QUICK_SHARE, _SLOW_SHARE = 0.3, 0.02
 _ANSWERS = 32
 # Seconds in which nobody asks after a 429 or 503 that names no time: doubled as long as they follow each other.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
-# However long a server asks to stay away.
-_LONGEST_ASKED = 300.0
 # What a gateway says in the place of an instance that does not answer.
 _UNANSWERED = frozenset({502, 504})
 
@@ -71,7 +70,7 @@ class Pace:
                 # It answers, whatever it says: a restore may mean 401 for minutes after the first 503.
                 self._keeps_up()
             return
-        asked = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_ASKED)
+        asked = asked_pause(error)
         rest = asked
         if began >= self._slowed_at:
             rest = max(asked, self._rest)

@@ -138,8 +138,7 @@ class Poller:
                 f"OAC could not be asked about {self.name} for {now - self._trouble_since:.0f} s; the work "
                 f"may go on there. The last failure: {error}"
             ) from error
-        asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
-        return self._pause(now, at_least=min(asked or 0.0, _LONGEST_ASKED))
+        return self._pause(now, at_least=asked_pause(error))
 
     def _not_found(self, error: OACApiError, now: float) -> float:
         # Also if it was seen already: the nodes of a cluster need not learn of it in one instant.
@@ -187,6 +186,12 @@ class Poller:
 
 def _percent(work: WorkRequest) -> str:
     return "progress unknown" if work.percent is None else f"{work.percent:.0f} %"
+
+
+def asked_pause(error: OACError) -> float:
+    """Seconds for which the server asks to stay away (``Retry-After``), within reason."""
+    asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
+    return min(asked or 0.0, _LONGEST_ASKED)
 
 
 def passing(error: OACError) -> bool:

@@ -11,10 +11,9 @@ from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import find_all, look
 from airflow_provider_oac.client.catalog import CatalogItem, moment
 from airflow_provider_oac.client.paging import PagePlan
-from airflow_provider_oac.client.waiting import WaitPlan, looked_after, passing
+from airflow_provider_oac.client.waiting import WaitPlan, asked_pause, looked_after, passing
 from airflow_provider_oac.exceptions import (
     OACApiError,
-    OACAuthError,
     OACConfigurationError,
     OACError,
     OACResponseError,
@@ -24,8 +23,6 @@ from airflow_provider_oac.transport.retry import ONCE
 
 # How a watch goes through a list: without waiting, and without more connections than one look is to have.
 _AT_ONCE = PagePlan(side_by_side=1, index_patience=0.0)
-# Seconds between two looks, however long OAC asks to stay away.
-_LONGEST_ASKED = 300.0
 
 
 @dataclass(frozen=True)
@@ -155,8 +152,7 @@ class ItemWatch:
         if not passing(error) or now - self._troubled_since > self._plan.trouble_patience:
             raise error
         self._say(f"{self._wanted.text()} cannot be looked for at the moment, waiting on: {error}")
-        asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
-        return self._pause(now, min(asked or 0.0, _LONGEST_ASKED))
+        return self._pause(now, asked_pause(error))
 
     def _say(self, line: str) -> None:
         if line != self._said:
