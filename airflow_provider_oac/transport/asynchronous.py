@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -23,11 +23,19 @@ MAX_CONNECTIONS = 8
 # Seconds for which a connection that nobody uses is kept: longer than most pauses between two looks. aiohttp's own 15
 # would mean a handshake for each look.
 KEEP_ALIVE = 120.0
-# Addresses that are kept read and checked: those that are polled come again and again.
-_MOST_TARGETS = 16_384
+# Addresses are kept read and checked, since those that are polled come again and again. One that nobody asked for in so
+# many seconds is forgotten; one that comes more rarely is read again.
+_REMEMBERED = 600.0
 # What aiohttp would add by itself. Leaving it out takes time, so it is only done where there is something to leave out.
 _ADDED = ("Accept", "Content-Type")
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+class _Target(NamedTuple):
+    """Where a request goes."""
+
+    url: URL
+    proxy: str | None
 
 
 class AsyncIO:
@@ -51,7 +59,9 @@ class AsyncIO:
         self._connections = connections
         self._keep_alive = keep_alive
         self._proxies: dict[str, str | None] = {}
-        self._targets: dict[str, tuple[URL, str | None]] = {}
+        self._targets: dict[str, _Target] = {}
+        self._older_targets: dict[str, _Target] = {}
+        self._forget_at = 0.0
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
@@ -74,18 +84,7 @@ class AsyncIO:
 
     async def _sent(self, request: Request) -> aiohttp.ClientResponse:
         session = self._session or await self._opened()
-        target = self._targets.get(request.url)
-        if target is None:
-            parts = checked_url(request.url, "The request's address")
-            server = f"{parts.scheme}://{parts.netloc}"
-            if server not in self._proxies:
-                # Reading the environment takes longer than a request.
-                self._proxies[server] = proxy_for(request.url)
-            if len(self._targets) >= _MOST_TARGETS:
-                self._targets.clear()
-            # Already encoded: yarl would decode and encode again, and so change %3A in an id.
-            target = self._targets[request.url] = (URL(request.url, encoded=True), self._proxies[server])
-        url, proxy = target
+        url, proxy = self._targets.get(request.url) or self._target(request.url)
         try:
             return await session.request(
                 request.method,
@@ -102,6 +101,24 @@ class AsyncIO:
         except (aiohttp.ClientError, OSError) as error:
             raise transport_error(request, error, sent=not isinstance(error, _NEVER_SENT)) from error
         raise failure
+
+    def _target(self, address: str) -> _Target:
+        """An address that was not asked for lately, and the proxy on the way to it."""
+        now = time.monotonic()
+        if now >= self._forget_at:
+            self._older_targets, self._targets = self._targets, {}
+            self._forget_at = now + _REMEMBERED
+        target = self._older_targets.get(address)
+        if target is None:
+            parts = checked_url(address, "The request's address")
+            server = f"{parts.scheme}://{parts.netloc}"
+            if server not in self._proxies:
+                # Reading the environment takes longer than a request.
+                self._proxies[server] = proxy_for(address)
+            # Already encoded: yarl would decode and encode again, and so change %3A in an id.
+            target = _Target(URL(address, encoded=True), self._proxies[server])
+        self._targets[address] = target
+        return target
 
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._opening:

@@ -1,4 +1,4 @@
-"""Nothing is left of ten thousand triggers."""
+"""Nothing is left of ten thousand triggers, neither after the last one nor beside one that stays."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks import polling
 from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.transport import asynchronous
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
 # The poller is the same on every line, and test_polling.py has this with 600 triggers on all of them.
@@ -24,11 +25,13 @@ pytest.importorskip("airflow.sdk", reason="takes half a minute; runs on Airflow 
 ROUNDS, AT_ONCE, THREADS = 20, 500, 4
 # Caches fill while the first few run.
 WARM = 4
+# Rounds beside somebody who stays.
+FURTHER = 5
 
 
-async def outcome(work: str) -> str:
+async def outcome(work: str, *, pause: float = 0.05, seconds: float = 60.0) -> str:
     now = time.time()
-    async for event in OACWorkRequestTrigger("oac_default", work, now, now + 60.0, 0.05).run():
+    async for event in OACWorkRequestTrigger("oac_default", work, now, now + seconds, pause).run():
         return str(event.payload["outcome"])
     raise AssertionError("the trigger ended without an event")
 
@@ -77,3 +80,46 @@ def test_nothing_is_left_of_ten_thousand_triggers(clean: Simulator) -> None:
     assert polling._places == {}
     assert polling._readings == {}
     assert len(PROCESS_STORE._entries) == 1
+
+
+@pytest.mark.usefixtures("connections", "silence")
+def test_a_scheduler_that_stays_open_does_not_grow(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Somebody waits all day, so that the scheduler and its session stay; others come, wait and go: most since their
+    # work is over, some canceled in a pause.
+    monkeypatch.setattr(asynchronous, "_REMEMBERED", 1.0)
+    (long_work,) = clean.control.start_work("dev", 3600.0)
+
+    async def others() -> None:
+        canceled = [asyncio.create_task(outcome(work)) for work in clean.control.start_work("dev", 3600.0, 50)]
+        over = clean.control.start_work("dev", 0.0, AT_ONCE - 50)
+        assert await asyncio.gather(*(outcome(work) for work in over)) == ["ended"] * len(over)
+        for task in canceled:
+            task.cancel()
+        ends = await asyncio.gather(*canceled, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+        # What was due for them has come by now.
+        await asyncio.sleep(0.6)
+
+    async def rounds() -> list[int]:
+        long = asyncio.create_task(outcome(long_work, pause=1.0, seconds=3600.0))
+        counts = []
+        for _ in range(WARM + FURTHER):
+            await others()
+            counts.append(kept()[0])
+        (place,) = polling._places.values()
+        scheduler = place.scheduler
+        (target,) = scheduler._targets.values()
+        assert [entry[2] for entry in scheduler._due] == [target] * (not target.looking)
+        assert not scheduler._ready
+        assert scheduler._rate == pytest.approx(1.0 / target.pause)
+        io = scheduler.api.io
+        assert isinstance(io, asynchronous.AsyncIO)
+        # Those of the last two rounds or three.
+        assert len(io._targets) + len(io._older_targets) < 4 * AT_ONCE
+        long.cancel()
+        await asyncio.gather(long, return_exceptions=True)
+        return counts[WARM:]
+
+    objects = asyncio.run(rounds())
+    assert max(objects) - objects[0] < FURTHER * AT_ONCE / 100 + 4 * AT_ONCE
+    assert polling._places == {}
