@@ -2,7 +2,8 @@
 """Measure what the provider costs beside its peers and the floor, and write docs/benchmarks.md: `make bench`.
 
 Every row is a ratio of figures taken one after the other in this run: absolute figures move from machine to machine.
-CPU time is that of the process that does the work. Takes some twenty minutes; `--quick` takes twelve.
+CPU time is that of the process that does the work. Takes some twenty-five minutes; `--quick` takes twelve. With
+`--repeat`, the peers wait in the last run only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from tools.bench.exports import SIZE, exported
 from tools.bench.serving import Serving, forget_foreign, measured, own_environment, serving
+from tools.bench.tasks import FURTHER
+
+PEERS = ("databricks", "dbt", "airbyte", "powerbi")
 
 
 def small(server: Serving, *what: str) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def say(text: str) -> None:
     print(f"[bench] {text}", flush=True)
 
 
-def waiting(server: Serving, many: int, kinds: list[str], rounds: int) -> dict[str, dict[str, Any]]:
+def waiting(server: Serving, many: int, kinds: Sequence[str], rounds: int) -> dict[str, dict[str, Any]]:
     """The median of some rounds, in which the kinds take turns."""
     taken: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
@@ -119,10 +124,9 @@ def adaptive() -> str:
     return table(["runs differ by", "way of waiting", "late, mean s", "median s", "95 % s", "looks per job"], rows)
 
 
-def waits(server: Serving, options: argparse.Namespace, many: int, rows: list[Row]) -> str:
+def waits(server: Serving, rounds: int, many: int, peers: Sequence[str], rows: list[Row]) -> str:
     """Triggers that start one after the other."""
-    kinds = ["ours", "floor", *([] if options.quick and many > 1000 else ["databricks", "dbt"])]
-    found = waiting(server, many, kinds, options.rounds if many == 1000 else 1)
+    found = {**waiting(server, many, ["ours", "floor"], rounds), **waiting(server, many, peers, 1)}
     base, ours = found["floor"]["cpu_us"], found["ours"]
     rows.append(Row(f"CPU per poll, {many:,} triggers, × floor", ours["cpu_us"] / base, 0.7))
     if many == 1000:
@@ -163,16 +167,23 @@ def bursts(server: Serving, rows: list[Row]) -> str:
     return f"### A burst of 1,000 triggers\n\n{waiting_table(found)}"
 
 
-def measure(options: argparse.Namespace, server: Serving) -> tuple[list[Row], str]:
-    """Everything: what is to be reached, and all tables."""
+def measure(options: argparse.Namespace, server: Serving, with_peers: bool) -> tuple[list[Row], str]:
+    """Everything: what is to be reached, and all tables.
+
+    :param with_peers: whether the peers wait as well, which takes longer than all the rest.
+    """
     rows: list[Row] = []
-    parts = [waits(server, options, many, rows) for many in (1000, 5000)]
+    peers = (PEERS[:2] if options.quick else PEERS) if with_peers else ()
+    parts = [waits(server, options.rounds, 1000, peers, rows)]
+    # With 5,000, the others do not come to an end.
+    parts.append(waits(server, 1, 5000, () if options.quick else peers[:2], rows))
     parts.append(bursts(server, rows))
     parts.append("### Growth\n\n" + growth(server))
     turns = 3 if options.quick else 7
     parts.append(imports(server, turns, rows))
     parts.append(parsing(server, turns, rows))
     parts.append(keys_and_tokens(server, rows))
+    parts.append(tasks(server))
     listed = small(server, "catalog", str(server.port), str(server.folder))
     rows.append(Row("catalog of 10,000, × one page after the other", listed["ours"] / listed["sequential"], 0.4))
     parts.append(exports(server, rows))
@@ -208,6 +219,29 @@ def keys_and_tokens(server: Serving, rows: list[Row]) -> str:
     named = {**{f"two assertions, {name}": value for name, value in keys.items()},
              **{f"token call, {name}": value for name, value in asked.items()}}  # fmt: skip
     return "### Keys and tokens, CPU µs\n\n" + table(["what", "µs"], [[k, f"{v:.0f}"] for k, v in named.items()])
+
+
+def tasks(server: Serving) -> str:
+    """Operators that are executed, beside a script. Ours twice: with no token yet, and in the next process."""
+    kept = server.folder / "oac-tokens"
+    kinds = {"a script": "script", "ours, no token yet": "ours", "ours, the next process": "ours",
+             "databricks": "databricks", "airbyte": "airbyte"}  # fmt: skip
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
+    for _ in range(4):
+        for name, kind in kinds.items():
+            if name == "ours, no token yet":
+                shutil.rmtree(kept, ignore_errors=True)
+            server.reset()
+            spent, counted = small(server, "task", kind, str(server.port), str(server.folder)), server.stats()
+            counts = {"calls": counted["polls"] / (1 + FURTHER), "tokens": counted.get("tokens", 0)}
+            taken[name].append({**spent, **counts})
+            say(f"task, {name}: {taken[name][-1]}")
+    cells = []
+    for name, (_, *runs) in taken.items():
+        found = {what: statistics.median(run[what] for run in runs) for what in runs[0]}
+        cells.append([name, found["first"], found["further"], found["calls"], int(found["tokens"])])
+    head = ["kind", "CPU ms, first of a process", "CPU ms, each further", "calls of each", "token calls of all"]
+    return "### A blocking task that starts work and sees it done\n\n" + table(head, cells)
 
 
 def servers(server: Serving) -> str:
@@ -275,7 +309,7 @@ def main() -> None:
     for number in range(options.repeat):
         say(f"run {number + 1} of {options.repeat}")
         with serving() as server:
-            found.append(measure(options, server))
+            found.append(measure(options, server, with_peers=number == options.repeat - 1))
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     where = (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {options.rounds} round(s), load average {load}"

@@ -39,6 +39,13 @@ def oac(match: re.Match[str]) -> Any:
     return {"id": match[1], "status": state, "operationType": "CREATE_SNAPSHOT", "percentComplete": 50, "resources": []}
 
 
+def started(_match: re.Match[str]) -> Any:
+    """Work that is over at once: its id as each of them wants it."""
+    over = int(time.time() * 1000) * SCALE
+    return {"workRequestId": str(over), "run_id": over, "jobId": over, "status": "running", "jobType": "sync",
+            "startTime": "2026-11-01T00:00:00Z", "connectionId": "c"}  # fmt: skip
+
+
 def databricks(match: re.Match[str]) -> Any:
     state = {"life_cycle_state": "RUNNING", "state_message": ""}
     if ended(match[1]):
@@ -48,6 +55,17 @@ def databricks(match: re.Match[str]) -> Any:
 
 def dbt(match: re.Match[str]) -> Any:
     return {"data": {"id": int(match[1]), "status": 10 if ended(match[1]) else 3}, "status": {"code": 200}}
+
+
+def airbyte(match: re.Match[str]) -> Any:
+    state = "succeeded" if ended(match[1]) else "running"
+    return {"jobId": int(match[1]), "status": state, "jobType": "sync", "startTime": "2026-11-01T00:00:00Z",
+            "connectionId": "c"}  # fmt: skip
+
+
+def powerbi(match: re.Match[str]) -> Any:
+    # The history of a dataset that was refreshed once, which is the least that can be.
+    return {"value": [{"requestId": match[1], "status": "Completed" if ended(match[1]) else "Unknown"}]}
 
 
 def token(_match: re.Match[str]) -> Any:
@@ -82,7 +100,10 @@ ROUTES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], Any]]] = [
     (re.compile(r"/api/2\.\d/jobs/runs/get\?run_id=(\d+)"), databricks),
     (re.compile(r"/api/2\.\d/jobs/runs/get\?.*?(\d{15,})"), databricks),
     (re.compile(r"/api/v2/accounts/\d+/runs/(\d+)/"), dbt),
-    (re.compile(r"/oauth2/v1/token"), token),
+    (re.compile(r"/api/\d+/work$|/api/2\.\d/jobs/run-now$|/jobs$"), started),
+    (re.compile(r"/jobs/(\d+)"), airbyte),
+    (re.compile(r"/v1\.0/myorg/groups/g/datasets/(\d+)/refreshes"), powerbi),
+    (re.compile(r"/oauth2/v1/token|/v1/applications/token|/tenant/oauth2/v2\.0/token"), token),
     (CATALOG, page),
 ]
 

@@ -207,6 +207,10 @@ def main() -> None:
     what, *rest = sys.argv[1:]
     if what in ("imports", "parse"):
         found = {"imports": imports, "parse": parse}[what](rest[0])
+    elif what == "task":
+        from tools.bench.tasks import task
+
+        found = task(rest[0], int(rest[1]), Path(rest[2]))
     elif what == "keys":
         found = keys(Path(rest[1]))
     elif what == "tokens":
