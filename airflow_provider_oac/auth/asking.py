@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from airflow_provider_oac.auth.errors import auth_error, unusable_token
-from airflow_provider_oac.auth.grants import token_request
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Issued, Token, read_issued
 from airflow_provider_oac.exceptions import OACResponseError
@@ -40,11 +39,17 @@ async def ask(
     """
     asked_at = io.now()
 
+    def request() -> Request:
+        # What reads keys and signs: a task whose token is kept needs none of it, and its import takes time.
+        from airflow_provider_oac.auth.grants import token_request
+
+        return token_request(settings, io.now())
+
     async def make() -> Request:
         nonlocal asked_at
         await before_each()
         asked_at = io.now()
-        return await io.offload(lambda: token_request(settings, io.now()))
+        return await io.offload(request)
 
     response = await send(io, make, repeatable=True, policy=policy)
     if response.status != 200:

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
-
 # Words in the names of users that no person has (a guess; it leads to a piece of advice and to nothing else).
 _MACHINE = re.compile(
     r"(?:^|[^a-z])(?:svc|srv|service|airflow|robot|bot|api|etl|batch|automation|integration|system|technical|tech|"
@@ -17,6 +15,8 @@ _MACHINE = re.compile(
 
 def claims(access_token: str) -> dict[str, Any]:
     """The claims of an access token, unverified; empty if it is none that can be read (tokens are opaque)."""
+    import jwt
+
     try:
         # Only shown: whoever decides by a token's content must verify it, and that is the resource server.
         found = jwt.decode(access_token, options={"verify_signature": False})
@@ -27,6 +27,8 @@ def claims(access_token: str) -> dict[str, Any]:
 
 def header(access_token: str) -> dict[str, Any]:
     """The header of an access token; empty if it cannot be read."""
+    import jwt
+
     try:
         found = jwt.get_unverified_header(access_token)
     except (jwt.PyJWTError, ValueError, RecursionError):
