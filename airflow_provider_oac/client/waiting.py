@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -58,7 +58,7 @@ class WaitPlan:
     not_found_grace: float = 60.0
     trouble_patience: float = 1800.0
     unknown_states: int = 10
-    tolerated: frozenset[int] = frozenset()
+    tolerated: Collection[int] = ()
     earlier: tuple[float, ...] = ()
 
     def pause(self, age: float) -> float:
@@ -87,7 +87,9 @@ class Poller:
         self.title = self.name[0].upper() + self.name[1:]
         self.started_at = started_at
         self.plan = plan
-        self.last: WorkRequest | None = None
+        # Of what was seen last, no more than messages need: a thousand wait at a time.
+        self._status: str | None = None
+        self._percent: float | None = None
         self._trouble: OACError | None = None
         self._trouble_since: float | None = None
         self._unknown = 0
@@ -99,7 +101,7 @@ class Poller:
         :raises OACWorkRequestError: if it failed, or its status is unknown for too long.
         :raises OACWaitTimeoutError: if the deadline has come.
         """
-        self.last = work
+        self._status, self._percent = work.status, work.percent
         self._trouble = self._trouble_since = None
         if work.status == SUCCEEDED:
             return None
@@ -147,7 +149,7 @@ class Poller:
             return self._pause(now)
         raise OACWorkRequestError(
             f"OAC does not know {self.name}"
-            + (f" any more (it was {self.last.status})" if self.last else "")
+            + (f" any more (it was {self._status})" if self._status else "")
             + ". It cannot be told whether the work was done. Likely cause: OAC forgot it, the instance was "
             "replaced, or the Connection points at another instance. Next step: look in OAC for its result. "
             f"OAC said: {error}",
@@ -161,7 +163,7 @@ class Poller:
             return pause
         left = self.plan.deadline - now
         if left <= 0:
-            state = f"{self.last.status}, {_percent(self.last)}" if self.last else "not seen yet"
+            state = f"{self._status}, {_percent(self._percent)}" if self._status else "not seen yet"
             trouble = f" The last look failed: {self._trouble}" if self._trouble else ""
             raise OACWaitTimeoutError(
                 f"{self.title} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
@@ -177,15 +179,15 @@ class Poller:
         storage = "SNAPSHOT" in (work.operation or "")
         hint = " (often the bucket's name, or the policy that lets the instance use the bucket)" if storage else ""
         return OACWorkRequestError(
-            f"{self.title} ({work.operation}) ended {work.status} at {_percent(work)}: {errors}. Next step: "
+            f"{self.title} ({work.operation}) ended {work.status} at {_percent(work.percent)}: {errors}. Next step: "
             f"correct what OAC names{hint}, then run the task that started it again, which starts the work anew.",
             work_request_id=self.id,
             status=work.status,
         )
 
 
-def _percent(work: WorkRequest) -> str:
-    return "progress unknown" if work.percent is None else f"{work.percent:.0f} %"
+def _percent(percent: float | None) -> str:
+    return "progress unknown" if percent is None else f"{percent:.0f} %"
 
 
 def asked_pause(error: OACError) -> float:
@@ -207,13 +209,15 @@ class Watch(Protocol[R]):
     """Something that is looked at until it is as it shall be. Decides, and does nothing.
 
     :param key: what is looked at; watches with the same key look at the same thing, and one look serves them all.
-    :param look: looks once. Flow.
     :param deadline: when the wait ends, in seconds since the epoch; ``None`` for never.
     """
 
     key: Hashable
-    look: Flow[R]
     deadline: float | None
+
+    def look(self, api: Api) -> Awaitable[R]:
+        """Look once. Flow."""
+        ...
 
     def begin(self, now: float) -> None:
         """The wait begins now."""
@@ -293,7 +297,7 @@ def over_within(watch: Watch[Any], seconds: float) -> Flow[bool]:
 class WorkWatch:
     """The watch of a work request: over when it succeeded. Parameters and errors are those of :func:`wait`."""
 
-    __slots__ = ("_begun", "_id", "_known", "_noun", "_plan", "_report", "_started_at", "deadline", "key", "look")
+    __slots__ = ("_begun", "_call", "_id", "_known", "_noun", "_plan", "_report", "_started_at", "deadline", "key")
 
     def __init__(
         self,
@@ -305,10 +309,8 @@ class WorkWatch:
         look: Call[WorkRequest] | None = None,
         noun: str = "work request",
     ) -> None:
-        call = look or work_requests.get(work_request_id)
-        self.key: Hashable = (noun, work_request_id, call.path)
-        # Once: whether to look again, and when, is the poller's to say, who knows the deadline.
-        self.look: Flow[WorkRequest] = lambda api: api.perform(call, ONCE)
+        self._call = look or work_requests.get(work_request_id)
+        self.key: Hashable = (noun, work_request_id, self._call.path)
         self.deadline = plan.deadline
         self._id, self._plan, self._noun = work_request_id, plan, noun
         self._started_at, self._report = started_at, report
@@ -321,6 +323,10 @@ class WorkWatch:
             raise RuntimeError("this watch has not begun")
         return self._begun
 
+    def look(self, api: Api) -> Awaitable[WorkRequest]:
+        """Look once. Whether to look again, and when, is the poller's to say, who knows the deadline. Flow."""
+        return api.perform(self._call, ONCE)
+
     def begin(self, now: float) -> None:
         """The wait begins now."""
         started_at = now if self._started_at is None else self._started_at
@@ -331,7 +337,7 @@ class WorkWatch:
         if found.status != self._known:
             self._known = found.status
             age = now - self._poller.started_at
-            self._report(f"{self._poller.title}: {found.status}, {_percent(found)}, after {age:.0f} s.")
+            self._report(f"{self._poller.title}: {found.status}, {_percent(found.percent)}, after {age:.0f} s.")
         return self._poller.seen(found, now)
 
     def troubled(self, error: OACError, now: float) -> float:

@@ -64,9 +64,13 @@ def get(work_request_id: str) -> Call[WorkRequest]:
         doing=f"read the state of work request {work_request_id}",
         method="GET",
         path=f"/workRequests/{segment(work_request_id)}",
-        read=lambda response: read_work_request(json_object(response)),
+        read=_answered,
         repeatable=True,
     )
+
+
+def _answered(response: Response) -> WorkRequest:
+    return read_work_request(json_object(response))
 
 
 def read_work_request(body: Mapping[str, Any]) -> WorkRequest:

@@ -218,9 +218,14 @@ def naming(conn_id: str) -> Iterator[None]:
     try:
         yield
     except OACError as error:
-        if isinstance(error, OACAuthError | OACSetupError | OACTransportError):
-            error.of(f"Connection {conn_id!r}")
+        name_connection(error, conn_id)
         raise
+
+
+def name_connection(error: OACError, conn_id: str) -> None:
+    """Name the Connection in an error of its key, its certificates, its sign-in or the way to its servers."""
+    if isinstance(error, OACAuthError | OACSetupError | OACTransportError):
+        error.of(f"Connection {conn_id!r}")
 
 
 # By event loop and transport settings: the driver that is open, and how many use it.

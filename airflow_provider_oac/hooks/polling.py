@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
+import importlib
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_oac._compat import aget_connection, amask
@@ -30,7 +32,7 @@ R = TypeVar("R")
 
 _READING_PAUSE = 0.25
 # So many of those who shared a reading go on in one turn of the event loop.
-_SLICE = 50
+_SLICE = 20
 # Seconds for which credentials that were refused are not looked for anew in the Connection.
 _REREADING_PAUSE = 30.0
 
@@ -44,9 +46,10 @@ class _Key(NamedTuple):
 class _Place:
     """An instance at which somebody waits."""
 
-    def __init__(self, settings: ConnectionSettings, slot: Slot | None) -> None:
+    def __init__(self, key: _Key, settings: ConnectionSettings, slot: Slot | None) -> None:
         from airflow_provider_oac.hooks.scheduler import Scheduler
 
+        self.key = key
         self.settings = settings
         self._ios: list[AsyncIO] = []
         self._rereading: asyncio.Task[bool] | None = None
@@ -125,27 +128,34 @@ async def waited(conn_id: str, watch: Watch[R]) -> R:
     :returns: what was seen last.
     :raises OACError: as the watch says, naming the Connection where it is the cause.
     """
-    settings, slot = await _read(conn_id)
-    key = _Key(asyncio.get_running_loop(), conn_id, settings.address)
-    place = _places.get(key)
-    if place is None:
-        _forget_ended_loops()
-        place = _places[key] = _Place(settings, slot)
-    else:
-        place.follow(settings, slot)
-    from airflow_provider_oac.hooks.oac import naming
+    from airflow_provider_oac.hooks.oac import name_connection
 
+    place = _place(conn_id, *await _read(conn_id))
     try:
-        with naming(conn_id):
-            return await place.scheduler.wait(watch)
+        return await place.scheduler.wait(watch)
+    except OACError as error:
+        name_connection(error, conn_id)
+        raise
     finally:
-        if place.scheduler.idle and _places.get(key) is place:
-            del _places[key]
+        if place.scheduler.idle and _places.get(place.key) is place:
+            del _places[place.key]
             closing = asyncio.create_task(place.close(), context=contextvars.Context())
             _closings.add(closing)
             closing.add_done_callback(_closings.discard)
             # Who is canceled once more does not leave the connections open.
             await asyncio.shield(closing)
+
+
+def _place(conn_id: str, settings: ConnectionSettings, slot: Slot | None) -> _Place:
+    """Where those wait who have this Connection, which says this now."""
+    key = _Key(asyncio.get_running_loop(), conn_id, settings.address)
+    place = _places.get(key)
+    if place is None:
+        _forget_ended_loops()
+        place = _places[key] = _Place(key, settings, slot)
+    else:
+        place.follow(settings, slot)
+    return place
 
 
 def _forget_ended_loops() -> None:
@@ -226,29 +236,34 @@ async def _read_now(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
     return settings, await asyncio.to_thread(slot_of, settings)
 
 
-# Whether all is imported.
-_is_loaded = False
+# What all take who wait.
+_FOR_ALL = (
+    "asgiref.sync",
+    "airflow_provider_oac.auth.grants",
+    "airflow_provider_oac.auth.session",
+    "airflow_provider_oac.hooks.connection",
+    "airflow_provider_oac.hooks.oac",
+    "airflow_provider_oac.hooks.scheduler",
+    "airflow_provider_oac.hooks.stores",
+    "airflow_provider_oac.transport.asynchronous",
+)
+# What was imported.
+_loaded: set[str] = set()
 
 
-async def loaded() -> None:
-    """Import in a thread what takes a tenth of a second to import, in which no trigger would move."""
-    if not _is_loaded:
-        await asyncio.to_thread(_load)
+async def loaded(*modules: str) -> None:
+    """Import in a thread what takes a tenth of a second to import, in which no trigger would move.
+
+    :param modules: what is needed besides what all take who wait.
+    """
+    if missing := [name for name in (*_FOR_ALL, *modules) if name not in _loaded]:
+        await asyncio.to_thread(_load, missing)
 
 
-def _load() -> None:
-    global _is_loaded
-    import asgiref.sync  # noqa: F401
-
-    import airflow_provider_oac.auth.session
-    import airflow_provider_oac.client.restoring
-    import airflow_provider_oac.client.running
-    import airflow_provider_oac.client.watching
-    import airflow_provider_oac.hooks.connection
-    import airflow_provider_oac.hooks.oac
-    import airflow_provider_oac.hooks.scheduler
-    import airflow_provider_oac.hooks.stores
-    import airflow_provider_oac.transport.asynchronous  # noqa: F401
+def _load(modules: Iterable[str]) -> None:
+    # These are looked up on first use.
     from airflow_provider_oac._compat import Connection, mask_secret  # noqa: F401
 
-    _is_loaded = True
+    for name in modules:
+        importlib.import_module(name)
+        _loaded.add(name)

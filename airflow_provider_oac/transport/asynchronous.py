@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -31,13 +31,6 @@ _ADDED = ("Accept", "Content-Type")
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
-class _Target(NamedTuple):
-    """Where a request goes."""
-
-    url: URL
-    proxy: str | None
-
-
 class AsyncIO:
     """The world of a trigger: one session and one TLS context, made at the first request.
 
@@ -58,9 +51,9 @@ class AsyncIO:
         self._settings = settings
         self._connections = connections
         self._keep_alive = keep_alive
-        self._proxies: dict[str, str | None] = {}
-        self._targets: dict[str, _Target] = {}
-        self._older_targets: dict[str, _Target] = {}
+        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._urls: dict[str, URL] = {}
+        self._older_urls: dict[str, URL] = {}
         self._forget_at = 0.0
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
@@ -84,14 +77,14 @@ class AsyncIO:
 
     async def _sent(self, request: Request) -> aiohttp.ClientResponse:
         session = self._session or await self._opened()
-        url, proxy = self._targets.get(request.url) or self._target(request.url)
+        url = self._urls.get(request.url) or self._url(request.url)
         try:
             return await session.request(
                 request.method,
                 url,
                 headers=request.headers,
                 data=request.body,
-                proxy=proxy,
+                proxy=self._proxies[url.scheme, url.raw_authority],
                 skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
                 allow_redirects=False,
             )
@@ -102,23 +95,23 @@ class AsyncIO:
             raise transport_error(request, error, sent=not isinstance(error, _NEVER_SENT)) from error
         raise failure
 
-    def _target(self, address: str) -> _Target:
-        """An address that was not asked for lately, and the proxy on the way to it."""
+    def _url(self, address: str) -> URL:
+        """An address that was not asked for lately."""
         now = time.monotonic()
         if now >= self._forget_at:
-            self._older_targets, self._targets = self._targets, {}
+            self._older_urls, self._urls = self._urls, {}
             self._forget_at = now + _REMEMBERED
-        target = self._older_targets.get(address)
-        if target is None:
-            parts = checked_url(address, "The request's address")
-            server = f"{parts.scheme}://{parts.netloc}"
+        url = self._older_urls.get(address)
+        if url is None:
+            checked_url(address, "The request's address")
+            # Already encoded: yarl would decode and encode again, and so change %3A in an id.
+            url = URL(address, encoded=True)
+            server = (url.scheme, url.raw_authority)
             if server not in self._proxies:
                 # Reading the environment takes longer than a request.
                 self._proxies[server] = proxy_for(address)
-            # Already encoded: yarl would decode and encode again, and so change %3A in an id.
-            target = _Target(URL(address, encoded=True), self._proxies[server])
-        self._targets[address] = target
-        return target
+        self._urls[address] = url
+        return url
 
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._opening:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from abc import abstractmethod
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.waiting import Watch
-
-R = TypeVar("R")
 
 # Airflow's scheduler fails a task whose trigger fires before it has noticed the deferral ("finished with state
 # success, but the task instance's state attribute is queued"), which takes it a second or so. The worker has just
@@ -26,23 +25,34 @@ class OACTrigger(BaseTrigger):
     :param oac_conn_id: the Airflow Connection.
     """
 
+    # What making the watch takes to import.
+    imports: ClassVar[tuple[str, ...]]
+
     def __init__(self, oac_conn_id: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.oac_conn_id = oac_conn_id
 
-    async def waited(self, make: Callable[[], Watch[R]]) -> R:
-        """Wait until a watch is over, and some seconds in any case.
+    @abstractmethod
+    def watch(self) -> Watch[Any]:
+        """Make the watch that is waited for."""
 
-        :param make: makes the watch. What that takes to import is imported in a thread before: on the event loop no
-            trigger would move meanwhile.
-        :raises OACError: as the watch says.
-        """
-        from airflow_provider_oac.hooks.polling import loaded, waited
+    async def begun(self) -> None:
+        """Keep quiet for some seconds, and import in a thread what it takes to wait: on the event loop no trigger would
+        move meanwhile."""
+        from airflow_provider_oac.hooks.polling import loaded
 
         # Those who begin in one instant spread over a second.
         await asyncio.sleep(QUIET_SECONDS + random.random() * min(1.0, QUIET_SECONDS))  # noqa: S311
-        await loaded()
-        return await waited(self.oac_conn_id, make())
+        await loaded(*self.imports)
+
+    def ended(self) -> Awaitable[Any]:
+        """Wait until the watch is over, after :meth:`begun`.
+
+        :raises OACError: as the watch says.
+        """
+        from airflow_provider_oac.hooks.polling import waited
+
+        return waited(self.oac_conn_id, self.watch())
 
     def report(self, line: str) -> None:
         """Tell the task's log."""

@@ -48,6 +48,8 @@ class OACCatalogItemTrigger(OACTrigger):
     :param poll_interval: seconds between two looks.
     """
 
+    imports = ("airflow_provider_oac.client.watching",)
+
     def __init__(
         self,
         oac_conn_id: str,
@@ -82,14 +84,16 @@ class OACCatalogItemTrigger(OACTrigger):
         """Wait, then yield the one event."""
         outcome, message = "found", ""
         try:
-            await self.waited(self._watch)
+            await self.begun()
+            await self.ended()
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
         except OACError as error:
             outcome, message = "error", str(error)
         yield TriggerEvent({"outcome": outcome, "message": message})  # type: ignore[no-untyped-call]
 
-    def _watch(self) -> ItemWatch:
+    def watch(self) -> ItemWatch:
+        """The watch of the item."""
         from airflow_provider_oac.client.waiting import WaitPlan
         from airflow_provider_oac.client.watching import ItemWatch, Wanted
 

@@ -31,6 +31,8 @@ class OACJobTrigger(OACTrigger):
     :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
     """
 
+    imports = ("airflow_provider_oac.client.running",)
+
     def __init__(
         self,
         oac_conn_id: str,
@@ -72,9 +74,10 @@ class OACJobTrigger(OACTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        yield await outcome_event(self.waited(self._watch), self.job_id, self.carried, self.log, "Job")
+        yield await outcome_event(self, self.job_id, self.carried, "Job")
 
-    def _watch(self) -> Watch[Any]:
+    def watch(self) -> Watch[Any]:
+        """The watch of the job."""
         from airflow_provider_oac.client.jobs import Runnable
         from airflow_provider_oac.client.running import job_watch
         from airflow_provider_oac.client.waiting import WaitPlan

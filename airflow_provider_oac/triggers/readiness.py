@@ -26,6 +26,8 @@ class OACReadyTrigger(OACTrigger):
     :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
     """
 
+    imports = ("airflow_provider_oac.client.restoring",)
+
     def __init__(self, oac_conn_id: str, deadline: float, poll_interval: float, carried: dict[str, Any]) -> None:
         super().__init__(oac_conn_id)
         self.deadline = deadline
@@ -48,7 +50,8 @@ class OACReadyTrigger(OACTrigger):
         """Wait, then yield the one event."""
         outcome, message = "ended", ""
         try:
-            await self.waited(self._watch)
+            await self.begun()
+            await self.ended()
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
         except OACError as error:
@@ -58,7 +61,8 @@ class OACReadyTrigger(OACTrigger):
             {"outcome": outcome, "message": message, "carried": self.carried}
         )
 
-    def _watch(self) -> ReadyWatch:
+    def watch(self) -> ReadyWatch:
+        """The watch of the instance."""
         from airflow_provider_oac.client.restoring import ReadyWatch
 
         return ReadyWatch(self.deadline, longest_pause=self.poll_interval, report=self.report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import TriggerEvent
@@ -62,22 +62,23 @@ def goes_on(what: str) -> str:
 
 
 async def outcome_event(
-    waiting: Awaitable[Any], waited_for: str, carried: dict[str, Any] | None, log: Any, noun: str = "Work request"
+    trigger: OACTrigger, waited_for: str, carried: dict[str, Any] | None, noun: str = "Work request"
 ) -> TriggerEvent:
     """Wait, and make the one event of a trigger of ours.
 
-    :param waiting: what to wait for.
+    :param trigger: says what to wait for.
     :param waited_for: its id.
     :param carried: what the event shall carry.
-    :param log: of the trigger. Before Airflow 3.3 a trigger is not told that a person ended its task, so that each end
-        of the wait says what goes on.
     :param noun: what is waited for, for messages.
     """
     outcome, message = "ended", ""
     try:
-        await waiting
+        await trigger.begun()
+        await trigger.ended()
     except asyncio.CancelledError:
-        log.warning(
+        # Before Airflow 3.3 a trigger is not told that a person ended its task, so that each end of the wait says what
+        # goes on.
+        trigger.log.warning(
             "The wait ends here: the task was ended or cleared, or this triggerer stops and another one goes on. %s",
             goes_on(f"{noun} {waited_for}"),
         )
@@ -110,6 +111,8 @@ class OACWorkRequestTrigger(OACTrigger):
     :param earlier: seconds that earlier runs of the same took.
     """
 
+    imports = ("airflow_provider_oac.client.waiting",)
+
     def __init__(
         self,
         oac_conn_id: str,
@@ -127,8 +130,8 @@ class OACWorkRequestTrigger(OACTrigger):
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.carried = carried
-        self.tolerated = list(tolerated)
-        self.earlier = list(earlier)
+        self.tolerated = tuple(tolerated)
+        self.earlier = tuple(earlier)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the database."""
@@ -141,23 +144,24 @@ class OACWorkRequestTrigger(OACTrigger):
                 "deadline": self.deadline,
                 "poll_interval": self.poll_interval,
                 "carried": self.carried,
-                "tolerated": self.tolerated,
-                "earlier": self.earlier,
+                "tolerated": list(self.tolerated),
+                "earlier": list(self.earlier),
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        yield await outcome_event(self.waited(self._watch), self.work_request_id, self.carried, self.log)
+        yield await outcome_event(self, self.work_request_id, self.carried)
 
-    def _watch(self) -> WorkWatch:
+    def watch(self) -> WorkWatch:
+        """The watch of the work request."""
         from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 
         plan = WaitPlan(
             deadline=self.deadline,
             longest_pause=self.poll_interval,
-            tolerated=frozenset(self.tolerated),
-            earlier=tuple(self.earlier),
+            tolerated=self.tolerated,
+            earlier=self.earlier,
         )
         return WorkWatch(self.work_request_id, plan, started_at=self.submitted_at, report=self.report)
 

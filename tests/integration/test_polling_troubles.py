@@ -24,6 +24,7 @@ from tests.integration.test_polling import events, looked, looks, trigger, watch
 from tests.tasks import ADMIN, AUTHOR, Connections, first_event
 
 FORBIDDEN: dict[str, Any] = {"status": 403, "body": {"code": "Forbidden", "message": "no"}}
+QUICK = WaitPlan(longest_pause=0.05)
 
 
 @pytest.fixture(autouse=True)
@@ -64,22 +65,19 @@ def test_who_is_refused_with_credentials_that_are_not_those_of_now_looks_again(
     (long,), (short,) = clean.control.start_work("dev", 3.0), clean.control.start_work("dev", 0.1)
 
     refused, released = asyncio.Event(), asyncio.Event()
-    slow = watch(long)
-    look = slow.look
 
-    async def late(api: Api) -> WorkRequest:
-        try:
-            return await look(api)
-        except OACError:
-            refused.set()
-            await released.wait()
-            raise
-
-    slow.look = late
+    class Late(WorkWatch):
+        async def look(self, api: Api) -> WorkRequest:
+            try:
+                return await super().look(api)
+            except OACError:
+                refused.set()
+                await released.wait()
+                raise
 
     async def renew() -> str:
         clean.control.fault(LOOK, "status", **FORBIDDEN)
-        waiting = asyncio.create_task(polling.waited("oac_default", slow))
+        waiting = asyncio.create_task(polling.waited("oac_default", Late(long, QUICK)))
         await refused.wait()
         connections.oac(user=ADMIN)
         await polling.waited("oac_default", watch(short))
@@ -113,18 +111,17 @@ def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
 def test_a_ca_file_that_was_corrected_saves_who_waits(connections: Connections, clean: Simulator) -> None:
     connections.oac(user=AUTHOR)
     (work,) = clean.control.start_work("dev", 0.1)
-    waiting, asked = watch(work), []
-    look = waiting.look
+    asked: list[Api] = []
 
-    async def distrusting(api: Api) -> WorkRequest:
-        asked.append(api)
-        if api is asked[0]:
-            connections.oac(user=ADMIN)
-            raise OACTransportError("its certificate is nobody's", sent=False, passing=False)
-        return await look(api)
+    class Distrusting(WorkWatch):
+        async def look(self, api: Api) -> WorkRequest:
+            asked.append(api)
+            if api is asked[0]:
+                connections.oac(user=ADMIN)
+                raise OACTransportError("its certificate is nobody's", sent=False, passing=False)
+            return await super().look(api)
 
-    waiting.look = distrusting
-    assert asyncio.run(polling.waited("oac_default", waiting)).status == "SUCCEEDED"
+    assert asyncio.run(polling.waited("oac_default", Distrusting(work, QUICK))).status == "SUCCEEDED"
     assert len(set(map(id, asked))) == 2
 
 

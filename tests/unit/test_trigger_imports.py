@@ -7,14 +7,25 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+TRIGGERS = {
+    "work_requests.OACWorkRequestTrigger": ("1:2", 0.0, 1.0, 1.0),
+    "jobs.OACJobTrigger": ("datasets", "dataset", "J2onLid4Jw", "1", 0.0, 1.0, 1.0),
+    "catalog.OACCatalogItemTrigger": ("workbooks", "L3NoYXJlZC9h", None, 1.0, 1.0),
+    "readiness.OACReadyTrigger": (1.0, 1.0, {}),
+}
+
 # Runs a trigger whose time is over, at an address where nobody listens, and prints what of ours, and of the libraries,
 # the main thread imported.
 PROGRAM = """
-import asyncio, importlib.abc, json, sys, threading
+import asyncio, importlib, importlib.abc, json, sys, threading
 from airflow_provider_oac.triggers import base
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 from airflow_provider_oac.hooks import polling
 base.QUIET_SECONDS = 0.0
+name, arguments = json.loads(sys.argv[1])
+module, _, kind = name.partition(".")
+trigger = getattr(importlib.import_module("airflow_provider_oac.triggers." + module), kind)("oac_default", *arguments)
 on_loop, anywhere = [], []
 
 class Watching(importlib.abc.MetaPathFinder):
@@ -26,7 +37,6 @@ class Watching(importlib.abc.MetaPathFinder):
 
 async def main():
     sys.meta_path.insert(0, Watching())
-    trigger = OACWorkRequestTrigger("oac_default", "1:2", 0.0, 1.0, 1.0)
     events = [event async for event in trigger.run()]
     return events[0].payload["outcome"]
 
@@ -34,12 +44,13 @@ print("RESULT" + json.dumps([asyncio.run(main()), on_loop, anywhere]))
 """
 
 
-def test_nothing_is_imported_on_the_event_loop() -> None:
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_nothing_is_imported_on_the_event_loop(name: str) -> None:
     nowhere = "https://localhost:1"
     extra = {"grant": "password", "identity_url": nowhere, "scope": "oac", "user": "u", "user_password": "not-a-secret"}
     made = {"conn_type": "oac", "host": nowhere, "login": "bench", "password": "not-a-secret", "extra": extra}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM, json.dumps([name, TRIGGERS[name]])],
         env={**os.environ, "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(made)},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

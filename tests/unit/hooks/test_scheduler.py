@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,19 @@ from airflow_provider_oac.hooks import scheduler
 from airflow_provider_oac.hooks.scheduler import TICK, Scheduler
 
 RUNNING: WorkRequest = read_work_request({"id": "1", "status": "IN_PROGRESS"})
+
+
+class Looking(WorkWatch):
+    """The watch of a work request of an hour ago that looks in another way."""
+
+    def __init__(
+        self, work_request_id: str, longest_pause: float, look: Callable[[Any], Awaitable[WorkRequest]]
+    ) -> None:
+        super().__init__(work_request_id, WaitPlan(longest_pause=longest_pause), started_at=time.time() - 3600.0)
+        self._look = look
+
+    def look(self, api: Any) -> Awaitable[WorkRequest]:
+        return self._look(api)
 
 
 class World:
@@ -53,9 +67,7 @@ async def watched(instance: Instance, many: int, pause: float, looks: int) -> No
     place = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
     waits = []
     for number in range(many):
-        watch = WorkWatch(str(number), WaitPlan(longest_pause=pause), started_at=time.time() - 3600.0)
-        watch.look = instance.look  # type: ignore[assignment]
-        waits.append(asyncio.create_task(place.wait(watch)))
+        waits.append(asyncio.create_task(place.wait(Looking(str(number), pause, instance.look))))
         if number == 50:
             # By now it is known how long the instance takes.
             while instance.looks < 50:
@@ -82,9 +94,7 @@ def test_who_joins_one_that_waits_for_a_worker_does_not_have_it_looked_at_twice(
         place = Scheduler(slow, nothing_new)  # type: ignore[arg-type]
 
         def waits(key: str, instance: Instance) -> asyncio.Task[WorkRequest]:
-            watch = WorkWatch(key, WaitPlan(longest_pause=60.0), started_at=time.time() - 3600.0)
-            watch.look = instance.look  # type: ignore[assignment]
-            return asyncio.create_task(place.wait(watch))
+            return asyncio.create_task(place.wait(Looking(key, 60.0, instance.look)))
 
         # All workers are busy.
         waiting = [waits(str(number), slow) for number in range(FEW)]
@@ -123,9 +133,7 @@ def test_those_who_begin_together_spread(monkeypatch: pytest.MonkeyPatch) -> Non
 
         waiting = []
         for number in range(40):
-            watch = WorkWatch(str(number), WaitPlan(longest_pause=1.0), started_at=time.time() - 3600.0)
-            watch.look = look  # type: ignore[assignment]
-            waiting.append(asyncio.create_task(many.wait(watch)))
+            waiting.append(asyncio.create_task(many.wait(Looking(str(number), 1.0, look))))
         while len(moments) < 80:
             await asyncio.sleep(0.05)
         for wait in waiting:
