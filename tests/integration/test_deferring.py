@@ -71,7 +71,7 @@ def test_work_that_is_known_to_be_long_is_looked_at_once(clean: Simulator) -> No
     backup = task(work=[700.0, 690.0, 720.0])
     backup.start()
     assert backup.deferred is not None
-    assert backup.deferred.trigger.earlier == [700.0, 690.0, 720.0]
+    assert backup.deferred.trigger.earlier == (700.0, 690.0, 720.0)
     assert clean.control.calls("dev", LOOK) == 1
 
 
