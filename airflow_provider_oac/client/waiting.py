@@ -149,7 +149,7 @@ class Poller:
             return self._pause(now)
         raise OACWorkRequestError(
             f"OAC does not know {self.name}"
-            + (f" any more (it was {self._status})" if self._status else "")
+            + (f" any more (it was {self._status})" if self._status is not None else "")
             + ". It cannot be told whether the work was done. Likely cause: OAC forgot it, the instance was "
             "replaced, or the Connection points at another instance. Next step: look in OAC for its result. "
             f"OAC said: {error}",
@@ -163,7 +163,7 @@ class Poller:
             return pause
         left = self.plan.deadline - now
         if left <= 0:
-            state = f"{self._status}, {_percent(self._percent)}" if self._status else "not seen yet"
+            state = f"{self._status}, {_percent(self._percent)}" if self._status is not None else "not seen yet"
             trouble = f" The last look failed: {self._trouble}" if self._trouble else ""
             raise OACWaitTimeoutError(
                 f"{self.title} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "

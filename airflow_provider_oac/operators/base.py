@@ -228,7 +228,7 @@ class OACWorkOperator(OACBaseOperator):
         return WaitPlan(
             deadline=deadline,
             longest_pause=seconds(self.poll_interval),
-            tolerated=frozenset(self.tolerated(started)),
+            tolerated=self.tolerated(started),
             earlier=tuple(earlier),
         )
 

@@ -26,6 +26,8 @@ KEEP_ALIVE = 120.0
 # Addresses are kept read and checked, since those that are polled come again and again. One that nobody asked for in so
 # many seconds is forgotten; one that comes more rarely is read again.
 _REMEMBERED = 600.0
+# And not more than twice so many in any case, some 700 bytes each.
+_MOST_URLS = 16_384
 # What aiohttp would add by itself. Leaving it out takes time, so it is only done where there is something to leave out.
 _ADDED = ("Accept", "Content-Type")
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -98,7 +100,7 @@ class AsyncIO:
     def _url(self, address: str) -> URL:
         """An address that was not asked for lately."""
         now = time.monotonic()
-        if now >= self._forget_at:
+        if now >= self._forget_at or len(self._urls) >= _MOST_URLS:
             self._older_urls, self._urls = self._urls, {}
             self._forget_at = now + _REMEMBERED
         url = self._older_urls.get(address)

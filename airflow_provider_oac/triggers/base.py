@@ -25,8 +25,8 @@ class OACTrigger(BaseTrigger):
     :param oac_conn_id: the Airflow Connection.
     """
 
-    # What making the watch takes to import.
-    imports: ClassVar[tuple[str, ...]]
+    # Modules that making the watch needs. They are imported in a thread.
+    imports: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, oac_conn_id: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -131,10 +131,13 @@ def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(
     assert clean.control.calls("identity", "token") == 2
 
 
-# ------------------------------------------------------------------------------------------------------- two hosts
+# ------------------------------------------------------------------------------------------ processes of their own
 
 
-HOST = """
+# What reads keys and signs.
+SIGNING = ("assertions", "grants", "keys")
+PROCESS = """
+import sys
 from airflow_provider_oac.client import system
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.hooks.oac import OACHook
@@ -142,28 +145,37 @@ try:
     print("SAID", OACHook().run(system.get()).service_instance_key)
 except OACError as error:
     print("SAID", type(error).__name__, error)
+print("LOADED", *(name for name in sys.modules if name.startswith("airflow_provider_oac.auth.")))
 """
 
 
-def host(folder: Path, server: RedisServer, connection: dict[str, Any], fernet_key: str = FERNET_KEY) -> str:
-    """What a worker with a disk of its own says when it calls OAC."""
+def process(folder: Path, connection: dict[str, Any], **environment: str) -> tuple[str, set[str]]:
+    """What a worker with a disk of its own says when it calls OAC, and which of our modules for signing in it loads."""
     folder.mkdir(exist_ok=True)
     environment = {
         "AIRFLOW_HOME": str(folder),
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
-        "AIRFLOW__CORE__FERNET_KEY": fernet_key,
-        "AIRFLOW__OAC__STORE": "redis",
-        "AIRFLOW__OAC__REDIS_URL": server.url,
+        "AIRFLOW__CORE__FERNET_KEY": FERNET_KEY,
         "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection),
+        **environment,
     }
     done = subprocess.run(
-        [sys.executable, "-c", HOST], env={**os.environ, **environment}, capture_output=True, text=True, timeout=180
+        [sys.executable, "-c", PROCESS], env={**os.environ, **environment}, capture_output=True, text=True, timeout=180
     )
-    said = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
-    assert said, done.stdout + done.stderr
-    return said[-1].removeprefix("SAID ")
+    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("SAID ", "LOADED ")))
+    assert set(lines) == {"SAID", "LOADED"}, done.stdout + done.stderr
+    return lines["SAID"], set(lines["LOADED"].split())
+
+
+def test_a_task_whose_token_is_kept_loads_nothing_that_signs(clean: Simulator, tmp_path: Path) -> None:
+    connection, signing = oac_connection(clean.ready), {f"airflow_provider_oac.auth.{name}" for name in SIGNING}
+    said, loaded = process(tmp_path / "host", connection, AIRFLOW__OAC__STORE="file")
+    assert (said, signing & loaded) == ("dev", signing)
+    said, loaded = process(tmp_path / "host", connection, AIRFLOW__OAC__STORE="file")
+    assert (said, signing & loaded) == ("dev", set())
+    assert clean.control.calls("identity", "token") == 1
 
 
 def test_two_hosts_share_a_chain_through_redis(
@@ -173,11 +185,12 @@ def test_two_hosts_share_a_chain_through_redis(
     issued = signed_in(sign_in)
     connection = oac_connection(clean.ready, grant="refresh_token", refresh_token=issued.refresh_token)
     one, other = tmp_path / "one", tmp_path / "other"
-    assert host(one, server, connection) == "dev"
-    assert host(other, server, connection) == "dev"
+    redis = {"AIRFLOW__OAC__STORE": "redis", "AIRFLOW__OAC__REDIS_URL": server.url}
+    assert process(one, connection, **redis)[0] == "dev"
+    assert process(other, connection, **redis)[0] == "dev"
     assert clean.control.grants("refresh_token") == 1
     # A host whose Fernet key differs is told so, and asks nobody.
-    said = host(one, server, connection, Fernet.generate_key().decode())
+    said, _ = process(one, connection, **redis, AIRFLOW__CORE__FERNET_KEY=Fernet.generate_key().decode())
     assert said.startswith("OACTokenStoreError")
     assert "must be the same on every machine" in said
     assert clean.control.grants("refresh_token") == 1

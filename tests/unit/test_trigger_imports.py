@@ -16,6 +16,7 @@ TRIGGERS = {
     "readiness.OACReadyTrigger": (1.0, 1.0, {}),
 }
 
+# Answers that are read, and what follows from them, are not covered: these modules are loaded by then.
 # Runs a trigger whose time is over, at an address where nobody listens, and prints what of ours, and of the libraries,
 # the main thread imported.
 PROGRAM = """
