@@ -50,6 +50,9 @@ ON_AIRFLOW = (
         )
     ),
 )
+#: How pytest begins the lines about what failed: names of tests, the headings of their failures, and the errors.
+FAILURE = ("FAILED ", "ERROR ", "E   ", "____")
+MOST_FAILURE_LINES = 100
 #: schemathesis is locked for the newest line only: files of this name are left to it.
 NO_SCHEMATHESIS = ("--ignore-glob=*schemathesis*",)
 
@@ -77,6 +80,8 @@ class Outcome:
     verdict: str
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    #: What pytest said of the tests that failed.
+    failures: list[str] = field(default_factory=list)
 
 
 def pytest(*arguments: str) -> tuple[str, ...]:
@@ -180,11 +185,10 @@ def environment_variables(part: Part, home: str) -> dict[str, str]:
     }
 
 
-def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO) -> tuple[int, str]:
-    """Run one command with its output shown; returns its exit code and pytest's closing line, if any."""
+def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO, outcome: Outcome) -> None:
+    """Run one command with its output shown, and note how it ended."""
     print(f"$ {' '.join(command)}", file=out, flush=True)
     bin_folder = Path(env["VIRTUAL_ENV"]) / "bin"
-    closing = ""
     process = subprocess.Popen(
         [str(bin_folder / command[0]), *command[1:]],
         cwd=ROOT,
@@ -199,8 +203,12 @@ def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO) -> t
     for line in process.stdout:
         print(line, end="", file=out, flush=True)
         if re.match(r"=+ .*\b(passed|failed|errors?|no tests ran)\b.* in .*=+$", line.strip()):
-            closing = line.strip(" =\n")
-    return process.wait(), closing
+            outcome.notes.append(line.strip(" =\n"))
+        elif line.startswith(FAILURE) and len(outcome.failures) < MOST_FAILURE_LINES:
+            outcome.failures.append(line.rstrip()[:400])
+    if code := process.wait():
+        outcome.verdict = "FAILED"
+        outcome.notes.append(f"`{' '.join(command[:3])}` ended with exit code {code}")
 
 
 def set_up(part: Part) -> Outcome:
@@ -227,12 +235,7 @@ def run_part(part: Part, pytest_arguments: list[str], out: TextIO) -> Outcome:
         env = environment_variables(part, home)
         for command in part.commands:
             is_pytest = "pytest" in command
-            code, closing = run_command((*command, *pytest_arguments) if is_pytest else command, env, out)
-            if closing:
-                outcome.notes.append(closing)
-            if code:
-                outcome.verdict = "FAILED"
-                outcome.notes.append(f"`{' '.join(command[:3])}` ended with exit code {code}")
+            run_command((*command, *pytest_arguments) if is_pytest else command, env, out, outcome)
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -276,6 +279,10 @@ def summary(outcomes: list[Outcome], seconds: float) -> int:
         mark = " (required: set OAC_TEST_ALLOW_MISSING=1 to go on without it)" if missing else ""
         how = f"{outcome.part:14} {outcome.verdict:9} {outcome.seconds:6.0f} s"
         print(f"{how}  {'; '.join(outcome.notes)}{mark}")
+    # Once more, for who sees only the end of hours of output.
+    for outcome in outcomes:
+        if outcome.verdict == "FAILED" and outcome.failures:
+            print(f"\n{outcome.part}:", *outcome.failures, sep="\n")
     print("\nFAILED" if bad else "\nall green", flush=True)
     return 1 if bad else 0
 

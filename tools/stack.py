@@ -397,6 +397,21 @@ class AirflowStack:
 
         return until(check, timeout, lambda: f"waiting for {task_id} to be {wanted}: {self.report(dag_id, run_id)}")
 
+    def wait_noticed(self, dag_id: str, run_id: str, task_id: str, timeout: float = 90) -> None:
+        """Wait until the scheduler of Airflow 3 knows that the process of a task that waits has ended.
+
+        Whatever lets the task go on before that fails it ("the task instance's state attribute is queued").
+        """
+        number = self.task(dag_id, run_id, task_id)["try_number"]
+        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}', try_number={number},"
+
+        def check() -> bool | None:
+            self._check_alive()
+            said = self.process_log("scheduler").read_text(errors="replace")
+            return True if f"Received executor event with state success for task instance {key}" in said else None
+
+        until(check, timeout, lambda: f"the scheduler has not noticed {key} ...)")
+
     # -- orders
 
     def wait_connection_test(self, path: str, token: str, timeout: float = 60) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,8 @@ def approve(stack: AirflowStack, dag_id: str, run_id: str, variable: str, host: 
     stack.wait_task_state(dag_id, run_id, "approve", "awaiting_input", "deferred", timeout=180)
     path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/approve/-1/hitlDetails"
     asked = until(lambda: stack._http("GET", path), 30, lambda: "nothing is asked")
-    # Nobody reads in less; and an answer before Airflow's scheduler has noticed that the task waits fails the task.
-    time.sleep(5)
+    # An answer that comes earlier fails the task. A person takes longer to read what is asked.
+    stack.wait_noticed(dag_id, run_id, "approve")
     stack._http("PATCH", path, {"chosen_options": [option], "params_input": {}})
     return f"{asked['subject']}\n{asked['body']}"
 
