@@ -87,7 +87,7 @@ class AirflowStack:
         webserver: bool = False,
         port: int = 0,
         parallelism: int = 4,
-        task_heartbeat_timeout: int = 10,
+        task_heartbeat_timeout: int = 15,
     ) -> None:
         self.venv = Path(venv).absolute()
         self.home = Path(home).absolute()
