@@ -61,7 +61,7 @@ class OACConfigurationError(OACError):
 
 
 class OACSetupError(OACConfigurationError):
-    """How to reach OAC or to sign in there cannot work: a key, a certificate, a CA file, a proxy."""
+    """How to reach OAC or to sign in there cannot work: a key, a certificate, a CA file, a proxy, a missing store."""
 
 
 class OACTransportError(OACError):

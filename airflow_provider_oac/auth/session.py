@@ -20,8 +20,8 @@ from airflow_provider_oac.auth.store import Slot
 from airflow_provider_oac.auth.token import Freshness, Token
 from airflow_provider_oac.exceptions import (
     OACAuthError,
-    OACConfigurationError,
     OACError,
+    OACSetupError,
     OACTokenStoreError,
     OACTransportError,
 )
@@ -93,7 +93,7 @@ class Session:
     def __init__(self, settings: AuthSettings, store: MemoryStore = PROCESS_STORE, slot: Slot | None = None) -> None:
         settings.check()
         if settings.chained and slot is None:
-            raise OACConfigurationError(
+            raise OACSetupError(
                 f"The grant {settings.grant} needs a store that tasks share: each refresh token works once only, and "
                 "each task is a process of its own. Set [oac] store to file (all tasks on one host) or redis (on "
                 "several), or use the grant jwt_assertion, which needs none."

@@ -6,7 +6,7 @@ lost like any other, and OAC lists no work requests, so that a restore whose ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -175,12 +175,15 @@ class ReadyWatch:
         report: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.deadline: float | None = deadline
-        self.look: Flow[_Answer] = _answer
         self.result: Readiness | None = None
         self._ends, self._refusal_patience, self._report = deadline, refusal_patience, report
         self._longest_pause, self._plan = longest_pause, WaitPlan(longest_pause=longest_pause)
         self._began = 0.0
         self._told = ""
+
+    def look(self, api: Api) -> Awaitable[_Answer]:
+        """Look once. Flow."""
+        return _answer(api)
 
     def begin(self, now: float) -> None:
         """The wait begins now."""

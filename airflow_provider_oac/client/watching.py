@@ -111,24 +111,22 @@ class ItemWatch:
     """
 
     def __init__(self, wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
-        lines: list[str] = []
         self.key: Hashable = wanted
         self.deadline = plan.deadline
         self._wanted, self._plan, self._report = wanted, plan, report
         self._troubled_since: float | None = None
         self._said: str | None = None
 
-        async def look(api: Api) -> Sighting:
-            lines.clear()
-            try:
-                # Tried once, one request after the other: trouble is the watch's to judge, and others wait for a turn.
-                item = await seen(wanted, lines.append, _AT_ONCE)(api.with_policy(ONCE))
-            except OACWaitTimeoutError as error:
-                # That the search index is not ready passes; how long to wait for it is the plan's to say.
-                raise error.__cause__ if isinstance(error.__cause__, OACApiError) else error from None
-            return Sighting(item, lines[-1] if lines else "")
-
-        self.look: Flow[Sighting] = look
+    async def look(self, api: Api) -> Sighting:
+        """Look once: one request after the other, each tried once, since trouble is this watch's to judge and others
+        wait for a turn. Flow."""
+        lines: list[str] = []
+        try:
+            item = await seen(self._wanted, lines.append, _AT_ONCE)(api.with_policy(ONCE))
+        except OACWaitTimeoutError as error:
+            # That the search index is not ready passes; how long to wait for it is the plan's to say.
+            raise error.__cause__ if isinstance(error.__cause__, OACApiError) else error from None
+        return Sighting(item, lines[-1] if lines else "")
 
     def begin(self, now: float) -> None:
         """The wait begins now."""

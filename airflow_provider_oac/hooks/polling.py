@@ -130,14 +130,15 @@ async def waited(conn_id: str, watch: Watch[R]) -> R:
     """
     from airflow_provider_oac.hooks.oac import name_connection
 
-    place = _place(conn_id, *await _read(conn_id))
+    place = None
     try:
+        place = _place(conn_id, *await _read(conn_id))
         return await place.scheduler.wait(watch)
     except OACError as error:
         name_connection(error, conn_id)
         raise
     finally:
-        if place.scheduler.idle and _places.get(place.key) is place:
+        if place is not None and place.scheduler.idle and _places.get(place.key) is place:
             del _places[place.key]
             closing = asyncio.create_task(place.close(), context=contextvars.Context())
             _closings.add(closing)
