@@ -6,7 +6,7 @@
     python3 tools/run_tests.py lint airflow-2.11   the named parts only
     python3 tools/run_tests.py unit -- -k token    what follows `--` goes to pytest
 
-Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so two of them run at a time and
+Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so three of them run at a time and
 print what they have to say when they end. The exit code is 1 if any part failed or had to be left
 out although it is required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter or of Chromium;
 the summary says so. Standard library only; the tests themselves run in the environments of
@@ -53,6 +53,8 @@ ON_AIRFLOW = (
 #: How pytest begins the lines about what failed: names of tests, the headings of their failures, and the errors.
 FAILURE = ("FAILED ", "ERROR ", "E   ", "____")
 MOST_FAILURE_LINES = 100
+#: How many parts with a real Airflow run at a time. Two of them keep two cores half busy.
+LANES = 3
 #: schemathesis is locked for the newest line only: files of this name are left to it.
 NO_SCHEMATHESIS = ("--ignore-glob=*schemathesis*",)
 
@@ -129,7 +131,7 @@ PARTS = (
         (side_by_side(*NO_SCHEMATHESIS, *QUICK),),
         optional=True,
     ),
-    # The longest first, so that the two lanes end at about the same time.
+    # The longest first, so that all lanes end at about the same time.
     Part("airflow-2.11", "airflow-2.11", "a real Airflow 2.11", (pytest("tests/airflow"),), waits=True),
     Part("airflow-3.3", "airflow-3.3", "a real Airflow 3.3", (pytest("tests/airflow"),), waits=True),
     Part(
@@ -141,6 +143,8 @@ PARTS = (
         program=programs,
         optional=True,
     ),
+    Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1, and its page", (SMOKE, PAGE), waits=True),
+    Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2, and its page", (SMOKE, PAGE), waits=True),
     Part(
         "browser",
         "airflow-3.3",
@@ -150,8 +154,6 @@ PARTS = (
         program=chromium,
         optional=True,
     ),
-    Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1, and its page", (SMOKE, PAGE), waits=True),
-    Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2, and its page", (SMOKE, PAGE), waits=True),
 )
 QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
 
@@ -251,7 +253,7 @@ def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
 
 
 def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
-    """Run the parts: those that keep the machine busy one by one, those that mostly wait two at a time."""
+    """Run the parts: those that keep the machine busy one by one, those that mostly wait some at a time."""
     outcomes = {}
     for part in parts:
         outcomes[part.name] = set_up(part)
@@ -261,7 +263,7 @@ def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
     if len(waiting) == 1:
         alone = waiting.pop()
         outcomes[alone.name] = run_part(alone, pytest_arguments, sys.stdout)
-    with ThreadPoolExecutor(max_workers=2) as lanes:
+    with ThreadPoolExecutor(max_workers=LANES) as lanes:
         for outcome in lanes.map(lambda part: run_aside(part, pytest_arguments), waiting):
             outcomes[outcome.part] = outcome
     return list(outcomes.values())
