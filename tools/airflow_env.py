@@ -12,10 +12,18 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that nobody listens on now, for a program that will listen on it later.
+
+    Below those that systems give to whoever asks for any, which would be taken again by then.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def home_keys(home: Path) -> dict[str, str]:
@@ -100,7 +108,8 @@ def airflow_settings(
         # How soon a task whose processes were killed is noticed: on Airflow 3 ...
         "scheduler.task_instance_heartbeat_timeout": heartbeat_timeout,
         "scheduler.task_instance_heartbeat_timeout_detection_interval": 2,
-        "workers.min_heartbeat_interval": 2,
+        # Also how late the end of a task's process may be noticed, which counts in the race described above.
+        "workers.min_heartbeat_interval": 1,
         # A busy machine answers slowly; the default of 5 s fails tasks there that are well.
         "workers.execution_api_timeout": 60,
         # ... and on Airflow 2.

@@ -136,6 +136,13 @@ class Cluster(AirflowStack):
         """Wait until every component is healthy: seven of them, and asking workers takes seconds each time."""
         super().wait_ready(timeout)
 
+    def _unhealthy(self) -> list[str]:
+        """Workers are asked when all others are healthy, and once for all of them: it takes a core for seconds."""
+        self._check_alive()
+        workers = [name for name in self._running if _service(name) == "worker"]
+        others = [name for name in self._running if name not in workers and not self.is_healthy(name)]
+        return others or ([] if self.workers() else workers)
+
     def is_healthy(self, name: str) -> bool:
         """Whether there is a heartbeat, or for a worker an answer, of as many as run."""
         if _service(name) == "worker":

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -50,9 +51,12 @@ ON_AIRFLOW = (
         )
     ),
 )
-#: How pytest begins the lines about what failed: names of tests, the headings of their failures, and the errors.
-FAILURE = ("FAILED ", "ERROR ", "E   ", "____")
+#: How pytest begins the lines about what failed: names of tests; headings of their failures, and the errors.
+FAILED_TEST = re.compile(r"(FAILED|ERROR) \S+\.py")
+FAILURE = ("E   ", "____")
 MOST_FAILURE_LINES = 100
+#: Of a command that says it in another way, so many lines at its end.
+LAST_LINES = 30
 #: How many parts with a real Airflow run at a time. Two of them keep two cores half busy.
 LANES = 3
 #: schemathesis is locked for the newest line only: files of this name are left to it.
@@ -82,7 +86,7 @@ class Outcome:
     verdict: str
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
-    #: What pytest said of the tests that failed.
+    #: What was said of what failed.
     failures: list[str] = field(default_factory=list)
 
 
@@ -201,15 +205,23 @@ def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO, outc
         text=True,
         errors="replace",
     )
+    failed: list[str] = []
+    details: list[str] = []
+    last: deque[str] = deque(maxlen=LAST_LINES)
     assert process.stdout is not None  # noqa: S101 (stdout=PIPE above)
     for line in process.stdout:
         print(line, end="", file=out, flush=True)
         if re.match(r"=+ .*\b(passed|failed|errors?|no tests ran)\b.* in .*=+$", line.strip()):
             outcome.notes.append(line.strip(" =\n"))
-        elif line.startswith(FAILURE) and len(outcome.failures) < MOST_FAILURE_LINES:
-            outcome.failures.append(line.rstrip()[:400])
+        said = line.rstrip()[:400]
+        last.append(said)
+        if FAILED_TEST.match(said):
+            failed.append(said)
+        elif said.startswith(FAILURE) and len(details) < MOST_FAILURE_LINES:
+            details.append(said)
     if code := process.wait():
         outcome.verdict = "FAILED"
+        outcome.failures += [*failed, *details] or list(last)
         outcome.notes.append(f"`{' '.join(command[:3])}` ended with exit code {code}")
 
 
@@ -283,7 +295,7 @@ def summary(outcomes: list[Outcome], seconds: float) -> int:
         print(f"{how}  {'; '.join(outcome.notes)}{mark}")
     # Once more, for who sees only the end of hours of output.
     for outcome in outcomes:
-        if outcome.verdict == "FAILED" and outcome.failures:
+        if outcome.failures:
             print(f"\n{outcome.part}:", *outcome.failures, sep="\n")
     print("\nFAILED" if bad else "\nall green", flush=True)
     return 1 if bad else 0

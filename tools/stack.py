@@ -13,6 +13,7 @@ files; orders go over REST to Airflow 3 and through tools/airflow2_control.py to
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import secrets
 import sqlite3
@@ -87,7 +88,7 @@ class AirflowStack:
         webserver: bool = False,
         port: int = 0,
         parallelism: int = 4,
-        task_heartbeat_timeout: int = 15,
+        task_heartbeat_timeout: int = 20,
     ) -> None:
         self.venv = Path(venv).absolute()
         self.home = Path(home).absolute()
@@ -221,8 +222,11 @@ class AirflowStack:
 
     def __enter__(self) -> AirflowStack:
         try:
-            self.start()
-            self.wait_ready()
+            # Starting takes all cores. Tests that run beside each other start one after the other.
+            with open(self.home.parent / "starting.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self.start()
+                self.wait_ready()
         except BaseException:
             self.stop()
             raise
@@ -400,7 +404,7 @@ class AirflowStack:
     def wait_noticed(self, dag_id: str, run_id: str, task_id: str, timeout: float = 90) -> None:
         """Wait until the scheduler of Airflow 3 knows that the process of a task that waits has ended.
 
-        Whatever lets the task go on before that fails it ("the task instance's state attribute is queued").
+        Whatever lets the task go on before that may fail it ("the task instance's state attribute is queued").
         """
         number = self.task(dag_id, run_id, task_id)["try_number"]
         key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}', try_number={number},"

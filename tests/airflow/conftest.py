@@ -21,6 +21,8 @@ from tools.oac_connections import connection, connection_environment, grant_envi
 from tools.stack import AirflowStack
 
 GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
+# Seconds for a test, the start of Airflow included. What is waited for in it ends earlier, and says why.
+LONGEST = 1500
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
@@ -32,11 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs a cluster is left out where there is none: that is a choice of the command line."""
+    """What needs a cluster is left out where there is none: that is a choice of the command line. All may take long."""
     if not config.getoption("--cluster"):
         left_out = [item for item in items if item.get_closest_marker("cluster")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        item.add_marker(pytest.mark.timeout(LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from airflow_provider_oac.simulator.launch import Simulator, launch
 from tests.browser.pages import ConnectionForm, OraclePage
@@ -21,10 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DAG = "oac_nightly_backup"
 # A person is faster than this; a loaded machine may not be.
 PATIENCE = 60_000
+# Seconds for a test, the start of Airflow included. What is waited for in it ends earlier, and says why.
+LONGEST = 1500
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", metavar="FOLDER", help="keep pictures of form, page and DAG there")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +62,7 @@ def stack(simulator: Simulator, home: Path) -> Iterator[AirflowStack]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium())
         yield browser
