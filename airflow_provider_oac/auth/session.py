@@ -95,8 +95,9 @@ class Session:
         if settings.chained and slot is None:
             raise OACSetupError(
                 f"The grant {settings.grant} needs a store that tasks share: each refresh token works once only, and "
-                "each task is a process of its own. Set [oac] store to file (all tasks on one host) or redis (on "
-                "several), or use the grant jwt_assertion, which needs none."
+                "each task is a process of its own. In this process there is none. Set [oac] store to file (all tasks "
+                "on one host) or redis (on several), for workers and triggerer alike, or use the grant jwt_assertion, "
+                "which needs none."
             )
         self.settings = settings
         self._entry = store.entry(settings)

@@ -88,9 +88,14 @@ def _query(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
 def segment(value: str) -> str:
     """Percent-encode one segment of a path; ids of work requests hold colons.
 
-    :raises OACConfigurationError: for what would make a path of another operation: nothing, or dots that HTTP
-        libraries resolve away.
+    :raises OACConfigurationError: for what is no text, or would make a path of another operation: nothing, or dots that
+        HTTP libraries resolve away.
     """
+    if not isinstance(value, str):
+        raise OACConfigurationError(
+            f"An id for OAC is of the type {type(value).__name__}, and not text. Check where it comes from: of a "
+            "task's result, give the member that is the id, such as backup.output['work_request_id']."
+        )
     if value in ("", ".", ".."):
         raise OACConfigurationError(
             f"An id for OAC is {value!r}, which names nothing. Check where it comes from: an empty XCom or template?"

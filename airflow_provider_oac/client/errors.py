@@ -19,6 +19,12 @@ from airflow_provider_oac.transport.retry import PASSING, retry_after
 # Headers that servers in front of or inside OAC may put an id into; none is documented for OAC.
 _ID_HEADERS = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid", "ecid", "x-oracle-dms-rid")
 
+# OAC's own refusal is JSON (documented).
+_REFUSED_ELSEWHERE = (
+    "something in front of OAC refuses this machine, such as a proxy or a rule about addresses",
+    "Check whether this machine may reach the Connection's host.",
+)
+
 
 def without_user(response: Response) -> bool:
     """Whether this is OAC's answer to a token that carries no user (observed): it will stay the same."""
@@ -37,6 +43,8 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
     ids = (quoted(response.headers.get(name), secrets, 200) for name in _ID_HEADERS)
     request_id = next(filter(None, ids), None)
     cause, next_step = _explain(response, body, code, detail, secrets)
+    if response.status == 403 and media_type(response.headers) == "text/html":
+        cause, next_step = _REFUSED_ELSEWHERE
     cause = call.causes.get(response.status, cause)
     if response.status == 404:
         next_step += _other_form_of_path(call.path)

@@ -29,6 +29,8 @@ class Pace:
 
     def __init__(self) -> None:
         self.quiet_until = -math.inf
+        # What began the rest that lasts until then.
+        self.reason: OACError | None = None
         self._latency = 0.0
         self._answers = 0
         self._allowed = MANY
@@ -77,7 +79,8 @@ class Pace:
             self._rest = min(_LONGEST_REST, self._rest * 2)
             self._slowed_at = now
         self._allowed = 1
-        self.quiet_until = max(self.quiet_until, now + rest)
+        if now + rest > self.quiet_until:
+            self.quiet_until, self.reason = now + rest, error
 
 
 def overloaded(error: OACError) -> bool:

@@ -163,15 +163,24 @@ class Poller:
             return pause
         left = self.plan.deadline - now
         if left <= 0:
-            state = f"{self._status}, {_percent(self._percent)}" if self._status is not None else "not seen yet"
-            trouble = f" The last look failed: {self._trouble}" if self._trouble else ""
-            raise OACWaitTimeoutError(
-                f"{self.title} did not end in time: after {now - self.started_at:.0f} s it is {state}. It "
-                "goes on in OAC, which offers no way to cancel it. Give the task a longer timeout; a retry of the task "
-                f"finds this work again where it can.{trouble}",
-                work_request_id=self.id,
-            ) from self._trouble
+            raise OACWaitTimeoutError(self._out_of_time(now), work_request_id=self.id) from self._trouble
         return min(pause, left)
+
+    def _out_of_time(self, now: float) -> str:
+        after = f"after {now - self.started_at:.0f} s"
+        if self._status is None and self._trouble is not None:
+            return (
+                f"Whether {self.name} ended is not known: {after} it could not be read once. The last look failed: "
+                f"{self._trouble} Next step: remove that cause; a retry or a Clear of the task finds what goes on in "
+                "OAC again where it can."
+            )
+        state = f"{self._status}, {_percent(self._percent)}" if self._status is not None else "not seen yet"
+        trouble = f" The last look failed: {self._trouble}" if self._trouble else ""
+        return (
+            f"{self.title} did not end in time: {after} it is {state}. It goes on in OAC, which offers no way to "
+            "cancel it. Give the task a longer timeout, and a longer execution_timeout if it has one that is shorter; "
+            f"a retry or a Clear of the task finds this work again where it can.{trouble}"
+        )
 
     def _failed(self, work: WorkRequest) -> OACWorkRequestError:
         errors = "; ".join(work.errors).rstrip(".") or "OAC gave no reason"

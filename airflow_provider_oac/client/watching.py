@@ -160,7 +160,10 @@ class ItemWatch:
     def _pause(self, now: float, asked: float = 0.0) -> float:
         left = float("inf") if self._plan.deadline is None else self._plan.deadline - now
         if left <= 0:
-            raise OACWaitTimeoutError(f"{self._wanted.text()} did not come in time. {self._said or ''}")
+            raise OACWaitTimeoutError(
+                f"{self._wanted.text()} did not come in time. Seen last: {self._said or 'nothing'} Check its type and "
+                "its id or path, whether this user may see it, and whether what makes it has run."
+            )
         return min(max(asked, self._plan.longest_pause), left)
 
 

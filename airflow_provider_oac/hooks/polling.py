@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_oac._compat import aget_connection, amask
-from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.exceptions import OACError, OACSetupError
 
 if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Connection
     from airflow_provider_oac.auth.store import Slot
     from airflow_provider_oac.client.api import Api
     from airflow_provider_oac.client.waiting import Watch
@@ -33,6 +34,8 @@ R = TypeVar("R")
 _READING_PAUSE = 0.25
 # So many of those who shared a reading go on in one turn of the event loop.
 _SLICE = 20
+# Seconds between attempts to read a Connection: Airflow says that it is not there also where it could not be asked.
+_READING_AGAIN = (1.0, 5.0, 15.0)
 # Seconds for which credentials that were refused are not looked for anew in the Connection.
 _REREADING_PAUSE = 30.0
 
@@ -54,6 +57,8 @@ class _Place:
         self._ios: list[AsyncIO] = []
         self._rereading: asyncio.Task[bool] | None = None
         self._reread_at = 0.0
+        # Why what the Connection says now does not help who was refused.
+        self.hindrance = ""
         self.scheduler: Scheduler = Scheduler(self._api(settings, slot), self._renewed)
 
     def _api(self, settings: ConnectionSettings, slot: Slot | None) -> Api:
@@ -87,22 +92,21 @@ class _Place:
         before = self.settings
         try:
             settings, slot = await _read_now(before.conn_id)
-        except OACError as error:
-            log.warning(
-                "The credentials of Connection %r were refused, and it cannot be used: %s", before.conn_id, error
-            )
-            return False
         except Exception as problem:
-            # Whatever Airflow raises, whose text may hold anything. Who waits may tolerate the refusal itself.
-            kind = type(problem).__name__
-            log.warning(
-                "The credentials of Connection %r were refused, and it cannot be read: %s", before.conn_id, kind
+            # Who waits may tolerate the refusal itself. Whatever Airflow raises may hold anything.
+            kind = problem if isinstance(problem, OACError) else type(problem).__name__
+            self.hindrance = f"Connection {before.conn_id!r} cannot be used any more: {kind}"
+        else:
+            if settings.address == before.address:
+                self.hindrance = ""
+                self.follow(settings, slot)
+                return self.settings != before
+            self.hindrance = (
+                f"Connection {before.conn_id!r} leads to {settings.address} by now, and this work is at "
+                f"{before.address}: what the Connection says now is not used for it."
             )
-            return False
-        if settings.address != before.address:
-            return False
-        self.follow(settings, slot)
-        return self.settings != before
+        log.warning("The credentials of Connection %r were refused. %s", before.conn_id, self.hindrance)
+        return False
 
     async def close(self) -> None:
         """Close the connections."""
@@ -130,12 +134,16 @@ async def waited(conn_id: str, watch: Watch[R]) -> R:
     """
     from airflow_provider_oac.hooks.oac import name_connection
 
-    place = None
+    place: _Place | None = None
     try:
         place = _place(conn_id, *await _read(conn_id))
         return await place.scheduler.wait(watch)
     except OACError as error:
+        from airflow_provider_oac.hooks.scheduler import refuses_us
+
         name_connection(error, conn_id)
+        if place is not None and place.hindrance and refuses_us(error):
+            error.args = (f"{error} {place.hindrance}", *error.args[1:])
         raise
     finally:
         if place is not None and place.scheduler.idle and _places.get(place.key) is place:
@@ -214,7 +222,7 @@ class _Reading:
         finally:
             # Whoever comes from here on wants a reading of its own.
             _readings.pop(self._key, None)
-        return await _read_now(self._key[1])
+        return await _read_now(self._key[1], _READING_AGAIN)
 
 
 async def _read(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
@@ -226,11 +234,33 @@ async def _read(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
     return await reading.result()
 
 
-async def _read_now(conn_id: str) -> tuple[ConnectionSettings, Slot | None]:
+async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
+    """A Connection as Airflow has it.
+
+    :param again: seconds before each further attempt.
+    :raises OACSetupError: if it cannot be read.
+    """
+    for pause in (*again, None):
+        try:
+            return await aget_connection(conn_id)
+        except Exception as problem:
+            # Whatever Airflow raises, whose text may hold anything.
+            kind = type(problem).__name__
+        if pause is not None:
+            log.warning("Connection %r cannot be read (%s); trying again in %.0f s.", conn_id, kind, pause)
+            await asyncio.sleep(pause)
+    raise OACSetupError(
+        f"Connection {conn_id!r} cannot be read in the triggerer ({kind}). Likely cause: it was deleted or renamed "
+        "after the task began to wait, is not there for the triggerer, or Airflow's API server, database or secrets "
+        "backend does not answer. Next step: bring it back or look at those, then run the task again."
+    )
+
+
+async def _read_now(conn_id: str, again: Iterable[float] = ()) -> tuple[ConnectionSettings, Slot | None]:
     from airflow_provider_oac.hooks.connection import read_connection
     from airflow_provider_oac.hooks.stores import slot_of
 
-    settings = read_connection(await aget_connection(conn_id))
+    settings = read_connection(await _connection(conn_id, again))
     if all(place.settings.auth.secrets != settings.auth.secrets for place in list(_places.values())):
         await amask(settings.auth.secrets)
     # Reading Airflow's settings may run a command or ask a secrets backend, the first time.

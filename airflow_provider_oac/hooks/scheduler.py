@@ -268,7 +268,7 @@ class Scheduler:
             except OACError as error:
                 now = self._loop.time()
                 self.pace.refused(error, began, now)
-                if again and _refuses_us(error) and (self.api is not api or await self._renewed()):
+                if again and refuses_us(error) and (self.api is not api or await self._renewed()):
                     continue
                 raise
             # What this thread itself worked meanwhile is not the server's: more connections would not help.
@@ -276,9 +276,11 @@ class Scheduler:
             return found
 
     def _put_off(self, target: _Target, rest: float) -> float:
-        """Do not look now, while everybody rests; but who has no more time is told so."""
-        now = self.api.io.now()
-        self._tell_who_has_no_time(target, _resting(rest), now)
+        """Do not look now, while everybody rests; but say why to all who wait, of whom some have no more time."""
+        now, why = self.api.io.now(), _resting(rest, self.pace.reason)
+        for waiter in list(target.waiters):
+            if waiter.told(why, now) is None:
+                target.waiters.remove(waiter)
         left = [waiter.watch.deadline - now for waiter in target.waiters if waiter.watch.deadline is not None]
         return min([rest + self.api.io.random(), *(seconds for seconds in left if seconds > 0)])
 
@@ -298,9 +300,9 @@ class Scheduler:
                 target.waiters.remove(waiter)
 
 
-def _resting(rest: float) -> OACApiError:
+def _resting(rest: float, reason: OACError | None) -> OACApiError:
     return OACApiError(
-        f"OAC has asked all to stay away (429 or 503), for {rest:.0f} s more.",
+        f"No look is made for {math.ceil(rest)} s more, since this came: {reason}",
         status=503,
         method="GET",
         path="",
@@ -312,12 +314,12 @@ def _resting(rest: float) -> OACApiError:
 def _slow(late: float) -> OACTransportError:
     return OACTransportError(
         f"All connections wait for answers, so that a look that is due for {late:.0f} s could not be made. Likely "
-        "cause: OAC does not answer, or the network is slow.",
+        "cause: OAC does not answer, or the network is slow. Next step: look at the instance's state and the network.",
         sent=False,
     )
 
 
-def _refuses_us(error: OACError) -> bool:
+def refuses_us(error: OACError) -> bool:
     """Whether other credentials, or another address or CA file, could help."""
     if isinstance(error, OACApiError):
         return error.status in (401, 403)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable
 from airflow_provider_oac.exceptions import (
     OACApiError,
+    OACConfigurationError,
     OACError,
     OACKilledError,
     OACWorkRequestError,
@@ -57,6 +58,20 @@ class Started(NamedTuple):
 def seconds(value: timedelta | float) -> float:
     """A duration in seconds."""
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def _check_duration(name: str, value: Any) -> None:
+    """Refuse a duration that is none before anything is started.
+
+    :raises OACConfigurationError: naming the argument.
+    """
+    is_duration = isinstance(value, timedelta | int | float) and not isinstance(value, bool)
+    # Not so for NaN either.
+    if not (is_duration and seconds(value) > 0):
+        raise OACConfigurationError(
+            f"{name} must be a positive number of seconds or a timedelta, but is {value!r}. It is no template field: "
+            "give the value itself. Nothing was started."
+        )
 
 
 class OACBaseOperator(BaseOperator):
@@ -170,6 +185,8 @@ class OACWorkOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Start or find the work, wait, complete."""
+        _check_duration("poll_interval", self.poll_interval)
+        _check_duration("timeout", self.timeout)
         deadline = self._deadline()
         memory = TaskMemory(context, self.durable)
         with self._stopping("What it may have started in OAC goes on there; the next try looks for it first."):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import BaseSensorOperator
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
-from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -72,17 +72,28 @@ class OACSnapshotSensor(BaseSensorOperator):
         self.oac_conn_id = oac_conn_id
 
     def poke(self, context: Context) -> bool:
-        """Look once."""
+        """Look once. A passing failure of the look itself counts as "not yet"."""
         from airflow_provider_oac.client.snapshots import list_all
+        from airflow_provider_oac.client.waiting import passing
         from airflow_provider_oac.hooks.oac import OACHook
 
         asked = [bool(self.snapshot_id), bool(self.snapshot_name), self.max_age is not None]
+        if self.max_age is not None and not isinstance(self.max_age, timedelta):
+            raise OACConfigurationError(
+                f"max_age must be a timedelta, such as timedelta(days=1), but is {self.max_age!r}."
+            )
         if sum(asked) != 1 or (self.max_age is not None and not (self.snapshot_label and self.bucket)):
             raise OACConfigurationError(
                 "Give one of: snapshot_id; snapshot_name; max_age with snapshot_label and bucket."
             )
         hook = OACHook(self.oac_conn_id)
-        listed = hook.run(list_all())
+        try:
+            listed = hook.run(list_all())
+        except OACError as error:
+            if not passing(error):
+                raise
+            self.log.warning("The snapshots cannot be listed at the moment: %s", error)
+            return False
         if self.max_age is not None:
             return self._fresh(hook, listed, self.max_age)
         wanted = self.snapshot_id or self.snapshot_name

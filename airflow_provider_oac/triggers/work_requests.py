@@ -26,7 +26,8 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     outcome = event.get("outcome") if isinstance(event, dict) else None
     message = str(event.get("message") or "") if isinstance(event, dict) else ""
     if outcome == "error":
-        raise OACError(f"Waiting in the triggerer failed: {message}")
+        what = quoted(event.get("work_request_id")) or "work in OAC"
+        raise OACError(f"Waiting in the triggerer for {what} failed: {message} {goes_on('What was started')}")
     if outcome == "ended" or outcome == "timeout":
         return outcome, message
     raise OACError(

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Slot, Vault
 from airflow_provider_oac.auth.store_file import FileStore
-from airflow_provider_oac.hooks import deferring
+from airflow_provider_oac.hooks import deferring, polling
 from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.triggers import base
 from tests.integration.raw_domain import Domain
@@ -21,10 +21,11 @@ from tests.tasks import Connections
 
 @pytest.fixture(autouse=True)
 def no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no Airflow scheduler here that would have to notice a deferral before its trigger fires; and what is to
-    wait in the triggerer does so, however short it is."""
+    """There is no Airflow scheduler here that would have to notice a deferral before its trigger fires; what is to wait
+    in the triggerer does so, however short it is; and a Connection that is not there will not come."""
     monkeypatch.setattr(base, "QUIET_SECONDS", 0.0)
     monkeypatch.setattr(deferring, "WORKER_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "_READING_AGAIN", (0.1,))
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import base64
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from airflow.models.trigger import Trigger
 
 from airflow_provider_oac.client.snapshot_names import parse
+from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.tasks import SEAL_PASSWORD, Connections, Task, names
@@ -120,6 +122,16 @@ def test_durations_may_be_given_as_such(connections: Connections) -> None:
         deferrable=True, poll_interval=timedelta(seconds=0.1), timeout=timedelta(minutes=1)
     )).attempt()  # fmt: skip
     assert result["verified"]
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "timeout"])
+@pytest.mark.parametrize("value", ["{{ var.value.poll }}", None, 0, -5, timedelta(seconds=-3), float("nan"), True])
+def test_what_is_no_duration_is_refused_before_anything_is_started(
+    connections: Connections, clean: Simulator, name: str, value: Any
+) -> None:
+    with pytest.raises(OACConfigurationError, match=f"{name} must be a positive number of seconds or a timedelta"):
+        Task(lambda: make(**{name: value})).attempt()
+    assert clean.control.snapshots("dev") == []
 
 
 def test_only_ids_travel(connections: Connections, clean: Simulator) -> None:

@@ -203,6 +203,29 @@ def test_who_is_refused_looks_whether_the_connection_was_edited(
             asyncio.run(refuse())
 
 
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        ({"instance": "prod"}, r"Connection 'oac_default' leads to \S+ by now, and this work is at \S+: what"),
+        ({"scope": ""}, r"Connection 'oac_default' cannot be used any more: .*scope"),
+    ],
+)
+def test_who_is_refused_hears_why_the_connection_of_now_does_not_help(
+    connections: Connections, clean: Simulator, edit: dict[str, str], says: str
+) -> None:
+    (work,) = clean.control.start_work("dev", 1.0)
+
+    async def refuse() -> None:
+        waiting = asyncio.create_task(polling.waited("oac_default", watch(work)))
+        await looked(clean)
+        connections.oac(**edit)
+        clean.control.fault(LOOK, "status", status=403, body={"code": "Forbidden", "message": "no"})
+        await waiting
+
+    with pytest.raises(OACApiError, match=f"Forbidden.*{says}"):
+        asyncio.run(refuse())
+
+
 def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_edited(
     connections: Connections, clean: Simulator
 ) -> None:
@@ -251,11 +274,60 @@ def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> 
     works = clean.control.start_work("dev", 60, 20)
     clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "60"}, times=None)
 
-    async def all_of_them() -> list[str]:
-        return [e["outcome"] for e in await asyncio.gather(*(first_event(trigger(work, 1.0)) for work in works))]
+    async def all_of_them() -> list[dict[str, Any]]:
+        return list(await asyncio.gather(*(first_event(trigger(work, 1.0)) for work in works)))
 
-    assert asyncio.run(all_of_them()) == ["timeout"] * 20
+    said = asyncio.run(all_of_them())
+    assert [event["outcome"] for event in said] == ["timeout"] * 20
     assert looks(clean) <= 8
+    # Not only that nobody asks, but what came.
+    assert all("too many requests" in event["message"] for event in said), said
+    assert any("No look is made for" in event["message"] for event in said), said
+
+
+def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> None:
+    first, second = clean.control.start_work("dev", 0.0, 2)
+    clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "3"}, times=1)
+    said: list[str] = []
+
+    async def both() -> None:
+        one = asyncio.create_task(polling.waited("oac_default", watch(first)))
+        await looked(clean)
+        await polling.waited("oac_default", WorkWatch(second, WaitPlan(longest_pause=0.05), report=said.append))
+        await one
+
+    asyncio.run(both())
+    assert f"Work request {second} cannot be read at the moment, waiting on: No look is made for" in said[0]
+    assert "too many requests" in said[0]
+    assert "SUCCEEDED" in said[1]
+
+
+def test_a_connection_that_airflow_cannot_read_at_first_is_read_again(
+    clean: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work,) = clean.control.start_work("dev", 0.0)
+    real, failures = polling.aget_connection, [RuntimeError("a password that the database told")]
+
+    async def sometimes(conn_id: str) -> Any:
+        if failures:
+            raise failures.pop()
+        return await real(conn_id)
+
+    monkeypatch.setattr(polling, "aget_connection", sometimes)
+    assert asyncio.run(events([work])) == ["ended"]
+
+
+def test_a_connection_that_airflow_cannot_read_fails_the_wait_with_an_event(
+    clean: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_conn_id: str) -> Any:
+        raise RuntimeError("a password that the database told")
+
+    monkeypatch.setattr(polling, "aget_connection", broken)
+    event = asyncio.run(first_event(trigger("w1")))
+    assert event["outcome"] == "error"
+    assert "Connection 'oac_default' cannot be read in the triggerer (RuntimeError). Likely cause" in event["message"]
+    assert "password" not in event["message"]
 
 
 WHOSE: contextvars.ContextVar[str] = contextvars.ContextVar("WHOSE", default="nobody")

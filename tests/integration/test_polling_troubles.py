@@ -104,7 +104,7 @@ def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
         return (await waiting).status
 
     assert asyncio.run(refuse()) == "SUCCEEDED"
-    assert "it cannot be read: RuntimeError" in caplog.text
+    assert "cannot be read in the triggerer (RuntimeError)" in caplog.text
     assert "that the database told" not in caplog.text
 
 

@@ -79,7 +79,7 @@ def test_a_failure_of_the_triggerer_is_one_of_a_look(connections: Connections, c
         OACWorkRequestSensor(**arguments, never_fail=True).resume({}, event)
     OACWorkRequestSensor(**arguments, silent_fail=True).resume({}, event)
     assert clean.control.calls("dev", LOOK) == 1
-    with pytest.raises(OACError, match="Waiting in the triggerer failed: trouble"):
+    with pytest.raises(OACError, match="Waiting in the triggerer for work in OAC failed: trouble"):
         OACWorkRequestSensor(**arguments).resume({}, event)
 
 
@@ -123,7 +123,9 @@ def test_an_empty_id_is_refused(connections: Connections, deferrable: bool, empt
 def test_an_unreadable_connection_fails_the_deferred_wait(connections: Connections, clean: Simulator) -> None:
     task = waiting("lfc-cc:1-c9:2", deferrable=True)
     connections.oac(scope="")
-    with pytest.raises(OACError, match="Waiting in the triggerer failed: Connection 'oac_default': The scope"):
+    with pytest.raises(
+        OACError, match="Waiting in the triggerer for lfc-cc:1-c9:2 failed: Connection 'oac_default': The scope"
+    ):
         task.attempt()
 
 
@@ -210,3 +212,18 @@ def test_it_fails_when_backups_have_stopped(connections: Connections) -> None:
 def test_half_a_question_is_refused(connections: Connections, arguments: dict[str, Any]) -> None:
     with pytest.raises(OACConfigurationError, match="Give one of: snapshot_id; snapshot_name; max_age with"):
         looks(**arguments)
+
+
+@pytest.mark.parametrize("max_age", [86400, "1d"])
+def test_an_age_that_is_no_duration_is_refused(connections: Connections, max_age: Any) -> None:
+    with pytest.raises(OACConfigurationError, match=r"max_age must be a timedelta, such as timedelta\(days=1\), but"):
+        looks(max_age=max_age, snapshot_label="nightly", bucket="oac-backups")
+
+
+def test_a_list_that_cannot_be_read_at_the_moment_is_not_the_end(connections: Connections, clean: Simulator) -> None:
+    clean.control.fault("GET /snapshots", "status", status=503, times=None)
+    assert looks(snapshot_name="x") is False
+    clean.control.clear_faults()
+    clean.control.fault("GET /snapshots", "status", status=403, times=None)
+    with pytest.raises(OACError, match="HTTP 403"):
+        looks(snapshot_name="x")

@@ -105,8 +105,8 @@ def test_an_event_that_is_not_ours_fails_loudly(event: Any) -> None:
 
 
 def test_an_event_of_an_error_fails_with_its_message() -> None:
-    with pytest.raises(OACError, match="Waiting in the triggerer failed: no route"):
-        outcome_of({"outcome": "error", "message": "no route"})
+    with pytest.raises(OACError, match=r"in the triggerer for w1 failed: no route\. What was started goes on in OAC"):
+        outcome_of({"outcome": "error", "work_request_id": "w1", "message": "no route."})
 
 
 @pytest.mark.parametrize("event", [None, {"outcome": "error", "message": "no route"}])

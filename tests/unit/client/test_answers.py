@@ -64,6 +64,12 @@ def test_an_id_is_one_segment_of_the_path() -> None:
     assert snapshots.get("a/../b?c#d e").path == "/snapshots/a%2F..%2Fb%3Fc%23d%20e"
 
 
+@pytest.mark.parametrize("value", [{"work_request_id": "x"}, 5, None])
+def test_what_is_no_text_is_no_id(value: Any) -> None:
+    with pytest.raises(OACConfigurationError, match=r"type (dict|int|NoneType), and not text.*\['work_request_id'\]"):
+        work_requests.get(value)
+
+
 @given(st.text(min_size=1, max_size=20))
 def test_no_id_leaves_its_segment(text: str) -> None:
     try:

@@ -83,6 +83,10 @@ EXPLAINED: dict[str, tuple[Response, str]] = {
     ),
     "token": (body(401, {"code": "x", "message": "expired"}), "not even a new one.*scope.*active.*clocks"),
     "403": (body(403, {}), "user may not do this.*role or permission"),
+    "403 of another": (
+        Response(403, {"content-type": "text/html"}, b"<html>Forbidden</html>"),
+        "something in front of OAC refuses this machine.*may reach the Connection's host",
+    ),
     "404": (body(404, {}), "no such object, or the address is not.*Check the id and the Connection's host"),
     "409": (body(409, {}), "running already, or conflicts"),
     "429": (body(429, {}), "too many requests.*poll_interval"),

@@ -209,9 +209,14 @@ def test_the_deadline_ends_the_wait_and_says_that_the_work_goes_on() -> None:
 
 
 def test_a_deadline_that_comes_during_trouble_names_the_trouble() -> None:
-    with pytest.raises(OACWaitTimeoutError, match=r"not seen yet.*The last look failed: OAC said 503") as caught:
+    never_seen = r"Whether .* ended is not known: after 5 s .* not be read once. The last look failed: OAC said 503"
+    with pytest.raises(OACWaitTimeoutError, match=never_seen) as caught:
         poller(deadline=START + 5.0).troubled(BUSY, START + 5.0)
     assert caught.value.__cause__ is BUSY
+    seen = poller(deadline=START + 5.0)
+    seen.seen(work("IN_PROGRESS", 10), START)
+    with pytest.raises(OACWaitTimeoutError, match=r"did not end in time.*IN_PROGRESS, 10 %.*OAC said 503"):
+        seen.troubled(BUSY, START + 5.0)
 
 
 def test_without_a_deadline_the_wait_goes_on() -> None:
