@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ from urllib.parse import quote
 from cryptography.fernet import Fernet
 
 _PROCESSES_EVERY, _ROWS_EVERY = 0.2, 1.0
+# A process has the environment of the one that made it before it executes: who says no is asked so often.
+_ASKED_AGAIN = 25
 
 
 class Witness:
@@ -26,7 +30,9 @@ class Witness:
         self._home = home
         self._mark = f"AIRFLOW_HOME={home}".encode()
         self._stop = threading.Event()
-        self._ours: dict[tuple[int, str], bool] = {}
+        # Whether a process is ours; if not, how often it said so.
+        self._ours: set[tuple[str, bytes]] = set()
+        self._others: Counter[tuple[str, bytes]] = Counter()
         self.command_lines: set[bytes] = set()
         self.trigger_rows: set[bytes] = set()
         self.next_kwargs: set[bytes] = set()
@@ -50,15 +56,16 @@ class Witness:
         self._stop.set()
 
     def _look_at_processes(self) -> None:
-        for folder in Path("/proc").glob("[0-9]*"):
+        for number in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
-                began = (folder / "stat").read_text().rpartition(")")[2].split()[19]
-                process = (int(folder.name), began)
-                if process not in self._ours or not self._ours[process]:
-                    # Asked again while the answer is no: a process has the old environment before it executes.
-                    self._ours[process] = self._mark in (folder / "environ").read_bytes().split(b"\0")
-                if self._ours[process]:
-                    self.command_lines.add((folder / "cmdline").read_bytes().replace(b"\0", b" "))
+                process = number, _read(number, "stat").rpartition(b")")[2].split()[19]
+                if process not in self._ours and self._others[process] < _ASKED_AGAIN:
+                    if self._mark in _read(number, "environ").split(b"\0"):
+                        self._ours.add(process)
+                    else:
+                        self._others[process] += 1
+                if process in self._ours:
+                    self.command_lines.add(_read(number, "cmdline").replace(b"\0", b" "))
 
     def _look_at_rows(self) -> None:
         database = self._home / "airflow.db"
@@ -77,6 +84,11 @@ class Witness:
         """The arguments of all triggers that there were; where Airflow encrypted them, decrypted with its key."""
         fernet = Fernet(json.loads((self._home / "keys.json").read_text())["fernet"])
         return [fernet.decrypt(row) if row.startswith(b"gAAAA") else row for row in sorted(self.trigger_rows)]
+
+
+def _read(process: str, what: str) -> bytes:
+    with open(f"/proc/{process}/{what}", "rb") as file:
+        return file.read()
 
 
 @contextmanager
