@@ -57,7 +57,7 @@ FAILURE = ("E   ", "____")
 MOST_FAILURE_LINES = 100
 #: Of a command that says it in another way, so many lines at its end.
 LAST_LINES = 30
-#: How many parts with a real Airflow run at a time. Two of them keep two cores half busy.
+#: How many parts with a real Airflow run at a time. With two, two cores were idle for part of the time.
 LANES = 3
 #: schemathesis is locked for the newest line only: files of this name are left to it.
 NO_SCHEMATHESIS = ("--ignore-glob=*schemathesis*",)
