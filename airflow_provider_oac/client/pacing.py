@@ -30,7 +30,7 @@ class Pace:
     def __init__(self) -> None:
         self.quiet_until = -math.inf
         # What began the rest that lasts until then.
-        self.reason: OACError | None = None
+        self.reason = ""
         self._latency = 0.0
         self._answers = 0
         self._allowed = MANY
@@ -80,7 +80,8 @@ class Pace:
             self._slowed_at = now
         self._allowed = 1
         if now + rest > self.quiet_until:
-            self.quiet_until, self.reason = now + rest, error
+            # The text: an error holds on to the frames that it came through.
+            self.quiet_until, self.reason = now + rest, str(error)
 
 
 def overloaded(error: OACError) -> bool:

@@ -300,7 +300,7 @@ class Scheduler:
                 target.waiters.remove(waiter)
 
 
-def _resting(rest: float, reason: OACError | None) -> OACApiError:
+def _resting(rest: float, reason: str) -> OACApiError:
     return OACApiError(
         f"No look is made for {math.ceil(rest)} s more, since this came: {reason}",
         status=503,
