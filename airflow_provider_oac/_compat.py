@@ -65,6 +65,7 @@ __all__ = [
     "asset_alias_class",
     "asset_class",
     "default_deferrable",
+    "deferral_timed_out",
     "log_group",
     "mask_secret",
     "newest_xcom",
@@ -147,6 +148,16 @@ def default_deferrable() -> bool:
     """The deployment's ``[operators] default_deferrable``, looked up once per process: a look takes a quarter of
     the time in which Airflow makes a whole task."""
     return bool(_configuration().getboolean("operators", "default_deferrable", fallback=False))
+
+
+def deferral_timed_out(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
+    """Whether Airflow resumes a task only because the ``timeout`` of its deferral has passed.
+
+    :param next_method: what Airflow is about to call; ``__fail__`` for nothing.
+    :param next_kwargs: its arguments.
+    """
+    # Airflow 2.11 says "Trigger/execution timeout", later lines "Trigger timeout".
+    return next_method == "__fail__" and str((next_kwargs or {}).get("error", "")).endswith("timeout")
 
 
 def setting(section: str, option: str) -> str:

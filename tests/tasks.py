@@ -173,10 +173,14 @@ class Task:
         """Go on after the deferral, in a new process."""
         assert self.deferred is not None
         self.event = event
-        operator = self._make()
         kwargs = {**json.loads(json.dumps(self.deferred.kwargs or {})), "event": event}
+        return self.resume_by(self.deferred.method_name, kwargs)
+
+    def resume_by(self, method: str, kwargs: dict[str, Any]) -> Any:
+        """Go on as Airflow says, in a new process."""
+        operator = self._make()
         try:
-            return operator.resume_execution(self.deferred.method_name, kwargs, self.context(operator.task_id))
+            return operator.resume_execution(method, kwargs, self.context(operator.task_id))
         except TaskDeferred as again:
             self.deferred = again
 

@@ -10,12 +10,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable
+from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable, deferral_timed_out
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
     OACKilledError,
+    OACWaitTimeoutError,
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
@@ -72,6 +73,10 @@ def _check_duration(name: str, value: Any) -> None:
             f"{name} must be a positive number of seconds or a timedelta, but is {value!r}. It is no template field: "
             "give the value itself. Nothing was started."
         )
+
+
+# A trigger ends by itself at its deadline. A deferral that outlives that by so much never had a triggerer.
+_TRIGGER_GRACE = timedelta(minutes=5)
 
 
 class OACBaseOperator(BaseOperator):
@@ -175,6 +180,10 @@ class OACWorkOperator(OACBaseOperator):
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Put away what work that failed or was canceled left behind."""
 
+    # When the wait of this try ends, and when Airflow ends the try; seconds since the epoch, carried through deferrals.
+    _until = 0.0
+    _latest: float | None = None
+
     # Whether it keeps, for later runs, how long its work took.
     _keeps_history = True
     _history: History | None = None
@@ -218,11 +227,36 @@ class OACWorkOperator(OACBaseOperator):
                 started.submitted_at,
                 deadline,
                 seconds(self.poll_interval),
-                carried={"started": started.record(), "deadline": deadline},
+                carried=self._carried(started, deadline),
                 tolerated=self.tolerated(started),
                 earlier=earlier,
             ),
             method_name="resume",
+            timeout=self._trigger_timeout(deadline),
+        )
+
+    def _carried(self, started: Started, deadline: float) -> dict[str, Any]:
+        return {"started": started.record(), "deadline": deadline, "latest": self._latest}
+
+    @staticmethod
+    def _trigger_timeout(deadline: float) -> timedelta:
+        """How long a deferral may last: until the trigger has had the chance to end by itself."""
+        return timedelta(seconds=max(0.0, deadline - time.time())) + _TRIGGER_GRACE
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; called by Airflow.
+
+        :raises OACWaitTimeoutError: if no triggerer ended the wait in time.
+        """
+        if not deferral_timed_out(next_method, next_kwargs):
+            return super().resume_execution(next_method, next_kwargs, context)
+        work_request_id = TaskMemory(context, self.durable).recall().get("work_request_id")
+        work = f"work request {work_request_id}" if work_request_id else "work in OAC"
+        raise OACWaitTimeoutError(
+            f"No triggerer ended the wait for {work} within {_TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
+            "Likely cause: no triggerer runs, or it is overloaded. The work continues in OAC. Next step: check "
+            "`airflow triggerer`, then run the task again: it finds the work. deferrable=False waits in the worker.",
+            work_request_id=work_request_id,
         )
 
     @staticmethod
@@ -266,6 +300,7 @@ class OACWorkOperator(OACBaseOperator):
 
         carried = carried_by(event)
         started = Started.of(carried["started"])
+        self._until, self._latest = carried["deadline"], carried["latest"]
         return self._finish(started, carried["started"]["work_request_id"], carried["deadline"], context)
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
@@ -295,11 +330,13 @@ class OACWorkOperator(OACBaseOperator):
             context["ti"].xcom_push(key=OACWorkRequestLink.xcom_key, value=address)
 
     def _deadline(self) -> float:
-        limits = [seconds(self.timeout)]
+        now = time.time()
+        self._until = now + seconds(self.timeout)
         if self.execution_timeout:
             # A little earlier than Airflow's own alarm, which knows no work request to name.
-            limits.append(max(0.0, seconds(self.execution_timeout) - 2.0))
-        return time.time() + min(limits)
+            self._latest = now + max(0.0, seconds(self.execution_timeout) - 2.0)
+            self._until = min(self._until, self._latest)
+        return self._until
 
     def _found_again(self, memory: TaskMemory) -> Started | None:
         """The work of an earlier try, if the store knows its id and it is still of use."""

@@ -330,9 +330,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             place = _place(facts)
             safety = self._taking(facts).result(facts[place], started.work_request_id, work)
             memory.remember(safety=safety, safety_of=facts["address"])
-            return self._pursue(self._submit({**facts, place: safety}, memory), memory, self._deadline(), context)
+            return self._pursue(self._submit({**facts, place: safety}, memory), memory, self._until, context)
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts["name"], facts["host"])
         deadline = time.time() + seconds(self.ready_timeout)
+        if self._latest is not None:
+            deadline = min(deadline, self._latest)
         if self.deferrable:
             from airflow_provider_oac.client.restoring import ready_now
             from airflow_provider_oac.triggers.readiness import OACReadyTrigger
@@ -345,9 +347,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                     self.oac_conn_id,
                     deadline,
                     seconds(self.poll_interval),
-                    carried={"started": started.record(), "deadline": deadline},
+                    carried=self._carried(started, deadline),
                 ),
                 method_name="resume_ready",
+                timeout=self._trigger_timeout(deadline),
             )
         return self._checked(started, deadline, 300.0, memory)
 

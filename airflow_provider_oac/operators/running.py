@@ -147,9 +147,10 @@ class RunningOperator(OACWorkOperator):
                 started.submitted_at,
                 deadline,
                 seconds(self.poll_interval),
-                carried={"started": started.record(), "deadline": deadline},
+                carried=self._carried(started, deadline),
             ),
             method_name="resume",
+            timeout=self._trigger_timeout(deadline),
         )
 
     def _job_over_soon(self, started: Started, deadline: float) -> bool:

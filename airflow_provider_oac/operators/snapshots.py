@@ -99,10 +99,13 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def _tell(self, result: dict[str, Any], context: Context) -> None:
         from airflow_provider_oac.assets import snapshots_uri
+        from airflow_provider_oac.client.snapshot_names import parse
         from airflow_provider_oac.operators.events import Made, tell
 
         # Size and SHA-256 of the file are nothing that OAC tells.
-        series = snapshots_uri(self.hook.settings.address, self.snapshot_label)
+        name = parse(result["name"])
+        # What was submitted: templates may render to something else by now.
+        series = snapshots_uri(self.hook.settings.address, name.label if name else self.snapshot_label)
         file = f"oci://{result['bucket']}/{quote(result['bar_uri'].removeprefix('file:///'))}"
         tell(self, context, [Made(series, (series, file), result)])
 

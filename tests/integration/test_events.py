@@ -123,6 +123,18 @@ def test_several_files_are_one_event_of_an_asset_and_several_of_an_alias(
     assert [uri for uri, _ in of_alias(task.events[alias])] == [file["uri"] for file in told]
 
 
+def test_the_asset_of_a_snapshot_is_the_series_that_was_submitted(connections: Connections) -> None:
+    connections.oac()
+    connections.seal()
+    alias, label = AssetAlias("backups"), ["before"]
+    task = EventfulTask(lambda: backup_operator(snapshot_label=label[0], deferrable=True, outlets=[alias]))
+    task.start()
+    label[0] = "after"
+    task.resume({"outcome": "ended", "message": "", "carried": task.deferred.trigger.carried})  # type: ignore[union-attr]
+    ((uri, _),) = of_alias(task.events[alias])
+    assert uri.endswith("/snapshots/before")
+
+
 def test_a_failed_task_tells_nothing(connections: Connections, clean: Simulator) -> None:
     connections.oac()
     connections.seal()

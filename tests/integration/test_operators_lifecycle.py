@@ -22,7 +22,7 @@ import pytest
 from airflow_provider_oac import operators
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.exceptions import OACError, OACKilledError
+from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWaitTimeoutError
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.integration.restores import host, registered
@@ -380,11 +380,16 @@ def test_the_deadline_is_the_earlier_one_and_travels_with_the_trigger(
     it.lost()
     deferred = it.task.deferred
     assert deferred is not None
-    assert deferred.timeout is None, "defer(timeout=) would end the task without a word about its work"
+    assert deferred.timeout is not None
+    assert seconds + 60 < deferred.timeout.total_seconds() < seconds + 900
     # What the database keeps, for the next triggerer, and what goes on after the deferral.
     kept = deferred.trigger.serialize()[1]
     assert began + seconds <= kept["deadline"] <= time.time() + seconds
     assert kept["carried"]["deadline"] == kept["deadline"]
+    # What Airflow does when no triggerer came: 3.x and 2.11.
+    for error in ("Trigger timeout", "Trigger/execution timeout"):
+        with pytest.raises(OACWaitTimeoutError, match=r"No triggerer ended the wait for work request \S+ .*it finds"):
+            it.task.resume_by("__fail__", {"error": error})
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -326,6 +327,25 @@ def test_an_instance_that_does_not_come_back_is_said_so_and_looked_at_again(
         task.clear()
     assert task.attempt()["searchable"] is True
     assert restores(clean) == 1
+
+
+@pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
+def test_a_safety_snapshot_gives_the_restore_no_new_deadline(
+    connections: Connections, clean: Simulator, limit: str
+) -> None:
+    snapshot = registered(connections)
+    limits = {limit: timedelta(seconds=100)}
+    task, _ = restoring(connections, snapshot, deferrable=True, ready_timeout=timedelta(hours=1), **limits)
+    deadlines = []
+    clean.control.settings(index_seconds=30.0)
+    task.start()
+    for _ in range(2):
+        trigger = task.deferred.trigger  # type: ignore[union-attr]
+        deadlines.append(trigger.deadline)
+        task.resume(asyncio.run(first_event(trigger)))
+    ready = task.deferred.trigger.deadline  # type: ignore[union-attr]
+    assert deadlines[0] == deadlines[1]
+    assert (ready == deadlines[0]) is (limit == "execution_timeout")
 
 
 def test_a_user_who_lost_the_role_by_the_restore_is_told_so(
