@@ -20,6 +20,7 @@ __all__ = [
     "OACResponseError",
     "OACSetupError",
     "OACStorageError",
+    "OACSupersededError",
     "OACTakenError",
     "OACTokenStoreError",
     "OACTransportError",
@@ -228,6 +229,10 @@ class OACWaitTimeoutError(OACError):
 
 class OACUncertainError(OACError):
     """It cannot be told whether OAC accepted a request, and sending it again could do harm."""
+
+
+class OACSupersededError(OACError):
+    """This process is no longer the current try of its task, so it sends nothing that must not be done twice."""
 
 
 class OACKilledError(OACError):

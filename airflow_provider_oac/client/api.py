@@ -36,12 +36,15 @@ class Api:
         """The same instance, asked more or less patiently."""
         return Api(self.io, self.address, self.session, policy)
 
-    async def perform(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
+    async def perform(
+        self, call: Call[T], policy: RetryPolicy | None = None, before_send: Callable[[], None] = lambda: None
+    ) -> T:
         """Make a call. Flow.
 
         A token that works is attached to each attempt; a 401 leads to one renewal and one replay.
 
         :param policy: how patiently, if not as all calls.
+        :param before_send: called directly before each attempt, when its token is at hand. It may end the call.
         :raises OACApiError: if OAC answers with an error.
         :raises OACTransportError: if no answer came.
         :raises OACAuthError: if no token could be had.
@@ -54,7 +57,9 @@ class Api:
             async def make() -> Request:
                 nonlocal used
                 used = await token()
-                return call.request(self.address, used)
+                request = call.request(self.address, used)
+                before_send()
+                return request
 
             patience = policy or self.policy
             return await send(self.io, make, repeatable=call.repeatable, policy=patience, refused=without_user)

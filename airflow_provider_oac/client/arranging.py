@@ -7,7 +7,8 @@ its id, which needs no search index (documented); others are looked for in the l
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
@@ -15,14 +16,13 @@ from airflow_provider_oac.client.browsing import CONTAINERS, below, children, fi
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.paging import PagePlan, collected, index_not_ready
-from airflow_provider_oac.client.taking import may_have_acted
+from airflow_provider_oac.client.submit import Submission
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
     OACKilledError,
     OACTakenError,
-    OACTransportError,
     OACUncertainError,
     OACWaitTimeoutError,
 )
@@ -61,120 +61,179 @@ class Arranged:
     done_before: bool = False
 
 
-def ensure_folder(
-    parent_id: str, name: str, *, create_parents: bool = True, report: Callable[[str], None] = lambda _line: None
-) -> Flow[Arranged]:
-    """Create a folder unless it is there. Flow.
+@dataclass
+class NewFolder(Submission[CatalogItem, Arranged]):
+    """Creates a folder unless it is there.
 
     :param parent_id: id of the folder it is in.
     :param name: its name.
     :param create_parents: whether missing folders above are created.
-    :raises OACApiError: if OAC refuses.
     """
 
-    async def flow(api: Api) -> Arranged:
-        found = await _there(api, ids.FOLDERS, parent_id, name)
-        if found is not None:
-            return Arranged(found, done_before=True)
-        try:
-            made = await api.perform(catalog.create_folder(name, parent_id, create_parents=create_parents))
-        except (OACApiError, OACTransportError) as error:
-            if not may_have_acted(error) and not _conflict(error):
-                raise
-            report(f"It is not known whether OAC created folder {name!r}; looking for it. {error}")
-            found = await _there(api, ids.FOLDERS, parent_id, name)
-            if found is None:
-                raise
-            made = found
-        return Arranged(made)
+    parent_id: str
+    name: str
+    create_parents: bool = True
+    confirmation_timeout: float = field(default=0.0, kw_only=True)
 
-    return flow
+    where = "the catalog"
+    looks_first = True
+    sends = 1
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"create folder {self.name!r}"
+
+    async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
+        """The folder, if it is there."""
+        found = await _there(api, ids.FOLDERS, self.parent_id, self.name)
+        return None if found is None else Arranged(found, done_before=lost is None)
+
+    def call(self, now: float) -> Call[CatalogItem]:
+        """The request."""
+        return catalog.create_folder(self.name, self.parent_id, create_parents=self.create_parents)
+
+    def accepted(self, answer: CatalogItem) -> Arranged:
+        """The new folder."""
+        return Arranged(answer)
+
+    async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Arranged | None:
+        """Decide whether OAC says that the folder is there; how it does is not documented."""
+        found = await self.trace(api, error) if error.status in (400, 409) else None
+        if found is None:
+            raise error
+        return found
+
+    def uncertain(self, lost: OACError, sends: int) -> OACError:
+        """The failure itself: asking again does no harm."""
+        return lost
 
 
-def copied(
-    kind: str,
-    item_id: str,
-    place: Place,
-    *,
-    suspect: bool = False,
-    before_send: Callable[[], None] = lambda: None,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[Arranged]:
-    """Copy an item, once. Flow.
+@dataclass
+class _Placing(Submission[CatalogItem, Arranged]):
+    """Puts an item somewhere, once.
 
-    :param suspect: whether an earlier attempt may have made the copy, so that one that is there counts as it; of a
-        folder only if it holds what the source holds.
-    :param before_send: called when it is certain that there is no copy, just before it is asked for.
+    :param kind: type of the item.
+    :param item_id: its id.
+    :param place: where it goes.
     :raises OACTakenError: if something else is there already, and is not to be replaced.
+    """
+
+    kind: str
+    item_id: str
+    place: Place
+    confirmation_timeout: float = field(default=0.0, kw_only=True)
+    _source: CatalogItem | None = field(default=None, init=False)
+    _target: tuple[str, str] = field(default=("", ""), init=False)
+
+    where = "the catalog"
+    looks_first = True
+    sends = 1
+    operation: ClassVar[Callable[..., Call[CatalogItem]]]
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"{type(self).__name__.lower()} {self.kind} {ids.plain_id(self.item_id) or self.item_id}"
+
+    def call(self, now: float) -> Call[CatalogItem]:
+        """The request."""
+        parent_id, name = self._target
+        return type(self).operation(
+            self.kind,
+            self.item_id,
+            parent_id=parent_id,
+            name=name,
+            overwrite=self.place.overwrite,
+            create_parents=self.place.create_parents,
+        )
+
+    def accepted(self, answer: CatalogItem) -> Arranged:
+        """The item in its place."""
+        return Arranged(answer)
+
+    async def there(self, api: Api) -> CatalogItem | None:
+        """The item that is in the place."""
+        return await _there(api, self.kind, *self._target)
+
+    def found(self, source: CatalogItem) -> None:
+        """Note the item, and so where it goes."""
+        self._source, self._target = source, _place(source, self.item_id, self.place)
+
+    def taken(self, there: CatalogItem) -> OACError:
+        """What else is in the place."""
+        return OACTakenError(
+            f"There is a {there.type} {there.path} already, so that {self._source and self._source.path} cannot go "
+            "there. Nothing was changed. Give another name, or replace it with overwrite=True."
+        )
+
+    def uncertain(self, lost: OACError, sends: int) -> OACError:
+        """The failure itself: the next try looks first."""
+        return lost
+
+
+@dataclass
+class Copy(_Placing):
+    """Copies an item. If an earlier attempt may have made the copy (``suspect``), one that is there counts as it; of a
+    folder only if it holds what the source holds.
+
     :raises OACUncertainError: if a copy may have broken off halfway.
     """
 
-    async def flow(api: Api) -> Arranged:
-        source = await api.perform(catalog.get(kind, item_id))
-        parent_id, name = _place(source, item_id, place)
-        there = None if place.overwrite else await _there(api, kind, parent_id, name)
-        if there is not None:
-            done = _adopted(there, source, suspect, report)
-            await _check_whole(api, kind, item_id, there, report)
-            return done
-        before_send()
-        call = catalog.copy(
-            kind, item_id, parent_id=parent_id, name=name, overwrite=place.overwrite,
-            create_parents=place.create_parents,
-        )  # fmt: skip
-        made = await _once(
-            api, call, parent_id, name, kind, report, look_after=not place.overwrite, copy_of=item_id
-        )  # fmt: skip
-        return Arranged(made)
+    operation = staticmethod(catalog.copy)
 
-    return flow
+    async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
+        """The copy, if it is there. A replaced item does not show whether it was."""
+        if self._source is None:
+            self.found(await api.perform(catalog.get(self.kind, self.item_id)))
+        there = None if self.place.overwrite else await self.there(api)
+        if there is None:
+            return None
+        if lost is None and not self.suspect:
+            raise self.taken(there)
+        await _check_whole(api, self.kind, self.item_id, there, self.report)
+        self.report(f"{there.path} is there: an earlier attempt made it.")
+        return Arranged(there, done_before=lost is None)
 
 
-def moved(
-    kind: str,
-    item_id: str,
-    place: Place,
-    *,
-    suspect: bool = False,
-    before_send: Callable[[], None] = lambda: None,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[Arranged]:
-    """Move an item, once. Flow. The parameters are those of :func:`copied`.
+@dataclass
+class Move(_Placing):
+    """Moves an item.
 
     :raises OACConfigurationError: for a type that OAC does not move, or a folder that nobody should.
-    :raises OACTakenError: if something else is there already, and is not to be replaced.
     """
 
-    async def flow(api: Api) -> Arranged:
-        catalog.check_movable(kind)
-        check_no_root(kind, item_id, "moved")
-        source = await look(kind, item_id)(api)
-        if source is None:
-            return await _moved_before(api)
-        parent_id, name = _place(source, item_id, place)
-        there = None if place.overwrite else await _there(api, kind, parent_id, name)
-        if there is not None:
-            return _adopted(there, source, False, report)
-        before_send()
-        call = catalog.move(
-            kind, item_id, parent_id=parent_id, name=name, overwrite=place.overwrite,
-            create_parents=place.create_parents,
-        )  # fmt: skip
-        return Arranged(await _once(api, call, parent_id, name, kind, report, look_after=True, gone=item_id))
+    operation = staticmethod(catalog.move)
 
-    async def _moved_before(api: Api) -> Arranged:
-        plain = ids.plain_id(item_id) or item_id
-        folder, last = ids.split_path(item_id) or (None, None)
-        parent_id, name = place.parent_id or folder, place.name or last
-        there = await _there(api, kind, parent_id, name) if suspect and parent_id and name else None
+    def __post_init__(self) -> None:
+        catalog.check_movable(self.kind)
+        check_no_root(self.kind, self.item_id, "moved")
+
+    async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
+        """The item in its new place, if it is gone from the old one."""
+        source = await look(self.kind, self.item_id)(api)
+        if lost is not None:
+            there = await self.there(api) if source is None else None
+            return None if there is None else Arranged(there)
+        if source is None:
+            return await self._moved_before(api)
+        self.found(source)
+        there = None if self.place.overwrite else await self.there(api)
+        if there is not None:
+            raise self.taken(there)
+        return None
+
+    async def _moved_before(self, api: Api) -> Arranged:
+        plain = ids.plain_id(self.item_id) or self.item_id
+        folder, last = ids.split_path(self.item_id) or (None, None)
+        parent_id, name = self.place.parent_id or folder, self.place.name or last
+        there = await _there(api, self.kind, parent_id, name) if self.suspect and parent_id and name else None
         if there is None:
             # The call itself says it in OAC's words.
-            await api.perform(catalog.get(kind, item_id))
-            raise OACError(f"{kind} {plain!r} appeared while it was to be moved. Try again.")
-        report(f"{plain} is gone and {there.path} is there: an earlier attempt moved it.")
+            await api.perform(catalog.get(self.kind, self.item_id))
+            raise OACError(f"{self.kind} {plain!r} appeared while it was to be moved. Try again.")
+        self.report(f"{plain} is gone and {there.path} is there: an earlier attempt moved it.")
         return Arranged(there, done_before=True)
-
-    return flow
 
 
 def removed(
@@ -253,38 +312,6 @@ async def _check_empty(api: Api, folder_id: str) -> None:
         )
 
 
-async def _once(
-    api: Api,
-    call: Call[CatalogItem],
-    parent_id: str,
-    name: str,
-    kind: str,
-    report: Callable[[str], None],
-    *,
-    look_after: bool,
-    gone: str | None = None,
-    copy_of: str | None = None,
-) -> CatalogItem:
-    """Make the call; where its answer got lost, look whether it was done.
-
-    :param gone: what a move takes away.
-    :param copy_of: what a copy must hold.
-    """
-    try:
-        return await api.perform(call)
-    except (OACApiError, OACTransportError) as error:
-        if not look_after or not may_have_acted(error):
-            raise
-        report(f"It is not known whether OAC did {call.doing}; looking for the result. {error}")
-        there = await _there(api, kind, parent_id, name)
-        if there is None or (gone is not None and await look(kind, gone)(api) is not None):
-            raise
-        if copy_of is not None:
-            await _check_whole(api, kind, copy_of, there, report)
-        report(f"{there.path} is there: it was done.")
-        return there
-
-
 async def _check_whole(
     api: Api, kind: str, source_id: str, there: CatalogItem, report: Callable[[str], None]
 ) -> None:  # fmt: skip
@@ -348,18 +375,6 @@ def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
     return parent_id, place.name or last
 
 
-def _adopted(
-    there: CatalogItem, source: CatalogItem, suspect: bool, report: Callable[[str], None]
-) -> Arranged:  # fmt: skip
-    if not suspect:
-        raise OACTakenError(
-            f"There is a {there.type} {there.path} already, so that {source.path} cannot go there. Nothing was "
-            "changed. Give another name, or replace it with overwrite=True."
-        )
-    report(f"{there.path} is there: an earlier attempt made it.")
-    return Arranged(there, done_before=True)
-
-
 async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem | None:
     """The item of this name in this folder."""
     folder = ids.plain_id(parent_id)
@@ -368,8 +383,3 @@ async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem 
     # Its id is a pair, which does not follow from the folder, and not each of them tells its folder.
     found = await find_all(kind, name)(api)
     return next((item for item in found if item.parent_id is None or ids.same(item.parent_id, parent_id)), None)
-
-
-def _conflict(error: OACApiError | OACTransportError) -> bool:
-    """Whether OAC may be saying that the folder is there; how it does is not documented."""
-    return isinstance(error, OACApiError) and error.status in (400, 409)

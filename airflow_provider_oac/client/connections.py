@@ -8,7 +8,7 @@ only ``connectionType``, ``username`` and ``password`` mean something here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,14 +20,12 @@ from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.client.paging import collected
 from airflow_provider_oac.client.secret_names import secrets_of
-from airflow_provider_oac.client.taking import may_have_acted, says_no_user
+from airflow_provider_oac.client.submit import Submission
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
-    OACResponseError,
     OACTakenError,
-    OACTransportError,
     OACUncertainError,
 )
 
@@ -39,8 +37,6 @@ FAIL = "fail"
 KEEP = "keep"
 UPDATE = "update"
 POLICIES = (FAIL, KEEP, UPDATE)
-
-_SENDS = 3
 
 
 @dataclass(frozen=True)
@@ -201,113 +197,105 @@ def owned(name: str, user: str | None) -> Flow[CatalogItem | None]:
     return flow
 
 
-def create_once(
-    order: ConnectionOrder,
-    user: str | None,
-    *,
-    if_exists: str = FAIL,
-    suspect: bool = False,
-    known: bool = True,
-    note: Callable[[bool], None] = lambda _sent: None,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[MadeConnection]:
-    """Create a connection so that doing it again does no harm. Flow.
+@dataclass
+class NewConnection(Submission[str, MadeConnection]):
+    """Creates a connection so that doing it again does no harm.
 
-    One that an earlier attempt created is told from one that was there before by looking before anything is sent.
+    A connection that an earlier attempt created is told from one that was there before by looking before anything is
+    sent.
 
     :param order: what to create.
     :param user: who is signed in, and so the owner; ``None`` if that is not known.
     :param if_exists: what to do if the user has one of this name: ``fail``, ``keep`` it as it is, or ``update`` it.
-    :param suspect: whether an earlier try may have created it.
-    :param known: whether that is known of this very connection, so that one that is there is that try's, and is
-        brought to what is wanted; without, it is treated as any other.
-    :param note: told whether OAC may have created it on behalf of this task: ``True`` just before it is asked,
-        ``False`` when it has refused.
-    :param report: gets lines for people.
-    :raises OACApiError: if OAC refuses.
-    :raises OACTakenError: if there is one that is not to be touched.
-    :raises OACUncertainError: if it cannot be told whether it was created.
+    :param known: whether it is known of this very connection that an earlier try may have created it: then one that
+        exists is brought to what is wanted. Otherwise it is treated as any other.
     """
 
-    async def flow(api: Api) -> MadeConnection:
-        # Whose a connection is can only be told if it is known who is signed in.
-        ours = suspect and known and user is not None
-        if user is not None and (suspect or if_exists != UPDATE):
-            found = await owned(order.name, user)(api)
-            if found is not None and ours:
-                report(f"Connection {order.name!r} is there, created by an earlier try; it is updated.")
-                await api.perform(update(found.id, order))
-                return MadeConnection(found.id, "created")
-            if found is not None:
-                return await _settled(api, order, found, if_exists, suspect)
-        last: OACError | None = None
-        for _ in range(_SENDS):
-            if last is not None:
-                found = await owned(order.name, user)(api)
-                if found is not None:
-                    return await _after_loss(api, order, user, found, if_exists, report, last)
-            note(True)
-            try:
-                return MadeConnection(await api.perform(create(order)), "created")
-            except (OACTransportError, OACApiError, OACResponseError) as error:
-                if not may_have_acted(error) and last is None and not ours:
-                    note(False)
-                if isinstance(error, OACApiError) and error.status == 409 and if_exists != FAIL:
-                    return await _existing(api, order, user, if_exists, error)
-                if not may_have_acted(error) or says_no_user(error):
-                    raise
-                last = error
-                report(f"OAC may or may not have created connection {order.name!r}; looking for it. {error}")
-                await api.io.sleep(1.0)
-        raise OACUncertainError(
-            f"OAC was asked {_SENDS} times for connection {order.name!r}, gave no usable answer and lists none. Check "
-            f"the instance, then let the task run again: it looks for the connection first. The last failure: {last}"
-        ) from last
+    order: ConnectionOrder
+    user: str | None
+    if_exists: str = FAIL
+    known: bool = True
+    confirmation_timeout: float = field(default=1.0, kw_only=True)
 
-    return flow
+    where = "the catalog"
 
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"create connection {self.order.name!r}"
 
-async def _settled(
-    api: Api, order: ConnectionOrder, found: CatalogItem, if_exists: str, suspect: bool
-) -> MadeConnection:  # fmt: skip
-    """What becomes of one that was there before anything was sent."""
-    if if_exists == KEEP:
-        return MadeConnection(found.id, "kept")
-    if if_exists == UPDATE:
-        await api.perform(update(found.id, order))
-        return MadeConnection(found.id, "created" if suspect else "updated")
-    why = (
-        " Whether an earlier try of this task created it cannot be told, as this Airflow remembers nothing from try to "
-        "try (3.3 does). If it did, mark the task as success."
-        if suspect else ""
-    )  # fmt: skip
-    raise OACTakenError(
-        f"Connection {order.name!r} of {found.owner or 'the user'} exists already. Nothing was changed.{why}"
-    )
+    @property
+    def looks_first(self) -> bool:
+        """Whether it is looked for before anything is sent. Whose it is can only be told if the user is known."""
+        return self.user is not None and (self.suspect or self.if_exists != UPDATE)
 
+    def call(self, now: float) -> Call[str]:
+        """The request."""
+        return create(self.order)
 
-async def _after_loss(
-    api: Api,
-    order: ConnectionOrder,
-    user: str | None,
-    found: CatalogItem,
-    if_exists: str,
-    report: Callable[[str], None],
-    lost: OACError,
-) -> MadeConnection:
-    """What becomes of one that is there after an answer got lost."""
-    if if_exists == UPDATE:
-        report(f"Connection {order.name!r} is there; it is updated.")
-        await api.perform(update(found.id, order))
-    elif user is None:
-        raise OACUncertainError(
-            f"There is a connection {order.name!r} of {found.owner or 'nobody known'}, but whether this task created "
-            "it cannot be told, as it is not known who is signed in. Look at it in OAC: if it is new, mark the task as "
-            f"success. The failure before: {lost}"
-        ) from lost
-    else:
-        report(f"Connection {order.name!r} is there, and was not before it was sent: it was created.")
-    return MadeConnection(found.id, "created")
+    def accepted(self, answer: str) -> MadeConnection:
+        """The new connection."""
+        return MadeConnection(answer, "created")
+
+    async def trace(self, api: Api, lost: OACError | None) -> MadeConnection | None:
+        """The connection of this name, as it is wanted.
+
+        :raises OACTakenError: if there is one that is not to be touched.
+        :raises OACUncertainError: if it is not known whose it is.
+        """
+        found = await owned(self.order.name, self.user)(api)
+        if found is None:
+            return None
+        if lost is None and self.suspect and self.known:
+            self.report(f"Connection {self.order.name!r} exists, created by an earlier try. It is updated.")
+            return await self._updated(api, found, "created")
+        if lost is None:
+            return await self._settled(api, found)
+        if self.if_exists == UPDATE:
+            self.report(f"Connection {self.order.name!r} exists. It is updated.")
+            return await self._updated(api, found, "created")
+        if self.user is None:
+            raise OACUncertainError(
+                f"There is a connection {self.order.name!r} of {found.owner or 'an unknown user'}, but whether this "
+                "task created it is not known, as it is not known who is signed in. Next step: look at it in OAC: if "
+                f"it is new, mark the task as success. The failure before: {lost}"
+            ) from lost
+        self.report(f"Connection {self.order.name!r} exists, and did not before it was sent: it was created.")
+        return MadeConnection(found.id, "created")
+
+    async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> MadeConnection | None:
+        """Decide what a 409 means: there is a connection of this name (inferred)."""
+        if error.status != 409 or self.if_exists == FAIL:
+            raise error
+        found = await owned(self.order.name, self.user)(api)
+        if found is None:
+            raise OACError(
+                f"OAC refuses a new connection {self.order.name!r} because there is one, but lists none of this name "
+                f"that belongs to {self.user or 'the user'}. Nothing was changed. Give it another name, or update the "
+                f"one that is meant by its id. OAC said: {error}"
+            ) from error
+        if self.if_exists == KEEP:
+            return MadeConnection(found.id, "kept")
+        return await self._updated(api, found, "updated")
+
+    async def _updated(self, api: Api, found: CatalogItem, how: str) -> MadeConnection:
+        await api.perform(update(found.id, self.order))
+        return MadeConnection(found.id, how)
+
+    async def _settled(self, api: Api, found: CatalogItem) -> MadeConnection:
+        """What becomes of one that was there before anything was sent."""
+        if self.if_exists == KEEP:
+            return MadeConnection(found.id, "kept")
+        if self.if_exists == UPDATE:
+            return await self._updated(api, found, "created" if self.suspect else "updated")
+        why = (
+            " Whether an earlier try of this task created it is not known, as this Airflow remembers nothing from try "
+            "to try (3.3 does). If it did, mark the task as success."
+            if self.suspect else ""
+        )  # fmt: skip
+        raise OACTakenError(
+            f"Connection {self.order.name!r} of {found.owner or 'the user'} exists already. Nothing was changed.{why}"
+        )
 
 
 def removal(connection_id: str) -> Flow[bool]:
@@ -329,22 +317,6 @@ def removal(connection_id: str) -> Flow[bool]:
         return True
 
     return flow
-
-
-async def _existing(
-    api: Api, order: ConnectionOrder, user: str | None, if_exists: str, refusal: OACApiError
-) -> MadeConnection:
-    found = await owned(order.name, user)(api)
-    if found is None:
-        raise OACError(
-            f"OAC refuses a new connection {order.name!r} as there is one, but lists none of this name that belongs to "
-            f"{user or 'the user'}. Nothing was changed. Give it another name, or update the one that is meant by its "
-            f"id. OAC said: {refusal}"
-        ) from refusal
-    if if_exists == KEEP:
-        return MadeConnection(found.id, "kept")
-    await api.perform(update(found.id, order))
-    return MadeConnection(found.id, "updated")
 
 
 def _body(order: ConnectionOrder) -> tuple[Any, str]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.registered_names import registered_name
-from airflow_provider_oac.client.snapshots import Snapshot, Storage, register
-from airflow_provider_oac.client.taking import look, may_have_acted, says_no_user
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACError,
-    OACKilledError,
-    OACResponseError,
-    OACTransportError,
-    OACUncertainError,
-)
-
-_SENDS = 3
+from airflow_provider_oac.client.snapshots import Storage, list_all, register
+from airflow_provider_oac.client.submit import Submission
+from airflow_provider_oac.exceptions import OACError
 
 
 @dataclass(frozen=True)
@@ -35,82 +27,52 @@ class Registered:
     snapshot_id: str | None = None
 
 
-def register_once(
-    bar_uri: str,
-    storage: Storage,
-    *,
-    suspect: bool,
-    settling_time: float,
-    before_send: Callable[[str], None] = lambda _name: None,
-    ignore: Collection[str] = (),
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[Registered]:
-    """Register a file unless the instance lists it already. The flow returns when OAC has accepted it.
+@dataclass
+class Registration(Submission[str, Registered]):
+    """Registers a file unless the instance lists it already. Its clue is the name.
 
     :param bar_uri: path of the file in the bucket.
     :param storage: the bucket.
-    :param suspect: whether an earlier try may have sent it, so that a list without it is looked at again.
-    :param settling_time: seconds for which a registration that may have been accepted is looked for.
-    :param before_send: is given the name before it is sent, to be remembered.
     :param ignore: names of registrations that are known to have failed.
-    :param report: gets lines for people.
-    :raises OACUncertainError: if it cannot be told whether OAC accepted it. Letting the task run again is safe.
     """
 
-    def wanted(item: Snapshot) -> bool:
-        return item.name not in ignore and item.bar_uri == bar_uri and item.lies_in(storage)
+    bar_uri: str
+    storage: Storage
+    ignore: Collection[str] = ()
+    clue: str | None = None
 
-    async def flow(api: Api) -> Registered:
-        found = await look(api, wanted, settling_time if suspect else 0.0)
-        if found:
-            return _listed(found, bar_uri, report)
-        last: OACError | None = None
-        used = 0.0
-        for _ in range(_SENDS):
-            # No name is used twice, not even within one second.
-            used = max(api.io.now(), used + 1)
-            name = str(registered_name(bar_uri, used))
-            before_send(name)
-            try:
-                accepted = await api.perform(register(name, bar_uri, storage))
-            except (OACTransportError, OACApiError, OACResponseError) as error:
-                if not may_have_acted(error) or says_no_user(error):
-                    raise
-                last = error
-                report(f"OAC may or may not have accepted {name}; looking for it in the list. {error}")
-                found = await _look_after(api, wanted, settling_time, error)
-                if found:
-                    return _listed(found, bar_uri, report)
-                continue
-            report(f"OAC accepted {name} as work request {accepted}.")
-            return Registered(name, accepted)
-        raise OACUncertainError(
-            f"OAC was asked {_SENDS} times to register {bar_uri} and gave no usable answer, nor does it list it. Check "
-            "the instance, then let the task run again: it looks for the file in the list before it asks. The last "
-            f"failure: {last}"
-        ) from last
+    where = "the list of snapshots"
+    looks_first = True
+    _used = 0.0
 
-    return flow
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"register {self.bar_uri}"
 
+    async def trace(self, api: Api, lost: OACError | None) -> Registered | None:
+        """The newest listed snapshot of this file."""
+        found = [
+            item
+            for item in await api.perform(list_all())
+            if item.name not in self.ignore and item.bar_uri == self.bar_uri and item.lies_in(self.storage)
+        ]
+        if not found:
+            return None
+        newest = max(found, key=lambda item: item.created)
+        self.report(
+            f"The instance lists {self.bar_uri} already, as {newest.name} ({newest.id}); it is not registered a second "
+            "time. The list does not show whether that registration is complete: UNVERIFIED."
+        )
+        return Registered(newest.name, None, newest.id)
 
-async def _look_after(
-    api: Api, wanted: Callable[[Snapshot], bool], settling_time: float, cause: OACError
-) -> list[Snapshot]:
-    try:
-        return await look(api, wanted, settling_time)
-    except OACKilledError:
-        raise
-    except OACError as error:
-        raise OACUncertainError(
-            "OAC may have accepted the registration, and the list could not be read to find out. Let the task run "
-            f"again: it looks for the file in the list before it asks. First: {cause} Then: {error}"
-        ) from error
+    def call(self, now: float) -> Call[str]:
+        """The registration under a new name: no name is used twice, not even within one second."""
+        self._used = max(now, self._used + 1)
+        self.clue = str(registered_name(self.bar_uri, self._used))
+        return register(self.clue, self.bar_uri, self.storage)
 
-
-def _listed(found: list[Snapshot], bar_uri: str, report: Callable[[str], None]) -> Registered:
-    newest = max(found, key=lambda item: item.created)
-    report(
-        f"The instance lists {bar_uri} already, as {newest.name} ({newest.id}); it is not registered a second time. "
-        "The list shows no state, so that nobody can tell whether that registration is complete: UNVERIFIED."
-    )
-    return Registered(newest.name, None, newest.id)
+    def accepted(self, answer: str) -> Registered:
+        """The registration with its work request."""
+        self.report(f"OAC accepted {self.clue} as work request {answer}.")
+        return Registered(str(self.clue), answer)

@@ -7,7 +7,7 @@ lost like any other, and OAC lists no work requests, so that a restore whose ans
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,16 +17,14 @@ from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.paging import fetched
 from airflow_provider_oac.client.registered_names import origin_of
 from airflow_provider_oac.client.snapshots import Snapshot
+from airflow_provider_oac.client.submit import Submission
 from airflow_provider_oac.client.system import System
-from airflow_provider_oac.client.taking import may_have_acted
 from airflow_provider_oac.client.waiting import WaitPlan, looked_after, passing
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
     OACKilledError,
-    OACResponseError,
-    OACTransportError,
     OACUncertainError,
     OACWaitTimeoutError,
 )
@@ -107,29 +105,41 @@ def seal_of(snapshot: Snapshot) -> str:
     return origin.seal
 
 
-def submit_restore(snapshot_id: str, password: str, host: str) -> Flow[str]:
-    """Send the restore, once. The flow returns the id of its work request.
+@dataclass
+class Restore(Submission[str, str]):
+    """Sends the restore, once. The result is the id of its work request.
 
-    It is tried again only where it is certain that OAC did not act: the connection could not be made, 401, 429.
+    It is sent again only where it is certain that OAC did not act: the connection could not be made, 401, 429.
 
     :param snapshot_id: the snapshot.
     :param password: opens it.
     :param host: the target, for messages.
-    :raises OACUncertainError: if OAC may have accepted it. It must not be sent again.
     """
 
-    async def flow(api: Api) -> str:
-        try:
-            return await api.perform(system.restore_snapshot(snapshot_id, password))
-        except (OACTransportError, OACApiError, OACResponseError) as error:
-            if not may_have_acted(error):
-                raise
-            raise OACUncertainError(
-                f"OAC may or may not have begun to restore snapshot {snapshot_id} in {host}: {error} It is not sent "
-                f"again. {what_to_check(host)}"
-            ) from error
+    snapshot_id: str
+    password: str = field(repr=False)
+    host: str
 
-    return flow
+    sends = 1
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"restore snapshot {self.snapshot_id} in {self.host}"
+
+    def call(self, now: float) -> Call[str]:
+        """The request."""
+        return system.restore_snapshot(self.snapshot_id, self.password)
+
+    def accepted(self, answer: str) -> str:
+        """The id of its work request."""
+        return answer
+
+    def uncertain(self, lost: OACError, sends: int) -> OACError:
+        """The error if OAC may have accepted it: it must not be sent again."""
+        return OACUncertainError(
+            f"OAC may or may not have begun to {self.doing}: {lost} It is not sent again. {what_to_check(self.host)}"
+        )
 
 
 def what_to_check(host: str) -> str:

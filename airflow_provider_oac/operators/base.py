@@ -198,6 +198,7 @@ class OACWorkOperator(OACBaseOperator):
         _check_duration("timeout", self.timeout)
         deadline = self._deadline()
         memory = TaskMemory(context, self.durable)
+        memory.claim()
         with self._stopping("What it may have started in OAC goes on there; the next try looks for it first."):
             started = self._found_again(memory) or self.start(memory, context)
         return self._pursue(started, memory, deadline, context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
@@ -13,10 +13,10 @@ from airflow_provider_oac.operators.placing import ItemOperator, PlacingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.api import Flow
     from airflow_provider_oac.client.arranging import Arranged, Place
     from airflow_provider_oac.client.catalog import CatalogItem
     from airflow_provider_oac.client.paging import Source
+    from airflow_provider_oac.client.submit import Submission
 
 __all__ = [
     "OACChangeOwnerOperator",
@@ -167,7 +167,8 @@ class OACCreateFolderOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
         from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.arranging import ensure_folder
+        from airflow_provider_oac.client.arranging import NewFolder
+        from airflow_provider_oac.client.submit import submit_once
 
         place = ids.split_path(ids.catalog_id(self.path))
         if place is None:
@@ -175,7 +176,7 @@ class OACCreateFolderOperator(OACBaseOperator):
                 f"{self.path!r} is no path of a folder, which looks like /@Catalog/shared/Sales/2026."
             )
         self._push_link(context)
-        done = self.hook.run(ensure_folder(*place, create_parents=self.create_parents, report=self.log.info))
+        done = self.hook.run(submit_once(NewFolder(*place, self.create_parents, report=self.log.info)))
         self.log.info("Folder %s %s.", done.item.path, "was there already" if done.done_before else "was created")
         return {**done.item.record(), "created": not done.done_before}
 
@@ -191,11 +192,11 @@ class OACCopyCatalogItemOperator(PlacingOperator):
 
     done = "was copied to"
 
-    def flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        from airflow_provider_oac.client.arranging import copied
+        from airflow_provider_oac.client.arranging import Copy
 
-        return copied(self.catalog_type, item_id, place, suspect=suspect, before_send=before_send, report=self.log.info)
+        return Copy(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
 
 
 class OACMoveCatalogItemOperator(PlacingOperator):
@@ -210,11 +211,11 @@ class OACMoveCatalogItemOperator(PlacingOperator):
 
     done = "was moved to"
 
-    def flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        from airflow_provider_oac.client.arranging import moved
+        from airflow_provider_oac.client.arranging import Move
 
-        return moved(self.catalog_type, item_id, place, suspect=suspect, before_send=before_send, report=self.log.info)
+        return Move(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
 
 
 class OACDeleteFolderOperator(OACBaseOperator):

@@ -150,25 +150,26 @@ class OACCreateConnectionOperator(_ConnectionOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        from airflow_provider_oac.client.connections import create_once
+        from airflow_provider_oac.client.connections import NewConnection
+        from airflow_provider_oac.client.submit import submit_once
 
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=self.folder_path)
         self._push_link(context)
         memory = TaskMemory(context)
-        flow = create_once(
+        memory.claim()
+        wanted = NewConnection(
             order,
             self.hook.settings.auth.user,
-            if_exists=self.if_exists,
+            self.if_exists,
+            known=memory.available,
             suspect=bool(memory.of_this_order().get("sending"))
             if memory.available
             else memory.identity.repeats(self.retries or 0),
-            known=memory.available,
-            note=lambda sent: memory.remember(sending=sent),
             report=self.log.info,
         )
         try:
-            made = self.hook.run(flow)
+            made = self.hook.run(submit_once(wanted, memory.attempts(lambda _clue: {"sending": True})))
         except (OACApiError, OACTakenError) as error:
             if isinstance(error, OACApiError) and error.status != 409:
                 raise

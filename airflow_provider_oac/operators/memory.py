@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac._compat import task_state_store
+from airflow_provider_oac.exceptions import OACSupersededError
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.submit import Attempts
 
 _KEY = "oac_work"
+# Which try of the task is the current one.
+_CURRENT = "oac_current_try"
+# By process: the parent that it had when its try began.
+_parents: dict[int, int] = {}
 
 
 class Identity(NamedTuple):
@@ -82,6 +90,51 @@ class TaskMemory:
         """What earlier tries of this very order remembered; empty on the first try and after a Clear."""
         record = self.recall()
         return record if record.get("max_tries") == self.identity.max_tries else {}
+
+    def claim(self) -> None:
+        """Make this try the current one. An earlier try whose process is still alive sends nothing from now on."""
+        _parents.setdefault(os.getpid(), os.getppid())
+        if self._store is not None:
+            self._store.set(_CURRENT, {"try_number": self.identity.try_number})
+
+    def check_current(self) -> None:
+        """Make sure that this still is the current try.
+
+        :raises OACSupersededError: if it is not, or if that cannot be found out.
+        """
+        if self._store is None:
+            # Before Airflow 3.3 nothing is kept from try to try. But a try whose supervisor is gone is replaced.
+            parent = _parents.setdefault(os.getpid(), os.getppid())
+            current, why = os.getppid() == parent, f"the process that supervised it ({parent}) is gone"
+        else:
+            try:
+                claim = self._store.get(_CURRENT)
+            # Whatever Airflow raises when the supervisor is gone.
+            except Exception as error:
+                claim, why = None, f"Airflow cannot be asked which try is the current one ({error})"
+            else:
+                why = f"another try has taken over ({claim})"
+            current = claim == {"try_number": self.identity.try_number}
+        if not current:
+            raise OACSupersededError(
+                f"Try {self.identity.try_number} of task {self.identity.task_id!r} sends nothing any more: {why}. "
+                "Another try could send the same. Next step: see the log of the latest try."
+            )
+
+    def attempts(self, intent: Callable[[Any], dict[str, Any]]) -> Attempts:
+        """What this task does around the attempts to send a request.
+
+        :param intent: the facts to remember before an attempt, by its clue.
+        """
+        from airflow_provider_oac.client.submit import Attempts
+
+        before = self.recall()
+
+        def take_back() -> None:
+            if self._store is not None:
+                self._store.set(_KEY, before)
+
+        return Attempts(lambda clue: self.remember(**intent(clue)), take_back, self.check_current)
 
     def remember(self, **facts: Any) -> None:
         """Keep facts, beside what is remembered of this order; what was of a former order goes."""

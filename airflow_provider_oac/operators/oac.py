@@ -16,6 +16,7 @@ from airflow_provider_oac.exceptions import (
     OACKilledError,
     OACResponseError,
     OACStorageError,
+    OACSupersededError,
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OACWorkOperator, Started
@@ -161,6 +162,7 @@ class OACOperator(OACWorkOperator):
         if self.paged:
             return self._checked(self._listed(context), call)
         memory = TaskMemory(context, self.durable)
+        memory.claim()
         self._refuse_second(call, memory)
         return self._checked(self._answer(call, memory), call)
 
@@ -177,7 +179,7 @@ class OACOperator(OACWorkOperator):
         call = self._call()
         self._refuse_second(call, memory)
         # Some calls read the id themselves; all of them answer with it in one of the known ways.
-        work = self._sent(call, memory, lambda: self.hook.run(replace(call, read=accepted_id)))
+        work = self._sent(call, memory, self._fenced(replace(call, read=accepted_id), memory))
         self._accepted = True
         self.log.info("OAC accepted: %s, as work request %s.", call.doing, work)
         return Started(work, time.time(), {})
@@ -296,7 +298,7 @@ class OACOperator(OACWorkOperator):
         from airflow_provider_oac.operators.files import sink_of
 
         if not self.destination:
-            return self._sent(call, memory, lambda: self.hook.run(call))
+            return self._sent(call, memory, self._fenced(call, memory))
         # Before anything is sent: what the store refuses now has no consequence.
         sink = SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
         self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
@@ -336,19 +338,29 @@ class OACOperator(OACWorkOperator):
                 "if not, clear it. repeatable=True sends it again without asking."
             )
 
+    def _fenced(self, call: Call[Any], memory: TaskMemory) -> Callable[[], Any]:
+        """Sends a call, each attempt only if this still is the current try."""
+        if call.repeatable:
+            return lambda: self.hook.run(call)
+        return lambda: self.hook.run(lambda api: api.perform(call, before_send=memory.check_current))
+
     def _sent(self, call: Call[Any], memory: TaskMemory, send: Callable[[], Any]) -> Any:
         """Send it, and tell whether OAC may have acted when no answer of success comes."""
         if call.repeatable:
             return send()
-        from airflow_provider_oac.client.taking import may_have_acted
+        from airflow_provider_oac.client.submit import may_have_acted
 
-        memory.remember(sending=True, work_request_id=None)
+        task = memory.attempts(lambda _clue: {"sending": True, "work_request_id": None})
+        task.remember(None)
         try:
+            task.check_current()
             result = send()
+        except OACSupersededError:
+            raise
         except OACError as error:
             # The store for the answer is only asked once there is one.
             if not may_have_acted(error) and not isinstance(error, OACStorageError):
-                memory.remember(sending=False)
+                task.take_back()
                 raise
             raise AirflowFailException(
                 f"{error} It is not known whether OAC did it, and doing it twice could do harm, so that no retry "

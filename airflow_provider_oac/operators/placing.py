@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
@@ -13,8 +13,8 @@ from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.api import Flow
     from airflow_provider_oac.client.arranging import Arranged, Place
+    from airflow_provider_oac.client.submit import Submission
 
 
 class ItemOperator(OACBaseOperator):
@@ -79,8 +79,10 @@ class PlacingOperator(ItemOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Put it there, unless an earlier try has."""
         from airflow_provider_oac.client.browsing import is_missing
+        from airflow_provider_oac.client.submit import submit_once
 
         memory = TaskMemory(context)
+        memory.claim()
         if memory.available:
             # Nothing is sent before this is remembered.
             suspect = bool(memory.of_this_order().get("sending"))
@@ -89,7 +91,8 @@ class PlacingOperator(ItemOperator):
         item_id, place = self.checked_id(), self._place()
         self._push_link(context)
         try:
-            done = self.hook.run(self.flow(item_id, place, suspect, lambda: memory.remember(sending=True)))
+            wanted = self.wanted(item_id, place, suspect)
+            done = self.hook.run(submit_once(wanted, memory.attempts(lambda _clue: {"sending": True})))
         except OACTakenError as error:
             # Without a retry: that one would take what is there for the work of this try.
             raise AirflowFailException(str(error)) from error
@@ -115,9 +118,8 @@ class PlacingOperator(ItemOperator):
         return Place(folder, self.new_name or None, self.overwrite, self.create_folders)
 
     @abstractmethod
-    def flow(self, item_id: str, place: Place, suspect: bool, before_send: Callable[[], None]) -> Flow[Arranged]:
+    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there.
 
         :param suspect: whether an earlier try may have done so.
-        :param before_send: called just before OAC is asked to.
         """

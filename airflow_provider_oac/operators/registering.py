@@ -73,22 +73,22 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Register the file, unless OAC lists it."""
-        from airflow_provider_oac.client.registering import register_once
+        from airflow_provider_oac.client.registering import Registration
+        from airflow_provider_oac.client.submit import submit_once
 
         bar_uri, storage = self._wanted()
         record = memory.of_this_order()
         suspect = "name" in record if memory.available else self.durable and memory.identity.try_number > 1
-        found = self.hook.run(
-            register_once(
-                bar_uri,
-                storage,
-                suspect=suspect and record.get("name") not in record.get("failed", []),
-                settling_time=self.settling_time,
-                before_send=lambda name: memory.remember(name=name, work_request_id=None),
-                ignore=record.get("failed", []),
-                report=self.log.info,
-            )
+        wanted = Registration(
+            bar_uri,
+            storage,
+            ignore=record.get("failed", []),
+            suspect=suspect and record.get("name") not in record.get("failed", []),
+            confirmation_timeout=self.settling_time,
+            report=self.log.info,
         )
+        task = memory.attempts(lambda name: {"name": name, "work_request_id": None})
+        found = self.hook.run(submit_once(wanted, task))
         facts = {
             "name": found.name,
             "bar_uri": bar_uri,

@@ -329,7 +329,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         if facts["work"] == SAFETY:
             place = _place(facts)
             safety = self._taking(facts).result(facts[place], started.work_request_id, work)
-            memory.remember(safety=safety, safety_of=facts["address"])
+            memory.remember(safety=safety, safety_of=facts["address"], work_request_id=None, facts={})
             return self._pursue(self._submit({**facts, place: safety}, memory), memory, self._until, context)
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts["name"], facts["host"])
         deadline = time.time() + seconds(self.ready_timeout)
@@ -365,7 +365,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def _submit(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
-        from airflow_provider_oac.client.restoring import submit_restore
+        from airflow_provider_oac.client.restoring import Restore
+        from airflow_provider_oac.client.submit import submit_once
         from airflow_provider_oac.operators.restore_checks import opening_password, refuse_other_target
 
         # The Connection may have been edited while the safety snapshot was taken.
@@ -376,15 +377,13 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         except OACConfigurationError as error:
             raise AirflowFailException(str(error)) from None
         facts = {**facts, "work": RESTORE, "approval": self.approval}
-        memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts, checked=False)
+        intent = {"work_request_id": None, "submitted_at": time.time(), "facts": facts, "checked": False}
+        wanted = Restore(facts["snapshot_id"], password, facts["host"], report=self.log.info)
         try:
-            accepted = self.hook.run(submit_restore(facts["snapshot_id"], password, facts["host"]))
+            # Certainly not accepted, it is taken back: a retry may send it.
+            accepted = self.hook.run(submit_once(wanted, memory.attempts(lambda _clue: intent)))
         except OACUncertainError as error:
             raise AirflowFailException(str(error)) from error
-        except OACError:
-            # Certainly not accepted: a retry may send it.
-            memory.remember(facts={})
-            raise
         self.log.info("OAC accepted the restore of %s as work request %s.", facts["name"], accepted)
         return Started(accepted, time.time(), facts)
 

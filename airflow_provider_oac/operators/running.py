@@ -199,14 +199,22 @@ class RunningOperator(OACWorkOperator):
         return self.complete(started, None, context)
 
     def _launch(self, memory: TaskMemory, traces: Mark | None, object_id: str) -> Started:
-        from airflow_provider_oac.client.running import RunOrder, launch
+        from airflow_provider_oac.client.running import Run
+        from airflow_provider_oac.client.submit import submit_once
 
-        def remember(mark: Mark) -> None:
+        def intent(mark: Mark) -> dict[str, Any]:
             facts = {"how": _SENT, "object_id": object_id, "mark": mark.record(), "job_id": None}
-            memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts)
+            return {"work_request_id": None, "submitted_at": time.time(), "facts": facts}
 
-        order = RunOrder(self.runnable(object_id), self.starting(object_id), self.if_running, self.settling_time)
-        launched = self.hook.run(launch(order, traces=traces, before_send=remember, report=self.log.info))
+        wanted = Run(
+            self.runnable(object_id),
+            self.starting(object_id),
+            self.if_running,
+            traces,
+            confirmation_timeout=self.settling_time,
+            report=self.log.info,
+        )
+        launched = self.hook.run(submit_once(wanted, memory.attempts(intent)))
         facts = {
             "how": launched.how,
             "object_id": object_id,

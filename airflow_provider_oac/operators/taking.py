@@ -54,7 +54,8 @@ class SnapshotTaking:
         :param passed_over: names of snapshots of this very try that do not count, oldest first; a store has them too.
         """
         from airflow_provider_oac.client.snapshot_names import parse
-        from airflow_provider_oac.client.taking import take_once
+        from airflow_provider_oac.client.submit import submit_once
+        from airflow_provider_oac.client.taking import NewSnapshot
         from airflow_provider_oac.hooks.credentials import seal
 
         seal_name, password = seal(self.seal_conn_id)
@@ -63,19 +64,18 @@ class SnapshotTaking:
         failed = [*record.get("failed", []), *passed_over]
         # With a store, no record of an attempt means that there was none. Without one, an earlier try is a suspect.
         suspect = "name" in record if memory.available else self.durable and memory.identity.try_number > 1
-        taken = self.hook.run(
-            take_once(
-                order,
-                password,
-                look_first=self.durable and not memory.available,
-                suspect=suspect and record.get("name") not in failed,
-                settling_time=self.settling_time,
-                before_send=lambda name: memory.remember(name=name, work_request_id=None),
-                ignore=failed,
-                used=record.get("name") or next(reversed(passed_over), None),
-                report=self.log.info,
-            )
+        wanted = NewSnapshot(
+            order,
+            password,
+            look_first=self.durable and not memory.available,
+            ignore=failed,
+            used=record.get("name") or next(reversed(passed_over), None),
+            suspect=suspect and record.get("name") not in failed,
+            confirmation_timeout=self.settling_time,
+            report=self.log.info,
         )
+        task = memory.attempts(lambda name: {"name": name, "work_request_id": None})
+        taken = self.hook.run(submit_once(wanted, task))
         # An adopted one was ordered by an earlier try, whose templates or arguments may have been others.
         name = parse(taken.name)
         facts = {

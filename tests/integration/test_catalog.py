@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client import acl, arranging, browsing, catalog, ids
-from airflow_provider_oac.client.arranging import Place, copied, ensure_folder, moved, removed
+from airflow_provider_oac.client.api import Flow
+from airflow_provider_oac.client.arranging import Arranged, Copy, Move, NewFolder, Place, removed
 from airflow_provider_oac.client.owners import handed_over
 from airflow_provider_oac.client.paging import PagePlan, collected
+from airflow_provider_oac.client.submit import submit_once
 from airflow_provider_oac.client.waiting import WaitPlan
 from airflow_provider_oac.client.watching import Wanted, seen, watched
 from airflow_provider_oac.exceptions import (
@@ -33,6 +35,18 @@ AUTHOR, COLLEAGUE = "oac.author@example.com", "oac.colleague@example.com"
 COPY, MOVE = "POST /catalog/{type}/{id}/actions/copy", "POST /catalog/{type}/{id}/actions/move"
 CREATE, DELETE = "POST /catalog/folders", "DELETE /catalog/folders/{id}"
 ITEM, WORKBOOK = "GET /catalog/{type}/{id}", "GET /catalog/workbooks/{urlBase64WorkbookId}"
+
+
+def copied(*order: Any, **details: Any) -> Flow[Arranged]:
+    return submit_once(Copy(*order, **details))
+
+
+def moved(*order: Any, **details: Any) -> Flow[Arranged]:
+    return submit_once(Move(*order, **details))
+
+
+def ensure_folder(*order: Any, **details: Any) -> Flow[Arranged]:
+    return submit_once(NewFolder(*order, **details))
 
 
 def an_id(plain: str) -> str:

@@ -15,6 +15,7 @@ from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACStorageError,
+    OACUncertainError,
 )
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.catalog import (
@@ -204,7 +205,7 @@ def test_a_retry_after_a_lost_answer_does_not_fail(clean: Simulator, kind: Any, 
     clean.control.fault(endpoint, "drop_after")
     # The look at what became of it fails, too.
     clean.control.fault("GET /catalog/workbooks/{urlBase64WorkbookId}", "status", status=403, after=2, times=None)
-    with pytest.raises(OACApiError):
+    with pytest.raises(OACUncertainError, match="the catalog could not be read to find out"):
         again.attempt()
     clean.control.clear_faults()
     result = again.attempt()

@@ -159,7 +159,7 @@ def test_what_was_there_before_is_never_overwritten_by_a_retry(
     if if_exists == "keep":
         assert task.attempt()["how"] == "kept"
     else:
-        why = "exists already" if store else "cannot be told, as this Airflow remembers nothing"
+        why = "exists already" if store else "is not known, as this Airflow remembers nothing"
         with pytest.raises(AirflowFailException, match=why):
             task.attempt()
     assert (kept(clean, "Warehouse") or {})["host"] == "other.example.com"

@@ -22,11 +22,11 @@ import pytest
 from airflow_provider_oac import operators
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWaitTimeoutError
+from airflow_provider_oac.exceptions import OACError, OACKilledError, OACSupersededError, OACWaitTimeoutError
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.integration.restores import host, registered
-from tests.tasks import Connections, Task, backup_operator
+from tests.tasks import Connections, StateStore, Task, backup_operator
 
 FINANCE, SALES = "/@Catalog/shared/Finance", "/@Catalog/shared/Sales"
 LOOK = "GET /workRequests/{id}"
@@ -354,6 +354,23 @@ def test_a_task_that_is_told_to_stop_says_what_goes_on(name: str, logical: Make,
     it.again(SAME)
 
 
+class Replaced(StateStore):
+    """The store of a task whose next try has begun."""
+
+    def set(self, key: str, value: Any) -> None:
+        super().set(key, {"try_number": 99} if key == "oac_current_try" else value)
+
+
+# An export does no harm when it is ordered twice.
+@pytest.mark.parametrize("name", sorted(name for name in WORKS if not name.startswith("OACExport")))
+def test_a_try_that_was_replaced_sends_nothing(name: str, logical: Make) -> None:
+    it = logical(name)
+    it.task.store = Replaced()
+    with pytest.raises(OACSupersededError, match="sends nothing any more: another try has taken over"):
+        it.task.attempt()
+    assert it.sent == 0
+
+
 @every_work
 @in_each_mode
 def test_a_timeout_says_what_goes_on(name: str, logical: Make, clean: Simulator, deferrable: bool) -> None:
@@ -418,6 +435,17 @@ def test_a_retry_and_a_clear_of_what_is_done_at_once(name: str, store: bool, at_
             task.attempt()
     else:
         task.attempt()
+
+
+@pytest.mark.parametrize(
+    "name", ["OACCopyCatalogItemOperator", "OACMoveCatalogItemOperator", "OACCreateConnectionOperator"]
+)
+def test_a_try_that_was_replaced_changes_nothing(name: str, at_once: Callable[[str], Any], clean: Simulator) -> None:
+    task = Task(lambda: at_once(name))
+    task.store = Replaced()
+    with pytest.raises(OACSupersededError):
+        task.attempt()
+    assert not any(call.startswith("POST /catalog") for call in clean.control.counters()["calls"].get("dev", ()))
 
 
 @pytest.mark.parametrize("name", sorted(AT_ONCE))

@@ -96,6 +96,20 @@ def test_a_run_that_failed_unseen_is_not_adopted(connections: Connections, clean
     assert statuses() == ["SUCCEEDED", "FAILED"]
 
 
+@pytest.mark.parametrize("refusal", [{"fault": "status", "status": 400}, {"fault": "status", "status": 403}])
+def test_a_start_that_oac_refused_leaves_nothing_to_adopt(
+    connections: Connections, clean: Simulator, refusal: dict[str, Any]
+) -> None:
+    clean.control.fault(RELOAD, **refusal)
+    task = Task(lambda: make(settling_time=60))
+    with pytest.raises(OACApiError):
+        task.attempt()
+    # Somebody else's, which a search would take for the task's own.
+    OACHook("oac_default").run(datasets.reload(catalog_id(ORDERS)))
+    until_it_is_over()
+    assert task.attempt()["adopted"] is False
+
+
 def test_a_lost_answer_is_looked_for_in_the_history(
     connections: Connections, clean: Simulator, store: bool, deferrable: bool
 ) -> None:
@@ -145,7 +159,7 @@ def test_uncertainty_ends_the_try_and_the_next_one_finds_the_run(
     task = Task(lambda: make(deferrable=deferrable), store=store)
     clean.control.fault(RELOAD, "drop_after")
     clean.control.fault(HISTORY, "status", status=403, after=1)
-    with pytest.raises(OACUncertainError, match="Let the task run again"):
+    with pytest.raises(OACUncertainError, match="run the task again"):
         task.attempt()
     assert task.attempt()["adopted"] is True
     assert clean.control.calls("dev", RELOAD) == 1

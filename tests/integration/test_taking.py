@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_oac.client.snapshot_names import parse, task_mark
 from airflow_provider_oac.client.snapshots import Storage
-from airflow_provider_oac.client.taking import SnapshotOrder, Taken, take_once
+from airflow_provider_oac.client.submit import submit_once
+from airflow_provider_oac.client.taking import NewSnapshot, SnapshotOrder, Taken
 from airflow_provider_oac.client.waiting import wait
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACUncertainError
 from airflow_provider_oac.simulator.launch import Simulator
@@ -28,9 +29,9 @@ def run(drive: Drive, sign_in: SignIn, clean: Simulator) -> Oac:
 
 
 def taken(run: Oac, lines: list[str] | None = None, **details: Any) -> Taken:
-    arguments: dict[str, Any] = {"look_first": False, "suspect": False, "settling_time": 0.0, **details}
+    arguments: dict[str, Any] = {"confirmation_timeout": 0.0, **details}
     report = (lines if lines is not None else []).append
-    result: Taken = run(take_once(ORDER, PASSWORD, report=report, **arguments))
+    result: Taken = run(submit_once(NewSnapshot(ORDER, PASSWORD, report=report, **arguments)))
     return result
 
 
@@ -106,7 +107,7 @@ def test_a_token_that_has_ended_costs_no_second_snapshot(run: Oac, clean: Simula
 def test_an_order_that_is_listed_within_the_settling_time_is_found(run: Oac, clean: Simulator) -> None:
     clean.control.settings(listing="late")
     clean.control.fault(POST, "drop_after")
-    got = taken(run, settling_time=10.0)
+    got = taken(run, confirmation_timeout=10.0)
     assert names(clean) == [got.name]
     assert clean.control.calls("dev", POST) == 1
     assert clean.control.calls("dev", LIST) > 1
@@ -122,12 +123,15 @@ def test_an_order_that_is_listed_after_the_settling_time_gets_a_second_one_and_t
     got = taken(run, lines)
     first, second = names(clean)
     assert got.name == second
-    assert any(f"a snapshot too many: {first}." in line for line in lines)
+    assert any(f"there is one too many: take a snapshot with the mark {MARK}, named {first}." in line for line in lines)
 
 
 def test_an_instance_that_never_answers_usably_is_uncertain(run: Oac, clean: Simulator) -> None:
     clean.control.fault(POST, "drop_before", times=None)
-    with pytest.raises(OACUncertainError, match=f"asked 3 times for a snapshot marked {MARK}.*looks for the mark"):
+    with pytest.raises(
+        OACUncertainError,
+        match=f"asked 3 times to take a snapshot with the mark {MARK}.*searches the list",
+    ):
         taken(run)
     assert names(clean) == []
 
@@ -136,7 +140,7 @@ def test_an_instance_that_never_answers_usably_is_uncertain(run: Oac, clean: Sim
 def test_a_list_that_cannot_be_read_leaves_it_uncertain(run: Oac, clean: Simulator, answer: dict[str, Any]) -> None:
     clean.control.fault(POST, "drop_after")
     clean.control.fault(LIST, times=None, **answer)
-    with pytest.raises(OACUncertainError, match="the list could not be read to find out"):
+    with pytest.raises(OACUncertainError, match="the list of snapshots could not be read to find out"):
         taken(run)
     assert len(names(clean)) == 1
     clean.control.clear_faults()
@@ -148,13 +152,13 @@ def test_a_refused_order_is_not_repeated(run: Oac, clean: Simulator) -> None:
     clean.control.settings(missing_bucket="400")
     order = SnapshotOrder("nightly", "dev", "oac_seal", MARK, FOLDER, Storage("no-such-bucket"))
     with pytest.raises(OACApiError, match=r"HTTP 400.*no-such-bucket"):
-        run(take_once(order, PASSWORD, look_first=False, suspect=False, settling_time=0.0))
+        run(submit_once(NewSnapshot(order, PASSWORD, confirmation_timeout=0.0)))
     assert clean.control.calls("dev", POST) == 1
 
 
 def test_a_weak_password_never_leaves(run: Oac, clean: Simulator) -> None:
     with pytest.raises(OACConfigurationError, match="does not follow OAC's rules"):
-        run(take_once(ORDER, "too-weak", look_first=False, suspect=False, settling_time=0.0))
+        run(submit_once(NewSnapshot(ORDER, "too-weak", confirmation_timeout=0.0)))
     assert clean.control.calls("dev", POST) == 0
 
 
@@ -170,7 +174,7 @@ def test_a_second_order_takes_another_one(run: Oac, clean: Simulator) -> None:
     taken(run)
     mark = task_mark("backup", "run-1", "snapshot", -1, 5)
     order = SnapshotOrder("nightly", "dev", "oac_seal", mark, FOLDER, Storage(BUCKET))
-    run(take_once(order, PASSWORD, look_first=True, suspect=True, settling_time=0.0))
+    run(submit_once(NewSnapshot(order, PASSWORD, suspect=True, confirmation_timeout=0.0)))
     assert len(set(names(clean))) == 2
 
 

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_oac.client import connections, mail, safe_domains, settings
 from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.secret_names import masked, secret_names, secrets_of, texts_of
+from airflow_provider_oac.client.submit import submit_once
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError, OACUncertainError
 from airflow_provider_oac.operators.system import OACSystemSettingsOperator
 from airflow_provider_oac.transport.io import Request
@@ -223,8 +224,8 @@ def listing(*owners: str) -> bytes:
 
 def test_three_lost_answers_and_no_connection_end_uncertain() -> None:
     io = answering(lambda _age, request: response(503, "") if request.method == "POST" else response(200, "[]"))
-    with pytest.raises(OACUncertainError, match="asked 3 times for connection 'CRM'"):
-        run(io, connections.create_once(ORDER, "jane"))
+    with pytest.raises(OACUncertainError, match="asked 3 times to create connection 'CRM'"):
+        run(io, submit_once(connections.NewConnection(ORDER, "jane")))
     assert len(asked(io, "POST")) == 3
 
 
@@ -233,7 +234,7 @@ def test_one_that_is_refused_and_not_listed_is_not_touched() -> None:
         lambda _age, request: response(409, "{}") if request.method == "POST" else response(200, listing("joe"))
     )
     with pytest.raises(OACError, match=r"lists none of this name that belongs to jane. Nothing was changed"):
-        run(io, connections.create_once(ORDER, "jane", if_exists="update"))
+        run(io, submit_once(connections.NewConnection(ORDER, "jane", "update")))
     assert asked(io, "PUT") == []
 
 

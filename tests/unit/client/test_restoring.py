@@ -11,12 +11,13 @@ from airflow_provider_oac.client import restoring
 from airflow_provider_oac.client.restoring import (
     TOLERATED,
     ReadyWatch,
+    Restore,
     check_system,
     check_target,
     ready_again,
     ready_now,
-    submit_restore,
 )
+from airflow_provider_oac.client.submit import submit_once
 from airflow_provider_oac.client.system import System
 from airflow_provider_oac.client.waiting import Poller, WaitPlan
 from airflow_provider_oac.exceptions import (
@@ -88,7 +89,7 @@ def test_an_answer_that_leaves_it_open_is_uncertain_and_not_sent_again(answer: A
     answers = in_turn(answer)
     io = answering(lambda _seconds, request: answers(request))
     with pytest.raises(OACUncertainError, match=r"It is not sent again\. Check: sign in to host"):
-        run(io, submit_restore("id", "password", "host"))
+        run(io, submit_once(Restore("id", "password", "host")))
     assert len(asked(io)) == 1
 
 
@@ -96,14 +97,14 @@ def test_an_answer_that_leaves_it_open_is_uncertain_and_not_sent_again(answer: A
 def test_an_answer_that_says_no_is_certain(answer: Answer) -> None:
     io = answering(lambda _seconds, _request: answer)
     with pytest.raises((OACApiError, OACTransportError)):
-        run(io, submit_restore("id", "password", "host"))
+        run(io, submit_once(Restore("id", "password", "host")))
 
 
 def test_what_certainly_did_not_arrive_is_sent_again() -> None:
     accepted = response(202, "", {"oa-work-request-id": "w"})
     answers = in_turn(unreachable(), response(429), accepted)
     io = answering(lambda _seconds, request: answers(request))
-    assert run(io, submit_restore("id", "password", "host")) == "w"
+    assert run(io, submit_once(Restore("id", "password", "host"))) == "w"
 
 
 def by_path(system: list[Answer], search: list[Answer]) -> ManualIO:

@@ -12,7 +12,8 @@ import pytest
 from airflow_provider_oac.client import datasets
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.client.jobs import Job
-from airflow_provider_oac.client.running import Launched, Mark, RunOrder, job_since, launch, wait_for_job
+from airflow_provider_oac.client.running import Launched, Mark, Run, job_since, wait_for_job
+from airflow_provider_oac.client.submit import submit_once
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACTransportError,
@@ -53,8 +54,8 @@ class World:
         return response(200, json.dumps([{"jobIdentifier": job, "jobStatus": status} for job, status in shown]))
 
     def launch(self, traces: Mark | None = None, if_running: str = "fail", settling_time: float = 30.0) -> Launched:
-        order = RunOrder(OF, datasets.reload(ID), if_running, settling_time)
-        return run(self.io, launch(order, traces=traces, report=self.lines.append))
+        more = {"confirmation_timeout": settling_time, "report": self.lines.append}
+        return run(self.io, submit_once(Run(OF, datasets.reload(ID), if_running, traces, **more)))
 
     @property
     def posted(self) -> int:
@@ -106,7 +107,7 @@ def test_what_does_not_appear_in_time_is_asked_for_again() -> None:
 
 def test_three_uncertain_attempts_end_it() -> None:
     world = World(*[response(503, "")] * 3)
-    with pytest.raises(OACUncertainError, match=r"asked 3 times to reload dataset 'admin'.'Orders' and gave no usable"):
+    with pytest.raises(OACUncertainError, match=r"asked 3 times to reload dataset 'admin'.'Orders', gave no usable"):
         world.launch(settling_time=1)
     assert world.posted == 3
 
@@ -151,7 +152,7 @@ def test_a_trace_of_an_earlier_try_is_adopted_and_nothing_is_sent() -> None:
     world.jobs = [(0, "old", "SUCCEEDED"), (4.0, "first", "SUCCEEDED"), (4.0, "second", "IN_PROGRESS")]
     found = world.launch(traces=Mark(("old",)))
     assert (found.how, found.job_id) == ("found", "first")
-    assert "does not say who asked for it" in world.lines[0]
+    assert "does not say who asked for it" in world.lines[1]
 
 
 def test_a_trace_that_failed_is_no_result() -> None:
@@ -179,13 +180,13 @@ def test_a_mark_goes_through_json() -> None:
 def test_a_history_that_cannot_be_read_ends_it_before_anything_is_sent(status: int) -> None:
     io = answering(lambda _age, request: response(status, "") if request.method == "GET" else ACCEPTED)
     with pytest.raises(OACApiError):
-        run(io, launch(RunOrder(OF, datasets.reload(ID))))
+        run(io, submit_once(Run(OF, datasets.reload(ID))))
     assert asked(io, "POST") == []
 
 
 def test_a_history_that_is_not_there_is_empty() -> None:
     io = answering(lambda _age, request: response(404, "") if request.method == "GET" else ACCEPTED)
-    assert run(io, launch(RunOrder(OF, datasets.reload(ID)))).mark == Mark(())
+    assert run(io, submit_once(Run(OF, datasets.reload(ID)))).mark == Mark(())
 
 
 def seen(world: World, mark: Mark, patience: float = 10.0) -> Job | None:

@@ -10,7 +10,8 @@ import pytest
 
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
 from airflow_provider_oac.client.snapshots import Storage
-from airflow_provider_oac.client.taking import SnapshotOrder, Taken, find_named, take_once
+from airflow_provider_oac.client.submit import Attempts, submit_once
+from airflow_provider_oac.client.taking import NewSnapshot, SnapshotOrder, Taken, find_named
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -63,9 +64,10 @@ class Oac:
 
 
 def taken(io: ManualIO, lines: list[str] | None = None, **details: Any) -> Taken:
-    arguments: dict[str, Any] = {"look_first": False, "suspect": False, "settling_time": SETTLING, **details}
+    arguments: dict[str, Any] = {"confirmation_timeout": SETTLING, **details}
+    task = arguments.pop("task", Attempts())
     report = (lines if lines is not None else []).append
-    return run(io, take_once(ORDER, PASSWORD, report=report, **arguments))
+    return run(io, submit_once(NewSnapshot(ORDER, PASSWORD, report=report, **arguments), task))
 
 
 def posted(io: ManualIO) -> list[str]:
@@ -80,7 +82,7 @@ def existing(seconds: int = 0, mark: str = MARK) -> str:
 
 def test_a_first_try_sends_once_and_looks_at_nothing() -> None:
     io, before, lines = answering(Oac((True, ACCEPTED))), [], []
-    got = taken(io, lines, before_send=lambda name: before.append((name, len(asked(io)))))
+    got = taken(io, lines, task=Attempts(lambda name: before.append((name, len(asked(io))))))
     assert got == Taken(existing(), f"file:///oac-snapshots/prod/{existing()}.bar", "backups", "w:1")
     assert [request.method for request in asked(io)] == ["POST"]
     assert before == [(existing(), 0)]
@@ -126,14 +128,14 @@ def test_an_order_whose_answer_says_nothing_is_found_by_its_mark(answer: Answer,
 def test_an_order_that_is_not_listed_after_settling_is_sent_again_under_another_name(answer: Answer) -> None:
     oac = Oac((False, answer), (True, ACCEPTED))
     io, lines, before = answering(oac), [], []
-    got = taken(io, lines, before_send=before.append)
+    got = taken(io, lines, task=Attempts(before.append))
     first, second = posted(io)
     assert got.work_request_id == "w:1"
     assert before == [first, second]
     assert got.name == second != first
     assert io.time - START >= SETTLING
     assert len(oac.taken) == 1
-    assert lines[1].startswith("It is not listed after 30 s, which counts as not accepted.")
+    assert "does not show it after 30 s, so it counts as not accepted" in lines[1]
 
 
 def test_oac_that_lists_later_than_the_settling_time_gets_a_second_order_and_it_is_told() -> None:
@@ -144,7 +146,8 @@ def test_oac_that_lists_later_than_the_settling_time_gets_a_second_order_and_it_
     got = taken(io, lines)
     first, second = (name for _, name in oac.taken)
     assert got.name == second
-    assert f"Should OAC list it later, there is a snapshot too many: {first}." in lines[1]
+    assert "there is one too many: " in lines[1]
+    assert f"named {first}." in lines[1]
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
@@ -183,7 +186,7 @@ def test_an_earlier_order_that_is_listed_late_is_adopted_instead_of_a_third_one(
 def test_in_the_end_it_is_uncertain() -> None:
     io, lines = answering(Oac(*[(False, response(503, '{"message": "Come back"}'))] * 3)), []
     with pytest.raises(
-        OACUncertainError, match=r"asked 3 times .*feedbeef.*run again: it looks.*503: Come back"
+        OACUncertainError, match=r"asked 3 times .*feedbeef.*run the task again: it searches.*503: Come back"
     ) as caught:
         taken(io, lines)
     assert isinstance(caught.value.__cause__, OACApiError)
@@ -194,7 +197,8 @@ def test_in_the_end_it_is_uncertain() -> None:
 def test_with_an_unreadable_list_it_is_uncertain_at_once() -> None:
     io = answering(Oac((True, unreachable(sent=True)), listing=lambda _age: response(503, '{"message": "Not now"}')))
     with pytest.raises(
-        OACUncertainError, match=r"may have accepted.*list could not be read.*First: no answer.*Then: .*Not now"
+        OACUncertainError,
+        match=r"the list of snapshots could not be read.*First: no answer.*Then: .*Not now",
     ):
         taken(io)
     assert len(posted(io)) == 1
@@ -256,7 +260,7 @@ def test_an_instance_that_is_too_busy_for_any_request_has_accepted_none() -> Non
 
 def test_a_weak_password_is_refused_before_anything_is_remembered_or_sent() -> None:
     io, before = answering(Oac()), []
-    flow = take_once(ORDER, "weak", look_first=False, suspect=False, settling_time=1.0, before_send=before.append)
+    flow = submit_once(NewSnapshot(ORDER, "weak"), Attempts(before.append))
     with pytest.raises(OACConfigurationError, match="does not follow OAC's rules"):
         run(io, flow)
     assert (before, asked(io)) == ([], [])

@@ -22,7 +22,7 @@ SETTINGS = AuthSettings(
 OAC = "https://oac.example.com"
 
 
-def answering(oac: Callable[[float, Request], Answer]) -> ManualIO:
+def answering(oac: Callable[[float, Request], Answer], kind: type[ManualIO] = ManualIO) -> ManualIO:
     """The world. The token service always works, and its tokens live 100 s."""
 
     def answers(request: Request) -> Answer:
@@ -30,7 +30,7 @@ def answering(oac: Callable[[float, Request], Answer]) -> ManualIO:
             return response(200, '{"access_token": "t", "token_type": "Bearer", "expires_in": 100}')
         return oac(io.time - START, request)
 
-    io = ManualIO(answers, now=START)
+    io = kind(answers, now=START)
     return io
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
@@ -53,3 +56,39 @@ def test_a_task_that_is_not_mapped_has_the_index_minus_one() -> None:
     ti = TaskInstance("a_task", 1, 2)
     ti.map_index = None
     assert Identity.of({"ti": ti}).map_index == -1
+
+
+def test_without_a_store_a_try_whose_supervisor_is_gone_is_not_the_current_one() -> None:
+    # A supervisor starts a task process, which claims its try, and is killed.
+    code = """
+import os, time
+from types import SimpleNamespace
+from airflow_provider_oac.operators.memory import TaskMemory
+ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=1, try_number=1)
+supervisor = os.fork()
+if supervisor:
+    os.waitpid(supervisor, 0)
+    time.sleep(30)
+parent = os.getpid()
+ready, tell = os.pipe()
+if os.fork():
+    os.read(ready, 1)
+    os._exit(0)
+memory = TaskMemory({"ti": ti})
+memory.claim()
+memory.check_current()
+os.write(tell, b"x")
+while os.getppid() == parent:
+    time.sleep(0.01)
+try:
+    memory.check_current()
+except Exception as error:
+    print(type(error).__name__, error, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        process.kill()
+    assert said.startswith(
+        "OACSupersededError Try 1 of task 't' sends nothing any more: the process that supervised it"
+    )

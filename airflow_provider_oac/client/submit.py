@@ -1,0 +1,258 @@
+"""Submit once: start or create something in OAC exactly once, although OAC has no idempotency key.
+
+One flow serves every kind of work. A kind is a small object: what to send, how OAC shows that it acted, and what a
+refusal means.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACConfigurationError,
+    OACError,
+    OACKilledError,
+    OACSupersededError,
+    OACTokenStoreError,
+    OACTransportError,
+    OACUncertainError,
+)
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+_POLL_INTERVAL = 2.0
+# A request is sent only if OAC was searched for traces less than this many seconds ago.
+TRACES_HOLD = 60.0
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """What a task does around the attempts to send a request. By default nothing, for use outside a task.
+
+    :param remember: called before each attempt with the clue of :class:`Submission`.
+    :param take_back: called when it is certain that OAC did not act on what was remembered.
+    :param check_current: called directly before each request.
+        Raises :class:`~airflow_provider_oac.exceptions.OACSupersededError` unless this is the task's current try.
+    """
+
+    remember: Callable[[Any], None] = lambda _clue: None
+    take_back: Callable[[], None] = lambda: None
+    check_current: Callable[[], None] = lambda: None
+
+
+@dataclass(kw_only=True)
+class Submission(ABC, Generic[A, R]):
+    """One kind of work: what :func:`submit_once` needs to know of it.
+
+    :param suspect: whether an earlier try may have sent it.
+    :param confirmation_timeout: seconds to search for traces of a request that OAC may have accepted.
+    :param report: gets log lines.
+    """
+
+    suspect: bool = False
+    confirmation_timeout: float = 30.0
+    report: Callable[[str], None] = field(default=lambda _line: None, repr=False)
+
+    # How often it is sent at most when the response is lost and no traces are found.
+    sends: ClassVar[int] = 3
+    # Where OAC shows traces of it; empty if nowhere, so that a lost response is never followed by another request.
+    where: ClassVar[str] = ""
+
+    @property
+    @abstractmethod
+    def doing(self) -> str:
+        """What OAC is asked to do, for messages: "reload dataset 'x'"."""
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether traces are searched before anything is sent."""
+        return self.suspect
+
+    @property
+    def clue(self) -> Any:
+        """What a later try needs to find traces of the next request."""
+        return None
+
+    async def trace(self, api: Api, lost: OACError | None) -> R | None:
+        """Search once for traces.
+
+        :param lost: the error that left an attempt of this try uncertain; ``None`` if there was none.
+        :returns: what was found, as the result; ``None`` if there is nothing.
+        """
+        return None
+
+    async def prepare(self, api: Api) -> None:
+        """Read what :attr:`call` and :meth:`trace` need. Called once, before the first attempt."""
+
+    @abstractmethod
+    def call(self, now: float) -> Call[A]:
+        """The next request.
+
+        :param now: seconds since the epoch.
+        """
+
+    @abstractmethod
+    def accepted(self, answer: A) -> R:
+        """The result, once OAC has accepted the request."""
+
+    async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> R | None:
+        """Decide what a refusal means.
+
+        :returns: a result; ``None`` to send it again.
+        :raises OACError: the refusal, unless it means something else.
+        """
+        raise error
+
+    def uncertain(self, lost: OACError, sends: int) -> OACError:
+        """The error if no attempt led to a usable response and OAC shows no traces."""
+        return OACUncertainError(
+            f"OAC was asked {sends} times to {self.doing}, gave no usable response, and {self.where} does not show it. "
+            f"Next step: check the instance, then run the task again: it searches {self.where} before it sends. The "
+            f"last failure: {lost}"
+        )
+
+
+class _StaleError(OACError):
+    """The last search for traces was too long ago to send a request."""
+
+
+def submit_once(kind: Submission[A, R], task: Attempts = Attempts()) -> Flow[R]:
+    """Submit work unless OAC shows that it already has it. The flow returns when OAC has accepted it.
+
+    Exactly one is guaranteed where OAC shows traces as soon as it accepts a request.
+
+    :param kind: the work.
+    :param task: what the task does around each attempt.
+    :raises OACUncertainError: if it is not known whether OAC accepted it.
+    :raises OACSupersededError: if another try of the task has taken over. Nothing is sent.
+    :raises OACError: if OAC refuses.
+    """
+
+    async def flow(api: Api) -> R:
+        lost: OACError | None = None
+        looked, left = api.io.now(), False
+
+        def before_send() -> None:
+            nonlocal left
+            task.check_current()
+            if kind.where and abs(api.io.now() - looked) > TRACES_HOLD:
+                raise _StaleError
+            left = True
+
+        if kind.looks_first:
+            if kind.suspect and kind.confirmation_timeout > 0:
+                kind.report(
+                    f"An earlier try may have asked OAC to {kind.doing}. Searching {kind.where} for up to "
+                    f"{kind.confirmation_timeout:.0f} s before anything is sent."
+                )
+            found = await _search(api, kind, kind.confirmation_timeout if kind.suspect else 0.0, None)
+            if found is not None:
+                return found
+        await kind.prepare(api)
+        looked = api.io.now()
+        refusal: OACError = OACError(
+            f"Could not {kind.doing}: OAC kept asking to wait, and nothing was sent. Next step: run the task again."
+        )
+        for number in range(1, kind.sends + 1):
+            call, left = kind.call(api.io.now()), False
+            task.remember(kind.clue)
+            try:
+                return kind.accepted(await api.perform(call, before_send=before_send))
+            except (OACKilledError, OACSupersededError):
+                raise
+            except OACError as error:
+                if not (left and may_have_acted(error)):
+                    if lost is None:
+                        task.take_back()
+                    if isinstance(error, _StaleError):
+                        found = await _search(api, kind, 0.0, lost)
+                    elif isinstance(error, OACApiError):
+                        refusal = error
+                        found = await kind.refused(api, error, lost)
+                    else:
+                        raise
+                elif not kind.where:
+                    raise kind.uncertain(error, number) from error
+                elif without_user(error):
+                    raise
+                else:
+                    lost = error
+                    kind.report(f"OAC may or may not have accepted the request to {_named(kind)}. {error}")
+                    found = await _search_after(api, kind, error)
+                if found is not None:
+                    return found
+                looked = api.io.now()
+        if lost is None:
+            raise refusal
+        raise kind.uncertain(lost, kind.sends) from lost
+
+    return flow
+
+
+def may_have_acted(error: OACError) -> bool:
+    """Whether OAC may have acted on a request that changes something, in spite of this error.
+
+    Whether it is worth a second attempt (``retryable``) is another question. Only a response of 4xx is a refusal.
+    """
+    if isinstance(error, OACTransportError):
+        return error.sent
+    if isinstance(error, OACApiError):
+        return error.status >= 500 or error.status == 408
+    # Everything else comes from a response that could not be read, or from before the request left.
+    return not isinstance(error, OACAuthError | OACConfigurationError | OACTokenStoreError | _StaleError)
+
+
+def without_user(error: OACError) -> bool:
+    """Whether this is OAC's 500 to a token without a user. It stays the same, so the same try does not send again."""
+    return isinstance(error, OACApiError) and error.status == 500 and not error.retryable
+
+
+async def poll(api: Api, look: Callable[[], Awaitable[R | None]], patience: float) -> R | None:
+    """Look until there is something, or ``patience`` seconds have passed. Looks once at least.
+
+    Counts its own pauses: a wall clock that is set meanwhile must not end the search early.
+    """
+    left = patience
+    while True:
+        found = await look()
+        if found is not None or left <= 0:
+            return found
+        pause = min(left, _POLL_INTERVAL)
+        await api.io.sleep(pause)
+        left -= pause
+
+
+async def _search(api: Api, kind: Submission[A, R], patience: float, lost: OACError | None) -> R | None:
+    return await poll(api, lambda: kind.trace(api, lost), patience)
+
+
+async def _search_after(api: Api, kind: Submission[A, R], lost: OACError) -> R | None:
+    """Search for traces of a request that OAC may have accepted."""
+    try:
+        found = await _search(api, kind, kind.confirmation_timeout, lost)
+    except (OACKilledError, OACUncertainError):
+        raise
+    except OACError as error:
+        raise OACUncertainError(
+            f"OAC may have accepted the request to {kind.doing}, and {kind.where} could not be read to find out. Next "
+            f"step: run the task again: it searches {kind.where} before it sends. First: {lost} Then: {error}"
+        ) from error
+    if found is None:
+        kind.report(
+            f"{kind.where[0].upper()}{kind.where[1:]} does not show it after {kind.confirmation_timeout:.0f} s, so it "
+            f"counts as not accepted. If it appears later, there is one too many: {_named(kind)}."
+        )
+    return found
+
+
+def _named(kind: Submission[A, R]) -> str:
+    """What OAC was asked to do, with the name that it has there."""
+    return f"{kind.doing}, named {kind.clue}" if isinstance(kind.clue, str) else kind.doing

@@ -1,0 +1,221 @@
+"""Submit once, for every kind of work: what is remembered, what is taken back, and which try may send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client import datasets, ids
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.arranging import Copy, Move, NewFolder, Place
+from airflow_provider_oac.client.connections import ConnectionOrder, NewConnection
+from airflow_provider_oac.client.registering import Registration
+from airflow_provider_oac.client.restoring import Restore
+from airflow_provider_oac.client.running import Mark, Run
+from airflow_provider_oac.client.snapshot_names import task_mark
+from airflow_provider_oac.client.snapshots import Storage
+from airflow_provider_oac.client.submit import TRACES_HOLD, Attempts, Submission, submit_once
+from airflow_provider_oac.client.taking import NewSnapshot, SnapshotOrder
+from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSupersededError
+from airflow_provider_oac.operators.memory import TaskMemory
+from airflow_provider_oac.transport.io import Request
+from tests.manual import Answer, ManualIO, response, unreachable
+from tests.tasks import StateStore, TaskInstance
+from tests.unit.client.snapshot_lists import item, snapshot
+from tests.unit.client.worlds import START, answering, asked, run
+
+DATASET, FOLDER = ids.object_id("admin", "Orders"), ids.catalog_id("/@Catalog/shared/Sales")
+BOOK = ids.catalog_id("/@Catalog/shared/Sales/Board")
+PARAMS = {"connectionType": "mysql", "username": "u", "password": "p"}
+ORDER = SnapshotOrder("nightly", "prod", "seal", task_mark("d", "r", "t", -1, 1), "f", Storage("b"))
+KINDS: dict[str, Callable[..., Submission[Any, Any]]] = {
+    "snapshot": lambda **more: NewSnapshot(ORDER, "Correct-Horse-7-Battery", **more),
+    "registration": lambda **more: Registration("file:///f/x.bar", Storage("b"), **more),
+    "run": lambda **more: Run(datasets.runnable(DATASET), datasets.reload(DATASET), **more),
+    "connection": lambda **more: NewConnection(ConnectionOrder("CRM", PARAMS), "jane", **more),
+    "folder": lambda **more: NewFolder(FOLDER, "New", **more),
+    "copy": lambda **more: Copy("workbooks", BOOK, Place(FOLDER, "New"), **more),
+    "move": lambda **more: Move("workbooks", BOOK, Place(FOLDER, "New"), **more),
+    "restore": lambda **more: Restore("id", "password", "host", **more),
+}
+BODY = {"workRequestId": "w:1", "connectionId": "c", "id": BOOK, "name": "New", "type": "workbooks"}
+ACCEPTED = response(202, json.dumps(BODY), {"oa-work-request-id": "w:1"})
+SHOWN = [name for name, make in KINDS.items() if make().where]
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+class SleepyIO(ManualIO):
+    """One whose first long sleep lets others act."""
+
+    api: Api
+
+    async def nothing(self) -> None: ...
+
+    on_long_sleep: Callable[[], Awaitable[None]] = nothing
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        if seconds >= 100:
+            others, self.on_long_sleep = self.on_long_sleep, self.nothing
+            await others()
+
+
+class World:
+    """An OAC that has only the workbook to be copied.
+
+    :param posts: its answers to what changes something.
+    """
+
+    def __init__(self, *posts: Answer) -> None:
+        self.posts = list(posts)
+        self.snapshots: list[str] = []
+        self.on_post: Callable[[], None] = lambda: None
+        self.notes: list[str] = []
+        self.lines: list[str] = []
+        self.io: ManualIO = answering(self.answer, SleepyIO)
+
+    def answer(self, _age: float, request: Request) -> Answer:
+        if request.method == "POST":
+            self.on_post()
+            answer = self.posts.pop(0)
+            if answer is ACCEPTED and request.url.endswith("/snapshots"):
+                self.snapshots.append(json.loads(request.body or b"")["name"])
+            return answer
+        if request.url.endswith(f"/{BOOK}"):
+            return response(200, json.dumps({"id": BOOK, "name": "Board", "type": "workbooks"}))
+        if request.url.split("?")[0].endswith("/snapshots"):
+            return response(200, json.dumps({"items": [item(snapshot(name)) for name in self.snapshots]}))
+        if "/catalog/workbooks" in request.url or "/catalog/folders/" in request.url:
+            return response(404, '{"code": "NotFound"}')
+        return response(200, "[]")
+
+    def submit(self, kind: str, task: Attempts | None = None, **more: Any) -> Any:
+        noting = Attempts(lambda _clue: self.notes.append("remember"), lambda: self.notes.append("take back"))
+        flow = submit_once(KINDS[kind](report=self.lines.append, **more), task or noting)
+
+        async def whole(api: Api) -> Any:
+            self.io.api = api  # type: ignore[attr-defined]
+            return await flow(api)
+
+        return run(self.io, whole)
+
+    @property
+    def sent(self) -> int:
+        return len(asked(self.io, "POST"))
+
+
+REFUSED = {
+    "400": response(400, '{"code": "BadRequest"}'),
+    "403": response(403, "{}"),
+    "409": response(409, "{}"),
+    "429": response(429, "", {"retry-after": "999"}),
+    "not sent": unreachable(sent=False, passing=False),
+}
+
+
+@every_kind
+@pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
+def test_what_oac_certainly_did_not_act_on_is_taken_back_and_not_searched(kind: str, answer: Answer) -> None:
+    world = World(answer)
+    with pytest.raises(OACError):
+        world.submit(kind)
+    assert world.notes == ["remember", "take back"]
+    assert world.io.slept == []
+
+
+@every_kind
+def test_without_a_token_nothing_is_sent_and_nothing_stays_remembered(kind: str) -> None:
+    world = World()
+    world.io = ManualIO(lambda _request: response(401, '{"error": "invalid_client"}'))
+    with pytest.raises(OACAuthError):
+        world.submit(kind)
+    # Some kinds look first.
+    assert world.notes in ([], ["remember", "take back"])
+
+
+@every_kind
+@pytest.mark.parametrize("lost", [unreachable(sent=True), response(503, ""), response(200, "<html>")])
+def test_what_oac_may_have_acted_on_stays_remembered(kind: str, lost: Answer) -> None:
+    world = World(lost, lost, lost)
+    with pytest.raises(OACError):
+        world.submit(kind, confirmation_timeout=0.0)
+    assert "take back" not in world.notes
+    assert world.sent == KINDS[kind]().sends
+
+
+@every_kind
+def test_a_refusal_after_a_lost_response_takes_nothing_back(kind: str) -> None:
+    world = World(unreachable(sent=True), response(400, "{}"))
+    with pytest.raises(OACError):
+        world.submit(kind, confirmation_timeout=0.0)
+    assert "take back" not in world.notes
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_what_is_waited_for_is_said(kind: str) -> None:
+    world = World(ACCEPTED)
+    more = {"traces": Mark()} if kind == "run" else {"suspect": True}
+    world.submit(kind, confirmation_timeout=4.0, **more)
+    assert "An earlier try may have asked OAC to" in world.lines[0]
+    assert "for up to 4 s" in world.lines[0]
+    assert sum(world.io.slept) == 4.0
+
+
+def memory(store: StateStore, try_number: int) -> TaskMemory:
+    return TaskMemory({"ti": TaskInstance("a_task", try_number, 2), "task_state_store": store})
+
+
+def attempts(of: TaskMemory) -> Attempts:
+    return of.attempts(lambda _clue: {"sending": True})
+
+
+@every_kind
+def test_a_try_that_was_replaced_while_it_slept_sends_nothing(kind: str) -> None:
+    """OAC asks to come back in 100 s, the supervisor is killed, try 2 starts and sends, try 1 wakes."""
+    store, world = StateStore(), World(response(429, "", {"retry-after": "100"}), ACCEPTED)
+    first, second = memory(store, 1), memory(store, 2)
+    first.claim()
+    results = []
+
+    async def replaced() -> None:
+        second.claim()
+        results.append(await submit_once(KINDS[kind](), attempts(second))(world.io.api))
+
+    world.io.on_long_sleep = replaced
+    with pytest.raises(OACSupersededError, match="Try 1 of task 'a_task' sends nothing any more: another try"):
+        world.submit(kind, attempts(first))
+    assert (world.sent, len(results)) == (2, 1)
+    # Nor does it touch what the other remembers.
+    assert second.of_this_order() == {"sending": True, "max_tries": 2}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_after_a_long_pause_traces_are_searched_again(kind: str) -> None:
+    world = World(response(429, "", {"retry-after": str(TRACES_HOLD + 1)}), ACCEPTED)
+    if KINDS[kind]().sends == 1:
+        with pytest.raises(OACError, match="OAC kept asking to wait, and nothing was sent"):
+            world.submit(kind)
+    else:
+        world.submit(kind)
+        assert world.notes == ["remember", "take back", "remember"]
+    methods = [request.method for request in asked(world.io)]
+    assert "GET" in methods[methods.index("POST") :]
+
+
+def test_what_another_try_sent_during_a_long_pause_is_adopted() -> None:
+    world = World(response(429, "", {"retry-after": "100"}))
+    world.on_post = lambda: world.snapshots.append(str(ORDER.name(START, None)))
+    assert world.submit("snapshot").work_request_id is None
+    assert world.sent == 1
+
+
+def test_a_store_that_cannot_be_asked_is_no_permission_to_send() -> None:
+    class Gone(StateStore):
+        def get(self, key: str) -> Any:
+            raise BrokenPipeError("the supervisor is gone")
+
+    with pytest.raises(OACSupersededError, match=r"cannot be asked .*the supervisor is gone"):
+        memory(Gone(), 1).check_current()
