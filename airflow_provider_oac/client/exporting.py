@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
 from airflow_provider_oac.client.waiting import WaitPlan, wait
 from airflow_provider_oac.client.workbooks import MAX_CANVASES, PDF, Canvas
+from airflow_provider_oac.records import Record
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Record):
     """One export of OAC: a whole file, or a part of one.
 
     :param canvas_ids: its canvases, in order.
@@ -35,8 +36,8 @@ class Export:
 
 
 @dataclass(frozen=True)
-class WantedFile:
-    """A file that is to be made. JSON by :meth:`record`, without secrets.
+class WantedFile(Record):
+    """A file that is to be made.
 
     :param label: what it is, for messages.
     :param url: where it goes.
@@ -57,18 +58,25 @@ class WantedFile:
     width: int
     height: int
     canvases: tuple[str, ...] = ()
-    exports: tuple[Export, ...] = field(default=())
+    exports: tuple[Export, ...] = ()
 
-    def record(self) -> dict[str, Any]:
-        """As a plain dictionary, without tuples: Airflow's task state store takes nothing but JSON."""
-        exports = [{**asdict(export), "canvas_ids": list(export.canvas_ids)} for export in self.exports]
-        return {**asdict(self), "canvases": list(self.canvases), "exports": exports}
 
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> WantedFile:
-        """Read it back."""
-        exports = tuple(Export(**{**item, "canvas_ids": tuple(item["canvas_ids"])}) for item in record["exports"])
-        return cls(**{**record, "canvases": tuple(record["canvases"]), "exports": exports})
+@dataclass
+class ExportFacts(Record):
+    """What a task knows of the files that it makes.
+
+    :param order: URLs of all files, in the order in which they are wanted.
+    :param round: files whose exports are ordered.
+    :param left: files that come later.
+    :param done: entries of the result.
+    :param failed: labels and messages of files that could not be made.
+    """
+
+    order: tuple[str, ...] = ()
+    round: tuple[WantedFile, ...] = ()
+    left: tuple[WantedFile, ...] = ()
+    done: tuple[dict[str, Any], ...] = ()
+    failed: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

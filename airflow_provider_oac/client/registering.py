@@ -11,6 +11,7 @@ from airflow_provider_oac.client.registered_names import registered_name
 from airflow_provider_oac.client.snapshots import Storage, list_all, register
 from airflow_provider_oac.client.submit import Submission
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.records import Record
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,23 @@ class Registered:
     name: str
     work_request_id: str | None
     snapshot_id: str | None = None
+
+
+@dataclass(frozen=True)
+class RegistrationFacts(Record):
+    """What a task knows of the snapshot that it registers.
+
+    :param snapshot_id: its id, if it was listed already.
+    :param seal: the Connection whose password opens it, if its name tells; so the others.
+    """
+
+    name: str
+    bar_uri: str
+    bucket: str
+    snapshot_id: str | None
+    seal: str | None
+    source_instance: str | None
+    taken_at: str | None
 
 
 @dataclass

@@ -19,6 +19,7 @@ from airflow_provider_oac.client.registered_names import origin_of
 from airflow_provider_oac.client.snapshots import Snapshot
 from airflow_provider_oac.client.submit import Submission
 from airflow_provider_oac.client.system import System
+from airflow_provider_oac.client.taking import SnapshotFacts
 from airflow_provider_oac.client.waiting import WaitPlan, looked_after, passing
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -28,6 +29,7 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
     OACWaitTimeoutError,
 )
+from airflow_provider_oac.records import Record
 from airflow_provider_oac.transport.retry import ONCE
 
 # While an instance is restored it may log everybody out, know nobody's roles, or not know its own work requests
@@ -103,6 +105,42 @@ def seal_of(snapshot: Snapshot) -> str:
             "is. Without the password a snapshot cannot be restored."
         )
     return origin.seal
+
+
+@dataclass(frozen=True)
+class RestoreFacts(Record):
+    """What a task knows of a restore.
+
+    :param snapshot_id: the snapshot, in the target.
+    :param name: its name.
+    :param address: address of the target.
+    :param host: its host.
+    :param system: what it says of itself.
+    :param source_instance: of which instance the snapshot was taken, if its name tells; so ``taken_at``.
+    :param seal: the Connection whose password opens the snapshot.
+    :param work: which of the two works was started: the safety snapshot or the restore.
+    :param approval: under which approval it was sent.
+    :param taking: the safety snapshot that is being taken.
+    :param safety: the safety snapshot, as its result.
+    :param after_failure: whether an earlier restore of this task failed, so ``safety`` is of before that, and another
+        one is taken now.
+    :param safety_after_failure: that one.
+    """
+
+    snapshot_id: str
+    name: str
+    address: str
+    host: str
+    system: str | None
+    source_instance: str | None
+    taken_at: str | None
+    seal: str
+    work: str = ""
+    approval: str | None = None
+    taking: SnapshotFacts | None = None
+    safety: dict[str, Any] | None = None
+    after_failure: bool = False
+    safety_after_failure: dict[str, Any] | None = None
 
 
 @dataclass

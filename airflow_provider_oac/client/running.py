@@ -4,10 +4,9 @@ requests: what it ran stands in the job history, where nothing says who asked fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow_provider_oac.client import jobs
 from airflow_provider_oac.client.api import Api, Flow
@@ -16,10 +15,8 @@ from airflow_provider_oac.client.jobs import Job, Runnable
 from airflow_provider_oac.client.submit import Submission, poll
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, looked_after
 from airflow_provider_oac.client.work_requests import WorkRequest
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACError,
-)
+from airflow_provider_oac.exceptions import OACApiError, OACError
+from airflow_provider_oac.records import Record
 
 # What to do if it is running already.
 FAIL = "fail"
@@ -33,6 +30,8 @@ OWN = "own"
 FOUND = "found"
 ADOPTED = "adopted"
 BUSY = "busy"
+# An attempt of which nothing is known yet.
+SENT = "sent"
 
 _LOOK_INTERVAL = 2.0
 _NEWEST = 25
@@ -43,7 +42,7 @@ _CLOCKS = 5.0
 
 
 @dataclass(frozen=True)
-class Mark:
+class Mark(Record):
     """A point in the history of an object, so that the jobs after it can be told.
 
     :param known: ids of the newest jobs at that point. Needs no clock, so that nobody's matters.
@@ -53,14 +52,21 @@ class Mark:
     known: tuple[str, ...] = ()
     since: float | None = None
 
-    def record(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"known": list(self.known), "since": self.since}
 
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Mark:
-        """Read it back."""
-        return cls(tuple(record["known"]), record["since"])
+@dataclass(frozen=True)
+class RunFacts(Record):
+    """What a task knows of the run that it starts.
+
+    :param how: as of :class:`Launched`; ``sent`` if nothing is known yet.
+    :param object_id: id of what runs, encoded.
+    :param mark: the point in the history before it was started.
+    :param job_id: the job in the history, if its work request is not known.
+    """
+
+    how: str
+    object_id: str
+    mark: Mark
+    job_id: str | None = None
 
 
 @dataclass(frozen=True)

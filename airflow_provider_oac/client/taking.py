@@ -12,6 +12,7 @@ from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
 from airflow_provider_oac.client.snapshots import Snapshot, Storage, create, list_all
 from airflow_provider_oac.client.submit import Submission, poll
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.records import Record
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,21 @@ class Taken:
     bucket: str
     work_request_id: str | None
     snapshot_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SnapshotFacts(Record):
+    """What a task knows of the snapshot that it takes.
+
+    :param seal: name of the Connection whose password seals it.
+    :param snapshot_id: its id, if it was found in the list.
+    """
+
+    name: str
+    bar_uri: str
+    bucket: str
+    seal: str
+    snapshot_id: str | None
 
 
 @dataclass

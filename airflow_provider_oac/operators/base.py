@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +22,8 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
-from airflow_provider_oac.operators.memory import TaskMemory
+from airflow_provider_oac.operators.memory import TaskMemory, TaskRecord
+from airflow_provider_oac.records import Record
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -30,8 +33,13 @@ if TYPE_CHECKING:
     from airflow_provider_oac.operators.history import History
 
 
+@dataclass(frozen=True)
+class NoFacts(Record):
+    """Completing the work needs to know nothing."""
+
+
 class Started(NamedTuple):
-    """Work that OAC has accepted. JSON as a whole, and without secrets: it crosses the database.
+    """Work that OAC has accepted.
 
     :param work_request_id: its work request; ``None`` if the work was found by its traces only.
     :param submitted_at: when it was submitted, in seconds since the epoch.
@@ -40,20 +48,26 @@ class Started(NamedTuple):
 
     work_request_id: str | None
     submitted_at: float
-    facts: dict[str, Any]
+    facts: Any
 
     def record(self) -> dict[str, Any]:
-        """As a plain dictionary."""
-        return {
-            "work_request_id": self.work_request_id,
-            "submitted_at": self.submitted_at,
-            "facts": self.facts,
-        }
+        """As members of the record that is kept."""
+        return {**self._asdict(), "facts": self.facts.to_json()}
 
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Started:
-        """Read it back."""
-        return cls(record["work_request_id"], record["submitted_at"], record["facts"])
+
+@dataclass(frozen=True)
+class Deferred(Record):
+    """What a trigger carries for the task that waits for it.
+
+    :param deadline: when the wait ends, in seconds since the epoch.
+    :param latest: when Airflow ends the try; ``None`` for never.
+    """
+
+    work_request_id: str | None
+    submitted_at: float
+    facts: dict[str, Any]
+    deadline: float
+    latest: float | None
 
 
 def seconds(value: timedelta | float) -> float:
@@ -122,6 +136,24 @@ class OACBaseOperator(BaseOperator):
                 self.log.warning("The task was told to stop. %s", what_goes_on)
             raise
 
+    def _fingerprint(self) -> str:
+        """The fingerprint of the order: what decides the outcome, rendered. It is the instance and every template."""
+        from hashlib import sha256
+
+        order = {name: getattr(self, name) for name in self.template_fields if name != "oac_conn_id"}
+        text = json.dumps([type(self).__name__, self.hook.settings.address, order], sort_keys=True, default=str)
+        return sha256(text.encode()).hexdigest()[:20]
+
+    def _differs(self, memory: TaskMemory, work: str) -> bool:
+        """Whether what is remembered is of an order for something else before a Clear; says what continues."""
+        if not memory.differs:
+            return False
+        self.log.warning(
+            "Before it was cleared, this task ordered something else: %s may still be running in OAC, which cannot "
+            "cancel it. It is not adopted; this order is submitted anew.", work,
+        )  # fmt: skip
+        return True
+
     def _push_link(self, context: Context) -> None:
         context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")
 
@@ -188,16 +220,27 @@ class OACWorkOperator(OACBaseOperator):
     _keeps_history = True
     _history: History | None = None
 
+    # Whether this try lost what it had submitted: its trigger was written by another version of this package.
+    _interrupted = False
+
+    @property
+    def facts_type(self) -> type[Record]:
+        """The kind of :attr:`Started.facts`."""
+        return NoFacts
+
     def tolerated(self, started: Started) -> tuple[int, ...]:
         """HTTP statuses that this very work brings about, so that the wait for it waits them out."""
         return ()
 
     def execute(self, context: Context) -> Any:
         """Start or find the work, wait, complete."""
+        return self._begin(context)
+
+    def _begin(self, context: Context) -> Any:
         _check_duration("poll_interval", self.poll_interval)
         _check_duration("timeout", self.timeout)
         deadline = self._deadline()
-        memory = TaskMemory(context, self.durable)
+        memory = self._memory(context)
         memory.claim()
         with self._stopping("What it may have started in OAC goes on there; the next try looks for it first."):
             started = self._found_again(memory) or self.start(memory, context)
@@ -205,7 +248,8 @@ class OACWorkOperator(OACBaseOperator):
 
     def _pursue(self, started: Started, memory: TaskMemory, deadline: float, context: Context) -> Any:
         """Remember what was started, wait for it here or in the triggerer, and complete it."""
-        memory.remember(**started.record())
+        # Without an id it is found by its traces.
+        memory.remember(**started.record(), sending=started.work_request_id is None)
         self._push_link(context)
         self._push_work_link(started, context)
         if not self.wait_for_completion or started.work_request_id is None:
@@ -237,7 +281,7 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     def _carried(self, started: Started, deadline: float) -> dict[str, Any]:
-        return {"started": started.record(), "deadline": deadline, "latest": self._latest}
+        return Deferred(**started.record(), deadline=deadline, latest=self._latest).to_json()
 
     @staticmethod
     def _trigger_timeout(deadline: float) -> timedelta:
@@ -249,9 +293,10 @@ class OACWorkOperator(OACBaseOperator):
 
         :raises OACWaitTimeoutError: if no triggerer ended the wait in time.
         """
+        self._memory(context).claim()
         if not deferral_timed_out(next_method, next_kwargs):
             return super().resume_execution(next_method, next_kwargs, context)
-        work_request_id = TaskMemory(context, self.durable).recall().get("work_request_id")
+        work_request_id = self._memory(context).of_this_order().work_request_id
         work = f"work request {work_request_id}" if work_request_id else "work in OAC"
         raise OACWaitTimeoutError(
             f"No triggerer ended the wait for {work} within {_TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
@@ -299,10 +344,35 @@ class OACWorkOperator(OACBaseOperator):
         """
         from airflow_provider_oac.triggers.work_requests import carried_by
 
-        carried = carried_by(event)
-        started = Started.of(carried["started"])
-        self._until, self._latest = carried["deadline"], carried["latest"]
-        return self._finish(started, carried["started"]["work_request_id"], carried["deadline"], context)
+        started = self._carried_on(carried_by(event))
+        if started is None:
+            return self._look_again(context)
+        return self._finish(started, str(started.work_request_id), self._until, context)
+
+    def _carried_on(self, carried: dict[str, Any]) -> Started | None:
+        """The work that a trigger carried; ``None`` if another version of this package wrote it."""
+        deferred = Deferred.from_json(carried)
+        started = self._started(deferred)
+        if deferred is not None and started is not None:
+            self._until, self._latest = deferred.deadline, deferred.latest
+        return started
+
+    def _look_again(self, context: Context) -> Any:
+        """Find the work of this try as a retry would. Waits here: another deferral could end like the one before."""
+        self.log.warning(
+            "The trigger of this task was written by another version of airflow-provider-oac. Its work is looked for "
+            "as on a retry, and waited for in this process."
+        )
+        self._interrupted, self.deferrable = True, False
+        return self._begin(context)
+
+    def _started(self, kept: TaskRecord | Deferred | None) -> Started | None:
+        """Work that was kept; ``None`` if it is unknown, also because another version of this package wrote it."""
+        facts = self.facts_type.from_json(kept.facts) if kept is not None else None
+        return None if kept is None or facts is None else Started(kept.work_request_id, kept.submitted_at, facts)
+
+    def _memory(self, context: Context) -> TaskMemory:
+        return TaskMemory(context, self.durable, self._fingerprint, self._interrupted)
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """Wait in this process until the work request ends, and complete what was started."""
@@ -317,7 +387,7 @@ class OACWorkOperator(OACBaseOperator):
                 work = self.hook.run(flow)
         except OACWorkRequestError as error:
             if error.status in (FAILED, CANCELED):
-                self.clean_up(started, TaskMemory(context, self.durable))
+                self.clean_up(started, self._memory(context))
             raise
         history.add(started, work.seconds)
         return self.complete(started, work, context)
@@ -345,24 +415,31 @@ class OACWorkOperator(OACBaseOperator):
         from airflow_provider_oac.client.waiting import WaitPlan
 
         record = memory.recall()
-        if not record.get("work_request_id"):
+        if not record.work_request_id or self._differs(memory, f"work request {record.work_request_id}"):
             return None
-        started = Started.of(record)
+        started = self._started(record)
+        if started is None:
+            self.log.warning(
+                "Another version of airflow-provider-oac submitted work request %s.", record.work_request_id
+            )
+            memory.remember(sending=memory.repeated)
+            return None
         try:
-            work = self.hook.run(work_requests.get(record["work_request_id"]))
+            work = self.hook.run(work_requests.get(record.work_request_id))
         except OACError as error:
             if isinstance(error, OACApiError) and error.status == 404:
                 if time.time() - started.submitted_at < WaitPlan().not_found_grace:
                     return started
                 self.log.warning("OAC does not know the work request of an earlier try any more. %s", error)
+                memory.remember(sending=memory.repeated)
                 return None
-            if not memory.of_this_order():
+            if not memory.repeated:
                 raise
             # The wait knows what passes and what does not.
             self.log.warning("The work request of an earlier try cannot be read yet, waiting for it: %s", error)
             return started
         if work.status == work_requests.SUCCEEDED:
-            if not memory.of_this_order():
+            if not memory.repeated:
                 self.log.info("Work request %s succeeded before the task was cleared; starting anew.", work.id)
                 return None
             self.log.info("Work request %s of an earlier try succeeded; nothing is sent again.", work.id)

@@ -156,20 +156,18 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=self.folder_path)
         self._push_link(context)
-        memory = TaskMemory(context)
+        memory = TaskMemory(context, fingerprint=self._fingerprint)
         memory.claim()
         wanted = NewConnection(
             order,
             self.hook.settings.auth.user,
             self.if_exists,
             known=memory.available,
-            suspect=bool(memory.of_this_order().get("sending"))
-            if memory.available
-            else memory.identity.repeats(self.retries or 0),
+            suspect=memory.suspect(self.retries or 0),
             report=self.log.info,
         )
         try:
-            made = self.hook.run(submit_once(wanted, memory.attempts(lambda _clue: {"sending": True})))
+            made = self.hook.run(submit_once(wanted, memory.attempts()))
         except (OACApiError, OACTakenError) as error:
             if isinstance(error, OACApiError) and error.status != 409:
                 raise

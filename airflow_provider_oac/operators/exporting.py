@@ -6,6 +6,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -17,9 +18,10 @@ from airflow_provider_oac.operators.memory import Identity, TaskMemory
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.api import Api
-    from airflow_provider_oac.client.exporting import MadeFile, WantedFile
+    from airflow_provider_oac.client.exporting import ExportFacts, MadeFile, WantedFile
     from airflow_provider_oac.client.workbooks import Canvas
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+    from airflow_provider_oac.records import Record
 
 
 class Wish(NamedTuple):
@@ -92,7 +94,7 @@ class ExportingOperator(OACWorkOperator):
         """
 
     @abstractmethod
-    def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
+    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
         """A file could not be made: raise, or note it and let the others go on."""
 
     def made_before(self, memory: TaskMemory, file: WantedFile) -> dict[str, Any] | None:
@@ -129,17 +131,26 @@ class ExportingOperator(OACWorkOperator):
         )
         return Wish(file, canvases)
 
+    @property
+    def facts_type(self) -> type[Record]:
+        """What is made, and what is left."""
+        from airflow_provider_oac.client.exporting import ExportFacts
+
+        return ExportFacts
+
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Find out what to make, leave out what is there, and order the first exports."""
         if self.max_parallel < 1:
             raise OACConfigurationError(f"max_parallel is at least 1, not {self.max_parallel!r}.")
+        from airflow_provider_oac.client.exporting import ExportFacts
+
         wishes = self.wishes()
         self._push_workbook_link(wishes, context)
         self._warn_if_administrator()
-        facts: dict[str, Any] = {"round": [], "left": [], "done": [], "failed": []}
+        facts = ExportFacts()
         files = self._planned(wishes, facts)
-        facts["order"] = [file.url for file in files]
-        facts["left"] = [file.record() for file in self._missing(files, facts, memory)]
+        facts.order = tuple(file.url for file in files)
+        facts.left = tuple(self._missing(files, facts, memory))
         return self._next_round(facts)
 
     def _push_workbook_link(self, wishes: list[Wish], context: Context) -> None:
@@ -151,7 +162,7 @@ class ExportingOperator(OACWorkOperator):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
 
-    def _missing(self, files: list[WantedFile], facts: dict[str, Any], memory: TaskMemory) -> list[WantedFile]:
+    def _missing(self, files: Sequence[WantedFile], facts: ExportFacts, memory: TaskMemory) -> list[WantedFile]:
         """The files that are not in their places yet; the others are done."""
         missing = []
         for file in files:
@@ -160,10 +171,10 @@ class ExportingOperator(OACWorkOperator):
                 missing.append(file)
             else:
                 self.log.info("%s is whole at %s, made by an earlier try.", file.label, file.url)
-                facts["done"].append(entry)
+                facts.done += (entry,)
         return missing
 
-    def _planned(self, wishes: list[Wish], facts: dict[str, Any]) -> list[WantedFile]:
+    def _planned(self, wishes: list[Wish], facts: ExportFacts) -> list[WantedFile]:
         """The files with their canvases."""
         from airflow_provider_oac.client import workbooks
         from airflow_provider_oac.client.exporting import planned
@@ -197,13 +208,13 @@ class ExportingOperator(OACWorkOperator):
                 self.failed(wish.file.label, error, facts)
         return files
 
-    def _next_round(self, facts: dict[str, Any]) -> Started:
+    def _next_round(self, facts: ExportFacts) -> Started:
         """Order the next exports of what is left; none if nothing is."""
-        from airflow_provider_oac.client.exporting import WantedFile, ordered
+        from airflow_provider_oac.client.exporting import ordered
 
-        left, current, budget, last = list(facts["left"]), [], self.max_parallel, None
+        left, current, budget, last = list(facts.left), [], self.max_parallel, None
         while left and budget > 0:
-            file = WantedFile.of(left.pop(0))
+            file = left.pop(0)
             try:
                 file = self.hook.run(ordered(file, budget))
             except OACKilledError:
@@ -214,21 +225,18 @@ class ExportingOperator(OACWorkOperator):
             ids = [export.work_request_id for export in file.exports if export.work_request_id]
             self.log.info("OAC accepted the export of %s as %s.", file.label, ", ".join(ids))
             last, budget = ids[-1], budget - len(ids)
-            current.append(file.record())
-        return Started(last, time.time(), {**facts, "left": left, "round": current})
+            current.append(file)
+        return Started(last, time.time(), replace(facts, left=tuple(left), round=tuple(current)))
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """Settle a round, whatever became of the export that was waited for, and go on with the next."""
-        from airflow_provider_oac.client.exporting import WantedFile
-
-        memory = TaskMemory(context, self.durable)
-        facts = {**started.facts, "done": list(started.facts["done"]), "failed": list(started.facts["failed"])}
-        later = facts["left"] if self.deferrable else []
-        now = [*facts["round"], *([] if self.deferrable else facts["left"])]
+        memory, facts = self._memory(context), replace(started.facts)
+        now = facts.round
+        if not self.deferrable:
+            now, facts.left = now + facts.left, ()
         try:
-            files = self._missing([WantedFile.of(record) for record in now], facts, memory)
-            self._settle(files, facts, deadline, memory)
-            following = self._next_round({**facts, "left": later})
+            self._settle(self._missing(now, facts, memory), facts, deadline, memory)
+            following = self._next_round(facts)
             if following.work_request_id is None:
                 return self.complete(following, None, context)
         except OACKilledError:
@@ -240,7 +248,7 @@ class ExportingOperator(OACWorkOperator):
             raise
         return self._pursue(following, memory, deadline, context)
 
-    def _settle(self, files: list[WantedFile], facts: dict[str, Any], deadline: float, memory: TaskMemory) -> None:
+    def _settle(self, files: list[WantedFile], facts: ExportFacts, deadline: float, memory: TaskMemory) -> None:
         """Make files side by side."""
         from airflow_provider_oac.client.exporting import make
         from airflow_provider_oac.client.waiting import WaitPlan
@@ -275,7 +283,7 @@ class ExportingOperator(OACWorkOperator):
             if error is not None:
                 self.failed(file.label, error, facts)
 
-    def _made(self, file: WantedFile, made: MadeFile, facts: dict[str, Any], memory: TaskMemory) -> None:
+    def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, memory: TaskMemory) -> None:
         entry = {
             "path": file.url,
             "size": made.size,
@@ -287,12 +295,12 @@ class ExportingOperator(OACWorkOperator):
         }
         self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
         with self._recording:
-            facts["done"].append(entry)
+            facts.done += (entry,)
             self.note(memory, file, entry)
 
-    def made(self, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    def made(self, facts: ExportFacts) -> list[dict[str, Any]]:
         """The files that were made, in the order in which they are wanted."""
-        return sorted(facts["done"], key=lambda entry: facts["order"].index(entry["path"]))
+        return sorted(facts.done, key=lambda entry: facts.order.index(entry["path"]))
 
     def tell(self, files: list[dict[str, Any]], context: Context) -> None:
         """Say in asset events, and to OpenLineage, what was made of what."""
@@ -331,7 +339,7 @@ class ExportingOperator(OACWorkOperator):
 
     def _found_again(self, memory: TaskMemory) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.
-        return super()._found_again(memory) if memory.of_this_order() else None
+        return super()._found_again(memory) if memory.repeated else None
 
     def _warn_if_administrator(self) -> None:
         """An export holds what the user may see. Who may read the details of the instance administers it."""

@@ -66,7 +66,7 @@ class History:
 
 def _kind(started: Started) -> str:
     """Of an operator that does several things one after the other, which one."""
-    return str(started.facts.get("work") or "work")
+    return str(getattr(started.facts, "work", "") or "work")
 
 
 def _numbers(values: Any) -> list[float]:

@@ -19,7 +19,7 @@ from airflow_provider_oac.exceptions import (
     OACSupersededError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
+from airflow_provider_oac.operators.base import NoFacts, OACWorkOperator, Started
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -151,17 +151,17 @@ class OACOperator(OACWorkOperator):
             hook.__dict__["settings"] = replace(settings, auth=replace(settings.auth, scope=self.scope))
         return hook
 
-    def execute(self, context: Context) -> Any:
+    def _begin(self, context: Context) -> Any:
         """Make the call; wait if it starts work."""
         call = self._call()
         self._check_together(call)
         if self.wait_for_completion:
-            with self._no_second_time(call, TaskMemory(context, self.durable)):
-                return super().execute(context)
+            with self._no_second_time(call, self._memory(context)):
+                return super()._begin(context)
         self._push_link(context)
         if self.paged:
             return self._checked(self._listed(context), call)
-        memory = TaskMemory(context, self.durable)
+        memory = self._memory(context)
         memory.claim()
         self._refuse_second(call, memory)
         return self._checked(self._answer(call, memory), call)
@@ -169,7 +169,7 @@ class OACOperator(OACWorkOperator):
     def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited."""
         self._accepted = True
-        with self._no_second_time(self._call(), TaskMemory(context, self.durable)):
+        with self._no_second_time(self._call(), self._memory(context)):
             return super().resume(context, event)
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
@@ -182,7 +182,7 @@ class OACOperator(OACWorkOperator):
         work = self._sent(call, memory, self._fenced(replace(call, read=accepted_id), memory))
         self._accepted = True
         self.log.info("OAC accepted: %s, as work request %s.", call.doing, work)
-        return Started(work, time.time(), {})
+        return Started(work, time.time(), NoFacts())
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
         """Make the result."""
@@ -329,8 +329,8 @@ class OACOperator(OACWorkOperator):
     # -- never a second time unless that does no harm
 
     def _refuse_second(self, call: Call[Any], memory: TaskMemory) -> None:
-        if not call.repeatable and memory.of_this_order().get("sending"):
-            work = memory.of_this_order().get("work_request_id")
+        if not call.repeatable and (memory.interrupted or (memory.available and memory.suspect())):
+            work = memory.of_this_order().work_request_id
             what = f"work request {work}, of which OAC knows nothing (any more)" if work else "an answer nobody has"
             raise AirflowFailException(
                 f"Could not {call.doing}: an earlier try sent it, and what is left of that is {what}. OAC may have "
@@ -350,7 +350,7 @@ class OACOperator(OACWorkOperator):
             return send()
         from airflow_provider_oac.client.submit import may_have_acted
 
-        task = memory.attempts(lambda _clue: {"sending": True, "work_request_id": None})
+        task = memory.attempts()
         task.remember(None)
         try:
             task.check_current()

@@ -81,18 +81,14 @@ class PlacingOperator(ItemOperator):
         from airflow_provider_oac.client.browsing import is_missing
         from airflow_provider_oac.client.submit import submit_once
 
-        memory = TaskMemory(context)
+        memory = TaskMemory(context, fingerprint=self._fingerprint)
         memory.claim()
-        if memory.available:
-            # Nothing is sent before this is remembered.
-            suspect = bool(memory.of_this_order().get("sending"))
-        else:
-            suspect = memory.identity.repeats(self.retries or 0)
+        suspect = memory.suspect(self.retries or 0)
         item_id, place = self.checked_id(), self._place()
         self._push_link(context)
         try:
             wanted = self.wanted(item_id, place, suspect)
-            done = self.hook.run(submit_once(wanted, memory.attempts(lambda _clue: {"sending": True})))
+            done = self.hook.run(submit_once(wanted, memory.attempts()))
         except OACTakenError as error:
             # Without a retry: that one would take what is there for the work of this try.
             raise AirflowFailException(str(error)) from error

@@ -62,7 +62,7 @@ class Progress:
 
     def _remembered(self) -> dict[str, Any]:
         if self._manifest is None:
-            entries = self._memory.of_this_order().get("exported", {})
+            entries = self._memory.of_this_order().exported
         elif self._manifest.size() is None:
             entries = {}
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -13,8 +14,10 @@ from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.registering import RegistrationFacts
     from airflow_provider_oac.client.snapshots import Storage
     from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.records import Record
 
 
 class OACRegisterSnapshotOperator(OACWorkOperator):
@@ -71,31 +74,32 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
         self.storage_conn_id = storage_conn_id
         self.settling_time = settling_time
 
+    @property
+    def facts_type(self) -> type[Record]:
+        """What is known of the snapshot."""
+        from airflow_provider_oac.client.registering import RegistrationFacts
+
+        return RegistrationFacts
+
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Register the file, unless OAC lists it."""
-        from airflow_provider_oac.client.registering import Registration
+        from airflow_provider_oac.client.registering import Registration, RegistrationFacts
         from airflow_provider_oac.client.submit import submit_once
 
         bar_uri, storage = self._wanted()
         record = memory.of_this_order()
-        suspect = "name" in record if memory.available else self.durable and memory.identity.try_number > 1
         wanted = Registration(
             bar_uri,
             storage,
-            ignore=record.get("failed", []),
-            suspect=suspect and record.get("name") not in record.get("failed", []),
+            ignore=record.failed,
+            suspect=memory.suspect() and record.name not in record.failed,
             confirmation_timeout=self.settling_time,
             report=self.log.info,
         )
-        task = memory.attempts(lambda name: {"name": name, "work_request_id": None})
+        task = memory.attempts(lambda name: {"name": name})
         found = self.hook.run(submit_once(wanted, task))
-        facts = {
-            "name": found.name,
-            "bar_uri": bar_uri,
-            "bucket": storage.bucket,
-            "snapshot_id": found.snapshot_id,
-            **origin_facts(found.name),
-        }
+        origin = origin_facts(found.name)
+        facts = RegistrationFacts(found.name, bar_uri, storage.bucket, found.snapshot_id, **origin)
         return Started(found.work_request_id, time.time(), facts)
 
     def _wanted(self) -> tuple[str, Storage]:
@@ -118,17 +122,15 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
-        facts = started.facts
-        result = {**facts, "work_request_id": started.work_request_id, "verified": work is not None}
+        facts: RegistrationFacts = started.facts
+        result = {**asdict(facts), "work_request_id": started.work_request_id, "verified": work is not None}
         if work is not None:
             from airflow_provider_oac.operators.taking import listed_id
 
-            result["snapshot_id"] = work.resource_id("SNAPSHOT") or listed_id(
-                self.hook, facts["name"], self.settling_time
-            )
+            result["snapshot_id"] = work.resource_id("SNAPSHOT") or listed_id(self.hook, facts.name, self.settling_time)
             self.log.info(
                 "%s of bucket %s is registered in %s as %s.",
-                facts["bar_uri"], facts["bucket"], self.hook.settings.address, facts["name"],
+                facts.bar_uri, facts.bucket, self.hook.settings.address, facts.name,
             )  # fmt: skip
         return result
 
@@ -136,7 +138,7 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
         """Remember the failure, and take the failed registration off OAC's list. The file is not ours to delete."""
         from airflow_provider_oac.operators.taking import forget_failed
 
-        forget_failed(self.hook, self.log, started.facts["name"], memory, delete_storage=False)
+        forget_failed(self.hook, self.log, started.facts.name, memory, delete_storage=False)
 
 
 def origin_facts(name: str) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,15 @@ from airflow_provider_oac.operators.registering import OACRegisterSnapshotOperat
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.restoring import Readiness
+    from airflow_provider_oac.client.restoring import Readiness, RestoreFacts
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.operators.taking import SnapshotTaking
+    from airflow_provider_oac.records import Record
 
 __all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
 
 # The two works of a restore, each with a work request of its own.
 SAFETY, RESTORE = "safety snapshot", "restore"
-# Where the facts hold a safety snapshot that is taken after a restore of this task failed; "safety" is the one before.
-_AFTER_FAILURE = "safety_after_failure"
 # So many safety snapshots are taken at most until one is seen to succeed.
 _SAFETY_SNAPSHOTS = 3
 
@@ -150,43 +150,49 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "safety snapshot. Use deferrable=True to wait without a worker."
             )
 
-    def execute(self, context: Context) -> Any:
+    @property
+    def facts_type(self) -> type[Record]:
+        """What is known of the restore."""
+        from airflow_provider_oac.client.restoring import RestoreFacts
+
+        return RestoreFacts
+
+    def _begin(self, context: Context) -> Any:
         """Refuse, or go on."""
         from airflow_provider_oac.operators.restore_checks import refuse_other_target, refuse_run
 
         refuse_run(context, self.allowed_run_types)
         refuse_other_target(self.expected_host, self.hook)
-        return super().execute(context)
+        return super()._begin(context)
 
     # -- what an earlier try did
 
     def _found_again(self, memory: TaskMemory) -> Started | None:
         """The work of an earlier try, of this order or of one before a Clear. A restore is never sent again lightly."""
-        if not memory.available and memory.identity.try_number > 1:
+        if memory.unreadable or (not memory.available and (memory.interrupted or memory.identity.try_number > 1)):
             raise AirflowFailException(
                 "This is not the first try of this task in its DAG run, and this Airflow (before 3.3, or with "
-                "durable=False) keeps nothing that could tell whether an earlier one sent the restore. Nothing is "
-                f"sent. {self._what_to_check()}"
+                "durable=False, or upgraded meanwhile) keeps nothing that shows whether an earlier one sent it. "
+                f"Nothing is sent. {self._what_to_check()}"
             )
-        record = memory.recall()
-        facts = record.get("facts") or {}
-        if facts.get("work") != RESTORE:
+        started = self._started(memory.recall())
+        if started is None or started.facts.work != RESTORE:
             # After a Clear, templates may name another snapshot: the one that was begun does not count.
-            return super()._found_again(memory) if memory.of_this_order() else None
-        if not record.get("work_request_id"):
+            return super()._found_again(memory) if memory.repeated else None
+        if not started.work_request_id:
             raise AirflowFailException(
-                f"An earlier try sent the restore of snapshot {facts['name']}, and it is not known whether OAC "
+                f"An earlier try sent the restore of snapshot {started.facts.name}, and it is not known whether OAC "
                 f"accepted it. Nothing is sent again. {self._what_to_check()}"
             )
-        return self._restore_found(Started.of(record), memory)
+        return self._restore_found(started, memory)
 
     def _restore_found(self, started: Started, memory: TaskMemory) -> Started | None:
         """A restore that OAC accepted from an earlier try."""
         from airflow_provider_oac.client import work_requests
 
         # A retry, and not a Clear.
-        repeated = bool(memory.of_this_order())
-        name, approved = started.facts["name"], started.facts["approval"]
+        repeated = memory.repeated
+        name, approved = started.facts.name, started.facts.approval
         try:
             work = self.hook.run(work_requests.get(str(started.work_request_id)))
         except OACError as error:
@@ -196,7 +202,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             if self.approval and self.approval != approved:
                 self.log.info("Restored before under another approval (%s); this is a new order.", approved)
                 return None
-            if not memory.recall().get("checked") and self._wanted_id() == started.facts["snapshot_id"]:
+            if not memory.recall().checked and self._wanted_id() == started.facts.snapshot_id:
                 self.log.info(
                     "Snapshot %s was restored by this very task already (work request %s), and it was not seen that "
                     "the instance is well: only that is looked at now. Nothing is sent.", name, work.id,
@@ -215,9 +221,15 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                     "does not send it again; once the cause is gone, clear the task."
                 )
             self.log.info("The restore of an earlier try ended %s; the task was cleared: sent anew.", work.status)
-            if safety := started.facts["safety"]:
-                memory.remember(way_back={"address": started.facts["address"], "safety": safety})
+            if safety := started.facts.safety:
+                memory.remember(way_back={"address": started.facts.address, "safety": safety})
             return None
+        if not repeated and self._wanted_id() != started.facts.snapshot_id:
+            raise AirflowFailException(
+                f"Before it was cleared, this task sent the restore of snapshot {name}, which is still {work.status} "
+                f"(work request {work.id}) and cannot be canceled. Nothing is sent. Next step: wait until it ends, "
+                "then start a new DAG run for the other snapshot."
+            )
         self.log.info("The restore of an earlier try is %s (work request %s).", work.status, work.id)
         return started
 
@@ -246,53 +258,51 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.log.warning(
             "This REPLACES the content of %s (%s) by snapshot %s, taken of %s at %s. Replaced: %s. Not saved in a "
             "snapshot, and so not restored: %s. There is no undo but a snapshot taken before.",
-            facts["host"], facts["system"], facts["name"], facts["source_instance"] or "an unknown instance",
-            facts["taken_at"] or "an unknown time", REPLACED, NOT_SAVED,
+            facts.host, facts.system, facts.name, facts.source_instance or "an unknown instance",
+            facts.taken_at or "an unknown time", REPLACED, NOT_SAVED,
         )  # fmt: skip
         if way_back := self._way_back(facts, memory):
-            facts = {**facts, "safety": way_back, _AFTER_FAILURE: None}
+            facts = replace(facts, safety=way_back, after_failure=True)
         if self.without_safety_snapshot:
             self.log.warning("Without a safety snapshot (without_safety_snapshot=True): what is there now is lost.")
             return self._submit(facts, memory)
         record = memory.of_this_order()
         # The Connection may have been edited since.
-        if (safety := record.get("safety")) and record.get("safety_of") == facts["address"]:
+        if (safety := record.safety) and record.safety_of == facts.address:
             self.log.info("The safety snapshot %s of an earlier try is good.", safety["name"])
-            return self._submit({**facts, _place(facts): safety}, memory)
+            return self._submit(_with_safety(facts, safety), memory)
         return self._safety_snapshot(facts, memory)
 
-    def _way_back(self, facts: dict[str, Any], memory: TaskMemory) -> dict[str, Any] | None:
+    def _way_back(self, facts: RestoreFacts, memory: TaskMemory) -> dict[str, Any] | None:
         """The safety snapshot of a restore that failed before this one: one taken now holds what that left behind."""
-        way_back = memory.recall().get("way_back")
-        if not way_back or way_back["address"] != facts["address"]:
+        way_back = memory.recall().way_back
+        if not way_back or way_back["address"] != facts.address:
             return None
         memory.remember(way_back=way_back)
         safety: dict[str, Any] = way_back["safety"]
         self.log.warning(
             "An earlier restore of this task failed, and %s may hold a part of it. What was there before is in safety "
-            "snapshot %s (%s): that one stays the way back.", facts["host"], safety["name"], safety["snapshot_id"],
+            "snapshot %s (%s): that one stays the way back.", facts.host, safety["name"], safety["snapshot_id"],
         )  # fmt: skip
         return safety
 
-    def _safety_snapshot(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
+    def _safety_snapshot(self, facts: RestoreFacts, memory: TaskMemory) -> Started:
         taking = self._taking(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
             taken = taking.start(memory, unverified)
             if taken.work_request_id:
-                return Started(
-                    taken.work_request_id, taken.submitted_at, {**facts, "work": SAFETY, _place(facts): taken.facts}
-                )
-            name = taken.facts["name"]
+                return taken._replace(facts=replace(facts, work=SAFETY, taking=taken.facts))
+            name = taken.facts.name
             self.log.warning("Nobody can tell whether safety snapshot %s is complete; taking another one.", name)
             unverified.append(name)
-            memory.remember(failed=[*memory.of_this_order().get("failed", []), name])
+            memory.remember(failed=(*memory.of_this_order().failed, name))
         raise OACError(
-            f"No safety snapshot of {facts['host']} could be seen to succeed, out of {_SAFETY_SNAPSHOTS}. The restore "
+            f"No safety snapshot of {facts.host} could be seen to succeed, out of {_SAFETY_SNAPSHOTS}. The restore "
             "was not sent. Check the instance, then clear the task."
         )
 
-    def _taking(self, facts: dict[str, Any]) -> SnapshotTaking:
+    def _taking(self, facts: RestoreFacts) -> SnapshotTaking:
         if not self.safety_bucket or not self.safety_seal_conn_id:
             raise AirflowFailException(
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
@@ -303,7 +313,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         return SnapshotTaking(
             hook=self.hook,
             log=self.log,
-            label=self.safety_label if _place(facts) == "safety" else f"{self.safety_label}-failed",
+            label=f"{self.safety_label}-failed" if facts.after_failure else self.safety_label,
             bucket=self.safety_bucket,
             seal_conn_id=self.safety_seal_conn_id,
             folder=self.safety_folder,
@@ -321,17 +331,16 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         """While it restores, OAC may log everybody out, or not know its own work."""
         from airflow_provider_oac.client.restoring import TOLERATED
 
-        return TOLERATED if started.facts["work"] == RESTORE else ()
+        return TOLERATED if started.facts.work == RESTORE else ()
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
         """After the safety snapshot: restore. After the restore: see that the instance is well."""
-        memory, facts = TaskMemory(context, self.durable), started.facts
-        if facts["work"] == SAFETY:
-            place = _place(facts)
-            safety = self._taking(facts).result(facts[place], started.work_request_id, work)
-            memory.remember(safety=safety, safety_of=facts["address"], work_request_id=None, facts={})
-            return self._pursue(self._submit({**facts, place: safety}, memory), memory, self._until, context)
-        self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts["name"], facts["host"])
+        memory, facts = self._memory(context), started.facts
+        if facts.work == SAFETY:
+            safety = self._taking(facts).result(facts.taking, started.work_request_id, work)
+            memory.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
+            return self._pursue(self._submit(_with_safety(facts, safety), memory), memory, self._until, context)
+        self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts.name, facts.host)
         deadline = time.time() + seconds(self.ready_timeout)
         if self._latest is not None:
             deadline = min(deadline, self._latest)
@@ -356,50 +365,50 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
         """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
-        from airflow_provider_oac.triggers.work_requests import outcome_of
+        from airflow_provider_oac.triggers.work_requests import carried_by
 
-        outcome_of(event)
-        carried = (event or {})["carried"]
-        memory = TaskMemory(context, self.durable)
-        return self._checked(Started.of(carried["started"]), carried["deadline"], 0.0, memory)
+        started = self._carried_on(carried_by(event))
+        if started is None:
+            found: dict[str, Any] = self._look_again(context)
+            return found
+        return self._checked(started, self._until, 0.0, self._memory(context))
 
-    def _submit(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
+    def _submit(self, facts: RestoreFacts, memory: TaskMemory) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
         from airflow_provider_oac.client.restoring import Restore
         from airflow_provider_oac.client.submit import submit_once
         from airflow_provider_oac.operators.restore_checks import opening_password, refuse_other_target
 
         # The Connection may have been edited while the safety snapshot was taken.
-        refuse_other_target(facts["address"], self.hook)
+        refuse_other_target(facts.address, self.hook)
         refuse_other_target(self.expected_host, self.hook)
         try:
             password = opening_password(facts)
         except OACConfigurationError as error:
             raise AirflowFailException(str(error)) from None
-        facts = {**facts, "work": RESTORE, "approval": self.approval}
-        intent = {"work_request_id": None, "submitted_at": time.time(), "facts": facts, "checked": False}
-        wanted = Restore(facts["snapshot_id"], password, facts["host"], report=self.log.info)
+        facts = replace(facts, work=RESTORE, approval=self.approval)
+        intent = {"submitted_at": time.time(), "facts": facts.to_json(), "checked": False}
+        wanted = Restore(facts.snapshot_id, password, facts.host, report=self.log.info)
         try:
             # Certainly not accepted, it is taken back: a retry may send it.
             accepted = self.hook.run(submit_once(wanted, memory.attempts(lambda _clue: intent)))
         except OACUncertainError as error:
             raise AirflowFailException(str(error)) from error
-        self.log.info("OAC accepted the restore of %s as work request %s.", facts["name"], accepted)
+        self.log.info("OAC accepted the restore of %s as work request %s.", facts.name, accepted)
         return Started(accepted, time.time(), facts)
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
-        safety = started.facts["safety"]
-        if started.facts["work"] == SAFETY:
-            failed = started.facts[_place(started.facts)]
+        safety = started.facts.safety
+        if started.facts.work == SAFETY:
             from airflow_provider_oac.operators.taking import forget_failed
 
-            forget_failed(self.hook, self.log, failed["name"], memory, delete_storage=True)
+            forget_failed(self.hook, self.log, started.facts.taking.name, memory, delete_storage=True)
             return
         self.log.error(
             "The restore failed, and %s may hold a part of snapshot %s now. %s",
-            started.facts["host"],
-            started.facts["name"],
+            started.facts.host,
+            started.facts.name,
             f"To go back, restore the safety snapshot {safety['name']} ({safety['snapshot_id']})."
             if safety
             else "There is no safety snapshot to go back to.",
@@ -419,13 +428,13 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )
         try:
             with self._stopping(
-                f"Snapshot {facts['name']} is restored in {facts['host']} (work request {started.work_request_id}); "
+                f"Snapshot {facts.name} is restored in {facts.host} (work request {started.work_request_id}); "
                 "that the instance is well again was not seen. The next try only looks, and sends nothing."
             ):
                 ready = self.hook.run(flow)
         except OACApiError as error:
             raise OACError(
-                f"Snapshot {facts['name']} is restored in {facts['host']}, but this user is refused there now. Likely "
+                f"Snapshot {facts.name} is restored in {facts.host}, but this user is refused there now. Likely "
                 "cause: the snapshot brought the members of its own application roles, and this user is none of them. "
                 "Next step: give the user BI Service Administrator again (OAC, Console, Users and Roles). Do not "
                 "restore again; clear this task then, which only looks again and sends nothing (before Airflow 3.3: "
@@ -435,17 +444,19 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def _result(self, started: Started, ready: Readiness, memory: TaskMemory) -> dict[str, Any]:
         facts = started.facts
-        self.log.info("%s answers again as %s.", facts["host"], ready.system.description)
+        self.log.info("%s answers again as %s.", facts.host, ready.system.description)
         memory.remember(checked=True, way_back=None)
-        names = ("snapshot_id", "name", "host", "seal", "source_instance", "taken_at", "safety", _AFTER_FAILURE)
+        names = "snapshot_id name host seal source_instance taken_at safety safety_after_failure"
         return {
-            **{name: facts.get(name) for name in names},
+            **{name: getattr(facts, name) for name in names.split()},
             "work_request_id": started.work_request_id,
             "searchable": ready.searchable,
             "verified": True,
         }
 
 
-def _place(facts: Mapping[str, Any]) -> str:
-    """Where in the facts the safety snapshot belongs that is taken now."""
-    return _AFTER_FAILURE if _AFTER_FAILURE in facts else "safety"
+def _with_safety(facts: RestoreFacts, safety: dict[str, Any]) -> RestoreFacts:
+    """The facts with the safety snapshot that was taken now."""
+    if facts.after_failure:
+        return replace(facts, taking=None, safety_after_failure=safety)
+    return replace(facts, taking=None, safety=safety)

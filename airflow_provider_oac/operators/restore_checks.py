@@ -12,6 +12,7 @@ from airflow_provider_oac.operators.registering import origin_facts
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.restoring import RestoreFacts
     from airflow_provider_oac.client.snapshots import Snapshot
     from airflow_provider_oac.hooks.oac import OACHook
 
@@ -51,25 +52,27 @@ def facts_of_restore(
     snapshot_id: str | None,
     seal_conn_id: str | None,
     expected_system: str | None,
-) -> dict[str, Any]:
+) -> RestoreFacts:
     """What is known of a restore before it is sent: target, snapshot, and whose password opens it."""
     from airflow_provider_oac.client import system
-    from airflow_provider_oac.client.restoring import check_system, seal_of
+    from airflow_provider_oac.client.restoring import RestoreFacts, check_system, seal_of
 
     try:
         found = hook.run(system.get())
         check_system(expected_system, found)
         item = _find(hook, snapshot, snapshot_id)
-        facts = {
-            "snapshot_id": item.id,
-            "name": item.name,
-            "address": hook.settings.address,
-            "host": hook.settings.address.partition("://")[2],
-            "system": found.description or found.service_instance_key,
-            **origin_facts(item.name),
-            "seal": seal_conn_id or seal_of(item),
-            "safety": None,
-        }
+        address = hook.settings.address
+        origin = origin_facts(item.name)
+        facts = RestoreFacts(
+            item.id,
+            item.name,
+            address,
+            address.partition("://")[2],
+            found.description or found.service_instance_key,
+            origin["source_instance"],
+            origin["taken_at"],
+            seal_conn_id or seal_of(item),
+        )
         opening_password(facts)
     except OACConfigurationError as error:
         raise AirflowFailException(str(error)) from None
@@ -99,7 +102,7 @@ def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | 
     return found
 
 
-def opening_password(facts: Mapping[str, Any]) -> str:
+def opening_password(facts: RestoreFacts) -> str:
     """The password that opens the snapshot.
 
     :raises OACConfigurationError: naming the Connection that should hold it.
@@ -107,11 +110,11 @@ def opening_password(facts: Mapping[str, Any]) -> str:
     from airflow_provider_oac.hooks.credentials import sealed_with
 
     try:
-        return sealed_with(facts["seal"])
+        return sealed_with(facts.seal)
     # Airflow's error for a missing Connection has another class in each line.
     except Exception as error:
         raise OACConfigurationError(
-            f"Snapshot {facts['name']} was sealed with the password of the Airflow Connection {facts['seal']!r}, which "
+            f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
             f"cannot be had: {error} Nothing was restored. Create that Connection again with the password of that "
             "time, or give seal_conn_id, a Connection that holds it."
         ) from None

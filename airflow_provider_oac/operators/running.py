@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.calls import Call
     from airflow_provider_oac.client.jobs import Job, Runnable
-    from airflow_provider_oac.client.running import Mark
+    from airflow_provider_oac.client.running import Mark, RunFacts
     from airflow_provider_oac.client.work_requests import WorkRequest
-
-# An attempt of which nothing is known yet; the other words are those of client.running.
-_SENT = "sent"
+    from airflow_provider_oac.records import Record
 
 
 class RunningOperator(OACWorkOperator):
@@ -77,12 +75,20 @@ class RunningOperator(OACWorkOperator):
         :raises OACConfigurationError: if the arguments cannot work.
         """
 
+    @property
+    def facts_type(self) -> type[Record]:
+        """What is known of the run."""
+        from airflow_provider_oac.client.running import RunFacts
+
+        return RunFacts
+
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Start the run, unless an earlier try has."""
         if found := self._job_found_again(memory):
             return found
         # What an earlier try of this order may have started counts, whatever templates render by now.
-        object_id = self._facts(memory).get("object_id") or self.object_id()
+        facts = self._facts(memory)
+        object_id = facts.object_id if facts is not None else self.object_id()
         return self._launch(memory, self._traces(memory, context), object_id)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
@@ -93,10 +99,10 @@ class RunningOperator(OACWorkOperator):
         from airflow_provider_oac.client.job_report import no_summary, summary
         from airflow_provider_oac.client.running import OWN
 
-        own = started.facts["how"] == OWN
+        own = started.facts.how == OWN
         job = None if own and work is None else self._told_job(started)
         if job is not None and job.failed:
-            TaskMemory(context, self.durable).remember(work_request_id=None, facts={})
+            self._memory(context).remember(work_request_id=None, facts=None)
             but = f"Work request {started.work_request_id} succeeded, but the" if own else "The"
             raise OACWorkRequestError(
                 f"{but} job history says that job {job.id} of {self._of(started)} ended {job.status}. Next step: look "
@@ -110,15 +116,15 @@ class RunningOperator(OACWorkOperator):
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Tell what the job history knows of the failure, and forget the run: the next try starts anew."""
         self._told_job(started)
-        memory.remember(work_request_id=None, facts={})
+        memory.remember(work_request_id=None, facts=None, sending=False)
 
     def _pursue(self, started: Started, memory: TaskMemory, deadline: float, context: Context) -> Any:
         from airflow_provider_oac.client.running import BUSY, OWN
 
-        how = started.facts["how"]
+        how = started.facts.how
         if how == OWN:
             return super()._pursue(started, memory, deadline, context)
-        memory.remember(**started.record())
+        memory.remember(**started.record(), sending=False)
         self._push_link(context)
         self._push_work_link(started, context)
         if not self.wait_for_completion and how != BUSY:
@@ -131,7 +137,7 @@ class RunningOperator(OACWorkOperator):
         return self._finish(started, "", deadline, context)
 
     def _job_goes_on(self, started: Started) -> str:
-        return f"Job {started.facts['job_id']} of {self._of(started)} goes on in OAC and cannot be canceled."
+        return f"Job {started.facts.job_id} of {self._of(started)} goes on in OAC and cannot be canceled."
 
     def _defer_for_job(self, started: Started, deadline: float) -> None:
         from airflow_provider_oac.triggers.jobs import OACJobTrigger
@@ -143,7 +149,7 @@ class RunningOperator(OACWorkOperator):
                 of.kind,
                 of.noun,
                 of.object_id,
-                started.facts["job_id"],
+                started.facts.job_id,
                 started.submitted_at,
                 deadline,
                 seconds(self.poll_interval),
@@ -158,7 +164,7 @@ class RunningOperator(OACWorkOperator):
         from airflow_provider_oac.hooks.deferring import over_soon
 
         plan, since = self._plan(started, deadline), started.submitted_at
-        return over_soon(self.hook, job_watch(self._of(started), started.facts["job_id"], plan, started_at=since))
+        return over_soon(self.hook, job_watch(self._of(started), started.facts.job_id, plan, started_at=since))
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """As for every work; what the history tells of a job that failed is kept."""
@@ -166,7 +172,7 @@ class RunningOperator(OACWorkOperator):
         from airflow_provider_oac.client.running import OWN
 
         try:
-            if started.facts["how"] == OWN:
+            if started.facts.how == OWN:
                 return super()._finish(started, work_request_id, deadline, context)
             return self._finish_job(started, deadline, context)
         except OACWorkRequestError:
@@ -179,8 +185,8 @@ class RunningOperator(OACWorkOperator):
         from airflow_provider_oac.client.running import BUSY, wait_for_job
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
-        how, job_id = started.facts["how"], started.facts["job_id"]
-        memory = TaskMemory(context, self.durable)
+        how, job_id = started.facts.how, started.facts.job_id
+        memory = self._memory(context)
         plan = self._plan(started, deadline)
         of, since = self._of(started), started.submitted_at
         flow = wait_for_job(of, job_id, plan, started_at=since, report=self.log.info)
@@ -199,12 +205,11 @@ class RunningOperator(OACWorkOperator):
         return self.complete(started, None, context)
 
     def _launch(self, memory: TaskMemory, traces: Mark | None, object_id: str) -> Started:
-        from airflow_provider_oac.client.running import Run
+        from airflow_provider_oac.client.running import SENT, Run, RunFacts
         from airflow_provider_oac.client.submit import submit_once
 
         def intent(mark: Mark) -> dict[str, Any]:
-            facts = {"how": _SENT, "object_id": object_id, "mark": mark.record(), "job_id": None}
-            return {"work_request_id": None, "submitted_at": time.time(), "facts": facts}
+            return {"submitted_at": time.time(), "facts": RunFacts(SENT, object_id, mark).to_json()}
 
         wanted = Run(
             self.runnable(object_id),
@@ -215,27 +220,18 @@ class RunningOperator(OACWorkOperator):
             report=self.log.info,
         )
         launched = self.hook.run(submit_once(wanted, memory.attempts(intent)))
-        facts = {
-            "how": launched.how,
-            "object_id": object_id,
-            "mark": launched.mark.record(),
-            "job_id": launched.job_id,
-        }
+        facts = RunFacts(launched.how, object_id, launched.mark, launched.job_id)
         return Started(launched.work_request_id, time.time(), facts)
 
     def _traces(self, memory: TaskMemory, context: Context) -> Mark | None:
         """The point before an attempt of an earlier try that may have started the run; ``None`` if there was none."""
-        from airflow_provider_oac.client.running import OWN, Mark
+        from airflow_provider_oac.client.running import Mark
 
-        if not self.durable:
-            return None
-        if memory.available:
-            facts = self._facts(memory)
-            # Its own, and yet to be started: OAC has forgotten the work request.
-            return Mark.of(facts["mark"]) if facts.get("how") in (_SENT, OWN) else None
         retries = self.retries or 0
-        if not memory.identity.repeats(retries):
+        if not memory.suspect(retries):
             return None
+        if facts := self._facts(memory):
+            return facts.mark
         began = order_began(context, memory.identity.first_try(retries))
         return None if began is None else Mark(since=began)
 
@@ -244,23 +240,24 @@ class RunningOperator(OACWorkOperator):
         from airflow_provider_oac.client import jobs
         from airflow_provider_oac.client.running import ADOPTED, FOUND
 
-        record = memory.recall()
-        if (record.get("facts") or {}).get("how") not in (FOUND, ADOPTED):
+        started = self._started(memory.recall())
+        if started is None or started.facts.how not in (FOUND, ADOPTED):
             return None
-        started = Started.of(record)
+        if self._differs(memory, f"job {started.facts.job_id} of {self._of(started)}"):
+            return None
         try:
-            job = self.hook.run(jobs.one(self._of(started), started.facts["job_id"], tasks=False))
+            job = self.hook.run(jobs.one(self._of(started), started.facts.job_id, tasks=False))
         except OACKilledError:
             raise
         except OACError as error:
             if isinstance(error, OACApiError) and error.status == 404:
                 self.log.warning("OAC does not know the job of an earlier try any more. %s", error)
                 return None
-            if not memory.of_this_order():
+            if not memory.repeated:
                 raise
             self.log.warning("The job of an earlier try cannot be read yet, waiting for it: %s", error)
             return started
-        if job.over and (job.failed or not memory.of_this_order()):
+        if job.over and (job.failed or not memory.repeated):
             self.log.info("Job %s of an earlier try ended %s; starting anew.", job.id, job.status)
             return None
         self.log.info("Job %s of an earlier try is %s; it is this task's.", job.id, job.status)
@@ -271,14 +268,14 @@ class RunningOperator(OACWorkOperator):
         reason to fail."""
         from airflow_provider_oac.client import jobs
         from airflow_provider_oac.client.job_report import lines
-        from airflow_provider_oac.client.running import Mark, job_since
+        from airflow_provider_oac.client.running import job_since
 
-        of, job_id = self._of(started), started.facts["job_id"]
+        of, job_id = self._of(started), started.facts.job_id
         try:
             if job_id:
                 job: Job | None = self.hook.run(jobs.one(of, job_id))
             else:
-                job = self.hook.run(job_since(of, Mark.of(started.facts["mark"])))
+                job = self.hook.run(job_since(of, started.facts.mark))
         except OACKilledError:
             raise
         except OACError as error:
@@ -293,9 +290,9 @@ class RunningOperator(OACWorkOperator):
         return job
 
     def _of(self, started: Started) -> Runnable:
-        return self.runnable(started.facts["object_id"])
+        return self.runnable(started.facts.object_id)
 
-    @staticmethod
-    def _facts(memory: TaskMemory) -> dict[str, Any]:
+    def _facts(self, memory: TaskMemory) -> RunFacts | None:
         """What earlier tries of this order know of the run."""
-        return memory.of_this_order().get("facts") or {}
+        started = self._started(memory.of_this_order())
+        return started.facts if started is not None else None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.snapshots import Snapshot
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.operators.taking import SnapshotTaking
+    from airflow_provider_oac.records import Record
 
 __all__ = [
     "OACCreateSnapshotOperator",
@@ -87,6 +88,13 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         self.storage_conn_id = storage_conn_id
         self.settling_time = settling_time
 
+    @property
+    def facts_type(self) -> type[Record]:
+        """What is known of the snapshot."""
+        from airflow_provider_oac.client.taking import SnapshotFacts
+
+        return SnapshotFacts
+
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
         return self._taking().start(memory)
@@ -119,7 +127,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
         from airflow_provider_oac.operators.taking import forget_failed
 
-        forget_failed(self.hook, self.log, started.facts["name"], memory, delete_storage=True)
+        forget_failed(self.hook, self.log, started.facts.name, memory, delete_storage=True)
 
     def _taking(self) -> SnapshotTaking:
         from airflow_provider_oac.operators.taking import SnapshotTaking

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACResponseError
@@ -12,7 +12,7 @@ from airflow_provider_oac.operators.base import Started
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.taking import SnapshotOrder
+    from airflow_provider_oac.client.taking import SnapshotFacts, SnapshotOrder
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
 
@@ -55,36 +55,29 @@ class SnapshotTaking:
         """
         from airflow_provider_oac.client.snapshot_names import parse
         from airflow_provider_oac.client.submit import submit_once
-        from airflow_provider_oac.client.taking import NewSnapshot
+        from airflow_provider_oac.client.taking import NewSnapshot, SnapshotFacts
         from airflow_provider_oac.hooks.credentials import seal
 
         seal_name, password = seal(self.seal_conn_id)
         order = self._order(seal_name, memory.identity)
         record = memory.of_this_order()
-        failed = [*record.get("failed", []), *passed_over]
-        # With a store, no record of an attempt means that there was none. Without one, an earlier try is a suspect.
-        suspect = "name" in record if memory.available else self.durable and memory.identity.try_number > 1
+        failed = [*record.failed, *passed_over]
         wanted = NewSnapshot(
             order,
             password,
             look_first=self.durable and not memory.available,
             ignore=failed,
-            used=record.get("name") or next(reversed(passed_over), None),
-            suspect=suspect and record.get("name") not in failed,
+            used=record.name or next(reversed(passed_over), None),
+            suspect=memory.suspect() and record.name not in failed,
             confirmation_timeout=self.settling_time,
             report=self.log.info,
         )
-        task = memory.attempts(lambda name: {"name": name, "work_request_id": None})
+        task = memory.attempts(lambda name: {"name": name})
         taken = self.hook.run(submit_once(wanted, task))
         # An adopted one was ordered by an earlier try, whose templates or arguments may have been others.
         name = parse(taken.name)
-        facts = {
-            "name": taken.name,
-            "bar_uri": taken.bar_uri,
-            "bucket": taken.bucket,
-            "seal": name.seal if name else seal_name,
-            "snapshot_id": taken.snapshot_id,
-        }
+        seal_name = name.seal if name else seal_name
+        facts = SnapshotFacts(taken.name, taken.bar_uri, taken.bucket, seal_name, taken.snapshot_id)
         return Started(taken.work_request_id, time.time(), facts)
 
     def _order(self, seal_name: str, me: Identity) -> SnapshotOrder:
@@ -107,21 +100,21 @@ class SnapshotTaking:
             storage=Storage(self.bucket, self.region, self.namespace, user),
         )
 
-    def result(self, facts: dict[str, Any], work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
+    def result(self, facts: SnapshotFacts, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
         """What is known of the snapshot, with its id.
 
         :param facts: those that it was started with.
         :param work: its work request, if it was seen to succeed.
         """
-        result = {**facts, "work_request_id": work_request_id, "verified": work is not None}
+        result = {**asdict(facts), "work_request_id": work_request_id, "verified": work is not None}
         if work is not None:
-            result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed_id(facts["name"])
-            self.log.info("Snapshot %s is done: %s in bucket %s.", facts["name"], facts["bar_uri"], facts["bucket"])
+            result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed_id(facts.name)
+            self.log.info("Snapshot %s is done: %s in bucket %s.", facts.name, facts.bar_uri, facts.bucket)
         elif work_request_id is None:
             self.log.warning(
                 "Snapshot %s was accepted by an earlier attempt whose work request is not known, so that nobody can "
                 "tell whether it is complete. It counts as taken, UNVERIFIED.",
-                facts["name"],
+                facts.name,
             )
         return result
 
@@ -154,7 +147,7 @@ def forget_failed(hook: OACHook, log: Any, name: str, memory: TaskMemory, *, del
     from airflow_provider_oac.client.retention import removal
     from airflow_provider_oac.client.snapshots import list_all
 
-    memory.remember(failed=[*memory.of_this_order().get("failed", []), name])
+    memory.remember(failed=(*memory.of_this_order().failed, name), sending=False, work_request_id=None)
     try:
         for item in hook.run(list_all()):
             if item.name == name:

@@ -12,7 +12,7 @@ from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.exporting import WantedFile
+    from airflow_provider_oac.client.exporting import ExportFacts, WantedFile
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.operators.progress import Progress
 
@@ -86,7 +86,7 @@ class OACExportWorkbookOperator(ExportingOperator):
             )
         return [self.wish(self.workbook_path or name, url, workbook_id, name, self.file_format, self.canvases)]
 
-    def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
+    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
         """The task fails with this error."""
         raise error
 
@@ -163,10 +163,10 @@ class OACExportWorkbooksOperator(ExportingOperator):
             for kind in ([formats] if isinstance(formats, str) else formats)
         ]
 
-    def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
+    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
         """Note it; the others go on."""
         self.log.error("%s could not be exported: %s", label, error)
-        facts["failed"].append([label, str(error)])
+        facts.failed += ((label, str(error)),)
 
     def made_before(self, memory: TaskMemory, file: WantedFile) -> dict[str, Any] | None:
         """As an earlier try of this order remembered it, if it is still there."""
@@ -181,14 +181,14 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
         :raises OACError: if any failed.
         """
-        files, failed = self.made(started.facts), started.facts["failed"]
+        files, failed = self.made(started.facts), started.facts.failed
         if failed:
             each = "\n".join(f"- {label}: {message}" for label, message in failed)
             raise OACError(
                 f"{len(failed)} exports failed; {len(files)} files are whole in {self.destination}, and a retry makes "
                 f"only what is missing.\n{each}"
             )
-        self._progress(TaskMemory(context, self.durable)).finish()
+        self._progress(self._memory(context)).finish()
         self.tell(files, context)
         return {"files": files}
 

@@ -316,6 +316,65 @@ def test_a_clear_while_the_work_runs(name: str, logical: Make, deferrable: bool)
     it.again(it.entry.cleared_while_active)
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "OACCreateSnapshotOperator": {"snapshot_label": "weekly"},
+    "OACReloadDatasetOperator": {"dataset": "'admin'.'Budget Lines'"},
+    "OACRunDataFlowOperator": {"data_flow": "'admin'.'Score Customers'"},
+    "OACRunSequenceOperator": {"sequence": None, "sequence_id": ids.object_id("admin", "Nightly")},
+    "OACOperator": {
+        "method": "POST",
+        "path": f"/catalog/datasets/{ids.object_id('admin', 'Orders')}/actions/reload",
+        "wait_for_completion": True,
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "change"), OTHERS.items(), ids=OTHERS)
+@pytest.mark.parametrize("again", ["clear", "retry"])
+def test_other_arguments_are_another_order_after_a_clear_and_the_same_on_a_retry(
+    name: str, change: dict[str, Any], again: str, logical: Make, clean: Simulator
+) -> None:
+    clean.control.settings(work_seconds=1.0, refuse_second_run=False)
+    it = logical(name)
+    it.lost()
+    it.arguments.update(change)
+    before = len(clean.control.work_requests("dev"))
+    if again == "clear":
+        it.task.clear()
+    it.task.attempt()
+    assert len(clean.control.work_requests("dev")) - before == (again == "clear")
+
+
+def test_a_clear_with_another_file_registers_that_one(
+    logical: Make, connections: Connections, clean: Simulator
+) -> None:
+    it = logical("OACRegisterSnapshotOperator")
+    it.lost()
+    it.arguments["snapshot"] = Task(backup_operator, run_id="another").attempt()
+    it.task.clear()
+    it.again(ANEW)
+
+
+@every_work
+@pytest.mark.parametrize("store", [True, False], ids=["store", "no store"])
+def test_an_upgrade_while_the_task_is_deferred(name: str, store: bool, logical: Make, clean: Simulator) -> None:
+    """What the trigger carries, and what the store holds, was written by another version."""
+    clean.control.settings(refuse_second_run=False)
+    it = logical(name, store=store)
+    it.lost()
+    assert it.task.deferred is not None
+    event = {"outcome": "ended", "message": "", "carried": {"started": {}, "deadline": 1.0}}
+    if it.task.store is not None:
+        it.task.store.set("oac_work", {"max_tries": it.task.max_tries, "work_request_id": "x", "facts": {}})
+    wanted = REFUSED if name in ("OACRestoreSnapshotOperator", "OACOperator") else it.entry.lost_without_store
+    if wanted == REFUSED:
+        with pytest.raises(AirflowFailException, match=r"Nothing is sent|it is not sent again"):
+            it.task.resume(event)
+    else:
+        it.task.resume(event)
+    assert it.sent == 1 + (wanted == ANEW)
+
+
 @every_work
 def test_a_clear_after_success(name: str, logical: Make, deferrable: bool) -> None:
     it = logical(name, deferrable=deferrable)

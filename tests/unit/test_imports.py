@@ -61,7 +61,7 @@ MODULES = (
 
 # What parsing loads of ours: all of it costs every DAG file, whenever it is read. What only a running task needs is
 # imported where it is used; a new entry here should have a reason.
-FOR_ONE_OPERATOR = {"_compat", "defaults", "exceptions", "links"} | {
+FOR_ONE_OPERATOR = {"_compat", "defaults", "exceptions", "links", "records"} | {
     f"operators{name}" for name in ("", ".base", ".memory", ".snapshots")
 }
 OPERATORS = (

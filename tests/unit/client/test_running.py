@@ -173,7 +173,7 @@ def test_by_time_the_newest_is_taken_and_clocks_may_differ_a_little() -> None:
 
 def test_a_mark_goes_through_json() -> None:
     for mark in (Mark(("a", "b")), Mark(since=12.5)):
-        assert Mark.of(json.loads(json.dumps(mark.record()))) == mark
+        assert Mark.from_json(json.loads(json.dumps(mark.to_json()))) == mark
 
 
 @pytest.mark.parametrize("status", [403, 500])

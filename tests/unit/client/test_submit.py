@@ -20,7 +20,7 @@ from airflow_provider_oac.client.snapshots import Storage
 from airflow_provider_oac.client.submit import TRACES_HOLD, Attempts, Submission, submit_once
 from airflow_provider_oac.client.taking import NewSnapshot, SnapshotOrder
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSupersededError
-from airflow_provider_oac.operators.memory import TaskMemory
+from airflow_provider_oac.operators.memory import TaskMemory, TaskRecord
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, ManualIO, response, unreachable
 from tests.tasks import StateStore, TaskInstance
@@ -169,7 +169,7 @@ def memory(store: StateStore, try_number: int) -> TaskMemory:
 
 
 def attempts(of: TaskMemory) -> Attempts:
-    return of.attempts(lambda _clue: {"sending": True})
+    return of.attempts()
 
 
 @every_kind
@@ -189,7 +189,7 @@ def test_a_try_that_was_replaced_while_it_slept_sends_nothing(kind: str) -> None
         world.submit(kind, attempts(first))
     assert (world.sent, len(results)) == (2, 1)
     # Nor does it touch what the other remembers.
-    assert second.of_this_order() == {"sending": True, "max_tries": 2}
+    assert second.of_this_order() == TaskRecord(2, sending=True)
 
 
 @pytest.mark.parametrize("kind", SHOWN)

@@ -164,8 +164,8 @@ def test_a_name_never_leads_elsewhere(text: str) -> None:
 
 def test_a_file_goes_through_json_and_back() -> None:
     (file,) = planned(wanted(), [canvas(number) for number in range(7)])
-    assert json.loads(json.dumps(file.record())) == file.record()
-    assert WantedFile.of(file.record()) == file
+    assert json.loads(json.dumps(file.to_json())) == file.to_json()
+    assert WantedFile.from_json(file.to_json()) == file
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from airflow_provider_oac.operators.memory import Identity, TaskMemory
+from airflow_provider_oac.operators.memory import Identity, TaskMemory, TaskRecord
 from tests.tasks import StateStore, TaskInstance
 
 
@@ -18,23 +18,18 @@ def memory(store: StateStore | None, *, try_number: int = 1, max_tries: int = 2,
 def test_facts_add_up_over_the_tries_of_an_order() -> None:
     store = StateStore()
     memory(store).remember(name="a", work_request_id="1")
-    memory(store, try_number=2).remember(work_request_id=None, failed=["a"])
-    assert memory(store, try_number=3).of_this_order() == {
-        "name": "a",
-        "work_request_id": None,
-        "failed": ["a"],
-        "max_tries": 2,
-    }
+    memory(store, try_number=2).remember(work_request_id=None, failed=("a",))
+    assert memory(store, try_number=3).of_this_order() == TaskRecord(2, name="a", failed=("a",))
 
 
 def test_a_clear_begins_a_new_order() -> None:
     store = StateStore()
-    memory(store).remember(name="a", failed=["a"])
+    memory(store).remember(name="a", failed=("a",))
     cleared = memory(store, try_number=2, max_tries=3)
-    assert cleared.of_this_order() == {}
-    assert cleared.recall()["name"] == "a"
+    assert cleared.of_this_order() == TaskRecord()
+    assert cleared.recall().name == "a"
     cleared.remember(work_request_id="2")
-    assert cleared.recall() == {"work_request_id": "2", "max_tries": 3}
+    assert cleared.recall() == TaskRecord(3, work_request_id="2")
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -42,14 +37,23 @@ def test_without_a_store_it_remembers_nothing(used: bool) -> None:
     nothing = memory(None if used else StateStore(), used=used)
     nothing.remember(name="a")
     assert not nothing.available
-    assert nothing.recall() == nothing.of_this_order() == {}
+    assert nothing.recall() == nothing.of_this_order() == TaskRecord()
+    assert not nothing.suspect()
 
 
-@pytest.mark.parametrize("text", ["null", "[]", '"text"'])
-def test_what_is_no_record_of_ours_counts_as_nothing(text: str) -> None:
+@pytest.mark.parametrize("text", ["[]", '"text"', "{}", '{"max_tries": 2, "work_request_id": "1", "facts": {}}'])
+def test_what_another_version_has_written_makes_a_suspect(text: str) -> None:
     store = StateStore()
     store.texts["oac_work"] = text
-    assert memory(store).recall() == {}
+    assert memory(store).recall() == TaskRecord()
+    assert memory(store).suspect()
+
+
+def test_nothing_makes_no_suspect() -> None:
+    store = StateStore()
+    assert not memory(store, try_number=2).suspect()
+    store.texts["oac_work"] = "null"
+    assert not memory(store, try_number=2).suspect()
 
 
 def test_a_task_that_is_not_mapped_has_the_index_minus_one() -> None:

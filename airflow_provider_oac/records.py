@@ -1,0 +1,78 @@
+"""Typed, versioned records: what a task keeps for its next try, or for the time after a deferral.
+
+A record is written by one version of this package and may be read by another. What is not exactly a record of this
+version counts as unknown, and whoever reads it looks for traces in OAC instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from types import UnionType
+from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
+
+__all__ = ["Record"]
+
+
+class Record:
+    """Base of frozen dataclasses that are kept as JSON. No member holds a secret.
+
+    Members are text, numbers, booleans, ``None``, dictionaries of JSON, tuples, other records, and unions of these.
+    """
+
+    # To be raised when a member changes its meaning.
+    VERSION: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, without tuples: Airflow's task state store takes none."""
+        members = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}  # type: ignore[arg-type]
+        return {"version": self.VERSION, **members}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self | None:
+        """Read it back.
+
+        :returns: the record; ``None`` if this is no record of this version: another version, another member, another
+            type.
+        """
+        all_hints = get_type_hints(cls)
+        hints = {item.name: all_hints[item.name] for item in fields(cls)}  # type: ignore[arg-type]
+        if not isinstance(value, dict) or set(value) != {"version", *hints} or value["version"] != cls.VERSION:
+            return None
+        try:
+            return cls(**{name: _read(value[name], hint) for name, hint in hints.items()})
+        except _UnfitError:
+            return None
+
+
+class _UnfitError(Exception):
+    """A value is not of the type of its member."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _read(value: Any, hint: Any) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        for each in get_args(hint):
+            try:
+                return _read(value, each)
+            except _UnfitError:
+                continue
+    elif origin is tuple:
+        if isinstance(value, list):
+            return tuple(_read(item, get_args(hint)[0]) for item in value)
+    elif isinstance(hint, type) and issubclass(hint, Record):
+        if (record := hint.from_json(value)) is not None:
+            return record
+    elif hint is float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif type(value) is (origin or hint):
+        return value
+    raise _UnfitError
