@@ -65,7 +65,7 @@ __all__ = [
     "asset_alias_class",
     "asset_class",
     "default_deferrable",
-    "deferral_timed_out",
+    "deferral_error",
     "log_group",
     "mask_secret",
     "newest_xcom",
@@ -150,14 +150,17 @@ def default_deferrable() -> bool:
     return bool(_configuration().getboolean("operators", "default_deferrable", fallback=False))
 
 
-def deferral_timed_out(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
-    """Whether Airflow resumes a task only because the ``timeout`` of its deferral has passed.
+def deferral_error(next_method: str, next_kwargs: dict[str, Any] | None) -> str | None:
+    """Why Airflow resumes a task whose trigger failed or whose deferral timed out; ``None`` if its trigger fired.
 
     :param next_method: what Airflow is about to call; ``__fail__`` for nothing.
     :param next_kwargs: its arguments.
     """
-    # Airflow 2.11 says "Trigger/execution timeout", later lines "Trigger timeout".
-    return next_method == "__fail__" and str((next_kwargs or {}).get("error", "")).endswith("timeout")
+    if next_method != "__fail__":
+        return None
+    given = next_kwargs or {}
+    # After its time Airflow 2.11 says "Trigger/execution timeout", later lines "Trigger timeout".
+    return "\n".join([*(given.get("traceback") or ()), str(getattr(given.get("error"), "value", given.get("error")))])
 
 
 def setting(section: str, option: str) -> str:

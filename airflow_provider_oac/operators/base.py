@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable, deferral_timed_out
+from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable, deferral_error
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -91,6 +91,7 @@ def _check_duration(name: str, value: Any) -> None:
 
 # A trigger ends by itself at its deadline. A deferral that outlives that by so much never had a triggerer.
 _TRIGGER_GRACE = timedelta(minutes=5)
+OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
 
 class OACBaseOperator(BaseOperator):
@@ -294,8 +295,11 @@ class OACWorkOperator(OACBaseOperator):
         :raises OACWaitTimeoutError: if no triggerer ended the wait in time.
         """
         self._memory(context).claim()
-        if not deferral_timed_out(next_method, next_kwargs):
+        error = deferral_error(next_method, next_kwargs)
+        if error is None:
             return super().resume_execution(next_method, next_kwargs, context)
+        if not error.endswith("timeout"):
+            return self._look_again(context, f"The trigger failed: {error}")
         work_request_id = self._memory(context).of_this_order().work_request_id
         work = f"work request {work_request_id}" if work_request_id else "work in OAC"
         raise OACWaitTimeoutError(
@@ -346,7 +350,7 @@ class OACWorkOperator(OACBaseOperator):
 
         started = self._carried_on(carried_by(event))
         if started is None:
-            return self._look_again(context)
+            return self._look_again(context, OTHER_VERSION)
         return self._finish(started, str(started.work_request_id), self._until, context)
 
     def _carried_on(self, carried: dict[str, Any]) -> Started | None:
@@ -357,12 +361,9 @@ class OACWorkOperator(OACBaseOperator):
             self._until, self._latest = deferred.deadline, deferred.latest
         return started
 
-    def _look_again(self, context: Context) -> Any:
+    def _look_again(self, context: Context, why: str) -> Any:
         """Find the work of this try as a retry would. Waits here: another deferral could end like the one before."""
-        self.log.warning(
-            "The trigger of this task was written by another version of airflow-provider-oac. Its work is looked for "
-            "as on a retry, and waited for in this process."
-        )
+        self.log.warning("%s\nThe work is looked for as on a retry, and waited for in this process.", why)
         self._interrupted, self.deferrable = True, False
         return self._begin(context)
 

@@ -16,7 +16,7 @@ from airflow_provider_oac.exceptions import (
     OACError,
     OACUncertainError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started, seconds
 from airflow_provider_oac.operators.memory import TaskMemory
 from airflow_provider_oac.operators.registering import OACRegisterSnapshotOperator
 
@@ -369,7 +369,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
         started = self._carried_on(carried_by(event))
         if started is None:
-            found: dict[str, Any] = self._look_again(context)
+            found: dict[str, Any] = self._look_again(context, OTHER_VERSION)
             return found
         return self._checked(started, self._until, 0.0, self._memory(context))
 

@@ -355,6 +355,17 @@ def test_a_clear_with_another_file_registers_that_one(
     it.again(ANEW)
 
 
+@pytest.mark.parametrize("name", ["OACCreateSnapshotOperator", "OACReloadDatasetOperator"])
+def test_a_trigger_that_fails_leaves_the_wait_to_the_worker(name: str, logical: Make) -> None:
+    it = logical(name)
+    it.lost()
+    it.arguments["deferrable"] = True
+    before = it.task.deferred
+    it.task.resume_by("__fail__", {"error": "Trigger failure", "traceback": ["TypeError: no argument 'earlier'"]})
+    assert it.task.deferred is before
+    assert it.sent == 1
+
+
 @every_work
 @pytest.mark.parametrize("store", [True, False], ids=["store", "no store"])
 def test_an_upgrade_while_the_task_is_deferred(name: str, store: bool, logical: Make, clean: Simulator) -> None:
