@@ -31,6 +31,8 @@ R = TypeVar("R")
 _POLL_INTERVAL = 2.0
 # A request is sent only if OAC was searched for traces less than this many seconds ago.
 TRACES_HOLD = 60.0
+# So often OAC may ask to wait for longer than that.
+_LONG_PAUSES = 3
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def submit_once(kind: Submission[A, R], task: Attempts = Attempts()) -> Flow[R]:
         refusal: OACError = OACError(
             f"Could not {kind.doing}: OAC kept asking to wait, and nothing was sent. Next step: run the task again."
         )
-        for number in range(1, kind.sends + 1):
+        sends = pauses = 0
+        while sends < kind.sends and pauses < _LONG_PAUSES:
             call, left = kind.call(api.io.now()), False
             task.remember(kind.clue)
             try:
@@ -173,17 +176,20 @@ def submit_once(kind: Submission[A, R], task: Attempts = Attempts()) -> Flow[R]:
                     if lost is None:
                         task.take_back()
                     if isinstance(error, _StaleError):
+                        pauses += 1
                         found = await _search(api, kind, 0.0, lost)
                     elif isinstance(error, OACApiError):
+                        sends += 1
                         refusal = error
                         found = await kind.refused(api, error, lost)
                     else:
                         raise
                 elif not kind.where:
-                    raise kind.uncertain(error, number) from error
+                    raise kind.uncertain(error, 1) from error
                 elif without_user(error):
                     raise
                 else:
+                    sends += 1
                     lost = error
                     kind.report(f"OAC may or may not have accepted the request to {_named(kind)}. {error}")
                     found = await _search_after(api, kind, error)
@@ -192,7 +198,7 @@ def submit_once(kind: Submission[A, R], task: Attempts = Attempts()) -> Flow[R]:
                 looked = api.io.now()
         if lost is None:
             raise refusal
-        raise kind.uncertain(lost, kind.sends) from lost
+        raise kind.uncertain(lost, sends) from lost
 
     return flow
 

@@ -124,6 +124,23 @@ def test_a_restore_that_runs_is_waited_for(
     assert restores(clean) == 1
 
 
+def test_a_clear_that_names_another_snapshot_takes_no_running_restore_for_its_own(
+    connections: Connections, clean: Simulator
+) -> None:
+    snapshot = registered(connections)
+    other = registered(connections, task_id="another")
+    task, change = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
+    clean.control.settings(work_seconds=300.0)
+    task.start()
+    task.clear()
+    change(snapshot=other)
+    with pytest.raises(
+        AirflowFailException, match=r"still \w+ .*Nothing is sent\. Next step: wait until it ends"
+    ):
+        task.attempt()
+    assert restores(clean) == 1
+
+
 @pytest.mark.parametrize("again", ["retry", "clear"])
 def test_without_a_store_only_the_first_try_sends_anything(
     connections: Connections, clean: Simulator, again: str
