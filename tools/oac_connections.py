@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -80,6 +80,16 @@ def restore_environment(ready: Mapping[str, Any]) -> dict[str, str]:
         "AIRFLOW_VAR_OAC_REPLICA_BUCKET": "oac-backups-replica",
         "AIRFLOW_VAR_OAC_PRIMARY_INSTANCE": next(iter(ready["instances"])),
     }
+
+
+def spare_environment(ready: Mapping[str, Any], instances: Iterable[str]) -> dict[str, str]:
+    """Environment variables of a Connection `oac_<instance>`, and of a Variable with its host, for each instance."""
+    made = {}
+    for instance in instances:
+        name = f"OAC_{instance.upper().replace('-', '_')}"
+        made[f"AIRFLOW_CONN_{name}"] = json.dumps(connection(ready, instance))
+        made[f"AIRFLOW_VAR_{name}_HOST"] = ready["instances"][instance]["url"].partition("://")[2]
+    return made
 
 
 def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:

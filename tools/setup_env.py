@@ -85,6 +85,7 @@ ENVIRONMENTS = {
         Environment("airflow-3.1", "3.1", VENVS / "airflow-3.1", "test", ((3, 11), (3, 12), (3, 13))),
         Environment("airflow-3.2", "3.2", VENVS / "airflow-3.2", "test", ((3, 11), (3, 12), (3, 13))),
         Environment("airflow-3.3-py3.13", "3.3", VENVS / "airflow-3.3-py3.13", "dev", ((3, 13),)),
+        Environment("airflow-3.3-py3.14", "3.3", VENVS / "airflow-3.3-py3.14", "dev", ((3, 14),)),
         Environment("docs", "docs", VENVS / "docs", "", ((3, 11), (3, 12), (3, 13))),
         # Of `make bench`, with the peers: set up only when it is asked for by name.
         Environment("bench", "bench", VENVS / "bench", "simulator", ((3, 12), (3, 11), (3, 13))),
