@@ -6,11 +6,11 @@
     python3 tools/run_tests.py lint airflow-2.11   the named parts only
     python3 tools/run_tests.py unit -- -k token    what follows `--` goes to pytest
 
-Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so three of them run at a time,
-beside one part that keeps the processors busy. Each part prints its output when it ends. The exit code is 1 if any part
-failed or had to be left out although it is required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an
-interpreter or of Chromium; the summary says so. Standard library only; the tests themselves run in the environments of
-tools/setup_env.py.
+Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so four of them run at a time and
+print their output when they end. Tests that failed run once more at the end, alone: those that pass then are named in
+the summary, and do not fail the run. The exit code is 1 if any part failed or had to be left out although it is
+required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter or of Chromium; the summary says
+so. Standard library only; the tests themselves run in the environments of tools/setup_env.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -68,8 +68,10 @@ FAILURE = ("E   ", "____")
 MOST_FAILURE_LINES = 100
 #: Of a command that says it in another way, so many lines at its end.
 LAST_LINES = 30
-#: How many parts with a real Airflow run at a time, beside one that keeps the processors busy.
-LANES = 3
+#: How many parts with a real Airflow run at a time.
+LANES = 4
+#: With more failed tests than this, something is broken, and a second run of them would say nothing new.
+MOST_RERUN = 8
 #: The older lines of Airflow that are supported.
 OLDER = ("2.11", "3.1", "3.2")
 #: schemathesis is locked for the newest line only: files of this name are left to it.
@@ -110,8 +112,8 @@ def pytest(*arguments: str) -> tuple[str, ...]:
 
 
 def side_by_side(*arguments: str) -> tuple[str, ...]:
-    """Files of tests in as many processes as there are cores; each has a simulator of its own."""
-    return pytest("-n", str(os.cpu_count() or 1), "--dist", "loadfile", *arguments)
+    """Files of tests in two processes for each core, since they wait half of the time; each has its own simulator."""
+    return pytest("-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", *arguments)
 
 
 #: The tests in a real Airflow, in sessions of about the same length that run side by side: each has an Airflow and a
@@ -233,14 +235,12 @@ def environment_variables(part: Part, home: str) -> dict[str, str]:
     }
 
 
-def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO, outcome: Outcome, niced: bool) -> None:
+def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO, outcome: Outcome) -> None:
     """Run one command with its output shown, and note how it ended."""
     print(f"$ {' '.join(command)}", file=out, flush=True)
     bin_folder = Path(env["VIRTUAL_ENV"]) / "bin"
-    # What keeps the processors busy leaves them to the Airflows beside it, whose tasks have deadlines.
-    nice = ["nice", "-n", "10"] if niced else []
     process = subprocess.Popen(
-        [*nice, str(bin_folder / command[0]), *command[1:]],
+        [str(bin_folder / command[0]), *command[1:]],
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -295,10 +295,31 @@ def run_part(part: Part, pytest_arguments: list[str], out: TextIO) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="airflow-provider-oac-") as home:
         env = environment_variables(part, home)
         for command in part.commands:
-            is_pytest = "pytest" in command
-            run_command((*command, *pytest_arguments) if is_pytest else command, env, out, outcome, not part.waits)
+            if "pytest" in command:
+                # What failed is remembered for each part by itself.
+                command = (*command, "-o", f"cache_dir=.pytest_cache/{part.name}", *pytest_arguments)
+            run_command(command, env, out, outcome)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def rerun(part: Part, outcome: Outcome) -> Outcome:
+    """Run the few tests that failed once more, alone. If they pass, the part has passed, and its notes name them."""
+    failed = sorted({line.partition(" - ")[0] for line in outcome.failures if FAILED_TEST.match(line)})
+    if not 0 < len(failed) <= MOST_RERUN or len(part.commands) > 1:
+        return outcome
+    alone = (*_alone(part.commands[0]), "--last-failed")
+    second = run_part(replace(part, title="once more, what failed", commands=(alone,)), [], sys.stdout)
+    if second.verdict != "passed":
+        return outcome
+    notes = [*outcome.notes, *second.notes, "PASSED ONLY WHEN RUN ALONE: " + ", ".join(failed)]
+    seconds, cpu = outcome.seconds + second.seconds, outcome.cpu_seconds + second.cpu_seconds
+    return Outcome(part.name, "passed", seconds, cpu, notes)
+
+
+def _alone(command: tuple[str, ...]) -> tuple[str, ...]:
+    """A command of pytest without other processes."""
+    return command if "-n" not in command else (*command[: command.index("-n")], *command[command.index("-n") + 4 :])
 
 
 def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
@@ -312,15 +333,19 @@ def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
 
 
 def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
-    """Run the parts: one at a time of those that keep the processors busy, beside some of those that mostly wait."""
-    outcomes = {part.name: set_up(part) for part in parts}
-    ready = [part for part in parts if outcomes[part.name].verdict == "passed"]
-    if len(ready) == 1:
-        return [*(outcomes | {ready[0].name: run_part(ready[0], pytest_arguments, sys.stdout)}).values()]
-    with ThreadPoolExecutor(max_workers=1) as busy, ThreadPoolExecutor(max_workers=LANES) as lanes:
-        running = [(lanes if part.waits else busy).submit(run_aside, part, pytest_arguments) for part in ready]
-    for done in running:
-        outcomes[done.result().part] = done.result()
+    """Run the parts: those that keep the machine busy one by one, those that mostly wait some at a time."""
+    outcomes = {}
+    for part in parts:
+        outcomes[part.name] = set_up(part)
+        if outcomes[part.name].verdict == "passed" and not part.waits:
+            outcomes[part.name] = run_part(part, pytest_arguments, sys.stdout)
+    waiting = [part for part in parts if part.waits and outcomes[part.name].verdict == "passed"]
+    if len(waiting) == 1:
+        alone = waiting.pop()
+        outcomes[alone.name] = run_part(alone, pytest_arguments, sys.stdout)
+    with ThreadPoolExecutor(max_workers=LANES) as lanes:
+        for outcome in lanes.map(lambda part: run_aside(part, pytest_arguments), waiting):
+            outcomes[outcome.part] = outcome
     return list(outcomes.values())
 
 
@@ -361,6 +386,7 @@ def main() -> int:
     names = ["lint", "quick"] if options.quick else options.parts or [part.name for part in PARTS]
     began = time.monotonic()
     outcomes = run_parts([known[name] for name in names], extra)
+    outcomes = [rerun(known[one.part], one) if one.verdict == "FAILED" else one for one in outcomes]
     return summary(outcomes, time.monotonic() - began)
 
 
