@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.size import lines_of_code
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted([*ROOT.glob("tools/**/*.py"), *ROOT.glob("dags/**/*.py")])
 
@@ -22,3 +24,11 @@ def test_what_a_script_imports_of_the_package_is_there(script: Path) -> None:
             if not hasattr(module, alias.name):
                 # A submodule, or nothing.
                 importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        '"""Two\nlines."""\n\n# A comment.\nTEXT = """kept\n\nwhole"""\n\n\ndef one() -> int:\n    "Doc."\n    return 1\n'
+    )
+    assert lines_of_code(file) == 5
