@@ -28,7 +28,17 @@ def test_what_a_script_imports_of_the_package_is_there(script: Path) -> None:
 
 def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
-    file.write_text(
-        '"""Two\nlines."""\n\n# A comment.\nTEXT = """kept\n\nwhole"""\n\n\ndef one() -> int:\n    "Doc."\n    return 1\n'
-    )
+    lines = [
+        '"""Two',
+        'lines."""',
+        "",
+        "# A comment.",
+        'TEXT = """kept',
+        "",
+        'whole"""',
+        "def f():",
+        '    "Doc."',
+        "    return 1",
+    ]
+    file.write_text("\n".join(lines))
     assert lines_of_code(file) == 5
