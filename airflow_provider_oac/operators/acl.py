@@ -32,8 +32,9 @@ class OACUpdateACLOperator(OACBaseOperator):
     :param catalog_type: type of the item, such as ``folders``.
     :param path: its path, such as ``/@Catalog/shared/Sales``; or
     :param item_id: its id as lists return it.
-    :param entries: dictionaries with ``account`` (user id, or name of an application role), ``account_type`` (``User``,
-        the default, or ``ApplicationRole``) and ``permissions``: all that the account may do, of ``read``, ``list``,
+    :param entries: dictionaries with ``account`` (of a user the user id, of an application role the name; the name that
+        OAC's Console shows is found as well), ``account_type`` (``User``, the default, or ``ApplicationRole``) and
+        ``permissions``: all that the account may do, of ``read``, ``list``,
         ``write``, ``execute``, ``delete``, ``changePermission``, ``takeOwnership``. One left out is switched off
         (documented), so that ``permissions`` must be given, ``[]`` for none; only ``DeleteMatchingAccounts`` does
         without.
@@ -73,11 +74,15 @@ class OACUpdateACLOperator(OACBaseOperator):
         item_id = ids.item_id(item_id=self.item_id, path=self.path, what="the item")
         shown, entries = ids.plain_id(item_id) or item_id, self._entries()
         # Made first: it refuses what OAC would refuse.
-        call = acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
+        acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
         before = self.hook.run(acl.get(self.catalog_type, item_id))
+        entries = acl.resolved(entries, before)
+        call = acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
         wanted = acl.expected(before, entries, self.mode)
         plan = acl.difference(before, wanted)
+        if self.mode == acl.DELETE_MATCHING:
+            self._warn_of_absent(shown, entries, before)
         self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
         if self.dry_run_only or not (plan or self.recursive):
             return self._result(shown, plan, wanted, changed=False)
@@ -87,17 +92,29 @@ class OACUpdateACLOperator(OACBaseOperator):
             if error.status in (400, 404):
                 self.log.error(
                     "OAC refused the change as a whole; nothing was changed. If it names an account: users are named "
-                    "by their id in the identity domain, application roles as in OAC's Console. Named are: %s.",
+                    "by their id in the identity domain, application roles as in OAC's Console. The change names: %s.",
                     ", ".join(f"{entry.account_type} {entry.account!r}" for entry in entries),
                 )
             raise
         if self.mode != acl.DELETE_MATCHING:
+            entries = acl.resolved(entries, after)
             acl.check_taken(entries, after)
+            wanted = acl.expected(before, entries, self.mode)
         done = acl.difference(before, after)
         self._tell(f"Changed {shown}", done)
         if other := acl.difference(wanted, after):
             self.log.warning("OAC made something else of it than was asked for:\n%s", "\n".join(other.lines()))
         return self._result(shown, done, after, changed=bool(done) or self.recursive)
+
+    def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
+        """An account that is not in the list may be gone already, or its name may be wrong."""
+        there = {entry.key for entry in before}
+        if absent := [entry for entry in entries if entry.key not in there]:
+            self.log.warning(
+                "The permissions of %s do not name %s: nothing to remove there. They name:%s",
+                shown, ", ".join(f"{entry.account_type} {entry.account!r}" for entry in absent),
+                "".join(f"\n  {entry.text()}" for entry in before) or " nobody",
+            )  # fmt: skip
 
     def _entries(self) -> list[Access]:
         from airflow_provider_oac.client import acl

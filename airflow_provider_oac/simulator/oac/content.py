@@ -39,9 +39,19 @@ def entry(account: str, kind: str, *granted: str) -> dict[str, Any]:
         granted: The permissions that are on.
     """
     return {
-        "accountGuid": account, "accountType": kind, "accountDisplayName": account,
+        "accountGuid": guid(account, kind), "accountType": kind, "accountDisplayName": display_name(account, kind),
         "permissions": {name: name in granted for name in PERMISSIONS},
     }  # fmt: skip
+
+
+def guid(account: str, kind: str) -> str:
+    """What tells an account apart: of a role its name without blanks (observed), of a user the name (inferred)."""
+    return account.replace(" ", "") if kind == "ApplicationRole" else account
+
+
+def display_name(account: str, kind: str) -> str:
+    """What the Console shows: a role's name (observed); of a user made up from the name, so that the two differ."""
+    return account if kind == "ApplicationRole" else account.partition("@")[0].replace(".", " ").title()
 
 
 def item(kind: str, plain: str, name: str, parent: str | None, owner: str, definition: Any = None) -> Item:
