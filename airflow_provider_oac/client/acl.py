@@ -151,7 +151,7 @@ def get(kind: str, item_id: str) -> Call[tuple[Access, ...]]:
     empty body and its length 0: without a length the answer is 411 (observed).
     """
     return Call(
-        doing=f"read the permissions of {kind} {ids.plain_id(item_id) or item_id!r}",
+        doing=f"read the permissions of {kind} {ids.quoted(item_id)}",
         method="POST",
         path=f"/catalog/{segment(kind)}/{segment(item_id)}/actions/getACL",
         read=_read,
@@ -185,7 +185,7 @@ def update(
         raise OACConfigurationError("No account is named, so that there is nothing to change.")
     _refuse_twice(entries)
     return Call(
-        doing=f"change the permissions of {kind} {ids.plain_id(item_id) or item_id!r} ({mode})",
+        doing=f"change the permissions of {kind} {ids.quoted(item_id)} ({mode})",
         method="POST",
         path=f"/catalog/{segment(kind)}/{segment(item_id)}/actions/updateACL",
         read=_read,

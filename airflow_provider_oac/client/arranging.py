@@ -163,14 +163,14 @@ def moved(
         return Arranged(await _once(api, call, parent_id, name, kind, report, look_after=True, gone=item_id))
 
     async def _moved_before(api: Api) -> Arranged:
-        plain = ids.plain_id(item_id) or item_id
+        plain = ids.shown(item_id)
         folder, last = ids.split_path(item_id) or (None, None)
         parent_id, name = place.parent_id or folder, place.name or last
         there = await _there(api, kind, parent_id, name) if suspect and parent_id and name else None
         if there is None:
             # The call itself says it in OAC's words.
             await api.perform(catalog.get(kind, item_id))
-            raise OACError(f"{kind} {plain!r} appeared while it was to be moved. Try again.")
+            raise OACError(f"{kind} {plain} appeared while it was to be moved. Try again.")
         report(f"{plain} is gone and {there.path} is there: an earlier attempt moved it.")
         return Arranged(there, done_before=True)
 
@@ -247,7 +247,7 @@ async def _check_empty(api: Api, folder_id: str) -> None:
     if inside:
         names = ", ".join(repr(item.name) for item in inside)
         raise OACConfigurationError(
-            f"The folder {ids.plain_id(folder_id) or folder_id!r} is not empty: it holds {names}"
+            f"The folder {ids.quoted(folder_id)} is not empty: it holds {names}"
             f"{' and maybe more' if len(inside) == 5 else ''}. Nothing was deleted; recursive=True deletes it with "
             "everything below."
         )
@@ -294,7 +294,7 @@ async def _check_whole(
     """
     if kind not in CONTAINERS:
         return
-    what = f"It is not known whether {there.path} is a whole copy of {ids.plain_id(source_id) or source_id}"
+    what = f"It is not known whether {there.path} is a whole copy of {ids.shown(source_id)}"
     then = (
         "The copy may have broken off, or still go on, or the source has changed since. Let the task run again later: "
         "it compares once more. If it stays, look at both, delete the copy unless somebody works in it, and clear the "

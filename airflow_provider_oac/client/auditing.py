@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_oac.client import acl, catalog
+from airflow_provider_oac.client import acl, catalog, ids
 from airflow_provider_oac.client.acl import PERMISSIONS, Access
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import below, is_missing, look
@@ -112,7 +112,7 @@ def audited(
         except OACApiError as error:
             # A 404 may say as well that there are no permissions to read.
             if is_missing(error, "") and item.id != item_id and await gone(api, item):
-                report(f"{item.path} went while the permissions were read.")
+                report(f"{ids.visible(item.path)} went while the permissions were read.")
                 return None
             if audit.unreadable == FAIL or error.retryable:
                 raise

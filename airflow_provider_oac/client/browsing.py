@@ -178,7 +178,7 @@ def find(kind: str, name: str, **where: Any) -> Flow[CatalogItem]:
                 f"OAC lists no {kind} named {name!r}{_told(where)}. Upper and lower case count. The list shows only "
                 "what the Connection's user may see, and what is new may be missing until it is indexed."
             )
-        those = "; ".join(f"{item.path} of {item.owner}, id {item.id}" for item in found[:_NAMED])
+        those = "; ".join(f"{ids.visible(item.path)} of {item.owner}, id {item.id}" for item in found[:_NAMED])
         raise OACError(f"{len(found)} {kind} are named {name!r}{_told(where)}: {those}. Give the id instead.")
 
     return flow
@@ -213,5 +213,5 @@ def _none_if_missing(source: Source[CatalogItem]) -> Source[CatalogItem]:
 
 def _told(where: dict[str, Any]) -> str:
     parent_id, owner = where.get("parent_id"), where.get("owner")
-    folder = f" in {ids.plain_id(parent_id) or parent_id}" if parent_id else ""
+    folder = f" in {ids.shown(parent_id)}" if parent_id else ""
     return folder + (f" of {owner}" if owner else "")

@@ -50,7 +50,7 @@ class CatalogItem:
 
     @property
     def path(self) -> str:
-        """The plain id, for people: a path or a pair; the id itself if it is no encoded text."""
+        """The plain id: a path or a pair; the id itself if it is no encoded text."""
         return ids.plain_id(self.id) or self.id
 
     @property
@@ -150,7 +150,7 @@ def list_children(
     :param item_id: its id. The other parameters are those of :func:`list_items`.
     """
     return Call(
-        doing=f"list what {kind} {_shown(item_id)} holds",
+        doing=f"list what {kind} {ids.quoted(item_id)} holds",
         method="GET",
         path=_path(kind, item_id),
         read=_read_items,
@@ -176,7 +176,7 @@ def get(
     :param item_id: its id. The other parameters are those of :func:`list_items`.
     """
     return Call(
-        doing=f"read {kind} {_shown(item_id)}",
+        doing=f"read {kind} {ids.quoted(item_id)}",
         method="GET",
         path=_path(kind, item_id),
         read=lambda response: _read_item(json_object(response), kind),
@@ -192,7 +192,7 @@ def get_analysis(analysis_id: str, fields: Sequence[str] = ()) -> Call[CatalogIt
         in the item's ``raw``. By default all others.
     """
     return Call(
-        doing=f"read analysis {_shown(analysis_id)}",
+        doing=f"read analysis {ids.quoted(analysis_id)}",
         method="GET",
         path=_path(ids.ANALYSIS, analysis_id),
         read=lambda response: _read_item(json_object(response), ids.ANALYSIS),
@@ -209,7 +209,7 @@ def create_folder(name: str, parent_id: str, *, create_parents: bool | None = No
     :param create_parents: whether missing folders above are created, too.
     """
     return Call(
-        doing=f"create folder {name!r} in {_shown(parent_id)}",
+        doing=f"create folder {name!r} in {ids.quoted(parent_id)}",
         method="POST",
         path="/catalog/folders",
         read=lambda response: _read_item(json_object(response), ids.FOLDERS),
@@ -223,7 +223,7 @@ def delete_folder(folder_id: str, *, recursive: bool | None = None) -> Call[None
     :param recursive: whether everything below goes as well; if not, only an empty folder can be deleted (documented).
     """
     return Call(
-        doing=f"delete folder {_shown(folder_id)}",
+        doing=f"delete folder {ids.quoted(folder_id)}",
         method="DELETE",
         path=f"/catalog/{ids.FOLDERS}/{segment(folder_id)}",
         read=nothing,
@@ -254,7 +254,7 @@ def copy(
     """
     body = _place(parent_id, target_id, name, overwrite, create_parents)
     return Call(
-        doing=f"copy {kind} {_shown(item_id)} to {_place_shown(parent_id, target_id, name)}",
+        doing=f"copy {kind} {ids.quoted(item_id)} to {_place_shown(parent_id, target_id, name)}",
         method="POST",
         path=f"{_path(kind, item_id)}/actions/copy",
         read=lambda response: _read_item(json_object(response), kind),
@@ -281,7 +281,7 @@ def move(
     """
     check_movable(kind)
     return Call(
-        doing=f"move {kind} {_shown(item_id)} to {_place_shown(parent_id, target_id, name)}",
+        doing=f"move {kind} {ids.quoted(item_id)} to {_place_shown(parent_id, target_id, name)}",
         method="POST",
         path=f"{_path(kind, item_id)}/actions/move",
         read=lambda response: _read_item(json_object(response), kind),
@@ -312,7 +312,7 @@ def change_owner(kind: str, item_id: str, owner: str, account_type: str = USER) 
     :returns: a call whose result is OAC's text.
     """
     return Call(
-        doing=f"give {kind} {_shown(item_id)} to {account_type} {owner!r}",
+        doing=f"give {kind} {ids.quoted(item_id)} to {account_type} {owner!r}",
         method="POST",
         path=f"{_path(kind, item_id)}/actions/changeOwnership",
         read=_read_text,
@@ -323,10 +323,6 @@ def change_owner(kind: str, item_id: str, owner: str, account_type: str = USER) 
 
 def _path(kind: str, item_id: str) -> str:
     return f"/catalog/{segment(kind)}/{segment(item_id)}"
-
-
-def _shown(item_id: str) -> str:
-    return repr(ids.plain_id(item_id) or item_id)
 
 
 def _words(names: Sequence[str]) -> str | None:
@@ -376,7 +372,7 @@ def _place(
 
 def _place_shown(parent_id: str | None, target_id: str | None, name: str | None) -> str:
     place = target_id or parent_id
-    return (_shown(place) if place else "its own folder") + (f" as {name!r}" if name else "")
+    return (ids.quoted(place) if place else "its own folder") + (f" as {name!r}" if name else "")
 
 
 def _read_types(response: Response) -> tuple[str, ...]:

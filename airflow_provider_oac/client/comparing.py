@@ -128,7 +128,7 @@ def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datet
 
 
 def _text(key: Key) -> str:
-    return f"{key[0]} {key[1]}"
+    return f"{key[0]} {ids.visible(key[1])}"
 
 
 def _differences(one: Held, other: Held) -> list[str]:

@@ -17,7 +17,7 @@ from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import listed
 from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
 from airflow_provider_oac.client.catalog import CatalogItem
-from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.ids import shown
 from airflow_provider_oac.client.paging import collected
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.client.taking import may_have_acted, says_no_user
@@ -132,7 +132,7 @@ def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
     check_credentials(order.params)
     body, content_type = _body(order)
     return Call(
-        doing=f"update connection {plain_id(connection_id) or connection_id}",
+        doing=f"update connection {shown(connection_id)}",
         method="PUT",
         path=f"/catalog/connections/{segment(connection_id)}",
         read=nothing,
@@ -150,7 +150,7 @@ def delete(connection_id: str) -> Call[None]:
     :param connection_id: its id, encoded as lists return it.
     """
     return Call(
-        doing=f"delete connection {plain_id(connection_id) or connection_id}",
+        doing=f"delete connection {shown(connection_id)}",
         method="DELETE",
         path=f"/catalog/connections/{segment(connection_id)}",
         read=nothing,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.ids import plain_id, visible
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Response, media_type
 from airflow_provider_oac.transport.quoting import error_object, quoted
@@ -142,11 +142,11 @@ def _place(response: Response, secrets: Iterable[str]) -> str:
 def _other_form_of_path(path: str) -> str:
     """Examples of paths in the reference begin with /@Catalog; those of workbooks' own calls do not (documented)."""
     for part in path.split("/"):
-        plain = plain_id(part) or ""
+        plain = visible(plain_id(part) or "")
         if plain.startswith("/@Catalog/"):
-            return f" The path given is {plain!r}; the type must be the item's own."
+            return f" The path given is '{plain}'; the type must be the item's own."
         if plain.startswith("/"):
-            return f" The path given is {plain!r}, while paths in lists of the catalog begin with /@Catalog/."
+            return f" The path given is '{plain}', while paths in lists of the catalog begin with /@Catalog/."
     return ""
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, member_names, segment
-from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.ids import shown
 from airflow_provider_oac.client.work_requests import ENDED, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -126,7 +126,7 @@ class Runnable:
     object_id: str
 
     def __str__(self) -> str:
-        return f"{self.noun} {plain_id(self.object_id) or self.object_id}"
+        return f"{self.noun} {shown(self.object_id)}"
 
     @property
     def path(self) -> str:

@@ -55,7 +55,7 @@ class LineFile:
         :param text: without the last line break.
         """
         self._lines += 1
-        self._gathered += text.encode() + b"\n"
+        self._gathered += text.encode(errors="backslashreplace") + b"\n"
         if len(self._gathered) >= _GATHERED:
             await self._pass_on()
 

@@ -72,7 +72,7 @@ class OACUpdateACLOperator(OACBaseOperator):
         from airflow_provider_oac.client import acl, ids
 
         item_id = ids.item_id(item_id=self.item_id, path=self.path, what="the item")
-        shown, entries = ids.plain_id(item_id) or item_id, self._entries()
+        shown, entries = ids.shown(item_id), self._entries()
         # Made first: it refuses what OAC would refuse.
         acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
@@ -85,7 +85,7 @@ class OACUpdateACLOperator(OACBaseOperator):
             self._warn_of_absent(shown, entries, before)
         self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
         if self.dry_run_only or not (plan or self.recursive):
-            return self._result(shown, plan, wanted, changed=False)
+            return self._result(item_id, plan, wanted, changed=False)
         try:
             after = self.hook.run(call)
         except OACApiError as error:
@@ -104,7 +104,7 @@ class OACUpdateACLOperator(OACBaseOperator):
         self._tell(f"Changed {shown}", done)
         if other := acl.difference(wanted, after):
             self.log.warning("OAC made something else of it than was asked for:\n%s", "\n".join(other.lines()))
-        return self._result(shown, done, after, changed=bool(done) or self.recursive)
+        return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
     def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
         """An account that is not in the list may be gone already, or its name may be wrong."""
@@ -147,9 +147,11 @@ class OACUpdateACLOperator(OACBaseOperator):
         self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
                       or " nothing of the item itself")  # fmt: skip
 
-    def _result(self, shown: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+    def _result(self, item_id: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+        from airflow_provider_oac.client import ids
+
         return {
-            "path": shown,
+            "path": ids.plain_id(item_id) or item_id,
             "changed": changed,
             "dry_run": self.dry_run_only,
             "difference": difference.lines(),

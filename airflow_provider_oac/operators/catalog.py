@@ -176,7 +176,8 @@ class OACCreateFolderOperator(OACBaseOperator):
             )
         self._push_link(context)
         done = self.hook.run(ensure_folder(*place, create_parents=self.create_parents, report=self.log.info))
-        self.log.info("Folder %s %s.", done.item.path, "was there already" if done.done_before else "was created")
+        became = "was there already" if done.done_before else "was created"
+        self.log.info("Folder %s %s.", ids.shown(done.item.id), became)
         return {**done.item.record(), "created": not done.done_before}
 
 
@@ -255,7 +256,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
         from airflow_provider_oac.client.arranging import removed
 
         folder_id = ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
-        shown = ids.plain_id(folder_id) or folder_id
+        shown, path = ids.shown(folder_id), ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or Identity.of(context).repeats(self.retries or 0)
         self._push_link(context)
         try:
@@ -267,7 +268,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
                 raise AirflowFailException(f"{error} missing_ok=True takes this for success.") from error
             raise
         self.log.info("Folder %s %s.", shown, "was deleted" if gone else "does not exist (any more)")
-        return {"path": shown, "deleted": gone}
+        return {"path": path, "deleted": gone}
 
 
 class OACChangeOwnerOperator(ItemOperator):

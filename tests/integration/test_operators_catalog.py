@@ -52,6 +52,20 @@ def names(items: list[dict[str, Any]]) -> list[str]:
     return [item["name"] for item in items]
 
 
+@pytest.mark.parametrize("name", ["売上　レポート", "a\u200cb\u202e\x85c", "カ\u3099\xa0"])
+def test_the_characters_of_a_name_are_no_matter(clean: Simulator, name: str) -> None:
+    folder = f"{SALES}/{name}"
+    assert does(OACCreateFolderOperator, path=folder)["path"] == folder
+    assert does(OACCreateFolderOperator, path=folder)["created"] is False
+    book = {"catalog_type": "workbooks", "path": PIPELINE, "to_folder_path": folder, "new_name": name}
+    assert does(OACCopyCatalogItemOperator, **book)["path"] == f"{folder}/{name}"
+    (listed,) = does(OACListCatalogOperator, folder_path=folder)
+    assert (listed["path"], listed["id"]) == (f"{folder}/{name}", ids.catalog_id(f"{folder}/{name}"))
+    moved = {"catalog_type": "folders", "path": folder, "new_name": f"{name}2"}
+    assert does(OACMoveCatalogItemOperator, **moved)["path"] == f"{folder}2"
+    assert does(OACDeleteFolderOperator, path=f"{folder}2", recursive=True) == {"path": f"{folder}2", "deleted": True}
+
+
 # ------------------------------------------------------------------------------------------------------- list
 
 
