@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any
 from airflow_provider_oac.client import workbooks
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.checksum import SummedSink
+from airflow_provider_oac.client.file_names import NAME_BYTES, cut, plain_name
 from airflow_provider_oac.client.ids import plain_id
 from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
@@ -93,12 +93,12 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
         return [replace(file, canvases=tuple(canvas.name for canvas in canvases), exports=exports)]
     if len(canvases) == 1:
         return [replace(file, canvases=(canvases[0].name,), exports=(Export((canvases[0].id,)),))]
-    stem, digits = file.url.removesuffix(f".{file.file_format}"), max(2, len(str(len(canvases))))
+    digits = max(2, len(str(len(canvases))))
     return [
         replace(
             file,
             label=f"{file.label}, canvas {canvas.name!r}",
-            url=f"{stem}-{number:0{digits}}-{plain_name(canvas.name)}.{file.file_format}",
+            url=_numbered(file, f"-{number:0{digits}}-", canvas),
             canvases=(canvas.name,),
             exports=(Export((canvas.id,)),),
         )
@@ -106,9 +106,13 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     ]
 
 
-def plain_name(text: str) -> str:
-    """A name as a part of a file's name: letters, digits, dots, underscores and hyphens, whatever it was."""
-    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "unnamed"
+def _numbered(file: WantedFile, number: str, canvas: Canvas) -> str:
+    """The URL of the file of one canvas of several, whose name is no longer than a file system takes."""
+    ending = f".{file.file_format}"
+    folder, slash, stem = file.url.removesuffix(ending).rpartition("/")
+    room = NAME_BYTES - len(f"{number}{ending}")
+    name = plain_name(canvas.name, room // 2)
+    return f"{folder}{slash}{cut(stem, room - len(name.encode()))}{number}{name}{ending}"
 
 
 def name_of(workbook_id: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
-from airflow_provider_oac.operators.memory import Identity, TaskMemory
+from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -244,6 +244,7 @@ class ExportingOperator(OACWorkOperator):
         """Make files side by side."""
         from airflow_provider_oac.client.exporting import make
         from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.operators.files import sink_of
 
         plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
@@ -264,7 +265,7 @@ class ExportingOperator(OACWorkOperator):
             return [await flows[0]] if len(flows) == 1 else await api.io.together(flows, self.max_parallel)
 
         # Before any thread starts: a store asks Airflow for its Connection.
-        sinks = [(file, self._sink(file, memory.identity)) for file in files]
+        sinks = [(file, sink_of(file.url, self.destination_conn_id, memory.identity)) for file in files]
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
             f"Its exports go on in OAC as work requests {ids}, which cannot be canceled; a try of the same order finds "
@@ -319,15 +320,6 @@ class ExportingOperator(OACWorkOperator):
         from airflow_provider_oac.hooks.object_storage import Destination
 
         return Destination(url, self.destination_conn_id)
-
-    def _sink(self, file: WantedFile, me: Identity) -> ObjectStorageSink:
-        from airflow_provider_oac.client.snapshot_names import task_mark
-        from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
-
-        # The same after a Clear, so that what was left behind before it is found, too.
-        mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
-        former = tuple(f"{mark}-{number}" for number in range(1, me.try_number))
-        return ObjectStorageSink(self.store(file.url), f"{mark}-{me.try_number}", former)
 
     def _found_again(self, memory: TaskMemory) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.

@@ -71,7 +71,7 @@ class OACExportWorkbookOperator(ExportingOperator):
 
     def wishes(self) -> list[Wish]:
         """The one workbook."""
-        from airflow_provider_oac.client.exporting import plain_name
+        from airflow_provider_oac.client.file_names import plain_name
         from airflow_provider_oac.client.workbooks import check_format
 
         check_format(self.file_format)
@@ -146,7 +146,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
         return wishes
 
     def _wishes(self, item: str | Mapping[str, Any]) -> list[Wish]:
-        from airflow_provider_oac.client.exporting import plain_name
+        from airflow_provider_oac.client.file_names import plain_name
 
         given = {"workbook_path": item} if isinstance(item, str) else dict(item)
         unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
