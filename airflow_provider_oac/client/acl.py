@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import Call, segment, text_member
 from airflow_provider_oac.client.catalog import ACCOUNT_TYPES, APPLICATION_ROLE, USER
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
@@ -25,7 +26,7 @@ MODES = (REPLACE_MATCHING, DELETE_MATCHING, REPLACE_ALL)
 
 
 @dataclass(frozen=True)
-class Access:
+class Access(Model):
     """What one account may do with an item.
 
     :param account: OAC's ``accountGuid``: a user id, or the name of an application role without its blanks (observed:

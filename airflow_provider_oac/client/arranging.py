@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.browsing import CONTAINERS, below, children, find_all, look
+from airflow_provider_oac.client.browsing import CONTAINERS, below, find_all, look
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.catalog import CatalogItem
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import PagePlan, collected, index_not_ready
 from airflow_provider_oac.client.taking import may_have_acted
 from airflow_provider_oac.exceptions import (
@@ -50,7 +51,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Arranged:
+class Arranged(Model):
     """What became of an item.
 
     :param item: the item as it is now.
@@ -238,8 +239,8 @@ async def _check_empty(api: Api, folder_id: str) -> None:
     """OAC deletes only an empty folder without ``recursive`` (documented), but not how it says so."""
     try:
         # Not waited for: if the index is not ready, OAC's own refusal has to do.
-        source = children(ids.FOLDERS, folder_id, PagePlan(index_patience=0.0, allow_cut=True), limit=5)
-        inside = await collected(source, most=5)(api)
+        listing = catalog.list_children(ids.FOLDERS, folder_id, limit=5)
+        inside = await collected(listing.each(PagePlan(index_patience=0.0, allow_cut=True)), most=5)(api)
     except (OACApiError, OACWaitTimeoutError) as error:
         if isinstance(error, OACApiError) and not index_not_ready(error):
             raise

@@ -12,6 +12,7 @@ from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import below, is_missing, look
 from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.lines import LineFile, Written, csv_line, grouped, json_line, line_file
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import PagePlan, Source
 from airflow_provider_oac.client.transfer import Sink
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
@@ -63,7 +64,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Audited:
+class Audited(Model):
     """What was written.
 
     :param items: how many items were looked at.

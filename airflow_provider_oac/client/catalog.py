@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import Call, json_object, member_names, nothing, segment
-from airflow_provider_oac.client.paging import Page, read_page
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.paging import Listing, Page, read_page
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
@@ -27,7 +28,7 @@ IMMOVABLE = (ids.CONNECTIONS, ids.DATASETS, ids.DATAFLOWS, ids.SEQUENCES, ids.SC
 
 
 @dataclass(frozen=True)
-class CatalogItem:
+class CatalogItem(Model):
     """One item of the catalog, as a list or its own call shows it.
 
     :param type: its type, such as ``workbooks``; OAC may have others than are documented.
@@ -58,8 +59,8 @@ class CatalogItem:
         """When it was last modified; ``None`` if OAC does not tell, or not in a form that is known."""
         return moment(self.last_modified)
 
-    def record(self) -> dict[str, Any]:
-        """As a plain dictionary, for XCom and files."""
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it, for XCom and files."""
         return {
             "path": self.path, "type": self.type, "name": self.name, "owner": self.owner,
             "description": self.description, "last_modified": self.last_modified, "id": self.id,
@@ -94,22 +95,20 @@ def list_items(
     *,
     search: str = "*",
     type_filter: str | None = None,
-    page: int | None = None,
     limit: int | None = None,
     sort_by: str | None = None,
     sort_order: str | None = None,
     fields: Sequence[str] = (),
     excluded_fields: Sequence[str] = (),
     manage_content: bool | None = None,
-) -> Call[Page[CatalogItem]]:
-    """List or search items: one page. Operation ``GET /catalog`` or ``GET /catalog/{type}`` (documented);
-    :func:`airflow_provider_oac.client.browsing.listed` goes through all pages.
+) -> Listing[CatalogItem]:
+    """List or search items: all of them, or one page by ``.page(number)``. Operation ``GET /catalog`` or
+    ``GET /catalog/{type}`` (documented).
 
     :param kind: the type of items; ``None`` for all.
     :param search: text to look for in names: a part of a name (observed), ``*`` for everything. Without one OAC
         lists types instead of items (observed), so that there is always one.
     :param type_filter: only items of this type.
-    :param page: number of the page, from 1 (observed).
     :param limit: items per page; neither default nor maximum is documented.
     :param sort_by: what to sort by; the values are not documented.
     :param sort_order: ``ASC`` or ``DESC``.
@@ -117,16 +116,11 @@ def list_items(
     :param excluded_fields: members to leave out.
     :param manage_content: search as a content manager, also what others own.
     """
-    return Call(
-        doing=f"list {kind or type_filter or 'items'} of the catalog",
-        method="GET",
-        path="/catalog" if kind is None else f"/catalog/{segment(kind)}",
-        read=_read_items,
-        query=_search(
-            search, type_filter, page, limit, sort_by, sort_order, fields, excluded_fields, manage_content
-        ),
-        repeatable=True,
-    )  # fmt: skip
+    query = _search(search, type_filter, limit, sort_by, sort_order, fields, excluded_fields, manage_content)
+    doing = f"list {kind or type_filter or 'items'} of the catalog"
+    path = "/catalog" if kind is None else f"/catalog/{segment(kind)}"
+    # A type without items may be answered with 404 (handled by another client, unconfirmed).
+    return _listing(doing, path, query, none_is_missing=kind in ids.TYPES)
 
 
 def list_children(
@@ -135,30 +129,32 @@ def list_children(
     *,
     search: str = "*",
     type_filter: str | None = None,
-    page: int | None = None,
     limit: int | None = None,
     sort_by: str | None = None,
     sort_order: str | None = None,
     fields: Sequence[str] = (),
     excluded_fields: Sequence[str] = (),
     manage_content: bool | None = None,
-) -> Call[Page[CatalogItem]]:
-    """List what a container (a folder, a dashboard) holds: one page. Operation ``GET /catalog/{type}/{id}`` with a
-    search (documented). Whether items deeper down are listed as well is not documented.
+) -> Listing[CatalogItem]:
+    """List what a container (a folder, a dashboard) holds: all of it, or one page by ``.page(number)``. Operation
+    ``GET /catalog/{type}/{id}`` with a search (documented). Whether items deeper down are listed as well is not
+    documented.
 
     :param kind: type of the container.
     :param item_id: its id. The other parameters are those of :func:`list_items`.
     """
-    return Call(
-        doing=f"list what {kind} {ids.quoted(item_id)} holds",
-        method="GET",
-        path=_path(kind, item_id),
-        read=_read_items,
-        query=_search(
-            search, type_filter, page, limit, sort_by, sort_order, fields, excluded_fields, manage_content
-        ),
-        repeatable=True,
-    )  # fmt: skip
+    query = _search(search, type_filter, limit, sort_by, sort_order, fields, excluded_fields, manage_content)
+    return _listing(f"list what {kind} {ids.quoted(item_id)} holds", _path(kind, item_id), query)
+
+
+def _listing(
+    doing: str, path: str, query: Mapping[str, Any], *, none_is_missing: bool = False
+) -> Listing[CatalogItem]:  # fmt: skip
+    def page(number: int) -> Call[Page[CatalogItem]]:
+        # Pages count from 1 (observed).
+        return Call(doing, "GET", path, _read_items, query={**query, "page": number}, repeatable=True)
+
+    return Listing(page, none_is_missing)
 
 
 def get(
@@ -180,7 +176,7 @@ def get(
         method="GET",
         path=_path(kind, item_id),
         read=lambda response: _read_item(json_object(response), kind),
-        query=_search(None, None, None, None, None, None, fields, excluded_fields, manage_content),
+        query=_search(None, None, None, None, None, fields, excluded_fields, manage_content),
         repeatable=True,
     )
 
@@ -332,7 +328,6 @@ def _words(names: Sequence[str]) -> str | None:
 def _search(
     search: str | None,
     type_filter: str | None,
-    page: int | None,
     limit: int | None,
     sort_by: str | None,
     sort_order: str | None,
@@ -343,7 +338,6 @@ def _search(
     return {
         "search": search,
         "type": type_filter,
-        "page": page,
         "limit": limit,
         "sortBy": sort_by,
         "sortOrder": sort_order,

@@ -14,11 +14,10 @@ from typing import Any
 
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.browsing import listed
 from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
 from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.ids import shown
-from airflow_provider_oac.client.paging import collected
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.client.taking import may_have_acted, says_no_user
 from airflow_provider_oac.exceptions import (
@@ -74,7 +73,7 @@ class ConnectionOrder:
 
 
 @dataclass(frozen=True)
-class MadeConnection:
+class MadeConnection(Model):
     """A connection that is there as it is wanted.
 
     :param id: its id, encoded.
@@ -191,7 +190,7 @@ def owned(name: str, user: str | None) -> Flow[CatalogItem | None]:
     """
 
     async def flow(api: Api) -> CatalogItem | None:
-        found = [item for item in await collected(listed(ids.CONNECTIONS, search=name))(api) if item.name == name]
+        found = [item for item in await api.run(catalog.list_items(ids.CONNECTIONS, search=name)) if item.name == name]
         mine = [item for item in found if user is None or item.owner.casefold() == user.casefold()]
         if len(mine) > 1:
             owners = ", ".join(item.owner for item in mine)

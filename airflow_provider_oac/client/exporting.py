@@ -14,6 +14,7 @@ from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut, plain_name
 from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
 from airflow_provider_oac.client.waiting import WaitPlan, wait
@@ -35,7 +36,7 @@ class Export:
 
 
 @dataclass(frozen=True)
-class WantedFile:
+class WantedFile(Model):
     """A file that is to be made. JSON by :meth:`record`, without secrets.
 
     :param label: what it is, for messages.
@@ -72,7 +73,7 @@ class WantedFile:
 
 
 @dataclass(frozen=True)
-class MadeFile:
+class MadeFile(Model):
     """A file that is whole and in its place."""
 
     size: int

@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_oac.client.calls import Call, member_names, segment
 from airflow_provider_oac.client.ids import shown
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import ENDED, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -58,7 +59,7 @@ class JobTask:
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Model):
     """One run of a dataset, data flow or sequence.
 
     :param id: its id, 32 characters; percent-encoded in paths, not base64url.

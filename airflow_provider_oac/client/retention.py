@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.snapshot_names import SnapshotName, checked_folder, checked_part, parse
 from airflow_provider_oac.client.snapshots import Snapshot, Storage, delete, list_all
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
@@ -89,7 +90,7 @@ class Doomed:
 
 
 @dataclass(frozen=True)
-class PrunePlan:
+class PrunePlan(Model):
     """What pruning would do.
 
     :param doomed: to delete, oldest first.

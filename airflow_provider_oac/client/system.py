@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, json_object
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.transport.io import Response
 
 
 @dataclass(frozen=True)
-class System:
+class System(Model):
     """Details of an instance."""
 
     service_instance_key: str

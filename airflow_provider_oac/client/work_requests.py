@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
 
@@ -23,7 +24,7 @@ ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 
 @dataclass(frozen=True)
-class WorkRequest:
+class WorkRequest(Model):
     """State of an asynchronous operation.
 
     :param id: its id, opaque.

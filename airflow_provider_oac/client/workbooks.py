@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -25,7 +26,7 @@ PRESENT = "present"
 
 
 @dataclass(frozen=True)
-class Workbook:
+class Workbook(Model):
     """Details of a workbook, loosely specified (documented).
 
     :param id: its id, encoded as in paths; empty if the answer has none.
@@ -41,7 +42,7 @@ class Workbook:
 
 
 @dataclass(frozen=True)
-class Canvas:
+class Canvas(Model):
     """One canvas of a workbook.
 
     :param id: what an export needs, such as ``snapshot!canvas!1``.

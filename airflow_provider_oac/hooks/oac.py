@@ -43,6 +43,9 @@ class OACHook(BaseHook):
         for snapshot in hook.run(snapshots.list_all()):
             print(snapshot.name)
 
+    Lists come whole. What :meth:`run` returns are objects of this package; a task that wants them in XCom returns their
+    ``to_dict()``.
+
     :param oac_conn_id: the Airflow Connection, of the type ``oac``.
     :param stopped: asked twice a second while a flow waits; when it says yes, the wait ends with
         :class:`~airflow_provider_oac.exceptions.OACKilledError`.

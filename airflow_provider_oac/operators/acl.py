@@ -72,7 +72,8 @@ class OACUpdateACLOperator(OACBaseOperator):
         from airflow_provider_oac.client import acl, ids
 
         item_id = ids.item_id(item_id=self.item_id, path=self.path, what="the item")
-        shown, entries = ids.shown(item_id), self._entries()
+        shown = ids.shown(item_id)
+        entries: Sequence[Access] = self._entries()
         # Made first: it refuses what OAC would refuse.
         acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)

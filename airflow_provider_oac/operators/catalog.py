@@ -107,24 +107,26 @@ class OACListCatalogOperator(OACBaseOperator):
                 "them, list less, or raise max_items."
             )
         self.log.info("Found %d items.", len(found))
-        return [item.record() for item in found]
+        return [item.to_dict() for item in found]
 
     def _source(self) -> Source[CatalogItem]:
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.browsing import below, children, listed
+        from airflow_provider_oac.client import catalog, ids
+        from airflow_provider_oac.client.browsing import below
         from airflow_provider_oac.client.paging import PagePlan
 
-        plan, search = PagePlan(allow_cut=self.allow_cut), self.search or "*"
-        more: dict[str, Any] = {"report": self.log.info, "manage_content": self.manage_content or None}
+        plan, report = PagePlan(allow_cut=self.allow_cut), self.log.info
+        words, manage = self.search or "*", self.manage_content or None
         if self.folder_path is None and self.folder_id is None:
             if self.recursive:
                 raise OACConfigurationError("recursive=True needs a folder: give folder_path or folder_id.")
-            return self._chosen(listed(self.catalog_type, plan, search=search, **more))
+            listing = catalog.list_items(self.catalog_type, search=words, manage_content=manage)
+            return self._chosen(listing.each(plan, report=report))
         folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         if self.recursive:
             # Folders on the way must be listed whatever they are called.
-            return self._chosen(below(ids.FOLDERS, folder_id, plan, **more))
-        return self._chosen(children(ids.FOLDERS, folder_id, plan, search=search, **more))
+            return self._chosen(below(ids.FOLDERS, folder_id, plan, report=report, manage_content=manage))
+        listing = catalog.list_children(ids.FOLDERS, folder_id, search=words, manage_content=manage)
+        return self._chosen(listing.each(plan, report=report))
 
     def _chosen(self, source: Source[CatalogItem]) -> Source[CatalogItem]:
         """The items that are meant; a type, an owner and a name are compared here, too."""
@@ -143,7 +145,7 @@ class OACListCatalogOperator(OACBaseOperator):
         from airflow_provider_oac.operators.files import sink_of
 
         sink = sink_of(url, self.destination_conn_id, Identity.of(context))
-        done = self.hook.run(written(source, sink, lambda item: json_line(item.record())))
+        done = self.hook.run(written(source, sink, lambda item: json_line(item.to_dict())))
         self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
         return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
 
@@ -178,7 +180,7 @@ class OACCreateFolderOperator(OACBaseOperator):
         done = self.hook.run(ensure_folder(*place, create_parents=self.create_parents, report=self.log.info))
         became = "was there already" if done.done_before else "was created"
         self.log.info("Folder %s %s.", ids.shown(done.item.id), became)
-        return {**done.item.record(), "created": not done.done_before}
+        return {**done.item.to_dict(), "created": not done.done_before}
 
 
 class OACCopyCatalogItemOperator(PlacingOperator):

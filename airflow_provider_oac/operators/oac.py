@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
@@ -38,7 +38,7 @@ class OACOperator(OACWorkOperator):
     ::
 
         OACOperator(task_id="types", call="catalog.list_types")
-        OACOperator(task_id="books", call="catalog.list_items", arguments={"kind": "workbooks"}, paged=True)
+        OACOperator(task_id="books", call="catalog.list_items", arguments={"kind": "workbooks"})
         OACOperator(task_id="system", method="GET", path="/system")
         OACOperator(task_id="new", method="POST", path="/catalog/…/actions/…", body={…}, wait_for_completion=True)
         OACOperator(task_id="publisher", method="GET", path="/xmlpserver/services/rest/v1/…", base="", scope="…")
@@ -65,7 +65,8 @@ class OACOperator(OACWorkOperator):
     :param base: what stands before the path; ``""`` for a path outside the REST API.
     :param scope: ask for a token of this scope, in place of the Connection's; what lies outside the REST API may want
         its own.
-    :param paged: whether the answer is a page of a list, of which all are wanted. Pages are fetched side by side; the
+    :param paged: whether the answer of a path is a page of a list, of which all are wanted; of a list that ``call``
+        names they always are. Pages are fetched side by side; the
         search index is waited for; a list that reached OAC's limit of 10,000 items fails.
     :param max_items: most items of a paged list in XCom.
     :param destination: URL of a file that takes the answer as it is, piece by piece, or a paged list as JSON lines.
@@ -158,7 +159,7 @@ class OACOperator(OACWorkOperator):
             with self._no_second_time(call, TaskMemory(context, self.durable)):
                 return super().execute(context)
         self._push_link(context)
-        if self.paged:
+        if self._in_pages():
             return self._checked(self._listed(context), call)
         memory = TaskMemory(context, self.durable)
         self._refuse_second(call, memory)
@@ -200,6 +201,7 @@ class OACOperator(OACWorkOperator):
 
     def _call(self) -> Call[Any]:
         from airflow_provider_oac.client import any_call
+        from airflow_provider_oac.client.paging import Listing
 
         if bool(self.call) == bool(self.method and self.path):
             raise OACConfigurationError(
@@ -210,7 +212,8 @@ class OACOperator(OACWorkOperator):
             given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
             if given:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be given to the call {self.call!r}.")
-            made = any_call.named(self.call, self._arguments())
+            found = any_call.named(self.call, self._arguments())
+            made = found.page(1) if isinstance(found, Listing) else found
             self._refuse_restore(made)
             if made.secrets:
                 raise OACConfigurationError(
@@ -248,46 +251,46 @@ class OACOperator(OACWorkOperator):
         return dict(self.arguments or {})
 
     def _check_together(self, call: Call[Any]) -> None:
-        from airflow_provider_oac.client.any_call import takes_page
-
-        if self.wait_for_completion and (self.paged or self.destination or self.scope):
+        if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
             raise OACConfigurationError(
                 "What starts work answers with a work request of the REST API: neither paged nor destination nor scope "
                 "goes with it."
             )
-        if not self.paged:
-            return
-        if call.method != "GET" or "page" in self._arguments() or "page" in (self.query or {}):
+        if self.paged and (call.method != "GET" or "page" in (self.query or {})):
             raise OACConfigurationError(
                 "paged=True goes through all pages of a list that is got with GET; page itself must not be given."
             )
-        if self.call and not takes_page(self.call):
+        if self.paged and self.call and not self._in_pages():
             raise OACConfigurationError(f"{self.call} does not come in pages; leave paged out.")
+
+    def _in_pages(self) -> bool:
+        """Whether all pages of a list are wanted: of one of this package they always are."""
+        from airflow_provider_oac.client.any_call import lists
+
+        return lists(self.call) if self.call else self.paged
 
     def _listed(self, context: Context) -> Any:
         """All pages of a list."""
-        from airflow_provider_oac.client.any_call import named, of_page, plain
+        from airflow_provider_oac.client.any_call import named, of_page
         from airflow_provider_oac.client.lines import json_line, written
-        from airflow_provider_oac.client.paging import collected, each, pages
+        from airflow_provider_oac.client.models import plain
+        from airflow_provider_oac.client.paging import Listing, collected
         from airflow_provider_oac.operators.files import sink_of
 
-        def page(number: int) -> Call[Any]:
-            if self.call:
-                return named(self.call, {**self._arguments(), "page": number})
-            return of_page(self._call(), number)
-
-        source = each(pages(page, report=self.log.info))
+        found = named(self.call, self._arguments()) if self.call else None
+        listing = found if isinstance(found, Listing) else Listing(partial(of_page, self._call()))
+        source = listing.each(report=self.log.info)
         if self.destination:
             sink = sink_of(self.destination, self.destination_conn_id, TaskMemory(context).identity)
             done = self.hook.run(written(source, sink, lambda item: json_line(plain(item))))
             return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
-        found = self.hook.run(collected(source, self.max_items + 1))
-        if len(found) > self.max_items:
+        items = self.hook.run(collected(source, self.max_items + 1))
+        if len(items) > self.max_items:
             raise OACConfigurationError(
                 f"The list has more than {self.max_items} items, too many for XCom. Let destination name a file for "
                 "them, list less, or raise max_items."
             )
-        return plain(found)
+        return plain(items)
 
     def _answer(self, call: Call[Any], memory: TaskMemory) -> Any:
         """What the one answer holds."""
@@ -305,7 +308,7 @@ class OACOperator(OACWorkOperator):
 
     def _checked(self, result: Any, call: Call[Any]) -> Any:
         """The result of the task; no retry follows if that fails after what must not be done twice."""
-        from airflow_provider_oac.client.any_call import plain
+        from airflow_provider_oac.client.models import plain
 
         # A check or a filter gets the models, XCom what can be stored.
         try:

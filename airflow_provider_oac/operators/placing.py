@@ -98,7 +98,7 @@ class PlacingOperator(ItemOperator):
                 raise AirflowFailException(str(error)) from error
             raise
         self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, done.item.path)
-        return {**done.item.record(), "done_before": done.done_before}
+        return {**done.item.to_dict(), "done_before": done.done_before}
 
     def _place(self) -> Place:
         from airflow_provider_oac.client import ids

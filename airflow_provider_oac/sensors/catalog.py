@@ -102,7 +102,7 @@ class OACCatalogItemSensor(BaseSensorOperator):
                 raise
             self.log.warning("%s cannot be looked for at the moment: %s", wanted.text(), error)
             return PokeReturnValue(False)
-        return PokeReturnValue(item is not None, item.record() if item else None)
+        return PokeReturnValue(item is not None, item.to_dict() if item else None)
 
     def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited: look as every sensor does, which judges what there is."""

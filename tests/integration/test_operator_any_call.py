@@ -16,6 +16,7 @@ from airflow_provider_oac.exceptions import (
     OACAuthError,
     OACConfigurationError,
     OACError,
+    OACIncompleteListError,
     OACResponseError,
     OACWaitTimeoutError,
     OACWorkRequestError,
@@ -124,7 +125,11 @@ def test_another_scope_is_asked_for(connections: Connections, clean: Simulator) 
     ],
 )
 def test_all_pages_come(clean: Simulator, tmp_path: Path, arguments: dict[str, Any]) -> None:
-    found = does(paged=True, **arguments)
+    if "method" in arguments:
+        with pytest.raises(OACIncompleteListError, match="page 1 of 4, which have 8 items"):
+            does(**arguments)
+        clean.control.reset_counters()
+    found = does(paged="method" in arguments, **arguments)
     assert [item["name"] for item in found] == sorted(item["name"] for item in found)
     assert len(found) == 8
     assert clean.control.calls("dev", "GET /catalog/{type}") == 4
@@ -327,7 +332,7 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
         ({"call": "system.get", "paged": True}, "does not come in pages"),
         ({"method": "POST", "path": "/x", "paged": True}, "is got with GET"),
         ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "page itself must not be given"),
-        ({"call": "catalog.list_items", "arguments": {"page": 1}, "paged": True}, "page itself must not be given"),
+        ({"call": "catalog.list_items", "arguments": {"page": 1}}, "got an unexpected keyword argument .page."),
         ({"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"}, "goes with it"),
     ],
 )

@@ -10,7 +10,6 @@ import pytest
 
 from airflow_provider_oac.client import acl, catalog, ids
 from airflow_provider_oac.client import connections as connection_calls
-from airflow_provider_oac.client.browsing import everything
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.compare import (
@@ -62,7 +61,7 @@ def test_a_restored_snapshot_brings_back_workbooks_permissions_and_connections_a
     task.attempt()
     dev, prod = OACHook("oac_default"), OACHook("oac_prod")
     for kind in (ids.WORKBOOKS, ids.FOLDERS, ids.CONNECTIONS, ids.DATASETS, ids.DATAFLOWS, ids.SEQUENCES):
-        here, there = dev.run(everything(kind)), prod.run(everything(kind))
+        here, there = dev.run(catalog.list_items(kind)), prod.run(catalog.list_items(kind))
         assert here
         assert [item.raw for item in here] == [item.raw for item in there]
         for item in here:

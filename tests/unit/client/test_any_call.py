@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client import any_call
-from airflow_provider_oac.client.any_call import named, of_page, plain, raw
+from airflow_provider_oac.client.any_call import named, of_page, raw
 from airflow_provider_oac.client.paging import Page
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
 from tests.manual import response
 
 
@@ -23,8 +21,8 @@ def url(**parts: Any) -> str:
 def test_a_call_by_its_name() -> None:
     call = named("catalog.get", {"kind": "folders", "item_id": "L3g"})
     assert (call.method, call.path, call.repeatable) == ("GET", "/catalog/folders/L3g", True)
-    assert any_call.takes_page("catalog.list_items")
-    assert not any_call.takes_page("catalog.get")
+    assert any_call.lists("catalog.list_items")
+    assert not any_call.lists("catalog.get")
 
 
 @pytest.mark.parametrize(
@@ -126,20 +124,17 @@ def test_a_page_of_a_raw_list(body: bytes) -> None:
         call.read(response(200, b'{"a": 1}'))
 
 
-@dataclass(frozen=True)
-class Model:
-    name: str
-    raw: dict[str, Any]
-
-
-def test_results_become_json() -> None:
-    moment = datetime(2026, 1, 31, tzinfo=UTC)
-    assert plain({1: (Model("x", {"n": {"b", "a"}}), Model("y", {})), "t": moment}) == {
-        "1": [{"n": ["a", "b"]}, {"name": "y", "raw": {}}],
-        "t": "2026-01-31T00:00:00+00:00",
-    }
-    assert plain(Page((1,))) == [1]
-    item = named("catalog.get", {"kind": "folders", "item_id": "L3g"}).read(response(200, '{"id": "L3g", "name": "x"}'))
-    assert plain(item)["path"] == "/x"
-    with pytest.raises(OACConfigurationError, match="The result is bytes"):
-        plain([b"x"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"oa-page-count": "2"},
+        {"oa-next-page": "2"},
+        {"oa-page-count": "3", "oa-current-page": "1", "oa-total-items": "113"},
+    ],
+)
+def test_a_part_of_a_list_is_not_taken_for_the_list(headers: dict[str, str]) -> None:
+    answer = response(200, b"[1, 2]", headers)
+    with pytest.raises(OACIncompleteListError, match=r"only a part of a list: page 1 of .* Let paged=True fetch all"):
+        raw("GET", "/x").read(answer)
+    assert raw("GET", "/x", query={"page": 1}).read(answer) == [1, 2]
+    assert raw("GET", "/x").read(response(200, b"[1]", {"oa-page-count": "1", "oa-current-page": "1"})) == [1]
