@@ -13,12 +13,15 @@ from airflow_provider_oac.client import workbooks
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut, plain_name
-from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.ids import plain_id, visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
-from airflow_provider_oac.client.waiting import WaitPlan, wait
+from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, looked_after
 from airflow_provider_oac.client.workbooks import MAX_CANVASES, PDF, Canvas
+
+# How many canvases a message names.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -91,20 +94,29 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     if file.file_format == PDF:
         parts = [canvases[start : start + MAX_CANVASES] for start in range(0, len(canvases), MAX_CANVASES)]
         exports = tuple(Export(tuple(canvas.id for canvas in part)) for part in parts)
-        return [replace(file, canvases=tuple(canvas.name for canvas in canvases), exports=exports)]
+        names = tuple(canvas.name for canvas in canvases)
+        return [replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)]
     if len(canvases) == 1:
-        return [replace(file, canvases=(canvases[0].name,), exports=(Export((canvases[0].id,)),))]
+        exports, names = (Export((canvases[0].id,)),), (canvases[0].name,)
+        return [replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)]
     digits = max(2, len(str(len(canvases))))
     return [
         replace(
             file,
-            label=f"{file.label}, canvas {canvas.name!r}",
+            label=_labeled(file, [canvas]),
             url=_numbered(file, f"-{number:0{digits}}-", canvas),
             canvases=(canvas.name,),
             exports=(Export((canvas.id,)),),
         )
         for number, canvas in enumerate(canvases, 1)
     ]
+
+
+def _labeled(file: WantedFile, canvases: Sequence[Canvas]) -> str:
+    """What a file is, with its canvases."""
+    names = ", ".join(f"'{visible(canvas.name)}'" for canvas in canvases[:_NAMED])
+    more = f" and {len(canvases) - _NAMED} more" if len(canvases) > _NAMED else ""
+    return f"{file.label}, canvas{'es' * (len(canvases) > 1)} {names}{more}"
 
 
 def _numbered(file: WantedFile, number: str, canvas: Canvas) -> str:
@@ -206,5 +218,8 @@ async def _finished(api: Api, file: WantedFile, export: Export, plan: WaitPlan, 
     if export.work_request_id is None:
         export = await _ordered(api, file, export)
     work_request_id = str(export.work_request_id)
-    await wait(work_request_id, plan, started_at=export.submitted_at, report=report)(api)
+    # Of many exports people look for the workbook first.
+    noun = f"the export of {file.label}, work request"
+    watch = WorkWatch(work_request_id, plan, started_at=export.submitted_at, report=report, noun=noun)
+    await looked_after(watch)(api)
     return work_request_id

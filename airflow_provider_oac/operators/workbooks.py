@@ -87,7 +87,8 @@ class OACExportWorkbookOperator(ExportingOperator):
         return [self.wish(self.workbook_path or name, url, workbook_id, name, self.file_format, self.canvases)]
 
     def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
-        """The task fails with this error."""
+        """The task fails with this error, which names workbook and canvas first."""
+        error.of(label)
         raise error
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
@@ -165,7 +166,8 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
     def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
         """Note it; the others go on."""
-        self.log.error("%s could not be exported: %s", label, error)
+        error.of(label)
+        self.log.error("An export failed. %s", error)
         facts["failed"].append([label, str(error)])
 
     def made_before(self, memory: TaskMemory, file: WantedFile) -> dict[str, Any] | None:
@@ -183,7 +185,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
         """
         files, failed = self.made(started.facts), started.facts["failed"]
         if failed:
-            each = "\n".join(f"- {label}: {message}" for label, message in failed)
+            each = "\n".join(f"- {message}" for _label, message in failed)
             raise OACError(
                 f"{len(failed)} exports failed; {len(files)} files are whole in {self.destination}, and a retry makes "
                 f"only what is missing.\n{each}"

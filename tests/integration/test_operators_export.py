@@ -29,6 +29,8 @@ EXPORT = "POST /catalog/workbooks/{urlBase64WorkbookId}/exports"
 DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
 CANVASES = "POST /catalog/workbooks/{id}/actions/getCanvases"
 REVENUE = "/@Catalog/shared/Sales/Revenue by Region"
+# What its failure names first.
+LABEL = f"{REVENUE} as pdf, canvases 'Overview', 'Europe', 'Americas'"
 SEVEN = "/@Catalog/shared/Sales/All Regions"
 TWELVE = "/@Catalog/shared/Finance/Twelve Months"
 
@@ -198,7 +200,9 @@ def test_a_failed_export_is_an_error_with_the_errors_of_oac_and_a_retry_orders_i
 ) -> None:
     clean.control.fault(EXPORT, "fail_work", errors=[{"code": "RenderFailed", "message": "A filter is broken."}])
     task = Task(make)
-    with pytest.raises(OACWorkRequestError, match=r"RenderFailed: A filter is broken"):
+    with pytest.raises(
+        OACWorkRequestError, match=rf"^The export of {LABEL}, work request .*RenderFailed: A filter is broken"
+    ):
         task.attempt()
     assert names(tmp_path) == []
     assert task.attempt()["size"] > 0
@@ -209,7 +213,7 @@ def test_a_failed_export_is_an_error_with_the_errors_of_oac_and_a_retry_orders_i
 def test_a_file_that_is_not_whole_never_gets_the_name(make: Make, clean: Simulator, tmp_path: Path, fault: str) -> None:
     clean.control.fault(DOWNLOAD, fault, times=None)
     task = Task(make)
-    with pytest.raises(OACContentError, match="Could not download export"):
+    with pytest.raises(OACContentError, match=rf"^{LABEL}: Could not download export"):
         task.attempt()
     assert names(tmp_path) == []
     clean.control.clear_faults()

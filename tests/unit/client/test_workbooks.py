@@ -145,6 +145,16 @@ def test_a_pdf_is_one_file_of_exports_of_five_canvases(count: int, sizes: list[i
     assert file.canvases == tuple(item.name for item in canvases)
 
 
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [(1, "canvas '0'"), (3, "canvases '0', '1', '2'"), (5, "canvases '0', '1', '2' and 2 more")],
+)
+def test_a_message_names_workbook_and_canvases(count: int, names: str) -> None:
+    canvases = [canvas(number, str(number)) for number in range(count)]
+    assert [file.label for file in planned(wanted(), canvases)] == [f"a label, {names}"]
+    assert [file.label for file in planned(wanted("png"), canvases)] == [f"a label, canvas '{i}'" for i in range(count)]
+
+
 def test_a_png_of_one_canvas_has_the_name_that_was_given() -> None:
     (file,) = planned(wanted("png"), [canvas(7)])
     assert (file.url, file.exports) == ("s3://b/x/Board.png", (Export(("snapshot!canvas!7",)),))
