@@ -78,7 +78,9 @@ with DAG(
 
     # None or more: without any the task is skipped.
     delete = OACDeleteFolderOperator.partial(
-        task_id="delete", recursive=True, map_index_template="{{ task.path }}"
+        task_id="delete",
+        recursive=True,
+        map_index_template="{{ task.path }}",
     ).expand(path=outdated(copies.output, NAME, "{{ params.keep }}"))
 
     place >> protect >> copy >> copies

@@ -78,12 +78,17 @@ with DAG(
     )
 
     owned = OACListCatalogOperator.partial(
-        task_id="owned", owned_by=LEAVER, manage_content=True, map_index_template="{{ task.catalog_type }}"
+        task_id="owned",
+        owned_by=LEAVER,
+        manage_content=True,
+        map_index_template="{{ task.catalog_type }}",
     ).expand(catalog_type=KINDS)
 
     # None or more: without any the task is skipped.
     OACChangeOwnerOperator.partial(
-        task_id="hand_over_each", new_owner=HEIR, map_index_template="{{ task.path }}"
+        task_id="hand_over_each",
+        new_owner=HEIR,
+        map_index_template="{{ task.path }}",
     ).expand_kwargs(each(owned.output))
 
     # Permissions move along: the leaver's own are in this list, to be taken away if the account stays.

@@ -130,7 +130,9 @@ with DAG(
     )
 
     connections = OACUpdateConnectionOperator.partial(
-        task_id="connections", oac_conn_id=PRODUCTION, map_index_template="{{ task.connection }}"
+        task_id="connections",
+        oac_conn_id=PRODUCTION,
+        map_index_template="{{ task.connection }}",
     ).expand_kwargs(CONNECTIONS)
 
     roles = OACCheckRolesOperator(task_id="roles", oac_conn_id=PRODUCTION)
