@@ -140,7 +140,7 @@ class ToDo:
         changes = {"identity_url": url} if which == "token" else {}
         session = Session(self._sign_in.settings(**changes), MemoryStore())
         address = self._sign_in.url() if which == "token" else url
-        plan = TransferPlan(attempts=2, restarts=1, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 24)
+        plan = TransferPlan(attempts=2, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 24)
         flow = download(workbooks.download("id", "export"), Nowhere(), PDF, plan)
 
         async def whole(io: IO) -> None:

@@ -223,11 +223,8 @@ def test_a_file_that_is_not_whole_never_gets_the_name(make: Make, clean: Simulat
 
 
 @pytest.mark.parametrize("fault", ["truncate", "drop_middle", "drop_before"])
-@pytest.mark.parametrize("ranges", ["off", "plain", "etag"])
-def test_a_download_that_breaks_is_finished_with_or_without_ranges(
-    make: Make, clean: Simulator, tmp_path: Path, fault: str, ranges: str
-) -> None:
-    clean.control.settings(export_size=3_000_000, export_ranges=ranges)
+def test_a_download_that_breaks_begins_anew(make: Make, clean: Simulator, tmp_path: Path, fault: str) -> None:
+    clean.control.settings(export_size=3_000_000)
     clean.control.fault(DOWNLOAD, fault)
     result = Task(make).attempt()
     data = (tmp_path / "Revenue.pdf").read_bytes()
