@@ -71,7 +71,7 @@ def test_dated_copies_of_a_folder_are_kept_and_old_ones_go(stack: AirflowStack, 
     assert len([path for path in there if path.startswith(made[2] + "/")]) == len(below(simulator, SALES))
     assert stack.xcom(BACKUP, runs[2], "delete", map_index=0) == {"path": made[0], "deleted": True}
     folder = next(item for item in simulator.control.content("dev")["catalog"] if item["plain"] == made[2])
-    assert folder["acl"] is None or [line["accountGuid"] for line in folder["acl"]] == ["BI Service Administrator"]
+    assert folder["acl"] is None or [line["accountGuid"] for line in folder["acl"]] == ["BIServiceAdministrator"]
 
 
 def test_every_operator_and_the_sensor_in_its_modes(stack: AirflowStack, simulator: Simulator) -> None:
