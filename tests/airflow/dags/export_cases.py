@@ -16,7 +16,7 @@ from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 
 
 def die_while_writing(context):
-    """On the first try, let this process and the one that supervises it die when the bytes are there but not the file."""
+    """On the first try, kill this process and its supervisor when the bytes are there but not the file."""
     if context["ti"].try_number > 1:
         return
     from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
