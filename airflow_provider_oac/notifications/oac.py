@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier
+from airflow_provider_oac.arguments import check
 from airflow_provider_oac.exceptions import OACError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class OACBackupNotifier(BaseNotifier):
         self.bucket = bucket
         self.to = to
         self.smtp_conn_id = smtp_conn_id
+        check(self, type(self).__name__, rendered=False)
 
     def notify(self, context: Context) -> None:
         """Tell, from a callback."""

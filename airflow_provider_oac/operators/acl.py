@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 from airflow_provider_oac.operators.memory import Identity
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OACAuditACLOperator", "OACUpdateACLOperator"]
 
+_MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll"))
 _MEMBERS = {"account", "account_type", "permissions"}
 
 
@@ -50,17 +52,17 @@ class OACUpdateACLOperator(OACBaseOperator):
         self,
         *,
         catalog_type: str,
-        path: str | None = None,
+        path: CatalogPath | None = None,
         item_id: str | None = None,
         entries: Sequence[Mapping[str, Any]],
-        mode: str = "ReplaceMatchingAccounts",
+        mode: Annotated[str, _MODES] = "ReplaceMatchingAccounts",
         recursive: bool = False,
         dry_run: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.catalog_type = catalog_type
-        self.path = path
+        self.path = path_text(path)
         self.item_id = item_id
         self.entries = entries
         self.mode = mode
@@ -120,14 +122,9 @@ class OACUpdateACLOperator(OACBaseOperator):
     def _entries(self) -> list[Access]:
         from airflow_provider_oac.client import acl
 
-        if isinstance(self.entries, str | Mapping) or not isinstance(self.entries, Sequence):
-            raise OACConfigurationError(
-                f"entries is a list of dictionaries, not {self.entries!r}. If it comes from a template: the DAG needs "
-                "render_template_as_native_obj=True, or the list stands in the DAG and only its texts are templates."
-            )
         found = []
         for given in self.entries:
-            if not isinstance(given, Mapping) or not given.get("account") or set(given) - _MEMBERS:
+            if not given.get("account") or set(given) - _MEMBERS:
                 raise OACConfigurationError(
                     f"An entry is a dictionary with {', '.join(sorted(_MEMBERS))}, of which account is needed, "
                     f"not {given!r}."
@@ -201,20 +198,20 @@ class OACAuditACLOperator(OACBaseOperator):
     def __init__(
         self,
         *,
-        folder_path: str | None = None,
+        folder_path: CatalogPath | None = None,
         folder_id: str | None = None,
-        destination: str,
+        destination: Location,
         destination_conn_id: str | None = None,
-        file_format: str = "csv",
-        unreadable: str = "fail",
+        file_format: Annotated[str, OneOf(("csv", "jsonl"))] = "csv",
+        unreadable: Annotated[str, OneOf(("fail", "record"))] = "fail",
         manage_content: bool = False,
-        max_parallel: int = 4,
-        **kwargs: Any,
+        max_parallel: Number = 4,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.folder_path = folder_path
+        self.folder_path = path_text(folder_path)
         self.folder_id = folder_id
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.file_format = file_format
         self.unreadable = unreadable
@@ -229,8 +226,6 @@ class OACAuditACLOperator(OACBaseOperator):
 
         folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         audit = Audit(self.file_format, self.unreadable, self.max_parallel, self.manage_content).checked()
-        if not self.destination:
-            raise OACConfigurationError("destination is empty. If it comes from a template: what does that render to?")
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, Identity.of(context))
         try:

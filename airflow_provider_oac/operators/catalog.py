@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 from airflow_provider_oac.operators.memory import Identity
-from airflow_provider_oac.operators.placing import ItemOperator, PlacingOperator
+from airflow_provider_oac.operators.placing import ItemArguments, ItemOperator, PlacingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -67,27 +68,27 @@ class OACListCatalogOperator(OACBaseOperator):
         self,
         *,
         catalog_type: str | None = None,
-        search: str = "*",
-        folder_path: str | None = None,
+        search: Annotated[str, EMPTY] = "*",
+        folder_path: CatalogPath | None = None,
         folder_id: str | None = None,
         recursive: bool = False,
         owned_by: str | None = None,
         manage_content: bool = False,
-        destination: str | None = None,
+        destination: Location | None = None,
         destination_conn_id: str | None = None,
-        max_items: int = 1000,
+        max_items: Number = 1000,
         allow_cut: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.catalog_type = catalog_type
         self.search = search
-        self.folder_path = folder_path
+        self.folder_path = path_text(folder_path)
         self.folder_id = folder_id
         self.recursive = recursive
         self.owned_by = owned_by
         self.manage_content = manage_content
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.max_items = max_items
         self.allow_cut = allow_cut
@@ -161,9 +162,9 @@ class OACCreateFolderOperator(OACBaseOperator):
 
     template_fields: Sequence[str] = ("oac_conn_id", "path")
 
-    def __init__(self, *, path: str, create_parents: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, path: CatalogPath, create_parents: bool = True, **kwargs: Unpack[OACArguments]) -> None:
         super().__init__(**kwargs)
-        self.path = path
+        self.path = path_text(path)
         self.create_parents = create_parents
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -240,14 +241,14 @@ class OACDeleteFolderOperator(OACBaseOperator):
     def __init__(
         self,
         *,
-        path: str | None = None,
+        path: CatalogPath | None = None,
         folder_id: str | None = None,
         recursive: bool = False,
         missing_ok: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.path = path
+        self.path = path_text(path)
         self.folder_id = folder_id
         self.recursive = recursive
         self.missing_ok = missing_ok
@@ -296,12 +297,12 @@ class OACChangeOwnerOperator(ItemOperator):
         self,
         *,
         new_owner: str,
-        account_type: str = "User",
+        account_type: Annotated[str, OneOf(("User", "ApplicationRole"))] = "User",
         recursive: bool = False,
         only_owner: str | None = None,
         manage_content: bool = True,
-        max_parallel: int = 4,
-        **kwargs: Any,
+        max_parallel: Number = 4,
+        **kwargs: Unpack[ItemArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.new_owner = new_owner
@@ -313,14 +314,8 @@ class OACChangeOwnerOperator(ItemOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change it."""
-        from airflow_provider_oac.client.catalog import ACCOUNT_TYPES
         from airflow_provider_oac.client.owners import handed_over
 
-        if not (self.new_owner or "").strip() or self.account_type not in ACCOUNT_TYPES:
-            raise OACConfigurationError(
-                f"The new owner is {self.account_type} {self.new_owner!r}, but must be named, and one of "
-                f"{', '.join(ACCOUNT_TYPES)}. If it comes from a template: what does that render to?"
-            )
         item_id = self.checked_id()
         self._push_link(context)
         changed, paths = self.hook.run(
@@ -330,7 +325,7 @@ class OACChangeOwnerOperator(ItemOperator):
                 self.new_owner,
                 self.account_type,
                 recursive=self.recursive,
-                only_owner=self.only_owner or None,
+                only_owner=self.only_owner,
                 manage_content=self.manage_content,
                 limit=self.max_parallel,
                 report=self.log.info,

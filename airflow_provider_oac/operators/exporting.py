@@ -6,12 +6,13 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from urllib.parse import quote
 
+from airflow_provider_oac.arguments import Location, Number, path_text, seconds
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -43,6 +44,14 @@ def _asset_uri(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{quote(path, safe='/')}"
 
 
+class ExportingArguments(WorkArguments, total=False):
+    """Arguments of all operators that export workbooks."""
+
+    screen_width: int
+    screen_height: int
+    max_parallel: int
+
+
 class ExportingOperator(OACWorkOperator):
     """Makes files of workbooks, in rounds.
 
@@ -64,20 +73,19 @@ class ExportingOperator(OACWorkOperator):
     def __init__(
         self,
         *,
-        destination: str,
+        destination: Location,
         destination_conn_id: str | None = None,
-        screen_width: int = 1440,
-        screen_height: int = 900,
-        max_parallel: int = 3,
-        **kwargs: Any,
+        screen_width: Number = 1440,
+        screen_height: Number = 900,
+        max_parallel: Number = 3,
+        **kwargs: Unpack[WorkArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.screen_width = screen_width
         self.screen_height = screen_height
         self.max_parallel = max_parallel
-        self._recording = threading.Lock()
         if not self.wait_for_completion:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: wait_for_completion=False makes no sense for an export, which nobody would "
@@ -120,8 +128,6 @@ class ExportingOperator(OACWorkOperator):
 
         check_format(file_format)
         check_screen(self.screen_width, self.screen_height)
-        if isinstance(canvases, str):
-            raise OACConfigurationError(f"canvases is a list of names or ids, not the text {canvases!r}.")
         # A store that cannot be reached is found before anything is ordered for it.
         self.store(url)
         file = WantedFile(
@@ -131,8 +137,6 @@ class ExportingOperator(OACWorkOperator):
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Find out what to make, leave out what is there, and order the first exports."""
-        if self.max_parallel < 1:
-            raise OACConfigurationError(f"max_parallel is at least 1, not {self.max_parallel!r}.")
         wishes = self.wishes()
         self._push_workbook_link(wishes, context)
         self._warn_if_administrator()
@@ -248,6 +252,8 @@ class ExportingOperator(OACWorkOperator):
 
         plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
+        # Not kept on the operator: Airflow copies operators, and a lock cannot be copied.
+        recording = threading.Lock()
 
         async def one(api: Api, file: WantedFile, sink: ObjectStorageSink) -> OACError | None:
             try:
@@ -256,7 +262,8 @@ class ExportingOperator(OACWorkOperator):
                 raise
             except OACError as error:
                 return error
-            self._made(file, made, facts, memory)
+            with recording:
+                self._made(file, made, facts, memory)
             return None
 
         async def flow(api: Api) -> list[OACError | None]:
@@ -287,9 +294,8 @@ class ExportingOperator(OACWorkOperator):
             "work_request_ids": list(made.work_request_ids),
         }
         self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
-        with self._recording:
-            facts["done"].append(entry)
-            self.note(memory, file, entry)
+        facts["done"].append(entry)
+        self.note(memory, file, entry)
 
     def made(self, facts: dict[str, Any]) -> list[dict[str, Any]]:
         """The files that were made, in the order in which they are wanted."""

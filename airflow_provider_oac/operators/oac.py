@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_oac.arguments import EMPTY, Location, Number, path_text
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
@@ -18,7 +19,7 @@ from airflow_provider_oac.exceptions import (
     OACStorageError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -108,17 +109,17 @@ class OACOperator(OACWorkOperator):
         headers: Mapping[str, str] | None = None,
         accept: str = "application/json",
         content_type: str = "application/json",
-        base: str = _API_BASE,
+        base: Annotated[str, EMPTY] = _API_BASE,
         scope: str | None = None,
         paged: bool = False,
-        max_items: int = 1000,
-        destination: str | None = None,
+        max_items: Number = 1000,
+        destination: Location | None = None,
         destination_conn_id: str | None = None,
         repeatable: bool | None = None,
         result_check: Callable[[Any], Any] | None = None,
         result_filter: Callable[[Any], Any] | None = None,
         wait_for_completion: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[WorkArguments],
     ) -> None:
         super().__init__(wait_for_completion=wait_for_completion, **kwargs)
         self.call = call
@@ -134,7 +135,7 @@ class OACOperator(OACWorkOperator):
         self.scope = scope
         self.paged = paged
         self.max_items = max_items
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.repeatable = repeatable
         self.result_check = result_check
@@ -246,8 +247,6 @@ class OACOperator(OACWorkOperator):
             )
 
     def _arguments(self) -> dict[str, Any]:
-        if self.arguments is not None and not isinstance(self.arguments, Mapping):
-            raise OACConfigurationError(f"arguments is a dictionary, not {self.arguments!r}.")
         return dict(self.arguments or {})
 
     def _check_together(self, call: Call[Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Duration, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -15,7 +16,7 @@ from airflow_provider_oac.exceptions import (
     OACError,
     OACUncertainError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 from airflow_provider_oac.operators.registering import OACRegisterSnapshotOperator
 
@@ -113,16 +114,16 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         safety_label: str = "before-restore",
         safety_bucket: str | None = None,
         safety_seal_conn_id: str | None = None,
-        safety_folder: str = DEFAULT_FOLDER,
+        safety_folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         safety_region: str | None = None,
         safety_namespace: str | None = None,
         safety_storage_conn_id: str | None = None,
         without_safety_snapshot: bool = False,
-        approval: str | None = None,
+        approval: Annotated[str, EMPTY] | None = None,
         allowed_run_types: Sequence[str] = ("manual",),
-        ready_timeout: timedelta | float = timedelta(minutes=30),
-        settling_time: float = 30.0,
-        **kwargs: Any,
+        ready_timeout: Duration = timedelta(minutes=30),
+        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        **kwargs: Unpack[WorkArguments],
     ) -> None:
         # Set here, and not by default_args, which are meant for tasks that can be tried again.
         kwargs.setdefault("retries", 0)
@@ -135,7 +136,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.safety_label = safety_label
         self.safety_bucket = safety_bucket
         self.safety_seal_conn_id = safety_seal_conn_id
-        self.safety_folder = safety_folder
+        self.safety_folder = path_text(safety_folder)
         self.safety_region = safety_region
         self.safety_namespace = safety_namespace
         self.safety_storage_conn_id = safety_storage_conn_id
@@ -143,7 +144,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.approval = approval
         self.allowed_run_types = allowed_run_types
         self.ready_timeout = ready_timeout
-        self.settling_time = settling_time
+        self.settling_time = seconds(settling_time)
         if not self.wait_for_completion:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: wait_for_completion=False makes no sense for a restore, which comes after its "

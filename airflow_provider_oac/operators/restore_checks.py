@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.arguments import result_of_a_task
 from airflow_provider_oac.operators.registering import origin_facts
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def facts_of_restore(
 def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | None) -> Snapshot:
     from airflow_provider_oac.client import snapshots
 
-    known = result_of_a_task(snapshot) if snapshot else {}
+    known = snapshot or {}
     wanted = snapshot_id or known.get("snapshot_id")
     if bool(snapshot) == bool(snapshot_id) or not isinstance(wanted, str):
         raise OACConfigurationError(

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 from urllib.parse import quote
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Count, Duration, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started
+from airflow_provider_oac.operators.base import (
+    OACArguments,
+    OACBaseOperator,
+    OACWorkOperator,
+    Started,
+    WaitingArguments,
+)
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
 if TYPE_CHECKING:
@@ -70,22 +77,22 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         snapshot_label: str,
         bucket: str,
         seal_conn_id: str,
-        folder: str = DEFAULT_FOLDER,
+        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         region: str | None = None,
         namespace: str | None = None,
         storage_conn_id: str | None = None,
-        settling_time: float = 30.0,
-        **kwargs: Any,
+        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        **kwargs: Unpack[WaitingArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_label = snapshot_label
         self.bucket = bucket
         self.seal_conn_id = seal_conn_id
-        self.folder = folder
+        self.folder = path_text(folder)
         self.region = region
         self.namespace = namespace
         self.storage_conn_id = storage_conn_id
-        self.settling_time = settling_time
+        self.settling_time = seconds(settling_time)
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
@@ -162,7 +169,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         registered: bool = False,
         bucket: str | None = None,
         max_age: timedelta | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_label = snapshot_label
@@ -225,7 +232,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         snapshot_name: str | None = None,
         delete_storage: bool = False,
         missing_ok: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_id = snapshot_id
@@ -327,22 +334,22 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         *,
         snapshot_label: str,
         bucket: str,
-        folder: str = DEFAULT_FOLDER,
+        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         region: str | None = None,
         namespace: str | None = None,
-        keep_last: int = 0,
+        keep_last: Count = 0,
         keep_for: timedelta | None = None,
-        keep_weekly: int = 0,
-        keep_monthly: int = 0,
-        keep: Collection[str] | str = (),
-        max_delete: int = 10,
+        keep_weekly: Count = 0,
+        keep_monthly: Count = 0,
+        keep: Collection[str] | Annotated[str, EMPTY] = (),
+        max_delete: Count = 10,
         dry_run: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_label = snapshot_label
         self.bucket = bucket
-        self.folder = folder
+        self.folder = path_text(folder)
         self.region = region
         self.namespace = namespace
         self.keep_last = keep_last

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac.arguments import CatalogPath, Location, OneOf, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
-from airflow_provider_oac.operators.exporting import ExportingOperator, Wish
+from airflow_provider_oac.operators.exporting import ExportingArguments, ExportingOperator, Wish
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_oac.operators.progress import Progress
 
 __all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
+
+
+_FORMATS = OneOf(("pdf", "png"))
 
 
 class OACExportWorkbookOperator(ExportingOperator):
@@ -55,16 +59,16 @@ class OACExportWorkbookOperator(ExportingOperator):
     def __init__(
         self,
         *,
-        workbook_path: str | None = None,
+        workbook_path: CatalogPath | None = None,
         workbook_id: str | None = None,
-        destination: str,
+        destination: Location,
         destination_conn_id: str | None = None,
-        file_format: str = "pdf",
+        file_format: Annotated[str, _FORMATS] = "pdf",
         canvases: Sequence[str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ExportingArguments],
     ) -> None:
         super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
-        self.workbook_path = workbook_path
+        self.workbook_path = path_text(workbook_path)
         self.workbook_id = workbook_id
         self.file_format = file_format
         self.canvases = canvases
@@ -122,11 +126,11 @@ class OACExportWorkbooksOperator(ExportingOperator):
     def __init__(
         self,
         *,
-        workbooks: Sequence[str | Mapping[str, Any]],
-        destination: str,
+        workbooks: Sequence[CatalogPath | Mapping[str, Any]],
+        destination: Location,
         destination_conn_id: str | None = None,
-        formats: Sequence[str] = ("pdf",),
-        **kwargs: Any,
+        formats: Sequence[Annotated[str, _FORMATS]] | Annotated[str, _FORMATS] = ("pdf",),
+        **kwargs: Unpack[ExportingArguments],
     ) -> None:
         super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
         self.workbooks = workbooks
@@ -134,8 +138,8 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
     def wishes(self) -> list[Wish]:
         """Every workbook in every format."""
-        if isinstance(self.workbooks, str) or not self.workbooks:
-            raise OACConfigurationError(f"workbooks is a list of workbooks, not {self.workbooks!r}.")
+        if not self.workbooks:
+            raise OACConfigurationError(f"Task {self.task_id!r}: workbooks is empty.")
         wishes = [wish for item in self.workbooks for wish in self._wishes(item)]
         by_url: dict[str, str] = {}
         for wish in wishes:
@@ -146,10 +150,10 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 )
         return wishes
 
-    def _wishes(self, item: str | Mapping[str, Any]) -> list[Wish]:
+    def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[Wish]:
         from airflow_provider_oac.client.file_names import plain_name
 
-        given = {"workbook_path": item} if isinstance(item, str) else dict(item)
+        given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
         unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
         if unknown:
             raise OACConfigurationError(
