@@ -340,8 +340,9 @@ def _location(value: Any) -> Any:
     if not isinstance(text, str):
         return _REFUSED
     scheme, separator, rest = text.partition("://")
-    local = not separator or scheme in ("file", "local")
-    return text if (rest if separator else text).startswith("/" if local else "") else _REFUSED
+    if not separator or scheme in ("file", "local"):
+        return text if (rest or text).startswith("/") else _REFUSED
+    return text if rest else _REFUSED
 
 
 def _list(inner: Any) -> Kind:

@@ -100,14 +100,14 @@ class _Checking(BaseOperatorMeta):
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             made = super().__call__(*args, **kwargs)
-            check(made, f"Task {made.task_id!r}", rendered=False)
+            made.check_arguments(rendered=False)
             return made
 
 
 def _checked_first(execute: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
     @functools.wraps(execute)
     def checked(self: Any, context: Context) -> Any:
-        check(self, f"Task {self.task_id!r}", rendered=True)
+        self.check_arguments(rendered=True)
         return execute(self, context)
 
     return checked
@@ -123,6 +123,21 @@ class CheckedOperator(BaseOperator, metaclass=_Checking):
         @property
         def output(self) -> Any:
             """The result of the task, for the arguments of other tasks, whose annotations say what it is then."""
+
+    def check_arguments(self, *, rendered: bool) -> None:
+        """Refuse arguments that do not fit, each by itself and all together.
+
+        :param rendered: whether templates are rendered, and not only read in a DAG.
+        :raises OACConfigurationError: naming what does not fit.
+        """
+        check(self, f"Task {self.task_id!r}", rendered=rendered)
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Refuse arguments that do not go together; templates may not be rendered yet.
+
+        :raises OACConfigurationError: naming them.
+        """
 
     def execute(self, context: Context) -> Any:
         """Check the rendered arguments; then what the class does."""

@@ -48,9 +48,8 @@ class _ConnectionOperator(OACBaseOperator):
         self.description = description
         self.wallet = path_text(wallet)
         self.wallet_conn_id = wallet_conn_id
-        self._refuse_secrets()
 
-    def _refuse_secrets(self) -> None:
+    def check_together(self) -> None:
         """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
         if not isinstance(self.connection_params, Mapping):
             return
@@ -71,7 +70,6 @@ class _ConnectionOperator(OACBaseOperator):
         from airflow_provider_oac.client.connections import ConnectionOrder
         from airflow_provider_oac.hooks import data_sources
 
-        self._refuse_secrets()
         source = data_sources.source(self.source_conn_id)
         params = {**(self.connection_params or {}), **source.params, **more}
         content = data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None

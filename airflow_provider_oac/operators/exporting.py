@@ -86,6 +86,9 @@ class ExportingOperator(OACWorkOperator):
         self.screen_width = screen_width
         self.screen_height = screen_height
         self.max_parallel = max_parallel
+
+    def check_together(self) -> None:
+        """Its result is the work's."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: wait_for_completion=False makes no sense for an export, which nobody would "

@@ -145,6 +145,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.allowed_run_types = allowed_run_types
         self.ready_timeout = ready_timeout
         self.settling_time = seconds(settling_time)
+
+    def check_together(self) -> None:
+        """Its result is the work's."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: wait_for_completion=False makes no sense for a restore, which comes after its "

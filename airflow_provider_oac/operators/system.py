@@ -78,13 +78,11 @@ class OACSystemSettingsOperator(_DesiredState):
         self.settings = settings
         self.keys = keys
         self.ignore = ignore
-        self._refuse_secrets()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
         from airflow_provider_oac.client import settings
 
-        self._refuse_secrets()
         if not self.settings and not self.like_conn_id:
             raise OACConfigurationError("Which settings are wanted is not said: give settings, like_conn_id, or both.")
         own = {key: settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
@@ -114,7 +112,7 @@ class OACSystemSettingsOperator(_DesiredState):
             "dry_run": self.dry_run_only,
         }
 
-    def _refuse_secrets(self) -> None:
+    def check_together(self) -> None:
         """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
         from airflow_provider_oac.client.secret_names import is_secret
         from airflow_provider_oac.client.settings import no_secret
@@ -203,14 +201,12 @@ class OACMailServerOperator(_DesiredState):
         self.mail_conn_id = mail_conn_id
         self.absent = absent
         self.always_send_password = always_send_password
-        self._check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and tell OAC what differs."""
         from airflow_provider_oac.client import mail
         from airflow_provider_oac.client.secret_names import secrets_of
 
-        self._check_arguments()
         if self.absent:
             return self._remove(context)
         # Before anything is asked of OAC, as far as it does not depend on the other instance.
@@ -273,7 +269,8 @@ class OACMailServerOperator(_DesiredState):
             )
         return found.body()
 
-    def _check_arguments(self) -> None:
+    def check_together(self) -> None:
+        """Either a mail server or none; and no secrets, which whoever reads the DAG would read."""
         if self.absent == bool(self.server or self.like_conn_id):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: give the mail server that is wanted (server, like_conn_id, or both), or say "
