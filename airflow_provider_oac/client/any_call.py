@@ -24,8 +24,9 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACIncomplete
 from airflow_provider_oac.transport.io import Response, StreamedResponse, media_type
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
-# Doing these twice is the same as doing them once (RFC 9110 section 9.2.2).
+# Doing these twice is the same as doing them once in the REST API. Elsewhere, such as in Publisher, a PUT starts a job.
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 # The hook's and the drivers' own.
 _OWN_HEADERS = frozenset({"authorization", "host", "content-length", "transfer-encoding", "cookie", "connection"})
 _NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
@@ -145,10 +146,11 @@ def raw(
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``.
     :param path: path below ``base``. What may not stand in a path is percent-encoded; ``%`` is taken for encoding.
     :param query: query parameters, as :class:`Call` takes them.
-    :param body: a text or bytes are sent as they are, anything else as JSON.
+    :param body: a text or bytes are sent as they are, anything else as JSON. A text of the type JSON must be JSON.
     :param headers: further headers.
     :param base: what stands before the path; empty for a path outside the REST API.
-    :param repeatable: whether doing it twice is the same as doing it once; by default as HTTP says of the method.
+    :param repeatable: whether doing it twice is the same as doing it once; by default a GET is, and in the REST API a
+        PUT and a DELETE.
     :raises OACConfigurationError: naming what cannot work.
     """
     verb = str(method).upper()
@@ -159,21 +161,46 @@ def raw(
         raise OACConfigurationError(
             f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection."
         )
+    if wrong := [name for name in headers or {} if not _HEADER.fullmatch(name)]:
+        raise OACConfigurationError(
+            f"{', '.join(map(repr, wrong))} cannot be the name of a header, which has letters, digits and hyphens only."
+        )
     if body is not None and verb == "GET":
         raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
+    _check_body(body, content_type)
+    whole = _checked_path(path, base)
     return Call(
         doing=f"call {verb} {path}",
         method=verb,
-        path=_checked_path(path, base),
+        path=whole,
         read=_read if "page" in (query or {}) else _read_whole,
         query=dict(query or {}),
         body=body.encode() if isinstance(body, str) else body,
-        repeatable=verb in _IDEMPOTENT if repeatable is None else repeatable,
+        repeatable=_repeatable(verb, base.rstrip("/") + whole) if repeatable is None else repeatable,
         accept=accept,
         content_type=content_type,
         headers=dict(headers or {}),
         base=base.rstrip("/"),
     )
+
+
+def _repeatable(verb: str, path: str) -> bool:
+    return verb == "GET" or (verb in _IDEMPOTENT and path.startswith(f"{API_BASE}/"))
+
+
+def _check_body(body: Any, content_type: str) -> None:
+    """Refuse a text that is not the JSON that it is said to be, such as the one that a template makes of a dictionary.
+
+    :raises OACConfigurationError: naming what makes JSON of it.
+    """
+    if isinstance(body, str) and body.strip() and content_type.partition(";")[0].strip().lower() == "application/json":
+        try:
+            json.loads(body)
+        except ValueError:
+            raise OACConfigurationError(
+                "The body is a text, but not JSON, which content_type says it is. A template makes a Python text of a "
+                "dictionary: write {{ … | tojson }}, or pass the .output of a task. Nothing was sent."
+            ) from None
 
 
 def _checked_path(path: str, base: str) -> str:

@@ -66,7 +66,7 @@ class Api:
             return call.read(response)
         except OACResponseError as problem:
             raise OACResponseError(
-                f"Could not {call.doing} ({call.method} {call.path}): the answer is not the one that the REST API "
+                f"Could not {call.what}: the answer is not the one that the REST API "
                 f"documents. {problem} Check that the Connection's host is an OAC instance and no proxy or sign-in "
                 "page answers in its place."
             ) from None

@@ -50,7 +50,7 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
         next_step += _other_form_of_path(call.path)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail.rstrip('.')}" if detail else "")
     message = (
-        f"Could not {call.doing} ({call.method} {call.path}): OAC answered {came}"
+        f"Could not {call.what}: OAC answered {came}"
         f"{f' (request id {request_id})' if request_id else ''}. Likely cause: {cause}. Next step: {next_step}"
     )
     return OACApiError(

@@ -19,7 +19,7 @@ from airflow_provider_oac.exceptions import (
     OACStorageError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
+from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.calls import Call
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
+    from airflow_provider_oac.transport.io import Response
 
 __all__ = ["OACOperator"]
 
@@ -42,12 +43,12 @@ class OACOperator(OACWorkOperator):
         OACOperator(task_id="books", call="catalog.list_items", arguments={"kind": "workbooks"})
         OACOperator(task_id="system", method="GET", path="/system")
         OACOperator(task_id="new", method="POST", path="/catalog/…/actions/…", body={…}, wait_for_completion=True)
-        OACOperator(task_id="publisher", method="GET", path="/xmlpserver/services/rest/v1/…", base="", scope="…")
 
     A call that starts work is waited for with ``wait_for_completion=True``, here or in the triggerer; a retry finds the
     work again where Airflow has a task state store (3.3). What changes something and must not be done twice (a
-    ``POST`` or ``PATCH``, unless ``repeatable`` is set) is never sent again when nobody knows whether OAC did it: the
-    task then fails without a retry. What an Airflow without a store cannot know is that a worker was killed in between.
+    ``POST`` or ``PATCH``, and outside the REST API everything but a ``GET``, unless ``repeatable`` is set) is never
+    sent again when nobody knows whether OAC did it: the task then fails without a retry. What an Airflow without a
+    store cannot know is that a worker was killed in between.
 
     The result (XCom) is what the answer holds as JSON: an object, a list, a text, or nothing. With ``destination``
     it is a dictionary: ``path``, ``size``, ``sha256``, and for a list ``items``. With ``wait_for_completion`` it is a
@@ -59,7 +60,8 @@ class OACOperator(OACWorkOperator):
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``, with
     :param path: path below ``base``, its ids encoded.
     :param query: query parameters; ``None`` leaves one out, a list repeats it.
-    :param body: anything but a text is sent as JSON, a text as it is.
+    :param body: anything but a text is sent as JSON, a text as it is. ``{{ … | tojson }}`` makes JSON of a dictionary
+        in a template; the ``.output`` of a task needs no template.
     :param headers: further headers.
     :param accept: which types of content the answer may have.
     :param content_type: type of the body.
@@ -140,6 +142,8 @@ class OACOperator(OACWorkOperator):
         self.repeatable = repeatable
         self.result_check = result_check
         self.result_filter = result_filter
+        if not wait_for_completion:
+            self.operator_extra_links = OACBaseOperator.operator_extra_links
 
     @cached_property
     def hook(self) -> OACHook:
@@ -179,7 +183,8 @@ class OACOperator(OACWorkOperator):
         call = self._call()
         self._refuse_second(call, memory)
         # Some calls read the id themselves; all of them answer with it in one of the known ways.
-        work = self._sent(call, memory, lambda: self.hook.run(replace(call, read=accepted_id)))
+        logged = self._logged(replace(call, read=accepted_id))
+        work = self._sent(call, memory, lambda: self.hook.run(logged))
         self._accepted = True
         self.log.info("OAC accepted: %s, as work request %s.", call.doing, work)
         return Started(work, time.time(), {})
@@ -237,6 +242,18 @@ class OACOperator(OACWorkOperator):
             self._refuse_restore(made)
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
+    def _logged(self, call: Call[Any]) -> Call[Any]:
+        """The call, which logs that it is sent and what came: no bodies, which may hold secrets."""
+        from airflow_provider_oac.transport.io import media_type
+
+        def read(response: Response) -> Any:
+            kind = media_type(response.headers)
+            self.log.info("OAC answered HTTP %d: %s, %d bytes.", response.status, kind, len(response.body))
+            return call.read(response)
+
+        self.log.info("Sending %s %s.", call.method, call.base + call.path)
+        return replace(call, read=read)
+
     def _refuse_restore(self, call: Call[Any]) -> None:
         from airflow_provider_oac.client.any_call import restores
 
@@ -278,6 +295,7 @@ class OACOperator(OACWorkOperator):
 
         found = named(self.call, self._arguments()) if self.call else None
         listing = found if isinstance(found, Listing) else Listing(partial(of_page, self._call()))
+        self._logged(listing.page(1))
         source = listing.each(report=self.log.info)
         if self.destination:
             sink = sink_of(self.destination, self.destination_conn_id, TaskMemory(context).identity)
@@ -298,9 +316,11 @@ class OACOperator(OACWorkOperator):
         from airflow_provider_oac.operators.files import sink_of
 
         if not self.destination:
-            return self._sent(call, memory, lambda: self.hook.run(call))
+            logged = self._logged(call)
+            return self._sent(call, memory, lambda: self.hook.run(logged))
         # Before anything is sent: what the store refuses now has no consequence.
         sink = SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
+        self._logged(call)
         self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
         self.log.info("The answer is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
         return {"path": self.destination, "size": sink.size, "sha256": sink.sha256}
@@ -353,8 +373,8 @@ class OACOperator(OACWorkOperator):
                 memory.remember(sending=False)
                 raise
             raise AirflowFailException(
-                f"{error} It is not known whether OAC did it, and doing it twice could do harm, so that no retry "
-                "follows. Check in OAC; repeatable=True sends it again without asking."
+                f"{error} No retry follows, since sending it twice could do harm. Check in OAC whether it was done; "
+                "repeatable=True sends it again."
             ) from error
         if not self.wait_for_completion:
             memory.remember(sending=False)

@@ -70,6 +70,12 @@ def test_a_path_below_the_base(parts: dict[str, Any], wanted: str) -> None:
         ({"base": "api"}, "begins with a slash or is empty"),
         ({"body": {}}, "A GET has no body"),
         ({"headers": {"AUTHORIZATION": "Basic x"}}, "The headers AUTHORIZATION are set by the provider"),
+        *(
+            ({"headers": {name: "x"}}, "cannot be the name of a header")
+            for name in ("Host ", "\tHost", "Transfer-Encoding\t", "", "X:", "X\r\nHost", "Hôst", "X Y")
+        ),
+        ({"method": "POST", "body": "{'a': 1}"}, "write {{ … | tojson }}, or pass the .output of a task"),
+        ({"method": "POST", "body": "None", "content_type": "application/JSON; charset=utf-8"}, "not JSON"),
     ],
 )
 def test_a_path_that_cannot_work_is_explained(parts: dict[str, Any], says: str) -> None:
@@ -84,12 +90,24 @@ def test_no_path_leads_to_another_host() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
-def test_only_what_http_says_is_repeated(method: str) -> None:
-    assert raw(method, "/x").repeatable is (method in ("GET", "PUT", "DELETE"))
-    assert raw(method, "/x", repeatable=True).repeatable
+@pytest.mark.parametrize(
+    ("base", "path", "documented"),
+    [
+        ("/api/20210901", "/x", True), ("/api/20210901/", "/x", True), ("", "/api/20210901/x", True),
+        ("/api/20210901", "/api/20210901/x", True), ("", "/xmlpserver/services/rest/v1/jobs/scheduleJob", False),
+        ("/api/20210901x", "/x", False), ("/xmlpserver/api/20210901", "/x", False),
+    ],
+)  # fmt: skip
+def test_only_what_http_says_is_repeated_and_outside_the_rest_api_only_a_get(
+    method: str, base: str, path: str, documented: bool
+) -> None:
+    assert raw(method, path, base=base).repeatable is (method in ("GET", *(("PUT", "DELETE") * documented)))
+    assert raw(method, path, base=base, repeatable=True).repeatable
 
 
 def test_a_text_is_sent_as_it_is_and_the_rest_as_json() -> None:
+    assert raw("POST", "/x", body='{"a": 1}').body == b'{"a": 1}'
+    assert raw("POST", "/x", body="{'a': 1}", content_type="text/plain").body == b"{'a': 1}"
     sent = raw("POST", "/x", body="<a/>", content_type="text/xml").request("https://h", Token("t", 0, 9))
     assert (sent.body, sent.headers["Content-Type"]) == (b"<a/>", "text/xml")
     assert raw("POST", "/x", body=[1]).request("https://h", Token("t", 0, 9)).body == b"[1]"

@@ -31,7 +31,9 @@ CLASSES: list[Any] = [
     if issubclass(kind, BaseOperator | BaseNotifier) and kind.__name__.startswith("OAC")
     and not kind.__module__.endswith(".base")
 ]  # fmt: skip
-TRIGGERS: list[Any] = [kind for kind in _in(triggers) if kind.__name__.startswith("OAC") and "__init__" in vars(kind)]
+TRIGGERS: list[Any] = [
+    kind for kind in _in(triggers) if kind.__name__.startswith("OAC") and not inspect.isabstract(kind)
+]
 
 
 def make(kind: Any, **changes: Any) -> Any:
@@ -48,3 +50,14 @@ def make(kind: Any, **changes: Any) -> Any:
 def _sample(argument: Argument) -> Any:
     samples: tuple[Any, ...] = ("/x", {"a": "b"}, ["/x"], [{"account": "x"}])
     return next(value for value in samples if argument.judged(value, rendered=True) == (value, ""))
+
+
+def make_trigger(kind: Any) -> Any:
+    """A trigger of a class, with what it needs."""
+    samples: dict[str, Any] = {"str": "x", "float": 1.0, "dict": {}}
+    needed = {
+        name: samples[str(parameter.annotation).partition(" ")[0].partition("[")[0]]
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.default is inspect.Parameter.empty and name != "self"
+    }
+    return kind(**needed)
