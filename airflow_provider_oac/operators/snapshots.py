@@ -42,7 +42,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
     ``<folder>/<instance>/<name>.bar``; see :mod:`airflow_provider_oac.client.snapshot_names`. Needs the application
     role BI Service Administrator (documented).
 
-    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``,
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``, ``taken_at``,
     ``work_request_id``, and ``verified``: whether its work request was seen to succeed. It is ``False`` if the task
     does not wait, and if an earlier try's snapshot was found in OAC's list, where neither its state nor its work
     request can be seen (``work_request_id`` is ``None`` then).
@@ -100,7 +100,11 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
+        from airflow_provider_oac.client.snapshot_names import parse
+
         result = self._taking().result(started.facts, started.work_request_id, work)
+        name = parse(result["name"])
+        result["taken_at"] = name.time.isoformat() if name else None
         self._tell(result, context)
         return result
 
@@ -143,6 +147,10 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         )
 
 
+class _NoSnapshot(OACError):
+    """There is no snapshot that is good enough."""
+
+
 class OACFindSnapshotOperator(OACBaseOperator):
     """Finds the newest snapshot of a series, created or registered in this instance. Needs the application role BI
     Service Administrator (documented).
@@ -157,6 +165,8 @@ class OACFindSnapshotOperator(OACBaseOperator):
     :param registered: whether to look among those that were registered here, instead of those that were created here.
     :param bucket: only those whose file is in this bucket; by default any.
     :param max_age: an older one fails the task.
+    :param missing_ok: whether ``None`` is the result if there is no such snapshot, or none that is young enough, for a
+        branch to go by. If not, the task fails.
     """
 
     template_fields: Sequence[str] = ("oac_conn_id", "snapshot_label", "source_instance", "bucket")
@@ -169,6 +179,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         registered: bool = False,
         bucket: str | None = None,
         max_age: timedelta | None = None,
+        missing_ok: bool = False,
         **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
@@ -177,9 +188,19 @@ class OACFindSnapshotOperator(OACBaseOperator):
         self.registered = registered
         self.bucket = bucket
         self.max_age = max_age
+        self.missing_ok = missing_ok
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any] | None:
         """Find it."""
+        try:
+            return self._found(context)
+        except _NoSnapshot as missing:
+            if not self.missing_ok:
+                raise
+            self.log.info("%s The result is None (missing_ok=True).", missing)
+            return None
+
+    def _found(self, context: Context) -> dict[str, Any]:
         from airflow_provider_oac.client.registered_names import newest
         from airflow_provider_oac.client.snapshots import list_all
 
@@ -189,7 +210,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         listed = [item for item in self.hook.run(list_all()) if self.bucket in (None, item.bucket)]
         found = newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
-            raise OACError(
+            raise _NoSnapshot(
                 f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
                 f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with those of "
                 "the task that takes them."
@@ -198,7 +219,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         age = now - name.time
         self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
         if self.max_age is not None and age > self.max_age:
-            raise OACError(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
+            raise _NoSnapshot(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
         return {
             "snapshot_id": item.id,
             "name": item.name,
@@ -293,7 +314,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 
 
 class OACPruneSnapshotsOperator(OACBaseOperator):
-    """Deletes old snapshots of one series, with their files.
+    """Deletes old snapshots of one series, with their files unless ``delete_storage=False`` keeps these.
 
     Considered are only snapshots whose name has exactly the form of
     :class:`OACCreateSnapshotOperator` with this label and this instance, and whose bucket and path belong to this
@@ -315,6 +336,8 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     :param keep_monthly: keep the newest of each of the last so many months that have one.
     :param keep: names or ids that stay in any case: a sequence, or a text that holds them with commas or blanks in
         between, as a template may render.
+    :param delete_storage: whether their files in the bucket are deleted as well. ``False`` needs no right to delete in
+        the bucket; a lifecycle rule of the bucket may delete the files then.
     :param max_delete: if more would be deleted, nothing is, and the task fails.
     :param dry_run: only say what would be deleted.
     """
@@ -342,6 +365,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         keep_weekly: Count = 0,
         keep_monthly: Count = 0,
         keep: Collection[str] | Annotated[str, EMPTY] = (),
+        delete_storage: bool = True,
         max_delete: Count = 10,
         dry_run: bool = False,
         **kwargs: Unpack[OACArguments],
@@ -357,6 +381,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         self.keep_weekly = keep_weekly
         self.keep_monthly = keep_monthly
         self.keep = keep
+        self.delete_storage = delete_storage
         self.max_delete = max_delete
         self.dry_run_only = dry_run
 
@@ -378,6 +403,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
                     own,
                     retention,
                     max_delete=self.max_delete,
+                    delete_storage=self.delete_storage,
                     dry_run=self.dry_run_only,
                     run=run_mark(me.dag_id, me.run_id),
                     protected=_words(self.keep),

@@ -13,6 +13,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "listing": ("early", "late"),
     "failed_listing": ("drop", "keep"),
     "missing_bucket": ("fail", "400"),
+    "object_deletion": ("allow", "deny"),
     "wrong_password": ("fail", "400"),
     "work_request_id_in": ("both", "body", "header"),
     "work_resources": ("full", "no_id", "none"),
@@ -64,6 +65,7 @@ class Settings:
     listing: str = "early"
     failed_listing: str = "drop"
     missing_bucket: str = "fail"
+    object_deletion: str = "allow"
     wrong_password: str = "fail"  # noqa: S105 - the name of a behaviour, not a password
     work_request_id_in: str = "both"
     work_resources: str = "full"

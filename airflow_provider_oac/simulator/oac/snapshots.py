@@ -128,6 +128,8 @@ async def delete(call: Call) -> web.Response:
     if snapshot["state"] == "IN_PROGRESS":
         raise bad_request("The snapshot is being created.")
     if delete_storage:
+        if call.world.settings.object_deletion == "deny":
+            raise bad_request("BucketNotAuthorized: The instance may not delete objects in the bucket.")
         bar_path(call.world, snapshot).unlink(missing_ok=True)
     call.world.snapshots.delete(snapshot["id"])
     return web.Response()
