@@ -131,6 +131,9 @@ class ExportingOperator(OACWorkOperator):
 
         check_format(file_format)
         check_screen(self.screen_width, self.screen_height)
+        # In a dictionary for one workbook.
+        if isinstance(canvases, str):
+            raise OACConfigurationError(f"canvases is a list of names or ids, not the text {canvases!r}.")
         # A store that cannot be reached is found before anything is ordered for it.
         self.store(url)
         file = WantedFile(

@@ -25,10 +25,10 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
     """
     run_type = getattr(context["dag_run"], "run_type", None)
     kind = str(getattr(run_type, "value", run_type))
-    if kind not in ([allowed] if isinstance(allowed, str) else allowed):
+    if kind not in allowed:
         raise AirflowFailException(
             f"This DAG run is of the type {kind!r}, and a restore replaces a whole instance: only runs of the type "
-            f"{', '.join([allowed] if isinstance(allowed, str) else allowed)} may do that. Nothing was sent. Start a "
+            f"{', '.join(allowed)} may do that. Nothing was sent. Start a "
             "run by hand, or name the type in allowed_run_types."
         )
 

@@ -256,11 +256,6 @@ def test_secrets_in_a_dag_are_refused_when_it_is_parsed(make: Callable[..., Any]
         make(connection_params=params)
 
 
-def test_a_policy_that_does_not_exist_is_caught_when_the_dag_is_parsed() -> None:
-    with pytest.raises(OACConfigurationError, match="if_exists is"):
-        create(if_exists="replace")
-
-
 def test_a_connection_is_deleted_once(source: Connections, clean: Simulator) -> None:
     def delete(**changes: Any) -> Any:
         return OACDeleteConnectionOperator(task_id="delete", connection=CRM, retries=2, **changes)

@@ -212,8 +212,7 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"workbooks": []}, "is a list of workbooks"),
-        ({"workbooks": PIPELINE}, "is a list of workbooks"),
+        ({"workbooks": []}, "workbooks is empty"),
         ({"workbooks": [{"path": PIPELINE}]}, "has no 'path'"),
         ({"workbooks": [{"workbook_path": PIPELINE, "workbook_id": "x"}]}, "Give either the id"),
         ({"workbooks": [PIPELINE, PIPELINE]}, r"would both go to .*Pipeline\.pdf"),

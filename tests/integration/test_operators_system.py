@@ -252,7 +252,6 @@ def test_an_empty_instance_does_not_empty_the_other(two: Connections, clean: Sim
         ({"domains": {"a.com": ["img_src"]}}, "OAC has no policy 'img_src', but connect-src"),
         ({"domains": {"a.com": {"img-src": "yes"}}}, "img-src is to be true or false"),
         ({"domains": {"a.com": []}, "remove": ["A.com"]}, "a.com are to be there and to be removed"),
-        ({"remove": "a.com"}, "remove is a list of domains"),
         ({}, "give domains, like_conn_id or remove"),
     ],
 )
