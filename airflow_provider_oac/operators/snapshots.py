@@ -314,7 +314,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 
 
 class OACPruneSnapshotsOperator(OACBaseOperator):
-    """Deletes old snapshots of one series, with their files unless ``delete_storage=False`` keeps these.
+    """Deletes old snapshots of one series, with or without their files.
 
     Considered are only snapshots whose name has exactly the form of
     :class:`OACCreateSnapshotOperator` with this label and this instance, and whose bucket and path belong to this
