@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,13 @@ def reload(*, store: bool = True, **changes: Any) -> Task:
     return task(store=store, **{**arguments, **changes})
 
 
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was logged, wherever this Airflow writes it to."""
+    caplog.set_level(logging.INFO)
+    return lambda: caplog.text + "".join(capsys.readouterr())
+
+
 # ------------------------------------------------------------------------------------------------ one answer
 
 
@@ -78,6 +88,25 @@ def test_something_is_sent_and_changed(clean: Simulator) -> None:
     assert does(method="DELETE", path=path, query={"recursive": True}) is None
     with pytest.raises(OACApiError, match=r"Could not call GET .*HTTP 404"):
         does(method="GET", path=path)
+
+
+def test_the_log_says_what_was_sent_and_what_came(said: Callable[[], str]) -> None:
+    does(method="POST", path="/catalog/folders", body={**BODY, "description": "not for the log"})
+    log = said()
+    assert "Sending POST /api/20210901/catalog/folders." in log
+    assert re.search(r"OAC answered HTTP 20[01]: application/json, \d+ bytes\.", log)
+    assert "not for the log" not in log
+
+
+@pytest.mark.parametrize("fault", ["status", "drop_before"])
+def test_an_error_says_everything_once(clean: Simulator, fault: str) -> None:
+    clean.control.fault("*", fault, instance="dev", status=404, times=None)
+    with pytest.raises(OACError) as failure:
+        does(method="GET", path="/catalog/nothing")
+    message = str(failure.value)
+    assert message.count("/catalog/nothing") == 1
+    sentences = [sentence.strip() for sentence in message.split(". ")]
+    assert len(set(sentences)) == len(sentences)
 
 
 def test_an_answer_goes_into_a_file(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ try:
 except ImportError:  # Airflow 2.11
     from airflow import DAG
 
+every_task = pytest.mark.parametrize(
+    "kind", [kind for kind in CLASSES if issubclass(kind, CheckedOperator)], ids=lambda kind: kind.__name__
+)
 every_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 
 # What no argument may be whose annotation begins so; what the annotations themselves mean is not asked of the check.
@@ -102,10 +105,8 @@ def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(kind: Any, referenc
                 make(kind, **task, **{name: value})
 
 
-@every_class
+@every_task
 def test_what_templates_render_is_checked_before_anything_is_sent(kind: Any) -> None:
-    if kind is OACBackupNotifier:
-        pytest.skip("it tells people of the backup, and what is wrong with its arguments")
     for name, annotation in annotations(kind).items():
         for value in wrong_values(annotation):
             task = make(kind)
@@ -114,6 +115,15 @@ def test_what_templates_render_is_checked_before_anything_is_sent(kind: Any) -> 
             # There is no Connection: whatever goes on fails otherwise.
             with pytest.raises(OACConfigurationError, match=rf"^Task 'a_task': {name} .*Nothing was sent\.$"):
                 task.execute({})
+
+
+def test_a_notifier_tells_people_all_the_same(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notifier = OACBackupNotifier(snapshot_label="{{ label }}")
+    notifier.snapshot_label = "None"
+    notifier.notify({})
+    assert "OACBackupNotifier: snapshot_label is the text 'None'" in caplog.text + "".join(capsys.readouterr())
 
 
 @every_class
@@ -140,10 +150,8 @@ def test_exactly_what_may_be_a_free_text_or_holds_some_is_a_template_field(kind:
     assert all(hasattr(make(kind), name) for name in kind.template_fields)
 
 
-@every_class
+@every_task
 def test_the_signature_shows_every_argument(kind: Any) -> None:
-    if kind is OACBackupNotifier:
-        pytest.skip("its base has its own")
     own = inspect.signature(kind.__init__).parameters
     (shown,) = get_args(get_type_hints(inspect.unwrap(kind.__init__))["kwargs"])
     shared = get_type_hints(shown)
