@@ -16,7 +16,7 @@ from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
 from airflow_provider_oac.client.catalog import CatalogItem
-from airflow_provider_oac.client.ids import shown
+from airflow_provider_oac.client.ids import is_plain, object_id, plain_id, shown
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.client.taking import may_have_acted, says_no_user
@@ -29,6 +29,7 @@ from airflow_provider_oac.exceptions import (
     OACTransportError,
     OACUncertainError,
 )
+from airflow_provider_oac.transport.io import Response
 
 # Mandatory (observed); the one value that was seen.
 VERSION = "2.0.0"
@@ -76,18 +77,19 @@ class ConnectionOrder:
 class MadeConnection(Model):
     """A connection that is there as it is wanted.
 
-    :param id: its id, encoded.
+    :param id: its id, encoded; ``None`` if OAC created it without returning its id and does not list it yet.
     :param how: ``created``, ``updated`` or ``kept``.
     """
 
-    id: str
+    id: str | None
     how: str
 
 
-def create(order: ConnectionOrder) -> Call[str]:
-    """Create a connection. Operation ``POST /catalog/connections`` (documented; it succeeds with 200).
+def create(order: ConnectionOrder) -> Call[str | None]:
+    """Create a connection. Operation ``POST /catalog/connections``. It succeeds with 200 and JSON (documented), or with
+    201 and 43 bytes of text (observed).
 
-    :returns: a call whose result is its id, encoded.
+    :returns: a call whose result is its id, encoded; ``None`` if OAC returns none.
     :raises OACConfigurationError: if its type, user name or password are missing.
     """
     check_credentials(order.params)
@@ -101,7 +103,7 @@ def create(order: ConnectionOrder) -> Call[str]:
         doing=f"create connection {order.name!r}",
         method="POST",
         path="/catalog/connections",
-        read=lambda response: text_member(json_object(response), "connectionId", "A new connection"),
+        read=_created_id,
         body=body,
         content_type=content_type,
         secrets=(*order.secrets, *secrets_of(order.params)),
@@ -247,7 +249,8 @@ def create_once(
                     return await _after_loss(api, order, user, found, if_exists, report, last)
             note(True)
             try:
-                return MadeConnection(await api.perform(create(order)), "created")
+                created = await api.perform(create(order))
+                return MadeConnection(created or await _listed_id(api, order.name, user, report), "created")
             except (OACTransportError, OACApiError, OACResponseError) as error:
                 if not may_have_acted(error) and last is None and not ours:
                     note(False)
@@ -344,6 +347,41 @@ async def _existing(
         return MadeConnection(found.id, "kept")
     await api.perform(update(found.id, order))
     return MadeConnection(found.id, "updated")
+
+
+def _created_id(response: Response) -> str | None:
+    """Read the id of a new connection: JSON, a bare id, or nothing. A 201 always means that the connection exists, so
+    its body is never a reason to fail.
+
+    :raises OACResponseError: for a body with another status that is neither.
+    """
+    text = response.body.decode("utf-8", "replace").strip().strip('"')
+    if not text:
+        return None
+    if is_plain(text):
+        return ids.encoded(text)
+    if is_plain(plain_id(text) or ""):
+        return text
+    try:
+        return text_member(json_object(response), "connectionId", "A new connection")
+    except OACResponseError:
+        if response.status == 201:
+            return None
+        raise
+
+
+async def _listed_id(api: Api, name: str, user: str | None, report: Callable[[str], None]) -> str | None:
+    """Find the id of a connection that OAC created without returning its id. A lookup that fails changes nothing about
+    the connection."""
+    found, problem = None, "OAC does not list it yet."
+    try:
+        found = await owned(name, user)(api)
+    except OACError as error:
+        problem = f"The lookup failed: {error}"
+    if found is not None:
+        return found.id
+    report(f"OAC created connection {name!r} without returning its id. {problem}")
+    return object_id(user, name) if user else None
 
 
 def _body(order: ConnectionOrder) -> tuple[Any, str]:

@@ -29,12 +29,13 @@ ANALYSIS = "analysis"
 REPORTS = "reports"
 DASHBOARDS = "dashboards"
 DASHBOARD_PAGES = "dashboardpages"
+DASHBOARD_FOLDERS = "dashboardfolders"
 DASHBOARD_GROUP_FOLDERS = "dashboardgroupfolders"
 SCRIPTS = "scripts"
-# Documented. Others may come (``dashboardfolders`` was observed), so that no type is refused for not standing here.
+# Documented. OAC may add others, so no type is refused because it is missing here.
 TYPES = (
     WORKBOOKS, FOLDERS, DATASETS, CONNECTIONS, DATAFLOWS, MODELS, SEQUENCES, SUBJECT_AREAS, ANALYSIS, REPORTS,
-    DASHBOARDS, DASHBOARD_PAGES, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
+    DASHBOARDS, DASHBOARD_PAGES, DASHBOARD_FOLDERS, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
 )  # fmt: skip
 
 CATALOG_ROOT = "/@Catalog"

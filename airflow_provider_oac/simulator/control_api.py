@@ -48,7 +48,7 @@ class Control:
         """Give every instance that has none its first content, and older content what it lacks."""
         for name in self._world.instances:
             users = [user["name"] for user in self._world.users]
-            first = default_content(name, "oac.admin@example.com", users)
+            first = default_content("oac.admin@example.com", users)
             kept = self._world.content.get(name)
             if kept is None:
                 self._world.content.put(name, first)

@@ -34,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "export_ranges": ("off", "plain", "etag"),
     "empty_history": ("list", "404"),
     "connection_error": ("mixed", "standard"),
+    "connection_created": ("200", "201_json", "201_id", "201_empty"),
 }
 
 
@@ -103,6 +104,7 @@ class Settings:
     history_delay: float = 0.0
     job_key_typos: bool = False
     connection_error: str = "mixed"
+    connection_created: str = "200"
     pending_seconds: float = 0.0
 
     def apply(self, changes: Mapping[str, Any]) -> None:

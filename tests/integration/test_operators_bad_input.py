@@ -78,7 +78,7 @@ def test_a_bucket_that_does_not_exist_fails_the_work(
 ) -> None:
     message = failing(OACWorkRequestError, bucket="no-such-bucket", deferrable=deferrable)
     assert "ended FAILED" in message
-    assert "BucketNotFound: Either the bucket named 'no-such-bucket' does not exist" in message
+    assert "ACCESS_DENIED: Either the bucket named 'no-such-bucket' does not exist" in message
 
 
 def test_a_bucket_that_is_refused_at_once(connections: Connections, clean: Simulator) -> None:

@@ -36,11 +36,11 @@ def settings(sim: Caller, query: str = "") -> dict[str, Any]:
 
 def test_settings_change_and_are_told_apart(sim: Caller) -> None:
     before = settings(sim)
-    reply = put_settings(sim, EmailMaxRecipients="100", SystemTimeZone="Europe/Vienna")
+    reply = put_settings(sim, EmailMaxRecipients="100", DefaultUserPreferredTimeZone="Europe/Vienna")
     assert (reply.status_code, reply.content) == (200, b"")
-    assert settings(sim) == {**before, "EmailMaxRecipients": "100", "SystemTimeZone": "Europe/Vienna"}
-    assert set(settings(sim, "?type=updated")) == {"EmailMaxRecipients", "SystemTimeZone"}
-    assert settings(sim, "?type=default").keys() == before.keys() - {"EmailMaxRecipients", "SystemTimeZone"}
+    assert settings(sim) == {**before, "EmailMaxRecipients": "100", "DefaultUserPreferredTimeZone": "Europe/Vienna"}
+    assert set(settings(sim, "?type=updated")) == {"EmailMaxRecipients", "DefaultUserPreferredTimeZone"}
+    assert settings(sim, "?type=default").keys() == before.keys() - {"EmailMaxRecipients", "DefaultUserPreferredTimeZone"}
     assert settings(sim, "?pending=true") == {}
     assert settings(sim, "?pending=false") == settings(sim)
 
@@ -56,11 +56,11 @@ def test_settings_can_stay_pending(sim: Caller) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"None": "1"}, {"EmailMaxRecipients": 100}, {"EmailMaxRecipients": "many"}, {"EnableWorkbookExport": "yes"}],
+    [{"None": "1"}, {"EmailMaxRecipients": 100}, {"EmailMaxRecipients": "many"}, {"EnableDataQueryCache": "yes"}],
 )
 def test_settings_that_are_refused(sim: Caller, values: dict[str, Any]) -> None:
     before = settings(sim)
-    assert put_settings(sim, SystemTimeZone="UTC+1", **values).status_code == 400
+    assert put_settings(sim, DefaultUserPreferredTimeZone="UTC+1", **values).status_code == 400
     assert settings(sim) == before, "all or nothing"
 
 

@@ -79,8 +79,9 @@ def build(world: World, access: AccessTokens, instance: Instance) -> web.Applica
             app.router.add_route(route.method, BASE + route.path, wrapped)
 
     async def login(request: web.Request) -> web.Response:
-        """`/ui` is for people: it sends them to sign in, and names the application on the way (observed)."""
-        query = urlencode({"idcs_app_name": instance.audience.removeprefix("https://").partition(".")[0]})
+        """`/ui` is for people: it redirects them to the sign-in page and names OAC's application there (observed)."""
+        prefix = instance.audience.removeprefix("https://").partition(".")[0]
+        query = urlencode({"idcs_app_name": f"{prefix}_APPID"})
         target = f"{world.identity_url}/oauth2/v1/authorize?{query}"
         return web.Response(status=302, headers={"Location": target})
 

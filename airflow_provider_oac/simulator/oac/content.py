@@ -13,16 +13,17 @@ USERS = "/@Catalog/users"
 #: The permissions of an entry of an access control list (documented for the tool that wraps updateACL).
 PERMISSIONS = ("read", "write", "list", "execute", "delete", "changePermission", "takeOwnership")
 _READING = ("read", "list", "execute")
-#: A fresh instance's settings; the values are texts (documented), most of the keys are inferred.
+#: The settings of a new instance. Keys and values as text are documented, the values themselves are inferred.
 SETTINGS = {
-    "EmailMaxRecipients": "512",
+    "AllowHTMLJavaScriptCSSContent": "false",
+    "DefaultUserPreferredTimeZone": "UTC",
     "EmailMaxEmailSizeKB": "4096",
-    "SystemName": "",
-    "SystemTimeZone": "UTC",
-    "EnableWorkbookExport": "true",
+    "EmailMaxRecipients": "512",
+    "EnableDataQueryCache": "true",
 }
 #: What must be a whole number, and what is true or false.
-NUMBERS, FLAGS = ("EmailMaxRecipients", "EmailMaxEmailSizeKB"), ("EnableWorkbookExport",)
+NUMBERS = ("EmailMaxRecipients", "EmailMaxEmailSizeKB")
+FLAGS = ("AllowHTMLJavaScriptCSSContent", "EnableDataQueryCache")
 
 
 def encoded(plain: str) -> str:
@@ -190,16 +191,12 @@ def _objects(owner: str) -> list[Item]:
     return objects
 
 
-def default_content(instance: str, administrator: str, users: list[str]) -> Content:
-    """The content that a fresh instance starts with.
+def default_content(administrator: str, users: list[str]) -> Content:
+    """The content that a new instance starts with.
 
-    Args:
-        instance: Its name, which goes into a setting so that instances differ.
-        administrator: The owner of everything that is shared.
-        users: Who gets a folder of their own.
-
-    Returns:
-        Section name (`catalog`, `settings`, `pendingSettings`, `mail`, `safeDomains`) to the section.
+    :param administrator: owner of everything that is shared.
+    :param users: each gets a personal folder.
+    :returns: section name (`catalog`, `settings`, `pendingSettings`, `mail`, `safeDomains`) to the section.
     """
     catalog = [
         *_folders(administrator), *_workbooks(administrator), *_classic(administrator), *_objects(administrator),
@@ -209,7 +206,7 @@ def default_content(instance: str, administrator: str, users: list[str]) -> Cont
         catalog += [folder, below("workbooks", folder["plain"], "My Draft", user, canvases("Canvas 1"))]
     return {
         "catalog": catalog,
-        "settings": {**SETTINGS, "SystemName": f"Simulated instance {instance}"},
+        "settings": dict(SETTINGS),
         "pendingSettings": {},
         "mail": None,
         "safeDomains": {},

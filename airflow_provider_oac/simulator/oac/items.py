@@ -13,9 +13,9 @@ from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 
 TYPES = (
     "workbooks", "folders", "datasets", "connections", "dataflows", "models", "sequences", "subjectAreas",
-    "analysis", "reports", "dashboards", "dashboardpages", "dashboardgroupfolders", "scripts",
+    "analysis", "reports", "dashboards", "dashboardpages", "dashboardfolders", "dashboardgroupfolders", "scripts",
 )  # fmt: skip
-CONTAINERS = ("folders", "dashboards", "dashboardgroupfolders")
+CONTAINERS = ("folders", "dashboards", "dashboardfolders", "dashboardgroupfolders")
 #: Permissions that go with roles and not with an item.
 MANAGE_CONTENT, SCHEDULE_WORKBOOKS = "ManageContent", "ScheduleWorkbooks"
 

@@ -23,9 +23,12 @@ ROLES_SECTION = "userRoles"
 
 
 def visible(world: World, snapshot: Record) -> bool:
-    """Whether the API shows a snapshot. When a started one appears is not documented, hence the settings."""
+    """Whether the API shows a snapshot.
+
+    A registered one is listed at once (observed). When a created one appears is not documented, hence the settings.
+    """
     if snapshot["state"] == "IN_PROGRESS":
-        return world.settings.listing == "early"
+        return snapshot.get("registered", False) or world.settings.listing == "early"
     return snapshot["state"] == "SUCCEEDED" or world.settings.failed_listing == "keep"
 
 
@@ -111,6 +114,7 @@ def _remember(call: Call, wanted: Wanted) -> Record:
     snapshot = {
         "id": str(uuid.uuid4()), "instance": call.instance.name, "name": wanted.name, "uri": wanted.uri,
         "storage": wanted.storage, "user": call.user["name"], "created": time.time(), "state": "IN_PROGRESS",
+        "registered": wanted.password is None,
     }  # fmt: skip
     call.world.snapshots.put(snapshot["id"], snapshot)
     return snapshot
@@ -142,7 +146,7 @@ def _reachable(world: World, record: Record) -> Record:
         raise WorkFailed("NotFound", "The snapshot was not found.")
     problem = bucket_problem(world, snapshot["storage"])
     if problem:
-        raise WorkFailed("BucketNotFound", problem)
+        raise WorkFailed("ACCESS_DENIED", problem)
     return snapshot
 
 

@@ -32,7 +32,8 @@ async def restore(call: Call) -> web.Response:
     snapshot_id = member(wanted, "id", str, "snapshot.")
     password = member(wanted, "password", str, "snapshot.")
     snapshot = find(call, snapshot_id)
-    if snapshot["state"] != "SUCCEEDED":
+    # A registered snapshot can be restored at once (observed): its file is there already.
+    if snapshot["state"] != "SUCCEEDED" and not snapshot.get("registered"):
         raise bad_request("The snapshot is not complete.")
     if call.world.settings.wrong_password == "400":  # noqa: S105 - the name of a behaviour, not a password
         try:
@@ -55,7 +56,8 @@ async def _open(world: World, snapshot: Record, password: str) -> Record:
     problem = bucket_problem(world, snapshot["storage"])
     path = bar_path(world, snapshot)
     if problem or not path.is_file():
-        raise WorkFailed("ObjectNotFound", problem or f"There is no object at {snapshot['uri']}.")
+        code = "ACCESS_DENIED" if problem else "ObjectNotFound"
+        raise WorkFailed(code, problem or f"There is no object at {snapshot['uri']}.")
     try:
         return await asyncio.to_thread(bar.unseal, path.read_bytes(), password)
     except bar.NotABar as error:
