@@ -67,6 +67,8 @@ def get(work_request_id: str) -> Call[WorkRequest]:
         path=f"/workRequests/{segment(work_request_id)}",
         read=_answered,
         repeatable=True,
+        # Documented statuses, without a reason.
+        causes=dict.fromkeys((409, 412), "OAC does not report on the work request in its present state"),
     )
 
 
