@@ -157,6 +157,9 @@ def test_counts_and_items_of_a_test(sim: Caller) -> None:
     sim.control.add_items("dev", {"type": "workbooks", "plain": "/@Catalog/shared/Sales/New", "owner": AUTHOR})
     assert sim.control.counts("dev")["items"] == before["items"] + 1
     assert sim.oac("GET", "/catalog?search=new").json()[0]["owner"] == AUTHOR
+    before_change = sim.oac("GET", "/catalog?search=new").json()[0]["lastModified"]
+    changed = sim.control.change_item("dev", "/@Catalog/shared/Sales/New", description="changed")
+    assert changed["lastModified"] > before_change
     sim.control.change_item("dev", "/@Catalog/shared/Sales/New", lastModified="2026-02-02T00:00:00Z")
     assert sim.oac("GET", "/catalog?search=new").json()[0]["lastModified"] == "2026-02-02T00:00:00Z"
     assert sim.control.remove_items("dev", "/@Catalog/shared/Sales") > 5
