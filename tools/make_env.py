@@ -57,7 +57,7 @@ def write(path: Path) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, default=ROOT / ".env", help="default: %(default)s")
+    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, default=ROOT / ".env", help="%(default)s")
     path = parser.parse_args().file
     added = write(path)
     print(f"{path}: {'added ' + ', '.join(added) if added else 'nothing was missing'}")

@@ -103,10 +103,16 @@ def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:
     made = {
         "jwt_assertion": connection(ready),
         "password": connection(ready, grant="password", **without),
-        "device_code": connection(ready, user="oac.federated@example.com", grant="device_code", **chained),
+        "device_code": device_connection(ready),
         "refresh_token": connection(ready, grant="refresh_token", refresh_token=refresh_token(ready), **chained),
     }
     return {f"AIRFLOW_CONN_OAC_{grant.upper()}": json.dumps(made) for grant, made in made.items()}
+
+
+def device_connection(ready: Mapping[str, Any]) -> dict[str, Any]:
+    """A Connection that needs a person to sign in with a code once; it needs a token store."""
+    removed = {"private_key": None, "certificate_alias": None, "user_password": None}
+    return connection(ready, user="oac.federated@example.com", grant="device_code", **removed)
 
 
 def refresh_token(ready: Mapping[str, Any]) -> str:

@@ -159,7 +159,8 @@ class Control:
     def change_item(self, instance: str, plain: str, *, type: str | None = None, **changes: Any) -> dict[str, Any]:
         """Change `name`, `owner`, `description`, `lastModified`, `definition`, `acl` or `parent` of an item.
 
-        `lastModified` becomes the present time unless it is given. A definition with `fails`, a text, lets every run of a dataset or data flow fail with it.
+        `lastModified` becomes the present time unless it is given. A definition with `fails`, a text, lets every run
+        of a dataset or data flow fail with it.
         """
         body = {"plain": plain, **changes} | ({} if type is None else {"type": type})
         item: dict[str, Any] = self._call("PATCH", f"/instances/{instance}/items", body)

@@ -162,7 +162,7 @@ CALLS: list[tuple[str, Callable[[], Call[Any]]]] = [
     ("deleteConnection", lambda: connections.delete(CONNECTION)),
     # System Settings, Mail, Safe Domains
     ("getSystemSettings", settings.get),
-    ("getSystemSettings", lambda: settings.get(["EmailMaxRecipients", "DefaultUserPreferredTimeZone"], pending=True, kind="updated")),
+    ("getSystemSettings", lambda: settings.get(["EmailMaxRecipients", "SomeKey"], pending=True, kind="updated")),
     ("updateSystemSettings", lambda: settings.update({"EmailMaxRecipients": "512", "EmailMaxEmailSizeKB": "4096"})),
     ("getMailServer", mail.get),
     ("configureMailServer", lambda: mail.configure(server())),

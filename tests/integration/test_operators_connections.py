@@ -74,17 +74,13 @@ def test_a_connection_is_created_with_the_credentials_of_an_airflow_connection(
 
 
 @pytest.mark.parametrize("answer", ["201_json", "201_id", "201_empty"])
-def test_a_connection_is_created_whatever_the_answer_holds(
-    source: Connections, clean: Simulator, answer: str
-) -> None:
+def test_a_connection_is_created_whatever_the_answer_holds(source: Connections, clean: Simulator, answer: str) -> None:
     clean.control.settings(connection_created=answer)
     assert Task(create).attempt()["connection_id"] == object_id(ADMIN, "Warehouse")
     assert clean.control.calls("dev", POST) == 1
 
 
-def test_a_lookup_that_fails_does_not_fail_a_connection_that_was_created(
-    source: Connections, clean: Simulator
-) -> None:
+def test_a_lookup_that_fails_does_not_fail_a_connection_that_was_created(source: Connections, clean: Simulator) -> None:
     clean.control.settings(connection_created="201_empty")
     clean.control.fault("GET /catalog/{type}", "status", status=400, times=None)
     result = Task(lambda: create(if_exists="update")).attempt()

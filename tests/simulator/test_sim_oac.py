@@ -425,5 +425,8 @@ def test_system_and_settings(sim: Caller) -> None:
     assert sim.oac("GET", "/system").json().keys() == {"serviceInstanceKey", "description", "owners"}
     every = sim.oac("GET", "/system/settings").json()["items"]
     assert {"key": "EmailMaxRecipients", "value": "512"} in every
-    for query in ("key=EmailMaxRecipients&key=DefaultUserPreferredTimeZone", "key=EmailMaxRecipients,DefaultUserPreferredTimeZone"):
+    for query in (
+        "key=EmailMaxRecipients&key=DefaultUserPreferredTimeZone",
+        "key=EmailMaxRecipients,DefaultUserPreferredTimeZone",
+    ):
         assert len(sim.oac("GET", f"/system/settings?{query}").json()["items"]) == 2

@@ -40,7 +40,10 @@ def test_settings_change_and_are_told_apart(sim: Caller) -> None:
     assert (reply.status_code, reply.content) == (200, b"")
     assert settings(sim) == {**before, "EmailMaxRecipients": "100", "DefaultUserPreferredTimeZone": "Europe/Vienna"}
     assert set(settings(sim, "?type=updated")) == {"EmailMaxRecipients", "DefaultUserPreferredTimeZone"}
-    assert settings(sim, "?type=default").keys() == before.keys() - {"EmailMaxRecipients", "DefaultUserPreferredTimeZone"}
+    assert settings(sim, "?type=default").keys() == before.keys() - {
+        "EmailMaxRecipients",
+        "DefaultUserPreferredTimeZone",
+    }
     assert settings(sim, "?pending=true") == {}
     assert settings(sim, "?pending=false") == settings(sim)
 
