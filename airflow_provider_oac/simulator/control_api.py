@@ -10,8 +10,8 @@ from aiohttp.typedefs import Handler as AnyHandler
 from airflow_provider_oac.simulator import control_page, control_world
 from airflow_provider_oac.simulator.control_world import checked
 from airflow_provider_oac.simulator.faults import FaultError
-from airflow_provider_oac.simulator.identity.app import Domain
-from airflow_provider_oac.simulator.identity.device import DecisionError
+from airflow_provider_oac.simulator.identity.device_codes import DecisionError
+from airflow_provider_oac.simulator.identity.domain import Domain
 from airflow_provider_oac.simulator.oac.content import damaged, default_content
 from airflow_provider_oac.simulator.oac.export_files import forget_all
 from airflow_provider_oac.simulator.oac.snapshots import visible

@@ -20,8 +20,8 @@ from aiohttp import web
 
 from airflow_provider_oac.simulator import control_api, keys
 from airflow_provider_oac.simulator.identity import app as identity_app
+from airflow_provider_oac.simulator.identity.domain import Domain
 from airflow_provider_oac.simulator.oac import app as oac_app
-from airflow_provider_oac.simulator.oac.work import WorkEngine
 from airflow_provider_oac.simulator.options import ServeOptions
 from airflow_provider_oac.simulator.store import Store
 from airflow_provider_oac.simulator.world import DEFAULT_BUCKET, NAMESPACE, REGION, World
@@ -57,9 +57,8 @@ class Simulation:
         world.identity_url = self._url(scheme, "identity")
         for name, instance in list(world.instances.items()):
             world.instances[name] = replace(instance, url=self._url(scheme, name))
-        domain = identity_app.Domain(world)
-        world.work = WorkEngine(world)
-        oac_app.register_jobs(world.work)
+        domain = Domain(world)
+        oac_app.register_jobs(world)
         control = control_api.Control(domain)
         control.seed_content()
         world.work.resume()
@@ -76,8 +75,7 @@ class Simulation:
         """Stop listening, end connections, leave the state as it is."""
         for server in self._servers:
             server.close()
-        if hasattr(self.world, "work"):
-            await self.world.work.stop()
+        await self.world.work.stop()
         for runner in self._runners:
             await runner.cleanup()
         for listening in self._sockets.values():

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,12 +17,10 @@ from airflow_provider_oac.simulator import keys
 from airflow_provider_oac.simulator.clock import Clock
 from airflow_provider_oac.simulator.counters import Counters
 from airflow_provider_oac.simulator.faults import Faults
-from airflow_provider_oac.simulator.identity.ledger import Ledger
+from airflow_provider_oac.simulator.ledger import Ledger
 from airflow_provider_oac.simulator.settings import Settings
 from airflow_provider_oac.simulator.store import Record, Store
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.simulator.oac.work import WorkEngine
+from airflow_provider_oac.simulator.work import WorkEngine
 
 #: Application roles of OAC (documented, quick-start of the REST API).
 ADMINISTRATOR = "BIServiceAdministrator"
@@ -80,7 +77,7 @@ class World:
         self.jobs = self.store.table("jobs")
         self.roles = self.store.table("roles")
         self.meta = self.store.table("meta")
-        self.work: WorkEngine
+        self.work = WorkEngine(self.settings, self.clock, self.work_requests)
         directory = self.store.directory
         self.signing_key: rsa.RSAPrivateKey = keys.rsa_key(directory / "signing-key.pem")
         self.app_key: rsa.RSAPrivateKey = keys.rsa_key(directory / "app-key.pem")

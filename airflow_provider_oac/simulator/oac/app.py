@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -26,7 +27,6 @@ from airflow_provider_oac.simulator.oac import (
 )
 from airflow_provider_oac.simulator.oac.api import Call, OACError, Route
 from airflow_provider_oac.simulator.oac.guard import admit
-from airflow_provider_oac.simulator.oac.work import WorkEngine
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.world import Instance, World
 
@@ -38,11 +38,11 @@ AREAS = (
 )  # fmt: skip
 
 
-def register_jobs(engine: WorkEngine) -> None:
-    """Tell the engine what the areas' work does."""
+def register_jobs(world: World) -> None:
+    """Tell the world's engine what the areas' work does."""
     for area in AREAS:
         for kind, (job, undo) in area.JOBS.items():
-            engine.register(kind, job, undo)
+            world.work.register(kind, partial(job, world), undo and partial(undo, world))
 
 
 def _handler(world: World, access: AccessTokens, instance: Instance, route: Route) -> Handler:

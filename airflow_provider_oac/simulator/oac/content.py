@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from base64 import urlsafe_b64encode
 from typing import Any
 
 Content = dict[str, Any]
@@ -24,11 +23,6 @@ SETTINGS = {
 #: What must be a whole number, and what is true or false.
 NUMBERS = ("EmailMaxRecipients", "EmailMaxEmailSizeKB")
 FLAGS = ("AllowHTMLJavaScriptCSSContent", "EnableDataQueryCache")
-
-
-def encoded(plain: str) -> str:
-    """An id in base64url, unpadded."""
-    return urlsafe_b64encode(plain.encode()).rstrip(b"=").decode()
 
 
 def entry(account: str, kind: str, *granted: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import time
 from base64 import urlsafe_b64decode
 from typing import Any
 
+from airflow_provider_oac.simulator.ids import encoded
 from airflow_provider_oac.simulator.oac.api import Call, OACError, bad_request, not_found
-from airflow_provider_oac.simulator.oac.content import Content, Item, encoded
+from airflow_provider_oac.simulator.oac.content import Content, Item
 from airflow_provider_oac.simulator.store import Record
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 

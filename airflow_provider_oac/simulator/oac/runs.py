@@ -10,13 +10,14 @@ from typing import Any
 from aiohttp import web
 
 from airflow_provider_oac.simulator.faults import Fault
+from airflow_provider_oac.simulator.ids import encoded
 from airflow_provider_oac.simulator.oac.api import Call, CallHandler, OACError, Route, bad_request, not_found
-from airflow_provider_oac.simulator.oac.content import Item, encoded
+from airflow_provider_oac.simulator.oac.content import Item
 from airflow_provider_oac.simulator.oac.items import Catalog, decoded
 from airflow_provider_oac.simulator.oac.job_report import chosen, shown
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, World
 
 _JOB_ALPHABET = "0123456789ABCDEF"

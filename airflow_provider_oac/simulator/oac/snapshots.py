@@ -13,9 +13,9 @@ from aiohttp import web
 from airflow_provider_oac.simulator.oac import bar
 from airflow_provider_oac.simulator.oac.api import Call, OACError, Route, bad_request, not_found
 from airflow_provider_oac.simulator.oac.snapshot_rules import Wanted, bar_path, bucket_problem, read
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 
 #: The section of a `.bar` that says who holds which application role.

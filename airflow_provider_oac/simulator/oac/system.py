@@ -11,9 +11,9 @@ from airflow_provider_oac.simulator.oac import bar
 from airflow_provider_oac.simulator.oac.api import Call, Route, bad_request, member
 from airflow_provider_oac.simulator.oac.snapshot_rules import bar_path, bucket_problem
 from airflow_provider_oac.simulator.oac.snapshots import ROLES_SECTION, accepted, find
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 
 

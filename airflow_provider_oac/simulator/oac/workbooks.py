@@ -12,9 +12,9 @@ from airflow_provider_oac.simulator.oac.content import Item
 from airflow_provider_oac.simulator.oac.downloads import download
 from airflow_provider_oac.simulator.oac.export_files import make
 from airflow_provider_oac.simulator.oac.items import SCHEDULE_WORKBOOKS, Catalog, forbidden
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, World
 
 _FORMATS = ("pdf", "png")
