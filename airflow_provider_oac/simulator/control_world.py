@@ -32,8 +32,7 @@ _NEW_USER = {
 def checked(changes: Record, members: dict[str, Any]) -> Record:
     """Changes whose members are known and of the right type.
 
-    Raises:
-        ControlError: One is not.
+    :raises ControlError: if one is not.
     """
     for name, value in changes.items():
         if name not in members or not isinstance(value, members[name]):

@@ -110,11 +110,8 @@ class Settings:
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Set several switches, all or none.
 
-        Args:
-            changes: Setting name to new value.
-
-        Raises:
-            SettingsError: A name is unknown or a value does not fit.
+        :param changes: setting name to new value.
+        :raises SettingsError: if a name is unknown or a value does not fit.
         """
         known = {item.name: getattr(self, item.name) for item in fields(self)}
         checked = {}

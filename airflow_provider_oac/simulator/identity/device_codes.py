@@ -37,14 +37,11 @@ class DeviceCodes:
     def decide(self, user_code: str, name: str, password: str | None, *, approve: bool) -> None:
         """Approve or deny, as a person does on the page.
 
-        Args:
-            user_code: The code as typed; case, spaces and dashes do not matter.
-            name: Who signs in. Federated users can (observed).
-            password: Their password; None skips the check, for the control address.
-            approve: False denies.
-
-        Raises:
-            DecisionError: Wrong code or wrong user.
+        :param user_code: the code as typed; case, spaces and dashes do not matter.
+        :param name: who signs in. Federated users can (observed).
+        :param password: their password; None skips the check, for the control address.
+        :param approve: False denies.
+        :raises DecisionError: for a wrong code or user.
         """
         typed = "".join(letter for letter in user_code.upper() if letter.isalpha())
         user = self._world.user(name)
@@ -64,8 +61,7 @@ class DeviceCodes:
 
         The error names are those of RFC 8628 section 3.5; a real domain's are documented nowhere (inferred).
 
-        Raises:
-            OAuthError: Not decided yet, polled too fast, denied, expired, or used.
+        :raises OAuthError: if it is not decided yet, polled too fast, denied, expired, or used.
         """
         record = self._world.device_codes.get(device_code)
         if record is None or record["client_id"] != client.client_id or record["status"] == "used":

@@ -14,10 +14,9 @@ CONSUMED = "The token has already been consumed"
 class OAuthError(Exception):
     """A request that the domain refuses.
 
-    Args:
-        error: OAuth's code (RFC 6749 section 5.2).
-        description: The text for people.
-        status: The HTTP status.
+    :param error: OAuth's code (RFC 6749 section 5.2).
+    :param description: the text for people.
+    :param status: the HTTP status.
     """
 
     def __init__(self, error: str, description: str, status: int = 400) -> None:
@@ -31,8 +30,7 @@ class OAuthError(Exception):
 
         The place of the `ecid` is not documented; it is sent in a header and in the body (inferred).
 
-        Args:
-            basic: Whether the client used Basic, which a 401 then must name (RFC 6749 section 5.2).
+        :param basic: whether the client used Basic, which a 401 then must name (RFC 6749 section 5.2).
         """
         ecid = f"{secrets.token_hex(8)}^{secrets.token_hex(4)}"
         body = {"error": self.error, "error_description": self.description, "ecid": ecid}

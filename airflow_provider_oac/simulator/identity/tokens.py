@@ -26,12 +26,9 @@ class TokenRejected(Exception):
 def split_scope(world: World, app: Record, text: str | None) -> tuple[list[str], bool]:
     """What a scope asks for.
 
-    Returns:
-        The audiences, and whether a refresh token is asked for.
-
-    Raises:
-        OAuthError: No scope, an unknown one, or a mixture that is not allowed (documented: the bare resource
-            scope goes with nothing but `offline_access`).
+    :returns: the audiences, and whether a refresh token is asked for.
+    :raises OAuthError: for no scope, an unknown one, or a mixture that is not allowed (documented: the bare resource
+        scope goes with nothing but `offline_access`).
     """
     wanted = (text or "").split()
     offline = "offline_access" in wanted
@@ -90,8 +87,7 @@ class AccessTokens:
     def check(self, token: str) -> dict[str, Any]:
         """The claims of a good token.
 
-        Raises:
-            TokenRejected: Malformed, not signed by this domain, expired, or revoked.
+        :raises TokenRejected: if it is malformed, not signed by this domain, expired, or revoked.
         """
         claims = self._checked.get(token)
         if claims is None:
@@ -140,8 +136,7 @@ class RefreshTokens:
     def use(self, token: str, app: Record) -> Record:
         """Take a refresh token for a renewal.
 
-        Raises:
-            OAuthError: Unknown, of another client, expired, revoked, or used before (which ends its family).
+        :raises OAuthError: if it is unknown, of another client, expired, revoked, or used before, which ends its family.
         """
         record = self.find(token)
         if record is None or record["client_id"] != app["client_id"]:

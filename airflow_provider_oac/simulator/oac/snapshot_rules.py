@@ -30,8 +30,7 @@ class Wanted:
 def read(body: Record) -> Wanted:
     """Check the body of `POST /snapshots`.
 
-    Raises:
-        OACError: Something is missing or not allowed (400).
+    :raises OACError: if something is missing or not allowed (400).
     """
     kind = body.get("type")
     if kind not in ("CREATE", "REGISTER"):

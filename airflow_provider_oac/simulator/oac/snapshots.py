@@ -47,8 +47,7 @@ def _shown(world: World, snapshot: Record) -> Record:
 def find(call: Call, snapshot_id: str) -> Record:
     """A snapshot of this instance that the API shows.
 
-    Raises:
-        OACError: There is none (404).
+    :raises OACError: if there is none (404).
     """
     snapshot = call.world.snapshots.get(snapshot_id)
     if snapshot is None or snapshot["instance"] != call.instance.name or not visible(call.world, snapshot):
@@ -59,10 +58,9 @@ def find(call: Call, snapshot_id: str) -> Record:
 def accepted(call: Call, work_id: str, *, body: bool) -> web.Response:
     """The 202 that hands out a work request id, in the places that the settings name.
 
-    Args:
-        call: The call.
-        work_id: The id.
-        body: Whether this operation can carry the id in its body at all.
+    :param call: the call.
+    :param work_id: the id.
+    :param body: whether this operation can carry the id in its body at all.
     """
     where = call.world.settings.work_request_id_in if body else "header"
     headers = {} if where == "body" else {"oa-work-request-id": work_id}

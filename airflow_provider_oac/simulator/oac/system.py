@@ -50,8 +50,7 @@ async def restore(call: Call) -> web.Response:
 async def _open(world: World, snapshot: Record, password: str) -> Record:
     """The content of a snapshot's file.
 
-    Raises:
-        WorkFailed: No bucket, no file, not an archive, or the wrong password.
+    :raises WorkFailed: for no bucket, no file, not an archive, or the wrong password.
     """
     problem = bucket_problem(world, snapshot["storage"])
     path = bar_path(world, snapshot)
