@@ -227,6 +227,11 @@ class Control:
         files: dict[str, int] = self._call("GET", "/bucket")
         return files
 
+    def profile_tokens(self, instance: str, user: str = "oac.admin@example.com") -> dict[str, Any]:
+        """The `tokens.json` that a user downloads from the Profile page of an instance."""
+        tokens: dict[str, Any] = self._call("POST", f"/instances/{instance}/profile-tokens", {"user": user})
+        return tokens
+
     def end_tokens(self) -> None:
         """No access token issued so far is good any more: the next call meets a 401."""
         self._call("POST", "/tokens/end", {})

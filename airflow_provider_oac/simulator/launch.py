@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow_provider_oac.simulator.control import Control
 
+_PACKAGE = __name__.rpartition(".")[0]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
@@ -43,7 +44,7 @@ class Simulator:
         self.start()
 
     def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "airflow_provider_oac.simulator", "serve"]
+        command = [sys.executable, "-m", _PACKAGE, "serve"]
         command += ["--until-stdin-closes", "--discard-when-orphaned"]
         command += ["--state", str(self.state), "--ready-file", str(self.state / "ready.json")]
         for name, value in self._options.items():
@@ -62,7 +63,7 @@ class Simulator:
         ready_file = self.state / "ready.json"
         ready_file.unlink(missing_ok=True)
         # The child finds the package where this process found it, installed or not.
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[_PACKAGE.count(".") + 1])
         path = os.pathsep.join(entry for entry in (root, os.environ.get("PYTHONPATH", "")) if entry)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own program

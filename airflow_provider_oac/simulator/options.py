@@ -58,7 +58,7 @@ def _instances(text: str) -> tuple[str, ...]:
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     top = argparse.ArgumentParser(
-        prog="python -m airflow_provider_oac.simulator",
+        prog=f"python -m {__name__.rpartition('.')[0]}",
         description="A simulated Oracle Analytics Cloud to develop and test against.",
     )
     commands = top.add_subparsers(dest="command", required=True)

@@ -64,7 +64,7 @@ class Simulation:
         world.work.resume()
         await self._listen("identity", identity_app.build(domain), tls)
         for name, instance in world.instances.items():
-            await self._listen(name, oac_app.build(world, domain.access, instance), tls)
+            await self._listen(name, oac_app.build(domain, instance), tls)
         await self._listen("control", control_api.build(control), None)
         ready = self._ready()
         text = json.dumps(ready, indent=2) + "\n"

@@ -109,6 +109,8 @@ class World:
             self.instances[name] = Instance(name, f"https://{digest}.analytics.sim.example")
         if not len(self.apps):
             self._seed_apps()
+        for name in instance_names:
+            self._seed_own_app(name)
         if not len(self.users):
             self._seed_users()
         if not len(self.roles):
@@ -134,6 +136,23 @@ class World:
         for app in (confidential, public):
             client_id = secrets.token_hex(16)
             self.apps.put(client_id, {"client_id": client_id, **app, **common})
+
+    def _seed_own_app(self, instance: str) -> None:
+        """OAC's own application, to which the tokens of its Profile page belong (observed)."""
+        client_id = f"{instance}_APPID"
+        if self.apps.get(client_id) is None:
+            self.apps.put(client_id, {
+                "client_id": client_id, "name": f"ANALYTICSINST_{instance}", "public": False, "active": True,
+                "secret": secrets.token_hex(16), "grants": ["refresh_token"], "certificates": {}, "introspect": False,
+                "allowed_scopes": None,
+            })  # fmt: skip
+
+    def own_app(self, instance: str) -> Record:
+        """OAC's own application of an instance."""
+        app = self.apps.get(f"{instance}_APPID")
+        if app is None:
+            raise LookupError(f"Instance {instance} has no application.")
+        return app
 
     def _seed_users(self) -> None:
         both = [ADMINISTRATOR, CONTENT_AUTHOR]

@@ -71,6 +71,29 @@ def test_user_switched_off_after_signing_in(sim: Caller) -> None:
     assert sim.oac("GET", "/system").json() == {"user": ADMIN, "status": "unauthorized"}
 
 
+def test_tokens_of_the_profile_page(sim: Caller) -> None:
+    first = sim.control.profile_tokens("dev", AUTHOR)
+    assert first.keys() == {"accessToken", "refreshToken", "expiresIn"}
+    assert sim.oac("GET", "/catalog", token=first["accessToken"]).ok
+    form = {"grant_type": "refresh_token", "refresh_token": first["refreshToken"]}
+    assert sim.token(form, auth=sim.basic).status_code == 400, "they belong to OAC's own application"
+
+    def renew(tokens: dict[str, Any], **headers: str) -> Any:
+        url = sim.ready["instances"]["dev"]["url"] + "/api/dv/api/v1/tokens/token/refresh"
+        given = {"Authorization": f"Bearer {tokens['accessToken']}", "Content-Type": "text/plain", **headers}
+        return sim.session.post(url, data=tokens["refreshToken"], headers=given, timeout=20)
+
+    assert renew(first, Authorization="Bearer x").status_code == 401
+    assert renew(first, **{"Content-Type": "application/json"}).status_code == 415
+    second = renew(first).json()
+    assert sim.oac("GET", "/catalog", token=second["accessToken"]).ok
+    assert renew(second).ok
+    assert renew(first).status_code == 401, "each refresh token works once"
+    fresh = sim.control.profile_tokens("dev")
+    sim.control.settings(clock_offset=3700.0)
+    assert renew(fresh).status_code == 401, "an access token that has expired renews nothing"
+
+
 def test_paths_outside_the_api(sim: Caller) -> None:
     page = sim.session.get(sim.ready["instances"]["dev"]["url"] + "/ui/", timeout=20, allow_redirects=False)
     assert page.status_code == 302
