@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,7 +61,7 @@ class SimulatedOAC:
             "scope": target["scope"],
             "user": user or next(iter(self.ready["users"])),
             "certificate_alias": self.ready["certificate_alias"],
-            "private_key": self.ready["private_key_file"],
+            "private_key": Path(self.ready["private_key_file"]).read_text(),
             "instance": instance or self.instance,
         }
         if "ca_file" in self.ready:

@@ -28,13 +28,15 @@ class OAuthError(Exception):
     def reply(self, *, basic: bool) -> web.Response:
         """The HTTP answer.
 
-        The place of the `ecid` is not documented; it is sent in a header and in the body (inferred).
+        The id of the error is in the header `X-ORACLE-DMS-ECID` and may be in the body as `ecId` (observed).
 
         :param basic: whether the client used Basic, which a 401 then must name (RFC 6749 section 5.2).
         """
         ecid = f"{secrets.token_hex(8)}^{secrets.token_hex(4)}"
-        body = {"error": self.error, "error_description": self.description, "ecid": ecid}
-        headers = {"ecid": ecid}
+        body = {"error": self.error, "error_description": self.description, "ecId": ecid}
+        headers = {
+            "X-ORACLE-DMS-ECID": ecid, "X-ORACLE-DMS-RID": "0", "Content-Type": "application/json;charset=utf-8",
+        }  # fmt: skip
         if self.status == 401 and basic:
             headers["WWW-Authenticate"] = 'Basic realm="identity domain"'
         return json_reply(body, self.status, headers, cached=False)
