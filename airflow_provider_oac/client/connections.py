@@ -8,6 +8,7 @@ only ``connectionType``, ``username`` and ``password`` mean something here.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
 from airflow_provider_oac.client.catalog import CatalogItem
-from airflow_provider_oac.client.ids import is_plain, object_id, plain_id, shown
+from airflow_provider_oac.client.ids import plain_id, shown
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.client.taking import may_have_acted, says_no_user
@@ -30,6 +31,8 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
 )
 from airflow_provider_oac.transport.io import Response
+
+log = logging.getLogger(__name__)
 
 # Mandatory (observed); the one value that was seen.
 VERSION = "2.0.0"
@@ -77,7 +80,7 @@ class ConnectionOrder:
 class MadeConnection(Model):
     """A connection that is there as it is wanted.
 
-    :param id: its id, encoded; ``None`` if OAC created it without returning its id and does not list it yet.
+    :param id: its id, encoded; ``None`` if OAC created it without returning its id (:func:`listed_id` finds it).
     :param how: ``created``, ``updated`` or ``kept``.
     """
 
@@ -109,6 +112,50 @@ def create(order: ConnectionOrder) -> Call[str | None]:
         secrets=(*order.secrets, *secrets_of(order.params)),
         causes={409: "a connection of this name exists already (inferred)"},
     )
+
+
+def _created_id(response: Response) -> str | None:
+    """Read the id of a new connection: JSON, a bare id, or nothing. A 201 always means that the connection exists, so
+    its body is never a reason to fail.
+
+    :raises OACResponseError: for a body with another status that is neither.
+    """
+    text = response.body.decode("utf-8", "replace").strip().strip('"')
+    if not text:
+        return None
+    if ids.is_plain(text):
+        return ids.encoded(text)
+    if ids.is_plain(ids.plain_id(text) or ""):
+        return text
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    if response.status == 201 and not (isinstance(body, dict) and isinstance(body.get("connectionId"), str)):
+        return None
+    return text_member(json_object(response), "connectionId", "A new connection")
+
+
+def listed_id(name: str, user: str | None) -> Flow[str | None]:
+    """Find the id of a connection that OAC created without returning its id. Flow. It never fails, as that would report
+    a failure after the connection was made.
+
+    :param name: its name.
+    :param user: who created it; ``None`` if that is not known.
+    :returns: a flow whose result is the id, encoded; ``None`` if OAC does not list it and the user is not known.
+    """
+
+    async def flow(api: Api) -> str | None:
+        try:
+            found = await owned(name, user)(api)
+        except OACError as error:
+            found = None
+            log.warning("Connection %r was created, but the lookup of its id failed: %s", name, error)
+        if found is not None:
+            return found.id
+        return ids.object_id(user, name) if user else None
+
+    return flow
 
 
 def get(connection_id: str, fields: Sequence[str] = ()) -> Call[CatalogItem]:
@@ -249,8 +296,7 @@ def create_once(
                     return await _after_loss(api, order, user, found, if_exists, report, last)
             note(True)
             try:
-                created = await api.perform(create(order))
-                return MadeConnection(created or await _listed_id(api, order.name, user, report), "created")
+                return MadeConnection(await api.perform(create(order)), "created")
             except (OACTransportError, OACApiError, OACResponseError) as error:
                 if not may_have_acted(error) and last is None and not ours:
                     note(False)
@@ -347,41 +393,6 @@ async def _existing(
         return MadeConnection(found.id, "kept")
     await api.perform(update(found.id, order))
     return MadeConnection(found.id, "updated")
-
-
-def _created_id(response: Response) -> str | None:
-    """Read the id of a new connection: JSON, a bare id, or nothing. A 201 always means that the connection exists, so
-    its body is never a reason to fail.
-
-    :raises OACResponseError: for a body with another status that is neither.
-    """
-    text = response.body.decode("utf-8", "replace").strip().strip('"')
-    if not text:
-        return None
-    if is_plain(text):
-        return ids.encoded(text)
-    if is_plain(plain_id(text) or ""):
-        return text
-    try:
-        return text_member(json_object(response), "connectionId", "A new connection")
-    except OACResponseError:
-        if response.status == 201:
-            return None
-        raise
-
-
-async def _listed_id(api: Api, name: str, user: str | None, report: Callable[[str], None]) -> str | None:
-    """Find the id of a connection that OAC created without returning its id. A lookup that fails changes nothing about
-    the connection."""
-    found, problem = None, "OAC does not list it yet."
-    try:
-        found = await owned(name, user)(api)
-    except OACError as error:
-        problem = f"The lookup failed: {error}"
-    if found is not None:
-        return found.id
-    report(f"OAC created connection {name!r} without returning its id. {problem}")
-    return object_id(user, name) if user else None
 
 
 def _body(order: ConnectionOrder) -> tuple[Any, str]:

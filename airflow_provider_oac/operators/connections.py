@@ -143,7 +143,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        from airflow_provider_oac.client.connections import create_once
+        from airflow_provider_oac.client.connections import create_once, listed_id
 
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=self.folder_path)
@@ -169,8 +169,9 @@ class OACCreateConnectionOperator(_ConnectionOperator):
             raise AirflowFailException(
                 f"{error} With if_exists 'keep' or 'update' this would be no failure."
             ) from error
-        self.log.info("Connection %r (%s) is %s.", order.name, made.id, made.how)
-        return {"connection_id": made.id, "name": order.name, "how": made.how}
+        connection_id = made.id or self.hook.run(listed_id(order.name, self.hook.settings.auth.user))
+        self.log.info("Connection %r (%s) is %s.", order.name, connection_id or "id not known", made.how)
+        return {"connection_id": connection_id, "name": order.name, "how": made.how}
 
 
 class OACUpdateConnectionOperator(_ConnectionOperator):
