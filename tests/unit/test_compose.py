@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +80,6 @@ def test_an_env_file_is_private_and_keeps_what_it_has(tmp_path: Path) -> None:
     assert all(values.values())
     assert make_env.write(path) == []
     assert make_env.read(path) == values
-
-
-def test_help_writes_no_file(tmp_path: Path) -> None:
-    command = [sys.executable, str(Path(make_env.__file__)), "--help"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "FILE" in run.stdout
-    assert not list(tmp_path.iterdir())
 
 
 def test_texts_are_interpolated_as_compose_does() -> None:
