@@ -7,26 +7,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import airflow
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.utils.db import initdb
 
 from airflow_provider_oac.simulator.pytest_plugin import SimulatedOAC
-
-try:
-    from airflow.dag_processing.dagbag import DagBag
-except ImportError:  # before Airflow 3.2
-    from airflow.models.dagbag import DagBag
 
 EXAMPLE = Path(__file__).parents[2] / "dags" / "oac_nightly_backup.py"
 
 
 @pytest.fixture
-def dag_file(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def dag_file() -> Iterator[Path]:
     """The example in Airflow's DAGs folder, where Airflow 3 looks for a DAG that is to run."""
-    if airflow.__version__.startswith("2."):
-        # Airflow 2 in its unit test mode has an executor that SQLite cannot serve.
-        monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
     initdb()
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     folder.mkdir()
