@@ -28,10 +28,9 @@ FLAGS = ("AllowHTMLJavaScriptCSSContent", "EnableDataQueryCache")
 def entry(account: str, kind: str, *granted: str) -> dict[str, Any]:
     """One entry of an access control list.
 
-    Args:
-        account: The user's name, or the application role's.
-        kind: `User` or `ApplicationRole`.
-        granted: The permissions that are on.
+    :param account: the user's name, or the application role's.
+    :param kind: `User` or `ApplicationRole`.
+    :param granted: the permissions that are on.
     """
     return {
         "accountGuid": guid(account, kind), "accountType": kind, "accountDisplayName": display_name(account, kind),
@@ -210,12 +209,9 @@ def default_content(administrator: str, users: list[str]) -> Content:
 def damaged(content: Content, types: list[str]) -> tuple[Content, list[str]]:
     """The content after a mishap.
 
-    Args:
-        content: What was there.
-        types: The catalog types whose items get lost.
-
-    Returns:
-        What is left, and the plain ids of what was lost.
+    :param content: what was there.
+    :param types: the catalog types whose items get lost.
+    :returns: what is left, and the plain ids of what was lost.
     """
     left = copy.deepcopy(content)
     lost = [thing["plain"] for thing in left["catalog"] if thing["type"] in types]

@@ -26,8 +26,7 @@ def decoded(text: str) -> str:
 
     The examples of the workbook operations leave `/@Catalog` out of the path; both forms mean the same item.
 
-    Raises:
-        OACError: It is not base64url of UTF-8 (400).
+    :raises OACError: if it is not base64url of UTF-8 (400).
     """
     try:
         bare = text.rstrip("=")
@@ -82,13 +81,10 @@ class Catalog:
     def find(self, kind: str, text: str, *, malformed: int = 400) -> Item:
         """The item that a path names.
 
-        Args:
-            kind: The type.
-            text: The encoded id.
-            malformed: The status for a text that is no id; 404 where the contract knows no 400.
-
-        Raises:
-            OACError: 404 for none.
+        :param kind: the type.
+        :param text: the encoded id.
+        :param malformed: the status for a text that is no id; 404 where the contract knows no 400.
+        :raises OACError: if there is none (404).
         """
         try:
             thing = self.at(kind, decoded(text))
@@ -149,8 +145,7 @@ class Catalog:
     def need(self, thing: Item, permission: str) -> None:
         """Refuse who lacks a permission on an item.
 
-        Raises:
-            OACError: 403.
+        :raises OACError: if it is missing (403).
         """
         if not self.may(thing, permission):
             name = self.user["name"]
@@ -163,8 +158,7 @@ class Catalog:
     def visible(self, *, manage: bool) -> list[Item]:
         """The items that this user sees in lists.
 
-        Args:
-            manage: As content manager, who sees everything.
+        :param manage: as content manager, who sees everything.
         """
         return [thing for thing in self.items if manage or self.may(thing, "list")]
 
