@@ -17,7 +17,7 @@ from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
 from airflow_provider_oac.client.catalog import CatalogItem
-from airflow_provider_oac.client.ids import plain_id, shown
+from airflow_provider_oac.client.ids import shown
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.client.taking import may_have_acted, says_no_user
@@ -25,6 +25,7 @@ from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
+    OACKilledError,
     OACResponseError,
     OACTakenError,
     OACTransportError,
@@ -148,6 +149,8 @@ def listed_id(name: str, user: str | None) -> Flow[str | None]:
     async def flow(api: Api) -> str | None:
         try:
             found = await owned(name, user)(api)
+        except OACKilledError:
+            raise
         except OACError as error:
             found = None
             log.warning("Connection %r was created, but the lookup of its id failed: %s", name, error)
