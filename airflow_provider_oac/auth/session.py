@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from weakref import WeakSet
 
 from airflow_provider_oac.auth.asking import RENEWAL, mint
 from airflow_provider_oac.auth.settings import AuthSettings
@@ -36,11 +38,24 @@ log = logging.getLogger(__name__)
 _RENEWAL_PAUSE = 5.0
 
 
+# Everything here that has a lock. A child that is forked while a thread of its parent holds one would wait for ever.
+_locked: WeakSet[Entry | MemoryStore] = WeakSet()
+
+
+def _unlock_in_child() -> None:
+    for one in _locked:
+        one.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock_in_child)
+
+
 class Entry:
     """What is known of one credential: its token, and the lock of whoever renews it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        _locked.add(self)
         self.token: Token | None = None
         self.pause_until = 0.0
         # Whether a token ever came: then the address is right.
@@ -63,17 +78,18 @@ class MemoryStore:
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(16)
         self._entries: dict[str, Entry] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        _locked.add(self)
 
     def entry(self, settings: AuthSettings) -> Entry:
         """The entry of exactly this credential."""
         key = settings.fingerprint(self._salt)
-        with self._lock:
+        with self.lock:
             return self._entries.setdefault(key, Entry())
 
     def clear(self) -> None:
         """Forget all tokens. Sessions made before keep theirs."""
-        with self._lock:
+        with self.lock:
             self._entries.clear()
 
 
@@ -183,16 +199,17 @@ class Session:
         self,
         io: IO,
         exchange: Callable[[Callable[[], Awaitable[Token]]], Awaitable[R]],
-        status: Callable[[R], int],
+        refused: Callable[[R], bool],
     ) -> R:
-        """Talk to the resource server; if it answers 401, renew once and replay once. Flow.
+        """Talk to the resource server; if it refuses the token, renew once and replay once. Flow.
 
-        A server does not act on a request that it answers with 401, so that any request may be replayed.
+        A server does not act on a request whose token it refuses, so that any request may be replayed.
 
         :param exchange: sends the request. It is given a function that returns a token that works now, to be
             asked at each attempt.
-        :param status: reads the HTTP status of an answer.
-        :returns: the answer, which is a 401 if the second one was, too.
+        :param refused: whether an answer refuses the token itself. A user who lacks a role lacks it with a new token,
+            too.
+        :returns: the answer, which refuses the token if the second one did, too.
         """
         used: Token | None = None
 
@@ -202,7 +219,7 @@ class Session:
             return used
 
         answer = await exchange(token)
-        if status(answer) == 401 and used is not None:
+        if used is not None and refused(answer):
             self.discard(used)
             answer = await exchange(token)
         return answer

@@ -31,6 +31,11 @@ def without_user(response: Response) -> bool:
     return response.status == 500 and b"PublicAPIJerseyServlet" in response.body[:2000]
 
 
+def refuses_token(response: Response) -> bool:
+    """Whether OAC refuses the token itself, so that another one may help: a 401 that is not about a missing role."""
+    return response.status == 401 and not _lacks_role(response, error_object(response))
+
+
 def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[str] = ()) -> OACApiError:
     """Explain an answer that is not the call's success.
 

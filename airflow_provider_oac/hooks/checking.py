@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from airflow_provider_oac.auth.claims import claims, looks_personal, owner
 from airflow_provider_oac.auth.keys import certificate_expiry
@@ -27,8 +26,9 @@ from airflow_provider_oac.exceptions import (
 )
 from airflow_provider_oac.transport.blocking import run
 from airflow_provider_oac.transport.io import Request
+from airflow_provider_oac.transport.proxies import proxy_for
 from airflow_provider_oac.transport.retry import ONCE
-from airflow_provider_oac.transport.settings import TransportSettings, proxy_for
+from airflow_provider_oac.transport.settings import TransportSettings
 
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
@@ -201,8 +201,8 @@ class _AwayError(OACError):
 
 def _way(address: str, transport: TransportSettings) -> str:
     """How a server is reached, for people."""
-    proxy = urlsplit(proxy_for(address) or "")
-    through = f", through the proxy {proxy.hostname}:{proxy.port}" if proxy.hostname else ""
+    proxy = proxy_for(address)
+    through = f", through the proxy {proxy.name}" if proxy else ""
     if not address.startswith("https:"):
         return f"{through}, without TLS"
     return f"{through}; its certificate is good by {transport.ca_path()}"

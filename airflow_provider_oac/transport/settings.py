@@ -9,29 +9,38 @@ import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
 
 # Libraries disagree on what follows such a character, and so on whom they send to.
 _MISREAD = re.compile(r"[\x00-\x20\\\x7f]")
+# A Connection may ask for less. More would let a silent server hold a worker for hours.
+MAX_CONNECT_TIMEOUT = 60.0
+MAX_READ_TIMEOUT = 900.0
 
 
 @dataclass(frozen=True)
 class TransportSettings:
     """How to reach a server.
 
-    :param connect_timeout: seconds until a connection must stand.
-    :param read_timeout: seconds of silence after which an answer is given up. There is never a total:
-        a long download may take as long as bytes keep coming.
+    :param connect_timeout: seconds until a connection must stand; at most 60, a larger value counts as 60.
+    :param read_timeout: seconds of silence after which a response is given up; at most 900, a larger value counts as
+        900.
     :param ca_file: path of a PEM file with the certificate authorities to trust instead of the system's.
     :param user_agent: sent with every request.
+    :param response_timeout: seconds after which a response must be complete, however its bytes trickle in. A response
+        that is streamed must have its head by then, and gets further time for what it delivers.
     """
 
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     ca_file: str | None = None
     user_agent: str = "airflow-provider-oac"
+    response_timeout: float = 900.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "connect_timeout", min(self.connect_timeout, MAX_CONNECT_TIMEOUT))
+        object.__setattr__(self, "read_timeout", min(self.read_timeout, MAX_READ_TIMEOUT))
 
     def ssl_context(self) -> ssl.SSLContext:
         """The TLS context: verified always. Making one costs some 15 ms, so it is kept until its file is another one.
@@ -83,34 +92,6 @@ def _certifi() -> str:
     import certifi
 
     return certifi.where()
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy for a URL by ``HTTPS_PROXY``/``HTTP_PROXY``/``ALL_PROXY`` and ``NO_PROXY``, or ``None``.
-
-    :raises OACConfigurationError: if the proxy is of a kind that cannot be used.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if proxy_bypass(f"{host}:{parts.port}" if parts.port else host) or proxy_bypass(host):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy:
-        return None
-    if "://" not in proxy:
-        # As curl and requests read it.
-        proxy = "http://" + proxy
-    try:
-        kind, proxy_host = urlsplit(proxy).scheme, urlsplit(proxy).hostname
-    except ValueError:
-        kind, proxy_host = "", None
-    if kind not in ("http", "https") or not proxy_host:
-        raise OACSetupError(
-            f"The proxy for {host} cannot be used (kind {kind!r}, host {proxy_host!r}): it must be an http:// or "
-            "https:// proxy with a host. Set HTTPS_PROXY to one, or name the host in NO_PROXY."
-        )
-    return proxy
 
 
 def is_loopback(host: str | None) -> bool:

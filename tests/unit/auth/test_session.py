@@ -269,7 +269,7 @@ class TestUnauthorized:
             used.append((await token()).access_token)
             return left.pop(0)
 
-        return run(session.authorised(io, exchange, lambda status: status)), used
+        return run(session.authorised(io, exchange, lambda status: status == 401)), used
 
     def test_renews_once_and_replays_once(self, session: Session) -> None:
         io = ManualIO(in_turn(issued(1), issued(2)))
