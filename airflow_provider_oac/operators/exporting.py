@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from urllib.parse import quote
 
 from airflow_provider_oac.arguments import Location, Number, path_text, seconds
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
@@ -145,7 +145,6 @@ class ExportingOperator(OACWorkOperator):
         """Find out what to make, leave out what is there, and order the first exports."""
         wishes = self.wishes()
         self._push_workbook_link(wishes, context)
-        self._warn_if_administrator()
         facts: dict[str, Any] = {"round": [], "left": [], "done": [], "failed": []}
         files = self._planned(wishes, facts)
         facts["order"] = [file.url for file in files]
@@ -336,23 +335,3 @@ class ExportingOperator(OACWorkOperator):
     def _found_again(self, memory: TaskMemory) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.
         return super()._found_again(memory) if memory.of_this_order() else None
-
-    def _warn_if_administrator(self) -> None:
-        """An export holds what the user may see. Who may read the details of the instance administers it."""
-        from airflow_provider_oac.client import system
-        from airflow_provider_oac.transport.retry import ONCE
-
-        try:
-            self.hook.run(lambda api: api.perform(system.get(), ONCE))
-        except OACKilledError:
-            raise
-        except OACError as error:
-            if not (isinstance(error, OACApiError) and (error.missing_role or error.status == 403)):
-                self.log.info("Whether the user is an administrator could not be found out: %s", error)
-            return
-        self.log.warning(
-            "The user of Connection %r is an administrator of the instance. An export shows what its user may see, "
-            "and goes to people who may see less. Give exports a Connection and a user of their own, with the role DV "
-            "Content Author and the permission Schedule Workbooks, who may read only what is to be sent.",
-            self.oac_conn_id,
-        )

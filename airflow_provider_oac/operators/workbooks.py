@@ -32,7 +32,7 @@ class OACExportWorkbookOperator(ExportingOperator):
     ``board-01-Overview.png``, ``board-02-Details.png`` and so on.
 
     The user sees in the export what the user may see in OAC, and needs DV Content Author and the permission *Schedule
-    Workbooks* (documented for another way to the same export). If the user is an administrator, a warning is logged.
+    Workbooks* (documented for another way to the same export).
 
     The result (XCom) is a dictionary: ``files``, a list of dictionaries with ``path``, ``size``, ``sha256``,
     ``format``, ``workbook_id``, ``canvases`` (names, in order) and ``work_request_ids``. If there is just one file, its

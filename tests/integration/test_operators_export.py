@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,20 +302,3 @@ def test_a_wait_ends_at_the_deadline(make: Make, clean: Simulator, tmp_path: Pat
     with pytest.raises(OACWaitTimeoutError):
         Task(lambda: make(timeout=0.5)).attempt()
     assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize("administrator", [True, False])
-def test_an_export_as_administrator_is_warned_of(
-    make: Make,
-    connections: Connections,
-    clean: Simulator,
-    administrator: bool,
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    if administrator:
-        connections.oac()
-    with caplog.at_level(logging.WARNING):
-        Task(make).attempt()
-    said = caplog.text + "".join(capsys.readouterr())
-    assert ("is an administrator of the instance" in said) is administrator
