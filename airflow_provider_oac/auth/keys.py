@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from airflow_provider_oac.auth.pasted import COPY_AGAIN, Block, Given, find, is_mask, refusal, take
+from airflow_provider_oac.transport.forking import ProcessLock
 
 __all__ = ["PrivateKey", "certificate_expiry", "certificate_thumbprint", "check_pair", "load_private_key"]
 
@@ -72,7 +72,7 @@ _UNSUPPORTED = _Unusable(
 )
 
 _cache: OrderedDict[bytes, PrivateKey] = OrderedDict()
-_cache_lock = threading.Lock()
+_cache_lock = ProcessLock()
 
 
 def load_private_key(text: str, passphrase: str | None = None) -> PrivateKey:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import secrets
-import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from weakref import WeakSet
 
 from airflow_provider_oac.auth.asking import RENEWAL, mint
 from airflow_provider_oac.auth.settings import AuthSettings
@@ -27,6 +24,7 @@ from airflow_provider_oac.exceptions import (
     OACTokenStoreError,
     OACTransportError,
 )
+from airflow_provider_oac.transport.forking import ProcessLock
 from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
 
@@ -38,24 +36,11 @@ log = logging.getLogger(__name__)
 _RENEWAL_PAUSE = 5.0
 
 
-# Everything here that has a lock. A child that is forked while a thread of its parent holds one would wait for ever.
-_locked: WeakSet[Entry | MemoryStore] = WeakSet()
-
-
-def _unlock_in_child() -> None:
-    for one in _locked:
-        one.lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_unlock_in_child)
-
-
 class Entry:
     """What is known of one credential: its token, and the lock of whoever renews it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        _locked.add(self)
+        self.lock = ProcessLock()
         self.token: Token | None = None
         self.pause_until = 0.0
         # Whether a token ever came: then the address is right.
@@ -78,18 +63,17 @@ class MemoryStore:
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(16)
         self._entries: dict[str, Entry] = {}
-        self.lock = threading.Lock()
-        _locked.add(self)
+        self._lock = ProcessLock()
 
     def entry(self, settings: AuthSettings) -> Entry:
         """The entry of exactly this credential."""
         key = settings.fingerprint(self._salt)
-        with self.lock:
+        with self._lock:
             return self._entries.setdefault(key, Entry())
 
     def clear(self) -> None:
         """Forget all tokens. Sessions made before keep theirs."""
-        with self.lock:
+        with self._lock:
             self._entries.clear()
 
 

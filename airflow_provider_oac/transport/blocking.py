@@ -6,9 +6,9 @@ Its methods are coroutines that never suspend, so that :func:`run` completes a w
 from __future__ import annotations
 
 import contextvars
+import os
 import random
 import ssl
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +23,7 @@ import urllib3.exceptions
 from airflow_provider_oac.exceptions import OACKilledError, OACTransportError
 from airflow_provider_oac.transport.adapter import DeadlineAdapter
 from airflow_provider_oac.transport.failures import causes, transport_error
+from airflow_provider_oac.transport.forking import ProcessLock
 from airflow_provider_oac.transport.io import Deadline, Request, Response, StreamedResponse, close_unused
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
@@ -91,7 +92,8 @@ class BlockingIO:
         self._settings = settings
         self._stopped = stopped
         self._session: requests.Session | None = None
-        self._opening = threading.Lock()
+        self._opening = ProcessLock()
+        self._pid = os.getpid()
 
     def close(self) -> None:
         """Close the connections."""
@@ -131,8 +133,9 @@ class BlockingIO:
 
     def _opened(self) -> requests.Session:
         with self._opening:
-            if self._session is None:
-                self._session = plain_session(self._settings)
+            if self._session is None or self._pid != os.getpid():
+                # A child must not write into the connections of its parent.
+                self._session, self._pid = plain_session(self._settings), os.getpid()
             return self._session
 
     async def sleep(self, seconds: float) -> None:
