@@ -18,6 +18,7 @@ from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import ENDED, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.quoting import quoted
 
 _BAD = frozenset(ENDED - {SUCCEEDED})
 
@@ -109,7 +110,9 @@ class Job(Model):
 
     def as_work(self) -> WorkRequest:
         """The job as a work request, so that it can be waited for in the same way."""
-        failures = tuple(f"task {task.name!r} ended {task.status}" for task in self.tasks if task.failed)
+        failures = tuple(
+            f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed
+        )
         return WorkRequest(self.id, self.status, self.run_type or "job", None, (), failures, self.raw)
 
 
@@ -239,7 +242,7 @@ def _read_job(item: Any) -> Job:
     return Job(
         id=job_id,
         name=_text(members.get("jobName")) or "",
-        status=(_text(members.get("jobStatus")) or "").upper(),
+        status=(quoted(_text(members.get("jobStatus")), limit=100) or "").upper(),
         run_type=_text(members.get("jobRunType")) or "",
         origin=_text(members.get("jobOriginOfRequest")) or "",
         requested=_text(members.get("jobStartTimestamp")),
@@ -256,7 +259,7 @@ def _read_task(item: Any) -> JobTask:
     members = _members(item, "A task of a job")
     return JobTask(
         name=_text(members.get("taskName")) or "",
-        status=(_text(members.get("taskStatus")) or "").upper(),
+        status=(quoted(_text(members.get("taskStatus")), limit=100) or "").upper(),
         source=_text(members.get("taskSourceName")),
         target=_text(members.get("taskTargetName")),
         started=_text(members.get("taskStartTimestamp")),

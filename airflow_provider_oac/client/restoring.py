@@ -86,7 +86,11 @@ def check_system(expected: str | None, found: System) -> None:
     :param expected: its key or its description, as ``GET /system`` shows them; ``None`` for any.
     :raises OACConfigurationError: if neither is equal.
     """
-    if expected is not None and expected not in (found.service_instance_key, found.description):
+    if expected is not None and expected not in (
+        found.service_instance_key,
+        found.description,
+        found.raw.get("description"),
+    ):
         raise OACConfigurationError(
             f"The instance says that it is {found.description!r} (key {found.service_instance_key!r}), but the task is "
             f"to restore {expected!r} only (expected_system). Nothing was restored. Check the Connection."

@@ -60,7 +60,7 @@ MODULES = (
 
 # What parsing loads of ours: all of it costs every DAG file, whenever it is read. What only a running task needs is
 # imported where it is used; a new entry here should have a reason.
-FOR_ONE_OPERATOR = {"_compat", "arguments", "defaults", "exceptions", "links", "tasks"} | {
+FOR_ONE_OPERATOR = {"_compat", "arguments", "defaults", "exceptions", "links", "plain_text", "tasks"} | {
     f"operators{name}" for name in ("", ".base", ".memory", ".snapshots")
 }
 OPERATORS = (
