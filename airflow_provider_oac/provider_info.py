@@ -109,12 +109,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "connect_timeout": {
         "label": "Connect timeout (s)",
-        "description": "Optional: seconds until a connection must stand; 10 by default.",
+        "description": "Optional: seconds until a connection must stand; 10 by default, 60 at most.",
         "schema": {"type": ["number", "null"], "section": "Advanced"},
     },
     "read_timeout": {
         "label": "Read timeout (s)",
-        "description": "Optional: seconds of silence after which an answer is given up; 60 by default.",
+        "description": "Optional: seconds of silence after which an answer is given up; 60 by default, 900 at most.",
         "schema": {"type": ["number", "null"], "section": "Advanced"},
     },
 }

@@ -82,6 +82,12 @@ class TestAddress:
             checked_url(url, "The address")
 
 
+def test_timeouts_have_a_maximum() -> None:
+    assert TransportSettings(connect_timeout=3.0, read_timeout=4.5) == TransportSettings(3.0, 4.5)
+    most = TransportSettings(connect_timeout=900_000.0, read_timeout=900_000.0)
+    assert (most.connect_timeout, most.read_timeout) == (60.0, 900.0)
+
+
 class TestCertificates:
     def test_the_connections_file_wins_over_the_environments(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
