@@ -29,6 +29,8 @@ class InstanceSession(PlainSession):
     def __init__(self, io: BlockingIO, address: str, session: Session, settings: TransportSettings) -> None:
         super().__init__()
         self.__dict__.update(plain_session(settings).__dict__)
+        # requests takes a gzip stream that was cut for a whole one; of plain bytes it counts the length.
+        self.headers["Accept-Encoding"] = "identity"
         self._io = io
         self._address = address
         self._signed_in = session

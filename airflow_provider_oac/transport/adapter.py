@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 from contextvars import ContextVar
 from typing import Any
@@ -84,6 +85,7 @@ class _UntilDeadline(io.RawIOBase):
         self._raw = raw
         self._sock = sock
         self._deadline = deadline
+        self._patience = sock.gettimeout()
 
     def readable(self) -> bool:
         return True
@@ -92,12 +94,11 @@ class _UntilDeadline(io.RawIOBase):
         return self._raw.fileno()
 
     def readinto(self, buffer: Any) -> int | None:
-        left, patience = self._deadline.left(), self._sock.gettimeout()
+        left = self._deadline.left()
         if left <= 0:
             raise TimeoutError("the response is not complete in time")
-        if patience is None or left < patience:
-            # Each request sets it anew.
-            self._sock.settimeout(left)
+        shorter = left < (math.inf if self._patience is None else self._patience)
+        self._sock.settimeout(left if shorter else self._patience)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -109,6 +110,7 @@ def test_a_prepared_request_is_signed_in_too(connections: Connections) -> None:
         request = requests.Request("GET", f"{server.url}/api/20210901/anything")
         assert session.send(session.prepare_request(request)).status_code == 200
     assert [seen.headers["authorization"][:7] for seen in server.seen] == ["Bearer "] * 2
+    assert server.seen[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -138,13 +140,28 @@ def test_a_response_that_trickles_in_is_given_up(sign_in: SignIn) -> None:
             yield b"K"
             pause.wait(0.01)
 
-    import threading
-
     pause = threading.Event()
     with hostile(drip) as (url, _server):
         session = InstanceSession(BlockingIO(), url, sign_in.session(), TransportSettings(response_timeout=0.2))
         with pytest.raises(requests.exceptions.Timeout):
             session.get("/anything")
+        session.close()
+
+
+@pytest.mark.parametrize("timeout", [None, 5, (None, None)])
+def test_a_stream_may_take_as_long_as_its_reader_likes(timeout: Any, sign_in: SignIn) -> None:
+    later = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield HEAD + b"Content-Length: 2\r\n\r\n"
+        later.wait(20)
+        yield b"{}"
+
+    with hostile(pieces) as (url, _server):
+        session = InstanceSession(BlockingIO(), url, sign_in.session(), TransportSettings(response_timeout=0.3))
+        answer = session.get("/anything", stream=True, timeout=timeout)
+        threading.Timer(0.4, later.set).start()
+        assert answer.content == b"{}"
         session.close()
 
 
