@@ -39,8 +39,8 @@ class Api:
     async def perform(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
         """Make a call. Flow.
 
-        A token that works is attached to each attempt; a 401 that refuses the token leads to one
-        renewal and one replay.
+        A token that works is attached to each attempt; a 401 that refuses the token leads to one renewal and one
+        replay.
 
         :param policy: how patiently, if not as all calls.
         :raises OACApiError: if OAC answers with an error.
@@ -77,9 +77,8 @@ class Api:
     ) -> T:
         """Make a call whose answer may be large, once, and read its body piece by piece. Flow.
 
-        A token that works is attached; a 401 that refuses the token leads to one
-        renewal and one replay. Nothing else is tried again: what
-        was read so far is the reader's.
+        A token that works is attached; a 401 that refuses the token leads to one renewal and one replay. Nothing else
+        is tried again: what was read so far is the reader's.
 
         :param call: the call. Its ``read`` is not used.
         :param use: reads an answer of success; what it returns is the result.

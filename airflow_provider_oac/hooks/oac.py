@@ -134,8 +134,8 @@ class OACHook(BaseHook):
         """A ``requests.Session`` for what is not wrapped yet: signed in, and bound to this instance.
 
         It takes paths below the API's base (``session.get("/catalog", params={"search": "*"})``) or complete URLs
-        of this instance, attaches a token to each request, renews and replays once on a 401, verifies TLS as the
-        Connection says, follows no redirect, and refuses to send anything to another host.
+        of this instance, attaches a token to each request, renews it and replays the request once if OAC refuses the
+        token, verifies TLS as the Connection says, follows no redirect, and refuses to send anything to another host.
         """
         from airflow_provider_oac.hooks.session import InstanceSession
 

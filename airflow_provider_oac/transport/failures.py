@@ -39,7 +39,7 @@ def transport_error(
             f"{what}: the response is not complete after {deadline.seconds:g} s and was given up. Likely cause: the "
             "server or a proxy in between sends it byte by byte."
         )
-        return OACTransportError(text + " The server may have acted on the request." * sent, sent=sent, passing=False)
+        return OACTransportError(text + " The server may have acted on the request." * sent, sent=sent)
     chain = list(causes(error))
     proxy = proxy_for(request.url)
     reason, next_step, passing = _proxy_reason(proxy, chain) or _reason(chain, sent)
