@@ -114,12 +114,13 @@ class _TLSConnection(HTTPSConnection):
     response_class = _Response
 
 
-class _Pool(urllib3.HTTPConnectionPool):
+# Named for people: urllib3's exceptions show the names of the pools.
+class HTTPPool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TLSPool(urllib3.HTTPSConnectionPool):
+class HTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-_POOLS = {"http": _Pool, "https": _TLSPool}
+_POOLS = {"http": HTTPPool, "https": HTTPSPool}
