@@ -50,6 +50,10 @@ class Backend(Protocol):
         """What is kept under a name."""
         ...
 
+    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
+        """What is kept under several names, in one request to a server; the error of a name that cannot be read."""
+        ...
+
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Replace ``expected`` (``None``: nothing is there) as a whole or not at all; ``False`` if something else is
         there by now."""
@@ -249,7 +253,10 @@ class Slot:
 
         :raises OACTokenStoreError: if the store cannot be read, or holds something else.
         """
-        sealed = self._vault.backend.read(self._name)
+        return self.opened(self._vault.backend.read(self._name))
+
+    def opened(self, sealed: bytes | None) -> Kept | None:
+        """The record in what the store holds, as :meth:`read` returns it."""
         if sealed is None:
             return None
         try:
@@ -284,3 +291,21 @@ class Slot:
     def release(self) -> None:
         """Give the lock back."""
         self._lock.release()
+
+    @staticmethod
+    def read_all(slots: Sequence[Slot]) -> list[Kept | OACTokenStoreError | None]:
+        """Read several slots of one store, with one request where the store is a server.
+
+        :returns: for each slot the record, ``None`` if there is none, or the error of an entry that cannot be used.
+        :raises OACTokenStoreError: if the store cannot be reached.
+        """
+        if not slots:
+            return []
+        outcomes: list[Kept | OACTokenStoreError | None] = []
+        found = slots[0]._vault.backend.read_all([slot._name for slot in slots])
+        for slot, sealed in zip(slots, found, strict=True):
+            try:
+                outcomes.append(sealed if isinstance(sealed, OACTokenStoreError) else slot.opened(sealed))
+            except OACTokenStoreError as problem:
+                outcomes.append(problem)
+        return outcomes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,6 +50,16 @@ class FileStore:
                     return file.read(_LARGEST)
             finally:
                 os.close(descriptor)
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
+        """What is kept under several names."""
+        found: list[bytes | OACTokenStoreError | None] = []
+        for name in names:
+            try:
+                found.append(self.read(name))
+            except OACTokenStoreError as problem:
+                found.append(problem)
+        return found
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Replace a file as a whole: written beside it, flushed to the disk, then renamed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -75,6 +75,12 @@ class RedisStore:
         with self.explained("read"):
             found: Any = self._client.get(_key("token", name))
             return bytes(found) if found is not None else None
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
+        """What is kept under several names, in one request."""
+        with self.explained("read"):
+            found: Any = self._client.mget([_key("token", name) for name in names])
+            return [None if sealed is None else bytes(sealed) for sealed in found]
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Compare and set, as one transaction."""

@@ -156,24 +156,33 @@ class OACHook(BaseHook):
         return token
 
     def test_connection(self) -> tuple[bool, str]:
-        """Sign in past every cache and ask OAC what the user may do, once only since somebody waits for the answer.
+        """Sign in past every cache and ask OAC what the user may do.
+
+        Airflow tests the Connection in its form under a throwaway id, so that the texts name none.
 
         :returns: whether it works, and what was found or what to do next.
         """
-        report = self.check()
+        report = self.check().unnamed()
         # Airflow's command line shows the text on failure only. With --verbose it shows what is logged, but not by the
         # hook's own logger, which belongs to tasks.
         log = logging.getLogger(__name__)
         for step in report.steps:
             level = logging.INFO if step.state in ("ok", "note") else logging.WARNING
-            log.log(level, "%s: %s: %s", self.oac_conn_id, step.name, step.text)
+            log.log(level, "Connection test, %s: %s", step.name, step.text)
         return report.works, str(report)
 
     def check(self) -> Report:
-        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.checking`. Raises nothing of ours."""
-        from airflow_provider_oac.hooks.checking import check
+        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.checking`. Raises nothing of ours.
 
-        return check(self)
+        It runs an event loop: call it where none runs.
+        """
+        from airflow_provider_oac.hooks import checking
+
+        try:
+            settings = self.settings
+        except OACError as error:
+            return checking.unreadable(self.oac_conn_id, str(error))
+        return asyncio.run(checking.check(settings, lambda: self.slot))
 
     @cached_property
     def slot(self) -> Slot | None:
