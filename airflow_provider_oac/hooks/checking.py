@@ -107,16 +107,19 @@ def unreadable(conn_id: str, problem: str) -> Report:
     return Report(conn_id, (Step("connection", FAILED, problem),), {})
 
 
-async def check(settings: ConnectionSettings, slot: Callable[[], Slot | None]) -> Report:
+async def check(
+    settings: ConnectionSettings, slot: Callable[[], Slot | None], *, seconds: float = CHECK_SECONDS
+) -> Report:
     """Try a Connection: reach OAC, sign in past every cache, ask OAC what the user may do.
 
-    It ends with the first step that fails; only the sign-in is tried although OAC cannot be reached. Its requests and
-    pauses take at most :data:`CHECK_SECONDS` together, whatever the Connection's timeouts and the servers' pace.
+    It ends with the first step that fails; only the sign-in is tried although OAC cannot be reached.
 
     :param settings: what the Connection says.
     :param slot: gives the place of its tokens in the store, or ``None``. It may block.
+    :param seconds: how long its requests and pauses may take in all, whatever the Connection's timeouts and the pace
+        of the servers.
     """
-    io = _BoundedIO(settings.transport, CHECK_SECONDS)
+    io = _BoundedIO(settings.transport, seconds)
     try:
         checks = _Checks(settings, io, await io.offload(lambda: _outcome(slot)))
         return Report(settings.conn_id, tuple(await checks.steps()), checks.facts)
@@ -165,8 +168,8 @@ class _BoundedIO(AsyncIO):
         """Wait, unless the time is over by then."""
         if seconds > self._left:
             raise OACKilledError(
-                f"The check was given up: it may take {self._seconds:.0f} s in all. The server was asked before and is to "
-                f"be asked again in {seconds:.1f} s; the log says what it answered."
+                f"The check was given up: it may take {self._seconds:.0f} s in all, and the next request was due in "
+                f"{seconds:.1f} s. The log says what the server answered before."
             )
         await super().sleep(seconds)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator
 
 import pytest
 import requests
 
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.links import OACWorkRequestLink
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.integration.web_page import Server, api_server, events
+from tests.integration.web_page import (
+    Server,
+    api_server,
+    audit,
+    card,
+    events,
+    leave_work,
+    secrets_of,
+    sign_in,
+    work_request,
+)
 from tests.tasks import Connections
 
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="Airflow 2.11 has no such pages")
@@ -48,40 +52,6 @@ def person(connections: Connections, quick: Simulator, request: pytest.FixtureRe
     conn_id = f"person_{request.node.name}".lower()
     connections.oac(conn_id, grant="device_code", user=None)
     return conn_id
-
-
-def secrets_of(ready: dict[str, Any]) -> list[str]:
-    key = Path(ready["private_key_file"]).read_text().splitlines()[1]
-    return [key, ready["client_secret"], *ready["users"].values()]
-
-
-def card(html: str, conn_id: str) -> str:
-    found = re.search(rf'<article [^>]*data-connection="{re.escape(conn_id)}".*?</article>', html, re.DOTALL)
-    assert found, html
-    return found[0]
-
-
-def audit(event: str) -> list[dict[str, Any]]:
-    from airflow.models.log import Log
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        rows = session.execute(select(Log.owner, Log.extra).where(Log.event == event).order_by(Log.id)).all()
-    return [{"by": row.owner, **json.loads(row.extra)} for row in rows]
-
-
-def sign_in(session: requests.Session, server: Server, conn_id: str, decide: Callable[[str], None]) -> tuple[str, str]:
-    """Press the button, decide about the code; the last event."""
-    with session.post(f"{server.url}/oac/sign-in/{conn_id}", stream=True, timeout=60) as answer:
-        assert answer.status_code == 200, answer.text
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        last, text = "", ""
-        for name, data in events(answer):
-            if name == "code":
-                decide(data["user_code"])
-            last, text = name, data.get("text", "")
-        return last, text
 
 
 def test_the_page_shows_each_connection_and_no_secret(
@@ -313,7 +283,7 @@ def test_another_spelling_of_a_connection_of_the_environment_gives_no_other_righ
         type(manager), "is_authorized_connection", lambda *_, details, **__: details.conn_id != "oac_prod"
     )
     for spelling in ("oac_prod", "OAC_PROD", "Oac_Prod"):
-        assert boss.post(f"{server.url}/oac/{order}/{spelling}", timeout=60).status_code == 403
+        assert boss.post(f"{server.url}/oac/{order}/{spelling}", timeout=60).status_code == 404
         page = boss.get(f"{server.url}/oac/", params={"connection": spelling}, timeout=60).text
         assert f'data-connection="{spelling}"' not in page
     assert "oac_default" in page
@@ -342,44 +312,13 @@ def test_a_connection_of_another_fernet_key_fails_its_check(server: Server, boss
 
 
 def test_recent_work_requests_are_those_that_tasks_told_airflow(server: Server, boss: requests.Session) -> None:
-    leave_work("oac_nightly", "backup", "deferred", "lfc-cc:17-c9:3")
-    leave_work("oac_nightly", "export", "success", "12345")
+    leave_work("oac_nightly", "backup", "deferred", work_request("lfc-cc:17-c9:3"))
+    leave_work("oac_nightly", "export", "success", work_request("12345"))
     # What Airflow leaves by itself for a task that gave OAC no work.
-    leave_work("oac_nightly", "find", "success", None)
+    leave_work("oac_nightly", "find", "success", "")
     page = boss.get(f"{server.url}/oac/", timeout=60).text
     rows = re.findall(r"<tr>\s*<td>.*?</tr>", page, re.DOTALL)
     assert len(rows) == 2
     assert all("oac_nightly" in row and "<td>oac.example.com</td>" in row for row in rows)
     assert [row for row in rows if "12345" in row and "state-success" in row and "tasks/export" in row]
     assert [row for row in rows if "lfc-cc:17-c9:3" in row and "state-deferred" in row and "tasks/backup" in row]
-
-
-def leave_work(dag_id: str, task_id: str, state: str, work_request: str | None) -> None:
-    """What a task leaves in Airflow's database, as far as the page reads it."""
-    from airflow.models.dag import DagModel
-    from airflow.models.dagbundle import DagBundleModel
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import insert, select
-
-    now = datetime.now(UTC)
-    with create_session() as session:
-        if session.get(DagModel, dag_id) is None:
-            session.merge(DagBundleModel(name="bundle"))
-            session.flush()
-            session.add(DagModel(dag_id=dag_id, bundle_name="bundle", fileloc="x", relative_fileloc="x"))
-            session.add(DagRun(dag_id=dag_id, run_id="run", run_type="manual", state="running", run_after=now))
-            session.flush()
-        run_id = session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id))
-        row = {"dag_id": dag_id, "run_id": "run", "task_id": task_id, "map_index": -1}
-        task = {"state": state, "pool": "default_pool", "pool_slots": 1, "max_tries": 0, "executor_config": {}}
-        session.execute(insert(TaskInstance).values(**row, **task))
-        result = {
-            "key": OACWorkRequestLink.xcom_key,
-            "value": f"https://oac.example.com/api/20210901/workRequests/{quote(work_request, safe='')}"
-            if work_request
-            else "",
-        }
-        session.execute(insert(XComModel).values(**row, **result, dag_run_id=run_id, timestamp=now))
