@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from airflow_provider_oac.auth.keys import load_private_key
+from airflow_provider_oac.auth.settings import JWT_ASSERTION
 from airflow_provider_oac.auth.sharing import keep_sign_in
 from airflow_provider_oac.auth.token import Issued, Token
-from airflow_provider_oac.hooks.checking import Report, Step
+from airflow_provider_oac.hooks.checking import Report, Step, check
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.blocking import run
@@ -26,6 +30,7 @@ from tests.drivers import SignIn
 from tests.integration.raw_domain import FIRST, SECRET, Domain
 from tests.integration.servers import Reply, answering, unused_port
 from tests.integration.test_command_line import tokens
+from tests.integration.test_hostile_servers import hostile
 from tests.tasks import ADMIN, AUTHOR, Connections, oac_connection
 from tests.unit.auth.tokens import access_token
 
@@ -403,3 +408,73 @@ def test_trouble_of_the_instance_is_not_taken_for_a_missing_role(connections: Co
     clean.control.fault("GET /catalog", "status", status=503, times=None)
     step = failed(OACHook().check())
     assert (step.name, "HTTP 503" in step.text) == ("rights", True)
+
+
+# ------------------------------------------------------------------------------------- whatever the servers do
+
+
+def dripping() -> Iterator[bytes]:
+    """An answer that comes byte by byte, for longer than anybody waits."""
+    yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    for _ in range(2000):
+        yield b" "
+        time.sleep(0.01)
+
+
+def nothing() -> Iterator[bytes]:
+    time.sleep(20)
+    yield b""
+
+
+@pytest.mark.parametrize("pieces", [nothing, dripping])
+@pytest.mark.parametrize("grant", ["jwt_assertion", "refresh_token"])
+@pytest.mark.usefixtures("store")
+def test_a_check_ends_whatever_the_connections_timeouts_say(
+    pieces: Callable[[], Iterator[bytes]], grant: str, connections: Connections
+) -> None:
+    slow = {
+        "read_timeout": 600,
+        "connect_timeout": 600,
+        "grant": grant,
+        "user": None if grant != JWT_ASSERTION else "u",
+    }
+    with hostile(pieces) as (url, server):
+        connections.oac(identity_url=url, refresh_token=FIRST, **slow)
+        hook = OACHook()
+        report = asyncio.run(check(hook.settings, lambda: hook.slot, seconds=0.5))
+        assert failed_at(report) == ["sign-in"]
+        assert "no complete answer within" in str(report)
+        assert len(server.requests) == 1
+        connections.oac(host=url, **slow)
+        hook = OACHook()
+        report = asyncio.run(check(hook.settings, lambda: hook.slot, seconds=0.2))
+        assert failed_at(report) == ["address", "sign-in"]
+
+
+def failed_at(report: Report) -> list[str]:
+    return [step.name for step in report.steps if step.state == "failed"]
+
+
+def test_a_check_does_not_wait_as_long_as_a_server_asks(connections: Connections, clean: Simulator) -> None:
+    clean.control.fault("token", "status", status=503, headers={"Retry-After": "100"}, times=None)
+    report = OACHook().check()
+    assert failed_at(report) == ["sign-in"]
+    assert "the next request was due in" in str(report)
+
+
+# -------------------------------------------------------------------------- as Airflow's own test calls it
+
+
+@pytest.mark.parametrize("changes", [{"scope": None}, {"grant": "device_code"}])
+@pytest.mark.usefixtures("store")
+def test_a_throwaway_id_is_shown_to_nobody(
+    changes: dict[str, Any], connections: Connections, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Airflow tests what stands in its form under an id of random letters."""
+    connections.oac("xKq7TzVw", **changes)
+    caplog.set_level("INFO", logger="airflow_provider_oac.hooks.oac")
+    works, text = OACHook("xKq7TzVw").test_connection()
+    assert not works
+    assert "his Connection" in text
+    assert "xKq7TzVw" not in text + caplog.text
+    assert "xKq7TzVw" in str(OACHook("xKq7TzVw").check())
