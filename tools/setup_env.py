@@ -3,7 +3,7 @@
 
     python3 tools/setup_env.py                    .venv: the newest Airflow line, for development and the demo
     python3 tools/setup_env.py airflow-2.11 ...   further environments, in .venvs/
-    python3 tools/setup_env.py --all              every environment of `make test` that this machine has an interpreter for
+    python3 tools/setup_env.py --all              all of `make test` that this machine has an interpreter for
     python3 tools/setup_env.py --lock             write requirements/*.txt anew from requirements/*.in
 
 Needs Python 3.11 or newer and nothing else. pip installs a pinned uv into .venvs/uv, uv installs the locked
