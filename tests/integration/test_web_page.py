@@ -17,6 +17,7 @@ import requests
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.transport.settings import TransportSettings
 from tests.integration.web_page import (
     Server,
     api_server,
@@ -357,6 +358,13 @@ def test_only_safe_addresses_are_offered(address: str, complete: str | None, lin
     else:
         with pytest.raises(OACConfigurationError, match="The address where the code is to be entered"):
             shown(code)
+
+
+def test_a_sign_in_waits_no_longer_for_a_server_than_a_check() -> None:
+    from airflow_provider_oac.web.signing_in import quick
+
+    assert quick(TransportSettings(900.0, 900.0, "ca.pem")) == TransportSettings(15.0, 15.0, "ca.pem")
+    assert quick(TransportSettings(1.0, 2.0)) == TransportSettings(1.0, 2.0)
 
 
 @pytest.mark.parametrize("order", ["check", "state", "sign-in"])

@@ -376,3 +376,12 @@ def test_a_lock_file_that_was_deleted_is_no_lock_any_more(store: FileStore, fold
     lock.release()
     assert other.extend()
     other.release()
+
+
+def test_of_several_entries_only_the_one_that_cannot_be_read_is_an_error(store: FileStore, folder: Path) -> None:
+    for name in ("a", "b"):
+        store.write(name, name.encode(), None)
+    (folder / "b.token").chmod(0o644)
+    a, b, c = store.read_all(["a", "b", "c"])
+    assert (a, c) == (b"a", None)
+    assert isinstance(b, OACTokenStoreError)

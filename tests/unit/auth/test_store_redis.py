@@ -6,15 +6,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 import redis
 
+from airflow_provider_oac.auth.store import Kept, Slot
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 from tests.redis_server import RedisServer, redis_server
-from tests.unit.auth.stores import CHAIN, NAME, RECORD, slot
+from tests.unit.auth.stores import CHAIN, NAME, PASSWORD, RECORD, slot
 
 SECRET = "p/w+d@x:y#z"
 LEASE = 30.0
@@ -316,3 +318,25 @@ def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) ->
     kept = place.read()
     assert kept
     assert kept.record == RECORD
+
+
+# ------------------------------------------------------------------------------------------------ several at once
+
+
+def test_several_entries_are_read_with_one_request(server: RedisServer, store: RedisStore) -> None:
+    place, damaged = slot(store), slot(store, settings=PASSWORD)
+    place.put(RECORD)
+    damaged.put(RECORD)
+    client = redis.Redis.from_url(server.url)
+    (key,) = client.keys(f"*:token:{PASSWORD.place}")
+    client.set(key, b"damaged")
+    client.config_resetstat()
+    kept, missing, problem = Slot.read_all([place, slot(store, settings=replace(CHAIN, user="another")), damaged])
+    assert isinstance(kept, Kept)
+    assert kept.record == RECORD
+    assert missing is None
+    assert isinstance(problem, OACTokenStoreError)
+    assert problem.damaged
+    calls = client.info("commandstats")
+    assert (calls["cmdstat_mget"]["calls"], "cmdstat_get" in calls) == (1, False)
+    assert Slot.read_all([]) == []
