@@ -363,8 +363,10 @@ def test_only_safe_addresses_are_offered(address: str, complete: str | None, lin
 def test_a_sign_in_waits_no_longer_for_a_server_than_a_check() -> None:
     from airflow_provider_oac.web.signing_in import quick
 
-    assert quick(TransportSettings(900.0, 900.0, "ca.pem")) == TransportSettings(15.0, 15.0, "ca.pem")
-    assert quick(TransportSettings(1.0, 2.0)) == TransportSettings(1.0, 2.0)
+    assert quick(TransportSettings(connect_timeout=60.0, read_timeout=900.0, ca_file="ca.pem")) == TransportSettings(
+        connect_timeout=15.0, read_timeout=15.0, ca_file="ca.pem"
+    )
+    assert quick(TransportSettings(connect_timeout=1.0)) == TransportSettings(connect_timeout=1.0, read_timeout=15.0)
 
 
 @pytest.mark.parametrize("order", ["check", "state", "sign-in"])
