@@ -51,16 +51,6 @@ class FileStore:
             finally:
                 os.close(descriptor)
 
-    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
-        """What is kept under several names."""
-        found: list[bytes | OACTokenStoreError | None] = []
-        for name in names:
-            try:
-                found.append(self.read(name))
-            except OACTokenStoreError as problem:
-                found.append(problem)
-        return found
-
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Replace a file as a whole: written beside it, flushed to the disk, then renamed."""
         with self._explained("written"):
@@ -87,6 +77,16 @@ class FileStore:
         """Forget a name. Its lock file stays: somebody may hold it."""
         with self._explained("changed"), suppress(FileNotFoundError):
             os.unlink(self._path(name))
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
+        """What is kept under several names."""
+        found: list[bytes | OACTokenStoreError | None] = []
+        for name in names:
+            try:
+                found.append(self.read(name))
+            except OACTokenStoreError as problem:
+                found.append(problem)
+        return found
 
     def lock(self, name: str, lease: float) -> FileLock:
         """The lock of a name; it needs no lease, since the operating system notices the death of its holder."""

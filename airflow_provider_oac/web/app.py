@@ -152,7 +152,7 @@ async def check(connection_id: EditableDep, user: GetUserDep) -> HTMLResponse:
     """Try a Connection; the answer is its part of the page anew."""
     _require_connecting()
     # The same Connection of the environment has many spellings.
-    key = connection_id.lower()
+    key = connection_id.upper()
     if key in _checking:
         raise HTTPException(429, "This Connection is being checked right now. Wait for that check to end.")
     if len(_checking) >= _MOST_CHECKS:

@@ -114,6 +114,7 @@ def quick(transport: TransportSettings) -> TransportSettings:
         transport,
         connect_timeout=min(transport.connect_timeout, CHECK_SECONDS),
         read_timeout=min(transport.read_timeout, CHECK_SECONDS),
+        response_timeout=min(transport.response_timeout, CHECK_SECONDS),
     )
 
 

@@ -67,6 +67,25 @@ def test_a_url_that_asks_for_text_changes_nothing(server: RedisServer) -> None:
     lock.release()
 
 
+def test_several_entries_are_read_with_one_request(server: RedisServer, store: RedisStore) -> None:
+    place, damaged = slot(store), slot(store, settings=PASSWORD)
+    place.put(RECORD)
+    damaged.put(RECORD)
+    client = redis.Redis.from_url(server.url)
+    (key,) = client.keys(f"*:token:{PASSWORD.place}")
+    client.set(key, b"damaged")
+    client.config_resetstat()
+    kept, missing, problem = Slot.read_all([place, slot(store, settings=replace(CHAIN, user="another")), damaged])
+    assert isinstance(kept, Kept)
+    assert kept.record == RECORD
+    assert missing is None
+    assert isinstance(problem, OACTokenStoreError)
+    assert problem.damaged
+    calls = client.info("commandstats")
+    assert (calls["cmdstat_mget"]["calls"], "cmdstat_get" in calls) == (1, False)
+    assert Slot.read_all([]) == []
+
+
 def test_of_many_rivals_one_writes(server: RedisServer) -> None:
     RedisStore(server.url).write(NAME, b"0", None)
     begin = threading.Barrier(8)
@@ -318,25 +337,3 @@ def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) ->
     kept = place.read()
     assert kept
     assert kept.record == RECORD
-
-
-# ------------------------------------------------------------------------------------------------ several at once
-
-
-def test_several_entries_are_read_with_one_request(server: RedisServer, store: RedisStore) -> None:
-    place, damaged = slot(store), slot(store, settings=PASSWORD)
-    place.put(RECORD)
-    damaged.put(RECORD)
-    client = redis.Redis.from_url(server.url)
-    (key,) = client.keys(f"*:token:{PASSWORD.place}")
-    client.set(key, b"damaged")
-    client.config_resetstat()
-    kept, missing, problem = Slot.read_all([place, slot(store, settings=replace(CHAIN, user="another")), damaged])
-    assert isinstance(kept, Kept)
-    assert kept.record == RECORD
-    assert missing is None
-    assert isinstance(problem, OACTokenStoreError)
-    assert problem.damaged
-    calls = client.info("commandstats")
-    assert (calls["cmdstat_mget"]["calls"], "cmdstat_get" in calls) == (1, False)
-    assert Slot.read_all([]) == []
