@@ -51,6 +51,7 @@ class AuthSettings:
     :param client_authentication: ``assertion``, ``basic``, ``body`` or ``none`` (a public application; for
         ``refresh_token`` and ``device_code`` only); by default what the given credentials allow: an assertion where
         there is a key, else the secret by Basic, else none.
+    :param resource: address of the server that the tokens are for. A token never serves another one.
     :param name: what people call this sign-in: the id of the Airflow Connection.
     """
 
@@ -68,6 +69,7 @@ class AuthSettings:
     refresh_token: str | None = field(default=None, repr=False)
     audience: tuple[str, ...] = (DEFAULT_AUDIENCE,)
     client_authentication: str | None = None
+    resource: str = ""
     name: str = ""
 
     @property
@@ -136,7 +138,7 @@ class AuthSettings:
             # Both go on from a stored refresh token: whether a person typed a code or pasted one makes no difference.
             kind = "chain"
             seed = f"seed {self.refresh_token}" if self.refresh_token else f"name {self.name}"
-        parts = (self.token_url, self.client_id, self.scope, kind, self.user or "", seed)
+        parts = (self.token_url, self.resource, self.client_id, self.scope, kind, self.user or "", seed)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def fingerprint(self, salt: bytes) -> str:
@@ -147,7 +149,7 @@ class AuthSettings:
         :param salt: key of the HMAC, so that the name says nothing about the secrets.
         """
         parts = (
-            self.token_url, self.client_id, self.scope, self.grant, self.user, self.certificate_alias,
+            self.token_url, self.resource, self.client_id, self.scope, self.grant, self.user, self.certificate_alias,
             self.client_authentication_used, *self.audience, self.certificate, self.client_secret,
             self.private_key, self.private_key_passphrase, self.user_password,
             self.place if self.chained else None,

@@ -79,6 +79,7 @@ def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSet
         refresh_token=(extra.secret("refresh_token") or "").strip() or None,
         audience=extra.texts("assertion_audience") or (DEFAULT_AUDIENCE,),
         client_authentication=extra.text("client_authentication"),
+        resource=_resource(address),
         name=conn.conn_id or "",
     )
     auth.check()
@@ -113,6 +114,12 @@ def _address(host: str | None, port: int | None, scheme: str | None, what: str) 
     if port and not parts.port:
         netloc = f"{netloc}:{port}"
     return f"{parts.scheme}://{netloc}"
+
+
+def _resource(address: str) -> str:
+    """One spelling for all addresses of one server: lower case, with its port (RFC 6454 section 4)."""
+    parts = checked_url(address, "The OAC address")
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def _instance(address: str) -> str:

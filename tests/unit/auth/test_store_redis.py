@@ -337,3 +337,12 @@ def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) ->
     kept = place.read()
     assert kept
     assert kept.record == RECORD
+
+
+def test_a_record_that_was_copied_over_another_entry_is_refused(store: RedisStore, server: RedisServer) -> None:
+    elsewhere = replace(CHAIN, resource="https://other.example.com")
+    slot(store).put(RECORD)
+    names = [f"airflow-provider-oac:token:{settings.place}" for settings in (CHAIN, elsewhere)]
+    assert redis.Redis.from_url(server.url).copy(*names)
+    with pytest.raises(OACTokenStoreError, match="was sealed for another entry"):
+        slot(store, settings=elsewhere).read()

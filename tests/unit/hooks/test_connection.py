@@ -126,6 +126,21 @@ def test_the_identity_domains_address_may_have_a_path() -> None:
     assert read(extra={"identity_url": pasted}).auth.identity_url == "https://idcs-1.identity.oraclecloud.com:443"
 
 
+@pytest.mark.parametrize(
+    ("host", "same"),
+    [
+        ("https://OAC-prod-ns-fr.analytics.ocp.oraclecloud.com:443/ui/", True),
+        ("oac-prod-ns-fr.analytics.ocp.oraclecloud.com", True),
+        (HOST + ":8443", False),
+        ("https://oac.example.com", False),
+        ("http://127.0.0.1", False),
+    ],
+)
+def test_a_stored_token_belongs_to_the_address_of_oac(host: str, same: bool) -> None:
+    person = {"grant": "device_code"}
+    assert (read(host=host, extra=person).auth.place == read(extra=person).auth.place) is same
+
+
 @pytest.mark.parametrize("host", ["10.1.2.3:9704", "oac-private", "bi.mycompany.internal", "oac.example.gov"])
 def test_no_host_is_refused_by_the_look_of_its_name(host: str) -> None:
     assert read(host=host).address == f"https://{host}"
