@@ -136,6 +136,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "example": "/var/lib/airflow/oac-tokens",
         "default": "",
     },
+    "file_folder": {
+        "description": "Absolute path of the folder with the files that Connections may name: private keys, "
+        "certificates, CA files. Links are resolved first. By default Connections may name any file that the process "
+        "may read.",
+        "type": "string",
+        "version_added": "0.1.0",
+        "example": "/etc/airflow/oac",
+        "default": "",
+    },
     "redis_url": {
         "description": "Address of the server, for the store redis.",
         "type": "string",

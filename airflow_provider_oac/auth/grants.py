@@ -95,11 +95,12 @@ def _post(url: str, headers: dict[str, str], form: dict[str, str]) -> Request:
 
 def _key(settings: AuthSettings) -> tuple[PrivateKey, str | None]:
     """The private key and, where the certificate is known, its thumbprint."""
-    key = load_private_key(settings.private_key or "", settings.private_key_passphrase)
+    folder = settings.file_folder
+    key = load_private_key(settings.private_key or "", settings.private_key_passphrase, folder=folder)
     if not settings.certificate:
         return key, None
-    check_pair(key, settings.certificate)
-    return key, certificate_thumbprint(settings.certificate)
+    check_pair(key, settings.certificate, folder=folder)
+    return key, certificate_thumbprint(settings.certificate, folder=folder)
 
 
 def _sign_user(settings: AuthSettings, now: float) -> str:

@@ -12,11 +12,13 @@ import base64
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from airflow_provider_oac.exceptions import OACSetupError
+from airflow_provider_oac.transport.files import NamedFileError, read_file
 
-__all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "refusal", "take"]
+__all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
 
 MAX_BYTES = 128 * 1024
 COPY_AGAIN = "Copy the whole file again, from its BEGIN line to its END line"
@@ -149,9 +151,17 @@ def is_mask(text: str) -> bool:
     return len(text) >= 3 and set(text) == {"*"}
 
 
-def take(text: str, what: str) -> Given:
+def is_path(text: str) -> bool:
+    """Whether a text names a file instead of being a key or a certificate."""
+    text = text.strip(_AROUND)
+    # No key in base64 starts with a slash: DER starts with M, PEM in base64 with L.
+    return text[:1] in ("/", "~") and "\n" not in text and "-----" not in text
+
+
+def take(text: str, what: str, folder: str | None) -> Given:
     """Take what was pasted, or read the file whose absolute or ``~`` path was.
 
+    :param folder: the folder that such paths are limited to, if they are.
     :raises OACConfigurationError: if there is nothing to read.
     """
     text = text.strip(_AROUND).removeprefix("b'")  # as Python prints what b64encode returns
@@ -160,9 +170,8 @@ def take(text: str, what: str) -> Given:
     if is_mask(text):
         seen = "it is only asterisks, the mask that is shown instead of a saved secret"
         raise refusal(what, seen, f"Enter the {what} itself again")
-    # No key in base64 starts with a slash: DER starts with M, PEM in base64 with L.
-    if text[0] in "/~" and "\n" not in text and "-----" not in text:
-        return _read_file(text, what)
+    if is_path(text):
+        return _read_file(text, what, folder)
     raw = text.encode("utf-8", "surrogatepass")
     if len(raw) > MAX_BYTES:
         raise refusal(what, f"{len(raw)} bytes are too many for a {what}")
@@ -286,43 +295,34 @@ def _structure(der: bytes) -> str:
     return _BEGINNINGS.get(start[:4], "")
 
 
-def _read_file(path: str, what: str) -> Given:
+def _read_file(path: str, what: str, folder: str | None) -> Given:
     """Read a file, and warn if others may read a private key too.
 
     An error shows only what exists of the path: the rest may be a piece of a key that starts with a slash.
     """
-    raw, mode, problem = b"", 0, ""
+    file, problem, outside = None, "", False
     try:
-        path = os.path.expanduser(path)
-        info = os.stat(path)
-        mode = stat.S_IMODE(info.st_mode)
-        if stat.S_ISDIR(info.st_mode):
-            problem = "is a directory"
-        elif not stat.S_ISREG(info.st_mode):
-            problem = "is not a regular file"
-        elif info.st_size > MAX_BYTES:
-            problem = f"has {info.st_size} bytes, too many for a {what}"
-        else:
-            with open(path, "rb") as file:
-                raw = file.read(MAX_BYTES)
-            problem = "" if raw else "is empty"
-    except (FileNotFoundError, NotADirectoryError):
-        problem = "does not exist on this machine"
-    except PermissionError:
-        problem = f"may not be read by this process (user id {os.geteuid()})"
-    except (OSError, ValueError) as error:
-        problem = f"cannot be read ({type(error).__name__})"
-    if problem:
+        file = read_file(path, folder, MAX_BYTES)
+    except NamedFileError as error:
+        problem, outside = str(error), error.outside
+    if file is None:
+        if outside:
+            step = f"Put the file with the {what} into that folder, or enter the {what} itself"
+            raise refusal(what, f"it is a path, and the file {problem}", step)
         step = f"Give the absolute path of a file with the {what} on the machine that runs the task"
-        raise refusal(what, f"it is a path, and the file {problem}. Of the path there is {_existing(path)!r}", step)
+        seen = f"it is a path, and the file {problem}. Of the path there is {_existing(path)!r}"
+        raise refusal(what, seen, step)
     warning = None
+    mode = stat.S_IMODE(file.info.st_mode)
     if what == "private key" and mode & 0o077:
         warning = f"the file {path!r} is open to other users of the machine (mode {mode:04o}): chmod 600 it"
-    return Given(what, raw, "file with ", warning)
+    return Given(what, file.content, "file with ", warning)
 
 
 def _existing(path: str) -> str:
     """The longest part of a path that exists; empty if there is none (an unknown user's ``~``)."""
+    with suppress(ValueError):
+        path = os.path.expanduser(path)
     while path:
         try:
             os.lstat(path)

@@ -51,6 +51,7 @@ class AuthSettings:
     :param client_authentication: ``assertion``, ``basic``, ``body`` or ``none`` (a public application; for
         ``refresh_token`` and ``device_code`` only); by default what the given credentials allow: an assertion where
         there is a key, else the secret by Basic, else none.
+    :param file_folder: the folder with the files that ``private_key`` and ``certificate`` may name, if it is limited.
     :param resource: address of the server that the tokens are for. A token never serves another one.
     :param name: what people call this sign-in: the id of the Airflow Connection.
     """
@@ -69,6 +70,7 @@ class AuthSettings:
     refresh_token: str | None = field(default=None, repr=False)
     audience: tuple[str, ...] = (DEFAULT_AUDIENCE,)
     client_authentication: str | None = None
+    file_folder: str | None = None
     resource: str = ""
     name: str = ""
 

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_oac.auth.claims import claims, looks_personal, owner
-from airflow_provider_oac.auth.keys import certificate_expiry
+from airflow_provider_oac.auth.keys import certificate_expiry, load_private_key
+from airflow_provider_oac.auth.pasted import is_path
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, PASSWORD, AuthSettings
 from airflow_provider_oac.auth.store import Slot
@@ -51,7 +52,8 @@ CHECK_SECONDS = 15.0
 class Step:
     """One thing that was tried.
 
-    :param name: what: ``connection``, ``address``, ``store``, ``certificate``, ``sign-in``, ``user``, ``rights``.
+    :param name: what: ``connection``, ``address``, ``store``, ``key``, ``certificate``, ``sign-in``, ``user``,
+        ``rights``.
     :param state: ``ok``, ``note`` (works, and worth knowing), ``warning`` (works today) or ``failed``.
     :param text: what was found, for people, and what to do next, if there is something to do.
     """
@@ -200,6 +202,7 @@ class _Checks:
             ("connection", self._connection),
             ("address", self._reach),
             ("store", self._store),
+            ("key", self._key),
             ("certificate", self._certificate),
             ("sign-in", self._sign_in),
             ("user", self._user),
@@ -260,6 +263,10 @@ class _Checks:
         self.facts["store"] = slot.where if slot else "memory"
         _ = self._session
         return [await self._io.offload(lambda: _store(self._settings.auth, slot))]
+
+    async def _key(self) -> list[Step]:
+        """Whether the private key can be read, and who else can read it."""
+        return await self._io.offload(lambda: list(_key(self._settings)))
 
     async def _certificate(self) -> list[Step]:
         """When it ends. Before the sign-in, which may fail for just that."""
@@ -386,15 +393,44 @@ def _catalog_types() -> Call[None]:
     return Call("list the types of the catalog", "GET", "/catalog", nothing, repeatable=True)
 
 
+def _signs(auth: AuthSettings) -> bool:
+    """Whether signing in takes the private key."""
+    return auth.client_authentication_used == ASSERTION or auth.grant == JWT_ASSERTION
+
+
+def _key(settings: ConnectionSettings) -> Iterator[Step]:
+    """Whether the private key can be read, who else can read it, and what paths let an editor do."""
+    auth = settings.auth
+    if _signs(auth):
+        key = load_private_key(auth.private_key or "", auth.private_key_passphrase, folder=auth.file_folder)
+        if key.warning:
+            yield Step("key", WARNING, f"The private key ({key.form}) works, but {key.warning}.")
+        else:
+            yield Step("key", OK, f"The private key can be read ({key.form}).")
+    yield from _named_files(auth, settings.transport)
+
+
+def _named_files(auth: AuthSettings, transport: TransportSettings) -> Iterator[Step]:
+    """What a Connection with paths lets its editors do."""
+    texts = {"private_key": auth.private_key, "certificate": auth.certificate}
+    named = [name for name, text in texts.items() if is_path(text or "")] + ["ca_file"] * bool(transport.ca_file)
+    if named and not auth.file_folder:
+        text = (
+            f"{' and '.join(named)} name files. Whoever can edit Connections can name any file that Airflow can read: "
+            "use any private key, and learn which files exist. Set [oac] file_folder to the folder of these files."
+        )
+        yield Step("key", NOTE, text)
+
+
 def _certificate(auth: AuthSettings, facts: dict[str, Any]) -> Iterator[Step]:
     """When the certificate ends, which is when signing in by assertion does."""
-    if auth.client_authentication_used != ASSERTION and auth.grant != JWT_ASSERTION:
+    if not _signs(auth):
         return
     if not auth.certificate:
         text = "When the certificate ends is not known here; put it into the Connection's certificate to be warned."
         yield Step("certificate", NOTE, text)
         return
-    ends = certificate_expiry(auth.certificate)
+    ends = certificate_expiry(auth.certificate, folder=auth.file_folder)
     left = math.floor((ends - time.time()) / DAY)
     days = f"in {left} day{'' if left == 1 else 's'}" if left else "within a day"
     date = time.strftime("%Y-%m-%d", time.gmtime(ends))

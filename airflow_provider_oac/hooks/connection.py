@@ -10,7 +10,7 @@ from airflow_provider_oac import __version__
 from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import Extra, unmasked
+from airflow_provider_oac.hooks.extra import Extra, file_folder, unmasked
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
@@ -79,6 +79,7 @@ def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSet
         refresh_token=(extra.secret("refresh_token") or "").strip() or None,
         audience=extra.texts("assertion_audience") or (DEFAULT_AUDIENCE,),
         client_authentication=extra.text("client_authentication"),
+        file_folder=(folder := file_folder()),
         resource=_resource(address),
         name=conn.conn_id or "",
     )
@@ -87,6 +88,7 @@ def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSet
         connect_timeout=extra.seconds("connect_timeout", 10.0),
         read_timeout=extra.seconds("read_timeout", 60.0),
         ca_file=extra.text("ca_file"),
+        file_folder=folder,
         user_agent=f"airflow-provider-oac/{__version__}",
     )
     instance = extra.text("instance")

@@ -9,7 +9,7 @@ from airflow_provider_oac._compat import BaseHook, mask_secret
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.client.snapshots import UserIdAuthentication, check_password
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import Extra
+from airflow_provider_oac.hooks.extra import Extra, file_folder
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
@@ -82,7 +82,8 @@ def _storage_user(conn: Connection) -> UserIdAuthentication:
     for secret in (text, passphrase):
         if secret:
             mask_secret(secret)
-    pem = load_private_key(text, passphrase).key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key = load_private_key(text, passphrase, folder=file_folder()).key
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     wrapped = base64.b64encode(pem).decode()
     mask_secret(wrapped)
     return UserIdAuthentication(private_key_wrapped=wrapped, **names)

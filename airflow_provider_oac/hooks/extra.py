@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac._compat import setting
 from airflow_provider_oac.exceptions import OACConfigurationError
 
 if TYPE_CHECKING:
@@ -108,6 +110,17 @@ class Extra:
         if not 0 < seconds < 1e6:
             raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {str(value)[:40]!r}.")
         return seconds
+
+
+def file_folder() -> str | None:
+    """The folder with the files that Connections may name (``[oac] file_folder``); ``None`` if they may name any.
+
+    :raises OACConfigurationError: if it is no absolute path.
+    """
+    folder = os.path.expanduser(setting("oac", "file_folder"))
+    if folder and not os.path.isabs(folder):
+        raise OACConfigurationError(f"[oac] file_folder is {folder!r}; it must be an absolute path.")
+    return folder or None
 
 
 def unmasked(text: str, what: str) -> str:

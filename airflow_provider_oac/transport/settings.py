@@ -11,7 +11,9 @@ from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
+from airflow_provider_oac.transport.files import NamedFileError, check_file
 
+_LARGEST_CA_FILE = 16 * 1024 * 1024
 # Libraries disagree on what follows such a character, and so on whom they send to.
 _MISREAD = re.compile(r"[\x00-\x20\\\x7f]")
 # A Connection may ask for less. More would let a silent server hold a worker for hours.
@@ -27,6 +29,7 @@ class TransportSettings:
     :param read_timeout: seconds of silence after which a response is given up; at most 900, a larger value counts as
         900.
     :param ca_file: path of a PEM file with the certificate authorities to trust instead of the system's.
+    :param file_folder: the folder that ``ca_file`` is limited to, if it is.
     :param user_agent: sent with every request.
     :param response_timeout: seconds after which a response must be complete, however its bytes trickle in. A response
         that is streamed must have its head by then, and gets further time for what it delivers.
@@ -35,6 +38,7 @@ class TransportSettings:
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     ca_file: str | None = None
+    file_folder: str | None = None
     user_agent: str = "airflow-provider-oac"
     response_timeout: float = 900.0
 
@@ -47,15 +51,22 @@ class TransportSettings:
 
         :raises OACConfigurationError: if the CA file cannot be used.
         """
+        return self._checked_ca()[1]
+
+    def _checked_ca(self) -> tuple[str, ssl.SSLContext]:
         path = self.ca_path()
         try:
-            file = os.stat(path)
-            return _context(path, file.st_ino, file.st_mtime_ns, file.st_size)
+            file = check_file(path, self.file_folder if self.ca_file else None, _LARGEST_CA_FILE)
+            return file.path, _context(file.path, file.info.st_ino, file.info.st_mtime_ns, file.info.st_size)
+        except NamedFileError as error:
+            problem, outside = str(error), error.outside
         except (OSError, ssl.SSLError) as error:
-            raise OACSetupError(
-                f"The CA file {path!r} cannot be used ({type(error).__name__}: {error}). "
-                "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
-            ) from error
+            problem, outside = f"cannot be used ({type(error).__name__}: {error})", False
+        if outside:
+            step = "Put the file into that folder."
+        else:
+            step = "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
+        raise OACSetupError(f"The CA file {path!r} {problem}. {step}")
 
     def ca_path(self) -> str:
         """The CA file in force: the Connection's, else ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``,
@@ -76,9 +87,7 @@ class TransportSettings:
         :raises OACConfigurationError: if the CA file cannot be used.
         """
         path = self.ca_path()
-        if path != _certifi():
-            self.ssl_context()
-        return path
+        return path if path == _certifi() else self._checked_ca()[0]
 
 
 @lru_cache(maxsize=8)

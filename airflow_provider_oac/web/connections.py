@@ -198,7 +198,7 @@ class _Known:
         found.address, found.grant, found.user = self._hook.settings.address, auth.grant, auth.user or ""
         found.needs_person = auth.chained
         if auth.certificate:
-            _say_certificate(found, certificate_expiry(auth.certificate) - time.time())
+            _say_certificate(found, certificate_expiry(auth.certificate, folder=auth.file_folder) - time.time())
         self.slot = self._hook.slot
         if auth.chained:
             try:

@@ -82,7 +82,7 @@ def test_an_assertion(connections: Connections, clean: Simulator) -> None:
     report = OACHook().check()
     assert report.works
     assert steps(report) == {
-        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "certificate": "note",
+        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "key": "ok", "certificate": "note",
     }  # fmt: skip
     facts = report.as_dict()
     assert (facts["conn_id"], facts["works"], facts["grant"], facts["store"]) == (
@@ -169,12 +169,53 @@ def test_a_user_without_any_role_is_a_failure(connections: Connections, clean: S
     assert "DV Content Author" in step.text
 
 
+# -------------------------------------------------------------------------------------- the key and its file
+
+
+@pytest.mark.parametrize(("mode", "state"), [(0o600, "note"), (0o640, "warning"), (0o604, "warning")])
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_key_file_that_others_can_read_is_not_ok(
+    mode: int,
+    state: str,
+    folder: bool,
+    connections: Connections,
+    clean: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(Path(clean.ready["private_key_file"]).read_bytes())
+    key.chmod(mode)
+    if folder:
+        monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    connections.oac(private_key=str(key))
+    report = OACHook().check()
+    assert report.works
+    texts = " ".join(step.text for step in report.steps if step.name == "key")
+    assert ("chmod 600" in texts) is (state == "warning")
+    # Whoever edits Connections can name other files, unless that is limited.
+    assert ("can name any file" in texts) is not folder
+    assert steps(report)["key"] == ("ok" if folder and state == "note" else state)
+
+
+def test_of_a_key_file_outside_of_the_folder_the_check_tells_nothing(
+    connections: Connections, clean: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    said = set()
+    for path in (clean.ready["private_key_file"], "/no/such/file"):
+        connections.oac(private_key=path)
+        said.add(str(OACHook().check()))
+    (text,) = said
+    assert "lies outside of" in text
+
+
 # -------------------------------------------------------------------------------------------- the certificate
 
 
 def certificate(simulator: Simulator, days: float) -> str:
     """A certificate of the simulator's key that ends in so many days."""
-    key = load_private_key(simulator.ready["private_key_file"]).key
+    key = load_private_key(simulator.ready["private_key_file"], folder=None).key
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "airflow")])
     now = datetime.now(UTC)
     made = (

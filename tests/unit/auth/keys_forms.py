@@ -7,7 +7,7 @@ import datetime
 import json
 import textwrap
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,6 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
 from cryptography.x509.oid import NameOID
+
+from airflow_provider_oac.auth import keys, pasted
+
+# Without a folder that paths are limited to.
+load_private_key = partial(keys.load_private_key, folder=None)
+certificate_thumbprint = partial(keys.certificate_thumbprint, folder=None)
+check_pair = partial(keys.check_pair, folder=None)
+take = partial(pasted.take, folder=None)
 
 PASSPHRASE = "a passphrase nobody guesses"
 FORMATS = {

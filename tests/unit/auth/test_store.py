@@ -136,7 +136,8 @@ class TestDamage:
         "body",
         [
             "[]", "1", "null", "{}", "no json", '{"form": 2}', '{"form": 1, "attempt": null, "failure": null}',
-            '{"form": 2, "attempt": null, "failure": null}', '{"form": 3, "entry": {}, "attempt": null, "failure": null}',
+            '{"form": 2, "attempt": null, "failure": null}',
+            '{"form": 3, "entry": {}, "attempt": null, "failure": null}',
             '{"form": 2, "entry": {}, "attempt": null, "failure": null, "of_a_later_version": 1}',
             '{"form": 2, "entry": {}, "attempt": {"odd": 1}, "failure": null}',
             '{"form": 2, "entry": null, "attempt": null, "failure": null}',

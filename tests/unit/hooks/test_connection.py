@@ -273,6 +273,16 @@ def test_a_member_that_is_like_none_is_named_too() -> None:
     assert read(extra=EVERYTHING, password="s").warnings == ()
 
 
+def test_the_folder_of_files_holds_for_all_that_a_connection_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    settings = read(extra=EVERYTHING, password="s")
+    assert settings.auth.file_folder == settings.transport.file_folder == str(tmp_path)
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", "keys")
+    assert "[oac] file_folder is 'keys'; it must be an absolute path" in complaint()
+
+
 @pytest.mark.parametrize("text", ["no json", "[]", '"text"'])
 def test_an_extra_that_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(OACConfigurationError, match="Connection 'oac': Its extra is not a JSON object"):
