@@ -16,6 +16,8 @@ from airflow_provider_oac.transport.io import Request
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 OFFLINE_ACCESS = "offline_access"
+# What of a form is made or issued anew each time. Passwords and secrets of the Connection are masked with it.
+_MASKED = ("assertion", "client_assertion", "refresh_token", "device_code", "token")
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -67,7 +69,7 @@ def revocation_request(settings: AuthSettings, now: float) -> Request:
 
 def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: float) -> Request:
     """A form post in which the application authenticates itself, by one method only (RFC 6749 section 2.3)."""
-    headers = {}
+    headers: dict[str, str] = {}
     how = settings.client_authentication_used
     if how == ASSERTION:
         form = form | {
@@ -84,6 +86,10 @@ def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: f
     else:
         # A public application only says who it is (RFC 6749 section 3.2.1).
         form = form | {"client_id": settings.client_id}
+    if settings.mask:
+        for name in _MASKED:
+            if form.get(name):
+                settings.mask(form[name])
     return _post(url, headers, form)
 
 

@@ -177,6 +177,8 @@ class Session:
             error.retryable = error.retryable or (entry.served and error.status == 200)
             raise
         entry.served = True
+        if mask := self.settings.mask:
+            await io.offload(lambda: mask(token.access_token))
         return token
 
     async def authorised(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -54,6 +55,7 @@ class AuthSettings:
     :param file_folder: the folder with the files that ``private_key`` and ``certificate`` may name, if it is limited.
     :param resource: address of the server that the tokens are for. A token never serves another one.
     :param name: what people call this sign-in: the id of the Airflow Connection.
+    :param mask: is given each token and assertion before it is sent for the first time. It may block.
     """
 
     identity_url: str
@@ -73,6 +75,7 @@ class AuthSettings:
     file_folder: str | None = None
     resource: str = ""
     name: str = ""
+    mask: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def token_url(self) -> str:

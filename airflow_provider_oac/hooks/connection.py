@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,25 +39,28 @@ class ConnectionSettings:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
-def read_connection(conn: Connection) -> ConnectionSettings:
+def read_connection(conn: Connection, mask: Callable[[str], None] | None = None) -> ConnectionSettings:
     """Read a Connection.
 
     Fields that are missing, empty or null are alike: the form stores unset fields as null. A field may also stand
     under ``extra__oac__<field>``, as Airflow 2 wrote it. What people paste as an address is understood: with or
     without ``https://``, with a path such as ``/ui/``.
 
+    :param mask: is given each token and assertion before it is sent for the first time.
     :raises OACConfigurationError: naming the Connection, the field, and what to put there.
     """
     odd: list[str] = []
     try:
         extra = Extra(conn)
         odd += extra.misspelt(CONNECTION_FIELDS)
-        return _read(conn, extra, tuple(odd))
+        return _read(conn, extra, tuple(odd), mask)
     except OACConfigurationError as error:
         raise OACConfigurationError(" ".join([f"Connection {conn.conn_id!r}: {error}", *odd])) from None
 
 
-def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSettings:
+def _read(
+    conn: Connection, extra: Extra, odd: tuple[str, ...], mask: Callable[[str], None] | None
+) -> ConnectionSettings:
     address = _address(conn.host, conn.port, conn.schema, "The OAC address (Connection: host)")
     identity_url = extra.text("identity_url")
     if not identity_url:
@@ -82,6 +86,7 @@ def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSet
         file_folder=(folder := file_folder()),
         resource=_resource(address),
         name=conn.conn_id or "",
+        mask=mask,
     )
     auth.check()
     transport = TransportSettings(

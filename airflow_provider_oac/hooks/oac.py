@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret
+from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret, mask_token
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSetupError, OACTransportError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 
@@ -79,7 +79,7 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.hooks.connection import read_connection
 
-        settings = read_connection(self.get_connection(self.oac_conn_id))
+        settings = read_connection(self.get_connection(self.oac_conn_id), mask_token)
         for secret in settings.auth.secrets:
             mask_secret(secret)
         self._tell(settings)

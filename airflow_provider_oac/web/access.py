@@ -29,9 +29,10 @@ def may_edit(user: BaseUser, conn_id: str | None) -> bool:
     request, as the one that edits a Connection: ours has none.
     """
     ids = [conn_id]
-    # Names of the environment have no case: whatever the spelling, it is the same Connection, known by its lower case.
-    if conn_id and conn_id != conn_id.lower() and CONN_ENV_PREFIX + conn_id.upper() in os.environ:
-        ids.append(conn_id.lower())
+    # Airflow looks in the environment for the id in upper case: whatever the spelling, it is the same Connection, known
+    # by its lower case. Not all letters survive that, such as the long s: the upper case comes first.
+    if conn_id and CONN_ENV_PREFIX + conn_id.upper() in os.environ:
+        ids.append(conn_id.upper().lower())
     return all(_may_edit(user, name) for name in ids)
 
 

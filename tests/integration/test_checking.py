@@ -82,7 +82,8 @@ def test_an_assertion(connections: Connections, clean: Simulator) -> None:
     report = OACHook().check()
     assert report.works
     assert steps(report) == {
-        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "key": "ok", "certificate": "note",
+        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "key": "ok",
+        "certificate": "note",
     }  # fmt: skip
     facts = report.as_dict()
     assert (facts["conn_id"], facts["works"], facts["grant"], facts["store"]) == (

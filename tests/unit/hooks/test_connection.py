@@ -8,11 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from airflow.sdk.log import redact
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
 from airflow_provider_oac._compat import BaseHook, Connection
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.connection import ConnectionSettings, read_connection
+from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS, SECRET_FIELDS
 
 HOST = "https://oac-prod-ns-fr.analytics.ocp.oraclecloud.com"
@@ -296,6 +298,17 @@ class _Raw:
 
     def __init__(self, extra: str) -> None:
         self.extra = extra
+
+
+def test_the_end_of_a_token_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_OAC", json.dumps({"conn_type": "oac", "host": HOST, "login": "id", "extra": EXTRA})
+    )
+    mask = OACHook("oac").settings.auth.mask
+    assert mask
+    ending = "".join(f"{number:02}" for number in range(32))
+    mask("a-long-token." * 10 + ending)
+    assert ending not in str(redact(f"Authorization: Bearer {'a-long-token.' * 10}{ending}"))
 
 
 def test_no_secret_is_shown() -> None:
