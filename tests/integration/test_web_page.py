@@ -364,7 +364,7 @@ def test_a_sign_in_waits_no_longer_for_a_server_than_a_check() -> None:
     from airflow_provider_oac.web.signing_in import quick
 
     assert quick(TransportSettings(connect_timeout=60.0, read_timeout=900.0, ca_file="ca.pem")) == TransportSettings(
-        connect_timeout=15.0, read_timeout=15.0, ca_file="ca.pem"
+        connect_timeout=15.0, read_timeout=15.0, response_timeout=15.0, ca_file="ca.pem"
     )
     assert quick(TransportSettings(connect_timeout=1.0)) == TransportSettings(connect_timeout=1.0, read_timeout=15.0)
 
@@ -375,12 +375,13 @@ def test_another_spelling_of_a_connection_of_the_environment_gives_no_other_righ
 ) -> None:
     from airflow.api_fastapi.app import get_auth_manager
 
-    connections.oac("oac_prod")
+    connections.oac("sys_prod")
     manager = get_auth_manager()
     monkeypatch.setattr(
-        type(manager), "is_authorized_connection", lambda *_, details, **__: details.conn_id != "oac_prod"
+        type(manager), "is_authorized_connection", lambda *_, details, **__: details.conn_id != "sys_prod"
     )
-    for spelling in ("oac_prod", "OAC_PROD", "Oac_Prod"):
+    # The last one begins with a long s, whose upper case is S.
+    for spelling in ("sys_prod", "SYS_PROD", "Sys_Prod", "\u017fys_prod"):
         assert boss.post(f"{server.url}/oac/{order}/{spelling}", timeout=60).status_code == 404
         page = boss.get(f"{server.url}/oac/", params={"connection": spelling}, timeout=60).text
         assert f'data-connection="{spelling}"' not in page
