@@ -147,7 +147,9 @@ def test_a_file_that_others_can_open_is_refused(bits: int, store: FileStore, fol
 def test_a_folder_that_others_can_open_is_refused(bits: int, store: FileStore, folder: Path) -> None:
     store.write(NAME, b"1", None)
     folder.chmod(bits)
-    for attempt in (lambda: store.write(NAME, b"2", b"1"), lambda: store.lock(NAME, 1).acquire()):
+    for attempt in (
+        lambda: store.read(NAME), lambda: store.write(NAME, b"2", b"1"), lambda: store.lock(NAME, 1).acquire(),
+    ):  # fmt: skip
         with pytest.raises(OACTokenStoreError, match=rf"tokens belongs to user.*mode {bits:04o}.*chmod 700"):
             attempt()
 
@@ -173,6 +175,14 @@ def test_a_symbolic_link_is_not_followed(suffix: str, store: FileStore, folder: 
     with pytest.raises(OACTokenStoreError, match="Remove the symbolic link"):
         _ = store.read(NAME) if suffix == "token" else store.lock(NAME, 1).acquire()
     assert elsewhere.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("suffix", ["token", "lock"])
+def test_a_pipe_in_the_files_place_is_refused_at_once(suffix: str, store: FileStore, folder: Path) -> None:
+    store.write("b" * 64, b"1", None)
+    os.mkfifo(folder / f"{NAME}.{suffix}", 0o600)
+    with pytest.raises(OACTokenStoreError, match=rf"{NAME}\.{suffix} is not a regular file"):
+        _ = store.read(NAME) if suffix == "token" else store.lock(NAME, 1).acquire()
 
 
 # ------------------------------------------------------------------------------------------------------- bad disks
