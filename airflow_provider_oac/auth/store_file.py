@@ -42,7 +42,7 @@ class FileStore:
         """What is kept under a name."""
         with self._explained("read"):
             try:
-                self._refuse_foreign(os.stat(self._folder), self._folder)
+                self._check_folder()
                 descriptor = self._open(self._path(name), os.O_RDONLY)
             except FileNotFoundError:
                 return None
@@ -136,7 +136,13 @@ class FileStore:
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._refuse_foreign(os.stat(self._folder), self._folder)
+        self._check_folder()
+
+    def _check_folder(self) -> None:
+        found = os.stat(self._folder)
+        if not stat.S_ISDIR(found.st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        self._refuse_foreign(found, self._folder)
 
     def _refuse_foreign(self, found: os.stat_result, path: Path) -> None:
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:

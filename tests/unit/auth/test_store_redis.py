@@ -303,6 +303,7 @@ def test_a_wrong_password_is_named_and_not_shown(login: str, guarded: RedisServe
         "redis://:12#{secret}@redis.example.com:6379/0",
         "redis://:12?{secret}@redis.example.com:6379/0",
         "redis://{secret}",
+        "redis://justoneword",
         "http://:{secret}@redis.example.com:6379/0",
         "redis.example.com:6379/{secret}",
         "{secret}",
@@ -314,6 +315,25 @@ def test_an_address_that_is_none_is_named_and_not_shown(url: str) -> None:
         RedisStore(url.format(secret="pa/ss#wo?rd"))
     assert not [part for part in ("pa", "ss#", "wo?rd") if part in str(caught.value).replace("password", "")]
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["socket_timeot", "decode_responses", "host", "password", "ssl_cert_reqs"])
+def test_a_parameter_that_is_not_known_is_named(name: str) -> None:
+    with pytest.raises(
+        OACConfigurationError, match=f"redis_url has the parameter '{name}'.*Known are client_name, db, "
+    ):
+        RedisStore(f"redis://127.0.0.1:6379/0?socket_timeout=3&{name}=a-value")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost", "redis://redis:6379", "redis://redis/0", "rediss://:p@redis.example.com",
+        "rediss://redis:6379/0?ssl_cert_reqs=required&health_check_interval=10", "unix:///run/redis.sock?db=1",
+    ],
+)  # fmt: skip
+def test_an_address_is_taken_as_redis_py_takes_it(url: str) -> None:
+    assert RedisStore(url).where
 
 
 def test_an_empty_address_is_named() -> None:
