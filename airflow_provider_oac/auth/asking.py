@@ -57,6 +57,27 @@ async def ask(
     return issued_by(settings, response, asked_at)
 
 
+async def revoke(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) -> None:
+    """Revoke the refresh token of these settings. Flow.
+
+    :raises OACAuthError: if the token service refuses.
+    :raises OACTransportError: if it cannot be reached.
+    """
+
+    def request() -> Request:
+        from airflow_provider_oac.auth.grants import revocation_request
+
+        return revocation_request(settings, io.now())
+
+    async def make() -> Request:
+        return await io.offload(request)
+
+    response = await send(io, make, repeatable=True, policy=policy)
+    # RFC 7009 section 2.2: 200 also for a token that was not valid any more.
+    if not 200 <= response.status < 300:
+        raise auth_error(settings, response, io.now())
+
+
 def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Issued:
     """Read a successful answer.
 
