@@ -10,6 +10,7 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Issued, Token, read_issued
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.quoting import quoted
 from airflow_provider_oac.transport.retry import RetryPolicy, send
 
 log = logging.getLogger(__name__)
@@ -88,9 +89,18 @@ def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Is
         answer = response.json()
         if not isinstance(answer, dict):
             raise OACResponseError("The token service's answer is JSON, but not an object.")
-        return read_issued(answer, asked_at)
+        issued = read_issued(answer, asked_at)
     except OACResponseError as problem:
         raise unusable_token(settings, response, problem) from None
+    granted = answer.get("scope")
+    wanted = set(settings.scope.split()) - {"offline_access"}
+    # RFC 6749 section 5.1: a server that grants less says so.
+    if isinstance(granted, str) and (missing := wanted - set(granted.split())):
+        log.info(
+            "%s granted less than the scope that was asked for: %s is missing.",
+            settings.identity_url, quoted(" ".join(sorted(missing)), settings.secrets),
+        )  # fmt: skip
+    return issued
 
 
 async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) -> Token:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote, urlencode
 
 from airflow_provider_oac.auth.assertions import client_assertion, user_assertion
 from airflow_provider_oac.auth.keys import PrivateKey, certificate_thumbprint, check_pair, load_private_key
@@ -44,13 +44,18 @@ def token_request(settings: AuthSettings, now: float) -> Request:
     return _form_request(settings, settings.token_url, form, now)
 
 
-def device_request(settings: AuthSettings) -> Request:
-    """Build the request for a device code. The application does not authenticate itself here (documented), and asks
-    for a refresh token as well."""
+def device_request(settings: AuthSettings, now: float, *, authenticated: bool = False) -> Request:
+    """Build the request for a device code, which asks for a refresh token as well.
+
+    :param authenticated: whether the application proves who it is. Oracle documents that it does not; RFC 8628
+        section 3.1 wants it of confidential ones.
+    """
     scope = settings.scope.split()
     if OFFLINE_ACCESS not in scope:
         scope.append(OFFLINE_ACCESS)
     form = {"response_type": "device_code", "scope": " ".join(scope), "client_id": settings.client_id}
+    if authenticated:
+        return _form_request(settings, settings.device_url, form, now)
     return _post(settings.device_url, {}, form)
 
 
@@ -78,8 +83,9 @@ def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: f
             "client_assertion": _sign_client(settings, now),
         }
     elif how == BASIC:
-        # RFC 6749 section 2.3.1: each part is form-urlencoded before the two are joined.
-        pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret or '')}"
+        # RFC 6749 section 2.3.1: each part is form-urlencoded before the two are joined. A blank becomes %20, which
+        # every server decodes; some leave a + as it is.
+        pair = f"{quote(settings.client_id, safe='')}:{quote(settings.client_secret or '', safe='')}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     elif how == BODY:
         form = form | {"client_id": settings.client_id, "client_secret": settings.client_secret or ""}

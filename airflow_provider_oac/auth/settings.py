@@ -199,12 +199,13 @@ class AuthSettings:
             needed += [("user", "OAC needs a token that carries a user")]
         if self.grant == PASSWORD:
             needed += [("user_password", "the grant password signs in with it")]
-        if self.client_authentication_used in (BASIC, BODY):
-            needed += [("client_secret", "the application proves with it who it is")]
+        # The key first: without one, and without another word, the application would authenticate by its secret.
         if self.client_authentication_used == ASSERTION or self.grant == JWT_ASSERTION:
             needed += [("private_key", "it signs the assertions")]
             if not self.certificate:
                 needed += [("certificate_alias", "the identity domain finds the certificate by it (kid)")]
+        if self.client_authentication_used in (BASIC, BODY):
+            needed += [("client_secret", "the application proves with it who it is")]
         return needed
 
 

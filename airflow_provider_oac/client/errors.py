@@ -170,8 +170,10 @@ def _explain_unauthorized(
             "Give the user the role: BI Service Administrator for snapshots and system settings, DV Content Author "
             "for the catalog (OAC, Console, Users and Roles).",
         )
-    challenge = (response.headers.get("www-authenticate", "") + " " + (detail or "")).lower()
-    if "audience" in challenge:
+    said = (response.headers.get("www-authenticate"), body.get("error"), body.get("code"), detail)
+    challenge = " ".join(str(text) for text in said if text).lower()
+    # Observed: a token of another application is answered so.
+    if "audience" in challenge or "invalid_session" in challenge:
         return (
             "the token was issued for another OAC instance or resource",
             "Compare the Connection's scope with the scope of this very instance in the identity domain's console.",

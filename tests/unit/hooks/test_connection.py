@@ -218,7 +218,7 @@ def test_every_field_works_however_the_connection_comes(
         ({"extra": {"identity_url": None}}, "identity_url) is missing"),
         ({"extra": {"scope": " "}}, "The scope (Connection: extra, scope) is missing"),
         ({"extra": {"user": ""}}, "The user to act as (Connection: extra, user) is missing"),
-        ({"extra": {"private_key": None}}, "is missing"),
+        ({"extra": {"private_key": None}}, "The private key (Connection: extra, private_key) is missing"),
         ({"extra": {"certificate_alias": None}}, "certificate_alias) is missing"),
         ({"extra": {"grant": "password"}}, "user_password) is missing"),
         ({"extra": {"grant": "client_credentials"}}, "The grant client_credentials cannot work"),
