@@ -71,6 +71,12 @@ _UNSUPPORTED = _Unusable(
     "Give an RSA key, and one with a cipher of today: openssl pkcs8 -topk8 -v2 aes256 -in FILE",
 )
 
+_MANY_PRIMES = _Unusable(
+    "an RSA key of more than two primes, which cannot be read here",
+    "Make a new key and certificate (python -m airflow_provider_oac keygen), and register that certificate in the "
+    "application",
+)
+
 _cache: OrderedDict[bytes, PrivateKey] = OrderedDict()
 _cache_lock = ProcessLock()
 
@@ -166,6 +172,13 @@ def _load(given: Given, passphrase: str | None) -> PrivateKey:
     if not isinstance(key, RSAPrivateKey):
         kind = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
         raise refusal(given.what, f"{block.form}: a key of the kind {kind}, and RS256 needs an RSA key")
+    if block.for_pss_only:
+        raise refusal(
+            given.what,
+            f"{block.form}: an RSA-PSS key, whose signatures by RS256 nobody accepts",
+            "Make another key and certificate (python -m airflow_provider_oac keygen), and register that certificate in "
+            "the application",
+        )
     if key.key_size < MIN_RSA_BITS:
         raise refusal(
             given.what,
@@ -206,6 +219,8 @@ def _open(block: Block, secrets: list[bytes]) -> PrivateKeyTypes | _Unusable:
     load, data = serialization.load_der_private_key, block.data
     if block.legacy:
         load, data = serialization.load_pem_private_key, _legacy_pem(block)
+    if block.many_primes:
+        return _MANY_PRIMES
     problem = _LOCKED if block.encrypted else _CORRUPT
     for secret in secrets if block.encrypted else [None]:
         try:

@@ -109,6 +109,27 @@ def test_what_the_key_was_put_into_is_named(name: str, kind: str) -> None:
     assert forms.CARRIERS[name][1] in loaded.form
 
 
+@pytest.mark.parametrize("name", sorted(forms.TRANSFORMED))
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_happened_to_the_whole_text_is_undone_and_named(kind: str, name: str) -> None:
+    change, named = forms.TRANSFORMED[name]
+    pem = forms.pem(kind)
+    assert "+" in forms.body(pem)
+    loaded = load_private_key(change(pem))
+    assert same(loaded)
+    assert loaded.form == f"{'base64 of DER' if 'DER' in name else 'PEM'} {kind}{named}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_utf_16_is_read_and_named(kind: str, encoding: str, tmp_path: Path) -> None:
+    encoded = forms.pem(kind).encode(encoding)
+    loaded = load_private_key(str(write(tmp_path / "key", encoded)))
+    assert same(loaded)
+    assert loaded.form == f"file with UTF-16 PEM {kind}"
+    assert load_private_key(forms.base64_of(encoded)).form == f"base64 of UTF-16 PEM {kind}"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["real", "literal", "blanks", "lost with all blanks"])
 def test_encrypted_keys_are_opened(kind: str, name: str) -> None:

@@ -130,6 +130,18 @@ ERRORS: dict[str, tuple[Callable[[], str], str]] = {
         "it is a certificate and a public key",
     ),
     "PKCS#12": (lambda: forms.base64_of(forms.bundle_pkcs12()), "PKCS#12 bundle"),
+    "JKS in base64": (lambda: forms.base64_of(forms.keystore()), "a Java keystore (convert a copy of it: keytool"),
+    "RSA-PSS": (lambda: PEM.format(forms.base64_of(forms.pss_der())), "PEM PKCS#8 on one line: an RSA-PSS key"),
+    "RSA-PSS DER": (lambda: forms.base64_of(forms.pss_der()), "base64 of DER PKCS#8: an RSA-PSS key"),
+    "three primes, PKCS#1": (lambda: forms.base64_of(forms.many_primes_der("PKCS#1")), "more than two primes"),
+    "three primes, PKCS#8": (
+        lambda: PEM.format(forms.base64_of(forms.many_primes_der("PKCS#8"))),
+        "more than two primes",
+    ),
+    "plus lost, newlines elsewhere": (
+        lambda: PEM.format(forms.body(forms.pem("PKCS#8")).replace("+", " ")[:-200] + " "),
+        "write it as %2B there",
+    ),
     "another block": (
         lambda: "-----BEGIN PGP MESSAGE-----\nabcd\n-----END PGP MESSAGE-----",
         "a PEM block of another kind",
@@ -233,6 +245,7 @@ def test_what_is_not_a_file_to_read_is_refused(tmp_path: Path) -> None:
     assert "not a regular file" in refused(str(tmp_path / "pipe"))
     assert "is empty" in refused(holding(b""))
     assert "is larger than 131072 bytes" in refused(holding(b"A" * 200_000))
+    assert "a Java keystore" in refused(holding(forms.keystore()))
     assert "a file of 5 bytes that is neither" in refused(holding(b"hello"))
     assert "file with binary DER PKCS#8: it is cut off" in refused(holding(forms.der("PKCS#8")[:-9]))
     os.symlink(tmp_path / "loop", tmp_path / "loop")
