@@ -71,11 +71,11 @@ _UNSUPPORTED = _Unusable(
     "Give an RSA key, and one with a cipher of today: openssl pkcs8 -topk8 -v2 aes256 -in FILE",
 )
 
-_MANY_PRIMES = _Unusable(
-    "an RSA key of more than two primes, which cannot be read here",
-    "Make a new key and certificate (python -m airflow_provider_oac keygen), and register that certificate in the "
-    "application",
+_MAKE_ANOTHER = (
+    "Make another key and certificate (python -m airflow_provider_oac keygen), and register that certificate in the "
+    "application"
 )
+_MANY_PRIMES = _Unusable("an RSA key of more than two primes, which cannot be read here", _MAKE_ANOTHER)
 
 _cache: OrderedDict[bytes, PrivateKey] = OrderedDict()
 _cache_lock = ProcessLock()
@@ -176,14 +176,13 @@ def _load(given: Given, passphrase: str | None) -> PrivateKey:
         raise refusal(
             given.what,
             f"{block.form}: an RSA-PSS key, whose signatures by RS256 nobody accepts",
-            "Make another key and certificate (python -m airflow_provider_oac keygen), and register that certificate in "
-            "the application",
+            _MAKE_ANOTHER,
         )
     if key.key_size < MIN_RSA_BITS:
         raise refusal(
             given.what,
             f"{block.form}: an RSA key of {key.key_size} bits, and RS256 needs {MIN_RSA_BITS} or more",
-            "Make a new key and certificate, and register that certificate in the application",
+            _MAKE_ANOTHER,
         )
     warnings = [given.warning] if given.warning else []
     if len(found) > 1:

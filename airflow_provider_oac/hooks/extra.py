@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,30 @@ class Extra:
         if not 0 < seconds < 1e6:
             raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {str(value)[:40]!r}.")
         return seconds
+
+
+def without_line_break(secret: str) -> str:
+    """A secret without the line break with which many editors and commands end a file."""
+    return secret.rstrip("\r\n")
+
+
+def invisible(text: str) -> str | None:
+    """The first character that cannot be seen, by code and name; ``None`` if there is none."""
+    found = next((character for character in text if not character.isprintable()), None)
+    return found and f"U+{ord(found):04X} ({unicodedata.name(found, 'a control character')})"
+
+
+def refuse_invisible(text: str, what: str) -> None:
+    """Refuse an id that holds a character that cannot be seen.
+
+    :param what: the field, for the message.
+    :raises OACConfigurationError: naming the field and the character.
+    """
+    if found := invisible(text):
+        raise OACConfigurationError(
+            f"{what} holds the invisible character {found}. It was likely pasted with the text: type the text, or paste "
+            "it through a plain editor."
+        )
 
 
 def file_folder() -> str | None:

@@ -15,6 +15,7 @@ from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
     OACUncertainError,
+    OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
@@ -367,27 +368,53 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     def _submit(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
         from airflow_provider_oac.client.restoring import submit_restore
-        from airflow_provider_oac.operators.restore_checks import opening_password, refuse_other_target
+        from airflow_provider_oac.operators.restore_checks import opening_passwords, refuse_other_target
 
         # The Connection may have been edited while the safety snapshot was taken.
         refuse_other_target(facts["address"], self.hook)
         refuse_other_target(self.expected_host, self.hook)
         try:
-            password = opening_password(facts)
+            passwords = opening_passwords(facts)
         except OACConfigurationError as error:
             raise AirflowFailException(str(error)) from None
         facts = {**facts, "work": RESTORE, "approval": self.approval}
         memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts, checked=False)
         try:
+            # The last one, should the Connection have been edited since.
+            password = passwords[min(facts.get("form", 0), len(passwords) - 1)]
             accepted = self.hook.run(submit_restore(facts["snapshot_id"], password, facts["host"]))
         except OACUncertainError as error:
             raise AirflowFailException(str(error)) from error
-        except OACError:
+        except OACError as error:
             # Certainly not accepted: a retry may send it.
             memory.remember(facts={})
-            raise
+            if not self._has_other_form(facts, error):
+                raise
+            return self._submit({**facts, "form": 1}, memory)
         self.log.info("OAC accepted the restore of %s as work request %s.", facts["name"], accepted)
         return Started(accepted, time.time(), facts)
+
+    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+        try:
+            return super()._finish(started, work_request_id, deadline, context)
+        except OACWorkRequestError as error:
+            if started.facts["work"] != RESTORE or not self._has_other_form(started.facts, error):
+                raise
+        memory = TaskMemory(context, self.durable)
+        started = self._submit({**started.facts, "form": 1}, memory)
+        return self._pursue(started, memory, self._deadline(), context)
+
+    def _has_other_form(self, facts: Mapping[str, Any], error: OACError) -> bool:
+        """Whether OAC refused the password and there is another form of it: one without a line break at its end."""
+        from airflow_provider_oac.operators.restore_checks import opening_passwords
+
+        if facts.get("form") or "password" not in str(error).lower() or len(opening_passwords(facts)) < 2:
+            return False
+        self.log.warning(
+            "OAC does not accept the password of the Airflow Connection %s as it stands, with a line break at its end. "
+            "Trying it without: %s", facts["seal"], error,
+        )  # fmt: skip
+        return True
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""

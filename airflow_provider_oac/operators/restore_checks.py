@@ -69,7 +69,7 @@ def facts_of_restore(
             "seal": seal_conn_id or seal_of(item),
             "safety": None,
         }
-        opening_password(facts)
+        opening_passwords(facts)
     except OACConfigurationError as error:
         raise AirflowFailException(str(error)) from None
     return facts
@@ -98,8 +98,8 @@ def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | 
     return found
 
 
-def opening_password(facts: Mapping[str, Any]) -> str:
-    """The password that opens the snapshot.
+def opening_passwords(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The password that opens the snapshot, in the forms to try one after the other.
 
     :raises OACConfigurationError: naming the Connection that should hold it.
     """

@@ -18,7 +18,7 @@ from airflow_provider_oac.exceptions import (
 )
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACPruneSnapshotsOperator
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.tasks import AUTHOR, Connections, Task
+from tests.tasks import AUTHOR, SEAL_PASSWORD, Connections, Task
 from tests.tasks import backup_operator as make
 
 POST = "POST /snapshots"
@@ -46,6 +46,17 @@ def test_a_weak_snapshot_password(connections: Connections, clean: Simulator, pa
     assert "Connection 'oac_seal': The snapshot password does not follow OAC's rules" in message
     assert missing in message
     assert password not in message
+    assert clean.control.calls("dev", POST) == 0
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_seal_that_ends_in_a_line_break_seals_nothing(
+    connections: Connections, clean: Simulator, ending: str
+) -> None:
+    connections.seal(password=SEAL_PASSWORD + ending)
+    message = failing(OACConfigurationError)
+    assert "Connection 'oac_seal': its password ends in a line break" in message
+    assert SEAL_PASSWORD not in message
     assert clean.control.calls("dev", POST) == 0
 
 

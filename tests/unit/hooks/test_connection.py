@@ -241,6 +241,30 @@ def test_what_cannot_work_is_named_with_its_connection(changes: dict[str, Any], 
     assert named in message
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])
+def test_a_line_break_at_the_end_of_a_secret_is_left_out_with_a_warning(ending: str) -> None:
+    extra = {**EVERYTHING, "user_password": f" with blanks {ending}"}
+    settings = read(extra=extra, password=f" s\te {ending}")
+    assert (settings.auth.client_secret, settings.auth.user_password) == (" s\te ", " with blanks ")
+    assert len(settings.warnings) == 2
+    assert all("ends in a line break" in text for text in settings.warnings)
+
+
+@pytest.mark.parametrize(
+    ("character", "name"),
+    [("\u200b", "U+200B (ZERO WIDTH SPACE)"), ("\u00a0", "U+00A0 (NO-BREAK SPACE)"), ("\x07", "U+0007 (a control")],
+)
+def test_an_invisible_character_is_named(character: str, name: str) -> None:
+    for what, fields in {
+        "(Connection: login)": {"login": f"i{character}d"},
+        "scope)": {"extra": {"scope": f"a{character}b"}},
+        "certificate_alias)": {"extra": {"certificate_alias": f"a{character}b"}},
+    }.items():
+        assert f"{what} holds the invisible character {name}" in complaint(**fields)
+    (warning,) = read(extra={"user": f"a{character}b"}).warnings
+    assert f"The user (Connection: extra, user) holds the invisible character {name}" in warning
+
+
 @pytest.mark.parametrize("mask", ["***", "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"])
 @pytest.mark.parametrize("name", ["password", *sorted(SECRET_FIELDS)])
 def test_the_mask_of_a_saved_secret_is_no_secret(name: str, mask: str) -> None:
