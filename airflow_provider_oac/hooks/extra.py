@@ -132,8 +132,8 @@ def refuse_invisible(text: str, what: str) -> None:
     """
     if found := invisible(text):
         raise OACConfigurationError(
-            f"{what} holds the invisible character {found}. It was likely pasted with the text: type the text, or paste "
-            "it through a plain editor."
+            f"{what} holds the invisible character {found}. It was likely pasted with the text. Type the text, or "
+            "paste it through a plain editor."
         )
 
 
