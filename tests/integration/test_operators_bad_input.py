@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +170,16 @@ def test_a_storage_connection_with_an_unreadable_key(connections: Connections) -
     message = failing(OACConfigurationError, storage_conn_id="bucket")
     assert message.startswith("Connection 'bucket': ")
     assert "nonsense" not in message
+
+
+def test_a_storage_connection_may_not_name_files_outside_of_the_folder(
+    connections: Connections, clean: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    key = clean.ready["private_key_file"]
+    extra = {"region": "r", "tenancy_id": "t", "fingerprint": "f", "private_key": key}
+    connections.set("bucket", {"conn_type": "generic", "login": "ocid1.user", "extra": extra})
+    assert "lies outside of" in failing(OACConfigurationError, storage_conn_id="bucket")
 
 
 def test_an_empty_retention_rule(connections: Connections) -> None:
