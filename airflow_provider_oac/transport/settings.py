@@ -59,14 +59,14 @@ class TransportSettings:
             file = check_file(path, self.file_folder if self.ca_file else None, _LARGEST_CA_FILE)
             return file.path, _context(file.path, file.info.st_ino, file.info.st_mtime_ns, file.info.st_size)
         except NamedFileError as error:
-            problem, outside = str(error), error.outside
+            problem, outside = f": it {error}", error.outside
         except (OSError, ssl.SSLError) as error:
-            problem, outside = f"cannot be used ({type(error).__name__}: {error})", False
+            problem, outside = f" ({type(error).__name__}: {error})", False
         if outside:
             step = "Put the file into that folder."
         else:
             step = "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
-        raise OACSetupError(f"The CA file {path!r} {problem}. {step}")
+        raise OACSetupError(f"The CA file {path!r} cannot be used{problem}. {step}")
 
     def ca_path(self) -> str:
         """The CA file in force: the Connection's, else ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``,

@@ -110,7 +110,9 @@ class TestCaFile:
         for read in (settings.ssl_context, settings.checked_ca_path):
             with pytest.raises(OACConfigurationError) as caught:
                 read()
-            assert str(caught.value).startswith(f"The CA file {str(place / name)!r} lies outside of {place}/allowed, ")
+            assert str(caught.value).startswith(
+                f"The CA file {str(place / name)!r} cannot be used: it lies outside of {place}/allowed, "
+            )
             assert caught.value.__cause__ is None
 
     def test_of_the_environment_is_not_limited(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
