@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.registered_names import registered_name
 from airflow_provider_oac.client.snapshots import Storage, list_all, register
 from airflow_provider_oac.client.submit import Submission
@@ -15,7 +16,7 @@ from airflow_provider_oac.records import Record
 
 
 @dataclass(frozen=True)
-class Registered:
+class Registered(Model):
     """A file that the instance knows, or will, as a snapshot.
 
     :param name: its name in OAC's list.

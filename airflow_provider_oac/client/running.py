@@ -12,6 +12,7 @@ from airflow_provider_oac.client import jobs
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.jobs import Job, Runnable
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.submit import Submission, poll
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, looked_after
 from airflow_provider_oac.client.work_requests import WorkRequest
@@ -70,7 +71,7 @@ class RunFacts(Record):
 
 
 @dataclass(frozen=True)
-class Launched:
+class Launched(Model):
     """What became of a start.
 
     :param how: ``own``, ``found``, ``adopted`` or ``busy``.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
 from airflow_provider_oac.client.snapshots import Snapshot, Storage, create, list_all
 from airflow_provider_oac.client.submit import Submission, poll
@@ -47,7 +48,7 @@ class SnapshotOrder:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Taken(Model):
     """A snapshot that OAC has accepted.
 
     :param name: its name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_oac.client.waiting import Watch
     from airflow_provider_oac.hooks.oac import OACHook
+
+log = logging.getLogger(__name__)
 
 # A deferral takes ten seconds or more: a task that ends, a trigger that begins, at least five seconds, a new process.
 # So a worker waits some seconds itself; zero is for tests, which defer at once.
@@ -45,9 +48,16 @@ def needs_no_trigger(conn_id: str, watch: Callable[[], Watch[Any]]) -> bool:
     :param conn_id: the Airflow Connection.
     :param watch: makes what is waited for; a wrong argument may raise.
     """
+    from airflow_provider_oac.exceptions import OACKilledError
     from airflow_provider_oac.hooks.oac import OACHook
 
     try:
         return over_soon(OACHook(conn_id), watch())
-    except Exception:
+    except OACKilledError:
+        raise
+    except Exception as error:
+        log.warning(
+            "Connection %r: the first look failed, so the sensor does not defer but pokes in the worker. %s: %s",
+            conn_id, type(error).__name__, error,
+        )  # fmt: skip
         return True

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
-from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable, deferral_error
+from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable, deferral_error
+from airflow_provider_oac.arguments import Duration, seconds
 from airflow_provider_oac.exceptions import (
     OACApiError,
-    OACConfigurationError,
     OACError,
     OACKilledError,
     OACWaitTimeoutError,
@@ -24,6 +24,7 @@ from airflow_provider_oac.exceptions import (
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
 from airflow_provider_oac.operators.memory import TaskMemory, TaskRecord
 from airflow_provider_oac.records import Record
+from airflow_provider_oac.tasks import CheckedOperator, TaskArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -70,23 +71,25 @@ class Deferred(Record):
     latest: float | None
 
 
-def seconds(value: timedelta | float) -> float:
-    """A duration in seconds."""
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+class OACArguments(TaskArguments, total=False):
+    """Arguments of all operators for OAC."""
+
+    oac_conn_id: str
 
 
-def _check_duration(name: str, value: Any) -> None:
-    """Refuse a duration that is none before anything is started.
+class WorkArguments(OACArguments, total=False):
+    """Arguments of all operators that start work and wait for it."""
 
-    :raises OACConfigurationError: naming the argument.
-    """
-    is_duration = isinstance(value, timedelta | int | float) and not isinstance(value, bool)
-    # Not so for NaN either.
-    if not (is_duration and seconds(value) > 0):
-        raise OACConfigurationError(
-            f"{name} must be a positive number of seconds or a timedelta, but is {value!r}. It is no template field: "
-            "give the value itself. Nothing was started."
-        )
+    deferrable: bool | None
+    poll_interval: Duration
+    timeout: Duration
+    durable: bool
+
+
+class WaitingArguments(WorkArguments, total=False):
+    """Arguments of all operators that may wait for the work that they start, or not."""
+
+    wait_for_completion: bool
 
 
 # A trigger ends by itself at its deadline. A deferral that outlives that by so much never had a triggerer.
@@ -94,18 +97,17 @@ _TRIGGER_GRACE = timedelta(minutes=5)
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
 
-class OACBaseOperator(BaseOperator):
+class OACBaseOperator(CheckedOperator):
     """What all operators for OAC share.
 
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     """
 
     template_fields: Sequence[str] = ("oac_conn_id",)
-    ui_color = "#f3e8e6"
     operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(),)
     _killed = False
 
-    def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Any) -> None:
+    def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Unpack[TaskArguments]) -> None:
         super().__init__(**kwargs)
         # All there is to do: OACWorkOperator does it itself.
         self.oac_conn_id = oac_conn_id
@@ -182,10 +184,10 @@ class OACWorkOperator(OACBaseOperator):
         oac_conn_id: str = "oac_default",
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        poll_interval: timedelta | float = 30.0,
-        timeout: timedelta | float = timedelta(hours=6),
+        poll_interval: Duration = 30.0,
+        timeout: Duration = timedelta(hours=6),
         durable: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         # Past the base's: Airflow goes through the DAG's default arguments once more for each `__init__` on the way.
         super(OACBaseOperator, self).__init__(**kwargs)
@@ -238,8 +240,6 @@ class OACWorkOperator(OACBaseOperator):
         return self._begin(context)
 
     def _begin(self, context: Context) -> Any:
-        _check_duration("poll_interval", self.poll_interval)
-        _check_duration("timeout", self.timeout)
         deadline = self._deadline()
         memory = self._memory(context)
         memory.claim()
@@ -294,7 +294,6 @@ class OACWorkOperator(OACBaseOperator):
 
         :raises OACWaitTimeoutError: if no triggerer ended the wait in time.
         """
-        self._memory(context).claim()
         error = deferral_error(next_method, next_kwargs)
         if error is None:
             return super().resume_execution(next_method, next_kwargs, context)
@@ -348,6 +347,7 @@ class OACWorkOperator(OACBaseOperator):
         """
         from airflow_provider_oac.triggers.work_requests import carried_by
 
+        self._memory(context).claim()
         started = self._carried_on(carried_by(event))
         if started is None:
             return self._look_again(context, OTHER_VERSION)
@@ -364,6 +364,7 @@ class OACWorkOperator(OACBaseOperator):
     def _look_again(self, context: Context, why: str) -> Any:
         """Find the work of this try as a retry would. Waits here: another deferral could end like the one before."""
         self.log.warning("%s\nThe work is looked for as on a retry, and waited for in this process.", why)
+        self.check_arguments(rendered=True)
         self._interrupted, self.deferrable = True, False
         return self._begin(context)
 

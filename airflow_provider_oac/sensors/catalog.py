@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_provider_oac._compat import (
     AirflowSensorTimeout,
@@ -13,14 +13,16 @@ from airflow_provider_oac._compat import (
     PokeReturnValue,
     default_deferrable,
 )
+from airflow_provider_oac.arguments import CatalogPath, path_text
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.watching import Wanted
 
 
-class OACCatalogItemSensor(BaseSensorOperator):
+class OACCatalogItemSensor(CheckedOperator, BaseSensorOperator):
     """Waits until an item of the catalog is there, or until it was modified since a moment.
 
     It is read by its id, which needs no search index. What passes, such as an instance that restarts, is waited out.
@@ -38,23 +40,22 @@ class OACCatalogItemSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id", "modified_since")
-    ui_color = "#f3e8e6"
     _problem: OACError | None = None
 
     def __init__(
         self,
         *,
         catalog_type: str,
-        path: str | None = None,
+        path: CatalogPath | None = None,
         item_id: str | None = None,
         modified_since: datetime | str | None = None,
         oac_conn_id: str = "oac_default",
         deferrable: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.catalog_type = catalog_type
-        self.path = path
+        self.path = path_text(path)
         self.item_id = item_id
         self.modified_since = modified_since
         self.oac_conn_id = oac_conn_id
@@ -102,7 +103,7 @@ class OACCatalogItemSensor(BaseSensorOperator):
                 raise
             self.log.warning("%s cannot be looked for at the moment: %s", wanted.text(), error)
             return PokeReturnValue(False)
-        return PokeReturnValue(item is not None, item.record() if item else None)
+        return PokeReturnValue(item is not None, item.to_dict() if item else None)
 
     def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited: look as every sensor does, which judges what there is."""

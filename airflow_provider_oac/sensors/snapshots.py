@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from airflow_provider_oac._compat import BaseSensorOperator
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, path_text
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
 
 
-class OACSnapshotSensor(BaseSensorOperator):
+class OACSnapshotSensor(CheckedOperator, BaseSensorOperator):
     """Waits until a snapshot exists, or until the newest of a series is young enough.
 
     Give either ``snapshot_id`` or ``snapshot_name``; or ``max_age`` with ``snapshot_label`` and ``bucket``. The second
@@ -44,7 +46,6 @@ class OACSnapshotSensor(BaseSensorOperator):
         "region",
         "namespace",
     )
-    ui_color = "#f3e8e6"
 
     def __init__(
         self,
@@ -54,11 +55,11 @@ class OACSnapshotSensor(BaseSensorOperator):
         max_age: timedelta | None = None,
         snapshot_label: str | None = None,
         bucket: str | None = None,
-        folder: str = DEFAULT_FOLDER,
+        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         region: str | None = None,
         namespace: str | None = None,
         oac_conn_id: str = "oac_default",
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_id = snapshot_id
@@ -66,7 +67,7 @@ class OACSnapshotSensor(BaseSensorOperator):
         self.max_age = max_age
         self.snapshot_label = snapshot_label
         self.bucket = bucket
-        self.folder = folder
+        self.folder = path_text(folder)
         self.region = region
         self.namespace = namespace
         self.oac_conn_id = oac_conn_id
@@ -78,10 +79,6 @@ class OACSnapshotSensor(BaseSensorOperator):
         from airflow_provider_oac.hooks.oac import OACHook
 
         asked = [bool(self.snapshot_id), bool(self.snapshot_name), self.max_age is not None]
-        if self.max_age is not None and not isinstance(self.max_age, timedelta):
-            raise OACConfigurationError(
-                f"max_age must be a timedelta, such as timedelta(days=1), but is {self.max_age!r}."
-            )
         if sum(asked) != 1 or (self.max_age is not None and not (self.snapshot_label and self.bucket)):
             raise OACConfigurationError(
                 "Give one of: snapshot_id; snapshot_name; max_age with snapshot_label and bucket."

@@ -5,17 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, default_deferrable
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.arguments import Hint
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.waiting import Poller
 
 
-class OACWorkRequestSensor(BaseSensorOperator):
+_NO_ID = Hint(
+    "A task that found its work by its traces in OAC has no work request to wait for: its result says verified: false."
+)
+
+
+class OACWorkRequestSensor(CheckedOperator, BaseSensorOperator):
     """Waits until a work request succeeds; fails as soon as it fails, with OAC's own errors.
 
     ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
@@ -27,16 +34,15 @@ class OACWorkRequestSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("oac_conn_id", "work_request_id")
-    ui_color = "#f3e8e6"
     _problem: OACError | None = None
 
     def __init__(
         self,
         *,
-        work_request_id: str,
+        work_request_id: Annotated[str, _NO_ID],
         oac_conn_id: str = "oac_default",
         deferrable: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.work_request_id = work_request_id
@@ -53,11 +59,11 @@ class OACWorkRequestSensor(BaseSensorOperator):
 
         now = time.time()
         plan = WaitPlan(deadline=now + self.timeout, longest_pause=float(self.poke_interval))
-        if needs_no_trigger(self.oac_conn_id, lambda: WorkWatch(self._checked_id(), plan, started_at=now)):
+        if needs_no_trigger(self.oac_conn_id, lambda: WorkWatch(self.work_request_id, plan, started_at=now)):
             return super().execute(context)
         self.defer(
             trigger=OACWorkRequestTrigger(
-                self.oac_conn_id, self._checked_id(), now, now + self.timeout, float(self.poke_interval)
+                self.oac_conn_id, self.work_request_id, now, now + self.timeout, float(self.poke_interval)
             ),
             method_name="resume",
         )
@@ -70,7 +76,7 @@ class OACWorkRequestSensor(BaseSensorOperator):
         from airflow_provider_oac.client import work_requests
         from airflow_provider_oac.hooks.oac import OACHook
 
-        work_request_id, hook = self._checked_id(), OACHook(self.oac_conn_id)
+        work_request_id, hook = self.work_request_id, OACHook(self.oac_conn_id)
         try:
             work = hook.run(work_requests.get(work_request_id))
         except OACError as error:
@@ -102,13 +108,4 @@ class OACWorkRequestSensor(BaseSensorOperator):
 
         # With mode="reschedule" every look is a process of its own, and none knows when the first one was. They count
         # as late ones, so that an id that OAC does not know is an error and not waited for until the timeout.
-        return Poller(self._checked_id(), 0.0 if self.reschedule else time.time(), WaitPlan())
-
-    def _checked_id(self) -> str:
-        if not self.work_request_id or self.work_request_id == "None":
-            raise OACConfigurationError(
-                "work_request_id is empty. If it comes from a task's XCom: that task found its work by its "
-                "traces in OAC only, without a work request to wait for (its result says verified: false), or pushed "
-                "no result."
-            )
-        return self.work_request_id
+        return Poller(self.work_request_id, 0.0 if self.reschedule else time.time(), WaitPlan())

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_oac.plain_text import plain
+
 if TYPE_CHECKING:
     from airflow_provider_oac.client.waiting import Watch
 
@@ -56,4 +58,4 @@ class OACTrigger(BaseTrigger):
 
     def report(self, line: str) -> None:
         """Tell the task's log."""
-        self.log.info(line)
+        self.log.info(plain(line))

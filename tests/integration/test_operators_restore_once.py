@@ -134,9 +134,7 @@ def test_a_clear_that_names_another_snapshot_takes_no_running_restore_for_its_ow
     task.start()
     task.clear()
     change(snapshot=other)
-    with pytest.raises(
-        AirflowFailException, match=r"still \w+ .*Nothing is sent\. Next step: wait until it ends"
-    ):
+    with pytest.raises(AirflowFailException, match=r"still \w+ .*Nothing is sent\. Next step: wait until it ends"):
         task.attempt()
     assert restores(clean) == 1
 

@@ -10,6 +10,7 @@ from airflow_provider_oac import links
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
 from airflow_provider_oac.operators.exporting import ExportingOperator
+from airflow_provider_oac.operators.oac import OACOperator
 from airflow_provider_oac.provider_info import get_provider_info
 
 
@@ -34,6 +35,12 @@ def test_every_operator_has_it() -> None:
     assert [type(link) for link in ExportingOperator.operator_extra_links] == all_links
     # Airflow 2 shows only what is named there.
     assert get_provider_info()["extra-links"] == [f"{kind.__module__}.{kind.__name__}" for kind in all_links]
+
+
+def test_a_task_that_starts_no_work_has_no_link_to_any() -> None:
+    call, work = (OACOperator(task_id="x", call="x", wait_for_completion=waits) for waits in (False, True))
+    assert [type(link) for link in call.operator_extra_links] == [OACInstanceLink]
+    assert [type(link) for link in work.operator_extra_links] == [OACInstanceLink, OACWorkRequestLink]
 
 
 @pytest.mark.parametrize("path", ["/@Catalog/shared/All Regions", "/shared/All Regions"])

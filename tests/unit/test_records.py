@@ -25,7 +25,7 @@ RECORDS = [
     SNAPSHOT,
     RegistrationFacts("n", "u", "b", "id", None, None, None),
     RunFacts("own", "o", Mark(("a", "b"), 1.0), None),
-    RestoreFacts("id", "n", "a", "h", None, None, None, "s", "restore", "now", SNAPSHOT, {"a": 1}, True, None),
+    RestoreFacts("id", "n", "a", "h", None, None, None, "s", 1, "restore", "now", SNAPSHOT, {"a": 1}, True, None),
     ExportFacts(("u",), (FILE,), (), ({"path": "u"},), (("l", "m"),)),
 ]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.size import lines_of_code
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted([*ROOT.glob("tools/**/*.py"), *ROOT.glob("dags/**/*.py")])
 
@@ -22,3 +24,21 @@ def test_what_a_script_imports_of_the_package_is_there(script: Path) -> None:
             if not hasattr(module, alias.name):
                 # A submodule, or nothing.
                 importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    lines = [
+        '"""Two',
+        'lines."""',
+        "",
+        "# A comment.",
+        'TEXT = """kept',
+        "",
+        'whole"""',
+        "def f():",
+        '    "Doc."',
+        "    return 1",
+    ]
+    file.write_text("\n".join(lines))
+    assert lines_of_code(file) == 5
