@@ -67,7 +67,6 @@ __all__ = [
     "default_deferrable",
     "log_group",
     "mask_secret",
-    "newest_xcom",
     "object_storage_path",
     "order_began",
     "setting",
@@ -210,15 +209,6 @@ def order_began(context: Context, first_try: int) -> float | None:
 def task_state_store(context: Context) -> Any:
     """Airflow's store of task state, which outlives a try; ``None`` before Airflow 3.3."""
     return context.get("task_state_store")
-
-
-def newest_xcom(ti: Any, task_id: str, key: str) -> Any:
-    """The newest XCom of a task, of this run or an earlier one; ``None`` if there is none. One look at the database in
-    Airflow 2.11, one request in Airflow 3."""
-    index = getattr(ti, "map_index", None)
-    # Always with an index: without one Airflow 3 returns all values of all earlier runs, as a list.
-    index = -1 if index is None else index
-    return ti.xcom_pull(task_ids=task_id, key=key, include_prior_dates=True, map_indexes=index)
 
 
 def xcom_value(ti_key: Any, key: str) -> Any:

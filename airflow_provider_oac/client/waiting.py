@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_oac.client import work_requests
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.forecast import Forecast
 from airflow_provider_oac.client.work_requests import ACTIVE, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -28,49 +26,37 @@ R = TypeVar("R")
 
 # However short a pause was asked for: OAC is not asked without any.
 _SHORTEST_PAUSE = 0.05
-# How much longer than the longest pause one may be when work cannot be done yet, by all that is known.
-_RARELY = 10.0
 # However long OAC asks to stay away, in seconds: it is looked at again.
 _LONGEST_ASKED = 300.0
 
 
 @dataclass(frozen=True)
 class WaitPlan:
-    """How to wait.
+    """How to wait: the pause before the next poll grows with the age of the work.
 
     :param deadline: wall-clock time (seconds since the epoch) at which the wait ends; ``None`` for never.
-    :param longest_pause: most seconds between two looks.
-    :param first_pause: seconds between the first looks.
-    :param pause_share: a pause is this share of the work's age, between the two.
+    :param longest_pause: longest pause between two polls, in seconds.
+    :param first_pause: shortest pause between two polls, in seconds.
+    :param pause_share: a pause is this share of the age of the work, between the two: the end is noticed within it.
     :param not_found_grace: seconds after the start in which a 404 only means "not visible yet".
     :param trouble_patience: seconds in which OAC may be out of reach or answer with passing errors.
     :param unknown_states: how many looks in a row may show a status that nobody knows.
     :param tolerated: HTTP statuses that are trouble to be waited out as well, since the work itself brings them about:
         while an instance is restored it may log everybody out, or not know its own work requests.
-    :param earlier: seconds that earlier runs of the same took. If some are known, looks come often when it should be
-        done; before that, a pause may be ten times the longest.
     """
 
     deadline: float | None = None
     longest_pause: float = 30.0
     first_pause: float = 1.0
-    pause_share: float = 0.1
+    pause_share: float = 0.05
     not_found_grace: float = 60.0
     trouble_patience: float = 1800.0
     unknown_states: int = 10
     tolerated: Collection[int] = ()
-    earlier: tuple[float, ...] = ()
 
     def pause(self, age: float) -> float:
-        """Seconds until the next look at work of this age."""
-        pause, longest = age * self.pause_share, self.longest_pause
-        if self.earlier:
-            pause, longest = self._forecast.pause(age), _RARELY * self.longest_pause
-        return max(_SHORTEST_PAUSE, min(self.first_pause, self.longest_pause), min(longest, pause))
-
-    @cached_property
-    def _forecast(self) -> Forecast:
-        return Forecast(self.earlier)
+        """Seconds until the next poll of work of this age."""
+        return max(_SHORTEST_PAUSE, min(self.longest_pause, max(self.first_pause, age * self.pause_share)))
 
 
 class Poller:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,27 +12,19 @@ if TYPE_CHECKING:
 # A deferral takes ten seconds or more: a task that ends, a trigger that begins, at least five seconds, a new process.
 # So a worker waits some seconds itself; zero is for tests, which defer at once.
 WORKER_SECONDS = 3.0
-# Work that took no longer than this in earlier runs is waited for in the worker.
-SHORT_SECONDS = 15.0
 
 
-def over_soon(hook: OACHook, watch: Watch[Any], earlier: Sequence[float] = ()) -> bool:
-    """Look, once at least, and for some seconds unless the work is known to be long, whether a watch is over.
+def over_soon(hook: OACHook, watch: Watch[Any]) -> bool:
+    """Look for some seconds, once at least, whether a watch is over.
 
     A failure counts as over, too: who goes on looks again and judges. It is also what keeps a task from deferring for
     work that is done, whose trigger would fire before Airflow's scheduler has noticed the deferral.
-
-    :param earlier: seconds that earlier runs took.
     """
     from airflow_provider_oac.client.waiting import over_within
 
     if WORKER_SECONDS <= 0:
         return False
-    patience = WORKER_SECONDS
-    if earlier:
-        usual = statistics.median(earlier)
-        patience = 1.5 * usual + WORKER_SECONDS if usual <= SHORT_SECONDS else 0.0
-    return hook.run(over_within(watch, patience))
+    return hook.run(over_within(watch, WORKER_SECONDS))
 
 
 def needs_no_trigger(conn_id: str, watch: Callable[[], Watch[Any]]) -> bool:

@@ -105,11 +105,9 @@ class OACWorkRequestTrigger(OACTrigger):
     :param work_request_id: what to wait for.
     :param submitted_at: when it was submitted, in seconds since the epoch.
     :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
-    :param poll_interval: most seconds between two looks; ten times as many while, going by ``earlier``, it cannot be
-        over.
+    :param poll_interval: longest pause between two polls, in seconds.
     :param carried: what the event shall carry, as ``carried``, to the method that goes on; JSON without secrets.
     :param tolerated: HTTP statuses that this very work brings about, to be waited out.
-    :param earlier: seconds that earlier runs of the same took.
     """
 
     imports = ("airflow_provider_oac.client.waiting",)
@@ -123,7 +121,6 @@ class OACWorkRequestTrigger(OACTrigger):
         poll_interval: float,
         carried: dict[str, Any] | None = None,
         tolerated: Sequence[int] = (),
-        earlier: Sequence[float] = (),
     ) -> None:
         super().__init__(oac_conn_id)
         self.work_request_id = work_request_id
@@ -132,7 +129,6 @@ class OACWorkRequestTrigger(OACTrigger):
         self.poll_interval = poll_interval
         self.carried = carried
         self.tolerated = tuple(tolerated)
-        self.earlier = tuple(earlier)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the database."""
@@ -146,7 +142,6 @@ class OACWorkRequestTrigger(OACTrigger):
                 "poll_interval": self.poll_interval,
                 "carried": self.carried,
                 "tolerated": list(self.tolerated),
-                "earlier": list(self.earlier),
             },
         )
 
@@ -158,12 +153,7 @@ class OACWorkRequestTrigger(OACTrigger):
         """The watch of the work request."""
         from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 
-        plan = WaitPlan(
-            deadline=self.deadline,
-            longest_pause=self.poll_interval,
-            tolerated=self.tolerated,
-            earlier=self.earlier,
-        )
+        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval, tolerated=self.tolerated)
         return WorkWatch(self.work_request_id, plan, started_at=self.submitted_at, report=self.report)
 
     async def on_kill(self) -> None:

@@ -56,11 +56,6 @@ def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> Non
     assert "OAC does not know work request lfc-cc:1-c9:2" in event["message"]
 
 
-def test_what_earlier_runs_took_reaches_the_plan() -> None:
-    waiting = through_the_database(trigger("lfc-cc:1-c9:2", earlier=[700.0, 690.0]))
-    assert waiting.watch()._plan.earlier == (700.0, 690.0)
-
-
 def test_its_event_says_that_an_id_names_nothing(connections: Connections) -> None:
     event = event_of(trigger(".."))
     assert event["outcome"] == "error"
