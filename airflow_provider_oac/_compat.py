@@ -212,9 +212,13 @@ def task_state_store(context: Context) -> Any:
 
 
 def xcom_value(ti_key: Any, key: str) -> Any:
-    """Read an XCom of another process's task, for an extra link."""
+    """Read an XCom of another process's task, for an extra link in the web server of Airflow 2.11. In Airflow 3 the web
+    server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
+    error."""
     try:
-        from airflow.sdk.execution_time import xcom
+        import airflow.sdk  # noqa: F401
     except ImportError:  # Airflow 2.11
-        from airflow.models import xcom  # type: ignore[no-redef]
-    return xcom.XCom.get_value(key=key, ti_key=ti_key)
+        from airflow.models.xcom import XCom
+
+        return XCom.get_value(key=key, ti_key=ti_key)
+    return None

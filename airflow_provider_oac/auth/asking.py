@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from airflow_provider_oac.auth.errors import auth_error, unusable_token
@@ -11,8 +10,6 @@ from airflow_provider_oac.auth.token import Issued, Token, read_issued
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import IO, Request, Response
 from airflow_provider_oac.transport.retry import RetryPolicy, send
-
-log = logging.getLogger(__name__)
 
 RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
 
@@ -78,9 +75,4 @@ async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) ->
     :raises OACAuthError: if the token service refuses.
     :raises OACTransportError: if it cannot be reached.
     """
-    token = (await ask(io, settings, policy)).token
-    log.info(
-        "Signed in at %s (grant %s, user %s); the token lives %.0f s.",
-        settings.identity_url, settings.grant, settings.user, token.lifetime,
-    )  # fmt: skip
-    return token
+    return (await ask(io, settings, policy)).token

@@ -290,7 +290,10 @@ def over_within(watch: Watch[Any], seconds: float) -> Flow[bool]:
 
 
 class WorkWatch:
-    """The watch of a work request: over when it succeeded. Parameters and errors are those of :func:`wait`."""
+    """The watch of a work request: over when it succeeded. Parameters and errors are those of :func:`wait`.
+
+    It reports no end: the task does, which reads the state once more after a deferral.
+    """
 
     __slots__ = ("_begun", "_call", "_id", "_known", "_noun", "_plan", "_report", "_started_at", "deadline", "key")
 
@@ -329,11 +332,16 @@ class WorkWatch:
 
     def seen(self, found: WorkRequest, now: float) -> float | None:
         """Judge a state that was read; see :meth:`Poller.seen`."""
-        if found.status != self._known:
-            self._known = found.status
-            age = now - self._poller.started_at
-            self._report(f"{self._poller.title}: {found.status}, {_percent(found.percent)}, after {age:.0f} s.")
-        return self._poller.seen(found, now)
+        pause = self._poller.seen(found, now)
+        if pause is not None and found.status != self._known:
+            self.report(found, now)
+        return pause
+
+    def report(self, found: WorkRequest, now: float) -> None:
+        """Report a state."""
+        self._known = found.status
+        age = now - self._poller.started_at
+        self._report(f"{self._poller.title}: {found.status}, {_percent(found.percent)}, after {age:.0f} s.")
 
     def troubled(self, error: OACError, now: float) -> float:
         """Judge a look that failed; see :meth:`Poller.troubled`."""
@@ -360,4 +368,15 @@ def wait(
     :raises OACWorkRequestError: if the work failed or was canceled, with OAC's own errors.
     :raises OACWaitTimeoutError: if the deadline came first.
     """
-    return looked_after(WorkWatch(work_request_id, plan, started_at=started_at, report=report))
+    return succeeded(WorkWatch(work_request_id, plan, started_at=started_at, report=report))
+
+
+def succeeded(watch: WorkWatch) -> Flow[WorkRequest]:
+    """Wait until work succeeded, and report that. Flow."""
+
+    async def flow(api: Api) -> WorkRequest:
+        found = await looked_after(watch)(api)
+        watch.report(found, api.io.now())
+        return found
+
+    return flow

@@ -107,7 +107,8 @@ class ItemWatch:
 
     :param wanted: what is waited for.
     :param plan: its deadline, longest pause and patience with trouble count.
-    :param report: gets a line for people whenever what is seen changes.
+    :param report: gets a line for people whenever what is seen changes, except at the end: after a deferral the task
+        looks once more and reports it.
     """
 
     def __init__(self, wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
@@ -137,8 +138,10 @@ class ItemWatch:
         :raises OACWaitTimeoutError: at the deadline.
         """
         self._troubled_since = None
+        if found.item is not None:
+            return None
         self._say(found.text)
-        return None if found.item is not None else self._pause(now)
+        return self._pause(now)
 
     def troubled(self, error: OACError, now: float) -> float:
         """Judge a look that failed.
@@ -173,10 +176,11 @@ def watched(
     """Wait until the item is as it is wanted. Flow. Parameters and errors are those of :class:`ItemWatch`."""
 
     async def flow(api: Api) -> CatalogItem:
-        found = (await looked_after(ItemWatch(wanted, plan, report=report))(api)).item
-        if found is None:
+        found = await looked_after(ItemWatch(wanted, plan, report=report))(api)
+        if found.item is None:
             raise RuntimeError("the watch ended without an item")
-        return found
+        report(found.text)
+        return found.item
 
     return flow
 

@@ -96,6 +96,14 @@ class OACBaseOperator(BaseOperator):
 
         return OACHook(self.oac_conn_id, stopped=lambda: self._killed)
 
+    def pre_execute(self, context: Context) -> None:
+        """Keep Airflow 3 from pushing the links when the task's process ends.
+
+        Each is pushed as soon as its address is known. One without an address would become an empty XCom.
+        """
+        super().pre_execute(context)
+        self.operator_extra_links = ()
+
     def on_kill(self) -> None:
         """Only sets a flag: it runs inside a signal handler, and Airflow kills hard some seconds later."""
         self._killed = True
