@@ -207,6 +207,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_oac.triggers.catalog",
                     "airflow_provider_oac.triggers.jobs",
                     "airflow_provider_oac.triggers.readiness",
+                    "airflow_provider_oac.triggers.snapshots",
                     "airflow_provider_oac.triggers.work_requests",
                 ],
             }

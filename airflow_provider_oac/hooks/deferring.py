@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,20 +24,3 @@ def over_soon(hook: OACHook, watch: Watch[Any]) -> bool:
     if WORKER_SECONDS <= 0:
         return False
     return hook.run(over_within(watch, WORKER_SECONDS))
-
-
-def needs_no_trigger(conn_id: str, watch: Callable[[], Watch[Any]]) -> bool:
-    """Whether a sensor need not defer: what it waits for is there soon, or cannot be asked for at all.
-
-    A sensor that does not defer looks by itself, which raises whatever is wrong where ``never_fail`` and
-    ``silent_fail`` apply to it.
-
-    :param conn_id: the Airflow Connection.
-    :param watch: makes what is waited for; a wrong argument may raise.
-    """
-    from airflow_provider_oac.hooks.oac import OACHook
-
-    try:
-        return over_soon(OACHook(conn_id), watch())
-    except Exception:
-        return True

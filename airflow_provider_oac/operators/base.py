@@ -250,7 +250,7 @@ class OACWorkOperator(OACBaseOperator):
 
         What the task started stands in the event: ``airflow dags test`` drops the arguments of a deferral.
         """
-        from airflow_provider_oac.triggers.work_requests import carried_by
+        from airflow_provider_oac.triggers.base import carried_by
 
         carried = carried_by(event)
         started = Started.of(carried["started"])

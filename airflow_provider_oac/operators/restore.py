@@ -353,10 +353,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
         """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
-        from airflow_provider_oac.triggers.work_requests import outcome_of
+        from airflow_provider_oac.triggers.base import carried_by
 
-        outcome_of(event)
-        carried = (event or {})["carried"]
+        carried = carried_by(event)
         memory = TaskMemory(context, self.durable)
         return self._checked(Started.of(carried["started"]), carried["deadline"], 0.0, memory)
 

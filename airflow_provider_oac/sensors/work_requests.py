@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, default_deferrable
+from airflow_provider_oac._compat import default_deferrable
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.sensors.base import OACSensor
 
 if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.waiting import Poller
+    from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
 
-class OACWorkRequestSensor(BaseSensorOperator):
+class OACWorkRequestSensor(OACSensor):
     """Waits until a work request succeeds; fails as soon as it fails, with OAC's own errors.
 
     ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
@@ -27,8 +28,6 @@ class OACWorkRequestSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("oac_conn_id", "work_request_id")
-    ui_color = "#f3e8e6"
-    _problem: OACError | None = None
 
     def __init__(
         self,
@@ -43,30 +42,16 @@ class OACWorkRequestSensor(BaseSensorOperator):
         self.oac_conn_id = oac_conn_id
         self.deferrable = default_deferrable() if deferrable is None else deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Wait, in the triggerer or as every sensor does."""
-        if not self.deferrable:
-            return super().execute(context)
-        from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
-        from airflow_provider_oac.hooks.deferring import needs_no_trigger
+    def trigger(self, deadline: float) -> OACWorkRequestTrigger:
+        """The trigger that waits for the work request."""
         from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
-        now = time.time()
-        plan = WaitPlan(deadline=now + self.timeout, longest_pause=float(self.poke_interval))
-        if needs_no_trigger(self.oac_conn_id, lambda: WorkWatch(self._checked_id(), plan, started_at=now)):
-            return super().execute(context)
-        self.defer(
-            trigger=OACWorkRequestTrigger(
-                self.oac_conn_id, self._checked_id(), now, now + self.timeout, float(self.poke_interval)
-            ),
-            method_name="resume",
+        return OACWorkRequestTrigger(
+            self.oac_conn_id, self._checked_id(), time.time(), deadline, float(self.poke_interval)
         )
 
-    def poke(self, context: Context) -> bool:
-        """Look once. A passing failure of the look itself counts as "not yet"."""
-        if problem := self._problem:
-            self._problem = None
-            raise problem
+    def poll(self) -> bool:
+        """Read the state of the work request once."""
         from airflow_provider_oac.client import work_requests
         from airflow_provider_oac.hooks.oac import OACHook
 
@@ -80,20 +65,6 @@ class OACWorkRequestSensor(BaseSensorOperator):
         percent = "" if work.percent is None else f", {work.percent:.0f} %"
         self.log.info("Work request %s (%s): %s%s.", work.id, work.operation, work.status, percent)
         return self._poller.seen(work, time.time()) is None
-
-    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Go on after the triggerer waited: look as every sensor does, which judges what there is."""
-        from airflow_provider_oac.triggers.work_requests import outcome_of
-
-        try:
-            outcome, message = outcome_of(event)
-        except OACError as problem:
-            # Raised where a look raises, so that never_fail and silent_fail apply to it as well.
-            self._problem = problem
-        else:
-            if outcome == "timeout":
-                raise AirflowSensorTimeout(message)
-        return super().execute(context)
 
     @cached_property
     def _poller(self) -> Poller:

@@ -77,7 +77,8 @@ def test_exactly_what_may_be_a_text_is_templated(kind: Any) -> None:
     assert all(hasattr(task, name) for name in task.template_fields)
     named = {
         name: str(parameter.annotation)
-        for parent in kind.__mro__ if parent.__module__.startswith("airflow_provider_oac")
+        for parent in kind.__mro__
+        if parent.__module__.startswith("airflow_provider_oac") and "__init__" in vars(parent)
         for name, parameter in inspect.signature(parent.__init__).parameters.items()
     }  # fmt: skip
     texts = {name for name, kind_ in named.items() if kind_.endswith(("str", "str | None"))}
