@@ -192,6 +192,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
+                    "airflow_provider_oac.sensors.base",
                     "airflow_provider_oac.sensors.catalog",
                     "airflow_provider_oac.sensors.snapshots",
                     "airflow_provider_oac.sensors.work_requests",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _GRACE = timedelta(minutes=5)
 
 
-class OACSensor(BaseSensorOperator):
+class OACBaseSensor(BaseSensorOperator):
     """``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker."""
 
     ui_color = "#f3e8e6"

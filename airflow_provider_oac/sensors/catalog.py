@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import PokeReturnValue, default_deferrable
-from airflow_provider_oac.sensors.base import OACSensor
+from airflow_provider_oac.sensors.base import OACBaseSensor
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.watching import Wanted
     from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
 
 
-class OACCatalogItemSensor(OACSensor):
+class OACCatalogItemSensor(OACBaseSensor):
     """Waits until an item of the catalog is there, or until it was modified since a moment.
 
     It is read by its id, which needs no search index. What passes, such as an instance that restarts, is waited out.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_oac._compat import default_deferrable
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.sensors.base import OACSensor
+from airflow_provider_oac.sensors.base import OACBaseSensor
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.snapshot_watch import WantedSnapshot
     from airflow_provider_oac.triggers.snapshots import OACSnapshotTrigger
 
 
-class OACSnapshotSensor(OACSensor):
+class OACSnapshotSensor(OACBaseSensor):
     """Waits until a snapshot exists, or until the newest of a series is young enough.
 
     Give either ``snapshot_id`` or ``snapshot_name``; or ``max_age`` with ``snapshot_label`` and ``bucket``. The second

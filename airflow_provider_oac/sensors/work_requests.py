@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import default_deferrable
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.sensors.base import OACSensor
+from airflow_provider_oac.sensors.base import OACBaseSensor
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.waiting import Poller
     from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
 
-class OACWorkRequestSensor(OACSensor):
+class OACWorkRequestSensor(OACBaseSensor):
     """Waits until a work request succeeds; fails as soon as it fails, with OAC's own errors.
 
     ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
