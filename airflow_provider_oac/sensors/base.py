@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue
-from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.exceptions import OACError, OACKilledError
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -76,10 +76,12 @@ class OACBaseSensor(BaseSensorOperator):
         try:
             trigger = self.trigger(time.time() + self.timeout)
             return None if over_soon(OACHook(self.oac_conn_id), trigger.watch(lambda _line: None)) else trigger
+        except OACKilledError:
+            raise
         except Exception as problem:
             # Whatever else Airflow raises, for a Connection that is missing for example, may hold anything.
             why = problem if isinstance(problem, OACError) else type(problem).__name__
-            self.log.info("Not deferring, polling in this worker: %s", why)
+            self.log.warning("The first poll failed, so this sensor does not defer but polls in the worker: %s", why)
             return None
 
     def _sought(self, sought: Sought) -> Any | None:

@@ -105,7 +105,11 @@ class OACTrigger(BaseTrigger):
         # Those who begin in one instant spread over a second.
         await asyncio.sleep(QUIET_SECONDS + random.random() * min(1.0, QUIET_SECONDS))  # noqa: S311
         await loaded(*self.imports)
-        await waited(self.oac_conn_id, self.watch(self.log.info))
+        await waited(self.oac_conn_id, self.watch(self._report))
+
+    def _report(self, line: str) -> None:
+        # The logger is made when there is something to log: thousands of triggers wait at a time.
+        self.log.info(line)
 
     def _warn(self, why: str) -> None:
         if self.continues:
