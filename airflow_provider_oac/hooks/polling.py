@@ -14,7 +14,7 @@ import importlib
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow_provider_oac._compat import aget_connection, amask
 from airflow_provider_oac.exceptions import OACError, OACSetupError
@@ -217,14 +217,12 @@ def _place(conn_id: str, settings: ConnectionSettings, slot: Slot | None) -> _Pl
 
 def _forget_ended_loops() -> None:
     """Drop what was left by loops that were ended without ending what ran on them."""
-    # Copies: there may be another loop in another thread, with places of its own.
-    for key in list(_places):
-        if key.loop.is_closed():
-            _places.pop(key, None)
-    for found in (_drivers, _readings):
-        for mark in list(found):
-            if mark[0].is_closed():
-                found.pop(mark, None)
+    registries: tuple[dict[Any, Any], ...] = (_places, _drivers, _readings)
+    for registry in registries:
+        # Copies: there may be another loop in another thread, with places of its own.
+        for key in list(registry):
+            if key[0].is_closed():
+                registry.pop(key, None)
 
 
 class _Reading:
