@@ -1,6 +1,6 @@
 # Airflow 3.3 with this provider, for docker-compose.yml. Same locked requirements as .venv, hashes included.
 # Celery workers, PostgreSQL driver and Redis client are in the lock. For production, put your auth manager in.
-FROM python:3.12-slim
+FROM python:3.12.13-slim-trixie
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app

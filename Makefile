@@ -1,7 +1,7 @@
 # Thin names for the programs in tools/; each of them explains itself with --help.
 PYTHON ?= python3
 
-.PHONY: .venv help bench demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade
+.PHONY: .venv help bench demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade size
 .PHONY: clean setup
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make check     the quick loop: lint, types, unit and contract tests"
 	@echo "make bench     what it costs beside its peers and the floor; writes docs/benchmarks.md"
 	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
+	@echo "make size      lines of code by package, without blank lines, comments and docstrings"
 	@echo "make setup     only create .venv (Airflow 3.3)   make lock     write requirements/*.txt anew"
 	@echo "make clean     remove environments, caches and what the demo left"
 
@@ -59,6 +60,9 @@ bench:
 
 lint:
 	@$(PYTHON) tools/run_tests.py lint
+
+size:
+	@$(PYTHON) tools/size.py
 
 format: setup
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

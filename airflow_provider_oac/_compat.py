@@ -16,9 +16,11 @@ if TYPE_CHECKING:
         BaseSensorOperator,
         Connection,
         Context,
+        ObjectStoragePath,
         PokeReturnValue,
     )
     from airflow.sdk.bases.notifier import BaseNotifier
+    from airflow.sdk.bases.operator import BaseOperatorMeta
     from airflow.sdk.exceptions import (
         AirflowFailException,
         AirflowNotFoundException,
@@ -39,10 +41,12 @@ _PLACES = {
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseNotifier": ("airflow.sdk.bases.notifier", "airflow.notifications.basenotifier"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseOperatorMeta": ("airflow.sdk.bases.operator", "airflow.models.baseoperator"),
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "Context": ("airflow.sdk", "airflow.utils.context"),
+    "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
     "mask_secret": ("airflow.sdk.log", "airflow.utils.log.secrets_masker"),
 }
@@ -56,9 +60,11 @@ __all__ = [
     "BaseNotifier",
     "BaseOperator",
     "BaseOperatorLink",
+    "BaseOperatorMeta",
     "BaseSensorOperator",
     "Connection",
     "Context",
+    "ObjectStoragePath",
     "PokeReturnValue",
     "aget_connection",
     "amask",
@@ -67,6 +73,7 @@ __all__ = [
     "default_deferrable",
     "log_group",
     "mask_secret",
+    "mask_token",
     "object_storage_path",
     "order_began",
     "setting",
@@ -123,6 +130,19 @@ async def amask(secrets: tuple[str, ...]) -> None:
             await amask_secret(secret)
 
 
+def mask_token(token: str) -> None:
+    """Mask a token or an assertion in logs, in a task or a command.
+
+    Only its end is registered, without which it is worthless: Airflow's masker forgets nothing and compiles all that it
+    knows anew each time, 3 ms for each token of a usual size, and a task may see many. A triggerer sees a new one every
+    75 seconds for months: there nothing is registered.
+    """
+    # Not found among this module's own names before somebody asked for it.
+    from airflow_provider_oac._compat import mask_secret
+
+    mask_secret(token[-64:])
+
+
 def asset_class() -> Any:
     """Airflow's ``Asset``, which is a ``Dataset`` in 2.11."""
     try:
@@ -173,10 +193,8 @@ def log_group(log: Any, title: str) -> Iterator[None]:
 
 def object_storage_path(url: str, conn_id: str | None = None) -> Any:
     """Airflow's ``ObjectStoragePath``. It loads some 10 MB, so that nobody imports it before a task runs."""
-    try:
-        from airflow.sdk import ObjectStoragePath
-    except ImportError:  # Airflow 2.11
-        from airflow.io.path import ObjectStoragePath  # type: ignore[no-redef]
+    from airflow_provider_oac._compat import ObjectStoragePath
+
     return ObjectStoragePath(url, conn_id=conn_id) if conn_id else ObjectStoragePath(url)
 
 

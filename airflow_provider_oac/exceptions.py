@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from airflow_provider_oac.plain_text import plain
+
 __all__ = [
     "OACApiError",
     "OACAuthError",
@@ -30,7 +32,10 @@ __all__ = [
 
 
 class OACError(Exception):
-    """Base of every error that this provider raises."""
+    """Base of every error that this provider raises. Its text holds no control characters, whoever wrote it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*[plain(one) if isinstance(one, str) else one for one in arguments])
 
     def of(self, connection: str) -> None:
         """Say which Connection it is about, unless the text does so already.

@@ -109,12 +109,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "connect_timeout": {
         "label": "Connect timeout (s)",
-        "description": "Optional: seconds until a connection must stand; 10 by default.",
+        "description": "Optional: seconds until a connection must stand; 10 by default, 60 at most.",
         "schema": {"type": ["number", "null"], "section": "Advanced"},
     },
     "read_timeout": {
         "label": "Read timeout (s)",
-        "description": "Optional: seconds of silence after which an answer is given up; 60 by default.",
+        "description": "Optional: seconds of silence after which an answer is given up; 60 by default, 900 at most.",
         "schema": {"type": ["number", "null"], "section": "Advanced"},
     },
 }
@@ -134,6 +134,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "type": "string",
         "version_added": "0.1.0",
         "example": "/var/lib/airflow/oac-tokens",
+        "default": "",
+    },
+    "file_folder": {
+        "description": "Absolute path of the folder with the files that Connections may name: private keys, "
+        "certificates, CA files. Links are resolved first. By default Connections may name any file that the process "
+        "may read.",
+        "type": "string",
+        "version_added": "0.1.0",
+        "example": "/etc/airflow/oac",
         "default": "",
     },
     "redis_url": {

@@ -64,7 +64,8 @@ with DAG(
         to_folder_path=PRODUCTION,
         overwrite=True,
         max_active_tis_per_dagrun=4,
-    ).expand(item_id=workbooks.output.map(lambda workbook: workbook["id"]))
+        map_index_template="{{ task.path }}",
+    ).expand(path=workbooks.output.map(lambda workbook: workbook["path"]))
 
     readers = OACUpdateACLOperator(
         task_id="readers",

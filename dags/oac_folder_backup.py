@@ -44,12 +44,12 @@ ADMINISTRATORS = {
 
 @task
 def outdated(found: list[dict], name: str, keep: str) -> list[str]:
-    """Ids of the copies that are too many: only folders whose name is just the one of a copy count."""
+    """Paths of the copies that are too many: only folders whose name is just the one of a copy count."""
     copies = [item for item in found if re.fullmatch(re.escape(name) + r" \d{8}T\d{6}", item["name"])]
     doomed = sorted(copies, key=lambda item: item["name"], reverse=True)[max(1, int(keep)) :]
     if len(doomed) > MOST_DELETED:
         raise ValueError(f"{len(doomed)} copies would be deleted, more than {MOST_DELETED}; none was.")
-    return [item["id"] for item in doomed]
+    return [item["path"] for item in doomed]
 
 
 with DAG(
@@ -77,8 +77,10 @@ with DAG(
     copies = OACListCatalogOperator(task_id="copies", folder_path=COPIES, catalog_type="folders")
 
     # None or more: without any the task is skipped.
-    delete = OACDeleteFolderOperator.partial(task_id="delete", recursive=True).expand(
-        folder_id=outdated(copies.output, NAME, "{{ params.keep }}")
-    )
+    delete = OACDeleteFolderOperator.partial(
+        task_id="delete",
+        recursive=True,
+        map_index_template="{{ task.path }}",
+    ).expand(path=outdated(copies.output, NAME, "{{ params.keep }}"))
 
     place >> protect >> copy >> copies

@@ -36,7 +36,7 @@ KINDS = ["connections", "datasets", "dataflows", "sequences"]
 @task
 def each(lists: list[list[dict]]) -> list[dict[str, str]]:
     """What the mapped task below takes, one item each."""
-    return [{"catalog_type": item["type"], "item_id": item["id"]} for found in lists for item in found]
+    return [{"catalog_type": item["type"], "path": item["path"]} for found in lists for item in found]
 
 
 with DAG(
@@ -77,12 +77,19 @@ with DAG(
         new_owner=HEIR,
     )
 
-    owned = OACListCatalogOperator.partial(task_id="owned", owned_by=LEAVER, manage_content=True).expand(
-        catalog_type=KINDS
-    )
+    owned = OACListCatalogOperator.partial(
+        task_id="owned",
+        owned_by=LEAVER,
+        manage_content=True,
+        map_index_template="{{ task.catalog_type }}",
+    ).expand(catalog_type=KINDS)
 
     # None or more: without any the task is skipped.
-    OACChangeOwnerOperator.partial(task_id="hand_over_each", new_owner=HEIR).expand_kwargs(each(owned.output))
+    OACChangeOwnerOperator.partial(
+        task_id="hand_over_each",
+        new_owner=HEIR,
+        map_index_template="{{ task.path }}",
+    ).expand_kwargs(each(owned.output))
 
     # Permissions move along: the leaver's own are in this list, to be taken away if the account stays.
     who_sees_it = OACAuditACLOperator(

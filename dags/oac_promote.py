@@ -129,9 +129,11 @@ with DAG(
         deferrable=True,
     )
 
-    connections = OACUpdateConnectionOperator.partial(task_id="connections", oac_conn_id=PRODUCTION).expand_kwargs(
-        CONNECTIONS
-    )
+    connections = OACUpdateConnectionOperator.partial(
+        task_id="connections",
+        oac_conn_id=PRODUCTION,
+        map_index_template="{{ task.connection }}",
+    ).expand_kwargs(CONNECTIONS)
 
     roles = OACCheckRolesOperator(task_id="roles", oac_conn_id=PRODUCTION)
 

@@ -41,6 +41,7 @@ with DAG(
         if_running="wait",
         deferrable=True,
         timeout=timedelta(hours=2),
+        map_index_template="{{ task.dataset }}",
     ).expand(dataset=DATASETS)
 
     @task

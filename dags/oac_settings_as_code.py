@@ -27,7 +27,7 @@ from airflow_provider_oac.operators.system import (
 )
 
 WANTED = {
-    "settings": {"EmailMaxRecipients": 200, "EnableWorkbookExport": True},
+    "settings": {"EmailMaxRecipients": 200, "AllowHTMLJavaScriptCSSContent": False},
     "mail": {
         "host": "smtp.example.com",
         "port": 587,

@@ -84,6 +84,7 @@ class SignIn:
             "identity_url": self.ready["identity_url"],
             "client_id": self.ready["client_id"],
             "scope": self.ready["instances"][instance]["scope"],
+            "resource": self.url(instance),
             "user": user,
         }
         if grant == "password":

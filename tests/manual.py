@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from airflow_provider_oac.exceptions import OACTransportError
-from airflow_provider_oac.transport.io import Request, Response, StreamedResponse
+from airflow_provider_oac.transport.io import Deadline, Request, Response, StreamedResponse
 
 T = TypeVar("T")
 Answer = Response | BaseException
@@ -93,7 +93,7 @@ def in_turn(*answers: Answer) -> Callable[[Request], Answer]:
 
 class _Whole(StreamedResponse):
     def __init__(self, request: Request, answer: Response) -> None:
-        super().__init__(request, answer.status, answer.headers)
+        super().__init__(request, answer.status, answer.headers, Deadline(900.0))
         self._body = answer.body
 
     async def pieces(self, size: int) -> AsyncIterator[bytes]:

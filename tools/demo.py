@@ -10,12 +10,14 @@ around. Nothing here talks to Oracle.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from airflow_provider_oac.simulator.launch import Simulator, SimulatorFailed, launch
-from tools.oac_connections import SEAL_PASSWORD, connection_environment
+from tools.oac_connections import SEAL_PASSWORD, connection_environment, device_connection
 from tools.stack import AirflowStack, StackError
 
 if TYPE_CHECKING:
@@ -177,6 +179,36 @@ def show_sign_ins(simulator: Simulator) -> None:
     say(f"sign-ins      {grants} at {simulator.ready['identity_url']} (tokens live 100 s)")
 
 
+def demo_environment(ready: Mapping[str, Any]) -> dict[str, str]:
+    """Connections, and a token store that all processes share, so that a person can sign in with a code."""
+    return {
+        **connection_environment(ready),
+        "AIRFLOW_CONN_OAC_SIGN_IN": json.dumps(device_connection(ready)),
+        "AIRFLOW__OAC__STORE": "file",
+        "AIRFLOW_VAR_OAC_EXPORT_FOLDER": f"file://{HOME / 'exports'}",
+    }
+
+
+def by_hand(ready: Mapping[str, Any], ready_file: Path, airflow_url: str, pid: int) -> list[str]:
+    """What a person needs to make a Connection, to sign in with a code, and to stop the demo."""
+    instance = ready["instances"][INSTANCE]
+    user, person = next(iter(ready["users"])), "oac.federated@example.com"
+    return [
+        f"A Connection by hand: {airflow_url}/connections, type Oracle Analytics Cloud",
+        f"  Host               {instance['url']}",
+        f"  Client ID          {ready['client_id']}",
+        f"  Identity URL       {ready['identity_url']}",
+        f"  Scope              {instance['scope']}",
+        f"  User               {user}",
+        f"  Certificate alias  {ready['certificate_alias']}",
+        f"  Private key        {ready['private_key_file']}",
+        f"  Ready file         {ready_file} (these values, the client secret and the users' passwords)",
+        "Signing in with a code: Connection oac_sign_in, menu Admin, Oracle Analytics, Sign in.",
+        f"  Approve as         {person}, password {ready['users'][person]}",
+        f"Stop: Ctrl-C, or `kill {pid}` when it runs in the background.",
+    ]
+
+
 def leave_running(stack: AirflowStack, simulator: Simulator) -> None:
     """Say where to look, and wait for Ctrl-C."""
     title("Running")
@@ -191,7 +223,7 @@ def leave_running(stack: AirflowStack, simulator: Simulator) -> None:
     print(f"Exports     {HOME / 'exports'}")
     print(f"Bucket      {simulator.ready['bucket_dir']}")
     print(f"Logs        {stack.home / 'logs'}")
-    print("\nStop it with Ctrl-C.", flush=True)
+    print("", *by_hand(simulator.ready, simulator.state / "ready.json", stack.url, os.getpid()), sep="\n", flush=True)
     try:
         while True:
             time.sleep(5)
@@ -208,8 +240,7 @@ def demo(ui: bool) -> None:
     with launch(instances=[INSTANCE, "prod"], work_seconds=0.5, access_token_ttl=100) as simulator:
         say(f"simulator: identity domain {simulator.ready['identity_url']}, "
             f"OAC {simulator.ready['instances'][INSTANCE]['url']}")  # fmt: skip
-        env = connection_environment(simulator.ready)
-        env["AIRFLOW_VAR_OAC_EXPORT_FOLDER"] = f"file://{HOME / 'exports'}"
+        env = demo_environment(simulator.ready)
         stack = AirflowStack(sys.prefix, HOME, ROOT / "dags", env, port=UI_PORT if ui else 0)
         with stack:
             say(f"Airflow {stack.version}: {', '.join(stack.components)} are up at {stack.url}")

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Write `.env` for docker-compose.yml: generated secrets, readable by you alone.
 
-    python3 tools/make_env.py [FILE]
-
 Values that the file has already stay as they are, so that a second run, or one after an update, only adds what is new.
 Standard library only.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import os
 import secrets
@@ -57,7 +56,9 @@ def write(path: Path) -> list[str]:
 
 
 def main() -> int:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, default=ROOT / ".env", help="%(default)s")
+    path = parser.parse_args().file
     added = write(path)
     print(f"{path}: {'added ' + ', '.join(added) if added else 'nothing was missing'}")
     print("Sign in at http://127.0.0.1:8080 as `admin` with the ADMIN_PASSWORD of that file.")

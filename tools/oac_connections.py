@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -82,6 +82,16 @@ def restore_environment(ready: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def spare_environment(ready: Mapping[str, Any], instances: Iterable[str]) -> dict[str, str]:
+    """Environment variables of a Connection `oac_<instance>`, and of a Variable with its host, for each instance."""
+    made = {}
+    for instance in instances:
+        name = f"OAC_{instance.upper().replace('-', '_')}"
+        made[f"AIRFLOW_CONN_{name}"] = json.dumps(connection(ready, instance))
+        made[f"AIRFLOW_VAR_{name}_HOST"] = ready["instances"][instance]["url"].partition("://")[2]
+    return made
+
+
 def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:
     """Environment variables of a Connection `oac_<grant>` for each grant.
 
@@ -93,10 +103,16 @@ def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:
     made = {
         "jwt_assertion": connection(ready),
         "password": connection(ready, grant="password", **without),
-        "device_code": connection(ready, user="oac.federated@example.com", grant="device_code", **chained),
+        "device_code": device_connection(ready),
         "refresh_token": connection(ready, grant="refresh_token", refresh_token=refresh_token(ready), **chained),
     }
     return {f"AIRFLOW_CONN_OAC_{grant.upper()}": json.dumps(made) for grant, made in made.items()}
+
+
+def device_connection(ready: Mapping[str, Any]) -> dict[str, Any]:
+    """A Connection that needs a person to sign in with a code once; it needs a token store."""
+    removed = {"private_key": None, "certificate_alias": None, "user_password": None}
+    return connection(ready, user="oac.federated@example.com", grant="device_code", **removed)
 
 
 def refresh_token(ready: Mapping[str, Any]) -> str:

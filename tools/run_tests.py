@@ -6,11 +6,11 @@
     python3 tools/run_tests.py lint airflow-2.11   the named parts only
     python3 tools/run_tests.py unit -- -k token    what follows `--` goes to pytest
 
-Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so three of them run at a time and
-print what they have to say when they end. The exit code is 1 if any part failed or had to be left
-out although it is required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter or of Chromium;
-the summary says so. Standard library only; the tests themselves run in the environments of
-tools/setup_env.py.
+Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so four of them run at a time and
+print their output when they end. Tests that failed run once more at the end, alone: those that pass then are named in
+the summary, and do not fail the run. The exit code is 1 if any part failed or had to be left out although it is
+required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter or of Chromium; the summary says
+so. Standard library only; the tests themselves run in the environments of tools/setup_env.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -39,26 +39,41 @@ from tools.setup_env import ENVIRONMENTS, ROOT
 
 QUICK = ("tests/unit", "tests/contract")
 FAST = (*QUICK, "tests/integration", "tests/simulator", "tests/faults")
-#: What knows Airflow: the rest is the same code on every line, and is tested on the newest one.
-ON_AIRFLOW = (
-    *QUICK,
-    "tests/faults",
+#: What reads the API of Airflow that differs between its lines. All else is the same code on every line, and is tested
+#: on the newest one.
+LINES = (
+    "tests/unit/operators",
+    "tests/unit/hooks/test_connection.py",
+    *(f"tests/unit/test_{name}.py" for name in ("imports", "provider_info", "links")),
     *(
-        str(path.relative_to(ROOT))
-        for path in sorted((ROOT / "tests" / "integration").glob("test_*.py"))
-        if re.search(
-            r"tests\.tasks|OACHook|connections: Connections|commands|^from airflow\.", path.read_text(), re.MULTILINE
+        f"tests/integration/test_{name}.py"
+        for name in (
+            "command_line",
+            "events",
+            "hook",
+            "hook_async",
+            "notifier",
+            "object_storage",
+            "operators_create_snapshot",
+            "sensors",
+            "triggers",
         )
     ),
 )
+#: What depends on Python itself: everything that needs no simulator, and TLS.
+PYTHONS = ("tests/unit", "tests/integration/test_transport_tls.py")
 #: How pytest begins the lines about what failed: names of tests; headings of their failures, and the errors.
 FAILED_TEST = re.compile(r"(FAILED|ERROR) \S+\.py")
 FAILURE = ("E   ", "____")
 MOST_FAILURE_LINES = 100
 #: Of a command that says it in another way, so many lines at its end.
 LAST_LINES = 30
-#: How many parts with a real Airflow run at a time. With two, two cores were idle for part of the time.
-LANES = 3
+#: How many parts with a real Airflow run at a time.
+LANES = 4
+#: With more failed tests than this, something is broken, and a second run of them would say nothing new.
+MOST_RERUN = 8
+#: The older lines of Airflow that are supported.
+OLDER = ("2.11", "3.1", "3.2")
 #: schemathesis is locked for the newest line only: files of this name are left to it.
 NO_SCHEMATHESIS = ("--ignore-glob=*schemathesis*",)
 
@@ -85,6 +100,8 @@ class Outcome:
     part: str
     verdict: str
     seconds: float = 0.0
+    #: Of the processors, by all processes of the part that were waited for.
+    cpu_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     #: What was said of what failed.
     failures: list[str] = field(default_factory=list)
@@ -95,17 +112,31 @@ def pytest(*arguments: str) -> tuple[str, ...]:
 
 
 def side_by_side(*arguments: str) -> tuple[str, ...]:
-    """Files of tests in as many processes as there are cores; each has a simulator of its own."""
-    return pytest("-n", str(os.cpu_count() or 1), "--dist", "loadfile", *arguments)
+    """Files of tests in two processes for each core, since they wait half of the time; each has its own simulator."""
+    return pytest("-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", *arguments)
 
 
-#: What a cluster changes: who runs the example DAGs. The rest is about Airflow's web interface, or Airflow itself.
-CLUSTER = tuple(
-    f"tests/airflow/test_{name}.py" for name in ("cluster", "backup", "catalog", "exports", "grants", "restore", "runs")
-)
+#: The tests in a real Airflow, in sessions of about the same length that run side by side: each has an Airflow and a
+#: simulator for itself. The last tests of a session search what it left behind for secrets.
+SESSIONS = {
+    "backups": ("backup", "faults", "stack", "connection_form", "events"),
+    "restores": ("restore",),
+    "content": ("catalog", "examples", "exports", "grants", "runs"),
+}
+#: What a cluster changes: who runs the tasks.
+CLUSTER = ("cluster", "backup", "exports")
+
+
+def in_airflow(*names: str) -> tuple[str, ...]:
+    """Files of tests/airflow."""
+    return tuple(f"tests/airflow/test_{name}.py" for name in names)
+
+
+#: What differs between the lines in a real Airflow: a backup in each mode, killed workers, sensors, an export, a Clear,
+#: the Connection form, events, an approval.
 SMOKE = pytest("-m", "smoke", "tests/airflow")
 #: The page in Airflow's web interface, which knows more of Airflow than anything else.
-PAGE = pytest("tests/integration/test_web_page.py")
+PAGE = "tests/integration/test_web_page.py"
 
 PARTS = (
     Part(
@@ -122,33 +153,45 @@ PARTS = (
     # Not quiet: mkdocs counts the warnings that it prints, and no others.
     Part("docs", "docs", "the site of docs/, warnings as errors", (("mkdocs", "build", "--strict"),)),
     Part("unit", "airflow-3.3", "unit, contract, integration, simulator on Airflow 3.3", (side_by_side(*FAST),)),
-    Part(
-        "unit-2.11",
-        "airflow-2.11",
-        "what knows Airflow, on Airflow 2.11",
-        (side_by_side(*NO_SCHEMATHESIS, *ON_AIRFLOW),),
+    *(
+        Part(
+            f"unit-{line}",
+            f"airflow-{line}",
+            f"what reads the API of Airflow {line}",
+            (side_by_side(*NO_SCHEMATHESIS, *LINES, *([] if line == "2.11" else [PAGE])),),
+        )
+        for line in OLDER
     ),
-    Part(
-        "unit-py3.13",
-        "airflow-3.3-py3.13",
-        "unit and contract tests on Airflow 3.3 with Python 3.13",
-        (side_by_side(*NO_SCHEMATHESIS, *QUICK),),
-        optional=True,
+    *(
+        Part(
+            f"unit-py{python}",
+            f"airflow-3.3-py{python}",
+            f"what depends on Python, on {python}",
+            (side_by_side(*NO_SCHEMATHESIS, *PYTHONS),),
+            optional=True,
+        )
+        for python in ("3.13", "3.14")
     ),
     # The longest first, so that all lanes end at about the same time.
-    Part("airflow-2.11", "airflow-2.11", "a real Airflow 2.11", (pytest("tests/airflow"),), waits=True),
-    Part("airflow-3.3", "airflow-3.3", "a real Airflow 3.3", (pytest("tests/airflow"),), waits=True),
+    *(
+        Part(
+            f"airflow-3.3-{session}",
+            "airflow-3.3",
+            f"a real Airflow 3.3: {', '.join(names)}",
+            (pytest("--session", session, *in_airflow(*names, "zz_secrets")),),
+            waits=True,
+        )
+        for session, names in SESSIONS.items()
+    ),
     Part(
         "cluster",
         "airflow-3.3",
-        "the example DAGs on the services of docker-compose.yml, without containers",
-        (pytest("--cluster", "-m", "smoke or cluster", *CLUSTER),),
+        "backups and exports on the services of docker-compose.yml, without containers",
+        (pytest("--cluster", "-m", "smoke or cluster", *in_airflow(*CLUSTER)),),
         waits=True,
         program=programs,
         optional=True,
     ),
-    Part("airflow-3.1", "airflow-3.1", "smoke tests in a real Airflow 3.1, and its page", (SMOKE, PAGE), waits=True),
-    Part("airflow-3.2", "airflow-3.2", "smoke tests in a real Airflow 3.2, and its page", (SMOKE, PAGE), waits=True),
     Part(
         "browser",
         "airflow-3.3",
@@ -158,6 +201,7 @@ PARTS = (
         program=chromium,
         optional=True,
     ),
+    *(Part(f"airflow-{line}", f"airflow-{line}", f"a real Airflow {line}", (SMOKE,), waits=True) for line in OLDER),
 )
 QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
 
@@ -219,7 +263,10 @@ def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO, outc
             failed.append(said)
         elif said.startswith(FAILURE) and len(details) < MOST_FAILURE_LINES:
             details.append(said)
-    if code := process.wait():
+    _, status, used = os.wait4(process.pid, 0)
+    outcome.cpu_seconds += used.ru_utime + used.ru_stime
+    process.returncode = code = os.waitstatus_to_exitcode(status)
+    if code:
         outcome.verdict = "FAILED"
         outcome.failures += [*failed, *details] or list(last)
         outcome.notes.append(f"`{' '.join(command[:3])}` ended with exit code {code}")
@@ -248,14 +295,35 @@ def run_part(part: Part, pytest_arguments: list[str], out: TextIO) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="airflow-provider-oac-") as home:
         env = environment_variables(part, home)
         for command in part.commands:
-            is_pytest = "pytest" in command
-            run_command((*command, *pytest_arguments) if is_pytest else command, env, out, outcome)
+            if "pytest" in command:
+                # What failed is remembered for each part by itself.
+                command = (*command, "-o", f"cache_dir=.pytest_cache/{part.name}", *pytest_arguments)
+            run_command(command, env, out, outcome)
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
+def rerun(part: Part, outcome: Outcome) -> Outcome:
+    """Run the few tests that failed once more, alone. If they pass, the part has passed, and its notes name them."""
+    failed = sorted({line.partition(" - ")[0] for line in outcome.failures if FAILED_TEST.match(line)})
+    if not 0 < len(failed) <= MOST_RERUN or len(part.commands) > 1:
+        return outcome
+    alone = (*_alone(part.commands[0]), "--last-failed")
+    second = run_part(replace(part, title="once more, what failed", commands=(alone,)), [], sys.stdout)
+    if second.verdict != "passed":
+        return outcome
+    notes = [*outcome.notes, *second.notes, "PASSED ONLY WHEN RUN ALONE: " + ", ".join(failed)]
+    seconds, cpu = outcome.seconds + second.seconds, outcome.cpu_seconds + second.cpu_seconds
+    return Outcome(part.name, "passed", seconds, cpu, notes)
+
+
+def _alone(command: tuple[str, ...]) -> tuple[str, ...]:
+    """A command of pytest without other processes."""
+    return command if "-n" not in command else (*command[: command.index("-n")], *command[command.index("-n") + 4 :])
+
+
 def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
-    """Run a part beside another one: what it says comes in one piece when it ends."""
+    """Run a part beside others: its output comes in one piece when it ends."""
     print(f"[{time.strftime('%H:%M:%S')}] {part.name} begins: {part.title}", flush=True)
     said = io.StringIO()
     try:
@@ -291,7 +359,7 @@ def summary(outcomes: list[Outcome], seconds: float) -> int:
         missing = outcome.verdict == "left out" and outcome.part not in optional and not go_on
         bad += outcome.verdict == "FAILED" or missing
         mark = " (required: set OAC_TEST_ALLOW_MISSING=1 to go on without it)" if missing else ""
-        how = f"{outcome.part:14} {outcome.verdict:9} {outcome.seconds:6.0f} s"
+        how = f"{outcome.part:20} {outcome.verdict:9} {outcome.seconds:6.0f} s {outcome.cpu_seconds:6.0f} s CPU"
         print(f"{how}  {'; '.join(outcome.notes)}{mark}")
     # Once more, for who sees only the end of hours of output.
     for outcome in outcomes:
@@ -318,6 +386,7 @@ def main() -> int:
     names = ["lint", "quick"] if options.quick else options.parts or [part.name for part in PARTS]
     began = time.monotonic()
     outcomes = run_parts([known[name] for name in names], extra)
+    outcomes = [rerun(known[one.part], one) if one.verdict == "FAILED" else one for one in outcomes]
     return summary(outcomes, time.monotonic() - began)
 
 

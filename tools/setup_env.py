@@ -3,7 +3,7 @@
 
     python3 tools/setup_env.py                    .venv: the newest Airflow line, for development and the demo
     python3 tools/setup_env.py airflow-2.11 ...   further environments, in .venvs/
-    python3 tools/setup_env.py --all              every environment that this machine has an interpreter for
+    python3 tools/setup_env.py --all              all of `make test` that this machine has an interpreter for
     python3 tools/setup_env.py --lock             write requirements/*.txt anew from requirements/*.in
 
 Needs Python 3.11 or newer and nothing else. pip installs a pinned uv into .venvs/uv, uv installs the locked
@@ -86,7 +86,10 @@ ENVIRONMENTS = {
         Environment("airflow-3.1", "3.1", VENVS / "airflow-3.1", "test", ((3, 11), (3, 12), (3, 13))),
         Environment("airflow-3.2", "3.2", VENVS / "airflow-3.2", "test", ((3, 11), (3, 12), (3, 13), (3, 14))),
         Environment("airflow-3.3-py3.13", "3.3", VENVS / "airflow-3.3-py3.13", "dev", ((3, 13),)),
+        Environment("airflow-3.3-py3.14", "3.3", VENVS / "airflow-3.3-py3.14", "dev", ((3, 14),)),
         Environment("docs", "docs", VENVS / "docs", "", ((3, 11), (3, 12), (3, 13))),
+        # The oldest versions that pyproject.toml allows: set up only when it is asked for by name.
+        Environment("floors", "floors", VENVS / "floors", "test", ((3, 11), (3, 12))),
         # Of `make bench`, with the peers: set up only when it is asked for by name.
         Environment("bench", "bench", VENVS / "bench", "simulator", ((3, 12), (3, 11), (3, 13))),
     )
@@ -287,6 +290,7 @@ def lock_requirements(upgrade: bool = False) -> None:
     for env in {e.line: e for e in reversed(ENVIRONMENTS.values())}.values():
         source = env.lock.with_suffix(".in")
         project = ["pyproject.toml", "--extra", env.extra] if env.extra else []
+        oldest = ["--resolution", "lowest-direct"] if env.line == "floors" else []
         with tempfile.TemporaryDirectory() as folder:
             constraints: list[str | Path] = []
             if env.line[0].isdigit():
@@ -296,10 +300,8 @@ def lock_requirements(upgrade: bool = False) -> None:
                 extras = ["pyproject.toml", "--all-extras"]
                 run([uv, "pip", "compile", *extras, source, "-o", every, *common], f"locking {source.name}, all extras")
                 constraints = ["--constraint", every]
-            run(
-                [uv, "pip", "compile", *project, source, "-o", env.lock, *constraints, *common],
-                f"locking {source.name}",
-            )
+            into = ["-o", env.lock, *constraints, *common, *oldest]
+            run([uv, "pip", "compile", *project, source, *into], f"locking {source.name}")
     bootstrap_in = REQUIREMENTS / "bootstrap.in"
     run(
         [uv, "pip", "compile", bootstrap_in, "-o", bootstrap_in.with_suffix(".txt"), *common],
@@ -326,7 +328,9 @@ def main() -> int:
             lock_requirements(options.upgrade)
             return 0
         for name in (
-            [name for name in ENVIRONMENTS if name != "bench"] if options.all else options.names or ["airflow-3.3"]
+            [name for name in ENVIRONMENTS if name not in ("bench", "floors")]
+            if options.all
+            else options.names or ["airflow-3.3"]
         ):
             try:
                 if not install(ENVIRONMENTS[name]):

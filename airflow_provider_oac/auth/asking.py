@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from airflow_provider_oac.auth.errors import auth_error, unusable_token
@@ -9,7 +10,10 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Issued, Token, read_issued
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.quoting import quoted
 from airflow_provider_oac.transport.retry import RetryPolicy, send
+
+log = logging.getLogger(__name__)
 
 RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
 
@@ -54,6 +58,27 @@ async def ask(
     return issued_by(settings, response, asked_at)
 
 
+async def revoke(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) -> None:
+    """Revoke the refresh token of these settings. Flow.
+
+    :raises OACAuthError: if the token service refuses.
+    :raises OACTransportError: if it cannot be reached.
+    """
+
+    def request() -> Request:
+        from airflow_provider_oac.auth.grants import revocation_request
+
+        return revocation_request(settings, io.now())
+
+    async def make() -> Request:
+        return await io.offload(request)
+
+    response = await send(io, make, repeatable=True, policy=policy)
+    # RFC 7009 section 2.2: 200 also for a token that was not valid any more.
+    if not 200 <= response.status < 300:
+        raise auth_error(settings, response, io.now())
+
+
 def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Issued:
     """Read a successful answer.
 
@@ -64,9 +89,18 @@ def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Is
         answer = response.json()
         if not isinstance(answer, dict):
             raise OACResponseError("The token service's answer is JSON, but not an object.")
-        return read_issued(answer, asked_at)
+        issued = read_issued(answer, asked_at)
     except OACResponseError as problem:
         raise unusable_token(settings, response, problem) from None
+    granted = answer.get("scope")
+    wanted = set(settings.scope.split()) - {"offline_access"}
+    # RFC 6749 section 5.1: a server that grants less says so.
+    if isinstance(granted, str) and (missing := wanted - set(granted.split())):
+        log.info(
+            "%s granted less than the scope that was asked for: %s is missing.",
+            settings.identity_url, quoted(" ".join(sorted(missing)), settings.secrets),
+        )  # fmt: skip
+    return issued
 
 
 async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) -> Token:

@@ -20,6 +20,10 @@ __all__ = ["ASSERTION_LIFETIME", "client_assertion", "user_assertion"]
 ASSERTION_LIFETIME = 300
 """Seconds. No maximum is documented. 300 s is observed to work; reports on an hour contradict each other."""
 
+# Seconds by which a domain's clock may be behind this one: it would refuse what is issued in its future. RFC 7519
+# section 4.1.4 has servers allow some leeway; not all do.
+_BACKDATED = 30
+
 
 def user_assertion(
     key: PrivateKey,
@@ -98,7 +102,7 @@ def _signed(
     ):
         if missing:
             raise OACConfigurationError(f"The {kind} assertion cannot be made: no {name} is given. {step}.")
-    issued = int(now)
+    issued = int(now) - _BACKDATED
     claims = {
         "iss": client_id,
         "sub": subject,

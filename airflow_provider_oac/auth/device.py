@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from airflow_provider_oac.auth.asking import RENEWAL, issued_by
 from airflow_provider_oac.auth.errors import auth_error, unusable_token
 from airflow_provider_oac.auth.grants import device_request, device_token_request
-from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.settings import NONE, AuthSettings
 from airflow_provider_oac.auth.token import Issued
 from airflow_provider_oac.exceptions import OACAuthError, OACResponseError, OACTransportError
 from airflow_provider_oac.transport.io import IO, Request, Response
@@ -25,6 +25,9 @@ _SLOWER = 5.0
 # Oracle's example; expires_in is required by the RFC.
 _EXPIRES_IN = 300.0
 _LONGEST_INTERVAL = 60.0
+# Whatever a domain says: it is neither asked in a tight loop nor for a day.
+_SHORTEST_INTERVAL = 1.0
+_LONGEST_LIFE = 3600.0
 _NOBODY = "nobody approved the code in time"
 
 
@@ -75,11 +78,12 @@ async def device_sign_in(
 
 
 async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
-    async def make() -> Request:
-        return device_request(settings)
-
     asked_at = io.now()
-    response = await send(io, make, repeatable=True, policy=RENEWAL)
+    response = await _ask_for_code(io, settings, authenticated=False)
+    refused = response.status == 401 or _error(response) == "invalid_client"
+    if refused and settings.client_authentication_used != NONE:
+        asked_at = io.now()
+        response = await _ask_for_code(io, settings, authenticated=True)
     if response.status != 200:
         raise auth_error(settings, response, io.now(), renewing=False)
     body = error_object(response)
@@ -98,9 +102,16 @@ async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
     return DeviceCode(
         **texts,
         verification_uri_complete=complete if isinstance(complete, str) and complete.isprintable() else None,
-        expires_at=asked_at + _seconds(body.get("expires_in"), _EXPIRES_IN),
-        interval=_seconds(body.get("interval"), _INTERVAL),
+        expires_at=asked_at + min(_LONGEST_LIFE, _seconds(body.get("expires_in"), _EXPIRES_IN)),
+        interval=max(_SHORTEST_INTERVAL, _seconds(body.get("interval"), _INTERVAL)),
     )
+
+
+async def _ask_for_code(io: IO, settings: AuthSettings, *, authenticated: bool) -> Response:
+    async def make() -> Request:
+        return await io.offload(lambda: device_request(settings, io.now(), authenticated=authenticated))
+
+    return await send(io, make, repeatable=True, policy=RENEWAL)
 
 
 async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Callable[[float], None]) -> Issued:

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, AuthSettings
+from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, NONE, AuthSettings
+from airflow_provider_oac.auth.token import UnknownTokenType
 from airflow_provider_oac.exceptions import OACAuthError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.quoting import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
 
-# Assertions live 300 s and servers allow some minutes at most: from here on the clock is the first suspect.
-SKEW_WORTH_NAMING = 30.0
+# From this difference on the clock is the first suspect. The Date header has whole seconds, and the answer took some.
+_SUSPICIOUS_SKEW = 30.0
+_NOTICEABLE_SKEW = 2.0
 # Longest piece of a server's text that goes into a message.
 _TEXT_LIMIT = 500
 
@@ -29,6 +31,8 @@ class _Symptom:
     next_step: str
     # Only of a renewal by a refresh token.
     chained: bool = False
+    # Only of a request in which the application did not prove who it is.
+    unauthenticated: bool = False
 
 
 def _says(*words: str) -> Callable[[str, str, int], bool]:
@@ -39,6 +43,12 @@ def _is(*errors: str) -> Callable[[str, str, int], bool]:
     return lambda error, _description, _status: error in errors
 
 
+# Of a request in which the application did not prove who it is: cause and next step.
+_UNKNOWN_CLIENT = (
+    "the client id is wrong, or the application is not a public one and must prove who it is",
+    "Compare login of the Connection with the application's client id. Unless the application is a public one, "
+    "give its client secret (password) or a private key.",
+)
 # The first match is named, so the particular stands before the general.
 _SYMPTOMS = (
     _Symptom(
@@ -95,6 +105,7 @@ _SYMPTOMS = (
         "Check user and user_password; better, use the grant jwt_assertion, which works for federated users too and "
         "needs no password.",
     ),
+    _Symptom(_is("invalid_client"), *_UNKNOWN_CLIENT, unauthenticated=True),
     _Symptom(
         _is("invalid_client"),
         "wrong client id or client secret, or the certificate is not registered with this application",
@@ -153,6 +164,7 @@ _SYMPTOMS = (
         "Sign in with the application of this Connection.",
         chained=True,
     ),
+    _Symptom(lambda _error, _description, status: status == 401, *_UNKNOWN_CLIENT, unauthenticated=True),
     _Symptom(
         lambda _error, _description, status: status in (401, 403),
         "the domain does not accept this application or its way to authenticate",
@@ -183,13 +195,28 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
     description = quoted(body.get("error_description") or body.get("message"), settings.secrets, _TEXT_LIMIT)
     ecid = _ecid(body, response, settings.secrets)
     status = response.status
-    known = (s for s in _SYMPTOMS if (settings.chained and renewing) or not s.chained)
-    symptom = next((s for s in known if s.matches(error or "", (description or "").lower(), status)), None)
+    unauthenticated = settings.client_authentication_used == NONE
+    symptom = next(
+        (
+            symptom
+            for symptom in _SYMPTOMS
+            if (not symptom.chained or (settings.chained and renewing))
+            and (not symptom.unauthenticated or unauthenticated)
+            and symptom.matches(error or "", (description or "").lower(), status)
+        ),
+        None,
+    )
     cause = symptom.cause if symptom else "not known"
     next_step = symptom.next_step if symptom else "Give Oracle Support the ecid and the time."
-    if skew := _skew(settings, response, now, error):
-        cause = f"{skew}; otherwise: {cause}"
-        next_step = "Correct this machine's clock (NTP) first. " + next_step
+    difference = _skew(settings, response, now, error)
+    if abs(difference) >= _NOTICEABLE_SKEW:
+        side = "ahead of" if difference > 0 else "behind"
+        skew = f"this machine's clock is {abs(difference):.0f} s {side} the identity domain's"
+        if abs(difference) >= _SUSPICIOUS_SKEW:
+            cause = f"{skew}; otherwise: {cause}"
+            next_step = "Correct this machine's clock (NTP) first. " + next_step
+        else:
+            cause = f"{cause} ({skew})"
     came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description.rstrip('.')}" if description else "")
     message = (
         f"Signing in at {settings.identity_url} (grant {settings.grant}, client {settings.client_id}"
@@ -212,8 +239,12 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
 
 def unusable_token(settings: AuthSettings, response: Response, problem: OACResponseError) -> OACAuthError:
     """Explain an answer that says 200 and holds no token."""
-    cause = "the address belongs to something other than a token service, such as a proxy or a sign-in page"
-    next_step = "Check identity_url, and whether a proxy answers in the identity domain's place."
+    if isinstance(problem, UnknownTokenType):
+        cause = "the application or the domain is set up for sender-constrained tokens"
+        next_step = "In the identity domain's console, let this application have bearer tokens."
+    else:
+        cause = "the address belongs to something other than a token service, such as a proxy or a sign-in page"
+        next_step = "Check identity_url, and whether a proxy answers in the identity domain's place."
     return OACAuthError(
         f"Signing in at {settings.identity_url} (grant {settings.grant}) failed. {problem} "
         f"Likely cause: {cause}. Next step: {next_step}",
@@ -224,22 +255,18 @@ def unusable_token(settings: AuthSettings, response: Response, problem: OACRespo
     )
 
 
-def _skew(settings: AuthSettings, response: Response, now: float, error: str | None) -> str | None:
-    """Say so if this machine's clock differs from the server's by more than assertions bear."""
+def _skew(settings: AuthSettings, response: Response, now: float, error: str | None) -> float:
+    """How many seconds this machine's clock is ahead of the server's, where that may matter."""
     server = response.date()
     asserted = settings.grant == JWT_ASSERTION or settings.client_authentication_used == ASSERTION
     judged = response.status in (400, 401, 403, 500) and error and error not in _NOT_BY_CLOCK
     if server is None or not asserted or not judged:
-        return None
-    difference = now - server
-    if abs(difference) < SKEW_WORTH_NAMING:
-        return None
-    side = "ahead of" if difference > 0 else "behind"
-    return f"this machine's clock is {abs(difference):.0f} s {side} the identity domain's"
+        return 0.0
+    return now - server
 
 
 def _ecid(body: dict[str, Any], response: Response, secrets: tuple[str, ...] = ()) -> str | None:
-    """The execution context id. Where it stands is written nowhere public: look in all likely places."""
-    names = ("ecid", "x-oracle-dms-ecid", "oracle-ecid", "x-ora-ecid", "opc-request-id")
-    said = [body.get("ecid"), *(response.headers.get(name) for name in names)]
+    """The execution context id: in a header or in the body (observed); not documented."""
+    names = ("x-oracle-dms-ecid", "ecid", "opc-request-id")
+    said = [*(response.headers.get(name) for name in names), body.get("ecId"), body.get("ecid")]
     return next((text for value in said if (text := quoted(value, secrets, _TEXT_LIMIT))), None)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote, urlencode
 
 from airflow_provider_oac.auth.assertions import client_assertion, user_assertion
 from airflow_provider_oac.auth.keys import PrivateKey, certificate_thumbprint, check_pair, load_private_key
@@ -16,6 +16,8 @@ from airflow_provider_oac.transport.io import Request
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 OFFLINE_ACCESS = "offline_access"
+# What of a form is made or issued anew each time. Passwords and secrets of the Connection are masked with it.
+_MASKED = ("assertion", "client_assertion", "refresh_token", "device_code", "token")
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -42,13 +44,18 @@ def token_request(settings: AuthSettings, now: float) -> Request:
     return _form_request(settings, settings.token_url, form, now)
 
 
-def device_request(settings: AuthSettings) -> Request:
-    """Build the request for a device code. The application does not authenticate itself here (documented), and asks
-    for a refresh token as well."""
+def device_request(settings: AuthSettings, now: float, *, authenticated: bool = False) -> Request:
+    """Build the request for a device code, which asks for a refresh token as well.
+
+    :param authenticated: whether the application proves who it is. Oracle documents that it does not; RFC 8628
+        section 3.1 wants it of confidential ones.
+    """
     scope = settings.scope.split()
     if OFFLINE_ACCESS not in scope:
         scope.append(OFFLINE_ACCESS)
     form = {"response_type": "device_code", "scope": " ".join(scope), "client_id": settings.client_id}
+    if authenticated:
+        return _form_request(settings, settings.device_url, form, now)
     return _post(settings.device_url, {}, form)
 
 
@@ -67,7 +74,7 @@ def revocation_request(settings: AuthSettings, now: float) -> Request:
 
 def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: float) -> Request:
     """A form post in which the application authenticates itself, by one method only (RFC 6749 section 2.3)."""
-    headers = {}
+    headers: dict[str, str] = {}
     how = settings.client_authentication_used
     if how == ASSERTION:
         form = form | {
@@ -76,14 +83,19 @@ def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: f
             "client_assertion": _sign_client(settings, now),
         }
     elif how == BASIC:
-        # RFC 6749 section 2.3.1: each part is form-urlencoded before the two are joined.
-        pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret or '')}"
+        # RFC 6749 section 2.3.1: each part is form-urlencoded before the two are joined. A blank becomes %20, which
+        # every server decodes; some leave a + as it is.
+        pair = f"{quote(settings.client_id, safe='')}:{quote(settings.client_secret or '', safe='')}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     elif how == BODY:
         form = form | {"client_id": settings.client_id, "client_secret": settings.client_secret or ""}
     else:
         # A public application only says who it is (RFC 6749 section 3.2.1).
         form = form | {"client_id": settings.client_id}
+    if settings.mask:
+        for name in _MASKED:
+            if form.get(name):
+                settings.mask(form[name])
     return _post(url, headers, form)
 
 
@@ -95,11 +107,12 @@ def _post(url: str, headers: dict[str, str], form: dict[str, str]) -> Request:
 
 def _key(settings: AuthSettings) -> tuple[PrivateKey, str | None]:
     """The private key and, where the certificate is known, its thumbprint."""
-    key = load_private_key(settings.private_key or "", settings.private_key_passphrase)
+    folder = settings.file_folder
+    key = load_private_key(settings.private_key or "", settings.private_key_passphrase, folder=folder)
     if not settings.certificate:
         return key, None
-    check_pair(key, settings.certificate)
-    return key, certificate_thumbprint(settings.certificate)
+    check_pair(key, settings.certificate, folder=folder)
+    return key, certificate_thumbprint(settings.certificate, folder=folder)
 
 
 def _sign_user(settings: AuthSettings, now: float) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from airflow_provider_oac.auth.pasted import COPY_AGAIN, Block, Given, find, is_mask, refusal, take
+from airflow_provider_oac.transport.forking import ProcessLock
 
 __all__ = ["PrivateKey", "certificate_expiry", "certificate_thumbprint", "check_pair", "load_private_key"]
 
@@ -71,11 +71,17 @@ _UNSUPPORTED = _Unusable(
     "Give an RSA key, and one with a cipher of today: openssl pkcs8 -topk8 -v2 aes256 -in FILE",
 )
 
+_MAKE_ANOTHER = (
+    "Make another key and certificate (python -m airflow_provider_oac keygen), and register that certificate in the "
+    "application"
+)
+_MANY_PRIMES = _Unusable("an RSA key of more than two primes, which cannot be read here", _MAKE_ANOTHER)
+
 _cache: OrderedDict[bytes, PrivateKey] = OrderedDict()
-_cache_lock = threading.Lock()
+_cache_lock = ProcessLock()
 
 
-def load_private_key(text: str, passphrase: str | None = None) -> PrivateKey:
+def load_private_key(text: str, passphrase: str | None = None, *, folder: str | None) -> PrivateKey:
     """Read an RSA private key as it was pasted.
 
     A key signs many assertions, so the last keys are kept in this process under a SHA-256 of what was given, or of
@@ -86,11 +92,12 @@ def load_private_key(text: str, passphrase: str | None = None) -> PrivateKey:
         lost; base64 of PEM or of DER; or the absolute or ``~`` path of a file that holds any of these or
         binary DER. Other blocks, such as a certificate, may stand beside the key.
     :param passphrase: of an encrypted key. An empty one counts as none.
+    :param folder: the folder that paths are limited to, if they are.
     :returns: the key, the form seen, and a warning if there is something to put right.
     :raises OACConfigurationError: if there is no usable RSA key of 2048 bits or more in it (RS256 is the only
         algorithm that identity domains accept: documented).
     """
-    given = take(text, "private key")
+    given = take(text, "private key", folder)
     digest = hashlib.sha256()
     for part in (given.raw, passphrase or "", given.origin, given.warning or ""):
         encoded = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
@@ -112,36 +119,36 @@ def load_private_key(text: str, passphrase: str | None = None) -> PrivateKey:
     return key
 
 
-def certificate_thumbprint(certificate_pem: str) -> str:
+def certificate_thumbprint(certificate: str, *, folder: str | None) -> str:
     """The ``x5t`` header of a certificate: base64url of the SHA-1 of its DER form, without padding
     (documented: RFC 7515 section 4.1.7).
 
-    :param certificate_pem: the certificate, in any of the forms that :func:`load_private_key` takes for a
-        key. Of a chain, the first one counts.
+    :param certificate: the certificate, in any of the forms that :func:`load_private_key` takes for a key. Of a
+        chain, the first one counts.
+    :param folder: the folder that paths are limited to, if they are.
     :raises OACConfigurationError: if there is no certificate in it.
     """
-    _, der = _certificate(certificate_pem)
+    _, der = _certificate(certificate, folder)
     digest = hashlib.sha1(der, usedforsecurity=False).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def certificate_expiry(certificate: str) -> float:
+def certificate_expiry(certificate: str, *, folder: str | None) -> float:
     """When a certificate ends, in seconds since the epoch.
 
-    :param certificate: as for :func:`certificate_thumbprint`.
-    :raises OACConfigurationError: if there is no certificate in it.
+    The parameters and the errors are those of :func:`certificate_thumbprint`.
     """
-    parsed, _ = _certificate(certificate)
+    parsed, _ = _certificate(certificate, folder)
     return parsed.not_valid_after_utc.timestamp()
 
 
-def check_pair(key: PrivateKey, certificate: str) -> None:
+def check_pair(key: PrivateKey, certificate: str, *, folder: str | None) -> None:
     """Make sure that a certificate belongs to a private key.
 
-    :param certificate: as for :func:`certificate_thumbprint`.
+    :param certificate: as for :func:`certificate_thumbprint`, as is ``folder``.
     :raises OACConfigurationError: if it does not, or if there is no certificate in it.
     """
-    parsed, _ = _certificate(certificate)
+    parsed, _ = _certificate(certificate, folder)
     try:
         public = parsed.public_key()
     except (UnsupportedAlgorithm, ValueError):
@@ -165,11 +172,17 @@ def _load(given: Given, passphrase: str | None) -> PrivateKey:
     if not isinstance(key, RSAPrivateKey):
         kind = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
         raise refusal(given.what, f"{block.form}: a key of the kind {kind}, and RS256 needs an RSA key")
+    if block.for_pss_only:
+        raise refusal(
+            given.what,
+            f"{block.form}: an RSA-PSS key, whose signatures by RS256 nobody accepts",
+            _MAKE_ANOTHER,
+        )
     if key.key_size < MIN_RSA_BITS:
         raise refusal(
             given.what,
             f"{block.form}: an RSA key of {key.key_size} bits, and RS256 needs {MIN_RSA_BITS} or more",
-            "Make a new key and certificate, and register that certificate in the application",
+            _MAKE_ANOTHER,
         )
     warnings = [given.warning] if given.warning else []
     if len(found) > 1:
@@ -205,6 +218,8 @@ def _open(block: Block, secrets: list[bytes]) -> PrivateKeyTypes | _Unusable:
     load, data = serialization.load_der_private_key, block.data
     if block.legacy:
         load, data = serialization.load_pem_private_key, _legacy_pem(block)
+    if block.many_primes:
+        return _MANY_PRIMES
     problem = _LOCKED if block.encrypted else _CORRUPT
     for secret in secrets if block.encrypted else [None]:
         try:
@@ -245,8 +260,8 @@ def _other_than_key(block: Block) -> str:
     return ""
 
 
-def _certificate(text: str) -> tuple[x509.Certificate, bytes]:
-    block = find(take(text, "certificate"))[0]
+def _certificate(text: str, folder: str | None) -> tuple[x509.Certificate, bytes]:
+    block = find(take(text, "certificate", folder))[0]
     try:
         return x509.load_der_x509_certificate(block.data), block.data
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):

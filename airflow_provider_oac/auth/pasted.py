@@ -9,21 +9,26 @@ nothing of what was pasted, and none is raised while another exception is handle
 from __future__ import annotations
 
 import base64
+import codecs
 import os
 import re
 import stat
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 from airflow_provider_oac.exceptions import OACSetupError
+from airflow_provider_oac.transport.files import NamedFileError, read_file
 
-__all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "refusal", "take"]
+__all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
 
 MAX_BYTES = 128 * 1024
 COPY_AGAIN = "Copy the whole file again, from its BEGIN line to its END line"
 
 # Bounded repeats only: what is pasted may be anything, and must not take long.
 _ARMOUR = re.compile(
-    r"-{2,5}\s?BEGIN(?P<label>[A-Z0-9\s]{0,40}?)-{2,5}(?P<body>.*?)(?=-{2,5}\s?(?:END|BEGIN)|\Z)", re.DOTALL
+    r"-{2,5}\s?BEGIN(?P<label>[A-Z0-9\s]{0,40}?)-{2,5}(?P<body>.*?)(?=-{2,5}\s?(?:END|BEGIN)|\Z)",
+    re.DOTALL | re.IGNORECASE,
 )
 _LEGACY = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
@@ -32,6 +37,14 @@ _LEGACY = re.compile(
 )
 _ESCAPED_NEWLINE = re.compile(r"\\+[nrt]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,3}")
+_PERCENT = re.compile(r"%(?:0[AD]|2[0BDF]|3D)", re.IGNORECASE)
+_LABEL_WITH_PLUS = re.compile(r"--(?:BEGIN|END)[A-Z0-9+]{1,40}--", re.IGNORECASE)
+# What word processors make of hyphens.
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"))
+# The first bytes of Java's keystores, JKS and JCEKS.
+_KEYSTORE = (bytes.fromhex("feedfeed"), bytes.fromhex("cececece"))
+# How base64 of JKS and of PEM in UTF-16 begins, which is no path.
+_BASE64_WITH_SLASH = ("/u3+7Q", "//4t", "/v8ALQ")
 _AROUND = " \t\r\n\"'`,;\ufeff"
 
 _DER = "DER"  # stands for the label where there is no PEM armour
@@ -55,6 +68,8 @@ _OTHERS = {
     "TRUSTEDCERTIFICATE": "a certificate in OpenSSL's own format",
     "CERTIFICATEREQUEST": "a certificate request",
     "NEWCERTIFICATEREQUEST": "a certificate request",
+    "JKS": "a Java keystore (convert a copy of it: keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 "
+    "-deststoretype PKCS12, then openssl pkcs12 -in FILE.p12 -nocerts -noenc)",
     "PKCS7": "a PKCS#7 bundle of certificates",
 }
 _UNREADABLE = (
@@ -83,6 +98,13 @@ _BEGINNINGS = {
     b"\2\1\1\4": "EC key",
     b"\2\1\3\x30": "PKCS#12",
 }
+# RFC 4055 section 1.2 in PKCS#8, and RFC 8017 A.1.2 alone or in PKCS#8.
+_LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...)"
+_PKCS8 = rb"\x30" + _LENGTH + rb"\x02\x01\x00\x30" + _LENGTH + rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+_PSS = re.compile(_PKCS8 + rb"\x0a", re.DOTALL)
+_MANY_PRIMES = re.compile(
+    rb"(?:" + _PKCS8 + rb"\x01\x05\x00\x04" + _LENGTH + rb")?\x30" + _LENGTH + rb"\x02\x01\x01\x02", re.DOTALL
+)
 # The object identifiers 1.2.840.113549.1.5 and .1.12.1: encryption by a passphrase (RFC 8018, RFC 7292).
 _BY_PASSPHRASE = (bytes.fromhex("2a864886f70d0105"), bytes.fromhex("2a864886f70d010c01"))
 
@@ -135,6 +157,16 @@ class Block:
         return f"{self.source} {self.kind}".rstrip() + self.shape
 
     @property
+    def for_pss_only(self) -> bool:
+        """Whether it is an RSA key that may sign by PSS only."""
+        return bool(_PSS.match(self.data))
+
+    @property
+    def many_primes(self) -> bool:
+        """Whether it is an RSA key of more than two primes."""
+        return bool(_MANY_PRIMES.match(self.data))
+
+    @property
     def encrypted(self) -> bool:
         return self.kind.startswith("encrypted")
 
@@ -149,9 +181,18 @@ def is_mask(text: str) -> bool:
     return len(text) >= 3 and set(text) == {"*"}
 
 
-def take(text: str, what: str) -> Given:
+def is_path(text: str) -> bool:
+    """Whether a text names a file instead of being a key or a certificate."""
+    text = text.strip(_AROUND)
+    # Other keys in base64 do not start with a slash: DER starts with M, PEM in base64 with L.
+    starts = text[:1] in ("/", "~") and not text.startswith(_BASE64_WITH_SLASH)
+    return starts and "\n" not in text and "-----" not in text
+
+
+def take(text: str, what: str, folder: str | None) -> Given:
     """Take what was pasted, or read the file whose absolute or ``~`` path was.
 
+    :param folder: the folder that such paths are limited to, if they are.
     :raises OACConfigurationError: if there is nothing to read.
     """
     text = text.strip(_AROUND).removeprefix("b'")  # as Python prints what b64encode returns
@@ -160,9 +201,8 @@ def take(text: str, what: str) -> Given:
     if is_mask(text):
         seen = "it is only asterisks, the mask that is shown instead of a saved secret"
         raise refusal(what, seen, f"Enter the {what} itself again")
-    # No key in base64 starts with a slash: DER starts with M, PEM in base64 with L.
-    if text[0] in "/~" and "\n" not in text and "-----" not in text:
-        return _read_file(text, what)
+    if is_path(text):
+        return _read_file(text, what, folder)
     raw = text.encode("utf-8", "surrogatepass")
     if len(raw) > MAX_BYTES:
         raise refusal(what, f"{len(raw)} bytes are too many for a {what}")
@@ -198,16 +238,41 @@ def _from_bytes(raw: bytes, origin: str, inside: bool = False) -> list[Block]:
     if total is not None and (raw[1] >= 0x80 or total == len(raw)):  # else a text that starts with 0
         data, damage = _fit(raw)
         return [Block(_DER, data, f"{origin}DER" if inside else f"{origin}binary DER", damage=damage)]
-    text = raw.decode("utf-8", "replace")
-    shape = " with CRLF" if "\r\n" in text else ""
+    if raw.startswith(_KEYSTORE):
+        return [Block("JKS", b"", origin)]
+    text, encoding, shape = _text(raw)
+    blocks = [_armoured(found["label"], found["body"], origin + encoding, shape) for found in _ARMOUR.finditer(text)]
+    if blocks or inside:
+        return blocks
+    readings = [
+        [replace(block, shape=block.shape + shape + note) for block in found]
+        for decoded, note in _decode(text)
+        if (found := _from_bytes(decoded, f"{origin}base64 of ", inside=True))
+    ]
+    return next((found for found in readings if not found[0].damage), readings[0] if readings else [])
+
+
+def _text(raw: bytes) -> tuple[str, str, str]:
+    """A text without what programs put between its characters, its encoding if that is unusual, and what was undone."""
+    encoding = shape = ""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif len(raw) > 3 and not any(raw[1:200:2]):
+        encoding = "utf-16-le"
+    elif len(raw) > 3 and not any(raw[0:200:2]):
+        encoding = "utf-16-be"
+    text = raw.decode(encoding or "utf-8", "replace")
+    if "\r\n" in text:
+        shape = " with CRLF"
+    if _PERCENT.search(text):
+        # In forms, a + in a label is a blank. That of base64 is %2B there.
+        text = unquote(_LABEL_WITH_PLUS.sub(lambda found: found[0].replace("+", " "), text))
+        shape = ", percent-encoded"
+    if (plain := text.translate(_DASHES)) != text:
+        text, shape = plain, shape + " with dashes instead of hyphens"
     if _ESCAPED_NEWLINE.search(text):
         shape = " with literal \\n"
-    text = _ESCAPED_NEWLINE.sub("\n", text).replace("\\", "").strip(_AROUND)
-    blocks = [_armoured(found["label"], found["body"], origin, shape) for found in _ARMOUR.finditer(text)]
-    if not blocks and not inside:
-        for decoded, _ in _decode(text):
-            blocks = blocks or _from_bytes(decoded, f"{origin}base64 of ", inside=True)
-    return blocks
+    return _ESCAPED_NEWLINE.sub("\n", text).replace("\\", "").strip(_AROUND), "UTF-16 " if encoding else "", shape
 
 
 def _armoured(label: str, body: str, origin: str, shape: str) -> Block:
@@ -228,7 +293,11 @@ def _armoured(label: str, body: str, origin: str, shape: str) -> Block:
         shape = shape if damage else note or shape
     if damage and inner.startswith("nMII"):
         damage = "the backslash of every \\n is lost, and only the n is left"
-    return Block("".join(label.split()), data, f"{origin}PEM", shape, damage, legacy)
+    elif damage and " " in inner.strip() and "+" not in inner and len(inner) > 500:
+        damage += "; every + may have become a blank, as in a URI: write it as %2B there"
+    if label != label.upper():
+        shape += " with a lower-case label"
+    return Block("".join(label.upper().split()), data, f"{origin}PEM", shape, damage, legacy)
 
 
 def _decode(text: str) -> list[tuple[bytes, str]]:
@@ -243,6 +312,9 @@ def _decode(text: str) -> list[tuple[bytes, str]]:
     for part in dict.fromkeys((line.strip(), line, line[1:-1])):
         if " " in part:
             readings.append((part.replace(" ", "+"), " with blanks instead of +"))
+    if re.fullmatch(r"(?:.{64} )+.{1,64}", line := text.strip()):
+        lines = [line[start : start + 64].replace(" ", "+") for start in range(0, len(line), 65)]
+        readings.append(("".join(lines), " with blanks instead of + and newlines"))
     decoded = []
     for reading, note in readings:
         bare = reading.rstrip("=")
@@ -286,43 +358,34 @@ def _structure(der: bytes) -> str:
     return _BEGINNINGS.get(start[:4], "")
 
 
-def _read_file(path: str, what: str) -> Given:
+def _read_file(path: str, what: str, folder: str | None) -> Given:
     """Read a file, and warn if others may read a private key too.
 
     An error shows only what exists of the path: the rest may be a piece of a key that starts with a slash.
     """
-    raw, mode, problem = b"", 0, ""
+    file, problem, outside = None, "", False
     try:
-        path = os.path.expanduser(path)
-        info = os.stat(path)
-        mode = stat.S_IMODE(info.st_mode)
-        if stat.S_ISDIR(info.st_mode):
-            problem = "is a directory"
-        elif not stat.S_ISREG(info.st_mode):
-            problem = "is not a regular file"
-        elif info.st_size > MAX_BYTES:
-            problem = f"has {info.st_size} bytes, too many for a {what}"
-        else:
-            with open(path, "rb") as file:
-                raw = file.read(MAX_BYTES)
-            problem = "" if raw else "is empty"
-    except (FileNotFoundError, NotADirectoryError):
-        problem = "does not exist on this machine"
-    except PermissionError:
-        problem = f"may not be read by this process (user id {os.geteuid()})"
-    except (OSError, ValueError) as error:
-        problem = f"cannot be read ({type(error).__name__})"
-    if problem:
+        file = read_file(path, folder, MAX_BYTES)
+    except NamedFileError as error:
+        problem, outside = str(error), error.outside
+    if file is None:
+        if outside:
+            step = f"Put the file with the {what} into that folder, or enter the {what} itself"
+            raise refusal(what, f"it is a path, and the file {problem}", step)
         step = f"Give the absolute path of a file with the {what} on the machine that runs the task"
-        raise refusal(what, f"it is a path, and the file {problem}. Of the path there is {_existing(path)!r}", step)
+        seen = f"it is a path, and the file {problem}. Of the path there is {_existing(path)!r}"
+        raise refusal(what, seen, step)
     warning = None
+    mode = stat.S_IMODE(file.info.st_mode)
     if what == "private key" and mode & 0o077:
         warning = f"the file {path!r} is open to other users of the machine (mode {mode:04o}): chmod 600 it"
-    return Given(what, raw, "file with ", warning)
+    return Given(what, file.content, "file with ", warning)
 
 
 def _existing(path: str) -> str:
     """The longest part of a path that exists; empty if there is none (an unknown user's ``~``)."""
+    with suppress(ValueError):
+        path = os.path.expanduser(path)
     while path:
         try:
             os.lstat(path)

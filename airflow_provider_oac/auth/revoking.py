@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from airflow_provider_oac.auth.asking import RENEWAL
-from airflow_provider_oac.auth.errors import auth_error
-from airflow_provider_oac.auth.grants import revocation_request
+from airflow_provider_oac.auth.asking import revoke
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.sharing import under_lock
 from airflow_provider_oac.auth.store import Slot
 from airflow_provider_oac.exceptions import OACAuthError, OACTokenStoreError, OACTransportError
-from airflow_provider_oac.transport.io import IO, Request
-from airflow_provider_oac.transport.retry import send
+from airflow_provider_oac.transport.io import IO
 
 _LEFT = (
     "The refresh token is forgotten here, but was not revoked: the identity domain may accept it until it expires. End "
@@ -46,19 +43,9 @@ async def forget(io: IO, slot: Slot, settings: AuthSettings) -> bool:
     if refresh is None or not settings.chained:
         return False
     try:
-        await _revoke(io, replace(settings, refresh_token=refresh))
+        await revoke(io, replace(settings, refresh_token=refresh))
     except OACTransportError as error:
         raise OACTransportError(f"{error} {_LEFT}", sent=error.sent, passing=error.passing) from error
     except OACAuthError as error:
         raise error.saying(f"{error} {_LEFT}") from None
     return True
-
-
-async def _revoke(io: IO, settings: AuthSettings) -> None:
-    async def make() -> Request:
-        return await io.offload(lambda: revocation_request(settings, io.now()))
-
-    response = await send(io, make, repeatable=True, policy=RENEWAL)
-    # RFC 7009 section 2.2: 200 also for a token that was not valid any more.
-    if not 200 <= response.status < 300:
-        raise auth_error(settings, response, io.now())

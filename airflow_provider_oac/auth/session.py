@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
-import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from airflow_provider_oac.exceptions import (
     OACTokenStoreError,
     OACTransportError,
 )
+from airflow_provider_oac.transport.forking import ProcessLock
 from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
 
@@ -40,7 +40,7 @@ class Entry:
     """What is known of one credential: its token, and the lock of whoever renews it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
         self.token: Token | None = None
         self.pause_until = 0.0
         # Whether a token ever came: then the address is right.
@@ -63,7 +63,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(16)
         self._entries: dict[str, Entry] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def entry(self, settings: AuthSettings) -> Entry:
         """The entry of exactly this credential."""
@@ -183,22 +183,25 @@ class Session:
             self.settings.identity_url, self.settings.grant, self.settings.user, token.lifetime,
         )  # fmt: skip
         entry.served = True
+        if mask := self.settings.mask:
+            await io.offload(lambda: mask(token.access_token))
         return token
 
     async def authorised(
         self,
         io: IO,
         exchange: Callable[[Callable[[], Awaitable[Token]]], Awaitable[R]],
-        status: Callable[[R], int],
+        refused: Callable[[R], bool],
     ) -> R:
-        """Talk to the resource server; if it answers 401, renew once and replay once. Flow.
+        """Talk to the resource server; if it refuses the token, renew once and replay once. Flow.
 
-        A server does not act on a request that it answers with 401, so that any request may be replayed.
+        A server does not act on a request whose token it refuses, so that any request may be replayed.
 
         :param exchange: sends the request. It is given a function that returns a token that works now, to be
             asked at each attempt.
-        :param status: reads the HTTP status of an answer.
-        :returns: the answer, which is a 401 if the second one was, too.
+        :param refused: whether an answer refuses the token itself. A user who lacks a role lacks it with a new token,
+            too.
+        :returns: the answer, which refuses the token if the second one did, too.
         """
         used: Token | None = None
 
@@ -208,7 +211,7 @@ class Session:
             return used
 
         answer = await exchange(token)
-        if status(answer) == 401 and used is not None:
+        if used is not None and refused(answer):
             self.discard(used)
             answer = await exchange(token)
         return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -51,7 +52,10 @@ class AuthSettings:
     :param client_authentication: ``assertion``, ``basic``, ``body`` or ``none`` (a public application; for
         ``refresh_token`` and ``device_code`` only); by default what the given credentials allow: an assertion where
         there is a key, else the secret by Basic, else none.
+    :param file_folder: the folder with the files that ``private_key`` and ``certificate`` may name, if it is limited.
+    :param resource: address of the server that the tokens are for. A token never serves another one.
     :param name: what people call this sign-in: the id of the Airflow Connection.
+    :param mask: is given each token and assertion before it is sent for the first time. It may block.
     """
 
     identity_url: str
@@ -68,7 +72,10 @@ class AuthSettings:
     refresh_token: str | None = field(default=None, repr=False)
     audience: tuple[str, ...] = (DEFAULT_AUDIENCE,)
     client_authentication: str | None = None
+    file_folder: str | None = None
+    resource: str = ""
     name: str = ""
+    mask: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def token_url(self) -> str:
@@ -136,7 +143,7 @@ class AuthSettings:
             # Both go on from a stored refresh token: whether a person typed a code or pasted one makes no difference.
             kind = "chain"
             seed = f"seed {self.refresh_token}" if self.refresh_token else f"name {self.name}"
-        parts = (self.token_url, self.client_id, self.scope, kind, self.user or "", seed)
+        parts = (self.token_url, self.resource, self.client_id, self.scope, kind, self.user or "", seed)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def fingerprint(self, salt: bytes) -> str:
@@ -147,7 +154,7 @@ class AuthSettings:
         :param salt: key of the HMAC, so that the name says nothing about the secrets.
         """
         parts = (
-            self.token_url, self.client_id, self.scope, self.grant, self.user, self.certificate_alias,
+            self.token_url, self.resource, self.client_id, self.scope, self.grant, self.user, self.certificate_alias,
             self.client_authentication_used, *self.audience, self.certificate, self.client_secret,
             self.private_key, self.private_key_passphrase, self.user_password,
             self.place if self.chained else None,
@@ -192,12 +199,13 @@ class AuthSettings:
             needed += [("user", "OAC needs a token that carries a user")]
         if self.grant == PASSWORD:
             needed += [("user_password", "the grant password signs in with it")]
-        if self.client_authentication_used in (BASIC, BODY):
-            needed += [("client_secret", "the application proves with it who it is")]
+        # The key first: without one, and without another word, the application would authenticate by its secret.
         if self.client_authentication_used == ASSERTION or self.grant == JWT_ASSERTION:
             needed += [("private_key", "it signs the assertions")]
             if not self.certificate:
                 needed += [("certificate_alias", "the identity domain finds the certificate by it (kid)")]
+        if self.client_authentication_used in (BASIC, BODY):
+            needed += [("client_secret", "the application proves with it who it is")]
         return needed
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from airflow_provider_oac.auth.asking import RENEWAL, ask, mint
+from airflow_provider_oac.auth.asking import RENEWAL, ask, mint, revoke
 from airflow_provider_oac.auth.claims import claims, owner
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Attempt, Failure, Kept, Record, Slot, minted
@@ -27,7 +27,7 @@ from airflow_provider_oac.exceptions import (
     OACTransportError,
 )
 from airflow_provider_oac.transport.io import IO
-from airflow_provider_oac.transport.retry import RetryPolicy
+from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -312,7 +312,7 @@ async def _keep(io: IO, slot: Slot, settings: AuthSettings, record: Record, befo
 
 
 async def keep_sign_in(io: IO, slot: Slot, settings: AuthSettings, issued: Issued, unrenewable: str | None) -> Record:
-    """Keep the tokens of a person who has just signed in, in place of whatever was there. Flow.
+    """Keep the tokens of a person who has just signed in, and revoke the refresh token that they replace. Flow.
 
     :param unrenewable: why the refresh token is of no use, if it is not.
     :raises OACConfigurationError: if the person is not the one whom the settings ask for, or tokens that cannot be
@@ -326,26 +326,31 @@ async def keep_sign_in(io: IO, slot: Slot, settings: AuthSettings, issued: Issue
     check_owner(settings, record.owner)
     await under_lock(io, slot)
     try:
-        if unrenewable:
-            await _refuse_to_end_a_chain(io, slot, settings)
+        former = await _former_refresh_token(io, slot)
+        if unrenewable and former:
+            raise OACConfigurationError(
+                f"There is a refresh token for {settings.label} in {slot.where}, from which tasks go on, and the new "
+                "tokens cannot be renewed: they would end that. Use another Connection to try them, or `logout` first."
+            )
         await io.offload(lambda: slot.put(record))
     finally:
         await io.offload(slot.release)
+    if former and former != refresh:
+        try:
+            await revoke(io, replace(settings, refresh_token=former), ONCE)
+        except (OACAuthError, OACTransportError) as error:
+            log.warning("The refresh token that this sign-in replaces could not be revoked: %s", error)
     return record
 
 
-async def _refuse_to_end_a_chain(io: IO, slot: Slot, settings: AuthSettings) -> None:
+async def _former_refresh_token(io: IO, slot: Slot) -> str | None:
     try:
         kept = await io.offload(slot.read)
     except OACTokenStoreError as problem:
         if not problem.damaged:
             raise
-        return
-    if kept and kept.record.refresh_token:
-        raise OACConfigurationError(
-            f"There is a refresh token for {settings.label} in {slot.where}, from which tasks go on, and the new "
-            "tokens cannot be renewed: they would end that. Use another Connection to try them, or `logout` first."
-        )
+        return None
+    return kept.record.refresh_token if kept else None
 
 
 async def under_lock(io: IO, slot: Slot) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 
-_FORM = 1
+_FORM = 2
 
 
 class Lock(Protocol):
@@ -48,6 +48,10 @@ class Backend(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """What is kept under a name."""
+        ...
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
+        """What is kept under several names, in one request to a server; the error of a name that cannot be read."""
         ...
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
@@ -181,16 +185,20 @@ class Vault:
 
         :param lease: seconds that one call of the token service takes at most.
         """
-        return Slot(self, settings.place, lease)
+        return Slot(self, settings.place, settings.token_url, lease)
 
-    def seal(self, record: Record) -> bytes:
-        """Encrypt a record."""
-        return self._fernet.encrypt(json.dumps({"form": _FORM, **asdict(record)}).encode())
+    def seal(self, record: Record, entry: Mapping[str, str]) -> bytes:
+        """Encrypt a record together with the entry that it belongs to.
 
-    def open(self, sealed: bytes) -> Record:
+        :param entry: what the record must be found under.
+        """
+        return self._fernet.encrypt(json.dumps({"form": _FORM, "entry": entry, **asdict(record)}).encode())
+
+    def open(self, sealed: bytes, entry: Mapping[str, str]) -> Record:
         """Decrypt a record.
 
-        :raises OACTokenStoreError: if it was sealed with another key, or damaged.
+        :param entry: what it was found under.
+        :raises OACTokenStoreError: if it was sealed with another key or for another entry, or is damaged.
         """
         try:
             text: bytes | None = self._fernet.decrypt(sealed)
@@ -202,19 +210,29 @@ class Vault:
                 "every machine, and keep the former key behind a comma after a change), or it is damaged"
             )
         try:
-            return _record(json.loads(text))
+            record, belongs_to = _record(json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError):
-            pass
-        raise OACTokenStoreError("it has a form that this version of the provider does not know")
+            record, belongs_to = Record(), None
+        if belongs_to is None:
+            raise OACTokenStoreError("it has a form that this version of the provider does not know")
+        if belongs_to != dict(entry):
+            # Whoever can write to the store could give one Connection another one's tokens.
+            raise OACTokenStoreError(
+                "it was sealed for another entry: somebody copied or renamed it. Find out who writes to the store"
+            )
+        return record
 
 
-def _record(body: dict[str, Any]) -> Record:
+def _record(body: dict[str, Any]) -> tuple[Record, dict[str, str]]:
+    """The record, and what it was sealed for."""
     if body.pop("form") != _FORM:
         raise ValueError
+    entry = body.pop("entry")
     attempt, failure = body.pop("attempt"), body.pop("failure")
-    return Record(
+    record = Record(
         **body, attempt=Attempt(**attempt) if attempt else None, failure=Failure(**failure) if failure else None
     )
+    return record, entry
 
 
 @dataclass(frozen=True)
@@ -228,9 +246,10 @@ class Kept:
 class Slot:
     """The place of one sign-in in a store."""
 
-    def __init__(self, vault: Vault, name: str, lease: float) -> None:
+    def __init__(self, vault: Vault, name: str, token_url: str, lease: float) -> None:
         self._vault = vault
         self._name = name
+        self._sealed_for = {"name": name, "token_url": token_url}
         self.lease = lease
         self._lock = vault.backend.lock(name, lease)
 
@@ -249,23 +268,26 @@ class Slot:
 
         :raises OACTokenStoreError: if the store cannot be read, or holds something else.
         """
-        sealed = self._vault.backend.read(self._name)
+        return self.opened(self._vault.backend.read(self._name))
+
+    def opened(self, sealed: bytes | None) -> Kept | None:
+        """The record in what the store holds, as :meth:`read` returns it."""
         if sealed is None:
             return None
         try:
-            return Kept(self._vault.open(sealed), sealed)
+            return Kept(self._vault.open(sealed, self._sealed_for), sealed)
         except OACTokenStoreError as problem:
             raise OACTokenStoreError(f"The {self.entry} cannot be used: {problem}.", damaged=True) from None
 
     def write(self, record: Record, before: Kept | None) -> Kept | None:
         """Keep a record in place of another one; ``None`` if something else is there by now."""
-        sealed = self._vault.seal(record)
+        sealed = self._vault.seal(record, self._sealed_for)
         written = self._vault.backend.write(self._name, sealed, before.sealed if before else None)
         return Kept(record, sealed) if written else None
 
     def put(self, record: Record) -> None:
         """Keep a record whatever is there: a new sign-in, or a heap of damaged bytes to be replaced."""
-        sealed = self._vault.seal(record)
+        sealed = self._vault.seal(record, self._sealed_for)
         while not self._vault.backend.write(self._name, sealed, self._vault.backend.read(self._name)):
             pass
 
@@ -284,3 +306,21 @@ class Slot:
     def release(self) -> None:
         """Give the lock back."""
         self._lock.release()
+
+    @staticmethod
+    def read_all(slots: Sequence[Slot]) -> list[Kept | OACTokenStoreError | None]:
+        """Read several slots of one store, with one request where the store is a server.
+
+        :returns: for each slot the record, ``None`` if there is none, or the error of an entry that cannot be used.
+        :raises OACTokenStoreError: if the store cannot be reached.
+        """
+        if not slots:
+            return []
+        outcomes: list[Kept | OACTokenStoreError | None] = []
+        found = slots[0]._vault.backend.read_all([slot._name for slot in slots])
+        for slot, sealed in zip(slots, found, strict=True):
+            try:
+                outcomes.append(sealed if isinstance(sealed, OACTokenStoreError) else slot.opened(sealed))
+            except OACTokenStoreError as problem:
+                outcomes.append(problem)
+        return outcomes

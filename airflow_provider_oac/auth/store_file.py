@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -41,15 +42,12 @@ class FileStore:
         """What is kept under a name."""
         with self._explained("read"):
             try:
-                descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                self._check_folder()
+                descriptor = self._open(self._path(name), os.O_RDONLY)
             except FileNotFoundError:
                 return None
-            try:
-                self._refuse_foreign(os.fstat(descriptor), self._path(name))
-                with open(descriptor, "rb", closefd=False) as file:
-                    return file.read(_LARGEST)
-            finally:
-                os.close(descriptor)
+            with open(descriptor, "rb") as file:
+                return file.read(_LARGEST)
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Replace a file as a whole: written beside it, flushed to the disk, then renamed."""
@@ -78,6 +76,16 @@ class FileStore:
         with self._explained("changed"), suppress(FileNotFoundError):
             os.unlink(self._path(name))
 
+    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
+        """What is kept under several names."""
+        found: list[bytes | OACTokenStoreError | None] = []
+        for name in names:
+            try:
+                found.append(self.read(name))
+            except OACTokenStoreError as problem:
+                found.append(problem)
+        return found
+
     def lock(self, name: str, lease: float) -> FileLock:
         """The lock of a name; it needs no lease, since the operating system notices the death of its holder."""
         return FileLock(self, name)
@@ -86,8 +94,7 @@ class FileStore:
         """Open the lock file of a name."""
         with self._explained("locked"):
             self._make_folder()
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            return os.open(self._lock_path(name), flags, 0o600)
+            return self._open(self._lock_path(name), os.O_RDWR | os.O_CREAT)
 
     def is_lock(self, name: str, descriptor: int) -> bool:
         """Whether this is still the lock file of a name: somebody may have deleted it, and others made a new one."""
@@ -103,9 +110,39 @@ class FileStore:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.token"
 
+    def _open(self, path: Path, flags: int) -> int:
+        """Open a file of the folder. What is not ours alone is not opened, and nothing is waited for."""
+        try:
+            self._refuse_other_kinds(os.lstat(path), path)
+        except FileNotFoundError:
+            if not flags & os.O_CREAT:
+                raise
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        try:
+            # It may be another one by now.
+            self._refuse_other_kinds(os.fstat(descriptor), path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _refuse_other_kinds(self, found: os.stat_result, path: Path) -> None:
+        for kind, problem in ((stat.S_ISLNK, errno.ELOOP), (stat.S_ISDIR, errno.EISDIR)):
+            if kind(found.st_mode):
+                raise OSError(problem, os.strerror(problem))
+        if not stat.S_ISREG(found.st_mode):
+            raise OACTokenStoreError(f"{path} is not a regular file. Remove it: something else put it there.")
+        self._refuse_foreign(found, path)
+
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._refuse_foreign(os.stat(self._folder), self._folder)
+        self._check_folder()
+
+    def _check_folder(self) -> None:
+        found = os.stat(self._folder)
+        if not stat.S_ISDIR(found.st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        self._refuse_foreign(found, self._folder)
 
     def _refuse_foreign(self, found: os.stat_result, path: Path) -> None:
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:

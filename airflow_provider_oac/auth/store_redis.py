@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 
@@ -18,6 +18,15 @@ _PREFIX = "airflow-provider-oac"
 # Seconds after which an entry that nobody has touched goes. Refresh tokens live for a week by default.
 _KEPT = 180 * 24 * 3600
 _TIMEOUT = 5.0
+# What redis-py takes and what does no harm: it raises a TypeError for others, and with decode_responses for each read.
+_PARAMETERS = (
+    "client_name", "db", "health_check_interval", "max_connections", "protocol", "retry_on_timeout",
+    "socket_connect_timeout", "socket_keepalive", "socket_timeout",
+)  # fmt: skip
+_TLS_PARAMETERS = (
+    "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile",
+    "ssl_min_version", "ssl_password",
+)  # fmt: skip
 
 
 class RedisStore:
@@ -49,17 +58,30 @@ class RedisStore:
             self._client: redis.Redis = redis.Redis.from_url(
                 url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
             )
+            # A URL may ask for text (decode_responses), but what is kept here are bytes.
+            self._client.connection_pool.connection_kwargs["decode_responses"] = False
             # Anything else there is the rest of a password with a / # or ? in it, and must not be shown.
             usable = parts.scheme == "unix" or bool(
-                re.fullmatch(r"(/\d*)?", parts.path) and not parts.fragment and "@" not in parts.query
+                # A single word may be a password without its @.
+                (parts.port or parts.path or "@" in parts.netloc or parts.hostname == "localhost")
+                and re.fullmatch(r"(/\d*)?", parts.path)
+                and not parts.fragment
+                and "@" not in parts.query
             )
+            known = _PARAMETERS + (_TLS_PARAMETERS if parts.scheme == "rediss" else ())
+            unknown = [name for name in parse_qs(parts.query) if name not in known]
         except ValueError:
-            usable = False
+            usable, unknown, known = False, [], ()
         # Not while that exception is handled: it may hold the password.
         if not usable:
             raise OACConfigurationError(
                 "[oac] redis_url is not the address of a Redis server: it looks like "
                 "rediss://:password@redis.example.com:6379/0, the password percent-encoded."
+            )
+        if unknown:
+            raise OACConfigurationError(
+                f"[oac] redis_url has the parameter {unknown[0]!r}, which cannot be used here. Known are "
+                f"{', '.join(known)}."
             )
         self.errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
 
@@ -73,6 +95,12 @@ class RedisStore:
         with self.explained("read"):
             found: Any = self._client.get(_key("token", name))
             return bytes(found) if found is not None else None
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
+        """What is kept under several names, in one request."""
+        with self.explained("read"):
+            found: Any = self._client.mget([_key("token", name) for name in names])
+            return [None if sealed is None else bytes(sealed) for sealed in found]
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Compare and set, as one transaction."""

@@ -84,12 +84,22 @@ def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
     token = answer.get("access_token")
     if not isinstance(token, str) or not fits_header(token):
         raise OACResponseError("The token service's answer holds no access_token that can be sent in a header.")
-    kind = answer.get("token_type", "Bearer")
-    if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise OACResponseError(
-            f"The token service handed out a token of the type {str(kind)[:40]!r}; only Bearer can be used."
-        )
+    kind = answer.get("token_type")
+    # RFC 6749 section 7.1. A missing one is the usual one.
+    if kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
+        raise UnknownTokenType(str(kind)[:40])
     return Token(token, asked_at, read_lifetime(answer.get("expires_in")))
+
+
+class UnknownTokenType(OACResponseError):
+    """A token that is not sent as a bearer token, such as DPoP's or mac's.
+
+    :param kind: its type.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"The token service issued a token of the type {kind!r}; only Bearer can be used.")
+        self.kind = kind
 
 
 def fits_header(text: str) -> bool:
@@ -101,7 +111,7 @@ def read_lifetime(value: Any) -> float:
     """Seconds that a token lives by its answer's ``expires_in``; the shortest life known where that says nothing."""
     # One of Oracle's endpoints documents expires_in as a string.
     try:
-        seconds = float(value)
+        seconds = ASSUMED_LIFETIME if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return ASSUMED_LIFETIME
     return seconds if 0 < seconds < _LONGEST_LIFETIME else ASSUMED_LIFETIME

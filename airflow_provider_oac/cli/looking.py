@@ -53,6 +53,7 @@ def call(arguments: argparse.Namespace) -> int:
     elif arguments.method == "POST":
         # Observed: an empty POST without Content-Length is answered with 411.
         body = b""
+    failure = ""
     with oac.get_conn() as session:
         try:
             reply = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
@@ -63,11 +64,13 @@ def call(arguments: argparse.Namespace) -> int:
                     out.write(piece)
                 out.flush()
         except requests.RequestException as error:
-            raise OACTransportError(
-                f"{arguments.method} {arguments.path} at {oac.settings.address} got no complete answer "
-                f"({type(error).__name__}). Run `check` to see what is wrong.",
-                sent=True,
-            ) from error
+            failure = type(error).__name__
+    if failure:
+        raise OACTransportError(
+            f"{arguments.method} {arguments.path} at {oac.settings.address} got no complete answer ({failure}). Run "
+            "`check` to see what is wrong.",
+            sent=True,
+        )
     if good:
         return 0
     tell(f"error: OAC answered HTTP {reply.status_code} {reply.reason or ''}".rstrip() + ".")

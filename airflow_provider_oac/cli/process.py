@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.plain_text import plain
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
@@ -98,14 +100,23 @@ def connection(conn_id: str, option: str) -> Connection:
 
 def say(text: str, end: str = "\n") -> None:
     """Print what the command is asked to print."""
-    print(text, end=end, file=_answer)
+    print(plain(text), end=end, file=_answer)
 
 
 def answer() -> BinaryIO:
-    """Standard output, for bytes."""
-    return _answer.buffer
+    """Standard output, for bytes: as they are, but on a terminal, which would act on what a server sends."""
+    return _Terminal() if _answer.isatty() else _answer.buffer
+
+
+class _Terminal(io.BytesIO):
+    """Shows on the terminal what was gathered so far, as text."""
+
+    def flush(self) -> None:
+        say(self.getvalue().decode(errors="replace"), end="")
+        self.seek(0)
+        self.truncate()
 
 
 def tell(text: str, end: str = "\n") -> None:
     """Say something to the person, apart from what the command is asked to print."""
-    print(text, end=end, file=sys.stderr, flush=True)
+    print(plain(text), end=end, file=sys.stderr, flush=True)

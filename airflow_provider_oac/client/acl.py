@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import Call, segment, text_member
-from airflow_provider_oac.client.catalog import ACCOUNT_TYPES, USER
+from airflow_provider_oac.client.catalog import ACCOUNT_TYPES, APPLICATION_ROLE, USER
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
@@ -25,13 +26,15 @@ MODES = (REPLACE_MATCHING, DELETE_MATCHING, REPLACE_ALL)
 
 
 @dataclass(frozen=True)
-class Access:
+class Access(Model):
     """What one account may do with an item.
 
-    :param account: user id or name of the application role.
+    :param account: OAC's ``accountGuid``: a user id, or the name of an application role without its blanks (observed:
+        ``BIServiceAdministrator``). In an entry that a person gives, the name that the Console shows may stand here;
+        :func:`resolved` replaces it.
     :param account_type: ``User`` or ``ApplicationRole``.
     :param permissions: what it may do; OAC may know others than are documented.
-    :param display_name: what people see.
+    :param display_name: what the Console shows.
     :param raw: the whole entry.
     """
 
@@ -96,12 +99,60 @@ def access(account: str, permissions: Collection[str] = (), account_type: str = 
     return Access(account, account_type, frozenset(permissions))
 
 
+def resolved(entries: Sequence[Access], current: Sequence[Access]) -> tuple[Access, ...]:
+    """Name the accounts of entries by OAC's guids, which differ from the names that the Console shows.
+
+    An account is the one in the list with this guid, else the one with this display name. A role that is not in the
+    list gets its name without blanks, which is its guid (observed); a user stays as given.
+
+    :param entries: as a person gives them.
+    :param current: the list of the item.
+    :raises OACConfigurationError: if a display name fits several accounts, or two entries name one account.
+    """
+    found = tuple(_resolved(entry, current) for entry in entries)
+    _refuse_twice(found)
+    return found
+
+
+def _resolved(entry: Access, current: Sequence[Access]) -> Access:
+    known = [one for one in current if one.account_type == entry.account_type]
+    same = [one for one in known if one.key == entry.key] or [
+        one for one in known if _names(entry.account, entry.account_type) & _names_of(one)
+    ]
+    if len({one.key for one in same}) > 1:
+        raise OACConfigurationError(
+            f"{entry.account_type} {entry.account!r} fits several accounts of the list: "
+            f"{', '.join(repr(one.account) for one in same)}. Give one of these in its place."
+        )
+    if same:
+        return replace(entry, account=same[0].account, display_name=same[0].display_name)
+    if entry.account_type == APPLICATION_ROLE:
+        return replace(entry, account="".join(entry.account.split()), display_name=entry.account)
+    return entry
+
+
+def _names_of(entry: Access) -> set[str]:
+    return _names(entry.account, entry.account_type) | _names(entry.display_name, entry.account_type)
+
+
+def _names(name: str, account_type: str) -> set[str]:
+    """The form in which names are compared: of roles without blanks, of users without case."""
+    form = "".join(name.split()) if account_type == APPLICATION_ROLE else name.strip().casefold()
+    return {form} if form else set()
+
+
+def _refuse_twice(entries: Sequence[Access]) -> None:
+    keys = [entry.key for entry in entries]
+    if twice := sorted({name for kind, name in keys if keys.count((kind, name)) > 1}):
+        raise OACConfigurationError(f"An account is named twice: {', '.join(twice)}.")
+
+
 def get(kind: str, item_id: str) -> Call[tuple[Access, ...]]:
     """Read who may do what with an item. Operation ``POST /catalog/{type}/{id}/actions/getACL`` (documented), with an
     empty body and its length 0: without a length the answer is 411 (observed).
     """
     return Call(
-        doing=f"read the permissions of {kind} {ids.plain_id(item_id) or item_id!r}",
+        doing=f"read the permissions of {kind} {ids.quoted(item_id)}",
         method="POST",
         path=f"/catalog/{segment(kind)}/{segment(item_id)}/actions/getACL",
         read=_read,
@@ -121,7 +172,8 @@ def update(
 
     :param kind: type of the item.
     :param item_id: its id.
-    :param entries: accounts and all that each may do: a permission that is left out is switched off (documented).
+    :param entries: accounts by their guids (:func:`resolved`) and all that each may do: a permission that is left out
+        is switched off (documented).
     :param mode: ``ReplaceMatchingAccounts`` leaves accounts alone that are not named; ``DeleteMatchingAccounts``
         removes those that are named; ``ReplaceAll``, the API's own default, removes those that are not.
     :param recursive: whether the entries are pushed down to everything below a container.
@@ -132,12 +184,9 @@ def update(
         raise OACConfigurationError(f"The mode of a change of permissions is one of {', '.join(MODES)}, not {mode!r}.")
     if not entries:
         raise OACConfigurationError("No account is named, so that there is nothing to change.")
-    keys = [entry.key for entry in entries]
-    twice = sorted({name for kind_, name in keys if keys.count((kind_, name)) > 1})
-    if twice:
-        raise OACConfigurationError(f"An account is named twice: {', '.join(twice)}.")
+    _refuse_twice(entries)
     return Call(
-        doing=f"change the permissions of {kind} {ids.plain_id(item_id) or item_id!r} ({mode})",
+        doing=f"change the permissions of {kind} {ids.quoted(item_id)} ({mode})",
         method="POST",
         path=f"/catalog/{segment(kind)}/{segment(item_id)}/actions/updateACL",
         read=_read,
@@ -174,15 +223,16 @@ def difference(before: Sequence[Access], after: Sequence[Access]) -> Difference:
 def check_taken(entries: Sequence[Access], after: Sequence[Access]) -> None:
     """Make sure that OAC took each account: what it does with one that it does not know is not documented.
 
-    OAC may show an account under another id than it was given (not documented), so that an entry of the same kind with
-    just these permissions, which nobody else explains, counts as well.
-
+    :param entries: what was asked for, :func:`resolved` against the list afterwards.
+    :param after: the list afterwards.
     :raises OACError: naming the accounts of which nothing is to be seen.
     """
     named = {entry.key for entry in entries}
     left = [entry for entry in after if entry.key not in named]
-    there = {entry.key for entry in after} | {Access(entry.display_name, entry.account_type).key for entry in after}
+    there = {entry.key for entry in after}
     missing = []
+    # OAC may show an account under another id than it was given (not documented): an entry of the same kind with just
+    # these permissions, which no other account explains, counts as well.
     for entry in entries:
         if not entry.permissions or entry.key in there:
             continue

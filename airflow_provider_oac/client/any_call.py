@@ -9,7 +9,7 @@ import posixpath
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,14 +18,15 @@ from urllib.parse import quote, unquote
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import API_BASE, Call
 from airflow_provider_oac.client.checksum import SummedSink
-from airflow_provider_oac.client.paging import Page, read_page
+from airflow_provider_oac.client.paging import Listing, Page, read_page
 from airflow_provider_oac.client.transfer import CHUNK, MOST_BYTES, announced_length
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
 from airflow_provider_oac.transport.io import Response, StreamedResponse, media_type
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
-# Doing these twice is the same as doing them once (RFC 9110 section 9.2.2).
+# Doing these twice is the same as doing them once in the REST API. Elsewhere, such as in Publisher, a PUT starts a job.
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 # The hook's and the drivers' own.
 _OWN_HEADERS = frozenset({"authorization", "host", "content-length", "transfer-encoding", "cookie", "connection"})
 _NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
@@ -34,8 +35,8 @@ _CLIENT = "airflow_provider_oac.client"
 _RESTORE = "/system/actions/restoresnapshot"
 
 
-def named(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
-    """A call of this package, such as ``catalog.get``.
+def named(name: str, arguments: Mapping[str, Any]) -> Call[Any] | Listing[Any]:
+    """A call of this package, such as ``catalog.get``, or a list that comes in pages, such as ``catalog.list_items``.
 
     :param name: module below ``airflow_provider_oac.client`` and function.
     :param arguments: the function's.
@@ -50,7 +51,7 @@ def named(name: str, arguments: Mapping[str, Any]) -> Call[Any]:
         raise OACConfigurationError(
             f"The call {name} does not take these arguments: {problem}. It is {name}{signature}."
         ) from None
-    if not isinstance(call, Call):
+    if not isinstance(call, Call | Listing):
         raise OACConfigurationError(f"{name} makes no call, but {type(call).__name__}. Name a function that makes one.")
     return call
 
@@ -99,9 +100,9 @@ def _moment(name: str, argument: str, text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def takes_page(name: str) -> bool:
-    """Whether a call of this package is one for a page of a list."""
-    return "page" in inspect.signature(_function(name)).parameters
+def lists(name: str) -> bool:
+    """Whether a function of this package makes a list that comes in pages."""
+    return str(_function(name).__annotations__.get("return", "")).startswith("Listing[")
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -122,7 +123,7 @@ def _function(name: str) -> Callable[..., Any]:
         calls = sorted(
             key for key, value in vars(module).items()
             if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
-            and str(value.__annotations__.get("return", "")).startswith("Call[")
+            and str(value.__annotations__.get("return", "")).startswith(("Call[", "Listing["))
         )  # fmt: skip
         raise OACConfigurationError(f"There is no call {name!r}. {module_name} has: {', '.join(calls) or 'none'}.")
     return function
@@ -145,10 +146,11 @@ def raw(
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``.
     :param path: path below ``base``. What may not stand in a path is percent-encoded; ``%`` is taken for encoding.
     :param query: query parameters, as :class:`Call` takes them.
-    :param body: a text or bytes are sent as they are, anything else as JSON.
+    :param body: a text or bytes are sent as they are, anything else as JSON. A text of the type JSON must be JSON.
     :param headers: further headers.
     :param base: what stands before the path; empty for a path outside the REST API.
-    :param repeatable: whether doing it twice is the same as doing it once; by default as HTTP says of the method.
+    :param repeatable: whether doing it twice is the same as doing it once; by default a GET is, and in the REST API a
+        PUT and a DELETE.
     :raises OACConfigurationError: naming what cannot work.
     """
     verb = str(method).upper()
@@ -159,21 +161,46 @@ def raw(
         raise OACConfigurationError(
             f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection."
         )
+    if wrong := [name for name in headers or {} if not _HEADER.fullmatch(name)]:
+        raise OACConfigurationError(
+            f"{', '.join(map(repr, wrong))} cannot be the name of a header, which has letters, digits and hyphens only."
+        )
     if body is not None and verb == "GET":
         raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
+    _check_body(body, content_type)
+    whole = _checked_path(path, base)
     return Call(
         doing=f"call {verb} {path}",
         method=verb,
-        path=_checked_path(path, base),
-        read=_read,
+        path=whole,
+        read=_read if "page" in (query or {}) else _read_whole,
         query=dict(query or {}),
         body=body.encode() if isinstance(body, str) else body,
-        repeatable=verb in _IDEMPOTENT if repeatable is None else repeatable,
+        repeatable=_repeatable(verb, base.rstrip("/") + whole) if repeatable is None else repeatable,
         accept=accept,
         content_type=content_type,
         headers=dict(headers or {}),
         base=base.rstrip("/"),
     )
+
+
+def _repeatable(verb: str, path: str) -> bool:
+    return verb == "GET" or (verb in _IDEMPOTENT and path.startswith(f"{API_BASE}/"))
+
+
+def _check_body(body: Any, content_type: str) -> None:
+    """Refuse a text that is not the JSON that it is said to be, such as the one that a template makes of a dictionary.
+
+    :raises OACConfigurationError: naming what makes JSON of it.
+    """
+    if isinstance(body, str) and body.strip() and content_type.partition(";")[0].strip().lower() == "application/json":
+        try:
+            json.loads(body)
+        except ValueError:
+            raise OACConfigurationError(
+                "The body is a text, but not JSON, which content_type says it is. A template makes a Python text of a "
+                "dictionary: write {{ … | tojson }}, or pass the .output of a task. Nothing was sent."
+            ) from None
 
 
 def _checked_path(path: str, base: str) -> str:
@@ -204,7 +231,7 @@ def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
     """The call for a page of a list, from a raw one; the parameter ``page`` is documented."""
 
     def read(response: Response) -> Page[Any]:
-        body = call.read(response)
+        body = _read(response)
         items = body.get("items") if isinstance(body, dict) else body
         if not isinstance(items, list):
             raise OACResponseError(
@@ -244,32 +271,19 @@ def streamed(call: Call[Any], sink: SummedSink) -> Flow[None]:
     return flow
 
 
-def plain(value: Any) -> Any:
-    """A result as JSON can hold it: models as OAC wrote them, items of the catalog as records.
+def _read_whole(response: Response) -> Any:
+    """What an answer holds, unless it is the first page of several.
 
-    :raises OACConfigurationError: for what it cannot hold.
+    :raises OACIncompleteListError: if it is.
     """
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, set | frozenset):
-        return sorted(plain(inner) for inner in value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Page):
-        return plain(value.items)
-    if is_dataclass(value) and not isinstance(value, type):
-        if hasattr(value, "record"):
-            return plain(value.record())
-        known = getattr(value, "raw", None)
-        return plain(known) if isinstance(known, Mapping) and known else plain(asdict(value))
-    raise OACConfigurationError(
-        f"The result is {type(value).__name__}, which neither XCom nor a file of JSON lines can hold. Let destination "
-        "name a file for the answer as it is, or let result_filter make JSON of it."
-    )
+    page: Page[Any] = read_page(response, ())
+    if page.more or (page.count or 1) > 1:
+        raise OACIncompleteListError(
+            f"The answer is only a part of a list: page {page.number or 1} of {page.count or 'several'}"
+            f"{f', which have {page.total} items' if page.total else ''}. Let paged=True fetch all pages, or ask for "
+            "one with the query parameter page."
+        )
+    return _read(response)
 
 
 def _read(response: Response) -> Any:

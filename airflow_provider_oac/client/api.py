@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.errors import api_error, without_user
+from airflow_provider_oac.client.errors import api_error, refuses_token, without_user
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import IO, Request, Response, StreamedResponse
 from airflow_provider_oac.transport.retry import RetryPolicy, send
@@ -39,7 +39,8 @@ class Api:
     async def perform(self, call: Call[T], policy: RetryPolicy | None = None) -> T:
         """Make a call. Flow.
 
-        A token that works is attached to each attempt; a 401 leads to one renewal and one replay.
+        A token that works is attached to each attempt; a 401 that refuses the token leads to one renewal and one
+        replay.
 
         :param policy: how patiently, if not as all calls.
         :raises OACApiError: if OAC answers with an error.
@@ -59,14 +60,14 @@ class Api:
             patience = policy or self.policy
             return await send(self.io, make, repeatable=call.repeatable, policy=patience, refused=without_user)
 
-        response = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
+        response = await self.session.authorised(self.io, exchange, refuses_token)
         if not 200 <= response.status < 300:
             raise api_error(call, response, self.io.now(), _text_of(used))
         try:
             return call.read(response)
         except OACResponseError as problem:
             raise OACResponseError(
-                f"Could not {call.doing} ({call.method} {call.path}): the answer is not the one that the REST API "
+                f"Could not {call.what}: the answer is not the one that the REST API "
                 f"documents. {problem} Check that the Connection's host is an OAC instance and no proxy or sign-in "
                 "page answers in its place."
             ) from None
@@ -76,8 +77,8 @@ class Api:
     ) -> T:
         """Make a call whose answer may be large, once, and read its body piece by piece. Flow.
 
-        A token that works is attached; a 401 leads to one renewal and one replay. Nothing else is tried again: what
-        was read so far is the reader's.
+        A token that works is attached; a 401 that refuses the token leads to one renewal and one replay. Nothing else
+        is tried again: what was read so far is the reader's.
 
         :param call: the call. Its ``read`` is not used.
         :param use: reads an answer of success; what it returns is the result.
@@ -96,9 +97,9 @@ class Api:
             async with self.io.open(replace(request, headers={**request.headers, **headers})) as answer:
                 if not 200 <= answer.status < 300:
                     return await answer.read()
-                return _Used(answer.status, await use(answer))
+                return _Used(await use(answer))
 
-        outcome = await self.session.authorised(self.io, exchange, lambda answer: answer.status)
+        outcome = await self.session.authorised(self.io, exchange, _refuses_token)
         if isinstance(outcome, Response):
             raise api_error(call, outcome, self.io.now(), _text_of(used))
         return outcome.result
@@ -119,8 +120,11 @@ def _text_of(token: Token | None) -> tuple[str, ...]:
 class _Used(Generic[T]):
     """A streamed answer that was read."""
 
-    status: int
     result: T
+
+
+def _refuses_token(outcome: Response | _Used[Any]) -> bool:
+    return isinstance(outcome, Response) and refuses_token(outcome)
 
 
 Flow = Callable[[Api], Awaitable[T]]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.browsing import CONTAINERS, below, children, find_all, look
+from airflow_provider_oac.client.browsing import CONTAINERS, below, find_all, look
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.catalog import CatalogItem
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import PagePlan, collected, index_not_ready
 from airflow_provider_oac.client.taking import may_have_acted
 from airflow_provider_oac.exceptions import (
@@ -50,7 +51,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Arranged:
+class Arranged(Model):
     """What became of an item.
 
     :param item: the item as it is now.
@@ -163,14 +164,14 @@ def moved(
         return Arranged(await _once(api, call, parent_id, name, kind, report, look_after=True, gone=item_id))
 
     async def _moved_before(api: Api) -> Arranged:
-        plain = ids.plain_id(item_id) or item_id
+        plain = ids.shown(item_id)
         folder, last = ids.split_path(item_id) or (None, None)
         parent_id, name = place.parent_id or folder, place.name or last
         there = await _there(api, kind, parent_id, name) if suspect and parent_id and name else None
         if there is None:
             # The call itself says it in OAC's words.
             await api.perform(catalog.get(kind, item_id))
-            raise OACError(f"{kind} {plain!r} appeared while it was to be moved. Try again.")
+            raise OACError(f"{kind} {plain} appeared while it was to be moved. Try again.")
         report(f"{plain} is gone and {there.path} is there: an earlier attempt moved it.")
         return Arranged(there, done_before=True)
 
@@ -238,8 +239,8 @@ async def _check_empty(api: Api, folder_id: str) -> None:
     """OAC deletes only an empty folder without ``recursive`` (documented), but not how it says so."""
     try:
         # Not waited for: if the index is not ready, OAC's own refusal has to do.
-        source = children(ids.FOLDERS, folder_id, PagePlan(index_patience=0.0, allow_cut=True), limit=5)
-        inside = await collected(source, most=5)(api)
+        listing = catalog.list_children(ids.FOLDERS, folder_id, limit=5)
+        inside = await collected(listing.each(PagePlan(index_patience=0.0, allow_cut=True)), most=5)(api)
     except (OACApiError, OACWaitTimeoutError) as error:
         if isinstance(error, OACApiError) and not index_not_ready(error):
             raise
@@ -247,7 +248,7 @@ async def _check_empty(api: Api, folder_id: str) -> None:
     if inside:
         names = ", ".join(repr(item.name) for item in inside)
         raise OACConfigurationError(
-            f"The folder {ids.plain_id(folder_id) or folder_id!r} is not empty: it holds {names}"
+            f"The folder {ids.quoted(folder_id)} is not empty: it holds {names}"
             f"{' and maybe more' if len(inside) == 5 else ''}. Nothing was deleted; recursive=True deletes it with "
             "everything below."
         )
@@ -294,7 +295,7 @@ async def _check_whole(
     """
     if kind not in CONTAINERS:
         return
-    what = f"It is not known whether {there.path} is a whole copy of {ids.plain_id(source_id) or source_id}"
+    what = f"It is not known whether {there.path} is a whole copy of {ids.shown(source_id)}"
     then = (
         "The copy may have broken off, or still go on, or the source has changed since. Let the task run again later: "
         "it compares once more. If it stays, look at both, delete the copy unless somebody works in it, and clear the "

@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_oac.client import acl, catalog
+from airflow_provider_oac.client import acl, catalog, ids
 from airflow_provider_oac.client.acl import PERMISSIONS, Access
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import below, is_missing, look
 from airflow_provider_oac.client.catalog import CatalogItem
 from airflow_provider_oac.client.lines import LineFile, Written, csv_line, grouped, json_line, line_file
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import PagePlan, Source
 from airflow_provider_oac.client.transfer import Sink
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
@@ -63,7 +64,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Audited:
+class Audited(Model):
     """What was written.
 
     :param items: how many items were looked at.
@@ -112,7 +113,7 @@ def audited(
         except OACApiError as error:
             # A 404 may say as well that there are no permissions to read.
             if is_missing(error, "") and item.id != item_id and await gone(api, item):
-                report(f"{item.path} went while the permissions were read.")
+                report(f"{ids.visible(item.path)} went while the permissions were read.")
                 return None
             if audit.unreadable == FAIL or error.retryable:
                 raise

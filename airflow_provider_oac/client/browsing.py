@@ -1,4 +1,4 @@
-"""Going through the catalog: whole lists, what lies below a folder, one item by its exact name or id."""
+"""Going through the catalog: what lies below a folder, one item by its exact name or id."""
 
 from __future__ import annotations
 
@@ -9,46 +9,13 @@ from typing import Any
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.catalog import CatalogItem
-from airflow_provider_oac.client.paging import PagePlan, Source, collected, each, pages
+from airflow_provider_oac.client.paging import PagePlan, Source
 from airflow_provider_oac.exceptions import OACApiError, OACError
 
 # What holds other items; that dashboards do is documented, and their group folders are named after it.
 CONTAINERS = frozenset({ids.FOLDERS, ids.DASHBOARDS, ids.DASHBOARD_GROUP_FOLDERS, "dashboardfolders"})
 # How many equally named items an error names.
 _NAMED = 10
-
-
-def listed(
-    kind: str | None = None,
-    plan: PagePlan = PagePlan(),
-    *,
-    report: Callable[[str], None] = lambda _line: None,
-    **search: Any,
-) -> Source[CatalogItem]:
-    """All items of a type, or of all types.
-
-    :param kind: the type; ``None`` for all.
-    :param plan: how to go through the list.
-    :param report: gets lines for people.
-    :param search: as :func:`airflow_provider_oac.client.catalog.list_items` takes it, but for the page.
-    :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
-    """
-    source = each(pages(lambda page: catalog.list_items(kind, page=page, **search), plan, report=report))
-    return source if kind not in ids.TYPES else _none_if_missing(source)
-
-
-def children(
-    kind: str,
-    item_id: str,
-    plan: PagePlan = PagePlan(),
-    *,
-    report: Callable[[str], None] = lambda _line: None,
-    **search: Any,
-) -> Source[CatalogItem]:
-    """What a container holds; see :func:`listed`."""
-    return each(
-        pages(lambda page: catalog.list_children(kind, item_id, page=page, **search), plan, report=report),
-    )
 
 
 def below(
@@ -72,7 +39,7 @@ def below(
         todo = deque([(kind, item_id)])
         seen = {hash((kind, ids.normal(item_id)))}
         while todo:
-            source = children(*todo.popleft(), plan, report=report, **search)(api)
+            source = catalog.list_children(*todo.popleft(), **search).each(plan, report=report)(api)
             try:
                 async for item in source:
                     mark = hash((item.type, ids.normal(item.id)))
@@ -152,7 +119,7 @@ def find_all(
     async def flow(api: Api) -> list[CatalogItem]:
         # Characters that a search may understand are left to the comparison; which there are is not documented.
         words = name if all(letter.isalnum() or letter in " _-." for letter in name) else "*"
-        source = listed(kind, plan, report=report, search=words, manage_content=manage_content)
+        source = catalog.list_items(kind, search=words, manage_content=manage_content).each(plan, report=report)
         found: list[CatalogItem] = []
         async for item in source(api):
             same_folder = parent_id is None or ids.same(item.parent_id, parent_id)
@@ -178,40 +145,13 @@ def find(kind: str, name: str, **where: Any) -> Flow[CatalogItem]:
                 f"OAC lists no {kind} named {name!r}{_told(where)}. Upper and lower case count. The list shows only "
                 "what the Connection's user may see, and what is new may be missing until it is indexed."
             )
-        those = "; ".join(f"{item.path} of {item.owner}, id {item.id}" for item in found[:_NAMED])
+        those = "; ".join(f"{ids.visible(item.path)} of {item.owner}, id {item.id}" for item in found[:_NAMED])
         raise OACError(f"{len(found)} {kind} are named {name!r}{_told(where)}: {those}. Give the id instead.")
 
     return flow
 
 
-def everything(kind: str | None = None, most: int | None = None, **search: Any) -> Flow[list[CatalogItem]]:
-    """:func:`listed` as a list. Flow.
-
-    :param most: stop after so many.
-    """
-    return collected(listed(kind, **search), most)
-
-
-def _none_if_missing(source: Source[CatalogItem]) -> Source[CatalogItem]:
-    """A type without items may be answered with 404 (handled by another client, unconfirmed)."""
-
-    async def iterate(api: Api) -> AsyncGenerator[CatalogItem, None]:
-        count, items = 0, source(api)
-        try:
-            async for item in items:
-                count += 1
-                yield item
-        except OACApiError as error:
-            # Something that is not OAC answers without OAC's form.
-            if error.status != 404 or count or not (error.code or error.detail):
-                raise
-        finally:
-            await items.aclose()
-
-    return iterate
-
-
 def _told(where: dict[str, Any]) -> str:
     parent_id, owner = where.get("parent_id"), where.get("owner")
-    folder = f" in {ids.plain_id(parent_id) or parent_id}" if parent_id else ""
+    folder = f" in {ids.shown(parent_id)}" if parent_id else ""
     return folder + (f" of {owner}" if owner else "")

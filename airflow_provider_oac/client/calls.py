@@ -54,6 +54,12 @@ class Call(Generic[T]):
     base: str = API_BASE
     causes: Mapping[int, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def what(self) -> str:
+        """What is done, with method and path once, for messages."""
+        target = f"{self.method} {self.path}"
+        return self.doing if target in self.doing else f"{self.doing} ({target})"
+
     def request(self, address: str, token: Token) -> Request:
         """The HTTP request.
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import Call, json_object, member_names, nothing, segment
-from airflow_provider_oac.client.paging import Page, read_page
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.paging import Listing, Page, read_page
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
@@ -27,7 +28,7 @@ IMMOVABLE = (ids.CONNECTIONS, ids.DATASETS, ids.DATAFLOWS, ids.SEQUENCES, ids.SC
 
 
 @dataclass(frozen=True)
-class CatalogItem:
+class CatalogItem(Model):
     """One item of the catalog, as a list or its own call shows it.
 
     :param type: its type, such as ``workbooks``; OAC may have others than are documented.
@@ -50,7 +51,7 @@ class CatalogItem:
 
     @property
     def path(self) -> str:
-        """The plain id, for people: a path or a pair; the id itself if it is no encoded text."""
+        """The plain id: a path or a pair; the id itself if it is no encoded text."""
         return ids.plain_id(self.id) or self.id
 
     @property
@@ -58,8 +59,8 @@ class CatalogItem:
         """When it was last modified; ``None`` if OAC does not tell, or not in a form that is known."""
         return moment(self.last_modified)
 
-    def record(self) -> dict[str, Any]:
-        """As a plain dictionary, for XCom and files."""
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it, for XCom and files."""
         return {
             "path": self.path, "type": self.type, "name": self.name, "owner": self.owner,
             "description": self.description, "last_modified": self.last_modified, "id": self.id,
@@ -94,22 +95,20 @@ def list_items(
     *,
     search: str = "*",
     type_filter: str | None = None,
-    page: int | None = None,
     limit: int | None = None,
     sort_by: str | None = None,
     sort_order: str | None = None,
     fields: Sequence[str] = (),
     excluded_fields: Sequence[str] = (),
     manage_content: bool | None = None,
-) -> Call[Page[CatalogItem]]:
-    """List or search items: one page. Operation ``GET /catalog`` or ``GET /catalog/{type}`` (documented);
-    :func:`airflow_provider_oac.client.browsing.listed` goes through all pages.
+) -> Listing[CatalogItem]:
+    """List or search items: all of them, or one page by ``.page(number)``. Operation ``GET /catalog`` or
+    ``GET /catalog/{type}`` (documented).
 
     :param kind: the type of items; ``None`` for all.
     :param search: text to look for in names: a part of a name (observed), ``*`` for everything. Without one OAC
         lists types instead of items (observed), so that there is always one.
     :param type_filter: only items of this type.
-    :param page: number of the page, from 1 (observed).
     :param limit: items per page; neither default nor maximum is documented.
     :param sort_by: what to sort by; the values are not documented.
     :param sort_order: ``ASC`` or ``DESC``.
@@ -117,16 +116,11 @@ def list_items(
     :param excluded_fields: members to leave out.
     :param manage_content: search as a content manager, also what others own.
     """
-    return Call(
-        doing=f"list {kind or type_filter or 'items'} of the catalog",
-        method="GET",
-        path="/catalog" if kind is None else f"/catalog/{segment(kind)}",
-        read=_read_items,
-        query=_search(
-            search, type_filter, page, limit, sort_by, sort_order, fields, excluded_fields, manage_content
-        ),
-        repeatable=True,
-    )  # fmt: skip
+    query = _search(search, type_filter, limit, sort_by, sort_order, fields, excluded_fields, manage_content)
+    doing = f"list {kind or type_filter or 'items'} of the catalog"
+    path = "/catalog" if kind is None else f"/catalog/{segment(kind)}"
+    # A type without items may be answered with 404 (handled by another client, unconfirmed).
+    return _listing(doing, path, query, none_is_missing=kind in ids.TYPES)
 
 
 def list_children(
@@ -135,30 +129,32 @@ def list_children(
     *,
     search: str = "*",
     type_filter: str | None = None,
-    page: int | None = None,
     limit: int | None = None,
     sort_by: str | None = None,
     sort_order: str | None = None,
     fields: Sequence[str] = (),
     excluded_fields: Sequence[str] = (),
     manage_content: bool | None = None,
-) -> Call[Page[CatalogItem]]:
-    """List what a container (a folder, a dashboard) holds: one page. Operation ``GET /catalog/{type}/{id}`` with a
-    search (documented). Whether items deeper down are listed as well is not documented.
+) -> Listing[CatalogItem]:
+    """List what a container (a folder, a dashboard) holds: all of it, or one page by ``.page(number)``. Operation
+    ``GET /catalog/{type}/{id}`` with a search (documented). Whether items deeper down are listed as well is not
+    documented.
 
     :param kind: type of the container.
     :param item_id: its id. The other parameters are those of :func:`list_items`.
     """
-    return Call(
-        doing=f"list what {kind} {_shown(item_id)} holds",
-        method="GET",
-        path=_path(kind, item_id),
-        read=_read_items,
-        query=_search(
-            search, type_filter, page, limit, sort_by, sort_order, fields, excluded_fields, manage_content
-        ),
-        repeatable=True,
-    )  # fmt: skip
+    query = _search(search, type_filter, limit, sort_by, sort_order, fields, excluded_fields, manage_content)
+    return _listing(f"list what {kind} {ids.quoted(item_id)} holds", _path(kind, item_id), query)
+
+
+def _listing(
+    doing: str, path: str, query: Mapping[str, Any], *, none_is_missing: bool = False
+) -> Listing[CatalogItem]:  # fmt: skip
+    def page(number: int) -> Call[Page[CatalogItem]]:
+        # Pages count from 1 (observed).
+        return Call(doing, "GET", path, _read_items, query={**query, "page": number}, repeatable=True)
+
+    return Listing(page, none_is_missing)
 
 
 def get(
@@ -176,11 +172,11 @@ def get(
     :param item_id: its id. The other parameters are those of :func:`list_items`.
     """
     return Call(
-        doing=f"read {kind} {_shown(item_id)}",
+        doing=f"read {kind} {ids.quoted(item_id)}",
         method="GET",
         path=_path(kind, item_id),
         read=lambda response: _read_item(json_object(response), kind),
-        query=_search(None, None, None, None, None, None, fields, excluded_fields, manage_content),
+        query=_search(None, None, None, None, None, fields, excluded_fields, manage_content),
         repeatable=True,
     )
 
@@ -192,7 +188,7 @@ def get_analysis(analysis_id: str, fields: Sequence[str] = ()) -> Call[CatalogIt
         in the item's ``raw``. By default all others.
     """
     return Call(
-        doing=f"read analysis {_shown(analysis_id)}",
+        doing=f"read analysis {ids.quoted(analysis_id)}",
         method="GET",
         path=_path(ids.ANALYSIS, analysis_id),
         read=lambda response: _read_item(json_object(response), ids.ANALYSIS),
@@ -209,7 +205,7 @@ def create_folder(name: str, parent_id: str, *, create_parents: bool | None = No
     :param create_parents: whether missing folders above are created, too.
     """
     return Call(
-        doing=f"create folder {name!r} in {_shown(parent_id)}",
+        doing=f"create folder {name!r} in {ids.quoted(parent_id)}",
         method="POST",
         path="/catalog/folders",
         read=lambda response: _read_item(json_object(response), ids.FOLDERS),
@@ -223,7 +219,7 @@ def delete_folder(folder_id: str, *, recursive: bool | None = None) -> Call[None
     :param recursive: whether everything below goes as well; if not, only an empty folder can be deleted (documented).
     """
     return Call(
-        doing=f"delete folder {_shown(folder_id)}",
+        doing=f"delete folder {ids.quoted(folder_id)}",
         method="DELETE",
         path=f"/catalog/{ids.FOLDERS}/{segment(folder_id)}",
         read=nothing,
@@ -254,7 +250,7 @@ def copy(
     """
     body = _place(parent_id, target_id, name, overwrite, create_parents)
     return Call(
-        doing=f"copy {kind} {_shown(item_id)} to {_place_shown(parent_id, target_id, name)}",
+        doing=f"copy {kind} {ids.quoted(item_id)} to {_place_shown(parent_id, target_id, name)}",
         method="POST",
         path=f"{_path(kind, item_id)}/actions/copy",
         read=lambda response: _read_item(json_object(response), kind),
@@ -281,7 +277,7 @@ def move(
     """
     check_movable(kind)
     return Call(
-        doing=f"move {kind} {_shown(item_id)} to {_place_shown(parent_id, target_id, name)}",
+        doing=f"move {kind} {ids.quoted(item_id)} to {_place_shown(parent_id, target_id, name)}",
         method="POST",
         path=f"{_path(kind, item_id)}/actions/move",
         read=lambda response: _read_item(json_object(response), kind),
@@ -312,7 +308,7 @@ def change_owner(kind: str, item_id: str, owner: str, account_type: str = USER) 
     :returns: a call whose result is OAC's text.
     """
     return Call(
-        doing=f"give {kind} {_shown(item_id)} to {account_type} {owner!r}",
+        doing=f"give {kind} {ids.quoted(item_id)} to {account_type} {owner!r}",
         method="POST",
         path=f"{_path(kind, item_id)}/actions/changeOwnership",
         read=_read_text,
@@ -325,10 +321,6 @@ def _path(kind: str, item_id: str) -> str:
     return f"/catalog/{segment(kind)}/{segment(item_id)}"
 
 
-def _shown(item_id: str) -> str:
-    return repr(ids.plain_id(item_id) or item_id)
-
-
 def _words(names: Sequence[str]) -> str | None:
     return ",".join([names] if isinstance(names, str) else names) or None
 
@@ -336,7 +328,6 @@ def _words(names: Sequence[str]) -> str | None:
 def _search(
     search: str | None,
     type_filter: str | None,
-    page: int | None,
     limit: int | None,
     sort_by: str | None,
     sort_order: str | None,
@@ -347,7 +338,6 @@ def _search(
     return {
         "search": search,
         "type": type_filter,
-        "page": page,
         "limit": limit,
         "sortBy": sort_by,
         "sortOrder": sort_order,
@@ -376,7 +366,7 @@ def _place(
 
 def _place_shown(parent_id: str | None, target_id: str | None, name: str | None) -> str:
     place = target_id or parent_id
-    return (_shown(place) if place else "its own folder") + (f" as {name!r}" if name else "")
+    return (ids.quoted(place) if place else "its own folder") + (f" as {name!r}" if name else "")
 
 
 def _read_types(response: Response) -> tuple[str, ...]:

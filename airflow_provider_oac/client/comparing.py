@@ -10,8 +10,9 @@ from typing import Any
 from airflow_provider_oac.client import acl, catalog, ids
 from airflow_provider_oac.client.acl import Access
 from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.browsing import is_missing, listed
+from airflow_provider_oac.client.browsing import is_missing
 from airflow_provider_oac.client.catalog import CatalogItem
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import PagePlan, fetched
 from airflow_provider_oac.exceptions import OACApiError
 
@@ -24,7 +25,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Held:
+class Held(Model):
     """An item that an instance holds.
 
     :param item: as the catalog lists it.
@@ -78,7 +79,7 @@ def held(
         found: dict[Key, Held] = {}
         types: tuple[str, ...] = await fetched(api, catalog.list_types(), PagePlan(), report)
         for kind in sorted(types):
-            async for item in listed(kind, report=report, manage_content=manage_content)(api):
+            async for item in catalog.list_items(kind, manage_content=manage_content).each(report=report)(api):
                 found[item.type, ids.normal(item.id)] = Held(item)
         if permissions:
             keys = list(found)
@@ -128,7 +129,7 @@ def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datet
 
 
 def _text(key: Key) -> str:
-    return f"{key[0]} {key[1]}"
+    return f"{key[0]} {ids.visible(key[1])}"
 
 
 def _differences(one: Held, other: Held) -> list[str]:

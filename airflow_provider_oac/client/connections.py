@@ -8,28 +8,32 @@ only ``connectionType``, ``username`` and ``password`` mean something here.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.browsing import listed
 from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
 from airflow_provider_oac.client.catalog import CatalogItem
-from airflow_provider_oac.client.ids import plain_id
-from airflow_provider_oac.client.paging import collected
+from airflow_provider_oac.client.ids import shown
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.client.taking import may_have_acted, says_no_user
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
+    OACKilledError,
     OACResponseError,
     OACTakenError,
     OACTransportError,
     OACUncertainError,
 )
+from airflow_provider_oac.transport.io import Response
+
+log = logging.getLogger(__name__)
 
 # Mandatory (observed); the one value that was seen.
 VERSION = "2.0.0"
@@ -74,21 +78,22 @@ class ConnectionOrder:
 
 
 @dataclass(frozen=True)
-class MadeConnection:
+class MadeConnection(Model):
     """A connection that is there as it is wanted.
 
-    :param id: its id, encoded.
+    :param id: its id, encoded; ``None`` if OAC created it without returning its id (:func:`listed_id` finds it).
     :param how: ``created``, ``updated`` or ``kept``.
     """
 
-    id: str
+    id: str | None
     how: str
 
 
-def create(order: ConnectionOrder) -> Call[str]:
-    """Create a connection. Operation ``POST /catalog/connections`` (documented; it succeeds with 200).
+def create(order: ConnectionOrder) -> Call[str | None]:
+    """Create a connection. Operation ``POST /catalog/connections``. It succeeds with 200 and JSON (documented), or with
+    201 and 43 bytes of text (observed).
 
-    :returns: a call whose result is its id, encoded.
+    :returns: a call whose result is its id, encoded; ``None`` if OAC returns none.
     :raises OACConfigurationError: if its type, user name or password are missing.
     """
     check_credentials(order.params)
@@ -102,12 +107,58 @@ def create(order: ConnectionOrder) -> Call[str]:
         doing=f"create connection {order.name!r}",
         method="POST",
         path="/catalog/connections",
-        read=lambda response: text_member(json_object(response), "connectionId", "A new connection"),
+        read=_created_id,
         body=body,
         content_type=content_type,
         secrets=(*order.secrets, *secrets_of(order.params)),
         causes={409: "a connection of this name exists already (inferred)"},
     )
+
+
+def _created_id(response: Response) -> str | None:
+    """Read the id of a new connection: JSON, a bare id, or nothing. A 201 always means that the connection exists, so
+    its body is never a reason to fail.
+
+    :raises OACResponseError: for a body with another status that is neither.
+    """
+    text = response.body.decode("utf-8", "replace").strip().strip('"')
+    if not text:
+        return None
+    if ids.is_plain(text):
+        return ids.encoded(text)
+    if ids.is_plain(ids.plain_id(text) or ""):
+        return text
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    if response.status == 201 and not (isinstance(body, dict) and isinstance(body.get("connectionId"), str)):
+        return None
+    return text_member(json_object(response), "connectionId", "A new connection")
+
+
+def listed_id(name: str, user: str | None) -> Flow[str | None]:
+    """Find the id of a connection that OAC created without returning its id. Flow. It never fails, as that would report
+    a failure after the connection was made.
+
+    :param name: its name.
+    :param user: who created it; ``None`` if that is not known.
+    :returns: a flow whose result is the id, encoded; ``None`` if OAC does not list it and the user is not known.
+    """
+
+    async def flow(api: Api) -> str | None:
+        try:
+            found = await owned(name, user)(api)
+        except OACKilledError:
+            raise
+        except OACError as error:
+            found = None
+            log.warning("Connection %r was created, but the lookup of its id failed: %s", name, error)
+        if found is not None:
+            return found.id
+        return ids.object_id(user, name) if user else None
+
+    return flow
 
 
 def get(connection_id: str, fields: Sequence[str] = ()) -> Call[CatalogItem]:
@@ -132,7 +183,7 @@ def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
     check_credentials(order.params)
     body, content_type = _body(order)
     return Call(
-        doing=f"update connection {plain_id(connection_id) or connection_id}",
+        doing=f"update connection {shown(connection_id)}",
         method="PUT",
         path=f"/catalog/connections/{segment(connection_id)}",
         read=nothing,
@@ -150,7 +201,7 @@ def delete(connection_id: str) -> Call[None]:
     :param connection_id: its id, encoded as lists return it.
     """
     return Call(
-        doing=f"delete connection {plain_id(connection_id) or connection_id}",
+        doing=f"delete connection {shown(connection_id)}",
         method="DELETE",
         path=f"/catalog/connections/{segment(connection_id)}",
         read=nothing,
@@ -191,7 +242,7 @@ def owned(name: str, user: str | None) -> Flow[CatalogItem | None]:
     """
 
     async def flow(api: Api) -> CatalogItem | None:
-        found = [item for item in await collected(listed(ids.CONNECTIONS, search=name))(api) if item.name == name]
+        found = [item for item in await api.run(catalog.list_items(ids.CONNECTIONS, search=name)) if item.name == name]
         mine = [item for item in found if user is None or item.owner.casefold() == user.casefold()]
         if len(mine) > 1:
             owners = ", ".join(item.owner for item in mine)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.ids import plain_id, visible
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Response, media_type
 from airflow_provider_oac.transport.quoting import error_object, quoted
@@ -29,6 +29,11 @@ _REFUSED_ELSEWHERE = (
 def without_user(response: Response) -> bool:
     """Whether this is OAC's answer to a token that carries no user (observed): it will stay the same."""
     return response.status == 500 and b"PublicAPIJerseyServlet" in response.body[:2000]
+
+
+def refuses_token(response: Response) -> bool:
+    """Whether OAC refuses the token itself, so that another one may help: a 401 that is not about a missing role."""
+    return response.status == 401 and not _lacks_role(response, error_object(response))
 
 
 def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[str] = ()) -> OACApiError:
@@ -50,7 +55,7 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
         next_step += _other_form_of_path(call.path)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail.rstrip('.')}" if detail else "")
     message = (
-        f"Could not {call.doing} ({call.method} {call.path}): OAC answered {came}"
+        f"Could not {call.what}: OAC answered {came}"
         f"{f' (request id {request_id})' if request_id else ''}. Likely cause: {cause}. Next step: {next_step}"
     )
     return OACApiError(
@@ -142,11 +147,11 @@ def _place(response: Response, secrets: Iterable[str]) -> str:
 def _other_form_of_path(path: str) -> str:
     """Examples of paths in the reference begin with /@Catalog; those of workbooks' own calls do not (documented)."""
     for part in path.split("/"):
-        plain = plain_id(part) or ""
+        plain = visible(plain_id(part) or "")
         if plain.startswith("/@Catalog/"):
-            return f" The path given is {plain!r}; the type must be the item's own."
+            return f" The path given is '{plain}'; the type must be the item's own."
         if plain.startswith("/"):
-            return f" The path given is {plain!r}, while paths in lists of the catalog begin with /@Catalog/."
+            return f" The path given is '{plain}', while paths in lists of the catalog begin with /@Catalog/."
     return ""
 
 
@@ -165,8 +170,10 @@ def _explain_unauthorized(
             "Give the user the role: BI Service Administrator for snapshots and system settings, DV Content Author "
             "for the catalog (OAC, Console, Users and Roles).",
         )
-    challenge = (response.headers.get("www-authenticate", "") + " " + (detail or "")).lower()
-    if "audience" in challenge:
+    said = (response.headers.get("www-authenticate"), body.get("error"), body.get("code"), detail)
+    challenge = " ".join(str(text) for text in said if text).lower()
+    # Observed: a token of another application is answered so.
+    if "audience" in challenge or "invalid_session" in challenge:
         return (
             "the token was issued for another OAC instance or resource",
             "Compare the Connection's scope with the scope of this very instance in the identity domain's console.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,11 +12,16 @@ from typing import Any
 from airflow_provider_oac.client import workbooks
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.checksum import SummedSink
-from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.file_names import NAME_BYTES, cut, plain_name
+from airflow_provider_oac.client.ids import plain_id, visible
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.transfer import BY_FORMAT, FileSink, Sink, copy, download
-from airflow_provider_oac.client.waiting import WaitPlan, wait
+from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, looked_after
 from airflow_provider_oac.client.workbooks import MAX_CANVASES, PDF, Canvas
+
+# How many canvases a message names.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Export:
 
 
 @dataclass(frozen=True)
-class WantedFile:
+class WantedFile(Model):
     """A file that is to be made. JSON by :meth:`record`, without secrets.
 
     :param label: what it is, for messages.
@@ -72,7 +76,7 @@ class WantedFile:
 
 
 @dataclass(frozen=True)
-class MadeFile:
+class MadeFile(Model):
     """A file that is whole and in its place."""
 
     size: int
@@ -90,15 +94,17 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     if file.file_format == PDF:
         parts = [canvases[start : start + MAX_CANVASES] for start in range(0, len(canvases), MAX_CANVASES)]
         exports = tuple(Export(tuple(canvas.id for canvas in part)) for part in parts)
-        return [replace(file, canvases=tuple(canvas.name for canvas in canvases), exports=exports)]
+        names = tuple(canvas.name for canvas in canvases)
+        return [replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)]
     if len(canvases) == 1:
-        return [replace(file, canvases=(canvases[0].name,), exports=(Export((canvases[0].id,)),))]
-    stem, digits = file.url.removesuffix(f".{file.file_format}"), max(2, len(str(len(canvases))))
+        exports, names = (Export((canvases[0].id,)),), (canvases[0].name,)
+        return [replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)]
+    digits = max(2, len(str(len(canvases))))
     return [
         replace(
             file,
-            label=f"{file.label}, canvas {canvas.name!r}",
-            url=f"{stem}-{number:0{digits}}-{plain_name(canvas.name)}.{file.file_format}",
+            label=_labeled(file, [canvas]),
+            url=_numbered(file, f"-{number:0{digits}}-", canvas),
             canvases=(canvas.name,),
             exports=(Export((canvas.id,)),),
         )
@@ -106,9 +112,20 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     ]
 
 
-def plain_name(text: str) -> str:
-    """A name as a part of a file's name: letters, digits, dots, underscores and hyphens, whatever it was."""
-    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "unnamed"
+def _labeled(file: WantedFile, canvases: Sequence[Canvas]) -> str:
+    """What a file is, with its canvases."""
+    names = ", ".join(f"'{visible(canvas.name)}'" for canvas in canvases[:_NAMED])
+    more = f" and {len(canvases) - _NAMED} more" if len(canvases) > _NAMED else ""
+    return f"{file.label}, canvas{'es' * (len(canvases) > 1)} {names}{more}"
+
+
+def _numbered(file: WantedFile, number: str, canvas: Canvas) -> str:
+    """The URL of the file of one canvas of several, whose name is no longer than a file system takes."""
+    ending = f".{file.file_format}"
+    folder, slash, stem = file.url.removesuffix(ending).rpartition("/")
+    room = NAME_BYTES - len(f"{number}{ending}")
+    name = plain_name(canvas.name, room // 2)
+    return f"{folder}{slash}{cut(stem, room - len(name.encode()))}{number}{name}{ending}"
 
 
 def name_of(workbook_id: str) -> str:
@@ -201,5 +218,8 @@ async def _finished(api: Api, file: WantedFile, export: Export, plan: WaitPlan, 
     if export.work_request_id is None:
         export = await _ordered(api, file, export)
     work_request_id = str(export.work_request_id)
-    await wait(work_request_id, plan, started_at=export.submitted_at, report=report)(api)
+    # Of many exports people look for the workbook first.
+    noun = f"the export of {file.label}, work request"
+    watch = WorkWatch(work_request_id, plan, started_at=export.submitted_at, report=report, noun=noun)
+    await looked_after(watch)(api)
     return work_request_id

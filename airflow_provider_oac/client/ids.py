@@ -29,18 +29,21 @@ ANALYSIS = "analysis"
 REPORTS = "reports"
 DASHBOARDS = "dashboards"
 DASHBOARD_PAGES = "dashboardpages"
+DASHBOARD_FOLDERS = "dashboardfolders"
 DASHBOARD_GROUP_FOLDERS = "dashboardgroupfolders"
 SCRIPTS = "scripts"
-# Documented. Others may come (``dashboardfolders`` was observed), so that no type is refused for not standing here.
+# Documented. OAC may add others, so no type is refused because it is missing here.
 TYPES = (
     WORKBOOKS, FOLDERS, DATASETS, CONNECTIONS, DATAFLOWS, MODELS, SEQUENCES, SUBJECT_AREAS, ANALYSIS, REPORTS,
-    DASHBOARDS, DASHBOARD_PAGES, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
+    DASHBOARDS, DASHBOARD_PAGES, DASHBOARD_FOLDERS, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
 )  # fmt: skip
 
 CATALOG_ROOT = "/@Catalog"
 
 _PAIR = re.compile(r"'.+'\.'.+'", re.DOTALL)
 _ENCODED = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+# Control characters, line separators, marks that turn the direction of writing, and halves of surrogate pairs.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def catalog_id(plain: str) -> str:
@@ -56,7 +59,13 @@ def catalog_id(plain: str) -> str:
             f"'owner'.'name' with its quotes. {hint if _ENCODED.fullmatch(plain) else ''}"
             "Check where it comes from: an empty XCom or template?"
         )
-    return encoded(plain)
+    try:
+        return encoded(plain)
+    except UnicodeEncodeError as problem:
+        raise OACConfigurationError(
+            f"{plain!r} is not Unicode text: character {problem.start} is half of a surrogate pair. Check where it "
+            "comes from."
+        ) from None
 
 
 def is_plain(text: str) -> bool:
@@ -70,7 +79,11 @@ def encoded(text: str) -> str:
 
 
 def plain_id(item_id: str) -> str | None:
-    """The plain id in an encoded one, padded or not, for people; ``None`` if it is not base64url of a text."""
+    """The plain id in an encoded one, padded or not; ``None`` if there is none.
+
+    A path or a pair may hold any character. Another text is one only if it is printable: an opaque id may be base64url
+    of something by accident.
+    """
     if not _ENCODED.fullmatch(item_id):
         return None
     bare = item_id.rstrip("=")
@@ -78,7 +91,23 @@ def plain_id(item_id: str) -> str | None:
         text = base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return text if text.isprintable() else None
+    return text if is_plain(text) or text.isprintable() else None
+
+
+def shown(item_id: str) -> str:
+    """An id for people: the plain one if there is one, with what a terminal would obey escaped."""
+    return visible(plain_id(item_id) or item_id)
+
+
+def quoted(item_id: str) -> str:
+    """As :func:`shown`, in quotes."""
+    text = shown(item_id)
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
+def visible(text: str) -> str:
+    """A text for people, in which control characters and the like are escaped."""
+    return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def same(one: str | None, other: str | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_oac.client.jobs import Job, JobTask
+from airflow_provider_oac.transport.quoting import quoted
 
 # An XCom is a row of Airflow's database, and names are OAC's.
 MOST_TASKS = 50
@@ -15,7 +16,7 @@ def lines(job: Job) -> list[tuple[bool, str]]:
     """Lines for people: whether it tells of a failure, and the line. One for the job, one for each task; of many tasks
     those that failed come first and the rest is counted."""
     head = _joined(
-        f"Job {job.id} ({job.name}): {job.status}",
+        f"Job {_cut(job.id)} ({_cut(job.name)}): {_cut(job.status)}",
         _amount(job.rows, "rows"),
         _amount(job.size, "bytes"),
         _amount(job.seconds, "s", "ran "),
@@ -63,7 +64,7 @@ def _task_line(task: JobTask) -> str:
     way = f" from {_cut(task.source)}" if task.source else ""
     way += f" to {_cut(task.target)}" if task.target else ""
     return _joined(
-        f"Task {_cut(task.name)}{way}: {task.status}",
+        f"Task {_cut(task.name)}{way}: {_cut(task.status)}",
         _amount(task.rows, "rows"),
         _amount(task.size, "bytes"),
         _amount(task.seconds, "s", "ran "),
@@ -100,6 +101,5 @@ def _joined(first: str, *others: str) -> str:
 
 
 def _cut(text: str | None) -> str:
-    if text is None:
-        return ""
+    text = quoted(text, limit=_LONGEST_TEXT + 1) or ""
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"

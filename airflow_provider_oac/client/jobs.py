@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, member_names, segment
-from airflow_provider_oac.client.ids import plain_id
+from airflow_provider_oac.client.ids import shown
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import ENDED, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.quoting import quoted
 
 _BAD = frozenset(ENDED - {SUCCEEDED})
 
@@ -58,7 +60,7 @@ class JobTask:
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Model):
     """One run of a dataset, data flow or sequence.
 
     :param id: its id, 32 characters; percent-encoded in paths, not base64url.
@@ -108,7 +110,9 @@ class Job:
 
     def as_work(self) -> WorkRequest:
         """The job as a work request, so that it can be waited for in the same way."""
-        failures = tuple(f"task {task.name!r} ended {task.status}" for task in self.tasks if task.failed)
+        failures = tuple(
+            f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed
+        )
         return WorkRequest(self.id, self.status, self.run_type or "job", None, (), failures, self.raw)
 
 
@@ -126,7 +130,7 @@ class Runnable:
     object_id: str
 
     def __str__(self) -> str:
-        return f"{self.noun} {plain_id(self.object_id) or self.object_id}"
+        return f"{self.noun} {shown(self.object_id)}"
 
     @property
     def path(self) -> str:
@@ -238,7 +242,7 @@ def _read_job(item: Any) -> Job:
     return Job(
         id=job_id,
         name=_text(members.get("jobName")) or "",
-        status=(_text(members.get("jobStatus")) or "").upper(),
+        status=(quoted(_text(members.get("jobStatus")), limit=100) or "").upper(),
         run_type=_text(members.get("jobRunType")) or "",
         origin=_text(members.get("jobOriginOfRequest")) or "",
         requested=_text(members.get("jobStartTimestamp")),
@@ -255,7 +259,7 @@ def _read_task(item: Any) -> JobTask:
     members = _members(item, "A task of a job")
     return JobTask(
         name=_text(members.get("taskName")) or "",
-        status=(_text(members.get("taskStatus")) or "").upper(),
+        status=(quoted(_text(members.get("taskStatus")), limit=100) or "").upper(),
         source=_text(members.get("taskSourceName")),
         target=_text(members.get("taskTargetName")),
         started=_text(members.get("taskStartTimestamp")),

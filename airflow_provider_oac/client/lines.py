@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.checksum import SummedSink
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import Source
 from airflow_provider_oac.client.transfer import Sink
 
@@ -21,7 +22,7 @@ _GATHERED = 1 << 16
 
 
 @dataclass(frozen=True)
-class Written:
+class Written(Model):
     """A file that is whole and in its place.
 
     :param lines: how many lines it has, the head of a CSV not counted.
@@ -55,7 +56,7 @@ class LineFile:
         :param text: without the last line break.
         """
         self._lines += 1
-        self._gathered += text.encode() + b"\n"
+        self._gathered += text.encode(errors="backslashreplace") + b"\n"
         if len(self._gathered) >= _GATHERED:
             await self._pass_on()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secret_names, secrets_of
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -27,7 +28,7 @@ MEMBERS = ("host", "port", "sender", "auth", "connectionSecurity")
 
 
 @dataclass(frozen=True)
-class MailServer:
+class MailServer(Model):
     """Settings of the mail server.
 
     :param sender: who mail comes from; ``displayName`` and ``emailAddress`` are inferred.

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACIncompleteListError,
@@ -33,7 +34,7 @@ _LONGEST_INDEX_PAUSE = 300.0
 
 
 @dataclass(frozen=True)
-class Page(Generic[T]):
+class Page(Model, Generic[T]):
     """One page of a list.
 
     :param items: what it holds, in order.
@@ -120,6 +121,45 @@ def each(source: Source[Page[T]]) -> Source[T]:
             async for page in found:
                 for item in page.items:
                     yield item
+
+    return iterate
+
+
+@dataclass(frozen=True)
+class Listing(Generic[T]):
+    """A list that OAC gives out in pages. As a flow it returns all items: ``hook.run(catalog.list_items())``.
+
+    :param page: makes the call for one page, by its number from 1.
+    :param none_is_missing: whether a 404 means that there are no items.
+    """
+
+    page: Callable[[int], Call[Page[T]]]
+    none_is_missing: bool = False
+
+    async def __call__(self, api: Api) -> list[T]:
+        """All items. The errors are those of :func:`pages`."""
+        return await collected(self.each())(api)
+
+    def each(
+        self, plan: PagePlan = PagePlan(), *, report: Callable[[str], None] = lambda _line: None
+    ) -> Source[T]:  # fmt: skip
+        """The items one by one, without holding all of them. The parameters are those of :func:`pages`."""
+        source = each(pages(self.page, plan, report=report))
+        return _none_if_missing(source) if self.none_is_missing else source
+
+
+def _none_if_missing(source: Source[T]) -> Source[T]:
+    async def iterate(api: Api) -> AsyncGenerator[T, None]:
+        count = 0
+        try:
+            async with aclosing(source(api)) as items:
+                async for item in items:
+                    count += 1
+                    yield item
+        except OACApiError as error:
+            # Something that is not OAC answers without OAC's form.
+            if error.status != 404 or count or not (error.code or error.detail):
+                raise
 
     return iterate
 

@@ -32,21 +32,28 @@ def join(parts: Sequence[Path], target: Path) -> int:
     """
     check_can_join()
     import pypdf
-    import pypdf.errors
 
     pages = 0
     with pypdf.PdfWriter() as writer:
         for number, part in enumerate(parts, 1):
+            what = f"Part {number} of {len(parts)} of the PDF"
             try:
-                before = len(writer.pages)
                 writer.append(str(part), import_outline=True)
-                pages = len(writer.pages)
-            except pypdf.errors.PyPdfError as problem:
-                raise OACContentError(
-                    f"Part {number} of {len(parts)} of the PDF cannot be read: {problem}"
-                ) from problem
+            except Exception as problem:
+                raise _unreadable(what, problem) from problem
+            before, pages = pages, len(writer.pages)
             if pages == before:
-                raise OACContentError(f"Part {number} of {len(parts)} of the PDF has no page.")
+                raise OACContentError(f"{what} has no page.")
         with local_disk(target):
-            writer.write(str(target))
+            try:
+                writer.write(str(target))
+            except OSError:
+                raise
+            except Exception as problem:
+                raise _unreadable("What the parts of the PDF are joined to", problem) from problem
     return pages
+
+
+def _unreadable(what: str, problem: Exception) -> OACContentError:
+    """What pypdf raises at a damaged file is of any class."""
+    return OACContentError(f"{what} cannot be read ({type(problem).__name__}: {str(problem)[:200]!r}).")

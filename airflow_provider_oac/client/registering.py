@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.registered_names import registered_name
 from airflow_provider_oac.client.snapshots import Snapshot, Storage, register
 from airflow_provider_oac.client.taking import look, may_have_acted, says_no_user
@@ -22,7 +23,7 @@ _SENDS = 3
 
 
 @dataclass(frozen=True)
-class Registered:
+class Registered(Model):
     """A file that the instance knows, or will, as a snapshot.
 
     :param name: its name in OAC's list.

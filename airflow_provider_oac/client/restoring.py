@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from airflow_provider_oac.client import catalog, system
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import fetched
 from airflow_provider_oac.client.registered_names import origin_of
 from airflow_provider_oac.client.snapshots import Snapshot
@@ -85,7 +86,11 @@ def check_system(expected: str | None, found: System) -> None:
     :param expected: its key or its description, as ``GET /system`` shows them; ``None`` for any.
     :raises OACConfigurationError: if neither is equal.
     """
-    if expected is not None and expected not in (found.service_instance_key, found.description):
+    if expected is not None and expected not in (
+        found.service_instance_key,
+        found.description,
+        found.raw.get("description"),
+    ):
         raise OACConfigurationError(
             f"The instance says that it is {found.description!r} (key {found.service_instance_key!r}), but the task is "
             f"to restore {expected!r} only (expected_system). Nothing was restored. Check the Connection."
@@ -142,7 +147,7 @@ def what_to_check(host: str) -> str:
 
 
 @dataclass(frozen=True)
-class Readiness:
+class Readiness(Model):
     """How an instance answers after a restore.
 
     :param system: what it says of itself.
@@ -225,7 +230,7 @@ async def _answer(api: Api) -> _Answer:
     found: System | None = None
     try:
         found = await api.perform(system.get(), ONCE)
-        await api.perform(catalog.list_items("folders", limit=1), ONCE)
+        await api.perform(catalog.list_items("folders", limit=1).page(1), ONCE)
     except OACApiError as error:
         if error.status not in TOLERATED:
             raise
@@ -295,7 +300,7 @@ def access_of(author_too: bool = True) -> Flow[dict[str, bool]]:
     async def flow(api: Api) -> dict[str, bool]:
         held = {"administrator": await _allowed(api, system.get())}
         if author_too:
-            held["author"] = await _allowed(api, catalog.list_items("folders", limit=1))
+            held["author"] = await _allowed(api, catalog.list_items("folders", limit=1).page(1))
         return held
 
     return flow

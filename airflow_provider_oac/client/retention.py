@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.snapshot_names import SnapshotName, checked_folder, checked_part, parse
 from airflow_provider_oac.client.snapshots import Snapshot, Storage, delete, list_all
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
@@ -89,7 +90,7 @@ class Doomed:
 
 
 @dataclass(frozen=True)
-class PrunePlan:
+class PrunePlan(Model):
     """What pruning would do.
 
     :param doomed: to delete, oldest first.
@@ -191,6 +192,7 @@ def prune(
     retention: Retention,
     *,
     max_delete: int,
+    delete_storage: bool = True,
     dry_run: bool = False,
     run: str | None = None,
     protected: Collection[str] = (),
@@ -199,6 +201,7 @@ def prune(
     """Prune. The flow returns what was done, or, as a dry run, what would be.
 
     :param max_delete: if more would be deleted, nothing is and the flow fails.
+    :param delete_storage: whether files are deleted as well.
     :param dry_run: only report; also says whether ``max_delete`` would stand in the way.
     :param report: gets a line for people for each snapshot.
     :raises OACError: if more than ``max_delete`` snapshots would go.
@@ -216,11 +219,14 @@ def prune(
         if too_many and not dry_run:
             raise OACError(too_many)
         for item in plan.doomed:
-            what = "with its file" if item.delete_file else "but not its file, which another snapshot uses"
+            delete_file = delete_storage and item.delete_file
+            what = "with its file" if delete_file else "but not its file"
+            if not item.delete_file:
+                what += ", which another snapshot uses"
             if dry_run:
                 report(f"Would delete {item.snapshot.name} {what}.")
                 continue
-            await api.run(removal(item.snapshot.id, delete_storage=item.delete_file))
+            await api.run(removal(item.snapshot.id, delete_storage=delete_file))
             report(f"Deleted {item.snapshot.name} {what}.")
         if too_many:
             report(f"Without dry_run this fails: {too_many}")

@@ -13,6 +13,7 @@ from airflow_provider_oac.client import jobs
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.jobs import Job, Runnable
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.taking import may_have_acted, says_no_user
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, succeeded
 from airflow_provider_oac.client.work_requests import WorkRequest
@@ -69,7 +70,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Launched:
+class Launched(Model):
     """What became of a start.
 
     :param how: ``own``, ``found``, ``adopted`` or ``busy``.

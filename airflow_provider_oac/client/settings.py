@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, json_object, nothing, text_member
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import is_secret, secrets_of
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -23,7 +24,7 @@ UPDATED = "updated"
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Model):
     """One setting.
 
     :param key: its name, such as ``EmailMaxRecipients``.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, json_object, nothing, segment, text_member
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -71,7 +72,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Model):
     """A snapshot as OAC lists it: without a state and without the work request that made it (documented).
 
     :param created: time of creation as OAC writes it.

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, json_object
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.quoting import quoted
 
 
 @dataclass(frozen=True)
-class System:
-    """Details of an instance."""
+class System(Model):
+    """Details of an instance.
+
+    :param description: what it calls itself, fit for a message; as it is in ``raw``.
+    :param owners: fit for a message, too.
+    """
 
     service_instance_key: str
     description: str
@@ -51,7 +57,7 @@ def _read_system(response: Response) -> System:
     owners = body.get("owners")
     return System(
         service_instance_key=str(body.get("serviceInstanceKey") or ""),
-        description=str(body.get("description") or ""),
-        owners=tuple(str(owner) for owner in owners) if isinstance(owners, list) else (),
+        description=quoted(body.get("description"), limit=300) or "",
+        owners=tuple(quoted(owner, limit=300) or "" for owner in owners) if isinstance(owners, list) else (),
         raw=body,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
 from airflow_provider_oac.client.snapshots import Snapshot, Storage, create, list_all
 from airflow_provider_oac.exceptions import (
@@ -54,7 +55,7 @@ class SnapshotOrder:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Taken(Model):
     """A snapshot that OAC has accepted.
 
     :param name: its name.

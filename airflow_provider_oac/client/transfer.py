@@ -1,7 +1,4 @@
-"""Downloading a large file in constant memory: into a sink, checked, and continued where it was interrupted.
-
-That the server of OAC knows ranges or entity tags is not documented, and nothing here counts on it.
-"""
+"""Downloading a large file in constant memory, checked, into a sink."""
 
 from __future__ import annotations
 
@@ -34,7 +31,8 @@ _NOT_READY_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 # How many bytes of either end are looked at.
 _ENDS = 1024
-_NO_SUCH_RANGE = 416
+# Lengths of a compressed body would count other bytes.
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 # Of an export or another file; far more than the largest that anybody reports.
 MOST_BYTES = 4 << 30
 # No number of bytes has more digits, and Python reads none of more than some thousand.
@@ -134,19 +132,15 @@ BY_FORMAT = {"pdf": PDF, "png": PNG}
 class TransferPlan:
     """How patiently to download.
 
-    :param attempts: how many requests may fail in a row without a byte of progress.
-    :param restarts: how often it may begin anew.
+    :param attempts: how many requests may fail.
     :param not_ready_grace: seconds for which OAC may say that the file is not there yet.
-    :param pause: seconds before a further request, doubled for each one without progress.
-    :param requests: how many requests may be made in all, progress or not.
+    :param pause: seconds before the second request, doubled for each further one.
     :param most_bytes: a file larger than this is none that OAC would export.
     """
 
     attempts: int = 5
-    restarts: int = 3
     not_ready_grace: float = 60.0
     pause: float = 0.5
-    requests: int = 200
     most_bytes: int = MOST_BYTES
 
 
@@ -161,8 +155,7 @@ def download(
     """Download a file into a sink and commit it. The flow returns its size in bytes.
 
     Never more than a piece of it is in memory. The size is checked if the server announces it, and the first and the
-    last bytes are. A download that breaks goes on where it was if the server honours ranges and still has the same
-    file (entity tag, if there is one, and length), else it begins anew.
+    last bytes are. A download that breaks begins anew.
 
     :param call: the call that gets the file.
     :param sink: where it goes. It is left empty if the download fails.
@@ -175,15 +168,14 @@ def download(
     """
 
     async def flow(api: Api) -> int:
-        state = _Download(call, sink, marks, plan.most_bytes)
         try:
-            await _fetched(api, state, plan, report)
+            size = await _fetched(api, call, sink, marks, plan, report)
             await api.io.offload(sink.commit)
         except BaseException:
             # Also when a task is killed or a trigger cancelled. Not offloaded, since nothing may be awaited then.
             sink.discard()
             raise
-        return state.size
+        return size
 
     return flow
 
@@ -200,32 +192,28 @@ def copy(source: Path, sink: Sink) -> None:
         raise
 
 
-async def _fetched(api: Api, state: _Download, plan: TransferPlan, report: Callable[[str], None]) -> None:
+async def _fetched(
+    api: Api, call: Call[Any], sink: Sink, marks: Marks, plan: TransferPlan, report: Callable[[str], None]
+) -> int:
     """Ask until the file is whole."""
-    began, fruitless, requests = api.io.now(), 0, 0
+    began, failures = api.io.now(), 0
     while True:
-        before, requests = state.size, requests + 1
+        attempt = _Attempt(call.doing, sink, marks, plan.most_bytes)
         try:
-            await api.stream(state.call, lambda answer: state.read(api, answer), state.headers())
+            await api.stream(call, partial(attempt.read, api), _AS_IT_IS)
         except (OACApiError, OACTransportError, OACContentError) as error:
-            if isinstance(error, OACTransportError) and state.complete:
-                # It broke after the last byte.
-                return
             waits = _not_ready(error) and api.io.now() - began < plan.not_ready_grace
-            fruitless = 0 if waits or state.size > before else fruitless + 1
-            if not (waits or _may_pass(error)) or fruitless >= plan.attempts or requests >= plan.requests:
+            failures += not waits
+            if not (waits or _may_pass(error)) or failures >= plan.attempts:
                 raise
-            if not waits and _spoiled(error):
-                await api.io.offload(state.restart)
-            if state.restarts > plan.restarts:
-                raise
+            await api.io.offload(sink.discard)
             asked = error.retry_after if isinstance(error, OACApiError) else None
-            own = _NOT_READY_PAUSE if waits else plan.pause * 2.0 ** max(0, fruitless - 1)
+            own = _NOT_READY_PAUSE if waits else plan.pause * 2.0 ** (failures - 1)
             pause = min(_LONGEST_PAUSE, max(own, asked or 0.0))
-            report(f"Trying again in {pause:.1f} s, {f'after {state.size} bytes' if state.size else 'anew'}. {error}")
+            report(f"Trying again in {pause:.1f} s. {error}")
             await api.io.sleep(pause)
         else:
-            return
+            return attempt.size
 
 
 def _not_ready(error: OACError) -> bool:
@@ -233,14 +221,9 @@ def _not_ready(error: OACError) -> bool:
     return isinstance(error, _NotYetError) or (isinstance(error, OACApiError) and error.status in _NOT_READY)
 
 
-def _spoiled(error: OACError) -> bool:
-    """Whether what has come is of no use any more: no whole file, or the server knows no such range of it."""
-    return isinstance(error, OACContentError) or (isinstance(error, OACApiError) and error.status == _NO_SUCH_RANGE)
-
-
 def _may_pass(error: OACError) -> bool:
     if isinstance(error, OACApiError):
-        return error.retryable or error.status == _NO_SUCH_RANGE
+        return error.retryable
     if isinstance(error, OACTransportError):
         return error.passing
     return not isinstance(error, _NotYetError | _TooLargeError)
@@ -254,108 +237,63 @@ class _TooLargeError(OACContentError):
     """More came than can be a file of OAC."""
 
 
-class _Download:
-    """How far a download has come."""
+class _Attempt:
+    """What one request has brought so far."""
 
-    def __init__(self, call: Call[Any], sink: Sink, marks: Marks, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
-        self.call = call
-        self.sink = sink
-        self.marks = marks
-        self.restarts = 0
-        self._empty()
-
-    def _empty(self) -> None:
+    def __init__(self, doing: str, sink: Sink, marks: Marks, most_bytes: int) -> None:
+        self._doing = doing
+        self._sink = sink
+        self._marks = marks
+        self._most_bytes = most_bytes
+        self._head = self._tail = b""
         self.size = 0
-        self.head = self.tail = b""
-        # Of the file that is being read: its length and its strong entity tag, as far as the server tells.
-        self.length: int | None = None
-        self.tag: str | None = None
-
-    def restart(self) -> None:
-        """Forget what has come."""
-        self.restarts += 1
-        self.sink.discard()
-        self._empty()
-
-    @property
-    def complete(self) -> bool:
-        """Whether all bytes that were announced have come, and are those of a whole file."""
-        return self.size == self.length and self._flaw("") is None
-
-    def headers(self) -> dict[str, str]:
-        """What the next request needs. Never compressed: lengths and ranges would count other bytes."""
-        headers = {"Accept-Encoding": "identity"}
-        # Without a length it could not be told whether the rest is of the same file.
-        if self.size and self.length is not None:
-            headers["Range"] = f"bytes={self.size}-"
-            if self.tag:
-                headers["If-Range"] = self.tag
-        return headers
 
     async def read(self, api: Api, answer: StreamedResponse) -> None:
         """Read an answer of success to its end.
 
         :raises OACContentError: if what came is not a whole file.
         """
-        kind = media_type(answer.headers)
-        if not self._continues(answer):
-            if answer.status != 200:
-                # 202 and 204, which no document forbids; or a range of another file than the one of before.
-                problem = OACContentError if answer.status == 206 else _NotYetError
-                raise problem(f"Could not {self.call.doing}: HTTP {answer.status} ({kind}) came instead of the file.")
-            if self.size:
-                await api.io.offload(self.restart)
-            self.length, self.tag = announced_length(answer), _strong_tag(answer)
-        self._refuse_more_than(self.length or 0)
+        kind, length = media_type(answer.headers), announced_length(answer)
+        if answer.status != 200:
+            # 202 and 204, which no document forbids.
+            raise _NotYetError(f"Could not {self._doing}: HTTP {answer.status} ({kind}) came instead of the file.")
+        self._refuse_more_than(length or 0)
         async for piece in answer.chunks(CHUNK):
             self._refuse_more_than(self.size + len(piece))
             await api.io.offload(partial(self._take, piece))
             # A task that was told to stop learns of it here.
             await api.io.sleep(0)
-        if flaw := self._flaw(kind):
-            raise OACContentError(f"Could not {self.call.doing}: {flaw}")
+        if flaw := self._flaw(kind, length):
+            raise OACContentError(f"Could not {self._doing}: {flaw}")
 
     def _refuse_more_than(self, size: int) -> None:
-        if size > self.most_bytes:
+        if size > self._most_bytes:
             raise _TooLargeError(
-                f"Could not {self.call.doing}: {size} bytes or more came or were announced, which is more than any "
-                f"export has ({self.most_bytes} at most). It was given up."
+                f"Could not {self._doing}: {size} bytes or more came or were announced, which is more than any "
+                f"export has ({self._most_bytes} at most). It was given up."
             )
-
-    def _continues(self, answer: StreamedResponse) -> bool:
-        """Whether the body is the rest of the very file of which the beginning is here."""
-        if answer.status != 206 or not self.size:
-            return False
-        number = rf"([0-9]{{1,{_DIGITS}}})"
-        part = re.fullmatch(rf"bytes {number}-{number}/{number}", answer.headers.get("content-range", "").strip())
-        if not part:
-            return False
-        first, last, total = (int(number) for number in part.groups())
-        same = total == self.length and self.tag == _strong_tag(answer)
-        return same and first == self.size and last == total - 1
 
     def _take(self, data: bytes) -> None:
         # First: what the sink refuses has not come.
-        self.sink.write(data)
+        self._sink.write(data)
         self.size += len(data)
-        self.head = (self.head + data[:_ENDS])[:_ENDS]
-        self.tail = (self.tail + data[-_ENDS:])[-_ENDS:]
+        self._head = (self._head + data[:_ENDS])[:_ENDS]
+        self._tail = (self._tail + data[-_ENDS:])[-_ENDS:]
 
-    def _flaw(self, content_type: str) -> str | None:
+    def _flaw(self, content_type: str, length: int | None) -> str | None:
         """What keeps the bytes that came from being a whole file."""
         came = f"{self.size} bytes ({content_type}) came"
-        if self.length is not None and self.size != self.length:
-            return f"{came}, but {self.length} were announced."
-        if not self.head.startswith(self.marks.head):
+        if length is not None and self.size != length:
+            return f"{came}, but {length} were announced."
+        if not self._head.startswith(self._marks.head):
             return (
-                f"{came} that do not begin as a {self.marks.kind} does, but with {self.head[:40]!r}. Likely cause: a "
+                f"{came} that do not begin as a {self._marks.kind} does, but with {self._head[:40]!r}. Likely cause: a "
                 "page of a proxy or of the sign-in, or an error, in the place of the file."
             )
-        if not self.marks.tail.search(self.tail):
+        if not self._marks.tail.search(self._tail):
             return (
-                f"{came} that begin as a {self.marks.kind} does, but do not end as one: the file is cut short. They "
-                f"end with {self.tail[-40:]!r}."
+                f"{came} that begin as a {self._marks.kind} does, but do not end as one: the file is cut short. They "
+                f"end with {self._tail[-40:]!r}."
             )
         return None
 
@@ -366,9 +304,3 @@ def announced_length(answer: StreamedResponse) -> int | None:
         return None
     text = answer.headers.get("content-length", "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
-
-
-def _strong_tag(answer: StreamedResponse) -> str | None:
-    """The entity tag; a weak one does not tell that bytes are the same (RFC 9110 section 8.8.3)."""
-    tag = answer.headers.get("etag", "").strip()
-    return tag if tag.startswith('"') else None

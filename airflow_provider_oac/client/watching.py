@@ -82,7 +82,7 @@ class Wanted:
     def text(self) -> str:
         """For people."""
         since = f", modified since {self.modified_since}" if self.modified_since else ""
-        return f"{self.kind} {ids.plain_id(self.item_id) or self.item_id}{since}"
+        return f"{self.kind} {ids.shown(self.item_id)}{since}"
 
 
 def seen(

@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.quoting import quoted
 
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
@@ -22,7 +24,7 @@ ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 
 @dataclass(frozen=True)
-class WorkRequest:
+class WorkRequest(Model):
     """State of an asynchronous operation.
 
     :param id: its id, opaque.
@@ -31,7 +33,7 @@ class WorkRequest:
     :param operation: what it does, such as ``CREATE_SNAPSHOT``.
     :param percent: progress in percent.
     :param resources: what it works on, as OAC tells it.
-    :param errors: OAC's errors, as ``code: message``.
+    :param errors: OAC's errors, as ``code: message``, fit for a message.
     :param raw: the whole answer.
     """
 
@@ -59,6 +61,8 @@ def get(work_request_id: str) -> Call[WorkRequest]:
         path=f"/workRequests/{segment(work_request_id)}",
         read=_answered,
         repeatable=True,
+        # Documented statuses, without a reason.
+        causes=dict.fromkeys((409, 412), "OAC does not report on the work request in its present state"),
     )
 
 
@@ -77,8 +81,8 @@ def read_work_request(body: Mapping[str, Any]) -> WorkRequest:
     errors = body.get("Errors") or body.get("errors") or []
     return WorkRequest(
         id=text_member(body, "id", "A work request"),
-        status=text_member(body, "status", "A work request").upper(),
-        operation=str(body.get("operationType") or "operation"),
+        status=(quoted(text_member(body, "status", "A work request"), limit=100) or "").upper(),
+        operation=quoted(body.get("operationType"), limit=100) or "operation",
         percent=float(percent) if isinstance(percent, int | float) else None,
         resources=tuple([item for item in resources if isinstance(item, dict)]) if isinstance(resources, list) else (),
         errors=tuple([_error_text(item) for item in errors]) if isinstance(errors, list) else (_error_text(errors),),
@@ -87,10 +91,9 @@ def read_work_request(body: Mapping[str, Any]) -> WorkRequest:
 
 
 def _error_text(item: Any) -> str:
-    if not isinstance(item, dict):
-        return str(item)[:500]
-    parts = [str(item[name])[:500] for name in ("code", "message", "error") if item.get(name)]
-    return ": ".join(parts) or "an error without text"
+    """An error of OAC for people. As in API errors, nothing of it is a token or moves a cursor."""
+    said = [item.get(name) for name in ("code", "message", "error")] if isinstance(item, dict) else [item]
+    return ": ".join(filter(None, (quoted(text, limit=500) for text in said))) or "an error without text"
 
 
 def accepted_id(response: Response) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.ids import quoted
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -25,7 +27,7 @@ PRESENT = "present"
 
 
 @dataclass(frozen=True)
-class Workbook:
+class Workbook(Model):
     """Details of a workbook, loosely specified (documented).
 
     :param id: its id, encoded as in paths; empty if the answer has none.
@@ -41,7 +43,7 @@ class Workbook:
 
 
 @dataclass(frozen=True)
-class Canvas:
+class Canvas(Model):
     """One canvas of a workbook.
 
     :param id: what an export needs, such as ``snapshot!canvas!1``.
@@ -64,7 +66,7 @@ def get(workbook_id: str, fields: Sequence[str] = ()) -> Call[Workbook]:
     :param fields: only these members; ``content`` adds the definition (documented). By default all but that.
     """
     return Call(
-        doing=f"read workbook {workbook_id}",
+        doing=f"read workbook {quoted(workbook_id)}",
         method="GET",
         path=f"/catalog/workbooks/{segment(workbook_id)}",
         read=_read_workbook,
@@ -81,7 +83,7 @@ def canvases(workbook_id: str) -> Call[list[Canvas]]:
     :param workbook_id: its id, encoded as lists return it.
     """
     return Call(
-        doing=f"list the canvases of workbook {workbook_id}",
+        doing=f"list the canvases of workbook {quoted(workbook_id)}",
         method="POST",
         path=f"/catalog/workbooks/{segment(workbook_id)}/actions/getCanvases",
         read=_read_canvases,
@@ -120,7 +122,7 @@ def export(
                 f"{canvas_id[:60]!r}. Ids come from the call that lists a workbook's canvases."
             )
     return Call(
-        doing=f"export {len(canvas_ids)} canvases of workbook {workbook_id} as {file_format}",
+        doing=f"export {len(canvas_ids)} canvases of workbook {quoted(workbook_id)} as {file_format}",
         method="POST",
         path=f"/catalog/workbooks/{segment(workbook_id)}/exports",
         read=accepted_id,
@@ -145,7 +147,7 @@ def download(workbook_id: str, export_id: str) -> Call[bytes]:
     :func:`airflow_provider_oac.client.transfer.download` streams it.
     """
     return Call(
-        doing=f"download export {export_id} of workbook {workbook_id}",
+        doing=f"download export {export_id} of workbook {quoted(workbook_id)}",
         method="GET",
         path=f"/catalog/workbooks/{segment(workbook_id)}/exports/{segment(export_id)}",
         read=lambda response: response.body,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import BaseHook, mask_secret
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import Extra
+from airflow_provider_oac.hooks.extra import Extra, file_folder
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
@@ -91,7 +91,8 @@ def _api_key(conn: Connection, extra: Extra) -> dict[str, Any]:
     for secret in (text, passphrase):
         if secret:
             mask_secret(secret)
-    pem = load_private_key(text, passphrase).key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key = load_private_key(text, passphrase, folder=file_folder()).key
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     # The key goes into the signer and not into the configuration, which ocifs logs at the level DEBUG. The SDK asks for
     # a key there nevertheless.
     return {

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import re
+import shlex
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from airflow_provider_oac.auth.claims import claims, looks_personal, owner
-from airflow_provider_oac.auth.keys import certificate_expiry
+from airflow_provider_oac.auth.keys import certificate_expiry, load_private_key
+from airflow_provider_oac.auth.pasted import is_path
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, PASSWORD, AuthSettings
 from airflow_provider_oac.auth.store import Slot
@@ -21,17 +24,19 @@ from airflow_provider_oac.client.calls import Call, nothing
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACError,
+    OACKilledError,
     OACResponseError,
     OACTokenStoreError,
     OACTransportError,
 )
-from airflow_provider_oac.transport.blocking import run
-from airflow_provider_oac.transport.io import Request
+from airflow_provider_oac.transport.asynchronous import AsyncIO
+from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.proxies import proxy_for
 from airflow_provider_oac.transport.retry import ONCE
-from airflow_provider_oac.transport.settings import TransportSettings, proxy_for
+from airflow_provider_oac.transport.settings import TransportSettings
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.hooks.oac import OACHook
+    from airflow_provider_oac.hooks.connection import ConnectionSettings
 
 T = TypeVar("T")
 
@@ -39,13 +44,16 @@ OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
 # A certificate that ends within so many days is warned of.
 SOON = 30
 DAY = 86400.0
+# Seconds that the requests and pauses of a check may take in all: somebody waits for it.
+CHECK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing that was tried.
 
-    :param name: what: ``connection``, ``address``, ``store``, ``certificate``, ``sign-in``, ``user``, ``rights``.
+    :param name: what: ``connection``, ``address``, ``store``, ``key``, ``certificate``, ``sign-in``, ``user``,
+        ``rights``.
     :param state: ``ok``, ``note`` (works, and worth knowing), ``warning`` (works today) or ``failed``.
     :param text: what was found, for people, and what to do next, if there is something to do.
     """
@@ -76,74 +84,168 @@ class Report:
         steps = [asdict(step) for step in self.steps]
         return {"conn_id": self.conn_id, "works": self.works, "steps": steps, **self.facts}
 
+    def unnamed(self) -> Report:
+        """The same for a person who knows the Connection by another id: Airflow tests the one in its form under a
+        throwaway id."""
+        return replace(self, steps=tuple(replace(step, text=_unnamed(step.text, self.conn_id)) for step in self.steps))
+
     def __str__(self) -> str:
         """What failed, if something did; else everything."""
         failed = [step.text for step in self.steps if step.state == FAILED]
         return " ".join(failed or [step.text for step in self.steps])
 
 
-def check(hook: OACHook) -> Report:
-    """Try a Connection: read it, reach OAC, sign in past every cache, ask OAC what the user may do.
+def _unnamed(text: str, conn_id: str) -> str:
+    named = f"Connection {conn_id!r}"
+    text = text.replace(f"--conn-id {shlex.quote(conn_id)}", "--conn-id …")
+    return re.sub(rf"(^|\. ){re.escape(named)}", r"\1This Connection", text).replace(named, "this Connection")
+
+
+def unreadable(conn_id: str, problem: str) -> Report:
+    """The report of a Connection that cannot be read.
+
+    :param problem: why, for people.
+    """
+    return Report(conn_id, (Step("connection", FAILED, problem),), {})
+
+
+async def check(
+    settings: ConnectionSettings, slot: Callable[[], Slot | None], *, seconds: float = CHECK_SECONDS
+) -> Report:
+    """Try a Connection: reach OAC, sign in past every cache, ask OAC what the user may do.
 
     It ends with the first step that fails; only the sign-in is tried although OAC cannot be reached.
+
+    :param settings: what the Connection says.
+    :param slot: gives the place of its tokens in the store, or ``None``. It may block.
+    :param seconds: how long its requests and pauses may take in all, whatever the Connection's timeouts and the pace
+        of the servers.
     """
-    checks = _Checks(hook)
-    steps: list[Step] = []
-    away = False
-    for name, tried in (
-        ("connection", checks.connection),
-        ("address", checks.reach),
-        ("store", checks.store),
-        ("certificate", checks.certificate),
-        ("sign-in", checks.sign_in),
-        ("user", checks.user),
-        ("rights", checks.rights),
-    ):
-        if away and name == "rights":
-            break
-        try:
-            steps += tried()
-        except OACError as error:
-            steps.append(Step(name, FAILED, str(error)))
-            if not isinstance(error, _AwayError):
-                break
-            away = True
-    return Report(hook.oac_conn_id, tuple(steps), checks.facts)
+    io = _BoundedIO(settings.transport, seconds)
+    try:
+        checks = _Checks(settings, io, await io.offload(lambda: _outcome(slot)))
+        return Report(settings.conn_id, tuple(await checks.steps()), checks.facts)
+    finally:
+        await io.close()
+
+
+def _outcome(slot: Callable[[], Slot | None]) -> Slot | OACError | None:
+    """The place of the tokens, or why there can be none: an error of a later step."""
+    try:
+        return slot()
+    except OACError as error:
+        return error
+
+
+class _BoundedIO(AsyncIO):
+    """A driver that gives up when its time is over.
+
+    A request is ended and not canceled: to a renewal of a refresh token it is a request without an answer.
+
+    :param seconds: how long all requests and pauses may take together.
+    """
+
+    def __init__(self, settings: TransportSettings, seconds: float) -> None:
+        super().__init__(settings)
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+
+    async def send(self, request: Request) -> Response:
+        """Send a request, if there is time left for it."""
+        sent = self._left > 0
+        if sent:
+            try:
+                async with asyncio.timeout(self._left):
+                    return await super().send(request)
+            except TimeoutError:
+                pass
+        raise OACTransportError(
+            f"{request.method} {request.url.partition('?')[0]}: no complete answer within the {self._seconds:.0f} s "
+            "that a check may take in all. Look whether the server, or a proxy in between, is slow or hangs.",
+            sent=sent,
+            passing=False,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless the time is over by then."""
+        if seconds > self._left:
+            raise OACKilledError(
+                f"The check was given up: it may take {self._seconds:.0f} s in all, and the next request was due in "
+                f"{seconds:.1f} s. The log says what the server answered before."
+            )
+        await super().sleep(seconds)
+
+    @property
+    def _left(self) -> float:
+        return self._until - time.monotonic()
 
 
 class _Checks:
     """The steps, each of which counts on those before it.
 
-    :param hook: of the Connection.
+    :param settings: what the Connection says.
+    :param slot: the place of its tokens in the store, or why there can be none.
     """
 
-    def __init__(self, hook: OACHook) -> None:
-        self._hook = hook
+    def __init__(self, settings: ConnectionSettings, io: IO, slot: Slot | OACError | None) -> None:
+        self._settings = settings
+        self._io = io
+        self._found = slot
         self._who: str | None = None
         self.facts: dict[str, Any] = {}
+
+    async def steps(self) -> list[Step]:
+        """Run them."""
+        steps: list[Step] = []
+        away = False
+        for name, tried in (
+            ("connection", self._connection),
+            ("address", self._reach),
+            ("store", self._store),
+            ("key", self._key),
+            ("certificate", self._certificate),
+            ("sign-in", self._sign_in),
+            ("user", self._user),
+            ("rights", self._rights),
+        ):
+            if away and name == "rights":
+                break
+            try:
+                steps += await tried()
+            except OACError as error:
+                steps.append(Step(name, FAILED, str(error)))
+                if not isinstance(error, _AwayError):
+                    break
+                away = True
+        return steps
+
+    @property
+    def _slot(self) -> Slot | None:
+        if isinstance(self._found, OACError):
+            raise self._found
+        return self._found
 
     @cached_property
     def _session(self) -> Session:
         # What a credential brings is got past every cache. A chain of refresh tokens exists once, in the store.
-        auth = self._hook.settings.auth
-        return Session(auth, MemoryStore(), self._hook.slot if auth.chained else None)
+        auth = self._settings.auth
+        return Session(auth, MemoryStore(), self._slot if auth.chained else None)
 
-    def connection(self) -> Iterator[Step]:
-        """Whether it can be read and is complete."""
-        settings = self._hook.settings
-        auth = settings.auth
+    async def _connection(self) -> list[Step]:
+        """What it says, and what is odd about it."""
+        settings, auth = self._settings, self._settings.auth
         self.facts |= {"address": settings.address, "identity_url": auth.identity_url, "client_id": auth.client_id}
         self.facts |= {"grant": auth.grant, "client_authentication": auth.client_authentication_used}
-        yield Step("connection", OK, f"OAC is at {settings.address}, the identity domain at {auth.identity_url}.")
-        yield from (Step("connection", WARNING, text) for text in settings.warnings)
+        text = f"OAC is at {settings.address}, the identity domain at {auth.identity_url}."
+        return [Step("connection", OK, text), *(Step("connection", WARNING, odd) for odd in settings.warnings)]
 
-    def reach(self) -> Iterator[Step]:
+    async def _reach(self) -> list[Step]:
         """Whether OAC can be reached at all, by a request that needs no sign-in: route, proxy, TLS."""
-        settings = self._hook.settings
+        settings = self._settings
         # Observed: answered with a redirect to the identity domain.
         request = Request("GET", f"{settings.address}/ui/", {"Accept": "*/*"})
         try:
-            status = run(self._hook.io.send(request)).status
+            status = (await self._io.send(request)).status
         except (OACTransportError, OACResponseError) as error:
             raise _AwayError(str(error)) from error
         way = _way(settings.address, settings.transport)
@@ -153,46 +255,48 @@ class _Checks:
                 "Next step: look at its state in the OCI console and resume it; if it is active, ask whoever runs the "
                 "proxy or load balancer in between."
             )
-        yield Step("address", OK, f"{settings.address} answers (HTTP {status}){way}.")
+        return [Step("address", OK, f"{settings.address} answers (HTTP {status}){way}.")]
 
-    def store(self) -> Iterator[Step]:
+    async def _store(self) -> list[Step]:
         """Whether the token store works, and is there if it must be."""
-        slot = self._hook.slot
+        slot = self._slot
         self.facts["store"] = slot.where if slot else "memory"
         _ = self._session
-        yield _store(self._hook.settings.auth, slot)
+        return [await self._io.offload(lambda: _store(self._settings.auth, slot))]
 
-    def certificate(self) -> Iterator[Step]:
+    async def _key(self) -> list[Step]:
+        """Whether the private key can be read, and who else can read it."""
+        return await self._io.offload(lambda: list(_key(self._settings)))
+
+    async def _certificate(self) -> list[Step]:
         """When it ends. Before the sign-in, which may fail for just that."""
-        return _certificate(self._hook.settings.auth, self.facts)
+        return await self._io.offload(lambda: list(_certificate(self._settings.auth, self.facts)))
 
-    def sign_in(self) -> Iterator[Step]:
+    async def _sign_in(self) -> list[Step]:
         """Whether a token can be had now."""
-        auth = self._hook.settings.auth
-        token = run(self._session.renew(self._hook.io))
+        auth = self._settings.auth
+        token = await self._session.renew(self._io)
         self._who = owner(claims(token.access_token)) or auth.user
         self.facts |= {"user": self._who, "token_lifetime": token.lifetime}
         text = f"Signed in at {auth.identity_url} (grant {auth.grant}, user {self._who or 'unnamed'})"
-        yield Step("sign-in", OK, f"{text}; the token lives {token.lifetime:.0f} s.")
+        return [Step("sign-in", OK, f"{text}; the token lives {token.lifetime:.0f} s.")]
 
-    def user(self) -> Iterator[Step]:
+    async def _user(self) -> list[Step]:
         """Whose sign-in it is, and how long it will last."""
-        auth, slot = self._hook.settings.auth, self._hook.slot
-        kept = slot.read() if slot and auth.chained else None
+        auth, slot = self._settings.auth, self._slot
+        kept = await self._io.offload(slot.read) if slot and auth.chained else None
         if kept and kept.record.unrenewable:
             ends = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(kept.record.obtained_at + kept.record.lifetime))
             text = (
                 f"It ends at {ends}, for good: {kept.record.unrenewable}. Before a schedule uses it, {auth.login_step}"
             )
             self.facts["unrenewable"] = True
-            yield Step("user", WARNING, text)
-        else:
-            yield from _person(auth, self._who)
+            return [Step("user", WARNING, text)]
+        return list(_person(auth, self._who))
 
-    def rights(self) -> Iterator[Step]:
+    async def _rights(self) -> list[Step]:
         """What that user may do."""
-        api = Api(self._hook.io, self._hook.settings.address, self._session)
-        return _rights(api, self._who, self.facts)
+        return await _rights(Api(self._io, self._settings.address, self._session), self._who, self.facts)
 
 
 class _AwayError(OACError):
@@ -201,8 +305,8 @@ class _AwayError(OACError):
 
 def _way(address: str, transport: TransportSettings) -> str:
     """How a server is reached, for people."""
-    proxy = urlsplit(proxy_for(address) or "")
-    through = f", through the proxy {proxy.hostname}:{proxy.port}" if proxy.hostname else ""
+    proxy = proxy_for(address)
+    through = f", through the proxy {proxy.name}" if proxy else ""
     if not address.startswith("https:"):
         return f"{through}, without TLS"
     return f"{through}; its certificate is good by {transport.ca_path()}"
@@ -246,13 +350,13 @@ def _person(auth: AuthSettings, who: str | None) -> Iterator[Step]:
     yield Step("user", WARNING, text)
 
 
-def _rights(api: Api, who: str | None, facts: dict[str, Any]) -> Iterator[Step]:
+async def _rights(api: Api, who: str | None, facts: dict[str, Any]) -> list[Step]:
     """What the user may do, by asking for something harmless that needs each role."""
     refused: dict[str, OACApiError] = {}
 
-    def allowed(role: str, call: Call[T]) -> T | None:
+    async def allowed(role: str, call: Call[T]) -> T | None:
         try:
-            return run(api.perform(call, ONCE))
+            return await api.perform(call, ONCE)
         except OACApiError as error:
             # A role that is missing says nothing against the Connection.
             if not error.missing_role and error.status != 403:
@@ -260,25 +364,28 @@ def _rights(api: Api, who: str | None, facts: dict[str, Any]) -> Iterator[Step]:
             refused[role] = error
             return None
 
-    instance = allowed("administrator", system.get())
-    allowed("author", _catalog_types())
+    instance = await allowed("administrator", system.get())
+    await allowed("author", _catalog_types())
     facts |= {role: role not in refused for role in ("administrator", "author")}
     if len(refused) == 2:
         raise refused["author"]
+    steps = []
     if instance is None:
         text = (
             f"OAC knows {who or 'the user'}, who may not administer it: snapshots and system settings need the "
             "application role BI Service Administrator. For work with the catalog alone that is just right."
         )
-        yield Step("rights", NOTE, text)
+        steps.append(Step("rights", NOTE, text))
     else:
         name = instance.description or instance.service_instance_key
-        yield Step("rights", OK, f"OAC answers: {name}. The user may administer it (snapshots, system settings).")
+        text = f"OAC answers: {name}. The user may administer it (snapshots, system settings)."
+        steps.append(Step("rights", OK, text))
     if "author" in refused:
         text = "The user may not work with the catalog, which needs the application role DV Content Author."
-        yield Step("rights", NOTE, text)
+        steps.append(Step("rights", NOTE, text))
     else:
-        yield Step("rights", OK, "The user may work with the catalog.")
+        steps.append(Step("rights", OK, "The user may work with the catalog."))
+    return steps
 
 
 def _catalog_types() -> Call[None]:
@@ -286,15 +393,44 @@ def _catalog_types() -> Call[None]:
     return Call("list the types of the catalog", "GET", "/catalog", nothing, repeatable=True)
 
 
+def _signs(auth: AuthSettings) -> bool:
+    """Whether signing in takes the private key."""
+    return auth.client_authentication_used == ASSERTION or auth.grant == JWT_ASSERTION
+
+
+def _key(settings: ConnectionSettings) -> Iterator[Step]:
+    """Whether the private key can be read, who else can read it, and what paths let an editor do."""
+    auth = settings.auth
+    if _signs(auth):
+        key = load_private_key(auth.private_key or "", auth.private_key_passphrase, folder=auth.file_folder)
+        if key.warning:
+            yield Step("key", WARNING, f"The private key ({key.form}) works, but {key.warning}.")
+        else:
+            yield Step("key", OK, f"The private key can be read ({key.form}).")
+    yield from _named_files(auth, settings.transport)
+
+
+def _named_files(auth: AuthSettings, transport: TransportSettings) -> Iterator[Step]:
+    """What a Connection with paths lets its editors do."""
+    texts = {"private_key": auth.private_key, "certificate": auth.certificate}
+    named = [name for name, text in texts.items() if is_path(text or "")] + ["ca_file"] * bool(transport.ca_file)
+    if named and not auth.file_folder:
+        text = (
+            f"{' and '.join(named)} name files. Whoever can edit Connections can name any file that Airflow can read: "
+            "use any private key, and learn which files exist. Set [oac] file_folder to the folder of these files."
+        )
+        yield Step("key", NOTE, text)
+
+
 def _certificate(auth: AuthSettings, facts: dict[str, Any]) -> Iterator[Step]:
     """When the certificate ends, which is when signing in by assertion does."""
-    if auth.client_authentication_used != ASSERTION and auth.grant != JWT_ASSERTION:
+    if not _signs(auth):
         return
     if not auth.certificate:
         text = "When the certificate ends is not known here; put it into the Connection's certificate to be warned."
         yield Step("certificate", NOTE, text)
         return
-    ends = certificate_expiry(auth.certificate)
+    ends = certificate_expiry(auth.certificate, folder=auth.file_folder)
     left = math.floor((ends - time.time()) / DAY)
     days = f"in {left} day{'' if left == 1 else 's'}" if left else "within a day"
     date = time.strftime("%Y-%m-%d", time.gmtime(ends))

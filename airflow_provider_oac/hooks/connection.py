@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,14 @@ from airflow_provider_oac import __version__
 from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import Extra, unmasked
+from airflow_provider_oac.hooks.extra import (
+    Extra,
+    file_folder,
+    invisible,
+    refuse_invisible,
+    unmasked,
+    without_line_break,
+)
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
@@ -38,25 +46,26 @@ class ConnectionSettings:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
-def read_connection(conn: Connection) -> ConnectionSettings:
+def read_connection(conn: Connection, mask: Callable[[str], None] | None = None) -> ConnectionSettings:
     """Read a Connection.
 
     Fields that are missing, empty or null are alike: the form stores unset fields as null. A field may also stand
     under ``extra__oac__<field>``, as Airflow 2 wrote it. What people paste as an address is understood: with or
     without ``https://``, with a path such as ``/ui/``.
 
+    :param mask: is given each token and assertion before it is sent for the first time.
     :raises OACConfigurationError: naming the Connection, the field, and what to put there.
     """
     odd: list[str] = []
     try:
         extra = Extra(conn)
         odd += extra.misspelt(CONNECTION_FIELDS)
-        return _read(conn, extra, tuple(odd))
+        return _read(conn, extra, odd, mask)
     except OACConfigurationError as error:
         raise OACConfigurationError(" ".join([f"Connection {conn.conn_id!r}: {error}", *odd])) from None
 
 
-def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSettings:
+def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], None] | None) -> ConnectionSettings:
     address = _address(conn.host, conn.port, conn.schema, "The OAC address (Connection: host)")
     identity_url = extra.text("identity_url")
     if not identity_url:
@@ -64,10 +73,11 @@ def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSet
             "The identity domain's address (Connection: extra, identity_url) is missing; it looks like "
             "https://idcs-….identity.oraclecloud.com and stands in the identity domain's console as Domain URL."
         )
+    secret = "The client secret (Connection: password)"  # noqa: S105 (the name of a field)
     auth = AuthSettings(
         identity_url=_address(identity_url, None, None, "The identity domain's address (identity_url)"),
         client_id=(conn.login or "").strip(),
-        client_secret=unmasked(conn.password, "The client secret (Connection: password)") if conn.password else None,
+        client_secret=_secret(unmasked(conn.password or "", secret), secret, odd),
         scope=extra.text("scope") or "",
         grant=extra.text("grant") or JWT_ASSERTION,
         user=extra.text("user"),
@@ -75,17 +85,30 @@ def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSet
         private_key_passphrase=extra.secret("private_key_passphrase"),
         certificate_alias=extra.text("certificate_alias"),
         certificate=extra.text("certificate"),
-        user_password=extra.secret("user_password"),
+        user_password=_secret(extra.secret("user_password"), "user_password (Connection: extra)", odd),
         refresh_token=(extra.secret("refresh_token") or "").strip() or None,
         audience=extra.texts("assertion_audience") or (DEFAULT_AUDIENCE,),
         client_authentication=extra.text("client_authentication"),
+        file_folder=(folder := file_folder()),
+        resource=_resource(address),
         name=conn.conn_id or "",
+        mask=mask,
     )
     auth.check()
+    for text, what in (
+        (auth.client_id, "The client id (Connection: login)"),
+        (auth.scope, "The scope (Connection: extra, scope)"),
+        (auth.certificate_alias or "", "The certificate's alias (Connection: extra, certificate_alias)"),
+    ):
+        refuse_invisible(text, what)
+    if found := invisible(auth.user or ""):
+        # Some scripts need one in a name.
+        odd.append(f"The user (Connection: extra, user) holds the invisible character {found}.")
     transport = TransportSettings(
         connect_timeout=extra.seconds("connect_timeout", 10.0),
         read_timeout=extra.seconds("read_timeout", 60.0),
         ca_file=extra.text("ca_file"),
+        file_folder=folder,
         user_agent=f"airflow-provider-oac/{__version__}",
     )
     instance = extra.text("instance")
@@ -95,8 +118,18 @@ def _read(conn: Connection, extra: Extra, odd: tuple[str, ...]) -> ConnectionSet
         instance=checked_part(instance, "The instance's name (instance)") if instance else _instance(address),
         auth=auth,
         transport=transport,
-        warnings=odd,
+        warnings=tuple(odd),
     )
+
+
+def _secret(text: str | None, what: str, odd: list[str]) -> str | None:
+    """A secret without a line break at its end, of which a warning says that it was there."""
+    if not text:
+        return None
+    bare = without_line_break(text)
+    if bare != text:
+        odd.append(f"{what} ends in a line break, which is left out. Save it without one.")
+    return bare or None
 
 
 def _address(host: str | None, port: int | None, scheme: str | None, what: str) -> str:
@@ -113,6 +146,12 @@ def _address(host: str | None, port: int | None, scheme: str | None, what: str) 
     if port and not parts.port:
         netloc = f"{netloc}:{port}"
     return f"{parts.scheme}://{netloc}"
+
+
+def _resource(address: str) -> str:
+    """One spelling for all addresses of one server: lower case, with its port (RFC 6454 section 4)."""
+    parts = checked_url(address, "The OAC address")
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def _instance(address: str) -> str:

@@ -9,7 +9,7 @@ from airflow_provider_oac._compat import BaseHook, mask_secret
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.client.snapshots import UserIdAuthentication, check_password
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import Extra
+from airflow_provider_oac.hooks.extra import Extra, file_folder, refuse_invisible, without_line_break
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
@@ -26,7 +26,13 @@ def seal(seal_conn_id: str) -> tuple[str, str]:
     :raises OACConfigurationError: if the password breaks OAC's rules, or the id cannot be part of a name.
     """
     name = checked_part(seal_conn_id, "seal_conn_id")
-    password = sealed_with(seal_conn_id)
+    password, *others = sealed_with(seal_conn_id)
+    if others:
+        raise OACConfigurationError(
+            f"Connection {seal_conn_id!r}: its password ends in a line break, with which no new snapshot is sealed: "
+            "people who type the password could not open it. Put the password without the line break into a new "
+            "Connection and name that; one that sealed snapshots must stay as it is."
+        )
     try:
         check_password(password)
     except OACConfigurationError as error:
@@ -34,10 +40,11 @@ def seal(seal_conn_id: str) -> tuple[str, str]:
     return name, password
 
 
-def sealed_with(seal_conn_id: str) -> str:
+def sealed_with(seal_conn_id: str) -> tuple[str, ...]:
     """The password with which a snapshot was sealed, whatever the rules for passwords were at that time.
 
     :param seal_conn_id: the Airflow Connection (of any type) whose password it is.
+    :returns: the password as it stands; if it ends in a line break, also the password without that.
     :raises OACConfigurationError: if it has none.
     """
     password = BaseHook.get_connection(seal_conn_id).password
@@ -46,8 +53,10 @@ def sealed_with(seal_conn_id: str) -> str:
             f"Connection {seal_conn_id!r} has no password; the password that seals the snapshots belongs there: 14 to "
             "50 characters with a digit, a lower-case and an upper-case letter and a special character."
         )
-    mask_secret(password)
-    return str(password)
+    forms = tuple(dict.fromkeys(form for form in (str(password), without_line_break(str(password))) if form))
+    for form in forms:
+        mask_secret(form)
+    return forms
 
 
 def storage_user(storage_conn_id: str) -> UserIdAuthentication:
@@ -79,10 +88,13 @@ def _storage_user(conn: Connection) -> UserIdAuthentication:
         raise OACConfigurationError(
             f"{', '.join(missing)} missing; user_id is the Connection's login, the others stand in its extra."
         )
+    for name, value in names.items():
+        refuse_invisible(value, name)
     for secret in (text, passphrase):
         if secret:
             mask_secret(secret)
-    pem = load_private_key(text, passphrase).key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key = load_private_key(text, passphrase, folder=file_folder()).key
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     wrapped = base64.b64encode(pem).decode()
     mask_secret(wrapped)
     return UserIdAuthentication(private_key_wrapped=wrapped, **names)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac._compat import setting
 from airflow_provider_oac.exceptions import OACConfigurationError
 
 if TYPE_CHECKING:
@@ -108,6 +111,41 @@ class Extra:
         if not 0 < seconds < 1e6:
             raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {str(value)[:40]!r}.")
         return seconds
+
+
+def without_line_break(secret: str) -> str:
+    """A secret without the line break with which many editors and commands end a file."""
+    return secret.rstrip("\r\n")
+
+
+def invisible(text: str) -> str | None:
+    """The first character that cannot be seen, by code and name; ``None`` if there is none."""
+    found = next((character for character in text if not character.isprintable()), None)
+    return found and f"U+{ord(found):04X} ({unicodedata.name(found, 'a control character')})"
+
+
+def refuse_invisible(text: str, what: str) -> None:
+    """Refuse an id that holds a character that cannot be seen.
+
+    :param what: the field, for the message.
+    :raises OACConfigurationError: naming the field and the character.
+    """
+    if found := invisible(text):
+        raise OACConfigurationError(
+            f"{what} holds the invisible character {found}. It was likely pasted with the text. Type the text, or "
+            "paste it through a plain editor."
+        )
+
+
+def file_folder() -> str | None:
+    """The folder with the files that Connections may name (``[oac] file_folder``); ``None`` if they may name any.
+
+    :raises OACConfigurationError: if it is no absolute path.
+    """
+    folder = os.path.expanduser(setting("oac", "file_folder"))
+    if folder and not os.path.isabs(folder):
+        raise OACConfigurationError(f"[oac] file_folder is {folder!r}; it must be an absolute path.")
+    return folder or None
 
 
 def unmasked(text: str, what: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret
+from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret, mask_token
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSetupError, OACTransportError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 
@@ -40,6 +40,9 @@ class OACHook(BaseHook):
         hook = OACHook("oac_default")
         for snapshot in hook.run(snapshots.list_all()):
             print(snapshot.name)
+
+    Lists come whole. What :meth:`run` returns are objects of this package; a task that wants them in XCom returns their
+    ``to_dict()``.
 
     :param oac_conn_id: the Airflow Connection, of the type ``oac``.
     :param stopped: asked twice a second while a flow waits; when it says yes, the wait ends with
@@ -74,7 +77,7 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.hooks.connection import read_connection
 
-        settings = read_connection(self.get_connection(self.oac_conn_id))
+        settings = read_connection(self.get_connection(self.oac_conn_id), mask_token)
         for secret in settings.auth.secrets:
             mask_secret(secret)
         self._tell(settings)
@@ -130,8 +133,8 @@ class OACHook(BaseHook):
         """A ``requests.Session`` for what is not wrapped yet: signed in, and bound to this instance.
 
         It takes paths below the API's base (``session.get("/catalog", params={"search": "*"})``) or complete URLs
-        of this instance, attaches a token to each request, renews and replays once on a 401, verifies TLS as the
-        Connection says, follows no redirect, and refuses to send anything to another host.
+        of this instance, attaches a token to each request, renews it and replays the request once if OAC refuses the
+        token, verifies TLS as the Connection says, follows no redirect, and refuses to send anything to another host.
         """
         from airflow_provider_oac.hooks.session import InstanceSession
 
@@ -152,24 +155,33 @@ class OACHook(BaseHook):
         return token
 
     def test_connection(self) -> tuple[bool, str]:
-        """Sign in past every cache and ask OAC what the user may do, once only since somebody waits for the answer.
+        """Sign in past every cache and ask OAC what the user may do.
+
+        Airflow tests the Connection in its form under a throwaway id, so that the texts name none.
 
         :returns: whether it works, and what was found or what to do next.
         """
-        report = self.check()
+        report = self.check().unnamed()
         # Airflow's command line shows the text on failure only. With --verbose it shows what is logged, but not by the
         # hook's own logger, which belongs to tasks.
         log = logging.getLogger(__name__)
         for step in report.steps:
             level = logging.INFO if step.state in ("ok", "note") else logging.WARNING
-            log.log(level, "%s: %s: %s", self.oac_conn_id, step.name, step.text)
+            log.log(level, "Connection test, %s: %s", step.name, step.text)
         return report.works, str(report)
 
     def check(self) -> Report:
-        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.checking`. Raises nothing of ours."""
-        from airflow_provider_oac.hooks.checking import check
+        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.checking`. Raises nothing of ours.
 
-        return check(self)
+        It runs an event loop: call it where none runs.
+        """
+        from airflow_provider_oac.hooks import checking
+
+        try:
+            settings = self.settings
+        except OACError as error:
+            return checking.unreadable(self.oac_conn_id, str(error))
+        return asyncio.run(checking.check(settings, lambda: self.slot))
 
     @cached_property
     def slot(self) -> Slot | None:

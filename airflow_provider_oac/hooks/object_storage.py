@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import re
+import secrets
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
-from uuid import uuid4
+from typing import Any, TypeVar
 
 from airflow_provider_oac._compat import object_storage_path
+from airflow_provider_oac.client.file_names import NAME_BYTES, cut
 from airflow_provider_oac.exceptions import OACError, OACStorageError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # The smallest part of an upload that S3 and OCI take. What a store buffers counts for the memory of the task: the own
 # default of s3fs is ten times as much. S3 takes 10,000 parts, so that a file may have 48 GiB.
@@ -75,24 +80,30 @@ class ObjectStorageSink:
 
     Where the store can throw away an upload that it was not told to finish (S3, Google Cloud Storage and OCI, by
     fsspec's ``commit`` and ``discard``), the file appears with :meth:`commit`. Elsewhere (local files, Azure) it is
-    written beside its place as ``.<name>.<writer>.part`` and moved; a local one is replaced atomically. Where a
-    store can only copy, what is beside stays until the copy has the size that was written.
+    written beside its place as ``.<name>.<mark>-<random>-<try>.part`` and moved; a local one is replaced atomically,
+    and nobody but its owner can read it before. Where a store can only copy, what is beside stays until the copy has
+    the size that was written.
 
-    A process that is killed cannot put away what it has begun. The next one of the same writer does so with a file
-    beside; for an upload, let a lifecycle rule of the bucket abort what is incomplete after a day.
+    A process that is killed cannot put away what it has begun. The next try does so with a file beside; for an upload,
+    let a lifecycle rule of the bucket abort what is incomplete after a day.
 
     :param destination: the file.
-    :param writer: who writes; must not write the same file twice at a time. By default somebody new.
-    :param former: writers whose leftovers are removed before the first byte is written.
+    :param mark: of the task that writes; by default of nobody, so that nothing left behind is found again.
+    :param try_number: what earlier tries of the task left behind is removed before the first byte is written.
     """
 
-    def __init__(self, destination: Destination, writer: str | None = None, former: tuple[str, ...] = ()) -> None:
+    def __init__(self, destination: Destination, mark: str | None = None, try_number: int = 1) -> None:
         self._destination = destination
         self._fs = destination.fs
-        self._beside = _beside(destination.path, writer or uuid4().hex)
-        self._leftovers = [_beside(destination.path, name) for name in former]
+        self._mark = mark
+        self._try_number = try_number
+        self._folder, self._prefix = _beside(destination.path, mark)
+        # A name that nobody can guess, so that nobody else can put a file or a link there.
+        self._beside = f"{self._folder}{self._prefix}{secrets.token_hex(8)}-{try_number}.part"
         self._file: Any = None
         self._in_place = False
+        # Permissions of a local file in its place.
+        self._mode = 0
         self._size = 0
         # A flow that is cancelled discards while a thread may still be writing.
         self._lock = threading.Lock()
@@ -121,7 +132,8 @@ class ObjectStorageSink:
                 self._file.close()
                 self._file.commit()
             else:
-                _flush_to_disk(self._file)
+                if _is_local(self._fs):
+                    _flush_to_disk(self._file, self._mode)
                 self._file.close()
                 if _put(self._fs, self._beside, self._destination.path, self._size):
                     self._attempt(partial(_remove, self._fs, self._beside))
@@ -143,29 +155,44 @@ class ObjectStorageSink:
 
     def _opened(self) -> Any:
         """Open the file for writing: in its place if the store can discard, else beside it."""
-        for leftover in self._leftovers:
-            self._attempt(partial(_remove, self._fs, leftover))
-        self._leftovers = []
         self._size = 0
-        if not _is_local(self._fs):
-            # Asked of a file of the name beside: a store that cannot discard may make it appear at once.
-            probe = self._open(self._beside, autocommit=False)
-            self._in_place = _can_discard(probe)
-            if self._in_place:
-                _forget(probe)
-                return self._open(self._destination.path, autocommit=False)
-            probe.close()
-            self._attempt(partial(_remove, self._fs, self._beside))
+        if _is_local(self._fs):
+            self._attempt(self._remove_leftovers)
+            file, self._mode = self._in_folder(partial(_new_file, self._beside))
+            return file
+        # Asked of a file of the name beside: a store that cannot discard may make it appear at once.
+        probe = self._open(self._beside, autocommit=False)
+        self._in_place = _can_discard(probe)
+        if self._in_place:
+            _forget(probe)
+            return self._open(self._destination.path, autocommit=False)
+        probe.close()
+        self._attempt(partial(_remove, self._fs, self._beside))
+        self._attempt(self._remove_leftovers)
         return self._open(self._beside)
 
     def _open(self, path: str, **options: Any) -> Any:
+        return self._in_folder(partial(self._fs.open, path, "wb", block_size=_BLOCK, **options))
+
+    def _in_folder(self, opened: Callable[[], T]) -> T:
         try:
-            return self._fs.open(path, "wb", block_size=_BLOCK, **options)
+            return opened()
         except FileNotFoundError:
             # A store with real folders. One with buckets does not come here before it sends anything, so that a
             # bucket whose name is wrong is not made.
-            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
-            return self._fs.open(path, "wb", block_size=_BLOCK, **options)
+            self._fs.makedirs(self._fs._parent(self._beside), exist_ok=True)
+            return opened()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what earlier tries of this task left beside the file."""
+        if self._mark is None or self._try_number < 2:
+            return
+        self._fs.invalidate_cache()
+        former = re.compile(rf"{re.escape(self._prefix)}[0-9a-f]+-(\d+)\.part")
+        for path in self._fs.ls(self._folder, detail=False):
+            name = str(path).rpartition("/")[2]
+            if (found := former.fullmatch(name)) and int(found[1]) < self._try_number:
+                self._attempt(partial(_remove, self._fs, f"{self._folder}{name}"))
 
     def _attempt(self, removal: Callable[[], None]) -> None:
         try:
@@ -176,11 +203,33 @@ class ObjectStorageSink:
             log.warning("Something of %s is left behind that nobody reads: %s", self._destination.url, problem)
 
 
-def _beside(path: str, writer: str) -> str:
+def _beside(path: str, mark: str | None) -> tuple[str, str]:
+    """The folder of a file with its slash, and how the names of the files beside it begin."""
     folder, slash, name = path.rpartition("/")
     # Not every store removes a file without taking its name for a pattern.
     name = re.sub(r"[*?\[\]]", lambda found: f"~{ord(found[0]):02X}", name)
-    return f"{folder}{slash}.{name}.{writer}.part"
+    writer = f"{mark}-" if mark else ""
+    most = NAME_BYTES - len(f"..{writer}{'f' * 16}-999999.part")
+    if len(name.encode()) > most:
+        # What is cut off must not make one name of two.
+        digest = f"~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        name = cut(name, most - len(digest)) + digest
+    return f"{folder}{slash}", f".{name}.{writer}"
+
+
+def _new_file(path: str) -> tuple[Any, int]:
+    """Open a new local file that only its owner can read; never one that is there, nor a link.
+
+    :returns: the file, and the permissions that a new file has in this folder.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    probe = os.open(path, flags, 0o666)
+    try:
+        mode = stat.S_IMODE(os.fstat(probe).st_mode)
+    finally:
+        os.close(probe)
+        os.unlink(path)
+    return os.fdopen(os.open(path, flags, 0o600), "wb"), mode
 
 
 def _put(fs: Any, path: str, to: str, size: int) -> bool:
@@ -259,10 +308,13 @@ def _forget(file: Any) -> None:
         file.closed = True
 
 
-def _flush_to_disk(file: Any) -> None:
+def _flush_to_disk(file: Any, mode: int) -> None:
     """A crash of the machine must not leave a name without the bytes."""
     file.flush()
-    with contextlib.suppress(OSError, AttributeError):
+    # Some mounted file systems have the same permissions for all files, and refuse to change them.
+    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+        os.fchmod(file.fileno(), mode)
+    with contextlib.suppress(OSError):
         os.fsync(file.fileno())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +13,14 @@ import requests
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.calls import API_BASE
-from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.client.errors import refuses_token
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.transport.blocking import BlockingIO, PlainSession, plain_session, run
-from airflow_provider_oac.transport.settings import TransportSettings, proxy_for
+from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.settings import TransportSettings
+
+# Bytes of a 401 that are read to learn what it refuses.
+_MOST_OF_A_REFUSAL = 1 << 16
 
 
 class InstanceSession(PlainSession):
@@ -23,6 +29,8 @@ class InstanceSession(PlainSession):
     def __init__(self, io: BlockingIO, address: str, session: Session, settings: TransportSettings) -> None:
         super().__init__()
         self.__dict__.update(plain_session(settings).__dict__)
+        # requests takes a gzip stream that was cut for a whole one; of plain bytes it counts the length.
+        self.headers["Accept-Encoding"] = "identity"
         self._io = io
         self._address = address
         self._signed_in = session
@@ -38,22 +46,35 @@ class InstanceSession(PlainSession):
         if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
             path = address if address.startswith(API_BASE) else API_BASE + "/" + address.lstrip("/")
             address = self._address + path
-        self._refuse_elsewhere(address)
-        kwargs.setdefault("timeout", (self._settings.connect_timeout, self._settings.read_timeout))
-        kwargs["allow_redirects"] = False
-
-        async def exchange(token: Callable[[], Awaitable[Token]]) -> requests.Response:
-            kwargs["auth"] = _Bearer(await token())
-            return super(InstanceSession, self).request(method, address, *args, **kwargs)
-
-        return run(self._signed_in.authorised(self._io, exchange, lambda answer: answer.status_code))
+        return super().request(method, address, *args, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a prepared request, by the proxy that the environment names, to this instance only."""
+        """Send a prepared request to this instance, with a token that works; again with a new one if OAC refuses it.
+
+        :raises OACConfigurationError: if the URL is of another host.
+        :raises OACApiError: if OAC refuses the token, and the body cannot be read again.
+        """
         self._refuse_elsewhere(request.url or "")
-        proxy = proxy_for(request.url or "")
-        kwargs["proxies"] = {"http": proxy, "https": proxy} if proxy else {}
-        return super().send(request, **kwargs)
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = (self._settings.connect_timeout, self._settings.read_timeout)
+        kwargs["allow_redirects"] = False
+        former: requests.Response | None = None
+
+        async def exchange(token: Callable[[], Awaitable[Token]]) -> requests.Response:
+            nonlocal former
+            if former is not None:
+                # A streamed one holds its connection.
+                former.close()
+                _rewind(request)
+            request.headers["Authorization"] = f"Bearer {(await token()).access_token}"
+            former = super(InstanceSession, self).send(request, **kwargs)
+            return former
+
+        answer = run(self._signed_in.authorised(self._io, exchange, _refuses_token))
+        if kwargs.get("stream"):
+            # How long that may take is up to the caller, who reads it.
+            answer.deadline.lift()  # type: ignore[attr-defined]
+        return answer
 
     def _refuse_elsewhere(self, url: str) -> None:
         if _origin(url) != _origin(self._address):
@@ -70,10 +91,38 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-class _Bearer(requests.auth.AuthBase):
-    def __init__(self, token: Token) -> None:
-        self._token = token
+def _refuses_token(answer: requests.Response) -> bool:
+    if answer.status_code != HTTPStatus.UNAUTHORIZED:
+        return False
+    length = answer.headers.get("Content-Length", "")
+    # The caller may still read it; a body of unknown length could be endless.
+    body = answer.content if length.isdigit() and int(length) <= _MOST_OF_A_REFUSAL else b""
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return refuses_token(Response(answer.status_code, headers, body))
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token.access_token}"
-        return request
+
+def _rewind(request: requests.PreparedRequest) -> None:
+    """Bring the body back to where it began: the first attempt has read it.
+
+    :raises OACApiError: if that cannot be done, as with a generator.
+    """
+    # A file or an iterator, too, whatever its type says.
+    body: Any = request.body
+    if body is None or isinstance(body, str | bytes):
+        return
+    try:
+        body.seek(request._body_position)  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError, OSError):
+        path = urlsplit(request.url or "").path
+        failure = OACApiError(
+            f"Could not send {request.method} {path}: OAC refused the token (HTTP 401), and the body, a "
+            f"{type(body).__name__}, has been read and cannot be rewound. OAC did not act on the request. Send it "
+            "again with a new body, or give the body as bytes or a file that can seek.",
+            status=int(HTTPStatus.UNAUTHORIZED),
+            method=request.method or "",
+            path=path,
+            retryable=True,
+        )
+    else:
+        return
+    raise failure

@@ -5,14 +5,21 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier
+from airflow_provider_oac.arguments import check
 from airflow_provider_oac.exceptions import OACError
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.snapshots import Snapshot
+
+
+class _NotifierArguments(TypedDict, total=False):
+    """The arguments of Airflow's ``BaseNotifier``."""
+
+    context: Any
 
 
 class OACBackupNotifier(BaseNotifier):
@@ -40,7 +47,7 @@ class OACBackupNotifier(BaseNotifier):
         bucket: str | None = None,
         to: str | Sequence[str] | None = None,
         smtp_conn_id: str = "smtp_default",
-        **kwargs: Any,
+        **kwargs: Unpack[_NotifierArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_label = snapshot_label
@@ -48,6 +55,7 @@ class OACBackupNotifier(BaseNotifier):
         self.bucket = bucket
         self.to = to
         self.smtp_conn_id = smtp_conn_id
+        check(self, type(self).__name__, rendered=False)
 
     def notify(self, context: Context) -> None:
         """Tell, from a callback."""
@@ -56,6 +64,7 @@ class OACBackupNotifier(BaseNotifier):
 
         hook = OACHook(self.oac_conn_id)
         try:
+            check(self, type(self).__name__, rendered=True)
             listed = hook.run(list_all())
             state = self._state(listed, hook.settings.instance)
         except Exception as error:
@@ -75,6 +84,7 @@ class OACBackupNotifier(BaseNotifier):
 
         hook = OACHook(self.oac_conn_id)
         try:
+            check(self, type(self).__name__, rendered=True)
             listed = await hook.arun(list_all())
             state = self._state(listed, hook.settings.instance)
         except Exception as error:

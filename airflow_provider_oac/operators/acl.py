@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 from airflow_provider_oac.operators.memory import Identity
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OACAuditACLOperator", "OACUpdateACLOperator"]
 
+_MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll"))
 _MEMBERS = {"account", "account_type", "permissions"}
 
 
@@ -32,8 +34,9 @@ class OACUpdateACLOperator(OACBaseOperator):
     :param catalog_type: type of the item, such as ``folders``.
     :param path: its path, such as ``/@Catalog/shared/Sales``; or
     :param item_id: its id as lists return it.
-    :param entries: dictionaries with ``account`` (user id, or name of an application role), ``account_type`` (``User``,
-        the default, or ``ApplicationRole``) and ``permissions``: all that the account may do, of ``read``, ``list``,
+    :param entries: dictionaries with ``account`` (of a user the user id, of an application role the name; the name that
+        OAC's Console shows is found as well), ``account_type`` (``User``, the default, or ``ApplicationRole``) and
+        ``permissions``: all that the account may do, of ``read``, ``list``,
         ``write``, ``execute``, ``delete``, ``changePermission``, ``takeOwnership``. One left out is switched off
         (documented), so that ``permissions`` must be given, ``[]`` for none; only ``DeleteMatchingAccounts`` does
         without.
@@ -49,17 +52,17 @@ class OACUpdateACLOperator(OACBaseOperator):
         self,
         *,
         catalog_type: str,
-        path: str | None = None,
+        path: CatalogPath | None = None,
         item_id: str | None = None,
         entries: Sequence[Mapping[str, Any]],
-        mode: str = "ReplaceMatchingAccounts",
+        mode: Annotated[str, _MODES] = "ReplaceMatchingAccounts",
         recursive: bool = False,
         dry_run: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.catalog_type = catalog_type
-        self.path = path
+        self.path = path_text(path)
         self.item_id = item_id
         self.entries = entries
         self.mode = mode
@@ -71,45 +74,57 @@ class OACUpdateACLOperator(OACBaseOperator):
         from airflow_provider_oac.client import acl, ids
 
         item_id = ids.item_id(item_id=self.item_id, path=self.path, what="the item")
-        shown, entries = ids.plain_id(item_id) or item_id, self._entries()
+        shown = ids.shown(item_id)
+        entries: Sequence[Access] = self._entries()
         # Made first: it refuses what OAC would refuse.
-        call = acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
+        acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
         before = self.hook.run(acl.get(self.catalog_type, item_id))
+        entries = acl.resolved(entries, before)
+        call = acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
         wanted = acl.expected(before, entries, self.mode)
         plan = acl.difference(before, wanted)
+        if self.mode == acl.DELETE_MATCHING:
+            self._warn_of_absent(shown, entries, before)
         self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
         if self.dry_run_only or not (plan or self.recursive):
-            return self._result(shown, plan, wanted, changed=False)
+            return self._result(item_id, plan, wanted, changed=False)
         try:
             after = self.hook.run(call)
         except OACApiError as error:
             if error.status in (400, 404):
                 self.log.error(
                     "OAC refused the change as a whole; nothing was changed. If it names an account: users are named "
-                    "by their id in the identity domain, application roles as in OAC's Console. Named are: %s.",
+                    "by their id in the identity domain, application roles as in OAC's Console. The change names: %s.",
                     ", ".join(f"{entry.account_type} {entry.account!r}" for entry in entries),
                 )
             raise
         if self.mode != acl.DELETE_MATCHING:
+            entries = acl.resolved(entries, after)
             acl.check_taken(entries, after)
+            wanted = acl.expected(before, entries, self.mode)
         done = acl.difference(before, after)
         self._tell(f"Changed {shown}", done)
         if other := acl.difference(wanted, after):
             self.log.warning("OAC made something else of it than was asked for:\n%s", "\n".join(other.lines()))
-        return self._result(shown, done, after, changed=bool(done) or self.recursive)
+        return self._result(item_id, done, after, changed=bool(done) or self.recursive)
+
+    def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
+        """An account that is not in the list may be gone already, or its name may be wrong."""
+        there = {entry.key for entry in before}
+        if absent := [entry for entry in entries if entry.key not in there]:
+            self.log.warning(
+                "The permissions of %s do not name %s: nothing to remove there. They name:%s",
+                shown, ", ".join(f"{entry.account_type} {entry.account!r}" for entry in absent),
+                "".join(f"\n  {entry.text()}" for entry in before) or " nobody",
+            )  # fmt: skip
 
     def _entries(self) -> list[Access]:
         from airflow_provider_oac.client import acl
 
-        if isinstance(self.entries, str | Mapping) or not isinstance(self.entries, Sequence):
-            raise OACConfigurationError(
-                f"entries is a list of dictionaries, not {self.entries!r}. If it comes from a template: the DAG needs "
-                "render_template_as_native_obj=True, or the list stands in the DAG and only its texts are templates."
-            )
         found = []
         for given in self.entries:
-            if not isinstance(given, Mapping) or not given.get("account") or set(given) - _MEMBERS:
+            if not given.get("account") or set(given) - _MEMBERS:
                 raise OACConfigurationError(
                     f"An entry is a dictionary with {', '.join(sorted(_MEMBERS))}, of which account is needed, "
                     f"not {given!r}."
@@ -130,9 +145,11 @@ class OACUpdateACLOperator(OACBaseOperator):
         self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
                       or " nothing of the item itself")  # fmt: skip
 
-    def _result(self, shown: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+    def _result(self, item_id: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+        from airflow_provider_oac.client import ids
+
         return {
-            "path": shown,
+            "path": ids.plain_id(item_id) or item_id,
             "changed": changed,
             "dry_run": self.dry_run_only,
             "difference": difference.lines(),
@@ -181,20 +198,20 @@ class OACAuditACLOperator(OACBaseOperator):
     def __init__(
         self,
         *,
-        folder_path: str | None = None,
+        folder_path: CatalogPath | None = None,
         folder_id: str | None = None,
-        destination: str,
+        destination: Location,
         destination_conn_id: str | None = None,
-        file_format: str = "csv",
-        unreadable: str = "fail",
+        file_format: Annotated[str, OneOf(("csv", "jsonl"))] = "csv",
+        unreadable: Annotated[str, OneOf(("fail", "record"))] = "fail",
         manage_content: bool = False,
-        max_parallel: int = 4,
-        **kwargs: Any,
+        max_parallel: Number = 4,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.folder_path = folder_path
+        self.folder_path = path_text(folder_path)
         self.folder_id = folder_id
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.file_format = file_format
         self.unreadable = unreadable
@@ -209,8 +226,6 @@ class OACAuditACLOperator(OACBaseOperator):
 
         folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         audit = Audit(self.file_format, self.unreadable, self.max_parallel, self.manage_content).checked()
-        if not self.destination:
-            raise OACConfigurationError("destination is empty. If it comes from a template: what does that render to?")
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, Identity.of(context))
         try:

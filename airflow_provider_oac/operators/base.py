@@ -8,18 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
-from airflow_provider_oac._compat import BaseOperator, BaseOperatorLink, default_deferrable
+from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable
+from airflow_provider_oac.arguments import Duration, seconds
 from airflow_provider_oac.exceptions import (
     OACApiError,
-    OACConfigurationError,
     OACError,
     OACKilledError,
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
 from airflow_provider_oac.operators.memory import TaskMemory
+from airflow_provider_oac.tasks import CheckedOperator, TaskArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -54,37 +55,38 @@ class Started(NamedTuple):
         return cls(record["work_request_id"], record["submitted_at"], record["facts"])
 
 
-def seconds(value: timedelta | float) -> float:
-    """A duration in seconds."""
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+class OACArguments(TaskArguments, total=False):
+    """Arguments of all operators for OAC."""
+
+    oac_conn_id: str
 
 
-def _check_duration(name: str, value: Any) -> None:
-    """Refuse a duration that is none before anything is started.
+class WorkArguments(OACArguments, total=False):
+    """Arguments of all operators that start work and wait for it."""
 
-    :raises OACConfigurationError: naming the argument.
-    """
-    is_duration = isinstance(value, timedelta | int | float) and not isinstance(value, bool)
-    # Not so for NaN either.
-    if not (is_duration and seconds(value) > 0):
-        raise OACConfigurationError(
-            f"{name} must be a positive number of seconds or a timedelta, but is {value!r}. It is no template field: "
-            "give the value itself. Nothing was started."
-        )
+    deferrable: bool | None
+    poll_interval: Duration
+    timeout: Duration
+    durable: bool
 
 
-class OACBaseOperator(BaseOperator):
+class WaitingArguments(WorkArguments, total=False):
+    """Arguments of all operators that may wait for the work that they start, or not."""
+
+    wait_for_completion: bool
+
+
+class OACBaseOperator(CheckedOperator):
     """What all operators for OAC share.
 
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     """
 
     template_fields: Sequence[str] = ("oac_conn_id",)
-    ui_color = "#f3e8e6"
     operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(),)
     _killed = False
 
-    def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Any) -> None:
+    def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Unpack[TaskArguments]) -> None:
         super().__init__(**kwargs)
         # All there is to do: OACWorkOperator does it itself.
         self.oac_conn_id = oac_conn_id
@@ -151,10 +153,10 @@ class OACWorkOperator(OACBaseOperator):
         oac_conn_id: str = "oac_default",
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        poll_interval: timedelta | float = 30.0,
-        timeout: timedelta | float = timedelta(hours=6),
+        poll_interval: Duration = 30.0,
+        timeout: Duration = timedelta(hours=6),
         durable: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         # Past the base's: Airflow goes through the DAG's default arguments once more for each `__init__` on the way.
         super(OACBaseOperator, self).__init__(**kwargs)
@@ -188,8 +190,6 @@ class OACWorkOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Start or find the work, wait, complete."""
-        _check_duration("poll_interval", self.poll_interval)
-        _check_duration("timeout", self.timeout)
         deadline = self._deadline()
         memory = TaskMemory(context, self.durable)
         with self._stopping("What it may have started in OAC goes on there; the next try looks for it first."):

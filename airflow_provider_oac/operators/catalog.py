@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 from airflow_provider_oac.operators.memory import Identity
-from airflow_provider_oac.operators.placing import ItemOperator, PlacingOperator
+from airflow_provider_oac.operators.placing import ItemArguments, ItemOperator, PlacingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -67,27 +68,27 @@ class OACListCatalogOperator(OACBaseOperator):
         self,
         *,
         catalog_type: str | None = None,
-        search: str = "*",
-        folder_path: str | None = None,
+        search: Annotated[str, EMPTY] = "*",
+        folder_path: CatalogPath | None = None,
         folder_id: str | None = None,
         recursive: bool = False,
         owned_by: str | None = None,
         manage_content: bool = False,
-        destination: str | None = None,
+        destination: Location | None = None,
         destination_conn_id: str | None = None,
-        max_items: int = 1000,
+        max_items: Number = 1000,
         allow_cut: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.catalog_type = catalog_type
         self.search = search
-        self.folder_path = folder_path
+        self.folder_path = path_text(folder_path)
         self.folder_id = folder_id
         self.recursive = recursive
         self.owned_by = owned_by
         self.manage_content = manage_content
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.max_items = max_items
         self.allow_cut = allow_cut
@@ -107,24 +108,26 @@ class OACListCatalogOperator(OACBaseOperator):
                 "them, list less, or raise max_items."
             )
         self.log.info("Found %d items.", len(found))
-        return [item.record() for item in found]
+        return [item.to_dict() for item in found]
 
     def _source(self) -> Source[CatalogItem]:
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.browsing import below, children, listed
+        from airflow_provider_oac.client import catalog, ids
+        from airflow_provider_oac.client.browsing import below
         from airflow_provider_oac.client.paging import PagePlan
 
-        plan, search = PagePlan(allow_cut=self.allow_cut), self.search or "*"
-        more: dict[str, Any] = {"report": self.log.info, "manage_content": self.manage_content or None}
+        plan, report = PagePlan(allow_cut=self.allow_cut), self.log.info
+        words, manage = self.search or "*", self.manage_content or None
         if self.folder_path is None and self.folder_id is None:
             if self.recursive:
                 raise OACConfigurationError("recursive=True needs a folder: give folder_path or folder_id.")
-            return self._chosen(listed(self.catalog_type, plan, search=search, **more))
+            listing = catalog.list_items(self.catalog_type, search=words, manage_content=manage)
+            return self._chosen(listing.each(plan, report=report))
         folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         if self.recursive:
             # Folders on the way must be listed whatever they are called.
-            return self._chosen(below(ids.FOLDERS, folder_id, plan, **more))
-        return self._chosen(children(ids.FOLDERS, folder_id, plan, search=search, **more))
+            return self._chosen(below(ids.FOLDERS, folder_id, plan, report=report, manage_content=manage))
+        listing = catalog.list_children(ids.FOLDERS, folder_id, search=words, manage_content=manage)
+        return self._chosen(listing.each(plan, report=report))
 
     def _chosen(self, source: Source[CatalogItem]) -> Source[CatalogItem]:
         """The items that are meant; a type, an owner and a name are compared here, too."""
@@ -143,7 +146,7 @@ class OACListCatalogOperator(OACBaseOperator):
         from airflow_provider_oac.operators.files import sink_of
 
         sink = sink_of(url, self.destination_conn_id, Identity.of(context))
-        done = self.hook.run(written(source, sink, lambda item: json_line(item.record())))
+        done = self.hook.run(written(source, sink, lambda item: json_line(item.to_dict())))
         self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
         return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
 
@@ -159,9 +162,9 @@ class OACCreateFolderOperator(OACBaseOperator):
 
     template_fields: Sequence[str] = ("oac_conn_id", "path")
 
-    def __init__(self, *, path: str, create_parents: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, path: CatalogPath, create_parents: bool = True, **kwargs: Unpack[OACArguments]) -> None:
         super().__init__(**kwargs)
-        self.path = path
+        self.path = path_text(path)
         self.create_parents = create_parents
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -176,8 +179,9 @@ class OACCreateFolderOperator(OACBaseOperator):
             )
         self._push_link(context)
         done = self.hook.run(ensure_folder(*place, create_parents=self.create_parents, report=self.log.info))
-        self.log.info("Folder %s %s.", done.item.path, "was there already" if done.done_before else "was created")
-        return {**done.item.record(), "created": not done.done_before}
+        became = "was there already" if done.done_before else "was created"
+        self.log.info("Folder %s %s.", ids.shown(done.item.id), became)
+        return {**done.item.to_dict(), "created": not done.done_before}
 
 
 class OACCopyCatalogItemOperator(PlacingOperator):
@@ -237,14 +241,14 @@ class OACDeleteFolderOperator(OACBaseOperator):
     def __init__(
         self,
         *,
-        path: str | None = None,
+        path: CatalogPath | None = None,
         folder_id: str | None = None,
         recursive: bool = False,
         missing_ok: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.path = path
+        self.path = path_text(path)
         self.folder_id = folder_id
         self.recursive = recursive
         self.missing_ok = missing_ok
@@ -255,7 +259,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
         from airflow_provider_oac.client.arranging import removed
 
         folder_id = ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
-        shown = ids.plain_id(folder_id) or folder_id
+        shown, path = ids.shown(folder_id), ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or Identity.of(context).repeats(self.retries or 0)
         self._push_link(context)
         try:
@@ -267,7 +271,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
                 raise AirflowFailException(f"{error} missing_ok=True takes this for success.") from error
             raise
         self.log.info("Folder %s %s.", shown, "was deleted" if gone else "does not exist (any more)")
-        return {"path": shown, "deleted": gone}
+        return {"path": path, "deleted": gone}
 
 
 class OACChangeOwnerOperator(ItemOperator):
@@ -293,12 +297,12 @@ class OACChangeOwnerOperator(ItemOperator):
         self,
         *,
         new_owner: str,
-        account_type: str = "User",
+        account_type: Annotated[str, OneOf(("User", "ApplicationRole"))] = "User",
         recursive: bool = False,
         only_owner: str | None = None,
         manage_content: bool = True,
-        max_parallel: int = 4,
-        **kwargs: Any,
+        max_parallel: Number = 4,
+        **kwargs: Unpack[ItemArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.new_owner = new_owner
@@ -310,14 +314,8 @@ class OACChangeOwnerOperator(ItemOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change it."""
-        from airflow_provider_oac.client.catalog import ACCOUNT_TYPES
         from airflow_provider_oac.client.owners import handed_over
 
-        if not (self.new_owner or "").strip() or self.account_type not in ACCOUNT_TYPES:
-            raise OACConfigurationError(
-                f"The new owner is {self.account_type} {self.new_owner!r}, but must be named, and one of "
-                f"{', '.join(ACCOUNT_TYPES)}. If it comes from a template: what does that render to?"
-            )
         item_id = self.checked_id()
         self._push_link(context)
         changed, paths = self.hook.run(
@@ -327,7 +325,7 @@ class OACChangeOwnerOperator(ItemOperator):
                 self.new_owner,
                 self.account_type,
                 recursive=self.recursive,
-                only_owner=self.only_owner or None,
+                only_owner=self.only_owner,
                 manage_content=self.manage_content,
                 limit=self.max_parallel,
                 report=self.log.info,

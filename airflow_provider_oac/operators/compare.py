@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac.arguments import OneOf
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.arguments import result_of_a_task
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -19,6 +19,7 @@ __all__ = ["OACCheckRolesOperator", "OACCompareCatalogsOperator", "OACReviewRest
 
 # So many items of each kind of difference stand in a result.
 _SHOWN = 500
+_ROLES = OneOf(("administrator", "author"))
 
 
 class OACCompareCatalogsOperator(OACBaseOperator):
@@ -47,11 +48,11 @@ class OACCompareCatalogsOperator(OACBaseOperator):
         self,
         *,
         source_conn_id: str,
-        taken_at: str | None = None,
+        taken_at: datetime | str | None = None,
         permissions: bool = True,
         manage_content: bool | None = None,
         fail: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source_conn_id = source_conn_id
@@ -144,7 +145,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
         snapshot: Mapping[str, Any],
         source_conn_id: str | None = None,
         manage_content: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.expected_host = expected_host
@@ -160,7 +161,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
         from airflow_provider_oac.hooks.oac import OACHook
 
         check_target(self.expected_host, self.hook.settings.address)
-        snapshot = result_of_a_task(self.snapshot)
+        snapshot = self.snapshot
         taken_at = moment_of(snapshot.get("taken_at"), "the snapshot's taken_at")
         self._push_link(context)
         found = self.hook.run(system.get())
@@ -194,7 +195,12 @@ class OACCheckRolesOperator(OACBaseOperator):
     :param needed: the roles without which the task fails.
     """
 
-    def __init__(self, *, needed: Sequence[str] = ("administrator", "author"), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        needed: Sequence[Annotated[str, _ROLES]] = ("administrator", "author"),
+        **kwargs: Unpack[OACArguments],
+    ) -> None:
         super().__init__(**kwargs)
         self.needed = needed
 
@@ -202,9 +208,6 @@ class OACCheckRolesOperator(OACBaseOperator):
         """Look."""
         from airflow_provider_oac.client.restoring import access_of
 
-        unknown = set(self.needed) - {"administrator", "author"}
-        if unknown:
-            raise OACConfigurationError(f"needed may hold 'administrator' and 'author', not {sorted(unknown)}.")
         self._push_link(context)
         found = self.hook.run(access_of())
         self.log.info("%s: %s", self.hook.settings.auth.user, found)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
-from airflow_provider_oac.operators.arguments import members
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
 if TYPE_CHECKING:
@@ -37,20 +37,19 @@ class _ConnectionOperator(OACBaseOperator):
         *,
         source_conn_id: str,
         connection_params: Mapping[str, Any] | None = None,
-        description: str | None = None,
-        wallet: str | None = None,
+        description: Annotated[str, EMPTY] | None = None,
+        wallet: Location | None = None,
         wallet_conn_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source_conn_id = source_conn_id
         self.connection_params = connection_params
         self.description = description
-        self.wallet = wallet
+        self.wallet = path_text(wallet)
         self.wallet_conn_id = wallet_conn_id
-        self._refuse_secrets()
 
-    def _refuse_secrets(self) -> None:
+    def check_together(self) -> None:
         """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
         if not isinstance(self.connection_params, Mapping):
             return
@@ -71,10 +70,8 @@ class _ConnectionOperator(OACBaseOperator):
         from airflow_provider_oac.client.connections import ConnectionOrder
         from airflow_provider_oac.hooks import data_sources
 
-        self._refuse_secrets()
-        own = members(self.connection_params, "connection_params")
         source = data_sources.source(self.source_conn_id)
-        params = {**own, **source.params, **more}
+        params = {**(self.connection_params or {}), **source.params, **more}
         content = data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
         return ConnectionOrder(name, params, self.description, wallet=content, secrets=source.secrets)
 
@@ -124,12 +121,12 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         connection_type: str,
         source_conn_id: str,
         connection_params: Mapping[str, Any] | None = None,
-        description: str | None = None,
-        folder_path: str | None = None,
-        wallet: str | None = None,
+        description: Annotated[str, EMPTY] | None = None,
+        folder_path: CatalogPath | None = None,
+        wallet: Location | None = None,
         wallet_conn_id: str | None = None,
-        if_exists: str = "fail",
-        **kwargs: Any,
+        if_exists: Literal["fail", "keep", "update"] = "fail",
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(
             source_conn_id=source_conn_id,
@@ -141,16 +138,12 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         )
         self.connection_name = connection_name
         self.connection_type = connection_type
-        self.folder_path = folder_path
+        self.folder_path = path_text(folder_path)
         self.if_exists = if_exists
-        if if_exists not in ("fail", "keep", "update"):
-            raise OACConfigurationError(
-                f"Task {self.task_id!r}: if_exists is 'fail', 'keep' or 'update', not {if_exists!r}."
-            )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        from airflow_provider_oac.client.connections import create_once
+        from airflow_provider_oac.client.connections import create_once, listed_id
 
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=self.folder_path)
@@ -176,8 +169,9 @@ class OACCreateConnectionOperator(_ConnectionOperator):
             raise AirflowFailException(
                 f"{error} With if_exists 'keep' or 'update' this would be no failure."
             ) from error
-        self.log.info("Connection %r (%s) is %s.", order.name, made.id, made.how)
-        return {"connection_id": made.id, "name": order.name, "how": made.how}
+        connection_id = made.id or self.hook.run(listed_id(order.name, self.hook.settings.auth.user))
+        self.log.info("Connection %r (%s) is %s.", order.name, connection_id or "id not known", made.how)
+        return {"connection_id": connection_id, "name": order.name, "how": made.how}
 
 
 class OACUpdateConnectionOperator(_ConnectionOperator):
@@ -219,10 +213,10 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         connection_id: str | None = None,
         source_conn_id: str,
         connection_params: Mapping[str, Any] | None = None,
-        description: str | None = None,
-        wallet: str | None = None,
+        description: Annotated[str, EMPTY] | None = None,
+        wallet: Location | None = None,
         wallet_conn_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(
             source_conn_id=source_conn_id,
@@ -283,7 +277,7 @@ class OACDeleteConnectionOperator(OACBaseOperator):
         connection: str | None = None,
         connection_id: str | None = None,
         missing_ok: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.connection = connection

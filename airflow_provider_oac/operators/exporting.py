@@ -6,13 +6,14 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from urllib.parse import quote
 
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError, OACKilledError
+from airflow_provider_oac.arguments import Location, Number, path_text, seconds
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
-from airflow_provider_oac.operators.memory import Identity, TaskMemory
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
+from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -43,6 +44,14 @@ def _asset_uri(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{quote(path, safe='/')}"
 
 
+class ExportingArguments(WorkArguments, total=False):
+    """Arguments of all operators that export workbooks."""
+
+    screen_width: int
+    screen_height: int
+    max_parallel: int
+
+
 class ExportingOperator(OACWorkOperator):
     """Makes files of workbooks, in rounds.
 
@@ -63,20 +72,22 @@ class ExportingOperator(OACWorkOperator):
     def __init__(
         self,
         *,
-        destination: str,
+        destination: Location,
         destination_conn_id: str | None = None,
-        screen_width: int = 1440,
-        screen_height: int = 900,
-        max_parallel: int = 3,
-        **kwargs: Any,
+        screen_width: Number = 1440,
+        screen_height: Number = 900,
+        max_parallel: Number = 3,
+        **kwargs: Unpack[WorkArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.screen_width = screen_width
         self.screen_height = screen_height
         self.max_parallel = max_parallel
-        self._recording = threading.Lock()
+
+    def check_together(self) -> None:
+        """Its result is the work's."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: wait_for_completion=False makes no sense for an export, which nobody would "
@@ -119,6 +130,7 @@ class ExportingOperator(OACWorkOperator):
 
         check_format(file_format)
         check_screen(self.screen_width, self.screen_height)
+        # In a dictionary for one workbook.
         if isinstance(canvases, str):
             raise OACConfigurationError(f"canvases is a list of names or ids, not the text {canvases!r}.")
         # A store that cannot be reached is found before anything is ordered for it.
@@ -130,11 +142,8 @@ class ExportingOperator(OACWorkOperator):
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Find out what to make, leave out what is there, and order the first exports."""
-        if self.max_parallel < 1:
-            raise OACConfigurationError(f"max_parallel is at least 1, not {self.max_parallel!r}.")
         wishes = self.wishes()
         self._push_workbook_link(wishes, context)
-        self._warn_if_administrator()
         facts: dict[str, Any] = {"round": [], "left": [], "done": [], "failed": []}
         files = self._planned(wishes, facts)
         facts["order"] = [file.url for file in files]
@@ -243,9 +252,12 @@ class ExportingOperator(OACWorkOperator):
         """Make files side by side."""
         from airflow_provider_oac.client.exporting import make
         from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.operators.files import sink_of
 
         plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
+        # Not kept on the operator: Airflow copies operators, and a lock cannot be copied.
+        recording = threading.Lock()
 
         async def one(api: Api, file: WantedFile, sink: ObjectStorageSink) -> OACError | None:
             try:
@@ -254,7 +266,8 @@ class ExportingOperator(OACWorkOperator):
                 raise
             except OACError as error:
                 return error
-            self._made(file, made, facts, memory)
+            with recording:
+                self._made(file, made, facts, memory)
             return None
 
         async def flow(api: Api) -> list[OACError | None]:
@@ -263,7 +276,7 @@ class ExportingOperator(OACWorkOperator):
             return [await flows[0]] if len(flows) == 1 else await api.io.together(flows, self.max_parallel)
 
         # Before any thread starts: a store asks Airflow for its Connection.
-        sinks = [(file, self._sink(file, memory.identity)) for file in files]
+        sinks = [(file, sink_of(file.url, self.destination_conn_id, memory.identity)) for file in files]
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
             f"Its exports go on in OAC as work requests {ids}, which cannot be canceled; a try of the same order finds "
@@ -285,9 +298,8 @@ class ExportingOperator(OACWorkOperator):
             "work_request_ids": list(made.work_request_ids),
         }
         self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
-        with self._recording:
-            facts["done"].append(entry)
-            self.note(memory, file, entry)
+        facts["done"].append(entry)
+        self.note(memory, file, entry)
 
     def made(self, facts: dict[str, Any]) -> list[dict[str, Any]]:
         """The files that were made, in the order in which they are wanted."""
@@ -319,35 +331,6 @@ class ExportingOperator(OACWorkOperator):
 
         return Destination(url, self.destination_conn_id)
 
-    def _sink(self, file: WantedFile, me: Identity) -> ObjectStorageSink:
-        from airflow_provider_oac.client.snapshot_names import task_mark
-        from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
-
-        # The same after a Clear, so that what was left behind before it is found, too.
-        mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
-        former = tuple(f"{mark}-{number}" for number in range(1, me.try_number))
-        return ObjectStorageSink(self.store(file.url), f"{mark}-{me.try_number}", former)
-
     def _found_again(self, memory: TaskMemory) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.
         return super()._found_again(memory) if memory.of_this_order() else None
-
-    def _warn_if_administrator(self) -> None:
-        """An export holds what the user may see. Who may read the details of the instance administers it."""
-        from airflow_provider_oac.client import system
-        from airflow_provider_oac.transport.retry import ONCE
-
-        try:
-            self.hook.run(lambda api: api.perform(system.get(), ONCE))
-        except OACKilledError:
-            raise
-        except OACError as error:
-            if not (isinstance(error, OACApiError) and (error.missing_role or error.status == 403)):
-                self.log.info("Whether the user is an administrator could not be found out: %s", error)
-            return
-        self.log.warning(
-            "The user of Connection %r is an administrator of the instance. An export shows what its user may see, "
-            "and goes to people who may see less. Give exports a Connection and a user of their own, with the role DV "
-            "Content Author and the permission Schedule Workbooks, who may read only what is to be sent.",
-            self.oac_conn_id,
-        )

@@ -1,4 +1,4 @@
-"""Where operators write lists."""
+"""Where operators write files."""
 
 from __future__ import annotations
 
@@ -21,5 +21,4 @@ def sink_of(url: str, conn_id: str | None, me: Identity) -> ObjectStorageSink:
 
     # The same after a Clear, so that what was left behind before it is found, too.
     mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
-    former = tuple(f"{mark}-{number}" for number in range(1, me.try_number))
-    return ObjectStorageSink(Destination(url, conn_id), f"{mark}-{me.try_number}", former)
+    return ObjectStorageSink(Destination(url, conn_id), mark, me.try_number)

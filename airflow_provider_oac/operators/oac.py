@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_oac.arguments import EMPTY, Location, Number, path_text
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
@@ -18,7 +19,7 @@ from airflow_provider_oac.exceptions import (
     OACStorageError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
+from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.calls import Call
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
+    from airflow_provider_oac.transport.io import Response
 
 __all__ = ["OACOperator"]
 
@@ -38,15 +40,15 @@ class OACOperator(OACWorkOperator):
     ::
 
         OACOperator(task_id="types", call="catalog.list_types")
-        OACOperator(task_id="books", call="catalog.list_items", arguments={"kind": "workbooks"}, paged=True)
+        OACOperator(task_id="books", call="catalog.list_items", arguments={"kind": "workbooks"})
         OACOperator(task_id="system", method="GET", path="/system")
         OACOperator(task_id="new", method="POST", path="/catalog/…/actions/…", body={…}, wait_for_completion=True)
-        OACOperator(task_id="publisher", method="GET", path="/xmlpserver/services/rest/v1/…", base="", scope="…")
 
     A call that starts work is waited for with ``wait_for_completion=True``, here or in the triggerer; a retry finds the
     work again where Airflow has a task state store (3.3). What changes something and must not be done twice (a
-    ``POST`` or ``PATCH``, unless ``repeatable`` is set) is never sent again when nobody knows whether OAC did it: the
-    task then fails without a retry. What an Airflow without a store cannot know is that a worker was killed in between.
+    ``POST`` or ``PATCH``, and outside the REST API everything but a ``GET``, unless ``repeatable`` is set) is never
+    sent again when nobody knows whether OAC did it: the task then fails without a retry. What an Airflow without a
+    store cannot know is that a worker was killed in between.
 
     The result (XCom) is what the answer holds as JSON: an object, a list, a text, or nothing. With ``destination``
     it is a dictionary: ``path``, ``size``, ``sha256``, and for a list ``items``. With ``wait_for_completion`` it is a
@@ -58,14 +60,16 @@ class OACOperator(OACWorkOperator):
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``, with
     :param path: path below ``base``, its ids encoded.
     :param query: query parameters; ``None`` leaves one out, a list repeats it.
-    :param body: anything but a text is sent as JSON, a text as it is.
+    :param body: anything but a text is sent as JSON, a text as it is. ``{{ … | tojson }}`` makes JSON of a dictionary
+        in a template; the ``.output`` of a task needs no template.
     :param headers: further headers.
     :param accept: which types of content the answer may have.
     :param content_type: type of the body.
     :param base: what stands before the path; ``""`` for a path outside the REST API.
     :param scope: ask for a token of this scope, in place of the Connection's; what lies outside the REST API may want
         its own.
-    :param paged: whether the answer is a page of a list, of which all are wanted. Pages are fetched side by side; the
+    :param paged: whether the answer of a path is a page of a list, of which all are wanted; of a list that ``call``
+        names they always are. Pages are fetched side by side; the
         search index is waited for; a list that reached OAC's limit of 10,000 items fails.
     :param max_items: most items of a paged list in XCom.
     :param destination: URL of a file that takes the answer as it is, piece by piece, or a paged list as JSON lines.
@@ -107,17 +111,17 @@ class OACOperator(OACWorkOperator):
         headers: Mapping[str, str] | None = None,
         accept: str = "application/json",
         content_type: str = "application/json",
-        base: str = _API_BASE,
+        base: Annotated[str, EMPTY] = _API_BASE,
         scope: str | None = None,
         paged: bool = False,
-        max_items: int = 1000,
-        destination: str | None = None,
+        max_items: Number = 1000,
+        destination: Location | None = None,
         destination_conn_id: str | None = None,
         repeatable: bool | None = None,
         result_check: Callable[[Any], Any] | None = None,
         result_filter: Callable[[Any], Any] | None = None,
         wait_for_completion: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[WorkArguments],
     ) -> None:
         super().__init__(wait_for_completion=wait_for_completion, **kwargs)
         self.call = call
@@ -133,11 +137,13 @@ class OACOperator(OACWorkOperator):
         self.scope = scope
         self.paged = paged
         self.max_items = max_items
-        self.destination = destination
+        self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.repeatable = repeatable
         self.result_check = result_check
         self.result_filter = result_filter
+        if not wait_for_completion:
+            self.operator_extra_links = OACBaseOperator.operator_extra_links
 
     @cached_property
     def hook(self) -> OACHook:
@@ -158,7 +164,7 @@ class OACOperator(OACWorkOperator):
             with self._no_second_time(call, TaskMemory(context, self.durable)):
                 return super().execute(context)
         self._push_link(context)
-        if self.paged:
+        if self._in_pages():
             return self._checked(self._listed(context), call)
         memory = TaskMemory(context, self.durable)
         self._refuse_second(call, memory)
@@ -177,7 +183,8 @@ class OACOperator(OACWorkOperator):
         call = self._call()
         self._refuse_second(call, memory)
         # Some calls read the id themselves; all of them answer with it in one of the known ways.
-        work = self._sent(call, memory, lambda: self.hook.run(replace(call, read=accepted_id)))
+        logged = self._logged(replace(call, read=accepted_id))
+        work = self._sent(call, memory, lambda: self.hook.run(logged))
         self._accepted = True
         self.log.info("OAC accepted: %s, as work request %s.", call.doing, work)
         return Started(work, time.time(), {})
@@ -200,6 +207,7 @@ class OACOperator(OACWorkOperator):
 
     def _call(self) -> Call[Any]:
         from airflow_provider_oac.client import any_call
+        from airflow_provider_oac.client.paging import Listing
 
         if bool(self.call) == bool(self.method and self.path):
             raise OACConfigurationError(
@@ -210,7 +218,8 @@ class OACOperator(OACWorkOperator):
             given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
             if given:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be given to the call {self.call!r}.")
-            made = any_call.named(self.call, self._arguments())
+            found = any_call.named(self.call, self._arguments())
+            made = found.page(1) if isinstance(found, Listing) else found
             self._refuse_restore(made)
             if made.secrets:
                 raise OACConfigurationError(
@@ -233,6 +242,18 @@ class OACOperator(OACWorkOperator):
             self._refuse_restore(made)
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
+    def _logged(self, call: Call[Any]) -> Call[Any]:
+        """The call, which logs that it is sent and what came: no bodies, which may hold secrets."""
+        from airflow_provider_oac.transport.io import media_type
+
+        def read(response: Response) -> Any:
+            kind = media_type(response.headers)
+            self.log.info("OAC answered HTTP %d: %s, %d bytes.", response.status, kind, len(response.body))
+            return call.read(response)
+
+        self.log.info("Sending %s %s.", call.method, call.base + call.path)
+        return replace(call, read=read)
+
     def _refuse_restore(self, call: Call[Any]) -> None:
         from airflow_provider_oac.client.any_call import restores
 
@@ -243,51 +264,50 @@ class OACOperator(OACWorkOperator):
             )
 
     def _arguments(self) -> dict[str, Any]:
-        if self.arguments is not None and not isinstance(self.arguments, Mapping):
-            raise OACConfigurationError(f"arguments is a dictionary, not {self.arguments!r}.")
         return dict(self.arguments or {})
 
     def _check_together(self, call: Call[Any]) -> None:
-        from airflow_provider_oac.client.any_call import takes_page
-
-        if self.wait_for_completion and (self.paged or self.destination or self.scope):
+        if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
             raise OACConfigurationError(
                 "What starts work answers with a work request of the REST API: neither paged nor destination nor scope "
                 "goes with it."
             )
-        if not self.paged:
-            return
-        if call.method != "GET" or "page" in self._arguments() or "page" in (self.query or {}):
+        if self.paged and (call.method != "GET" or "page" in (self.query or {})):
             raise OACConfigurationError(
                 "paged=True goes through all pages of a list that is got with GET; page itself must not be given."
             )
-        if self.call and not takes_page(self.call):
+        if self.paged and self.call and not self._in_pages():
             raise OACConfigurationError(f"{self.call} does not come in pages; leave paged out.")
+
+    def _in_pages(self) -> bool:
+        """Whether all pages of a list are wanted: of one of this package they always are."""
+        from airflow_provider_oac.client.any_call import lists
+
+        return lists(self.call) if self.call else self.paged
 
     def _listed(self, context: Context) -> Any:
         """All pages of a list."""
-        from airflow_provider_oac.client.any_call import named, of_page, plain
+        from airflow_provider_oac.client.any_call import named, of_page
         from airflow_provider_oac.client.lines import json_line, written
-        from airflow_provider_oac.client.paging import collected, each, pages
+        from airflow_provider_oac.client.models import plain
+        from airflow_provider_oac.client.paging import Listing, collected
         from airflow_provider_oac.operators.files import sink_of
 
-        def page(number: int) -> Call[Any]:
-            if self.call:
-                return named(self.call, {**self._arguments(), "page": number})
-            return of_page(self._call(), number)
-
-        source = each(pages(page, report=self.log.info))
+        found = named(self.call, self._arguments()) if self.call else None
+        listing = found if isinstance(found, Listing) else Listing(partial(of_page, self._call()))
+        self._logged(listing.page(1))
+        source = listing.each(report=self.log.info)
         if self.destination:
             sink = sink_of(self.destination, self.destination_conn_id, TaskMemory(context).identity)
             done = self.hook.run(written(source, sink, lambda item: json_line(plain(item))))
             return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
-        found = self.hook.run(collected(source, self.max_items + 1))
-        if len(found) > self.max_items:
+        items = self.hook.run(collected(source, self.max_items + 1))
+        if len(items) > self.max_items:
             raise OACConfigurationError(
                 f"The list has more than {self.max_items} items, too many for XCom. Let destination name a file for "
                 "them, list less, or raise max_items."
             )
-        return plain(found)
+        return plain(items)
 
     def _answer(self, call: Call[Any], memory: TaskMemory) -> Any:
         """What the one answer holds."""
@@ -296,16 +316,18 @@ class OACOperator(OACWorkOperator):
         from airflow_provider_oac.operators.files import sink_of
 
         if not self.destination:
-            return self._sent(call, memory, lambda: self.hook.run(call))
+            logged = self._logged(call)
+            return self._sent(call, memory, lambda: self.hook.run(logged))
         # Before anything is sent: what the store refuses now has no consequence.
         sink = SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
+        self._logged(call)
         self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
         self.log.info("The answer is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
         return {"path": self.destination, "size": sink.size, "sha256": sink.sha256}
 
     def _checked(self, result: Any, call: Call[Any]) -> Any:
         """The result of the task; no retry follows if that fails after what must not be done twice."""
-        from airflow_provider_oac.client.any_call import plain
+        from airflow_provider_oac.client.models import plain
 
         # A check or a filter gets the models, XCom what can be stored.
         try:
@@ -351,8 +373,8 @@ class OACOperator(OACWorkOperator):
                 memory.remember(sending=False)
                 raise
             raise AirflowFailException(
-                f"{error} It is not known whether OAC did it, and doing it twice could do harm, so that no retry "
-                "follows. Check in OAC; repeatable=True sends it again without asking."
+                f"{error} No retry follows, since sending it twice could do harm. Check in OAC whether it was done; "
+                "repeatable=True sends it again."
             ) from error
         if not self.wait_for_completion:
             memory.remember(sending=False)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Required, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import CatalogPath, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.api import Flow
     from airflow_provider_oac.client.arranging import Arranged, Place
+
+
+class ItemArguments(OACArguments, total=False):
+    """Arguments of all operators that work on one item of the catalog."""
+
+    catalog_type: Required[str]
+    path: CatalogPath | None
+    item_id: str | None
 
 
 class ItemOperator(OACBaseOperator):
@@ -28,11 +37,16 @@ class ItemOperator(OACBaseOperator):
     template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id")
 
     def __init__(
-        self, *, catalog_type: str, path: str | None = None, item_id: str | None = None, **kwargs: Any
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        catalog_type: str,
+        path: CatalogPath | None = None,
+        item_id: str | None = None,
+        **kwargs: Unpack[OACArguments],
+    ) -> None:
         super().__init__(**kwargs)
         self.catalog_type = catalog_type
-        self.path = path
+        self.path = path_text(path)
         self.item_id = item_id
 
     def checked_id(self) -> str:
@@ -62,15 +76,15 @@ class PlacingOperator(ItemOperator):
     def __init__(
         self,
         *,
-        to_folder_path: str | None = None,
+        to_folder_path: CatalogPath | None = None,
         to_folder_id: str | None = None,
         new_name: str | None = None,
         overwrite: bool = False,
         create_folders: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[ItemArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.to_folder_path = to_folder_path
+        self.to_folder_path = path_text(to_folder_path)
         self.to_folder_id = to_folder_id
         self.new_name = new_name
         self.overwrite = overwrite
@@ -98,7 +112,7 @@ class PlacingOperator(ItemOperator):
                 raise AirflowFailException(str(error)) from error
             raise
         self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, done.item.path)
-        return {**done.item.record(), "done_before": done.done_before}
+        return {**done.item.to_dict(), "done_before": done.done_before}
 
     def _place(self) -> Place:
         from airflow_provider_oac.client import ids

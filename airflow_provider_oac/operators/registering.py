@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac.arguments import AtLeast, CatalogPath, Duration, path_text, seconds
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.operators.arguments import result_of_a_task
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, WaitingArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -54,22 +54,22 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
         self,
         *,
         snapshot: Mapping[str, Any] | None = None,
-        bar_uri: str | None = None,
+        bar_uri: CatalogPath | None = None,
         bucket: str | None = None,
         region: str | None = None,
         namespace: str | None = None,
         storage_conn_id: str | None = None,
-        settling_time: float = 30.0,
-        **kwargs: Any,
+        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        **kwargs: Unpack[WaitingArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot = snapshot
-        self.bar_uri = bar_uri
+        self.bar_uri = path_text(bar_uri)
         self.bucket = bucket
         self.region = region
         self.namespace = namespace
         self.storage_conn_id = storage_conn_id
-        self.settling_time = settling_time
+        self.settling_time = seconds(settling_time)
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Register the file, unless OAC lists it."""
@@ -104,7 +104,7 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
 
         if bool(self.snapshot) == bool(self.bar_uri):
             raise OACConfigurationError("Give either snapshot, the result of a backup, or bar_uri with bucket.")
-        known = result_of_a_task(self.snapshot) if self.snapshot else {}
+        known = self.snapshot or {}
         bar_uri, bucket = self.bar_uri or known.get("bar_uri"), self.bucket or known.get("bucket")
         if not isinstance(bar_uri, str) or not isinstance(bucket, str) or not bucket:
             raise OACConfigurationError(

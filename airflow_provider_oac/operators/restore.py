@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Duration, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
     OACUncertainError,
+    OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 from airflow_provider_oac.operators.registering import OACRegisterSnapshotOperator
 
@@ -113,16 +115,16 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         safety_label: str = "before-restore",
         safety_bucket: str | None = None,
         safety_seal_conn_id: str | None = None,
-        safety_folder: str = DEFAULT_FOLDER,
+        safety_folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         safety_region: str | None = None,
         safety_namespace: str | None = None,
         safety_storage_conn_id: str | None = None,
         without_safety_snapshot: bool = False,
-        approval: str | None = None,
+        approval: Annotated[str, EMPTY] | None = None,
         allowed_run_types: Sequence[str] = ("manual",),
-        ready_timeout: timedelta | float = timedelta(minutes=30),
-        settling_time: float = 30.0,
-        **kwargs: Any,
+        ready_timeout: Duration = timedelta(minutes=30),
+        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        **kwargs: Unpack[WorkArguments],
     ) -> None:
         # Set here, and not by default_args, which are meant for tasks that can be tried again.
         kwargs.setdefault("retries", 0)
@@ -135,7 +137,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.safety_label = safety_label
         self.safety_bucket = safety_bucket
         self.safety_seal_conn_id = safety_seal_conn_id
-        self.safety_folder = safety_folder
+        self.safety_folder = path_text(safety_folder)
         self.safety_region = safety_region
         self.safety_namespace = safety_namespace
         self.safety_storage_conn_id = safety_storage_conn_id
@@ -143,7 +145,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.approval = approval
         self.allowed_run_types = allowed_run_types
         self.ready_timeout = ready_timeout
-        self.settling_time = settling_time
+        self.settling_time = seconds(settling_time)
+
+    def check_together(self) -> None:
+        """Its result is the work's."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: wait_for_completion=False makes no sense for a restore, which comes after its "
@@ -362,27 +367,53 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     def _submit(self, facts: dict[str, Any], memory: TaskMemory) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
         from airflow_provider_oac.client.restoring import submit_restore
-        from airflow_provider_oac.operators.restore_checks import opening_password, refuse_other_target
+        from airflow_provider_oac.operators.restore_checks import opening_passwords, refuse_other_target
 
         # The Connection may have been edited while the safety snapshot was taken.
         refuse_other_target(facts["address"], self.hook)
         refuse_other_target(self.expected_host, self.hook)
         try:
-            password = opening_password(facts)
+            passwords = opening_passwords(facts)
         except OACConfigurationError as error:
             raise AirflowFailException(str(error)) from None
         facts = {**facts, "work": RESTORE, "approval": self.approval}
         memory.remember(work_request_id=None, submitted_at=time.time(), facts=facts, checked=False)
         try:
+            # The last one, should the Connection have been edited since.
+            password = passwords[min(facts.get("form", 0), len(passwords) - 1)]
             accepted = self.hook.run(submit_restore(facts["snapshot_id"], password, facts["host"]))
         except OACUncertainError as error:
             raise AirflowFailException(str(error)) from error
-        except OACError:
+        except OACError as error:
             # Certainly not accepted: a retry may send it.
             memory.remember(facts={})
-            raise
+            if not self._has_other_form(facts, error):
+                raise
+            return self._submit({**facts, "form": 1}, memory)
         self.log.info("OAC accepted the restore of %s as work request %s.", facts["name"], accepted)
         return Started(accepted, time.time(), facts)
+
+    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+        try:
+            return super()._finish(started, work_request_id, deadline, context)
+        except OACWorkRequestError as error:
+            if started.facts["work"] != RESTORE or not self._has_other_form(started.facts, error):
+                raise
+        memory = TaskMemory(context, self.durable)
+        started = self._submit({**started.facts, "form": 1}, memory)
+        return self._pursue(started, memory, self._deadline(), context)
+
+    def _has_other_form(self, facts: Mapping[str, Any], error: OACError) -> bool:
+        """Whether OAC refused the password and there is another form of it: one without a line break at its end."""
+        from airflow_provider_oac.operators.restore_checks import opening_passwords
+
+        if facts.get("form") or "password" not in str(error).lower() or len(opening_passwords(facts)) < 2:
+            return False
+        self.log.warning(
+            "OAC does not accept the password of the Airflow Connection %s as it stands, with a line break at its end. "
+            "Trying it without: %s", facts["seal"], error,
+        )  # fmt: skip
+        return True
 
     def clean_up(self, started: Started, memory: TaskMemory) -> None:
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""

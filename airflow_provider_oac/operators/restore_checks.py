@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.arguments import result_of_a_task
 from airflow_provider_oac.operators.registering import origin_facts
 
 if TYPE_CHECKING:
@@ -26,10 +25,10 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
     """
     run_type = getattr(context["dag_run"], "run_type", None)
     kind = str(getattr(run_type, "value", run_type))
-    if kind not in ([allowed] if isinstance(allowed, str) else allowed):
+    if kind not in allowed:
         raise AirflowFailException(
             f"This DAG run is of the type {kind!r}, and a restore replaces a whole instance: only runs of the type "
-            f"{', '.join([allowed] if isinstance(allowed, str) else allowed)} may do that. Nothing was sent. Start a "
+            f"{', '.join(allowed)} may do that. Nothing was sent. Start a "
             "run by hand, or name the type in allowed_run_types."
         )
 
@@ -70,7 +69,7 @@ def facts_of_restore(
             "seal": seal_conn_id or seal_of(item),
             "safety": None,
         }
-        opening_password(facts)
+        opening_passwords(facts)
     except OACConfigurationError as error:
         raise AirflowFailException(str(error)) from None
     return facts
@@ -79,7 +78,7 @@ def facts_of_restore(
 def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | None) -> Snapshot:
     from airflow_provider_oac.client import snapshots
 
-    known = result_of_a_task(snapshot) if snapshot else {}
+    known = snapshot or {}
     wanted = snapshot_id or known.get("snapshot_id")
     if bool(snapshot) == bool(snapshot_id) or not isinstance(wanted, str):
         raise OACConfigurationError(
@@ -99,8 +98,8 @@ def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | 
     return found
 
 
-def opening_password(facts: Mapping[str, Any]) -> str:
-    """The password that opens the snapshot.
+def opening_passwords(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The password that opens the snapshot, in the forms to try one after the other.
 
     :raises OACConfigurationError: naming the Connection that should hold it.
     """

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from airflow_provider_oac._compat import order_began
+from airflow_provider_oac.arguments import AtLeast, Duration, seconds
 from airflow_provider_oac.exceptions import (
     OACApiError,
-    OACConfigurationError,
     OACError,
     OACKilledError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, seconds
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, WaitingArguments
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 # An attempt of which nothing is known yet; the other words are those of client.running.
 _SENT = "sent"
+
+
+class RunningArguments(WaitingArguments, total=False):
+    """Arguments of all operators that start a run."""
+
+    if_running: Literal["fail", "wait", "adopt"]
+    settling_time: Duration
 
 
 class RunningOperator(OACWorkOperator):
@@ -50,14 +57,16 @@ class RunningOperator(OACWorkOperator):
 
     _job: Job | None = None
 
-    def __init__(self, *, if_running: str = "fail", settling_time: float = 30.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        if_running: Literal["fail", "wait", "adopt"] = "fail",
+        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        **kwargs: Unpack[WaitingArguments],
+    ) -> None:
         super().__init__(**kwargs)
         self.if_running = if_running
-        self.settling_time = settling_time
-        if if_running not in ("fail", "wait", "adopt"):
-            raise OACConfigurationError(
-                f"Task {self.task_id!r}: if_running is 'fail', 'wait' or 'adopt', not {if_running!r}."
-            )
+        self.settling_time = seconds(settling_time)
 
     @abstractmethod
     def object_id(self) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from airflow_provider_oac.operators.arguments import members
-from airflow_provider_oac.operators.running import RunningOperator
+from airflow_provider_oac.operators.running import RunningArguments, RunningOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.calls import Call
@@ -30,7 +29,9 @@ class OACReloadDatasetOperator(RunningOperator):
 
     template_fields: Sequence[str] = ("oac_conn_id", "dataset", "dataset_id")
 
-    def __init__(self, *, dataset: str | None = None, dataset_id: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, dataset: str | None = None, dataset_id: str | None = None, **kwargs: Unpack[RunningArguments]
+    ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.dataset_id = dataset_id
@@ -78,7 +79,7 @@ class OACRunDataFlowOperator(RunningOperator):
         data_flow: str | None = None,
         data_flow_id: str | None = None,
         override: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RunningArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.data_flow = data_flow
@@ -101,7 +102,7 @@ class OACRunDataFlowOperator(RunningOperator):
         """The call that runs it."""
         from airflow_provider_oac.client import data_flows
 
-        return data_flows.run(object_id, members(self.override, "override") or None)
+        return data_flows.run(object_id, self.override or None)
 
 
 class OACRunSequenceOperator(RunningOperator):
@@ -117,7 +118,9 @@ class OACRunSequenceOperator(RunningOperator):
 
     template_fields: Sequence[str] = ("oac_conn_id", "sequence", "sequence_id")
 
-    def __init__(self, *, sequence: str | None = None, sequence_id: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, sequence: str | None = None, sequence_id: str | None = None, **kwargs: Unpack[RunningArguments]
+    ) -> None:
         super().__init__(**kwargs)
         self.sequence = sequence
         self.sequence_id = sequence_id

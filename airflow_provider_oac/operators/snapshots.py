@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 from urllib.parse import quote
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Count, Duration, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator, Started
+from airflow_provider_oac.operators.base import (
+    OACArguments,
+    OACBaseOperator,
+    OACWorkOperator,
+    Started,
+    WaitingArguments,
+)
 from airflow_provider_oac.operators.memory import Identity, TaskMemory
 
 if TYPE_CHECKING:
@@ -35,7 +42,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
     ``<folder>/<instance>/<name>.bar``; see :mod:`airflow_provider_oac.client.snapshot_names`. Needs the application
     role BI Service Administrator (documented).
 
-    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``,
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``, ``taken_at``,
     ``work_request_id``, and ``verified``: whether its work request was seen to succeed. It is ``False`` if the task
     does not wait, and if an earlier try's snapshot was found in OAC's list, where neither its state nor its work
     request can be seen (``work_request_id`` is ``None`` then).
@@ -70,22 +77,22 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         snapshot_label: str,
         bucket: str,
         seal_conn_id: str,
-        folder: str = DEFAULT_FOLDER,
+        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         region: str | None = None,
         namespace: str | None = None,
         storage_conn_id: str | None = None,
-        settling_time: float = 30.0,
-        **kwargs: Any,
+        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        **kwargs: Unpack[WaitingArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_label = snapshot_label
         self.bucket = bucket
         self.seal_conn_id = seal_conn_id
-        self.folder = folder
+        self.folder = path_text(folder)
         self.region = region
         self.namespace = namespace
         self.storage_conn_id = storage_conn_id
-        self.settling_time = settling_time
+        self.settling_time = seconds(settling_time)
 
     def start(self, memory: TaskMemory, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
@@ -93,7 +100,11 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
+        from airflow_provider_oac.client.snapshot_names import parse
+
         result = self._taking().result(started.facts, started.work_request_id, work)
+        name = parse(result["name"])
+        result["taken_at"] = name.time.isoformat() if name else None
         self._tell(result, context)
         return result
 
@@ -136,6 +147,10 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         )
 
 
+class _NoSnapshot(OACError):
+    """There is no snapshot that is good enough."""
+
+
 class OACFindSnapshotOperator(OACBaseOperator):
     """Finds the newest snapshot of a series, created or registered in this instance. Needs the application role BI
     Service Administrator (documented).
@@ -150,6 +165,8 @@ class OACFindSnapshotOperator(OACBaseOperator):
     :param registered: whether to look among those that were registered here, instead of those that were created here.
     :param bucket: only those whose file is in this bucket; by default any.
     :param max_age: an older one fails the task.
+    :param missing_ok: whether ``None`` is the result if there is no such snapshot, or none that is young enough, for a
+        branch to go by. If not, the task fails.
     """
 
     template_fields: Sequence[str] = ("oac_conn_id", "snapshot_label", "source_instance", "bucket")
@@ -162,7 +179,8 @@ class OACFindSnapshotOperator(OACBaseOperator):
         registered: bool = False,
         bucket: str | None = None,
         max_age: timedelta | None = None,
-        **kwargs: Any,
+        missing_ok: bool = False,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_label = snapshot_label
@@ -170,9 +188,19 @@ class OACFindSnapshotOperator(OACBaseOperator):
         self.registered = registered
         self.bucket = bucket
         self.max_age = max_age
+        self.missing_ok = missing_ok
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any] | None:
         """Find it."""
+        try:
+            return self._found(context)
+        except _NoSnapshot as missing:
+            if not self.missing_ok:
+                raise
+            self.log.info("%s The result is None (missing_ok=True).", missing)
+            return None
+
+    def _found(self, context: Context) -> dict[str, Any]:
         from airflow_provider_oac.client.registered_names import newest
         from airflow_provider_oac.client.snapshots import list_all
 
@@ -182,7 +210,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         listed = [item for item in self.hook.run(list_all()) if self.bucket in (None, item.bucket)]
         found = newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
-            raise OACError(
+            raise _NoSnapshot(
                 f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
                 f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with those of "
                 "the task that takes them."
@@ -191,7 +219,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         age = now - name.time
         self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
         if self.max_age is not None and age > self.max_age:
-            raise OACError(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
+            raise _NoSnapshot(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
         return {
             "snapshot_id": item.id,
             "name": item.name,
@@ -225,7 +253,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         snapshot_name: str | None = None,
         delete_storage: bool = False,
         missing_ok: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_id = snapshot_id
@@ -286,7 +314,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 
 
 class OACPruneSnapshotsOperator(OACBaseOperator):
-    """Deletes old snapshots of one series, with their files.
+    """Deletes old snapshots of one series, with or without their files.
 
     Considered are only snapshots whose name has exactly the form of
     :class:`OACCreateSnapshotOperator` with this label and this instance, and whose bucket and path belong to this
@@ -308,6 +336,8 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     :param keep_monthly: keep the newest of each of the last so many months that have one.
     :param keep: names or ids that stay in any case: a sequence, or a text that holds them with commas or blanks in
         between, as a template may render.
+    :param delete_storage: whether their files in the bucket are deleted as well. ``False`` needs no right to delete in
+        the bucket; a lifecycle rule of the bucket may delete the files then.
     :param max_delete: if more would be deleted, nothing is, and the task fails.
     :param dry_run: only say what would be deleted.
     """
@@ -327,22 +357,23 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         *,
         snapshot_label: str,
         bucket: str,
-        folder: str = DEFAULT_FOLDER,
+        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         region: str | None = None,
         namespace: str | None = None,
-        keep_last: int = 0,
+        keep_last: Count = 0,
         keep_for: timedelta | None = None,
-        keep_weekly: int = 0,
-        keep_monthly: int = 0,
-        keep: Collection[str] | str = (),
-        max_delete: int = 10,
+        keep_weekly: Count = 0,
+        keep_monthly: Count = 0,
+        keep: Collection[str] | Annotated[str, EMPTY] = (),
+        delete_storage: bool = True,
+        max_delete: Count = 10,
         dry_run: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_label = snapshot_label
         self.bucket = bucket
-        self.folder = folder
+        self.folder = path_text(folder)
         self.region = region
         self.namespace = namespace
         self.keep_last = keep_last
@@ -350,6 +381,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         self.keep_weekly = keep_weekly
         self.keep_monthly = keep_monthly
         self.keep = keep
+        self.delete_storage = delete_storage
         self.max_delete = max_delete
         self.dry_run_only = dry_run
 
@@ -371,6 +403,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
                     own,
                     retention,
                     max_delete=self.max_delete,
+                    delete_storage=self.delete_storage,
                     dry_run=self.dry_run_only,
                     run=run_mark(me.dag_id, me.run_id),
                     protected=_words(self.keep),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.operators.arguments import members
-from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -25,7 +24,9 @@ class _DesiredState(OACBaseOperator):
     :param dry_run: only tell the difference.
     """
 
-    def __init__(self, *, like_conn_id: str | None = None, dry_run: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, like_conn_id: str | None = None, dry_run: bool = False, **kwargs: Unpack[OACArguments]
+    ) -> None:
         super().__init__(**kwargs)
         self.like_conn_id = like_conn_id
         self.dry_run_only = dry_run
@@ -71,23 +72,20 @@ class OACSystemSettingsOperator(_DesiredState):
         keys: Collection[str] | None = None,
         ignore: Collection[str] = (),
         dry_run: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
         self.settings = settings
         self.keys = keys
         self.ignore = ignore
-        self._refuse_secrets()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
         from airflow_provider_oac.client import settings
 
-        self._refuse_secrets()
         if not self.settings and not self.like_conn_id:
             raise OACConfigurationError("Which settings are wanted is not said: give settings, like_conn_id, or both.")
-        given = members(self.settings, "settings")
-        own = {key: settings.wanted_text(key, value) for key, value in given.items()}
+        own = {key: settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
         self._push_link(context)
         current = self.hook.run(settings.effective())
         wanted, not_here = self._wanted(own, current)
@@ -114,7 +112,7 @@ class OACSystemSettingsOperator(_DesiredState):
             "dry_run": self.dry_run_only,
         }
 
-    def _refuse_secrets(self) -> None:
+    def check_together(self) -> None:
         """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
         from airflow_provider_oac.client.secret_names import is_secret
         from airflow_provider_oac.client.settings import no_secret
@@ -196,21 +194,19 @@ class OACMailServerOperator(_DesiredState):
         absent: bool = False,
         always_send_password: bool = True,
         dry_run: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
         self.server = server
         self.mail_conn_id = mail_conn_id
         self.absent = absent
         self.always_send_password = always_send_password
-        self._check_arguments()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and tell OAC what differs."""
         from airflow_provider_oac.client import mail
         from airflow_provider_oac.client.secret_names import secrets_of
 
-        self._check_arguments()
         if self.absent:
             return self._remove(context)
         # Before anything is asked of OAC, as far as it does not depend on the other instance.
@@ -259,7 +255,7 @@ class OACMailServerOperator(_DesiredState):
                 "back. Give the Airflow Connection that holds them as mail_conn_id."
             )
         return MailServer.of(
-            {"auth": {"authType": NO_AUTH}, **account, **other, **members(self.server, "server"), **_auth(account)}
+            {"auth": {"authType": NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
         )
 
     def _other(self) -> dict[str, Any]:
@@ -273,7 +269,8 @@ class OACMailServerOperator(_DesiredState):
             )
         return found.body()
 
-    def _check_arguments(self) -> None:
+    def check_together(self) -> None:
+        """Either a mail server or none; and no secrets, which whoever reads the DAG would read."""
         if self.absent == bool(self.server or self.like_conn_id):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: give the mail server that is wanted (server, like_conn_id, or both), or say "
@@ -317,7 +314,7 @@ class OACSafeDomainsOperator(_DesiredState):
         remove: Collection[str] = (),
         remove_others: bool = False,
         dry_run: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
         self.domains = domains
@@ -355,9 +352,7 @@ class OACSafeDomainsOperator(_DesiredState):
 
         if not (self.domains or self.like_conn_id or self.remove):
             raise OACConfigurationError("Which domains are wanted is not said: give domains, like_conn_id or remove.")
-        if isinstance(self.remove, str):
-            raise OACConfigurationError(f"remove is a list of domains, not the text {self.remove!r}.")
-        named = members(self.domains, "domains").items()
+        named = (self.domains or {}).items()
         own = {checked_domain(domain): checked_policy(domain, policy) for domain, policy in named}
         return own, [checked_domain(domain) for domain in self.remove]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac.arguments import CatalogPath, Location, OneOf, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
-from airflow_provider_oac.operators.exporting import ExportingOperator, Wish
+from airflow_provider_oac.operators.exporting import ExportingArguments, ExportingOperator, Wish
 from airflow_provider_oac.operators.memory import TaskMemory
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
 
 
+_FORMATS = OneOf(("pdf", "png"))
+
+
 class OACExportWorkbookOperator(ExportingOperator):
     """Exports a workbook as PDF or PNG to any store that Airflow's ``ObjectStoragePath`` reaches.
 
@@ -28,7 +32,7 @@ class OACExportWorkbookOperator(ExportingOperator):
     ``board-01-Overview.png``, ``board-02-Details.png`` and so on.
 
     The user sees in the export what the user may see in OAC, and needs DV Content Author and the permission *Schedule
-    Workbooks* (documented for another way to the same export). If the user is an administrator, a warning is logged.
+    Workbooks* (documented for another way to the same export).
 
     The result (XCom) is a dictionary: ``files``, a list of dictionaries with ``path``, ``size``, ``sha256``,
     ``format``, ``workbook_id``, ``canvases`` (names, in order) and ``work_request_ids``. If there is just one file, its
@@ -55,23 +59,23 @@ class OACExportWorkbookOperator(ExportingOperator):
     def __init__(
         self,
         *,
-        workbook_path: str | None = None,
+        workbook_path: CatalogPath | None = None,
         workbook_id: str | None = None,
-        destination: str,
+        destination: Location,
         destination_conn_id: str | None = None,
-        file_format: str = "pdf",
+        file_format: Annotated[str, _FORMATS] = "pdf",
         canvases: Sequence[str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ExportingArguments],
     ) -> None:
         super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
-        self.workbook_path = workbook_path
+        self.workbook_path = path_text(workbook_path)
         self.workbook_id = workbook_id
         self.file_format = file_format
         self.canvases = canvases
 
     def wishes(self) -> list[Wish]:
         """The one workbook."""
-        from airflow_provider_oac.client.exporting import plain_name
+        from airflow_provider_oac.client.file_names import plain_name
         from airflow_provider_oac.client.workbooks import check_format
 
         check_format(self.file_format)
@@ -87,7 +91,8 @@ class OACExportWorkbookOperator(ExportingOperator):
         return [self.wish(self.workbook_path or name, url, workbook_id, name, self.file_format, self.canvases)]
 
     def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
-        """The task fails with this error."""
+        """The task fails with this error, which names workbook and canvas first."""
+        error.of(label)
         raise error
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
@@ -121,11 +126,11 @@ class OACExportWorkbooksOperator(ExportingOperator):
     def __init__(
         self,
         *,
-        workbooks: Sequence[str | Mapping[str, Any]],
-        destination: str,
+        workbooks: Sequence[CatalogPath | Mapping[str, Any]],
+        destination: Location,
         destination_conn_id: str | None = None,
-        formats: Sequence[str] = ("pdf",),
-        **kwargs: Any,
+        formats: Sequence[Annotated[str, _FORMATS]] | Annotated[str, _FORMATS] = ("pdf",),
+        **kwargs: Unpack[ExportingArguments],
     ) -> None:
         super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
         self.workbooks = workbooks
@@ -133,8 +138,8 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
     def wishes(self) -> list[Wish]:
         """Every workbook in every format."""
-        if isinstance(self.workbooks, str) or not self.workbooks:
-            raise OACConfigurationError(f"workbooks is a list of workbooks, not {self.workbooks!r}.")
+        if not self.workbooks:
+            raise OACConfigurationError(f"Task {self.task_id!r}: workbooks is empty.")
         wishes = [wish for item in self.workbooks for wish in self._wishes(item)]
         by_url: dict[str, str] = {}
         for wish in wishes:
@@ -145,10 +150,10 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 )
         return wishes
 
-    def _wishes(self, item: str | Mapping[str, Any]) -> list[Wish]:
-        from airflow_provider_oac.client.exporting import plain_name
+    def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[Wish]:
+        from airflow_provider_oac.client.file_names import plain_name
 
-        given = {"workbook_path": item} if isinstance(item, str) else dict(item)
+        given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
         unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
         if unknown:
             raise OACConfigurationError(
@@ -165,7 +170,8 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
     def failed(self, label: str, error: OACError, facts: dict[str, Any]) -> None:
         """Note it; the others go on."""
-        self.log.error("%s could not be exported: %s", label, error)
+        error.of(label)
+        self.log.error("An export failed. %s", error)
         facts["failed"].append([label, str(error)])
 
     def made_before(self, memory: TaskMemory, file: WantedFile) -> dict[str, Any] | None:
@@ -183,7 +189,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
         """
         files, failed = self.made(started.facts), started.facts["failed"]
         if failed:
-            each = "\n".join(f"- {label}: {message}" for label, message in failed)
+            each = "\n".join(f"- {message}" for _label, message in failed)
             raise OACError(
                 f"{len(failed)} exports failed; {len(files)} files are whole in {self.destination}, and a retry makes "
                 f"only what is missing.\n{each}"

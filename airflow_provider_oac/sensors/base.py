@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue
+from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, default_deferrable
 from airflow_provider_oac.exceptions import OACError, OACKilledError
+from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -19,13 +20,28 @@ if TYPE_CHECKING:
 _GRACE = timedelta(minutes=5)
 
 
-class OACBaseSensor(BaseSensorOperator):
-    """``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker."""
+class OACSensorArguments(SensorArguments, total=False):
+    """Arguments of all sensors for OAC."""
 
-    ui_color = "#f3e8e6"
     oac_conn_id: str
-    deferrable: bool
+    deferrable: bool | None
+
+
+class OACBaseSensor(CheckedOperator, BaseSensorOperator):
+    """``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
+
+    :param oac_conn_id: the Airflow Connection of the type ``oac``.
+    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    """
+
     _problem: OACError | None = None
+
+    def __init__(
+        self, *, oac_conn_id: str = "oac_default", deferrable: bool | None = None, **kwargs: Unpack[SensorArguments]
+    ) -> None:
+        super().__init__(**kwargs)
+        self.oac_conn_id = oac_conn_id
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
 
     @abstractmethod
     def trigger(self, deadline: float) -> OACTrigger:

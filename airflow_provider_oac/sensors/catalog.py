@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
-from airflow_provider_oac._compat import PokeReturnValue, default_deferrable
-from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac._compat import PokeReturnValue
+from airflow_provider_oac.arguments import CatalogPath, path_text
+from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.watching import Wanted
@@ -37,20 +38,16 @@ class OACCatalogItemSensor(OACBaseSensor):
         self,
         *,
         catalog_type: str,
-        path: str | None = None,
+        path: CatalogPath | None = None,
         item_id: str | None = None,
         modified_since: datetime | str | None = None,
-        oac_conn_id: str = "oac_default",
-        deferrable: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[OACSensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.catalog_type = catalog_type
-        self.path = path
+        self.path = path_text(path)
         self.item_id = item_id
         self.modified_since = modified_since
-        self.oac_conn_id = oac_conn_id
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
 
     def trigger(self, deadline: float) -> OACCatalogItemTrigger:
         """The trigger that waits for the item."""
@@ -69,7 +66,7 @@ class OACCatalogItemSensor(OACBaseSensor):
     def poll(self) -> PokeReturnValue:
         """Look for the item once."""
         item = self._sought(self._wanted())
-        return PokeReturnValue(item is not None, item.record() if item else None)
+        return PokeReturnValue(item is not None, item.to_dict() if item else None)
 
     def _wanted(self) -> Wanted:
         from airflow_provider_oac.client.ids import item_id

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Unpack
 
-from airflow_provider_oac._compat import default_deferrable
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, path_text
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
-from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.snapshot_watch import WantedSnapshot
@@ -55,12 +54,10 @@ class OACSnapshotSensor(OACBaseSensor):
         max_age: timedelta | None = None,
         snapshot_label: str | None = None,
         bucket: str | None = None,
-        folder: str = DEFAULT_FOLDER,
+        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
         region: str | None = None,
         namespace: str | None = None,
-        oac_conn_id: str = "oac_default",
-        deferrable: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[OACSensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_id = snapshot_id
@@ -68,11 +65,9 @@ class OACSnapshotSensor(OACBaseSensor):
         self.max_age = max_age
         self.snapshot_label = snapshot_label
         self.bucket = bucket
-        self.folder = folder
+        self.folder = path_text(folder)
         self.region = region
         self.namespace = namespace
-        self.oac_conn_id = oac_conn_id
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
 
     def trigger(self, deadline: float) -> OACSnapshotTrigger:
         """The trigger that waits for the snapshot."""
@@ -90,10 +85,6 @@ class OACSnapshotSensor(OACBaseSensor):
 
         if self.max_age is None:
             return WantedSnapshot(self.snapshot_id, self.snapshot_name)
-        if not isinstance(self.max_age, timedelta):
-            raise OACConfigurationError(
-                f"max_age must be a timedelta, such as timedelta(days=1), but is {self.max_age!r}."
-            )
         return WantedSnapshot(
             self.snapshot_id,
             self.snapshot_name,

@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Unpack
 
-from airflow_provider_oac._compat import default_deferrable
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac.arguments import Hint
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.waiting import Poller
     from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+
+
+_NO_ID = Hint(
+    "A task that found its work by its traces in OAC has no work request to wait for: its result says verified: false."
+)
 
 
 class OACWorkRequestSensor(OACBaseSensor):
@@ -32,22 +37,18 @@ class OACWorkRequestSensor(OACBaseSensor):
     def __init__(
         self,
         *,
-        work_request_id: str,
-        oac_conn_id: str = "oac_default",
-        deferrable: bool | None = None,
-        **kwargs: Any,
+        work_request_id: Annotated[str, _NO_ID],
+        **kwargs: Unpack[OACSensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.work_request_id = work_request_id
-        self.oac_conn_id = oac_conn_id
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
 
     def trigger(self, deadline: float) -> OACWorkRequestTrigger:
         """The trigger that waits for the work request."""
         from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
         return OACWorkRequestTrigger(
-            self.oac_conn_id, self._checked_id(), time.time(), deadline, float(self.poke_interval)
+            self.oac_conn_id, self.work_request_id, time.time(), deadline, float(self.poke_interval)
         )
 
     def poll(self) -> bool:
@@ -55,7 +56,7 @@ class OACWorkRequestSensor(OACBaseSensor):
         from airflow_provider_oac.client import work_requests
         from airflow_provider_oac.hooks.oac import OACHook
 
-        work_request_id, hook = self._checked_id(), OACHook(self.oac_conn_id)
+        work_request_id, hook = self.work_request_id, OACHook(self.oac_conn_id)
         try:
             work = hook.run(work_requests.get(work_request_id))
         except OACError as error:
@@ -73,13 +74,4 @@ class OACWorkRequestSensor(OACBaseSensor):
 
         # With mode="reschedule" every look is a process of its own, and none knows when the first one was. They count
         # as late ones, so that an id that OAC does not know is an error and not waited for until the timeout.
-        return Poller(self._checked_id(), 0.0 if self.reschedule else time.time(), WaitPlan())
-
-    def _checked_id(self) -> str:
-        if not self.work_request_id or self.work_request_id == "None":
-            raise OACConfigurationError(
-                "work_request_id is empty. If it comes from a task's XCom: that task found its work by its "
-                "traces in OAC only, without a work request to wait for (its result says verified: false), or pushed "
-                "no result."
-            )
-        return self.work_request_id
+        return Poller(self.work_request_id, 0.0 if self.reschedule else time.time(), WaitPlan())

@@ -19,8 +19,7 @@ class ControlFailed(RuntimeError):
 class Control:
     """Tells a running simulator what a test needs.
 
-    Args:
-        ready: The content of the ready file.
+    :param ready: the content of the ready file.
     """
 
     def __init__(self, ready: Mapping[str, Any]) -> None:
@@ -45,14 +44,11 @@ class Control:
     def fault(self, endpoint: str, fault: str, **details: Any) -> list[dict[str, Any]]:
         """Order a fault.
 
-        Args:
-            endpoint: `token`, `device`, `POST /snapshots`, `GET /workRequests/{id}`, ..., or `*`.
-            fault: The kind, see `docs/simulator.md`.
-            **details: `instance`, `grant`, `times` (None: for ever), `after`, `seconds`, `status`, `headers`,
-                `body`, `location`, `errors`, `work_status`, `size`, `at`, `act`.
-
-        Returns:
-            All faults that are ordered now.
+        :param endpoint: `token`, `device`, `POST /snapshots`, `GET /workRequests/{id}`, ..., or `*`.
+        :param fault: the kind, see `docs/simulator.md`.
+        :param details: `instance`, `grant`, `times` (None: for ever), `after`, `seconds`, `status`, `headers`,
+            `body`, `location`, `errors`, `work_status`, `size`, `at`, `act`.
+        :returns: all faults that are ordered now.
         """
         faults: list[dict[str, Any]] = self._call("POST", "/faults", {"endpoint": endpoint, "fault": fault, **details})
         return faults
@@ -109,12 +105,9 @@ class Control:
     def damage(self, instance: str, types: list[str] | None = None) -> list[str]:
         """Destroy part of an instance's content.
 
-        Args:
-            instance: Which.
-            types: Catalog types whose items get lost; None for workbooks and data flows.
-
-        Returns:
-            The plain ids of what was lost.
+        :param instance: which.
+        :param types: catalog types whose items get lost; None for workbooks and data flows.
+        :returns: the plain ids of what was lost.
         """
         body = {} if types is None else {"types": types}
         lost: list[str] = self._call("POST", f"/instances/{instance}/damage", body)["lost"]
@@ -133,14 +126,11 @@ class Control:
     def start_work(self, instance: str, seconds: float, count: int = 1, **details: Any) -> list[str]:
         """Start work that does nothing but take time.
 
-        Args:
-            instance: Where.
-            seconds: How long each takes.
-            count: How many.
-            **details: `user` and `operation`.
-
-        Returns:
-            The ids of the work requests.
+        :param instance: where.
+        :param seconds: how long each takes.
+        :param count: how many.
+        :param details: `user` and `operation`.
+        :returns: the ids of the work requests.
         """
         body = {"seconds": seconds, "count": count, **details}
         ids: list[str] = self._call("POST", f"/instances/{instance}/work", body)["ids"]
@@ -159,7 +149,8 @@ class Control:
     def change_item(self, instance: str, plain: str, *, type: str | None = None, **changes: Any) -> dict[str, Any]:
         """Change `name`, `owner`, `description`, `lastModified`, `definition`, `acl` or `parent` of an item.
 
-        A definition with `fails`, a text, lets every run of a dataset or data flow fail with it.
+        `lastModified` becomes the present time unless it is given. A definition with `fails`, a text, lets every run
+        of a dataset or data flow fail with it.
         """
         body = {"plain": plain, **changes} | ({} if type is None else {"type": type})
         item: dict[str, Any] = self._call("PATCH", f"/instances/{instance}/items", body)
@@ -181,14 +172,11 @@ class Control:
     def start_run(self, instance: str, type: str, plain: str, **details: Any) -> dict[str, str]:
         """Start a run of a dataset, data flow or sequence behind the client's back.
 
-        Args:
-            instance: Where.
-            type: `datasets`, `dataflows` or `sequences`.
-            plain: The plain id.
-            **details: `user`, `origin` (`Schedule`), `seconds`.
-
-        Returns:
-            `job` and `work_request`.
+        :param instance: where.
+        :param type: `datasets`, `dataflows` or `sequences`.
+        :param plain: the plain id.
+        :param details: `user`, `origin` (`Schedule`), `seconds`.
+        :returns: `job` and `work_request`.
         """
         body = {"type": type, "plain": plain, **details}
         started: list[dict[str, str]] = self._call("POST", f"/instances/{instance}/runs", body)
@@ -238,6 +226,11 @@ class Control:
         """The files in all buckets: `<bucket>/<path>` to size in bytes."""
         files: dict[str, int] = self._call("GET", "/bucket")
         return files
+
+    def profile_tokens(self, instance: str, user: str = "oac.admin@example.com") -> dict[str, Any]:
+        """The `tokens.json` that a user downloads from the Profile page of an instance."""
+        tokens: dict[str, Any] = self._call("POST", f"/instances/{instance}/profile-tokens", {"user": user})
+        return tokens
 
     def end_tokens(self) -> None:
         """No access token issued so far is good any more: the next call meets a 401."""

@@ -10,8 +10,9 @@ from aiohttp.typedefs import Handler as AnyHandler
 from airflow_provider_oac.simulator import control_page, control_world
 from airflow_provider_oac.simulator.control_world import checked
 from airflow_provider_oac.simulator.faults import FaultError
-from airflow_provider_oac.simulator.identity.app import Domain
-from airflow_provider_oac.simulator.identity.device import DecisionError
+from airflow_provider_oac.simulator.identity.device_codes import DecisionError
+from airflow_provider_oac.simulator.identity.domain import Domain
+from airflow_provider_oac.simulator.oac import profile
 from airflow_provider_oac.simulator.oac.content import damaged, default_content
 from airflow_provider_oac.simulator.oac.export_files import forget_all
 from airflow_provider_oac.simulator.oac.snapshots import visible
@@ -48,7 +49,7 @@ class Control:
         """Give every instance that has none its first content, and older content what it lacks."""
         for name in self._world.instances:
             users = [user["name"] for user in self._world.users]
-            first = default_content(name, "oac.admin@example.com", users)
+            first = default_content("oac.admin@example.com", users)
             kept = self._world.content.get(name)
             if kept is None:
                 self._world.content.put(name, first)
@@ -175,6 +176,14 @@ class Control:
         files = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".part")
         return json_reply({path.relative_to(root).as_posix(): path.stat().st_size for path in files})
 
+    async def profile_tokens(self, request: web.Request) -> web.Response:
+        """`POST /instances/{name}/profile-tokens`: the `tokens.json` of a user's Profile page."""
+        instance = self._world.instances[self._instance(request)]
+        user = self._world.user(str((await read_json(request)).get("user", "oac.admin@example.com")))
+        if user is None:
+            raise ControlError("There is no such user.")
+        return json_reply(profile.tokens(self._domain, instance, user))
+
     async def end_tokens(self, request: web.Request) -> web.Response:
         """`POST /tokens/end`: no access token issued so far is good any more."""
         self._domain.access.end_all()
@@ -269,6 +278,7 @@ def build(control: Control) -> web.Application:
         ("GET", "/instances/{name}/snapshots", control.snapshots),
         ("GET", "/instances/{name}/work-requests", control.work_requests),
         ("POST", "/instances/{name}/work", control.start_work),
+        ("POST", "/instances/{name}/profile-tokens", control.profile_tokens),
         ("GET", "/bucket", control.bucket),
         ("POST", "/tokens/end", control.end_tokens),
         ("POST", "/device/approve", control.decide_device),

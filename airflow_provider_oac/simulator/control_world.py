@@ -32,8 +32,7 @@ _NEW_USER = {
 def checked(changes: Record, members: dict[str, Any]) -> Record:
     """Changes whose members are known and of the right type.
 
-    Raises:
-        ControlError: One is not.
+    :raises ControlError: if one is not.
     """
     for name, value in changes.items():
         if name not in members or not isinstance(value, members[name]):
@@ -123,14 +122,15 @@ class ControlWorld:
         return json_reply(made, 201)
 
     async def change_item(self, request: web.Request) -> web.Response:
-        """`PATCH /instances/{name}/items`: changes members of the item of `plain` (and `type`)."""
+        """`PATCH /instances/{name}/items`: changes members of the item of `plain` (and `type`), and `lastModified`."""
         name, wanted = self._instance(request), await read_json(request)
         plain, kind = wanted.pop("plain", None), wanted.pop("type", None)
         items = self._catalog(name)
         found = [n for n, thing in enumerate(items) if thing["plain"] == plain and kind in (None, thing["type"])]
         if len(found) != 1:
             raise ControlError(f"{len(found)} items are named {plain!r}; exactly one is needed.")
-        items[found[0]] = {**items[found[0]], **checked(wanted, _ITEM_MEMBERS)}
+        now = self._world.clock.iso(time.time())[:19] + "Z"
+        items[found[0]] = {**items[found[0]], "lastModified": now, **checked(wanted, _ITEM_MEMBERS)}
         self._keep(name, items)
         return json_reply(items[found[0]])
 

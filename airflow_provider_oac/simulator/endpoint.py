@@ -19,12 +19,11 @@ def endpoint(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Wrap a handler.
 
-    Args:
-        world: The simulated world.
-        place: `identity` or the name of an instance, for counters and faults.
-        name: The endpoint's name, for counters and faults.
-        handler: What answers.
-        has_grant: Whether the form names a grant, which counters and faults distinguish.
+    :param world: the simulated world.
+    :param place: `identity` or the name of an instance, for counters and faults.
+    :param name: the endpoint's name, for counters and faults.
+    :param handler: what answers.
+    :param has_grant: whether the form names a grant, which counters and faults distinguish.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:

@@ -32,23 +32,22 @@ class FaultError(ValueError):
 class Fault:
     """One ordered fault.
 
-    Attributes:
-        endpoint: `token`, `device`, `GET /snapshots`, ..., or `*` for every endpoint.
-        fault: What goes wrong, one of KINDS.
-        instance: Only at this instance (or `identity`); None for any.
-        grant: Only for token calls with this grant; None for any.
-        times: How many calls it hits; None for all from now on.
-        after: How many matching calls it lets pass first.
-        seconds: How long to wait first (with `delay_after`: after acting; with `drip`: over the whole body).
-        act: Whether the call is carried out; None for what the kind does by itself.
-        status: HTTP status of `status`, `redirect`, `non_json`, `garbage`, `empty` and `huge`.
-        headers: Extra headers of the reply.
-        body: Body of the reply: a text as it is, anything else as JSON.
-        location: Target of `redirect`.
-        errors: `Errors` of the work request that `fail_work` lets fail.
-        work_status: Status that `unknown_status` shows.
-        size: Bytes that `huge` sends.
-        at: After how many bytes of the body `truncate`, `drop_middle` and `short` end; None for half of it.
+    :param endpoint: `token`, `device`, `GET /snapshots`, ..., or `*` for every endpoint.
+    :param fault: what goes wrong, one of KINDS.
+    :param instance: only at this instance (or `identity`); None for any.
+    :param grant: only for token calls with this grant; None for any.
+    :param times: how many calls it hits; None for all from now on.
+    :param after: how many matching calls it lets pass first.
+    :param seconds: how long to wait first (with `delay_after`: after acting; with `drip`: over the whole body).
+    :param act: whether the call is carried out; None for what the kind does by itself.
+    :param status: HTTP status of `status`, `redirect`, `non_json`, `garbage`, `empty` and `huge`.
+    :param headers: extra headers of the reply.
+    :param body: body of the reply: a text as it is, anything else as JSON.
+    :param location: target of `redirect`.
+    :param errors: `Errors` of the work request that `fail_work` lets fail.
+    :param work_status: status that `unknown_status` shows.
+    :param size: bytes that `huge` sends.
+    :param at: after how many bytes of the body `truncate`, `drop_middle` and `short` end; None for half of it.
     """
 
     endpoint: str
@@ -91,8 +90,7 @@ class Faults:
     def order(self, data: Any) -> Fault:
         """Order a fault from its JSON form.
 
-        Raises:
-            FaultError: The form has an unknown member or an unknown kind of fault.
+        :raises FaultError: if the form has an unknown member or an unknown kind of fault.
         """
         if not isinstance(data, dict):
             raise FaultError("A fault is a JSON object.")
@@ -132,10 +130,9 @@ class Faults:
 async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a call as the fault demands.
 
-    Args:
-        fault: What goes wrong.
-        request: The call; handlers find the fault in it under `fault`.
-        handler: What would answer without the fault.
+    :param fault: what goes wrong.
+    :param request: the call; handlers find the fault in it under `fault`.
+    :param handler: what would answer without the fault.
     """
     request["fault"] = fault
     if fault.seconds and fault.fault not in ("delay_after", "drip"):

@@ -65,12 +65,9 @@ def server_certificate(directory: Path, hosts: list[str]) -> tuple[Path, Path, P
     The CA stays the same for one state directory, so that a client configured with its file survives a
     restart.
 
-    Args:
-        directory: Where the files go.
-        hosts: Names and addresses for the subject alternative names.
-
-    Returns:
-        The paths of the CA certificate, the server certificate and the server's key.
+    :param directory: where the files go.
+    :param hosts: names and addresses for the subject alternative names.
+    :returns: the paths of the CA certificate, the server certificate and the server's key.
     """
     ca_file, ca_key_file = directory / "ca.pem", directory / "ca-key.pem"
     if not (ca_file.exists() and ca_key_file.exists()):

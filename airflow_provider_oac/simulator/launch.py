@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow_provider_oac.simulator.control import Control
 
+_PACKAGE = __name__.rpartition(".")[0]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
@@ -27,11 +28,10 @@ class SimulatorFailed(RuntimeError):
 class Simulator:
     """A simulator in a process of its own.
 
-    Attributes:
-        ready: The content of the ready file.
-        control: The client of its control address.
-        process: The process.
-        state: The state directory.
+    :ivar ready: the content of the ready file.
+    :ivar control: the client of its control address.
+    :ivar process: the process.
+    :ivar state: the state directory.
     """
 
     def __init__(self, state: Path, options: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ class Simulator:
         self.start()
 
     def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "airflow_provider_oac.simulator", "serve"]
+        command = [sys.executable, "-m", _PACKAGE, "serve"]
         command += ["--until-stdin-closes", "--discard-when-orphaned"]
         command += ["--state", str(self.state), "--ready-file", str(self.state / "ready.json")]
         for name, value in self._options.items():
@@ -58,13 +58,12 @@ class Simulator:
     def start(self) -> None:
         """Start the process and wait for the ready file.
 
-        Raises:
-            SimulatorFailed: It ended or said nothing within a minute.
+        :raises SimulatorFailed: if it ended or said nothing within a minute.
         """
         ready_file = self.state / "ready.json"
         ready_file.unlink(missing_ok=True)
         # The child finds the package where this process found it, installed or not.
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[_PACKAGE.count(".") + 1])
         path = os.pathsep.join(entry for entry in (root, os.environ.get("PYTHONPATH", "")) if entry)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
@@ -118,15 +117,12 @@ class Simulator:
 def launch(*, basic_encoding: str = "form", **options: Any) -> Iterator[Simulator]:
     """Run a simulator for the length of a `with`.
 
-    Args:
-        basic_encoding: `form` refuses clients that do not form-encode id and secret before Basic (RFC 6749
-            section 2.3.1), because tests should find them; `either` is what `serve` does by itself.
-        **options: Options of `serve` with underscores: `instances=["dev"]`, `access_token_ttl=100`,
-            `work_seconds=0.2`, `listing="late"`, `tls=True`, `host=...`, `port_base=...`.
-
-    Yields:
-        The running simulator. It stops, and its state is removed, when the `with` ends; it also stops by
-        itself when this process dies.
+    :param basic_encoding: `form` refuses clients that do not form-encode id and secret before Basic (RFC 6749 section
+        2.3.1), because tests should find them; `either` is what `serve` does by itself.
+    :param options: options of `serve` with underscores: `instances=["dev"]`, `access_token_ttl=100`,
+        `work_seconds=0.2`, `listing="late"`, `tls=True`, `host=...`, `port_base=...`.
+    :yields: the running simulator. It stops, and its state is removed, when the `with` ends; it also stops by itself
+        when this process dies.
     """
     state = Path(tempfile.mkdtemp(prefix="oac-simulator-"))
     simulator: Simulator | None = None

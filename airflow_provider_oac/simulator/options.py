@@ -16,18 +16,17 @@ from airflow_provider_oac.simulator.settings import CHOICES
 class ServeOptions:
     """What `serve` was asked to do.
 
-    Attributes:
-        host: Address that the identity domain and the instances listen on.
-        advertise: Host name in the URLs of the ready file; None for `host`.
-        control_host: Address that the control address listens on.
-        state: State directory; None for a temporary one that is removed on exit.
-        ready_file: Where to write the ready file; None for `ready.json` in the state directory.
-        instances: Names of the OAC instances.
-        port_base: First port; None for ports that the system chooses (and that a state directory remembers).
-        tls: Serve https with a certificate of an own CA.
-        until_stdin_closes: Stop when the standard input ends, so that no simulator outlives who started it.
-        discard_when_orphaned: Then also remove the state directory, because who started it no longer can.
-        settings: Settings that were given; they win over what the state directory remembers.
+    :param host: address that the identity domain and the instances listen on.
+    :param advertise: host name in the URLs of the ready file; None for `host`.
+    :param control_host: address that the control address listens on.
+    :param state: state directory; None for a temporary one that is removed on exit.
+    :param ready_file: where to write the ready file; None for `ready.json` in the state directory.
+    :param instances: names of the OAC instances.
+    :param port_base: first port; None for ports that the system chooses (and that a state directory remembers).
+    :param tls: serve https with a certificate of an own CA.
+    :param until_stdin_closes: stop when the standard input ends, so that no simulator outlives who started it.
+    :param discard_when_orphaned: then also remove the state directory, because who started it no longer can.
+    :param settings: settings that were given; they win over what the state directory remembers.
     """
 
     host: str = "127.0.0.1"
@@ -59,7 +58,7 @@ def _instances(text: str) -> tuple[str, ...]:
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     top = argparse.ArgumentParser(
-        prog="python -m airflow_provider_oac.simulator",
+        prog=f"python -m {__name__.rpartition('.')[0]}",
         description="A simulated Oracle Analytics Cloud to develop and test against.",
     )
     commands = top.add_subparsers(dest="command", required=True)

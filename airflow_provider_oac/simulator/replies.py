@@ -17,11 +17,10 @@ def json_reply(
 ) -> web.Response:
     """A JSON answer.
 
-    Args:
-        body: What to encode.
-        status: The HTTP status.
-        headers: Extra headers.
-        cached: False adds `Cache-Control: no-store`, as token replies must have it (RFC 6749 section 5.1).
+    :param body: what to encode.
+    :param status: the HTTP status.
+    :param headers: extra headers.
+    :param cached: False adds `Cache-Control: no-store`, as token replies must have it (RFC 6749 section 5.1).
     """
     reply = web.Response(body=_dumps(body).encode(), status=status, content_type="application/json")
     if headers:
@@ -35,12 +34,11 @@ def json_reply(
 class LongReply(web.StreamResponse):
     """An answer whose body is made while it is sent, so that it costs no memory.
 
-    Args:
-        pieces: Makes the bytes up to a number of them.
-        length: How many there are.
-        headers: The headers.
-        status: The HTTP status.
-        announced: Whether the length is announced; otherwise the body is sent in chunks (RFC 9112, 7.1).
+    :param pieces: makes the bytes up to a number of them.
+    :param length: how many there are.
+    :param headers: the headers.
+    :param status: the HTTP status.
+    :param announced: whether the length is announced; otherwise the body is sent in chunks (RFC 9112, 7.1).
     """
 
     def __init__(
@@ -60,10 +58,9 @@ class LongReply(web.StreamResponse):
     async def transmit(self, request: web.Request, size: int | None = None, pause: float = 0.0) -> None:
         """Send the head and the body.
 
-        Args:
-            request: What is answered.
-            size: Only so many bytes of the body, and then neither an end nor a reset; None for all.
-            pause: How many seconds to wait after each piece.
+        :param request: what is answered.
+        :param size: only so many bytes of the body, and then neither an end nor a reset; None for all.
+        :param pause: how many seconds to wait after each piece.
         """
         try:
             await self.prepare(request)

@@ -15,8 +15,7 @@ class ControlError(ValueError):
 async def read_json(request: web.Request) -> dict[str, Any]:
     """The body as a JSON object; an empty body is an empty object.
 
-    Raises:
-        ControlError: It is not one.
+    :raises ControlError: if it is not one.
     """
     data = await request.read()
     try:

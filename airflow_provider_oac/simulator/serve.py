@@ -20,8 +20,8 @@ from aiohttp import web
 
 from airflow_provider_oac.simulator import control_api, keys
 from airflow_provider_oac.simulator.identity import app as identity_app
+from airflow_provider_oac.simulator.identity.domain import Domain
 from airflow_provider_oac.simulator.oac import app as oac_app
-from airflow_provider_oac.simulator.oac.work import WorkEngine
 from airflow_provider_oac.simulator.options import ServeOptions
 from airflow_provider_oac.simulator.store import Store
 from airflow_provider_oac.simulator.world import DEFAULT_BUCKET, NAMESPACE, REGION, World
@@ -47,8 +47,7 @@ class Simulation:
     async def start(self) -> dict[str, Any]:
         """Listen everywhere, then write the ready file.
 
-        Returns:
-            What the ready file says.
+        :returns: the content of the ready file.
         """
         self._settle()
         world = self.world
@@ -58,15 +57,14 @@ class Simulation:
         world.identity_url = self._url(scheme, "identity")
         for name, instance in list(world.instances.items()):
             world.instances[name] = replace(instance, url=self._url(scheme, name))
-        domain = identity_app.Domain(world)
-        world.work = WorkEngine(world)
-        oac_app.register_jobs(world.work)
+        domain = Domain(world)
+        oac_app.register_jobs(world)
         control = control_api.Control(domain)
         control.seed_content()
         world.work.resume()
         await self._listen("identity", identity_app.build(domain), tls)
         for name, instance in world.instances.items():
-            await self._listen(name, oac_app.build(world, domain.access, instance), tls)
+            await self._listen(name, oac_app.build(domain, instance), tls)
         await self._listen("control", control_api.build(control), None)
         ready = self._ready()
         text = json.dumps(ready, indent=2) + "\n"
@@ -77,8 +75,7 @@ class Simulation:
         """Stop listening, end connections, leave the state as it is."""
         for server in self._servers:
             server.close()
-        if hasattr(self.world, "work"):
-            await self.world.work.stop()
+        await self.world.work.stop()
         for runner in self._runners:
             await runner.cleanup()
         for listening in self._sockets.values():
@@ -120,14 +117,16 @@ class Simulation:
         for index, place in enumerate(places):
             host = self._options.control_host if place == "control" else self._options.host
             if base is not None:
-                self._sockets[place] = socket.create_server((host, base + index), backlog=_BACKLOG)
+                self._sockets[place] = _listener(host, base + index)
                 continue
             port = remembered.get(place, 0)
             try:
-                self._sockets[place] = socket.create_server((host, port), backlog=_BACKLOG)
+                self._sockets[place] = _listener(host, port)
             except OSError:
+                if not port:
+                    raise
                 log.warning("Port %s of %s is taken; using another one. Connections must follow.", port, place)
-                self._sockets[place] = socket.create_server((host, 0), backlog=_BACKLOG)
+                self._sockets[place] = _listener(host, 0)
         ports = {place: bound.getsockname()[1] for place, bound in self._sockets.items()}
         self.world.meta.put("ports", {**remembered, **ports})
 
@@ -187,16 +186,23 @@ class Simulation:
         return ready
 
 
+def _listener(host: str, port: int) -> socket.socket:
+    """A listening socket, of IPv6 for an IPv6 address; `::` accepts IPv4 as well where the system can."""
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=both)
+
+
 class _Stop:
     """What ends the simulator: a signal, or the end of the standard input.
 
-    Attributes:
-        told: Set when it is to end.
-        orphaned: Whether it was the standard input that ended, so that whoever started it is gone.
+    :param watch_stdin: whether the end of the standard input counts.
     """
 
     def __init__(self, *, watch_stdin: bool) -> None:
         self.told = asyncio.Event()
+        # The standard input ended, so the process that started the simulator is gone.
         self.orphaned = False
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -232,12 +238,9 @@ async def _serve(options: ServeOptions, directory: Path) -> None:
 def serve(options: ServeOptions) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Args:
-        options: What to serve.
-
-    Raises:
-        StateInUse: Another simulator runs on the state directory.
-        OSError: A port of `--port-base` is taken, or a file cannot be written.
+    :param options: what to serve.
+    :raises StateInUse: if another simulator runs on the state directory.
+    :raises OSError: if an address cannot be listened on, or a file cannot be written.
     """
     temporary = None if options.state else Path(tempfile.mkdtemp(prefix="oac-simulator-"))
     try:

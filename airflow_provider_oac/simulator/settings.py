@@ -13,6 +13,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "listing": ("early", "late"),
     "failed_listing": ("drop", "keep"),
     "missing_bucket": ("fail", "400"),
+    "object_deletion": ("allow", "deny"),
     "wrong_password": ("fail", "400"),
     "work_request_id_in": ("both", "body", "header"),
     "work_resources": ("full", "no_id", "none"),
@@ -33,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "export_ranges": ("off", "plain", "etag"),
     "empty_history": ("list", "404"),
     "connection_error": ("mixed", "standard"),
+    "connection_created": ("200", "201_json", "201_id", "201_empty"),
 }
 
 
@@ -64,6 +66,7 @@ class Settings:
     listing: str = "early"
     failed_listing: str = "drop"
     missing_bucket: str = "fail"
+    object_deletion: str = "allow"
     wrong_password: str = "fail"  # noqa: S105 - the name of a behaviour, not a password
     work_request_id_in: str = "both"
     work_resources: str = "full"
@@ -101,16 +104,14 @@ class Settings:
     history_delay: float = 0.0
     job_key_typos: bool = False
     connection_error: str = "mixed"
+    connection_created: str = "200"
     pending_seconds: float = 0.0
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Set several switches, all or none.
 
-        Args:
-            changes: Setting name to new value.
-
-        Raises:
-            SettingsError: A name is unknown or a value does not fit.
+        :param changes: setting name to new value.
+        :raises SettingsError: if a name is unknown or a value does not fit.
         """
         known = {item.name: getattr(self, item.name) for item in fields(self)}
         checked = {}

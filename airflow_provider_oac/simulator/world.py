@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,12 +17,10 @@ from airflow_provider_oac.simulator import keys
 from airflow_provider_oac.simulator.clock import Clock
 from airflow_provider_oac.simulator.counters import Counters
 from airflow_provider_oac.simulator.faults import Faults
-from airflow_provider_oac.simulator.identity.ledger import Ledger
+from airflow_provider_oac.simulator.ledger import Ledger
 from airflow_provider_oac.simulator.settings import Settings
 from airflow_provider_oac.simulator.store import Record, Store
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.simulator.oac.work import WorkEngine
+from airflow_provider_oac.simulator.work import WorkEngine
 
 #: Application roles of OAC (documented, quick-start of the REST API).
 ADMINISTRATOR = "BIServiceAdministrator"
@@ -80,7 +77,7 @@ class World:
         self.jobs = self.store.table("jobs")
         self.roles = self.store.table("roles")
         self.meta = self.store.table("meta")
-        self.work: WorkEngine
+        self.work = WorkEngine(self.settings, self.clock, self.work_requests)
         directory = self.store.directory
         self.signing_key: rsa.RSAPrivateKey = keys.rsa_key(directory / "signing-key.pem")
         self.app_key: rsa.RSAPrivateKey = keys.rsa_key(directory / "app-key.pem")
@@ -112,6 +109,8 @@ class World:
             self.instances[name] = Instance(name, f"https://{digest}.analytics.sim.example")
         if not len(self.apps):
             self._seed_apps()
+        for name in instance_names:
+            self._seed_own_app(name)
         if not len(self.users):
             self._seed_users()
         if not len(self.roles):
@@ -137,6 +136,23 @@ class World:
         for app in (confidential, public):
             client_id = secrets.token_hex(16)
             self.apps.put(client_id, {"client_id": client_id, **app, **common})
+
+    def _seed_own_app(self, instance: str) -> None:
+        """OAC's own application, to which the tokens of its Profile page belong (observed)."""
+        client_id = f"{instance}_APPID"
+        if self.apps.get(client_id) is None:
+            self.apps.put(client_id, {
+                "client_id": client_id, "name": f"ANALYTICSINST_{instance}", "public": False, "active": True,
+                "secret": secrets.token_hex(16), "grants": ["refresh_token"], "certificates": {}, "introspect": False,
+                "allowed_scopes": None,
+            })  # fmt: skip
+
+    def own_app(self, instance: str) -> Record:
+        """OAC's own application of an instance."""
+        app = self.apps.get(f"{instance}_APPID")
+        if app is None:
+            raise LookupError(f"Instance {instance} has no application.")
+        return app
 
     def _seed_users(self) -> None:
         both = [ADMINISTRATOR, CONTENT_AUTHOR]

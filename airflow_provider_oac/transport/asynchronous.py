@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.failures import transport_error
-from airflow_provider_oac.transport.io import Request, Response, StreamedResponse, close_unused
-from airflow_provider_oac.transport.settings import TransportSettings, checked_url, proxy_for
+from airflow_provider_oac.transport.io import Deadline, Request, Response, StreamedResponse, close_unused
+from airflow_provider_oac.transport.proxies import Proxy, proxy_for
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ _REMEMBERED = 600.0
 _MOST_URLS = 16_384
 # What aiohttp would add by itself. Leaving it out takes time, so it is only done where there is something to leave out.
 _ADDED = ("Accept", "Content-Type")
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
 class AsyncIO:
@@ -53,7 +55,7 @@ class AsyncIO:
         self._settings = settings
         self._connections = connections
         self._keep_alive = keep_alive
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._proxies: dict[tuple[str, str], Proxy | None] = {}
         self._urls: dict[str, URL] = {}
         self._older_urls: dict[str, URL] = {}
         self._forget_at = 0.0
@@ -68,33 +70,41 @@ class AsyncIO:
 
     async def send(self, request: Request) -> Response:
         """Send one request and return the whole answer; see :class:`airflow_provider_oac.transport.io.IO`."""
-        async with await self._sent(request) as answer:
-            return await _Streamed(request, answer).read()
+        answer, deadline = await self._sent(request)
+        async with answer:
+            return await _Streamed(request, answer, deadline).read()
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
         """Send one request; the body of the answer is streamed."""
-        async with await self._sent(request) as answer:
-            yield _Streamed(request, answer)
+        answer, deadline = await self._sent(request)
+        async with answer:
+            yield _Streamed(request, answer, deadline)
 
-    async def _sent(self, request: Request) -> aiohttp.ClientResponse:
+    async def _sent(self, request: Request) -> tuple[aiohttp.ClientResponse, Deadline]:
         session = self._session or await self._opened()
         url = self._urls.get(request.url) or self._url(request.url)
+        proxy = self._proxies[url.scheme, url.raw_authority]
+        deadline = Deadline(self._settings.response_timeout)
         try:
-            return await session.request(
-                request.method,
-                url,
-                headers=request.headers,
-                data=request.body,
-                proxy=self._proxies[url.scheme, url.raw_authority],
-                skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
-                allow_redirects=False,
-            )
-        except aiohttp.ClientHttpProxyError as error:
-            # Not named as the cause: its text holds the proxy's address together with its login.
-            failure = transport_error(request, error, sent=False)
+            async with asyncio.timeout(deadline.seconds):
+                answer = await session.request(
+                    request.method,
+                    url,
+                    headers=request.headers
+                    if proxy is None or url.scheme == "https"
+                    else proxy.added_to(request.headers),
+                    data=request.body,
+                    proxy=proxy.address if proxy else None,
+                    # With which a tunnel is asked for. What goes through it is not the proxy's to read.
+                    proxy_headers=proxy.headers if proxy is not None and url.scheme == "https" else None,
+                    skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
+                    allow_redirects=False,
+                )
+            return answer, deadline
         except (aiohttp.ClientError, OSError) as error:
-            raise transport_error(request, error, sent=not isinstance(error, _NEVER_SENT)) from error
+            never_sent = isinstance(error, _NEVER_SENT)
+            failure = transport_error(request, error, sent=not never_sent, deadline=deadline)
         raise failure
 
     def _url(self, address: str) -> URL:
@@ -129,11 +139,14 @@ class AsyncIO:
                     ),
                     timeout=aiohttp.ClientTimeout(
                         total=None,
+                        # With the wait for one of the few connections, which others may hold.
+                        connect=self._settings.response_timeout / 2,
                         sock_connect=self._settings.connect_timeout,
                         sock_read=self._settings.read_timeout,
                     ),
                     headers={"User-Agent": self._settings.user_agent, "Accept-Encoding": "gzip"},
                     cookie_jar=aiohttp.DummyCookieJar(),
+                    auto_decompress=False,
                     trust_env=False,
                 )
                 # Whether to send again is decided in one place, and it is not here: aiohttp by itself sends GET, PUT
@@ -191,8 +204,8 @@ class AsyncIO:
 
 
 class _Streamed(StreamedResponse):
-    def __init__(self, request: Request, answer: aiohttp.ClientResponse) -> None:
-        super().__init__(request, answer.status, answer.headers)
+    def __init__(self, request: Request, answer: aiohttp.ClientResponse, deadline: Deadline) -> None:
+        super().__init__(request, answer.status, answer.headers, deadline)
         self._answer = answer
 
     def arrived(self) -> bytes | None:
@@ -202,8 +215,14 @@ class _Streamed(StreamedResponse):
         return content.read_nowait()
 
     async def pieces(self, size: int) -> AsyncIterator[bytes]:
+        while piece := await self._piece(size):
+            yield piece
+
+    async def _piece(self, size: int) -> bytes:
+        failure: OACTransportError
         try:
-            async for piece in self._answer.content.iter_chunked(size):
-                yield piece
+            async with asyncio.timeout(self.deadline.left()):
+                return await self._answer.content.read(size)
         except (aiohttp.ClientError, OSError) as error:
-            raise transport_error(self.request, error, sent=True) from error
+            failure = transport_error(self.request, error, sent=True, deadline=self.deadline)
+        raise failure

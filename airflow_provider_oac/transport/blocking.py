@@ -6,11 +6,11 @@ Its methods are coroutines that never suspend, so that :func:`run` completes a w
 from __future__ import annotations
 
 import contextvars
+import os
 import random
 import ssl
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http.cookiejar import DefaultCookiePolicy
@@ -20,10 +20,12 @@ import requests
 import requests.adapters
 import urllib3.exceptions
 
-from airflow_provider_oac.exceptions import OACKilledError
+from airflow_provider_oac.exceptions import OACKilledError, OACTransportError
+from airflow_provider_oac.transport.adapter import DeadlineAdapter
 from airflow_provider_oac.transport.failures import causes, transport_error
-from airflow_provider_oac.transport.io import Request, Response, StreamedResponse, close_unused
-from airflow_provider_oac.transport.settings import TransportSettings, checked_url, proxy_for
+from airflow_provider_oac.transport.forking import ProcessLock
+from airflow_provider_oac.transport.io import Deadline, Request, Response, StreamedResponse, close_unused
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 T = TypeVar("T")
 
@@ -62,12 +64,14 @@ class PlainSession(requests.Session):
 
 def plain_session(settings: TransportSettings) -> PlainSession:
     """A session that sends just what it is told: no netrc (it would replace the bearer token), no cookies,
-    no settings from the environment but those that :class:`TransportSettings` and :func:`proxy_for` read.
+    no settings from the environment but the CA file and the proxies.
 
     :raises OACConfigurationError: if the CA file cannot be used.
     """
     session = PlainSession()
     session.trust_env = False
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, DeadlineAdapter(settings.response_timeout))
     session.verify = settings.checked_ca_path()
     session.headers.clear()
     session.headers.update({"User-Agent": settings.user_agent, "Accept-Encoding": "gzip"})
@@ -88,7 +92,8 @@ class BlockingIO:
         self._settings = settings
         self._stopped = stopped
         self._session: requests.Session | None = None
-        self._opening = threading.Lock()
+        self._opening = ProcessLock()
+        self._pid = os.getpid()
 
     def close(self) -> None:
         """Close the connections."""
@@ -106,28 +111,31 @@ class BlockingIO:
         """Send one request; the body of the answer is streamed."""
         checked_url(request.url, "The request's address")
         session = self._opened()
-        proxy = proxy_for(request.url)
         prepared = session.prepare_request(
             requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
         )
+        deadline = Deadline(self._settings.response_timeout)
+        failure: OACTransportError | None = None
         try:
             answer = session.send(
                 prepared,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._settings.connect_timeout, self._settings.read_timeout),
-                proxies={"http": proxy, "https": proxy} if proxy else {},
                 verify=session.verify,
             )
         except requests.exceptions.RequestException as error:
-            raise transport_error(request, error, sent=not _never_sent(error)) from error
+            failure = transport_error(request, error, sent=not _never_sent(error), deadline=deadline)
+        if failure is not None:
+            raise failure
         with answer:
             yield _Streamed(request, answer)
 
     def _opened(self) -> requests.Session:
         with self._opening:
-            if self._session is None:
-                self._session = plain_session(self._settings)
+            if self._session is None or self._pid != os.getpid():
+                # A child must not write into the connections of its parent.
+                self._session, self._pid = plain_session(self._settings), os.getpid()
             return self._session
 
     async def sleep(self, seconds: float) -> None:
@@ -190,12 +198,18 @@ def _never_sent(error: requests.exceptions.RequestException) -> bool:
 
 class _Streamed(StreamedResponse):
     def __init__(self, request: Request, answer: requests.Response) -> None:
-        super().__init__(request, answer.status_code, answer.headers)
+        super().__init__(request, answer.status_code, answer.headers, answer.deadline)  # type: ignore[attr-defined]
         self._answer = answer
 
     async def pieces(self, size: int) -> AsyncIterator[bytes]:
+        stream = self._answer.raw.stream(size, decode_content=False)
+        while piece := self._piece(stream):
+            yield piece
+
+    def _piece(self, stream: Iterator[bytes]) -> bytes:
+        failure: OACTransportError
         try:
-            for piece in self._answer.iter_content(size):
-                yield piece
+            return next(stream, b"")
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise transport_error(self.request, error, sent=True) from error
+            failure = transport_error(self.request, error, sent=True, deadline=self.deadline)
+        raise failure

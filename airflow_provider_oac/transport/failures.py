@@ -9,32 +9,61 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from airflow_provider_oac.exceptions import OACTransportError
-from airflow_provider_oac.transport.io import Request
-from airflow_provider_oac.transport.settings import proxy_for
+from airflow_provider_oac.transport.io import Deadline, Request
+from airflow_provider_oac.transport.proxies import Proxy, proxy_for
+from airflow_provider_oac.transport.quoting import quoted
+
+# Words of a header that are shorter, such as Bearer, are no secrets.
+_SHORTEST_SECRET = 7
+# OpenSSL's X509_V_ERR_… that are checked with X509_V_FLAG_X509_STRICT only, which Python 3.13 sets (x509_vfy.h).
+_STRICT = range(80, 94)
 
 
-def transport_error(request: Request, error: BaseException, *, sent: bool) -> OACTransportError:
-    """Turn a driver's exception into the one that flows know. Raise it ``from`` the original.
+def transport_error(
+    request: Request, error: BaseException, *, sent: bool, deadline: Deadline | None = None
+) -> OACTransportError:
+    """Turn a driver's exception into the one that flows know.
+
+    Raise it after the ``except`` block. The library's exception must not come along: the local variables of its frames
+    hold the form body and the ``Authorization`` header, and error trackers collect them. Its text is kept, redacted.
 
     :param request: what was being sent.
     :param error: the exception of the HTTP library.
     :param sent: whether the request may have reached the server.
+    :param deadline: when the driver gives the response up.
     """
     parts = urlsplit(request.url)
     what = f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}"
+    if deadline is not None and deadline.left() <= 0:
+        text = (
+            f"{what}: the response is not complete after {deadline.seconds:g} s and was given up. Likely cause: the "
+            "server or a proxy in between sends it byte by byte."
+        )
+        return OACTransportError(text + " The server may have acted on the request." * sent, sent=sent)
     chain = list(causes(error))
-    reason, next_step, passing = _proxy_reason(request, chain) or _reason(chain, sent)
-    return OACTransportError(f"{what}: {reason}. {next_step}", sent=sent, passing=passing)
+    proxy = proxy_for(request.url)
+    reason, next_step, passing = _proxy_reason(proxy, chain) or _reason(chain, sent)
+    said = _said(request, chain, proxy)
+    return OACTransportError(f"{what}: {reason}{f' ({said})' if said else ''}. {next_step}", sent=sent, passing=passing)
 
 
-def _proxy_reason(request: Request, chain: list[BaseException]) -> tuple[str, str, bool] | None:
+def _said(request: Request, chain: list[BaseException], proxy: Proxy | None) -> str | None:
+    """What the innermost exception says: the outer ones repeat it with addresses, queries and logins."""
+    inner = chain[-1]
+    words = (word for value in request.headers.values() for word in value.split(" "))
+    secrets = [word for word in words if len(word) > _SHORTEST_SECRET]
+    secrets += [urlsplit(request.url).query, *(proxy.secrets if proxy else ())]
+    said = quoted(f"{type(inner).__name__}: {inner}" if str(inner) else type(inner).__name__, secrets, 200)
+    return said.rstrip(".") if said else None
+
+
+def _proxy_reason(proxy: Proxy | None, chain: list[BaseException]) -> tuple[str, str, bool] | None:
     """What to say if it was the proxy that failed: both libraries name their exceptions for it so. Who goes through
     a proxy resolves no name but the proxy's."""
-    proxy = urlsplit(proxy_for(request.url) or "")
     named = any("proxy" in type(cause).__name__.lower() for cause in chain)
-    if not proxy.hostname or not (named or any(isinstance(cause, socket.gaierror) for cause in chain)):
+    if proxy is None or not (named or any(isinstance(cause, socket.gaierror) for cause in chain)):
         return None
-    name = f"the proxy {proxy.hostname}" + (f":{proxy.port}" if proxy.port else "")
+    name = f"the proxy {proxy.name}"
     refusal = next((status for cause in chain if (status := _tunnel_status(cause))), None)
     if refusal:
         return (
@@ -43,7 +72,7 @@ def _proxy_reason(request: Request, chain: list[BaseException]) -> tuple[str, st
             refusal >= 500,
         )
     return (
-        f"{name} cannot be reached ({type(chain[-1]).__name__})",
+        f"{name} cannot be reached",
         "Check HTTPS_PROXY and NO_PROXY of the process that runs the task.",
         True,
     )
@@ -59,10 +88,16 @@ def _tunnel_status(error: BaseException) -> int | None:
 
 
 def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
-    error = chain[0]
     for cause in chain:
         # aiohttp's own exception is of this class, too, but has nothing to say.
         if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
+            if cause.verify_code in _STRICT:
+                return (
+                    f"a certificate breaks RFC 5280, which Python 3.13 and newer refuse ({cause.verify_message})",
+                    "No file on this machine changes that: who runs the CA (a private one, or that of a proxy which "
+                    f"opens TLS) must reissue {_to_reissue(cause)}. Until then, Python 3.12 and older accept it.",
+                    False,
+                )
             return (
                 f"the server's certificate was refused ({cause.verify_message})",
                 "If the host is right, a proxy or a private CA signs its certificates: put the CA's PEM file "
@@ -72,7 +107,7 @@ def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
     for cause in chain:
         if isinstance(cause, ssl.SSLError) and not sent and not isinstance(cause, ssl.SSLEOFError):
             return (
-                f"the TLS handshake failed ({_openssl_reason(chain)})",
+                "the TLS handshake failed",
                 "Check that the address speaks TLS on this port and that no proxy stands in between.",
                 False,
             )
@@ -99,15 +134,20 @@ def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
         )
     if sent:
         return (
-            f"the connection broke before the answer was complete ({type(error).__name__})",
+            "the connection broke before the answer was complete",
             "The server may have acted on the request.",
             True,
         )
-    return (f"the connection failed ({type(error).__name__})", "Check the address and the network.", True)
+    return ("the connection failed", "Check the address and the network.", True)
 
 
-def _openssl_reason(chain: list[BaseException]) -> str:
-    return next((reason for cause in chain if isinstance(reason := getattr(cause, "reason", None), str)), "no reason")
+def _to_reissue(error: ssl.SSLCertVerificationError) -> str:
+    """Which certificate it is about: OpenSSL says only what is wrong, but some of it concerns CAs alone."""
+    if error.verify_message.startswith("Missing Authority Key"):
+        return "the server's certificate (or the intermediate CA's) with the extension Authority Key Identifier"
+    if "CA" in error.verify_message or "Subject Key" in error.verify_message or "Path length" in error.verify_message:
+        return "its CA certificate without this fault, and the new one must take the old one's place in ca_file"
+    return "the server's certificate without this fault"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,26 +8,29 @@ runs the whole coroutine) and the asynchronous one of :mod:`airflow_provider_oac
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
-from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.exceptions import OACResponseError, OACTransportError
 
 T = TypeVar("T")
 
 # An API answer or a token answer is small. What is large (exports) is streamed through ``IO.open``.
 MAX_BODY_BYTES = 64 * 1024 * 1024
-# As long as bytes come, it may take this many seconds.
-MAX_BODY_SECONDS = 900.0
-# What the drivers decode as it comes, in bounded memory, and ask for.
-_ENCODINGS = frozenset({"", "identity", "gzip"})
+# A streamed body may take as long as it likes if it keeps up with so many bytes a second.
+SLOWEST_STREAM = 10_000
+# Asked for is gzip; x-gzip is the same (RFC 9110 section 8.4.1.3).
+_GZIP = frozenset({"gzip", "x-gzip"})
+_ENCODINGS = _GZIP | {"", "identity"}
 
 
 @dataclass(frozen=True)
@@ -97,28 +100,76 @@ def http_date(text: str) -> float | None:
         return None
 
 
+class Deadline:
+    """The moment at which a driver gives up a response, however its bytes trickle in.
+
+    :param seconds: from now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._until = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until then; not positive if it has passed."""
+        return self._until - time.monotonic()
+
+    def extend(self, seconds: float) -> None:
+        """Put it off."""
+        self._until += seconds
+
+    def lift(self) -> None:
+        """Wait as long as it takes."""
+        self._until = math.inf
+
+
 class StreamedResponse(ABC):
     """An answer whose body is read piece by piece.
 
     :param request: what it answers.
     :param status: HTTP status.
     :param headers: header names in any case.
+    :param deadline: when the driver gives it up.
     """
 
-    def __init__(self, request: Request, status: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, request: Request, status: int, headers: Mapping[str, str], deadline: Deadline) -> None:
         self.request = request
         self.status = status
         self.headers = {name.lower(): value for name, value in headers.items()}
+        self.deadline = deadline
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         """Yield the body in pieces of at most ``size`` bytes.
 
-        :raises OACTransportError: if it ends before it is complete.
+        The reader's own time does not count towards the deadline, and what arrives puts it off.
+
+        :raises OACTransportError: if it ends before it is complete, or keeps trickling in.
         :raises OACResponseError: if it is packed in a way that was not asked for, such as twice.
         """
         self._check_encoding()
-        async for piece in self.pieces(size):
+        async for piece in self._unpacked(size):
+            arrived = time.monotonic()
             yield piece
+            self.deadline.extend(time.monotonic() - arrived + len(piece) / SLOWEST_STREAM)
+
+    async def _unpacked(self, size: int) -> AsyncIterator[bytes]:
+        if self._encoding not in _GZIP:
+            async for piece in self.pieces(size):
+                yield piece
+            return
+        packed = Gunzip(size)
+        async for piece in self.pieces(size):
+            for unpacked in packed.unpack(piece):
+                yield unpacked
+            if packed.broken:
+                break
+        if packed.broken or not packed.complete:
+            what = "is not gzip, as its head says" if packed.broken else "ends before its gzip stream does"
+            raise OACTransportError(
+                f"{self.request.method} {self._url}: the body of the response {what}. Likely cause: a proxy or "
+                "gateway in between cut or changed it. The server may have acted on the request.",
+                sent=True,
+            )
 
     def _check_encoding(self) -> None:
         if self._encoding not in _ENCODINGS:
@@ -138,7 +189,7 @@ class StreamedResponse(ABC):
 
     @abstractmethod
     def pieces(self, size: int) -> AsyncIterator[bytes]:
-        """The driver's part of :meth:`chunks`."""
+        """The driver's part of :meth:`chunks`: the body as it comes, not unpacked."""
 
     def arrived(self) -> bytes | None:
         """The whole body, if it has come together with the head, as small ones do, and nothing was read of it yet:
@@ -150,25 +201,21 @@ class StreamedResponse(ABC):
 
         An error keeps its status also where nobody can read what it says: that of a proxy may be packed in any way.
 
-        :raises OACResponseError: if it is larger, or takes longer, than any API answer may; if it is packed in a way
-            that was not asked for.
+        :raises OACResponseError: if it is larger than any API answer may be, or packed in a way that was not asked
+            for.
+        :raises OACTransportError: if it ends before it is complete, or keeps trickling in.
         """
         if self.status >= 400 and self._encoding not in _ENCODINGS:
             return Response(self.status, self.headers, b"", self.request.url)
         self._check_encoding()
-        whole = self.arrived()
+        whole = self.arrived() if self._encoding not in _GZIP else None
         if whole is not None:
             self._check_size(len(whole))
             return Response(self.status, self.headers, whole, self.request.url)
-        body, until = bytearray(), time.monotonic() + MAX_BODY_SECONDS
-        async for piece in self.chunks(1 << 16):
+        body = bytearray()
+        async for piece in self._unpacked(1 << 16):
             body += piece
             self._check_size(len(body))
-            if time.monotonic() > until:
-                raise OACResponseError(
-                    f"The answer to {self.request.method} {self._url} still comes after {MAX_BODY_SECONDS:.0f} s and "
-                    "was given up."
-                )
         return Response(self.status, self.headers, bytes(body), self.request.url)
 
     def _check_size(self, size: int) -> None:
@@ -177,6 +224,44 @@ class StreamedResponse(ABC):
                 f"The answer to {self.request.method} {self._url} is larger than {MAX_BODY_BYTES} bytes and was given "
                 "up."
             )
+
+
+class Gunzip:
+    """Unpacks gzip (RFC 1952: one member or several) in bounded memory.
+
+    :param size: most bytes of a piece.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._member: Any = None
+        self.broken = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether it ends here. A body of no bytes, such as that of a 204, is complete."""
+        return self._member is None or bool(self._member.eof)
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes hold."""
+        full = False
+        while data or full:
+            if self.complete:
+                # Some writers pad with zeros.
+                data = data if self._member is None else data.lstrip(b"\0")
+                if not data:
+                    return
+                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            try:
+                piece = self._member.decompress(data, self._size)
+            except zlib.error:
+                self.broken = True
+                return
+            data = self._member.unconsumed_tail or self._member.unused_data
+            # zlib may hold more back even if it has read all.
+            full = len(piece) == self._size and not self._member.eof
+            if piece:
+                yield piece
 
 
 def close_unused(flows: Iterable[Awaitable[Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.plain_text import plain
 from airflow_provider_oac.transport.io import Response
 
 # Assertions and tokens: servers and gateways like to quote the one that they refuse.
@@ -30,9 +31,7 @@ def quoted(value: Any, secrets: Iterable[str] = (), limit: int = 1000) -> str | 
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         for form in (secret, quote_plus(secret), quote(secret, safe=""), _json(secret, True), _json(secret, False)):
             text = text.replace(form, "***")
-    words = " ".join(_JWT.sub("***", text).split())[:limit]
-    # Neither what moves a terminal's cursor nor halves of characters, which no log can write.
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words) or None
+    return plain(" ".join(_JWT.sub("***", text).split()))[:limit] or None
 
 
 def error_object(response: Response) -> dict[str, Any]:

@@ -27,16 +27,22 @@ class RetryPolicy:
     :param base: seconds before the second request; doubled for each further one.
     :param cap: most seconds between two requests.
     :param longest_retry_after: a ``Retry-After`` beyond this many seconds is not waited for.
+    :param patience: seconds after which nothing is sent again: a server that holds each response back for as long as it
+        may would else hold the caller several times as long.
     """
 
     attempts: int = 5
     base: float = 0.5
     cap: float = 20.0
     longest_retry_after: float = 120.0
+    patience: float = 900.0
 
-    def delay(self, attempt: int, asked: float | None, random: float) -> float | None:
-        """Seconds to wait after the ``attempt``-th request failed, or ``None`` to give up."""
-        if attempt >= self.attempts:
+    def delay(self, attempt: int, asked: float | None, random: float, elapsed: float = 0.0) -> float | None:
+        """Seconds to wait after the ``attempt``-th request failed, or ``None`` to give up.
+
+        :param elapsed: seconds since the first request.
+        """
+        if attempt >= self.attempts or elapsed >= self.patience:
             return None
         if asked is not None:
             # A little later than asked, so that many clients do not come back in one instant.
@@ -92,7 +98,7 @@ async def send(
     :param refused: tells of an answer with a passing status that it will stay the same.
     :raises OACTransportError: if no answer came, after the last attempt.
     """
-    attempt, reached = 0, False
+    attempt, reached, began = 0, False, io.now()
     while True:
         attempt += 1
         request = await make()
@@ -104,7 +110,7 @@ async def send(
         delay = None
         if may_repeat(outcome, repeatable) and not (isinstance(outcome, Response) and refused(outcome)):
             asked = retry_after(outcome, io.now()) if isinstance(outcome, Response) else None
-            delay = policy.delay(attempt, asked, io.random())
+            delay = policy.delay(attempt, asked, io.random(), io.now() - began)
         if delay is None:
             if isinstance(outcome, OACTransportError):
                 # By this request or by one before it.

@@ -9,44 +9,64 @@ import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
+from airflow_provider_oac.transport.files import NamedFileError, check_file
 
+_LARGEST_CA_FILE = 16 * 1024 * 1024
 # Libraries disagree on what follows such a character, and so on whom they send to.
 _MISREAD = re.compile(r"[\x00-\x20\\\x7f]")
+# A Connection may ask for less. More would let a silent server hold a worker for hours.
+MAX_CONNECT_TIMEOUT = 60.0
+MAX_READ_TIMEOUT = 900.0
 
 
 @dataclass(frozen=True)
 class TransportSettings:
     """How to reach a server.
 
-    :param connect_timeout: seconds until a connection must stand.
-    :param read_timeout: seconds of silence after which an answer is given up. There is never a total:
-        a long download may take as long as bytes keep coming.
+    :param connect_timeout: seconds until a connection must stand; at most 60, a larger value counts as 60.
+    :param read_timeout: seconds of silence after which a response is given up; at most 900, a larger value counts as
+        900.
     :param ca_file: path of a PEM file with the certificate authorities to trust instead of the system's.
+    :param file_folder: the folder that ``ca_file`` is limited to, if it is.
     :param user_agent: sent with every request.
+    :param response_timeout: seconds after which a response must be complete, however its bytes trickle in. A response
+        that is streamed must have its head by then, and gets further time for what it delivers.
     """
 
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     ca_file: str | None = None
+    file_folder: str | None = None
     user_agent: str = "airflow-provider-oac"
+    response_timeout: float = 900.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "connect_timeout", min(self.connect_timeout, MAX_CONNECT_TIMEOUT))
+        object.__setattr__(self, "read_timeout", min(self.read_timeout, MAX_READ_TIMEOUT))
 
     def ssl_context(self) -> ssl.SSLContext:
         """The TLS context: verified always. Making one costs some 15 ms, so it is kept until its file is another one.
 
         :raises OACConfigurationError: if the CA file cannot be used.
         """
+        return self._checked_ca()[1]
+
+    def _checked_ca(self) -> tuple[str, ssl.SSLContext]:
         path = self.ca_path()
         try:
-            file = os.stat(path)
-            return _context(path, file.st_ino, file.st_mtime_ns, file.st_size)
+            file = check_file(path, self.file_folder if self.ca_file else None, _LARGEST_CA_FILE)
+            return file.path, _context(file.path, file.info.st_ino, file.info.st_mtime_ns, file.info.st_size)
+        except NamedFileError as error:
+            problem, outside = f": it {error}", error.outside
         except (OSError, ssl.SSLError) as error:
-            raise OACSetupError(
-                f"The CA file {path!r} cannot be used ({type(error).__name__}: {error}). "
-                "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
-            ) from error
+            problem, outside = f" ({type(error).__name__}: {error})", False
+        if outside:
+            step = "Put the file into that folder."
+        else:
+            step = "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
+        raise OACSetupError(f"The CA file {path!r} cannot be used{problem}. {step}")
 
     def ca_path(self) -> str:
         """The CA file in force: the Connection's, else ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``,
@@ -67,9 +87,7 @@ class TransportSettings:
         :raises OACConfigurationError: if the CA file cannot be used.
         """
         path = self.ca_path()
-        if path != _certifi():
-            self.ssl_context()
-        return path
+        return path if path == _certifi() else self._checked_ca()[0]
 
 
 @lru_cache(maxsize=8)
@@ -83,34 +101,6 @@ def _certifi() -> str:
     import certifi
 
     return certifi.where()
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy for a URL by ``HTTPS_PROXY``/``HTTP_PROXY``/``ALL_PROXY`` and ``NO_PROXY``, or ``None``.
-
-    :raises OACConfigurationError: if the proxy is of a kind that cannot be used.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if proxy_bypass(f"{host}:{parts.port}" if parts.port else host) or proxy_bypass(host):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy:
-        return None
-    if "://" not in proxy:
-        # As curl and requests read it.
-        proxy = "http://" + proxy
-    try:
-        kind, proxy_host = urlsplit(proxy).scheme, urlsplit(proxy).hostname
-    except ValueError:
-        kind, proxy_host = "", None
-    if kind not in ("http", "https") or not proxy_host:
-        raise OACSetupError(
-            f"The proxy for {host} cannot be used (kind {kind!r}, host {proxy_host!r}): it must be an http:// or "
-            "https:// proxy with a host. Set HTTPS_PROXY to one, or name the host in NO_PROXY."
-        )
-    return proxy
 
 
 def is_loopback(host: str | None) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
+from airflow_provider_oac.plain_text import plain
 from airflow_provider_oac.transport.quoting import quoted
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class OACTrigger(BaseTrigger):
 
     def _report(self, line: str) -> None:
         # The logger is made when there is something to log: thousands of triggers wait at a time.
-        self.log.info(line)
+        self.log.info(plain(line))
 
     def _warn(self, why: str) -> None:
         if self.continues:

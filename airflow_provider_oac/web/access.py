@@ -29,16 +29,22 @@ def may_edit(user: BaseUser, conn_id: str | None) -> bool:
     request, as the one that edits a Connection: ours has none.
     """
     ids = [conn_id]
-    # Names of the environment have no case: whatever the spelling, it is the same Connection, known by its lower case.
-    if conn_id and conn_id != conn_id.lower() and CONN_ENV_PREFIX + conn_id.upper() in os.environ:
-        ids.append(conn_id.lower())
+    # Airflow looks in the environment for the id in upper case: whatever the spelling, it is the same Connection, known
+    # by its lower case. Not all letters survive that, such as the long s: the upper case comes first.
+    if conn_id and CONN_ENV_PREFIX + conn_id.upper() in os.environ:
+        ids.append(conn_id.upper().lower())
     return all(_may_edit(user, name) for name in ids)
 
 
 def _may_edit(user: BaseUser, conn_id: str | None) -> bool:
-    team = Connection.get_team_name(conn_id) if conn_id else None
+    team = team_of(conn_id) if conn_id else None
     details = ConnectionDetails(conn_id=conn_id, team_name=team)
     return bool(get_auth_manager().is_authorized_connection(method="PUT", details=details, user=user))
+
+
+def team_of(conn_id: str) -> str | None:
+    """The team that a Connection of Airflow's database belongs to."""
+    return Connection.get_team_name(conn_id)
 
 
 def may_see_results(user: BaseUser, dag_id: str) -> bool:
@@ -51,22 +57,41 @@ def may_see_results(user: BaseUser, dag_id: str) -> bool:
 
 def require_origin(request: Request) -> None:
     """Refuse an order that does not come from one of Airflow's own pages. Browsers say so in ``Origin``."""
-    origin = urlsplit(request.headers.get("origin", ""))
+    origin = request.headers.get("origin", "missing")
+    scheme, host = _server(origin)
     # Behind a proxy that ends TLS the scheme is another one, and the host is as the browser knows it in one of the two.
-    own = {request.headers.get("host", ""), urlsplit(setting("api", "base_url")).netloc}
-    if origin.scheme not in ("http", "https") or not origin.netloc or origin.netloc not in own:
+    own = {request.headers.get("host", ""), _server(setting("api", "base_url"))[1]}
+    if scheme not in ("http", "https") or not host or host not in own:
         raise HTTPException(
             403,
-            "This order does not come from Airflow's own page: its Origin is "
-            f"{request.headers.get('origin', 'missing')!r}. If this is Airflow's address, set [api] base_url to it.",
+            f"This order does not come from Airflow's own page: its Origin is {origin!r}. If this is Airflow's "
+            "address, set [api] base_url to it.",
         )
+
+
+def _server(address: str) -> tuple[str, str]:
+    """Scheme and host of an address; empty texts if it is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.netloc
 
 
 def require_edit(connection_id: str, user: GetUserDep) -> str:
     """The id of a Connection that the user may edit."""
-    if not may_edit(user, connection_id):
-        raise HTTPException(403, f"You have no right to edit the Connection {connection_id!r}.")
-    return connection_id
+    if may_edit(user, connection_id):
+        return connection_id
+    if may_edit(user, None):
+        # Such as one of another team: the answer does not say whether there is one.
+        raise missing(connection_id)
+    raise HTTPException(403, f"You have no right to edit the Connection {connection_id!r}.")
+
+
+def missing(conn_id: str) -> HTTPException:
+    """What is said of a Connection that is not there for a user."""
+    text = f"Airflow has no Connection {conn_id!r} of the type oac that this server can see and you may edit."
+    return HTTPException(404, text)
 
 
 EditableDep = Annotated[str, Depends(require_edit)]

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_oac._compat import setting
 from airflow_provider_oac.hooks.checking import FAILED, Report
 from airflow_provider_oac.web import audit, connections, work
-from airflow_provider_oac.web.access import EditableDep, may_edit, require_origin
+from airflow_provider_oac.web.access import EditableDep, may_edit, missing, require_origin
 from airflow_provider_oac.web.signing_in import SignIn
 
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
-_pages = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True)
+
+
+def visible(value: Any) -> Any:
+    """A text as a page shows it: what has no picture, and could hide or reorder other text, is shown as a mark."""
+    if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in value)
+
+
+# Every value that a page shows passes `visible`, and is escaped then.
+_pages = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, finalize=visible)
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
@@ -28,17 +46,28 @@ _HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
+# Checks that one API server makes at a time. Each may take 15 s, and sends the secrets of a Connection to its servers.
+_MOST_CHECKS = 4
+_BROKEN = (
+    "The page cannot do this here; the API server's log says why. Likely cause: this version of the provider does not "
+    "know this Airflow. Nothing but the page is affected."
+)
+_FORBIDDEN = (
+    "[core] test_connection is not Enabled: this deployment lets no page send the credentials of a Connection to the "
+    "servers that it names."
+)
 router = APIRouter()
+_checking: set[str] = set()
 
 
-def create_app() -> FastAPI:
+def create_app() -> ASGIApp:
     """The application that Airflow mounts under ``/oac``."""
     app = FastAPI(title="Oracle Analytics", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
     app.add_exception_handler(AnyHTTPException, _say_error)
-    app.add_middleware(SafeHeaders)
-    return app
+    app.add_exception_handler(Exception, _say_error)
+    return SafeHeaders(app)
 
 
 class SafeHeaders:
@@ -49,14 +78,23 @@ class SafeHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        begun = False
 
         async def with_headers(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception:
+            # Starlette raises what it has answered with an error page.
+            if not begun:
+                raise
+            log.exception("The page Oracle Analytics failed.")
 
 
 @router.get("/")
@@ -66,30 +104,67 @@ def page(user: GetUserDep, connection: Annotated[str, Query(max_length=250)] = "
     :param connection: id of one more Connection, that no list names since it is in a secrets backend.
     """
     wanted = connection.strip()
-    conn_ids = connections.editable(user)
+    trouble: list[str] = []
+    no_ids: list[str] = []
+    conn_ids = _part_of(trouble, "Airflow's Connections", lambda: connections.editable(user), no_ids)
     if not conn_ids and not may_edit(user, wanted or None):
         raise HTTPException(403, "This page is for those who may edit Connections, and you may edit none of this type.")
-    missing = ""
+    not_there = ""
     if wanted and wanted not in conn_ids:
         if may_edit(user, wanted) and connections.exists(wanted):
             conn_ids.append(wanted)
         else:
-            missing = wanted
-    checks = audit.last_checks()
-    states = [connections.state(conn_id, checks.get(conn_id)) for conn_id in conn_ids]
-    found = {"states": states, "missing": missing, "work": work.recent(user), "may_check": _may_check()}
+            not_there = wanted
+    nothing: tuple[dict[str, audit.Check], int] = {}, 0
+    checks, strange = _part_of(trouble, "Airflow's audit log, which keeps the last checks,", audit.last_checks, nothing)
+    no_work: tuple[list[work.Work], int] = [], 0
+    rows, unread = _part_of(trouble, "Airflow's tasks and XComs", lambda: work.recent(user), no_work)
+    found = {
+        "states": connections.states(conn_ids, checks),
+        "missing": not_there,
+        "strange": strange,
+        "work": rows,
+        "unread": unread,
+        "trouble": trouble,
+        "may_connect": _may_connect(),
+    }
     return HTMLResponse(_pages.get_template("page.html").render(found))
 
 
+def _part_of(trouble: list[str], what: str, read: Callable[[], T], otherwise: T) -> T:
+    """What a part of the page reads from Airflow's database. The page has others to show if it cannot.
+
+    :param trouble: what is said of a part that cannot be read.
+    """
+    try:
+        return read()
+    except Exception as error:
+        log.exception("The page Oracle Analytics cannot read %s", what)
+        trouble.append(
+            f"{what} cannot be read here ({type(error).__name__}); the API server's log says more. Likely cause: this "
+            "Airflow has other tables than this version of the provider knows. Nothing but this page is affected."
+        )
+        return otherwise
+
+
 @router.post("/check/{connection_id:path}", dependencies=[Depends(require_origin)])
-def check(connection_id: EditableDep, user: GetUserDep) -> HTMLResponse:
+async def check(connection_id: EditableDep, user: GetUserDep) -> HTMLResponse:
     """Try a Connection; the answer is its part of the page anew."""
-    if not _may_check():
-        raise HTTPException(403, "[core] test_connection is not Enabled: this deployment lets no page try Connections.")
-    _require(connection_id)
-    report = connections.check(connection_id)
-    audit.note(user, audit.CHECKED, connection_id, **_outcome(report))
-    return _part(connection_id, report)
+    _require_connecting()
+    # The same Connection of the environment has many spellings.
+    key = connection_id.upper()
+    if key in _checking:
+        raise HTTPException(429, "This Connection is being checked right now. Wait for that check to end.")
+    if len(_checking) >= _MOST_CHECKS:
+        raise HTTPException(429, f"{len(_checking)} Connections are being checked right now. Try again in 15 s.")
+    _checking.add(key)
+    try:
+        await run_in_threadpool(_require, connection_id)
+        report = await connections.check(connection_id)
+    finally:
+        _checking.discard(key)
+    await run_in_threadpool(audit.note, user, audit.CHECKED, connection_id, **_outcome(report))
+    return await run_in_threadpool(_part, connection_id, report)
 
 
 @router.post("/state/{connection_id:path}", dependencies=[Depends(require_origin)])
@@ -102,6 +177,7 @@ def state(connection_id: EditableDep) -> HTMLResponse:
 @router.post("/sign-in/{connection_id:path}", dependencies=[Depends(require_origin)])
 def sign_in(connection_id: EditableDep, user: GetUserDep) -> StreamingResponse:
     """Let a person sign in; the answer lasts as long as that takes."""
+    _require_connecting()
     _require(connection_id)
     # Event streams are passed on as they come by Airflow's compression and by proxies that know nginx's header.
     headers = {"x-accel-buffering": "no"}
@@ -110,12 +186,17 @@ def sign_in(connection_id: EditableDep, user: GetUserDep) -> StreamingResponse:
 
 def _require(conn_id: str) -> None:
     if not connections.exists(conn_id):
-        raise HTTPException(404, f"Airflow has no Connection {conn_id!r} of the type oac that this server can see.")
+        raise missing(conn_id)
 
 
-def _may_check() -> bool:
-    """What the deployment says of trying Connections from the web interface; Airflow's default is no."""
+def _may_connect() -> bool:
+    """Whether the deployment lets its web interface send credentials of Connections; Airflow's default is no."""
     return setting("core", "test_connection").lower() == "enabled"
+
+
+def _require_connecting() -> None:
+    if not _may_connect():
+        raise HTTPException(403, _FORBIDDEN)
 
 
 def _outcome(report: Report) -> dict[str, Any]:
@@ -125,16 +206,17 @@ def _outcome(report: Report) -> dict[str, Any]:
 
 
 def _part(conn_id: str, report: Report | None) -> HTMLResponse:
-    found = connections.state(conn_id, audit.last_checks().get(conn_id))
+    checks, _ = audit.last_checks()
+    (found,) = connections.states([conn_id], checks)
     if report is not None:
         found.steps = report.as_dict()["steps"]
-    return HTMLResponse(_pages.get_template("connection.html").render(state=found, may_check=_may_check()))
+    page = _pages.get_template("connection.html")
+    return HTMLResponse(page.render(state=found, may_connect=_may_connect()))
 
 
 async def _say_error(request: Request, error: Exception) -> Response:
     """An error as a page for people, or for the page's own script."""
-    status = getattr(error, "status_code", 500)
-    detail = str(getattr(error, "detail", ""))
+    status, detail = getattr(error, "status_code", 500), str(getattr(error, "detail", _BROKEN))
     if request.method == "GET":
         return HTMLResponse(_pages.get_template("error.html").render(status=status, detail=detail), status)
-    return JSONResponse({"detail": detail}, status)
+    return JSONResponse({"detail": visible(detail)}, status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,26 +29,47 @@ def note(user: BaseUser, event: str, conn_id: str, **what: Any) -> None:
         session.add(entry)
 
 
-def last_checks() -> dict[str, dict[str, Any]]:
-    """The last check of each Connection: what :func:`note` was given, and ``at`` and ``by``."""
+@dataclass(frozen=True)
+class Check:
+    """The last check of a Connection.
+
+    :param failed: the step that failed, if one did.
+    :param token_lifetime: seconds that its token lived, if it brought one.
+    """
+
+    at: datetime
+    by: str
+    works: bool
+    failed: str | None
+    token_lifetime: float | None
+
+
+def last_checks() -> tuple[dict[str, Check], int]:
+    """The last check of each Connection, and how many entries could not be read."""
     query = select(Log.dttm, Log.owner, Log.extra).where(Log.event == CHECKED).order_by(Log.dttm.desc())
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Check] = {}
+    unreadable = 0
     with create_session() as session:
         for at, by, extra in session.execute(query.limit(_LOOK_BACK)):
-            entry = _read(extra)
-            conn_id = entry.pop("connection_id", None)
-            if isinstance(conn_id, str):
-                found.setdefault(conn_id, {"at": at, "by": by, **entry})
-    return found
+            try:
+                conn_id, check = _read(at, by, extra)
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+                unreadable += 1
+                continue
+            found.setdefault(conn_id, check)
+    return found, unreadable
 
 
-def _read(extra: str | None) -> dict[str, Any]:
-    """What an entry says. Airflow's own interface cannot write one with our event; an older version of ours could."""
-    try:
-        entry = json.loads(extra or "")
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
+def _read(at: datetime | None, by: str | None, extra: str | None) -> tuple[str, Check]:
+    """What an entry says.
+
+    :raises ValueError: if it is none of ours, or one of another version.
+    """
+    entry = json.loads(extra or "")
+    conn_id, works, failed, lifetime = (entry[name] for name in ("connection_id", "works", "failed", "token_lifetime"))
+    if not isinstance(conn_id, str) or not isinstance(failed, str | None) or at is None:
+        raise ValueError
+    return conn_id, Check(at, by or "somebody", bool(works), failed, None if lifetime is None else float(lifetime))
 
 
 def shown_time(at: datetime) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,15 +20,20 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_oac.auth.keys import certificate_expiry
-from airflow_provider_oac.auth.store import Record
-from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.hooks.checking import DAY, FAILED, SOON, Report, Step
+from airflow_provider_oac.auth.store import Kept, Record, Slot
+from airflow_provider_oac.exceptions import OACError, OACTokenStoreError
+from airflow_provider_oac.hooks.checking import DAY, SOON, Report, unreadable
+from airflow_provider_oac.hooks.checking import check as try_connection
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.stores import slot_for_a_person
-from airflow_provider_oac.web.access import may_edit
-from airflow_provider_oac.web.audit import shown_time
+from airflow_provider_oac.web.access import may_edit, team_of
+from airflow_provider_oac.web.audit import Check, shown_time
 
 log = logging.getLogger(__name__)
+
+# So long a page waits for the token store; so many threads ask it.
+_STORE_SECONDS = 3.0
+_looks = ThreadPoolExecutor(max_workers=2, thread_name_prefix="oac-store")
 
 
 @dataclass
@@ -87,21 +94,37 @@ def _of_environment() -> Iterator[str]:
 def exists(conn_id: str) -> bool:
     """Whether Airflow, as this server sees it, has such a Connection of the type ``oac``."""
     try:
-        return _type(OACHook.get_connection(conn_id)) == OACHook.conn_type
+        return _type(PageHook.get_connection(conn_id)) == OACHook.conn_type
     except Exception:
         # One that cannot be read is there all the same. Some versions of Airflow call it missing.
         return conn_id in _stored()
 
 
-def check(conn_id: str) -> Report:
+class PageHook(OACHook):
+    """The hook of a Connection as Airflow's own pages read it, in the name of the team that it belongs to."""
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        """Read it."""
+        team = team_of(conn_id)
+        # Airflow 3.1 has no teams.
+        return Connection.get_connection_from_secrets(conn_id, **({"team_name": team} if team else {}))
+
+
+async def check(conn_id: str) -> Report:
     """Try a Connection; one that Airflow cannot read has failed, too."""
+    hook = PageHook(conn_id)
     try:
-        return OACHook(conn_id).check()
+        # Reading Connections blocks: a database, a secrets backend.
+        settings = await asyncio.to_thread(lambda: hook.settings)
+    except OACError as error:
+        return unreadable(conn_id, str(error))
     except Exception as error:
-        return Report(conn_id, (Step("connection", FAILED, _unreadable(conn_id, error)),), {})
+        return unreadable(conn_id, _cannot_read(conn_id, error))
+    return await try_connection(settings, lambda: hook.slot)
 
 
-def _unreadable(conn_id: str, error: Exception) -> str:
+def _cannot_read(conn_id: str, error: Exception) -> str:
     """What is said of a Connection that Airflow cannot read, such as one of another Fernet key."""
     log.error("Connection %r cannot be read.", conn_id, exc_info=error)
     return f"Airflow cannot read it ({type(error).__name__}); the API server's log says more."
@@ -111,41 +134,90 @@ def _type(connection: Any) -> str:
     return str(getattr(connection, "conn_type", "") or "")
 
 
-def state(conn_id: str, last_check: dict[str, Any] | None) -> State:
-    """What is known of a Connection: by its own words, by the token store and by the last check."""
-    found = State(conn_id)
-    hook = OACHook(conn_id)
+def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
+    """What is known of Connections: by their own words, by the token store and by the last check.
+
+    The store is asked once for all of them, and for a few seconds only.
+    """
+    found = [_Known(conn_id, checks.get(conn_id)) for conn_id in conn_ids]
+    for known in found:
+        known.tell(_Known.read)
+    stored = [known for known in found if known.slot]
+    for known, kept in zip(stored, _kept([known.slot for known in stored if known.slot]), strict=True):
+        known.kept = kept
+    for known in found:
+        known.tell(_Known.say)
+        _say_check(known.state, known.last)
+    return [known.state for known in found]
+
+
+def _kept(slots: list[Slot]) -> list[Kept | OACTokenStoreError | None]:
+    """What the store holds, or why that is not known."""
+    if not slots:
+        return []
+    look = _looks.submit(Slot.read_all, slots)
     try:
-        _read(hook, found, last_check or {})
-    except OACError as error:
-        found.problem, found.level = str(error), "bad"
-    except Exception as error:
-        # The page has others to show.
-        found.problem, found.level = _unreadable(conn_id, error), "bad"
-    _say_check(found, last_check)
-    return found
+        return look.result(_STORE_SECONDS)
+    except OACTokenStoreError as error:
+        problem = error
+    except TimeoutError:
+        look.cancel()
+        where = slots[0].where
+        problem = OACTokenStoreError(
+            f"{where[0].upper()}{where[1:]} did not answer within {_STORE_SECONDS:.0f} s. Reload the page; if it stays "
+            "so, look whether the store runs and can be reached from the API server."
+        )
+    return [problem] * len(slots)
 
 
-def _read(hook: OACHook, found: State, last_check: dict[str, Any]) -> None:
-    settings = hook.settings
-    auth = settings.auth
-    found.address, found.grant, found.user = settings.address, auth.grant, auth.user or ""
-    found.needs_person = auth.chained
-    lifetime = last_check.get("token_lifetime")
-    if auth.certificate:
-        _say_certificate(found, certificate_expiry(auth.certificate) - time.time())
-    slot = hook.slot
-    kept = slot.read() if slot else None
-    if kept and kept.record.access_token:
-        lifetime = kept.record.lifetime
-    if isinstance(lifetime, int | float):
-        found.lifetime = f"{lifetime:.0f} s"
-    if auth.chained:
-        _say_person(found, kept.record if kept else None, seeded=bool(auth.refresh_token))
+class _Known:
+    """What is known of one Connection, step by step: one that fails ends there, and the page has others to show."""
+
+    def __init__(self, conn_id: str, last: Check | None) -> None:
+        self.state = State(conn_id)
+        self.last = last
+        self.slot: Slot | None = None
+        self.kept: Kept | OACTokenStoreError | None = None
+        self._hook = PageHook(conn_id)
+
+    def tell(self, step: Callable[[_Known], None]) -> None:
+        """Take a step, unless one before it failed."""
+        found = self.state
+        if found.problem:
+            return
         try:
-            slot_for_a_person(settings, slot)
+            step(self)
         except OACError as error:
-            found.refused = str(error)
+            found.problem, found.level = str(error), "bad"
+        except Exception as error:
+            found.problem, found.level = _cannot_read(found.conn_id, error), "bad"
+
+    def read(self) -> None:
+        """What the Connection and the deployment's settings say."""
+        found, auth = self.state, self._hook.settings.auth
+        found.address, found.grant, found.user = self._hook.settings.address, auth.grant, auth.user or ""
+        found.needs_person = auth.chained
+        if auth.certificate:
+            _say_certificate(found, certificate_expiry(auth.certificate, folder=auth.file_folder) - time.time())
+        self.slot = self._hook.slot
+        if auth.chained:
+            try:
+                slot_for_a_person(self._hook.settings, self.slot)
+            except OACError as error:
+                found.refused = str(error)
+
+    def say(self) -> None:
+        """What the store says."""
+        if isinstance(self.kept, OACTokenStoreError):
+            raise self.kept
+        auth = self._hook.settings.auth
+        lifetime = self.last.token_lifetime if self.last else None
+        if self.kept and self.kept.record.access_token:
+            lifetime = self.kept.record.lifetime
+        if lifetime is not None:
+            self.state.lifetime = f"{lifetime:.0f} s"
+        if auth.chained:
+            _say_person(self.state, self.kept.record if self.kept else None, seeded=bool(auth.refresh_token))
 
 
 def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
@@ -174,15 +246,14 @@ def _say_certificate(found: State, left: float) -> None:
     found.certificate_ends = days <= SOON
 
 
-def _say_check(found: State, last_check: dict[str, Any] | None) -> None:
-    if last_check is None:
+def _say_check(found: State, last: Check | None) -> None:
+    if last is None:
         found.check = "never"
         return
-    works = bool(last_check.get("works"))
-    outcome = "works" if works else f"failed at {last_check.get('failed') or 'an unknown step'}"
-    found.check = f"{outcome}, {shown_time(last_check['at'])}, by {last_check.get('by') or 'somebody'}"
+    outcome = "works" if last.works else f"failed at {last.failed or 'an unknown step'}"
+    found.check = f"{outcome}, {shown_time(last.at)}, by {last.by}"
     if not found.problem and found.level != "bad":
-        found.level = "good" if works else "bad"
+        found.level = "good" if last.works else "bad"
 
 
 def _when(at: float) -> str:

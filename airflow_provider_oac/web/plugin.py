@@ -7,11 +7,13 @@ needs is imported at its first request. Airflow 2.11 does not know these two att
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -26,8 +28,13 @@ class LazyApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if self._app is None:
-            # Not on the event loop of the API server, which has others to serve.
-            self._app = await asyncio.to_thread(_page)
+            try:
+                # Not on the event loop of the API server, which has others to serve.
+                self._app = await asyncio.to_thread(_page)
+            except Exception:
+                # An Airflow that it does not know. It is not tried again: what is missing stays so.
+                log.exception("The page Oracle Analytics does not work on this version of Airflow.")
+                self._app = _unknown_airflow
         await self._app(scope, receive, send)
 
 
@@ -35,6 +42,18 @@ def _page() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     from airflow_provider_oac.web.app import create_app
 
     return create_app()
+
+
+async def _unknown_airflow(scope: Scope, receive: Receive, send: Send) -> None:
+    """What stands in the place of the page where it cannot be made."""
+    text = (
+        "This version of airflow-provider-oac does not know this version of Airflow well enough for the page Oracle "
+        "Analytics; the API server's log says more. Operators, sensors and commands are not affected. Upgrade the "
+        "provider, or use `python -m airflow_provider_oac`.\n"
+    )
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 501, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
 class OACPlugin(AirflowPlugin):

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -20,13 +21,16 @@ from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.auth.signing_in import sign_in_and_keep
 from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
-from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.hooks.checking import CHECK_SECONDS
 from airflow_provider_oac.hooks.stores import slot_for_a_person
 from airflow_provider_oac.transport.asynchronous import AsyncIO
-from airflow_provider_oac.transport.settings import checked_url
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 from airflow_provider_oac.web import audit
+from airflow_provider_oac.web.connections import PageHook
 
 log = logging.getLogger(__name__)
+# How many sign-ins one API server has in progress. Each asks an identity domain every few seconds, for up to an hour.
+MOST_SIGN_INS = 8
 # An event loop itself holds its tasks by weak references only.
 _running: set[asyncio.Task[None]] = set()
 
@@ -45,13 +49,17 @@ class SignIn:
 
     async def events(self) -> AsyncIterator[str]:
         """What happens, as server-sent events: ``code``, ``waiting``, then ``done`` or ``failed``."""
+        if len(_running) >= MOST_SIGN_INS:
+            text = f"{len(_running)} people are signing in by this API server right now. Try again in a few minutes."
+            yield _event("failed", {"text": text})
+            return
         task = asyncio.create_task(self._run())
         _running.add(task)
         task.add_done_callback(_running.discard)
         try:
             while (said := await self._said.get()) is not None:
                 name, data = said
-                yield f"event: {name}\ndata: {json.dumps(data)}\n\n"
+                yield _event(name, data)
         finally:
             # The browser may go at any time. What was begun ends by itself before its next poll, so that tokens that
             # have come are kept; it is not cancelled in the middle of that.
@@ -78,11 +86,11 @@ class SignIn:
         return "done", _done(record)
 
     async def _sign_in(self) -> Record:
-        hook = OACHook(self._conn_id)
+        hook = PageHook(self._conn_id)
         # Reading Connections and settings blocks: a database, a secrets backend.
         settings = await asyncio.to_thread(lambda: hook.settings)
         slot = slot_for_a_person(settings, await asyncio.to_thread(lambda: hook.slot))
-        io = AsyncIO(settings.transport)
+        io = AsyncIO(quick(settings.transport))
         try:
             return await sign_in_and_keep(io, slot, settings.auth, self._show, self._waiting)
         finally:
@@ -98,6 +106,20 @@ class SignIn:
 
     async def _note(self, outcome: str, **what: Any) -> None:
         await asyncio.to_thread(audit.note, self._user, audit.SIGNED_IN, self._conn_id, outcome=outcome, **what)
+
+
+def quick(transport: TransportSettings) -> TransportSettings:
+    """The settings with timeouts for somebody who waits, whatever the Connection says."""
+    return replace(
+        transport,
+        connect_timeout=min(transport.connect_timeout, CHECK_SECONDS),
+        read_timeout=min(transport.read_timeout, CHECK_SECONDS),
+        response_timeout=min(transport.response_timeout, CHECK_SECONDS),
+    )
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 def shown(code: DeviceCode) -> dict[str, Any]:

@@ -3,6 +3,7 @@ the state of their tasks. OAC has no list of work requests."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import String, and_, cast, select
+from sqlalchemy import String, and_, cast, func, select
 
 from airflow_provider_oac.links import OACWorkRequestLink
 from airflow_provider_oac.web.access import may_see_results
@@ -40,31 +41,53 @@ class Work:
     instance: str
 
 
-def recent(user: BaseUser) -> list[Work]:
-    """The newest work requests, of the DAGs whose results the user may see."""
+def recent(user: BaseUser) -> tuple[list[Work], int]:
+    """The newest work requests, of the DAGs whose results the user may see, and how many more cannot be read."""
     dag_ids = get_auth_manager().get_authorized_dag_ids(user=user)
     task = and_(*(getattr(XComModel, name) == getattr(TaskInstance, name) for name in _TASK))
-    columns = (getattr(XComModel, name) for name in (*_TASK, "timestamp", "value"))
+    columns = (getattr(XComModel, name) for name in (*_TASK, "timestamp"))
     query = (
-        select(*columns, TaskInstance.state)
+        select(*columns, func.substr(_VALUE, 1, _LONGEST + 1).label("value"), TaskInstance.state)
         .join(TaskInstance, task)
         .where(XComModel.key == OACWorkRequestLink.xcom_key, XComModel.dag_id.in_(dag_ids), _TOLD)
         .order_by(XComModel.timestamp.desc())
         .limit(5 * _SHOWN)
     )
     seen = cache(lambda dag_id: may_see_results(user, dag_id))
+    found: list[Work] = []
+    unreadable = 0
     with create_session() as session:
-        rows = [row for row in session.execute(query) if isinstance(row.value, str) and row.value and seen(row.dag_id)]
-        return [_work(row) for row in rows[:_SHOWN]]
+        for row in session.execute(query):
+            if len(found) == _SHOWN:
+                break
+            if not seen(row.dag_id):
+                continue
+            try:
+                found.append(_work(row))
+            except (ValueError, TypeError, RecursionError):
+                # Any task may write any XCom under this name.
+                unreadable += 1
+    return found, unreadable
 
 
-# When a task ends, Airflow itself leaves what the link says, which is an empty text where there was no work. As JSON.
-_TOLD = cast(XComModel.value, String).not_in(('""', "", "null"))
+# As the JSON that is in the database, and not more of it than an address has: one value that is none ends no query.
+_VALUE = cast(XComModel.value, String)
+_LONGEST = 4096
+# When a task ends, Airflow itself leaves what the link says, which is an empty text where there was no work.
+_TOLD = _VALUE.not_in(('""', "", "null"))
 _TASK = ("dag_id", "run_id", "task_id", "map_index")
 
 
 def _work(row: Any) -> Work:
-    address = urlsplit(row.value)
+    """What a row says.
+
+    :raises ValueError: if its value is no address of a work request.
+    """
+    value = json.loads(row.value)
+    address = urlsplit(value if isinstance(value, str) else "")
+    work_request = unquote(address.path.rpartition("/")[2])
+    if address.scheme not in ("http", "https") or not address.hostname or not work_request:
+        raise ValueError
     mapped = f"/mapped/{row.map_index}" if row.map_index >= 0 else ""
     link = f"dags/{quote(row.dag_id, '')}/runs/{quote(row.run_id, '')}/tasks/{quote(row.task_id, '')}{mapped}"
     return Work(
@@ -74,6 +97,6 @@ def _work(row: Any) -> Work:
         task=f"{row.task_id}[{row.map_index}]" if mapped else row.task_id,
         state=str(row.state or "none"),
         link=link,
-        work_request=unquote(address.path.rpartition("/")[2]),
+        work_request=work_request,
         instance=address.netloc,
     )

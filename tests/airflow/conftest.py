@@ -1,4 +1,8 @@
-"""A real Airflow, of the line installed beside this Python, and a simulated OAC for a whole test session."""
+"""A real Airflow, of the line installed beside this Python, and a simulated OAC for a whole test session.
+
+`make test` runs several such sessions at a time, each with its own part of the tests, Airflow and simulator. Within a
+session the runs of a module that are named by `@pytest.mark.begins` start at once and wait side by side.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,18 @@ from tests.airflow.mailbox import Mailbox, mailbox
 from tests.airflow.scenario import with_passphrase
 from tests.airflow.witness import Witness, watching
 from tests.redis_server import RedisServer, redis_server
-from tools.oac_connections import connection, connection_environment, grant_environment, restore_environment
+from tools.oac_connections import (
+    connection,
+    connection_environment,
+    grant_environment,
+    restore_environment,
+    spare_environment,
+)
 from tools.stack import AirflowStack
 
 GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
+#: Instances for tasks that get killed, so that what they leave behind concerns no other test.
+SPARES = ("spare-1", "spare-2", "spare-3", "spare-4")
 # Seconds for a test, the start of Airflow included. What is waited for in it ends earlier, and says why.
 LONGEST = 1500
 HERE = Path(__file__).resolve().parent
@@ -31,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cluster", action="store_true", help="the services of docker-compose.yml in place of one LocalExecutor"
     )
+    parser.addoption("--session", default="all", help="name of this session, for sessions that run at the same time")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -53,14 +66,15 @@ def is_cluster(pytestconfig: pytest.Config) -> bool:
 def simulator(is_cluster: bool) -> Iterator[Simulator]:
     """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to; with TLS for a cluster."""
     # Work that is over at once would meet a race of Airflow's scheduler: see dags/stack_probe.py.
-    with launch(work_seconds=5, instances=["dev", "prod", "scratch"], tls=is_cluster) as running:
+    with launch(work_seconds=5, instances=["dev", "prod", "scratch", *SPARES], tls=is_cluster) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def home(is_cluster: bool) -> Path:
-    """AIRFLOW_HOME, empty at first. In the checkout, where it stays for whoever has to find out what went wrong."""
-    folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}{'-cluster' if is_cluster else ''}"
+def home(is_cluster: bool, pytestconfig: pytest.Config) -> Path:
+    """AIRFLOW_HOME, empty at first. It stays in the checkout to find out what went wrong."""
+    session = "cluster" if is_cluster else pytestconfig.getoption("--session")
+    folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}-{session}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -149,6 +163,7 @@ def environment(
         ),
         **({} if is_cluster else store),
         **restore_environment(simulator.ready),
+        **spare_environment(simulator.ready, SPARES),
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
             {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
         ),
@@ -171,7 +186,7 @@ def stack(
     """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
     with ExitStack() as running:
         if not is_cluster:
-            yield running.enter_context(AirflowStack(sys.prefix, home, dags_folder, environment))
+            yield running.enter_context(AirflowStack(sys.prefix, home, dags_folder, environment, parallelism=8))
             return
         from tools.cluster import Cluster
         from tools.postgres import postgres_server
@@ -182,3 +197,21 @@ def stack(
             sys.prefix, home, dags_folder, environment, secrets=secrets, postgres=postgres, redis_port=redis.port
         )
         yield running.enter_context(cluster)
+
+
+@pytest.fixture(scope="module")
+def begun(request: pytest.FixtureRequest, stack: AirflowStack) -> dict[str, str]:
+    """Node ids of this module's tests to the runs that they name, all started at once."""
+    started = {}
+    for item in request.session.items:
+        mark = item.get_closest_marker("begins")
+        if mark and isinstance(item, pytest.Function) and item.module is request.module:
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            started[item.nodeid] = stack.trigger(mark.args[0].format(**parameters), mark.kwargs.get("conf"))
+    return started
+
+
+@pytest.fixture
+def run_id(request: pytest.FixtureRequest, begun: dict[str, str]) -> str:
+    """The run that the test names by `@pytest.mark.begins("dag_id")`; it may be over."""
+    return begun[request.node.nodeid]

@@ -16,16 +16,20 @@ from airflow_provider_oac.simulator.launch import Simulator
 from tools.stack import AirflowStack
 
 
-def taken(simulator: Simulator, label: str) -> list[str]:
+def taken(simulator: Simulator, label: str, instance: str = "dev") -> list[str]:
     """Names of the snapshots of a series that the simulated OAC made, whatever became of them."""
-    return [item["name"] for item in simulator.control.snapshots("dev") if item["name"].startswith(f"{label}--")]
+    return [item["name"] for item in simulator.control.snapshots(instance) if item["name"].startswith(f"{label}--")]
+
+
+def over(stack: AirflowStack, dag_id: str, run_id: str, state: str = "success", timeout: float = 240) -> str:
+    """Wait for the end of a run and check how it ended; returns its id."""
+    assert stack.wait_run(dag_id, run_id, timeout=timeout) == state, stack.report(dag_id, run_id)
+    return run_id
 
 
 def ran(stack: AirflowStack, dag_id: str, state: str = "success", timeout: float = 180) -> str:
     """Trigger a run, wait for its end, check how it ended; returns the run id."""
-    run_id = stack.trigger(dag_id)
-    assert stack.wait_run(dag_id, run_id, timeout=timeout) == state, stack.report(dag_id, run_id)
-    return run_id
+    return over(stack, dag_id, stack.trigger(dag_id), state, timeout)
 
 
 def with_passphrase(connection: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.airflow.scenario import ran
 from tools.stack import AirflowStack
@@ -29,7 +27,6 @@ def ran_with(stack: AirflowStack, dag_id: str, **conf: Any) -> str:
     return run_id
 
 
-@pytest.mark.smoke
 def test_the_audit_writes_everything_down_and_tells_what_changed(
     stack: AirflowStack, simulator: Simulator, audits: Path
 ) -> None:
@@ -48,7 +45,6 @@ def test_the_audit_writes_everything_down_and_tells_what_changed(
     assert len(list(audits.glob("acl-*.csv"))) == 2
 
 
-@pytest.mark.smoke
 def test_workbooks_are_brought_into_production_and_the_way_back_is_kept(
     stack: AirflowStack, simulator: Simulator
 ) -> None:
@@ -67,7 +63,6 @@ def test_workbooks_are_brought_into_production_and_the_way_back_is_kept(
     assert stack.xcom(PRODUCTION, second, "copy", map_index=1)["path"] == f"{target}/Pipeline"
 
 
-@pytest.mark.smoke
 def test_dated_copies_of_a_folder_are_kept_and_old_ones_go(stack: AirflowStack, simulator: Simulator) -> None:
     runs = [ran_with(stack, BACKUP, keep=2) for _ in range(3)]
     made = [stack.xcom(BACKUP, run_id, "copy")["path"] for run_id in runs]
@@ -76,7 +71,7 @@ def test_dated_copies_of_a_folder_are_kept_and_old_ones_go(stack: AirflowStack, 
     assert len([path for path in there if path.startswith(made[2] + "/")]) == len(below(simulator, SALES))
     assert stack.xcom(BACKUP, runs[2], "delete", map_index=0) == {"path": made[0], "deleted": True}
     folder = next(item for item in simulator.control.content("dev")["catalog"] if item["plain"] == made[2])
-    assert folder["acl"] is None or [line["accountGuid"] for line in folder["acl"]] == ["BI Service Administrator"]
+    assert folder["acl"] is None or [line["accountGuid"] for line in folder["acl"]] == ["BIServiceAdministrator"]
 
 
 def test_every_operator_and_the_sensor_in_its_modes(stack: AirflowStack, simulator: Simulator) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator
 from tests.airflow.mailbox import Mailbox
-from tests.airflow.scenario import ran
+from tests.airflow.scenario import over
 from tools.stack import AirflowStack
 
 WEEKLY, MAIL = "oac_weekly_dashboard_pdf", "oac_pdf_by_mail"
 DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
+
+
+def mailed(mail: Mailbox) -> list[Any]:
+    """What was mailed to the people of the example."""
+    return [message for people, message in mail.messages if people == ["sales@example.com", "board@example.com"]]
 
 
 def local(path: str) -> Path:
@@ -21,8 +27,11 @@ def local(path: str) -> Path:
 
 
 @pytest.mark.smoke
-def test_the_weekly_pdf_and_its_figures_lie_in_the_folder_of_the_day(stack: AirflowStack, exports: Path) -> None:
-    run_id = ran(stack, WEEKLY)
+@pytest.mark.begins(WEEKLY)
+def test_the_weekly_pdf_and_its_figures_lie_in_the_folder_of_the_day(
+    stack: AirflowStack, exports: Path, run_id: str
+) -> None:
+    over(stack, WEEKLY, run_id)
     dashboard, figures = stack.xcom(WEEKLY, run_id, "dashboard"), stack.xcom(WEEKLY, run_id, "figures")
     path = local(dashboard["path"])
     data = path.read_bytes()
@@ -42,14 +51,12 @@ def test_the_weekly_pdf_and_its_figures_lie_in_the_folder_of_the_day(stack: Airf
     assert "is an administrator" not in log
 
 
-@pytest.mark.smoke
+@pytest.mark.begins(MAIL)
 def test_the_pdf_is_mailed_to_everybody_with_the_file_attached(
-    stack: AirflowStack, mail: Mailbox, exports: Path
+    stack: AirflowStack, mail: Mailbox, exports: Path, run_id: str
 ) -> None:
-    before = len(mail.messages)
-    run_id = ran(stack, MAIL)
-    ((recipients, message),) = mail.messages[before:]
-    assert recipients == ["sales@example.com", "board@example.com"]
+    over(stack, MAIL, run_id)
+    (message,) = mailed(mail)
     assert message["From"] == "airflow@example.com"
     assert str(message["Subject"]).startswith("Revenue by region, 20")
     (attachment,) = message.iter_attachments()
@@ -61,25 +68,13 @@ def test_the_pdf_is_mailed_to_everybody_with_the_file_attached(
     assert content == local(result["path"]).read_bytes()
 
 
-def test_no_mail_goes_out_when_the_export_fails(stack: AirflowStack, simulator: Simulator, mail: Mailbox) -> None:
-    before = len(mail.messages)
-    simulator.control.user("oac.author@example.com", active=False)
-    try:
-        run_id = stack.trigger(MAIL)
-        stack.wait_task_state(MAIL, run_id, "export", "up_for_retry")
-        assert len(mail.messages) == before
-    finally:
-        simulator.control.user("oac.author@example.com", active=True)
-    stack.set_task_state(MAIL, run_id, "export", "failed")
-    assert stack.wait_run(MAIL, run_id) == "failed"
-
-
 @pytest.mark.parametrize("mode", ["blocking", "deferred"])
+@pytest.mark.begins("case_export_killed_{mode}")
 def test_a_worker_that_is_killed_while_it_downloads_leaves_no_half_file(
-    stack: AirflowStack, simulator: Simulator, exports: Path, mode: str
+    stack: AirflowStack, exports: Path, mode: str, run_id: str
 ) -> None:
     dag_id = f"case_export_killed_{mode}"
-    run_id = ran(stack, dag_id)
+    over(stack, dag_id, run_id)
     assert stack.task(dag_id, run_id, "export")["try_number"] == 2
     result = stack.xcom(dag_id, run_id, "export")
     folder = exports / f"killed-{mode}"
@@ -89,3 +84,17 @@ def test_a_worker_that_is_killed_while_it_downloads_leaves_no_half_file(
     (seen,) = Path(f"{folder}-seen").read_text().splitlines()
     assert seen.startswith(".Pipeline.pdf.")
     assert seen.endswith("-1.part")
+
+
+def test_no_mail_goes_out_when_the_export_fails(stack: AirflowStack, simulator: Simulator, mail: Mailbox) -> None:
+    """The last one, since all exports act for this user."""
+    before = len(mailed(mail))
+    simulator.control.user("oac.author@example.com", active=False)
+    try:
+        run_id = stack.trigger(MAIL)
+        stack.wait_task_state(MAIL, run_id, "export", "up_for_retry")
+        assert len(mailed(mail)) == before
+    finally:
+        simulator.control.user("oac.author@example.com", active=True)
+    stack.set_task_state(MAIL, run_id, "export", "failed")
+    assert stack.wait_run(MAIL, run_id) == "failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from tests.faults.matrix import AIRFLOW_FAULTS, NEW, OLD, Cell, Outcome, chosen
 from tools.stack import AirflowStack
 
 LOOK = "GET /workRequests/{id}"
+LINE = OLD if version("apache-airflow").startswith(("2.", "3.1", "3.2")) else NEW
+#: Faults whose DAGs kill the worker of their first try: which DAG, and the instance that it has for itself.
+KILLED = {
+    "worker killed between submit and persist, in Airflow": ("killedaftersubmit", "spare-1"),
+    "worker killed while waiting, in Airflow": ("killedwhilewaiting", "spare-2"),
+}
 
 
 class Run:
@@ -22,14 +29,18 @@ class Run:
 
     :param kind: which of the DAGs of dags/oac_cases.py.
     :param mode: how it waits.
+    :param instance: where it takes its snapshots.
+    :param run_id: the run, if it has begun; then it is the first of its DAG.
     """
 
-    def __init__(self, stack: AirflowStack, simulator: Simulator, kind: str, mode: str) -> None:
+    def __init__(
+        self, stack: AirflowStack, simulator: Simulator, kind: str, mode: str, instance: str = "dev", run_id: str = ""
+    ) -> None:
         self.stack, self.simulator = stack, simulator
         self.dag_id, self.label = f"case_{kind}_{mode}", f"{kind}-{mode}"
-        self.mode = mode
-        self._before = taken(simulator, self.label)
-        self.run_id = ""
+        self.mode, self.instance = mode, instance
+        self._before = [] if run_id else taken(simulator, self.label, instance)
+        self.run_id = run_id
 
     def begin(self) -> None:
         """Start it."""
@@ -59,22 +70,10 @@ class Run:
     def outcome(self) -> Outcome:
         """What there is to judge."""
         result = self.stack.xcom(self.dag_id, self.run_id, "backup") or {}
-        new = [name for name in taken(self.simulator, self.label) if name not in self._before]
+        new = [name for name in taken(self.simulator, self.label, self.instance) if name not in self._before]
         row = self.stack.task(self.dag_id, self.run_id, "backup")
         assert result.get("name") in new, self.stack.report(self.dag_id, self.run_id)
         return Outcome(row["state"], row["try_number"] > 1, False, len(new), result.get("verified"))
-
-
-def lives_through_a_kill(kind: str) -> Callable[[AirflowStack, Simulator, str], Run]:
-    """The DAG itself kills the worker of its first try."""
-
-    def act(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
-        run = Run(stack, simulator, kind, mode)
-        run.begin()
-        run.finish()
-        return run
-
-    return act
 
 
 def lost_on_the_way(fault: str) -> Callable[[AirflowStack, Simulator, str], Run]:
@@ -82,7 +81,9 @@ def lost_on_the_way(fault: str) -> Callable[[AirflowStack, Simulator, str], Run]
 
     def act(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
         simulator.control.fault("POST /snapshots", fault)
-        run = lives_through_a_kill("oaccreatesnapshotoperator")(stack, simulator, mode)
+        run = Run(stack, simulator, "oaccreatesnapshotoperator", mode)
+        run.begin()
+        run.finish()
         assert [one["hits"] for one in simulator.control.faults()] == [1]
         return run
 
@@ -122,8 +123,6 @@ def ended_by_a_person(stack: AirflowStack, simulator: Simulator, mode: str) -> R
 
 
 ACTS = {
-    "worker killed between submit and persist, in Airflow": lives_through_a_kill("killedaftersubmit"),
-    "worker killed while waiting, in Airflow": lives_through_a_kill("killedwhilewaiting"),
     "reply to the submit lost, in Airflow": lost_on_the_way("drop_after"),
     "request to OAC lost, in Airflow": lost_on_the_way("drop_before"),
     "triggerer killed, another one takes over": restarted("triggerer"),
@@ -134,26 +133,56 @@ ACTS = {
 
 
 def test_every_row_is_done() -> None:
-    assert list(ACTS) == [fault.name for fault in AIRFLOW_FAULTS]
+    assert [*KILLED, *ACTS] == [fault.name for fault in AIRFLOW_FAULTS]
 
 
-@pytest.mark.parametrize("cell", chosen(AIRFLOW_FAULTS), ids=lambda cell: cell.id)
+def chosen_of(killed: bool) -> list[Any]:
+    """The cells of this Airflow line whose worker is killed by its DAG, or the others."""
+    cells = [one for one in chosen(AIRFLOW_FAULTS) if one.line == LINE and (one.fault.name in KILLED) is killed]
+    return [pytest.param(one, id=one.id) for one in cells]
+
+
+def judge(cell: Cell, run: Run, record_property: Callable[[str, Any], None]) -> None:
+    """Hold what a run came to against the matrix."""
+    record_property("fault", (cell.fault.name, cell.mode, cell.line))
+    found = run.outcome()
+    if cell.wanted.retried is None:
+        found = replace(found, retried=None)
+    record_property("outcome", cell.says_of(found))
+    assert found == cell.wanted, run.stack.report(run.dag_id, run.run_id)
+    assert not cell.fault.says or cell.fault.says in run.log(), run.log()[-3000:]
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("cell", chosen_of(killed=True))
+def test_cell_of_a_killed_worker(
+    cell: Cell,
+    killed: dict[str, str],
+    stack: AirflowStack,
+    simulator: Simulator,
+    record_property: Callable[[str, Any], None],
+) -> None:
+    kind, instance = KILLED[cell.fault.name]
+    run = Run(stack, simulator, kind, cell.mode, instance, killed[cell.id])
+    run.finish()
+    judge(cell, run, record_property)
+
+
+@pytest.fixture(scope="module")
+def killed(stack: AirflowStack) -> dict[str, str]:
+    """Ids of the cells whose worker is killed to their runs, all started at once."""
+    cells = [param.values[0] for param in chosen_of(killed=True)]
+    return {cell.id: stack.trigger(f"case_{KILLED[cell.fault.name][0]}_{cell.mode}") for cell in cells}
+
+
+@pytest.mark.parametrize("cell", chosen_of(killed=False))
 def test_cell(
     cell: Cell, stack: AirflowStack, simulator: Simulator, record_property: Callable[[str, Any], None]
 ) -> None:
-    line = OLD if stack.version.startswith(("2.", "3.1", "3.2")) else NEW
-    if cell.line != line:
-        pytest.skip(f"a cell of Airflow {cell.line}")
-    record_property("fault", (cell.fault.name, cell.mode, cell.line))
     seconds = simulator.control.settings()["work_seconds"]
     try:
         run = ACTS[cell.fault.name](stack, simulator, cell.mode)
     finally:
         simulator.control.clear_faults()
         simulator.control.settings(work_seconds=seconds)
-    found = run.outcome()
-    if cell.wanted.retried is None:
-        found = replace(found, retried=None)
-    record_property("outcome", cell.says_of(found))
-    assert found == cell.wanted, stack.report(run.dag_id, run.run_id)
-    assert not cell.fault.says or cell.fault.says in run.log(), run.log()[-3000:]
+    judge(cell, run, record_property)

@@ -24,7 +24,6 @@ def backed_up(stack: AirflowStack, simulator: Simulator, grant: str) -> None:
     ]
 
 
-@pytest.mark.smoke
 def test_by_a_refresh_token_that_each_renewal_uses_up(stack: AirflowStack, simulator: Simulator) -> None:
     renewals = simulator.control.grants("refresh_token")
     backed_up(stack, simulator, "refresh_token")

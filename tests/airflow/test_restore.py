@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.airflow.scenario import ran
+from tests.airflow.scenario import over, ran
 from tools.stack import AirflowStack, until
 
 PROMOTE, DRILL, STANDBY, FAILOVER = "oac_promote", "oac_restore_drill", "oac_dr_standby", "oac_dr_failover"
@@ -41,6 +41,12 @@ def approve(stack: AirflowStack, dag_id: str, run_id: str, variable: str, host: 
 def host_of(simulator: Simulator, instance: str) -> str:
     """Host and port of an instance."""
     return str(simulator.ready["instances"][instance]["url"]).partition("://")[2]
+
+
+@pytest.fixture(scope="module")
+def nightly(stack: AirflowStack) -> None:
+    """There is a nightly backup of development."""
+    ran(stack, "oac_nightly_backup")
 
 
 @pytest.fixture
@@ -126,9 +132,8 @@ def test_who_is_refused_restores_nothing(stack: AirflowStack, simulator: Simulat
     assert simulator.control.calls("prod", RESTORE) == before
 
 
-@pytest.mark.smoke
+@pytest.mark.usefixtures("nightly")
 def test_the_drill_proves_last_nights_backup(stack: AirflowStack, simulator: Simulator) -> None:
-    ran(stack, "oac_nightly_backup")
     simulator.control.damage("scratch")
     files = simulator.control.bucket()
     run_id = ran(stack, DRILL, timeout=240)
@@ -142,11 +147,10 @@ def test_the_drill_proves_last_nights_backup(stack: AirflowStack, simulator: Sim
     assert "items are in both" in stack.log(DRILL, run_id, "compare")
 
 
-@pytest.mark.smoke
+@pytest.mark.usefixtures("nightly")
 def test_the_standby_registers_the_replica_and_takes_over(
     stack: AirflowStack, simulator: Simulator, replica: Path
 ) -> None:
-    ran(stack, "oac_nightly_backup")
     for path in Path(simulator.ready["bucket_dir"], "oac-backups").iterdir():
         shutil.copytree(path, replica / path.name, dirs_exist_ok=True)
     newest = stack.xcom(STANDBY, ran(stack, STANDBY), "register")
@@ -168,10 +172,10 @@ def test_the_standby_registers_the_replica_and_takes_over(
     stack.airflow("variables", "delete", "oac_active_conn_id")
 
 
+@pytest.mark.usefixtures("nightly")
 def test_a_replica_that_arrives_late_is_waited_for_by_retries(
     stack: AirflowStack, simulator: Simulator, replica: Path
 ) -> None:
-    ran(stack, "oac_nightly_backup")
     dag_id = "case_register_replica"
     run_id = stack.trigger(dag_id)
     stack.wait_task_state(dag_id, run_id, "register", "up_for_retry", timeout=120)
@@ -185,25 +189,25 @@ def test_a_replica_that_arrives_late_is_waited_for_by_retries(
     assert stack.task(dag_id, run_id, "register")["try_number"] >= 2
 
 
-@pytest.mark.parametrize("mode", ["blocking", "deferred"])
+@pytest.mark.parametrize(("mode", "instance"), [("blocking", "spare-1"), ("deferred", "spare-3")])
+@pytest.mark.begins("case_restore_killedaftersubmit_{mode}")
 def test_a_worker_killed_after_it_sent_the_restore_never_leads_to_a_second_one(
-    stack: AirflowStack, simulator: Simulator, mode: str
+    stack: AirflowStack, simulator: Simulator, mode: str, instance: str, run_id: str
 ) -> None:
     dag_id = f"case_restore_killedaftersubmit_{mode}"
-    before = simulator.control.calls("scratch", RESTORE)
-    run_id = ran(stack, dag_id, "failed")
-    assert simulator.control.calls("scratch", RESTORE) == before + 1
+    over(stack, dag_id, run_id, "failed")
+    assert simulator.control.calls(instance, RESTORE) == 1
     assert stack.task(dag_id, run_id, "restore")["try_number"] == 2
     assert "Nothing is sent" in stack.log(dag_id, run_id, "restore", 2)
 
 
-@pytest.mark.parametrize("mode", ["blocking", "deferred"])
+@pytest.mark.parametrize(("mode", "instance"), [("blocking", "spare-2"), ("deferred", "spare-4")])
+@pytest.mark.begins("case_restore_killedwhilewaiting_{mode}")
 def test_a_worker_killed_while_it_restores_is_followed_by_one_that_waits_for_it(
-    stack: AirflowStack, simulator: Simulator, mode: str
+    stack: AirflowStack, simulator: Simulator, mode: str, instance: str, run_id: str
 ) -> None:
     dag_id = f"case_restore_killedwhilewaiting_{mode}"
-    before = simulator.control.calls("scratch", RESTORE)
     remembers = not stack.version.startswith(("2.", "3.1", "3.2"))
-    run_id = ran(stack, dag_id, "success" if remembers else "failed")
-    assert simulator.control.calls("scratch", RESTORE) == before + 1
+    over(stack, dag_id, run_id, "success" if remembers else "failed")
+    assert simulator.control.calls(instance, RESTORE) == 1
     assert stack.task(dag_id, run_id, "restore")["try_number"] == 2

@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.airflow.scenario import ran
+from tests.airflow.scenario import over, ran
 from tools.oac_connections import WAREHOUSE_PASSWORD
 from tools.stack import AirflowStack, until
 
 RELOAD, EXPORT, ROTATE = "oac_reload_after_load", "oac_data_flow_then_export", "oac_rotate_connection_password"
-MODES = ("blocking", "deferred")
 RUN_FLOW = "POST /catalog/dataflows/{dataflowId}/actions/run"
 RUN_SEQUENCE = "POST /catalog/sequences/{sequenceId}/actions/run"
 
 
-@pytest.mark.smoke
 def test_datasets_are_reloaded_when_the_warehouse_is_loaded(stack: AirflowStack) -> None:
     stack.wait_dag(RELOAD)
     ran(stack, "case_warehouse_load")
@@ -34,9 +32,9 @@ def test_datasets_are_reloaded_when_the_warehouse_is_loaded(stack: AirflowStack)
     assert "Task COST_CENTRES from ADW to OAC cache: SUCCEEDED, 120 rows" in log
 
 
-@pytest.mark.smoke
-def test_a_data_flow_runs_and_then_the_workbook_is_exported(stack: AirflowStack, exports: Path) -> None:
-    run_id = ran(stack, EXPORT)
+@pytest.mark.begins(EXPORT)
+def test_a_data_flow_runs_and_then_the_workbook_is_exported(stack: AirflowStack, exports: Path, run_id: str) -> None:
+    over(stack, EXPORT, run_id)
     flow, export = stack.xcom(EXPORT, run_id, "clean_orders"), stack.xcom(EXPORT, run_id, "export")
     assert (flow["job_status"], flow["rows"], flow["adopted"]) == ("SUCCEEDED", 118_500, False)
     path = Path(export["path"].removeprefix("file://"))
@@ -44,9 +42,9 @@ def test_a_data_flow_runs_and_then_the_workbook_is_exported(stack: AirflowStack,
     assert path.read_bytes().startswith(b"%PDF-")
 
 
-@pytest.mark.smoke
-def test_a_password_is_rotated_and_nobody_sees_it(stack: AirflowStack, simulator: Simulator) -> None:
-    run_id = ran(stack, ROTATE)
+@pytest.mark.begins(ROTATE)
+def test_a_password_is_rotated_and_nobody_sees_it(stack: AirflowStack, simulator: Simulator, run_id: str) -> None:
+    over(stack, ROTATE, run_id)
     catalog = simulator.control.content("dev")["catalog"]
     (connection,) = [item for item in catalog if item["type"] == "connections" and item["name"] == "ADW"]
     assert connection["definition"]["passwordSha256"] == sha256(WAREHOUSE_PASSWORD.encode()).hexdigest()
@@ -57,26 +55,28 @@ def test_a_password_is_rotated_and_nobody_sees_it(stack: AirflowStack, simulator
     assert WAREHOUSE_PASSWORD not in logs
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "instance"), [("blocking", "spare-1"), ("deferred", "spare-3")])
+@pytest.mark.begins("case_run_killed_after_submit_{mode}")
 def test_a_worker_killed_between_submit_and_the_next_line_leads_to_one_run(
-    stack: AirflowStack, simulator: Simulator, mode: str
+    stack: AirflowStack, simulator: Simulator, mode: str, instance: str, run_id: str
 ) -> None:
-    before = simulator.control.calls("dev", RUN_FLOW)
     dag_id = f"case_run_killed_after_submit_{mode}"
-    run_id = ran(stack, dag_id)
+    over(stack, dag_id, run_id)
     assert stack.task(dag_id, run_id, "run")["try_number"] == 2
-    assert simulator.control.calls("dev", RUN_FLOW) == before + 1
+    assert simulator.control.calls(instance, RUN_FLOW) == 1
     result = stack.xcom(dag_id, run_id, "run")
     assert (result["adopted"], result["work_request_id"], result["rows"]) == (True, None, 900)
     assert "it is adopted, and nothing is started again" in stack.log(dag_id, run_id, "run", 2)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_worker_killed_while_waiting_leads_to_one_run(stack: AirflowStack, simulator: Simulator, mode: str) -> None:
-    before = simulator.control.calls("dev", RUN_SEQUENCE)
+@pytest.mark.parametrize(("mode", "instance"), [("blocking", "spare-2"), ("deferred", "spare-4")])
+@pytest.mark.begins("case_run_killed_while_waiting_{mode}")
+def test_a_worker_killed_while_waiting_leads_to_one_run(
+    stack: AirflowStack, simulator: Simulator, mode: str, instance: str, run_id: str
+) -> None:
     dag_id = f"case_run_killed_while_waiting_{mode}"
-    run_id = ran(stack, dag_id)
-    assert simulator.control.calls("dev", RUN_SEQUENCE) == before + 1
+    over(stack, dag_id, run_id)
+    assert simulator.control.calls(instance, RUN_SEQUENCE) == 1
     result = stack.xcom(dag_id, run_id, "run")
     remembers = not stack.version.startswith(("2.", "3.1", "3.2"))
     assert result["adopted"] is not remembers, "with a task state store the work request is found again"

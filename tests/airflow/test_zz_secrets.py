@@ -30,9 +30,6 @@ from tests.redis_server import RedisServer
 from tools.stack import AirflowStack
 
 HERE = Path(__file__).resolve().parent
-EXAMPLES = HERE.parent.parent / "dags"
-#: Examples whose tests are not marked as smoke tests.
-NOT_SMOKE = {f"oac_{name}.py" for name in ("data_source", "offboarding", "sequence_then_wait", "settings_as_code")}
 #: Members of a Connection and of its extra that are secret.
 SECRET = ("password", "private_key", "private_key_passphrase", "user_password", "refresh_token")
 
@@ -127,23 +124,6 @@ def test_the_search_finds_what_is_there(
     # What they log on other lines and other days is not known; that they are searched is.
     assert "processes/scheduler.log" in found["run"]
     assert {f"processes/{name}.log" for name in stack.components} <= {place for place, _ in searched}
-
-
-@pytest.mark.smoke
-def test_every_example_has_run(request: pytest.FixtureRequest, stack: AirflowStack) -> None:
-    asked = [Path(argument.partition("::")[0]).resolve() for argument in request.config.args]
-    if not any(HERE.is_relative_to(path) for path in asked) or request.config.option.keyword:
-        pytest.skip(
-            "only some tests were asked for: that all examples ran is checked when tests/airflow runs as a whole"
-        )
-    # The short way through leaves these out.
-    left_out = NOT_SMOKE if request.config.option.markexpr == "smoke" else set()
-    names = {path.name for path in EXAMPLES.glob("*.py")} - left_out
-    with contextlib.closing(sqlite3.connect(f"file:{quote(str(stack.database))}?mode=ro", uri=True)) as db:
-        dags = {dag_id for dag_id, place in db.execute("SELECT dag_id, fileloc FROM dag") if Path(place).name in names}
-        ran = {row[0] for row in db.execute("SELECT DISTINCT dag_id FROM dag_run")}
-    assert len(dags) >= len(names)
-    assert sorted(dags - ran) == []
 
 
 @pytest.mark.smoke

@@ -132,8 +132,11 @@ def test_what_oac_says_of_a_connection_is_passed_on_in_both_forms(run: Oac, clea
 
 def test_settings_are_read_and_changed(run: Oac) -> None:
     run(settings.update({"EmailMaxRecipients": "64"}))
-    chosen = run(settings.get(["EmailMaxRecipients", "SystemTimeZone"]))
-    assert {setting.key: setting.value for setting in chosen} == {"EmailMaxRecipients": "64", "SystemTimeZone": "UTC"}
+    chosen = run(settings.get(["EmailMaxRecipients", "DefaultUserPreferredTimeZone"]))
+    assert {setting.key: setting.value for setting in chosen} == {
+        "EmailMaxRecipients": "64",
+        "DefaultUserPreferredTimeZone": "UTC",
+    }
     assert [setting.key for setting in run(settings.get(kind="updated"))] == ["EmailMaxRecipients"]
     assert run(settings.get(pending=True)) == []
     assert run(settings.effective())["EmailMaxRecipients"] == "64"

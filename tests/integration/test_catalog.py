@@ -58,7 +58,7 @@ def run(drive: Drive, sign_in: SignIn) -> Oac:
 def test_types_come_without_a_search_and_items_with_one(run: Oac) -> None:
     assert {"workbooks", "folders", "scripts"} <= set(run(catalog.list_types()))
     assert run(catalog.list_types("workbooks")) == ("workbooks",)
-    page = run(catalog.list_items("folders", limit=2))
+    page = run(catalog.list_items("folders", limit=2).page(1))
     assert (len(page.items), page.number, page.more) == (2, 1, True)
     assert page.count
     assert page.total
@@ -68,28 +68,28 @@ def test_types_come_without_a_search_and_items_with_one(run: Oac) -> None:
 @pytest.mark.parametrize("next_page", ["number", "address"])
 def test_every_item_comes_once(clean: Simulator, run: Oac, next_page: str, total_items: str) -> None:
     clean.control.settings(next_page=next_page, total_items=total_items, padded_ids=True)
-    everything = run(browsing.everything(limit=3, manage_content=True))
+    everything = run(catalog.list_items(limit=3, manage_content=True))
     known = {item["plain"] for item in clean.control.content("dev")["catalog"]}
     assert sorted(paths(everything)) == sorted(known)
-    workbooks = run(browsing.everything("workbooks", manage_content=True))
+    workbooks = run(catalog.list_items("workbooks", manage_content=True))
     assert paths(workbooks) == paths([item for item in everything if item.type == "workbooks"])
     assert all(item.modified is not None and item.owner for item in everything)
 
 
 def test_an_administrator_without_manage_content_sees_less(run: Oac) -> None:
-    assert len(run(browsing.everything("workbooks", manage_content=True))) > len(run(browsing.everything("workbooks")))
+    assert len(run(catalog.list_items("workbooks", manage_content=True))) > len(run(catalog.list_items("workbooks")))
 
 
 @pytest.mark.parametrize("empty_type", ["list", "404"])
 def test_a_type_without_items_is_an_empty_list(clean: Simulator, run: Oac, empty_type: str) -> None:
     clean.control.settings(empty_type=empty_type)
     clean.control.damage("dev", ["scripts"])
-    assert run(browsing.everything("scripts")) == []
+    assert run(catalog.list_items("scripts")) == []
 
 
 def test_a_type_that_does_not_exist_is_an_error(run: Oac) -> None:
     with pytest.raises(OACApiError, match="The type is not a catalog type"):
-        run(browsing.everything("workbook"))
+        run(catalog.list_items("workbook"))
 
 
 @pytest.mark.parametrize("container_search", ["list", "container"])
@@ -100,7 +100,7 @@ def test_what_lies_below_a_folder(clean: Simulator, run: Oac, container_search: 
     assert {PIPELINE, f"{SALES}/All Regions", dashboard, f"{dashboard}/Page 1"} <= set(found)
     assert len(found) == len(set(found))
     assert not [path for path in found if not path.startswith(SALES + "/")]
-    children = paths(run(collected(browsing.children("folders", an_id(SALES)))))
+    children = paths(run(catalog.list_children("folders", an_id(SALES))))
     assert set(found) - set(children) == {f"{dashboard}/Page 1"}
 
 
@@ -142,29 +142,29 @@ def test_one_item_by_its_exact_name(run: Oac) -> None:
 
 def test_fields_that_make_all_items_alike_do_not_end_a_list(clean: Simulator, run: Oac) -> None:
     clean.control.settings(page_size=1)
-    everything = run(browsing.everything("datasets"))
-    assert len(run(browsing.everything("datasets", fields=["owner"]))) == len(everything) > 2
+    everything = run(catalog.list_items("datasets"))
+    assert len(run(catalog.list_items("datasets", fields=["owner"]))) == len(everything) > 2
 
 
 def test_lists_wait_for_the_search_index_and_single_items_do_not(clean: Simulator, run: Oac) -> None:
     fault = {"status": 503, "body": {"code": "SearchIndexNotReady", "message": "x"}, "headers": {"Retry-After": "0"}}
     clean.control.fault("GET /catalog/{type}", "status", times=7, **fault)
-    assert run(browsing.everything("workbooks"))
+    assert run(catalog.list_items("workbooks"))
     clean.control.fault("GET /catalog/{type}", "status", times=None, **fault)
     assert run(catalog.get("workbooks", an_id(PIPELINE))).name
     with pytest.raises(OACWaitTimeoutError, match="The search index of OAC is not ready after 0 s"):
-        run(browsing.everything("workbooks", plan=PagePlan(index_patience=0.0)))
+        run(collected(catalog.list_items("workbooks").each(PagePlan(index_patience=0.0))))
 
 
 def test_ten_thousand_items_are_not_taken_for_all(clean: Simulator, run: Oac) -> None:
     headers = {"oa-current-page": "1", "oa-page-count": "100", "oa-total-items": "10000"}
     clean.control.fault("GET /catalog/{type}", "status", status=200, body=[{"type": "folders"}], headers=headers)
     with pytest.raises(OACResponseError, match="type descriptor"):
-        run(browsing.everything("folders"))
+        run(catalog.list_items("folders"))
     body = [{"type": "folders", "id": "L3g", "name": "x"}]
     clean.control.fault("GET /catalog/{type}", "status", status=200, body=body, headers=headers)
     with pytest.raises(OACIncompleteListError):
-        run(browsing.everything("folders"))
+        run(catalog.list_items("folders"))
 
 
 # --------------------------------------------------------------------------------------------------- changing

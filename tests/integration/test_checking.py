@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from airflow_provider_oac.auth.keys import load_private_key
+from airflow_provider_oac.auth.settings import JWT_ASSERTION
 from airflow_provider_oac.auth.sharing import keep_sign_in
 from airflow_provider_oac.auth.token import Issued, Token
-from airflow_provider_oac.hooks.checking import Report, Step
+from airflow_provider_oac.hooks.checking import Report, Step, check
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.blocking import run
@@ -26,6 +30,7 @@ from tests.drivers import SignIn
 from tests.integration.raw_domain import FIRST, SECRET, Domain
 from tests.integration.servers import Reply, answering, unused_port
 from tests.integration.test_command_line import tokens
+from tests.integration.test_hostile_servers import hostile
 from tests.tasks import ADMIN, AUTHOR, Connections, oac_connection
 from tests.unit.auth.tokens import access_token
 
@@ -77,7 +82,8 @@ def test_an_assertion(connections: Connections, clean: Simulator) -> None:
     report = OACHook().check()
     assert report.works
     assert steps(report) == {
-        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "certificate": "note",
+        "connection": "ok", "address": "ok", "store": "ok", "sign-in": "ok", "rights": "ok", "key": "ok",
+        "certificate": "note",
     }  # fmt: skip
     facts = report.as_dict()
     assert (facts["conn_id"], facts["works"], facts["grant"], facts["store"]) == (
@@ -164,12 +170,53 @@ def test_a_user_without_any_role_is_a_failure(connections: Connections, clean: S
     assert "DV Content Author" in step.text
 
 
+# -------------------------------------------------------------------------------------- the key and its file
+
+
+@pytest.mark.parametrize(("mode", "state"), [(0o600, "note"), (0o640, "warning"), (0o604, "warning")])
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_key_file_that_others_can_read_is_not_ok(
+    mode: int,
+    state: str,
+    folder: bool,
+    connections: Connections,
+    clean: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(Path(clean.ready["private_key_file"]).read_bytes())
+    key.chmod(mode)
+    if folder:
+        monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    connections.oac(private_key=str(key))
+    report = OACHook().check()
+    assert report.works
+    texts = " ".join(step.text for step in report.steps if step.name == "key")
+    assert ("chmod 600" in texts) is (state == "warning")
+    # Whoever edits Connections can name other files, unless that is limited.
+    assert ("can name any file" in texts) is not folder
+    assert steps(report)["key"] == ("ok" if folder and state == "note" else state)
+
+
+def test_of_a_key_file_outside_of_the_folder_the_check_tells_nothing(
+    connections: Connections, clean: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    said = set()
+    for path in (clean.ready["private_key_file"], "/no/such/file"):
+        connections.oac(private_key=path)
+        said.add(str(OACHook().check()))
+    (text,) = said
+    assert "lies outside of" in text
+
+
 # -------------------------------------------------------------------------------------------- the certificate
 
 
 def certificate(simulator: Simulator, days: float) -> str:
     """A certificate of the simulator's key that ends in so many days."""
-    key = load_private_key(simulator.ready["private_key_file"]).key
+    key = load_private_key(simulator.ready["private_key_file"], folder=None).key
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "airflow")])
     now = datetime.now(UTC)
     made = (
@@ -396,10 +443,79 @@ def test_what_was_found_is_logged_for_airflows_command_line(
     works, text = OACHook().test_connection()
     assert works
     assert "OAC knows oac.author@example.com, who may not administer it" in text
-    assert "oac_default: rights: OAC knows oac.author@example.com" in caplog.text
+    assert "Connection test, rights: OAC knows oac.author@example.com" in caplog.text
 
 
 def test_trouble_of_the_instance_is_not_taken_for_a_missing_role(connections: Connections, clean: Simulator) -> None:
     clean.control.fault("GET /catalog", "status", status=503, times=None)
     step = failed(OACHook().check())
     assert (step.name, "HTTP 503" in step.text) == ("rights", True)
+
+
+# ------------------------------------------------------------------------------------- whatever the servers do
+
+
+def dripping() -> Iterator[bytes]:
+    """An answer that comes byte by byte, for longer than anybody waits."""
+    yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    for _ in range(2000):
+        yield b" "
+        time.sleep(0.01)
+
+
+def nothing() -> Iterator[bytes]:
+    time.sleep(20)
+    yield b""
+
+
+@pytest.mark.parametrize("pieces", [nothing, dripping])
+@pytest.mark.parametrize("grant", ["jwt_assertion", "refresh_token"])
+@pytest.mark.usefixtures("store")
+def test_a_check_ends_whatever_the_connections_timeouts_say(
+    pieces: Callable[[], Iterator[bytes]], grant: str, connections: Connections
+) -> None:
+    slow = {
+        "read_timeout": 600,
+        "connect_timeout": 600,
+        "grant": grant,
+        "user": None if grant != JWT_ASSERTION else "u",
+    }
+    with hostile(pieces) as (url, _server):
+        for addresses in ({"host": url}, {"identity_url": url}):
+            connections.oac(refresh_token=FIRST, **addresses, **slow)
+            hook = OACHook()
+            report = asyncio.run(check(hook.settings, lambda hook=hook: hook.slot, seconds=0.3))
+            assert "sign-in" in failed_at(report)
+            assert "no complete answer within" in str(report)
+
+
+def failed_at(report: Report) -> list[str]:
+    return [step.name for step in report.steps if step.state == "failed"]
+
+
+def test_a_check_does_not_wait_as_long_as_a_server_asks(connections: Connections, clean: Simulator) -> None:
+    clean.control.fault("token", "status", status=503, headers={"Retry-After": "100"}, times=None)
+    report = OACHook().check()
+    assert failed_at(report) == ["sign-in"]
+    assert "the next request was due in" in str(report)
+
+
+# -------------------------------------------------------------------------- as Airflow's own test calls it
+
+
+@pytest.mark.parametrize("changes", [{"scope": None}, {"grant": "device_code"}])
+@pytest.mark.usefixtures("store")
+def test_a_throwaway_id_is_shown_to_nobody(
+    changes: dict[str, Any], connections: Connections, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Airflow tests what stands in its form under an id of random letters."""
+    connections.oac("xKq7TzVw", **changes)
+    caplog.set_level("INFO", logger="airflow_provider_oac.hooks.oac")
+    works, text = OACHook("xKq7TzVw").test_connection()
+    assert not works
+    assert "his Connection" in text
+    # Airflow 2.11 itself logs which Connection it reads.
+    logged = [record.getMessage() for record in caplog.records if record.name == "airflow_provider_oac.hooks.oac"]
+    assert logged
+    assert "xKq7TzVw" not in "\n".join([text, *logged])
+    assert "xKq7TzVw" in str(OACHook("xKq7TzVw").check())

@@ -67,13 +67,15 @@ def test_what_runs_at_one_time_shares_one_session_and_one_token(clean: Simulator
 
 
 def test_the_last_one_closes_the_session(clean: Simulator, opened: Open) -> None:
-    works = [clean.control.start_work("dev", seconds)[0] for seconds in (0.1, 0.6)]
+    works = clean.control.start_work("dev", 60, 2)
 
     async def one_after_the_other() -> None:
         plan = WaitPlan(longest_pause=0.05)
         short, long = (asyncio.create_task(OACHook().arun(wait(work, plan))) for work in works)
+        clean.control.finish("dev", works[0])
         await short
         assert opened.count() >= 1
+        clean.control.finish("dev", works[1])
         await long
         await opened.none()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
+import itertools
 import os
 import re
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +25,13 @@ import pytest
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.client import catalog, system, workbooks
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.paging import collected, each, pages
+from airflow_provider_oac.client.paging import collected
 from airflow_provider_oac.client.transfer import PDF, TransferPlan, download
-from airflow_provider_oac.exceptions import OACApiError, OACError
+from airflow_provider_oac.exceptions import OACApiError, OACError, OACTransportError
 from airflow_provider_oac.transport import io as transport_io
-from airflow_provider_oac.transport.io import IO
-from tests.drivers import DRIVERS, Drive, SignIn
+from airflow_provider_oac.transport.io import IO, SLOWEST_STREAM, Request
+from airflow_provider_oac.transport.settings import TransportSettings
+from tests.drivers import DRIVERS, IMPATIENT, Drive, SignIn
 from tests.integration.servers import Reply, Seen, answering
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -140,7 +143,7 @@ class ToDo:
         changes = {"identity_url": url} if which == "token" else {}
         session = Session(self._sign_in.settings(**changes), MemoryStore())
         address = self._sign_in.url() if which == "token" else url
-        plan = TransferPlan(attempts=2, restarts=1, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 24)
+        plan = TransferPlan(attempts=2, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 24)
         flow = download(workbooks.download("id", "export"), Nowhere(), PDF, plan)
 
         async def whole(io: IO) -> None:
@@ -204,19 +207,118 @@ def test_what_never_ends_is_given_up(
     assert server.sent < 10 * (1 << 24)
 
 
-def test_bytes_that_come_one_by_one_for_ever(drive: Drive, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_io, "MAX_BODY_SECONDS", 0.5)
+SLOW = TransportSettings(response_timeout=0.2)
+#: What comes at once, and what then comes every hundredth of a second, well within the read timeout.
+DRIPPING = {
+    "the status line": (b"HTTP/1.1 200 O", b"O"),
+    "a header": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "103 Early Hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    "chunks": (HEAD + CHUNKED, b"1\r\n \r\n"),
+    "the size of a chunk": (HEAD + CHUNKED, b"0"),
+    "a body of known length": (HEAD + b"Content-Length: 1000000\r\n\r\n", b" "),
+    # The name of the file that it holds: nothing of it is text that was unpacked.
+    "gzip": (HEAD + b"Content-Encoding: gzip\r\n" + CHUNKED + b"a\r\n\x1f\x8b\x08\x08\0\0\0\0\0\0\r\n", b"1\r\nx\r\n"),
+}
+
+
+def body(drive: Drive, url: str, streamed: bool, settings: TransportSettings = IMPATIENT) -> bytes:
+    async def flow(io: IO) -> bytes:
+        if not streamed:
+            return (await io.send(Request("GET", url))).body
+        async with io.open(Request("GET", url)) as answer:
+            return b"".join([piece async for piece in answer.chunks(1 << 16)])
+
+    return drive(flow, settings)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("what", sorted(DRIPPING))
+def test_bytes_that_come_one_by_one_for_ever(what: str, streamed: bool, drive: Drive) -> None:
+    first, then = DRIPPING[what]
     enough = threading.Event()
 
     def drip() -> Iterator[bytes]:
-        yield HEAD + CHUNKED
-        while not enough.wait(0.05):
-            yield b"1\r\n \r\n"
+        yield first
+        while not enough.wait(0.01):
+            yield then
 
     with hostile(drip) as (url, _server):
-        error = refused(drive, ToDo(sign_in).ask("rest", url))
+        with pytest.raises(OACTransportError, match=r"not complete after 0\.2 s and was given up") as caught:
+            body(drive, url, streamed, SLOW)
         enough.set()
-    assert "still comes after" in str(error)
+    assert (caught.value.sent, caught.value.passing) == (True, True)
+
+
+def test_a_flood_of_100_continue(drive: Drive) -> None:
+    flood = b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
+    with hostile(lambda: itertools.repeat(flood)) as (url, _server), pytest.raises(OACTransportError, match="given up"):
+        body(drive, url, False, SLOW)
+
+
+def test_a_stream_that_keeps_up_may_take_longer_than_a_response(drive: Drive) -> None:
+    size = 30 * SLOWEST_STREAM
+
+    def pieces() -> Iterator[bytes]:
+        yield HEAD + b"Content-Length: %d\r\n\r\n" % size
+        for _ in range(6):
+            time.sleep(0.06)
+            yield b"x" * (size // 6)
+
+    with hostile(pieces) as (url, _server):
+        assert len(body(drive, url, True, SLOW)) == size
+
+
+@pytest.mark.parametrize("interim", [(100,), (103,), (102, 103, 100), (199,)])
+def test_interim_responses_are_skipped(interim: tuple[int, ...], drive: Drive) -> None:
+    before = b"".join(b"HTTP/1.1 %d Wait\r\nLink: </style.css>; rel=preload\r\n\r\n" % one for one in interim)
+    with hostile(once(before + HEAD + b"Content-Length: 2\r\n\r\n{}")) as (url, _server):
+        answer = drive(lambda io: io.send(Request("GET", url)))
+    assert (answer.status, answer.body, "link" in answer.headers) == (200, b"{}", False)
+
+
+TEXT = b"0123456789" * 30_000
+WHOLE = gzip.compress(TEXT)
+ENCODED = {
+    "gzip": ("gzip", WHOLE),
+    "x-gzip": ("x-gzip", WHOLE),
+    "in upper case": ("GZIP", WHOLE),
+    "of two members": ("gzip", gzip.compress(TEXT[:7]) + gzip.compress(TEXT[7:])),
+    "padded with zeros": ("gzip", WHOLE + bytes(100)),
+    "of all sizes that a piece may have": ("gzip", gzip.compress(TEXT[: 1 << 17]) + gzip.compress(TEXT[1 << 17 :])),
+}
+CUT = {
+    "half": WHOLE[: len(WHOLE) // 2],
+    "without its checksum": WHOLE[:-8],
+    "without its last byte": WHOLE[:-1],
+    "only its head": WHOLE[:10],
+    "half of its second member": WHOLE + WHOLE[:40],
+    "with a wrong checksum": WHOLE[:-8] + bytes(8),
+    "followed by something else": WHOLE + b"x",
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("what", sorted(ENCODED))
+def test_what_is_packed_is_unpacked(what: str, streamed: bool, drive: Drive) -> None:
+    encoding, packed_body = ENCODED[what]
+    with answering(lambda _seen: Reply(200, packed_body, [("Content-Encoding", encoding)])) as server:
+        assert body(drive, server.url, streamed) == TEXT
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("what", sorted(CUT))
+def test_what_is_packed_and_cut_is_no_answer(what: str, streamed: bool, drive: Drive) -> None:
+    """Its Content-Length is that of what came, as where a gateway cut it."""
+    cut = Reply(200, CUT[what], [("Content-Encoding", "gzip")])
+    with answering(lambda _seen: cut) as server, pytest.raises(OACTransportError, match="gzip") as caught:
+        body(drive, server.url, streamed)
+    assert (caught.value.sent, caught.value.passing) == (True, True)
+
+
+def test_no_body_is_a_whole_one_whatever_its_encoding(drive: Drive) -> None:
+    with answering(lambda _seen: Reply(200, b"", [("Content-Encoding", "gzip")])) as server:
+        assert body(drive, server.url, False) == b""
 
 
 BOMBS = ((1, "gzip"), (2, "gzip, gzip"), (1, "x-gzip"))
@@ -273,7 +375,7 @@ def test_nothing_is_asked_where_the_next_page_is_said_to_be(drive: Drive, sign_i
 
     with answering() as elsewhere, answering(reply) as server:
         session = sign_in.session()
-        source = each(pages(lambda number: catalog.list_items("folders", page=number)))
+        source = catalog.list_items("folders").each()
         found = drive(lambda io: collected(source)(Api(io, server.url, session)))
         assert len(found) == len(server.seen) == 3
         assert elsewhere.seen == []

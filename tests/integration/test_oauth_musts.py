@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 import pytest
 
@@ -70,7 +70,9 @@ def test_basic(domain: Domain, drive: Drive) -> None:
     client, _, secret = b64decode(encoded).decode("ascii").partition(":")
     assert ":" not in secret
     assert "+" not in secret
-    assert (unquote_plus(client), unquote_plus(secret)) == ("id with ü:+", SECRET)
+    # A blank as %20: not every server reads a + as one.
+    for decode in (unquote, unquote_plus):
+        assert (decode(client), decode(secret)) == ("id with ü:+", SECRET)
 
 
 @must("RFC 6749 2.3.1: the secret is never in the address")
@@ -153,7 +155,7 @@ def test_rotation(comes: bool, domain: Domain, drive: Drive, place: Callable[[Au
 
 
 @must("RFC 6749 7.1: a token of a type that is not understood is not used")
-@pytest.mark.parametrize("kind", ["mac", "DPoP", "", None, 7])
+@pytest.mark.parametrize("kind", ["mac", "DPoP", "", 7])
 def test_token_type(kind: Any, domain: Domain, drive: Drive) -> None:
     domain.tokens = {"token_type": kind}
     with pytest.raises(OACAuthError, match="only Bearer can be used"):

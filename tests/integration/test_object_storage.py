@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
+import stat
 import subprocess
 import sys
 import textwrap
@@ -155,12 +158,65 @@ def test_what_is_copied_is_kept_until_the_copy_is_whole(looks: int, monkeypatch:
 
 def test_leftovers_of_former_writers_are_removed_before_the_first_byte(folder: str) -> None:
     destination = Destination(f"{folder}/board.pdf")
-    Destination(f"{folder}/.board.pdf.mark-1.part").write(b"half")
-    sink = ObjectStorageSink(destination, "mark-3", ("mark-1", "mark-2"))
-    assert files(destination) == [".board.pdf.mark-1.part"]
+    mine = [".board.pdf.mark-0123456789abcdef-1.part", ".board.pdf.mark-0f-2.part"]
+    # Of this try, a later one, another task, another file.
+    others = [f".{name}.part" for name in (
+        "board.pdf.mark-0f-3", "board.pdf.mark-0f-4", "board.pdf.mark2-0f-1", "board.pdf.0f-1", "board.png.mark-0f-1"
+    )]  # fmt: skip
+    for name in [*mine, *others]:
+        Destination(f"{folder}/{name}").write(b"half")
+    sink = ObjectStorageSink(destination, "mark", 3)
+    assert files(destination) == sorted([*mine, *others])
     sink.write(NEW)
     sink.commit()
-    assert files(destination) == ["board.pdf"]
+    # A store that can discard never has any.
+    assert files(destination) == sorted([*others, "board.pdf", *(mine if folder.startswith("bucket") else [])])
+
+
+def test_what_is_beside_is_new_unguessable_and_for_its_owner_only(tmp_path: Path) -> None:
+    destination = Destination(f"{tmp_path}/board.pdf")
+    seen = set()
+    for umask, mode in ((0o022, 0o644), (0o027, 0o640), (0o077, 0o600)):
+        before = os.umask(umask)
+        try:
+            sink = ObjectStorageSink(destination, "mark", 1)
+            sink.write(NEW)
+            (half,) = tmp_path.glob(".*")
+            assert re.fullmatch(r"\.board\.pdf\.mark-[0-9a-f]{16}-1\.part", half.name)
+            assert stat.S_IMODE(half.stat().st_mode) == 0o600
+            seen.add(half.name)
+            sink.commit()
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "board.pdf").stat().st_mode) == mode
+        assert files(destination) == ["board.pdf"]
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("trap", ["link", "file"])
+def test_nothing_that_is_there_is_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str) -> None:
+    # As if somebody had guessed.
+    monkeypatch.setattr(secrets, "token_hex", lambda _bytes: "ab")
+    beside, victim = tmp_path / ".board.pdf.ab-1.part", tmp_path / "victim"
+    victim.write_bytes(OLD)
+    beside.symlink_to(victim) if trap == "link" else os.link(victim, beside)
+    sink = ObjectStorageSink(Destination(f"{tmp_path}/board.pdf"))
+    with pytest.raises(OACStorageError, match=r"Could not write .*board\.pdf \(FileExistsError"):
+        sink.write(NEW)
+    sink.discard()
+    assert (victim.read_bytes(), (tmp_path / "board.pdf").exists()) == (OLD, False)
+
+
+@pytest.mark.parametrize("letter", ["a", "売"])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, letter: str) -> None:
+    name = letter * (250 // len(letter.encode()))
+    one, other = (Destination(f"{tmp_path}/{name}{end}.pdf") for end in "xy")
+    sinks = [ObjectStorageSink(destination, "0123456789abcdef", 12) for destination in (one, other)]
+    for sink in sinks:
+        sink.write(NEW)
+    for sink in sinks:
+        sink.commit()
+    assert files(one) == [f"{name}x.pdf", f"{name}y.pdf"]
 
 
 def test_a_file_that_is_not_there_has_no_size_and_removing_it_is_no_error(folder: str) -> None:
@@ -238,23 +294,24 @@ def test_a_writer_that_is_killed_leaves_the_old_file_and_the_next_one_clears_up(
     destination.write(OLD)
     code = """
         import time
-        sink = ObjectStorageSink(Destination(sys.argv[1]), "mark-1")
+        sink = ObjectStorageSink(Destination(sys.argv[1]), "mark")
         while True:
             sink.write(b"x" * 100_000)
             time.sleep(0.01)
     """
     process = in_a_process(code, f"{tmp_path}/board.pdf")
-    half = tmp_path / ".board.pdf.mark-1.part"
+    halves = list[Path]()
     deadline = time.monotonic() + 120
-    while not (half.exists() and half.stat().st_size > 300_000):
+    while not (halves and halves[0].stat().st_size > 300_000):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+        halves = list(tmp_path.glob(".board.pdf.mark-*-1.part"))
     process.kill()
     process.communicate()
     assert destination.read() == OLD
-    assert half.exists()
-    sink = ObjectStorageSink(destination, "mark-2", ("mark-1",))
+    assert halves[0].exists()
+    sink = ObjectStorageSink(destination, "mark", 2)
     sink.write(NEW)
     sink.commit()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"board.pdf": NEW}

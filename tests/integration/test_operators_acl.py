@@ -55,11 +55,12 @@ def test_only_the_named_accounts_change(clean: Simulator, said: Callable[[], str
     before = allowed(FINANCE)
     result = update()
     assert allowed(FINANCE) == {**before, COLLEAGUE: ("read", "list")}
-    line = f"+ User '{COLLEAGUE}': read, list"
+    line = f"+ User '{COLLEAGUE}' (Oac Colleague): read, list"
     assert (result["changed"], result["dry_run"], result["difference"]) == (True, False, [line])
     assert {entry["account"] for entry in result["acl"]} == {*before, COLLEAGUE}
     log = said()
-    assert log.index(f"Changing {FINANCE}:\n  {line}") < log.index(f"Changed {FINANCE}:\n  {line}")
+    planned = f"+ User '{COLLEAGUE}': read, list"
+    assert log.index(f"Changing {FINANCE}:\n  {planned}") < log.index(f"Changed {FINANCE}:\n  {line}")
     assert json.loads(json.dumps(result)) == result
 
 
@@ -69,7 +70,7 @@ def test_what_is_so_already_is_not_sent(clean: Simulator) -> None:
     assert (result["changed"], result["difference"]) == (False, [])
     assert clean.control.calls("dev", UPDATE) == 1
     changed = update(entries=[{"account": COLLEAGUE, "permissions": ["read"]}])
-    assert changed["difference"] == [f"~ User '{COLLEAGUE}': read, list -> read"]
+    assert changed["difference"] == [f"~ User '{COLLEAGUE}' (Oac Colleague): read, list -> read"]
 
 
 def test_a_dry_run_sends_nothing(clean: Simulator) -> None:
@@ -84,11 +85,37 @@ def test_a_dry_run_sends_nothing(clean: Simulator) -> None:
 def test_accounts_are_removed_and_replaced(clean: Simulator) -> None:
     update()
     result = update(mode="DeleteMatchingAccounts", entries=[{"account": COLLEAGUE}])
-    assert result["difference"] == [f"- User '{COLLEAGUE}': read, list"]
+    assert result["difference"] == [f"- User '{COLLEAGUE}' (Oac Colleague): read, list"]
     assert COLLEAGUE not in allowed(FINANCE)
     role = {"account": "DV Consumer", "account_type": "ApplicationRole", "permissions": list(acl.PERMISSIONS)}
     update(mode="ReplaceAll", entries=[role])
-    assert allowed(FINANCE) == {"DV Consumer": acl.PERMISSIONS}
+    assert allowed(FINANCE) == {"DVConsumer": acl.PERMISSIONS}
+
+
+@pytest.mark.parametrize("spelled", ["DV Content Author", "DVContentAuthor"])
+def test_a_role_is_found_by_the_name_that_the_console_shows(clean: Simulator, spelled: str) -> None:
+    role = {"account": spelled, "account_type": "ApplicationRole"}
+    assert update(entries=[{**role, "permissions": ["read"]}])["changed"] is True
+    assert allowed(FINANCE)["DVContentAuthor"] == ("read",)
+    assert update(entries=[{**role, "permissions": ["read"]}])["changed"] is False
+    assert update(mode="DeleteMatchingAccounts", entries=[role])["difference"] == [
+        "- ApplicationRole 'DVContentAuthor' (DV Content Author): read"
+    ]
+    assert allowed(FINANCE) == {"BIServiceAdministrator": acl.PERMISSIONS}
+
+
+def test_a_user_is_found_by_the_name_that_the_console_shows(clean: Simulator, said: Callable[[], str]) -> None:
+    update()
+    result = update(mode="DeleteMatchingAccounts", entries=[{"account": "oac colleague"}])
+    assert (result["changed"], COLLEAGUE in allowed(FINANCE)) == (True, False)
+    assert "nothing to remove" not in said()
+
+
+def test_a_removal_that_fits_no_account_says_so(clean: Simulator, said: Callable[[], str]) -> None:
+    role = {"account": "DV Reader", "account_type": "ApplicationRole"}
+    result = update(mode="DeleteMatchingAccounts", entries=[role])
+    assert result["changed"] is False
+    assert "do not name ApplicationRole 'DVReader': nothing to remove" in said()
 
 
 def test_all_is_taken_away_only_when_that_is_said(clean: Simulator) -> None:
@@ -109,7 +136,7 @@ def test_an_unknown_account_is_reported_in_the_words_of_oac(clean: Simulator, sa
     with pytest.raises(OACApiError, match=r"HTTP 400, BadRequest: There is no account jo of the type User"):
         update(entries=[READER, {"account": "jo", "permissions": ["read"]}])
     assert allowed(FINANCE) == before
-    assert f"Named are: User '{COLLEAGUE}', User 'jo'." in said()
+    assert f"The change names: User '{COLLEAGUE}', User 'jo'." in said()
 
 
 def test_an_account_that_oac_passes_over_in_silence_is_an_error(clean: Simulator) -> None:
@@ -129,7 +156,6 @@ def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
     ("changes", "says"),
     [
         ({"entries": []}, "No account is named"),
-        ({"entries": "[{'account': 'x'}]"}, "entries is a list of dictionaries.*render_template_as_native_obj"),
         (
             {"entries": [{"account": "x", "permission": ["read"]}]},
             "An entry is a dictionary with account, account_type, p",
@@ -141,7 +167,6 @@ def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
         ({"entries": [{"account": "x", "permissions": "read"}]}, "has permissions='read'"),
         ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions are read, list, write"),
         ({"entries": [READER, READER]}, "named twice"),
-        ({"mode": "Replace"}, "The mode of a change of permissions is one of"),
         ({"path": None}, "Give either the id of the item"),
     ],
 )
@@ -182,7 +207,7 @@ def test_an_audit_as_json_lines(clean: Simulator, tmp_path: Path) -> None:
     assert (lines[0]["path"], lines[0]["type"]) == (SALES, "folders")
     pipeline = next(line for line in lines if line["name"] == "Pipeline")
     assert pipeline["acl"][-1] == {
-        "account_type": "ApplicationRole", "account": "DV Consumer", "account_name": "DV Consumer",
+        "account_type": "ApplicationRole", "account": "DVConsumer", "account_name": "DV Consumer",
         "permissions": ["read", "list", "execute"],
     }  # fmt: skip
 
@@ -236,19 +261,3 @@ def test_an_audit_sees_what_its_user_sees(connections: Connections, clean: Simul
     with pytest.raises(OACApiError, match="Manage Content"):
         audit(destination=str(tmp_path / "c"), manage_content=True)
     assert not (tmp_path / "c").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"file_format": "xlsx"}, "The format of an audit is one of csv, jsonl, not 'xlsx'"),
-        ({"unreadable": "skip"}, "one of fail, record"),
-        ({"max_parallel": 0}, "At least one request runs at a time"),
-        ({"destination": ""}, "destination is empty"),
-        ({"folder_path": ""}, "Give either the id of the folder"),
-    ],
-)
-def test_bad_input_of_an_audit(clean: Simulator, tmp_path: Path, arguments: dict[str, Any], says: str) -> None:
-    with pytest.raises(OACConfigurationError, match=says):
-        audit(**{"destination": str(tmp_path / "acl"), **arguments})
-    assert clean.control.counters()["calls"].get("dev", {}) == {}

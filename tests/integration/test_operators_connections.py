@@ -73,6 +73,21 @@ def test_a_connection_is_created_with_the_credentials_of_an_airflow_connection(
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("answer", ["201_json", "201_id", "201_empty"])
+def test_a_connection_is_created_whatever_the_answer_holds(source: Connections, clean: Simulator, answer: str) -> None:
+    clean.control.settings(connection_created=answer)
+    assert Task(create).attempt()["connection_id"] == object_id(ADMIN, "Warehouse")
+    assert clean.control.calls("dev", POST) == 1
+
+
+def test_a_lookup_that_fails_does_not_fail_a_connection_that_was_created(source: Connections, clean: Simulator) -> None:
+    clean.control.settings(connection_created="201_empty")
+    clean.control.fault("GET /catalog/{type}", "status", status=400, times=None)
+    result = Task(lambda: create(if_exists="update")).attempt()
+    assert (result["connection_id"], result["how"]) == (object_id(ADMIN, "Warehouse"), "created")
+    assert clean.control.calls("dev", "GET /catalog/{type}") == 1
+
+
 def test_further_secrets_come_from_the_extra(source: Connections, clean: Simulator) -> None:
     extra = {"connection_params": {"clientSecret": "Another-Secret-1"}}
     source.set("warehouse", {"conn_type": "generic", "login": "L", "password": PASSWORD, "extra": extra})
@@ -254,11 +269,6 @@ def test_a_connection_that_does_not_exist_is_told_in_oacs_own_words(source: Conn
 def test_secrets_in_a_dag_are_refused_when_it_is_parsed(make: Callable[..., Any], params: dict[str, Any]) -> None:
     with pytest.raises(OACConfigurationError, match="Secrets do not belong into a DAG"):
         make(connection_params=params)
-
-
-def test_a_policy_that_does_not_exist_is_caught_when_the_dag_is_parsed() -> None:
-    with pytest.raises(OACConfigurationError, match="if_exists is"):
-        create(if_exists="replace")
 
 
 def test_a_connection_is_deleted_once(source: Connections, clean: Simulator) -> None:

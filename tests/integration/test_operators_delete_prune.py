@@ -11,7 +11,7 @@ from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.snapshot_names import SnapshotName, run_mark, task_mark
 from airflow_provider_oac.client.snapshots import Storage, create, register
 from airflow_provider_oac.client.waiting import WaitPlan
-from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACPruneSnapshotsOperator
 from airflow_provider_oac.simulator.launch import Simulator
@@ -66,6 +66,16 @@ def test_prune_deletes_what_no_rule_keeps_and_its_files(clean: Simulator) -> Non
     old, middle, new = take_own(own_name(3), own_name(2), own_name(1))
     assert prune(keep_last=2) == {"deleted": [old], "kept": [new, middle], "others": 0, "dry_run": False}
     assert names(clean) == [middle, new]
+    assert len(clean.control.bucket()) == 2
+
+
+def test_prune_of_the_list_needs_no_right_to_delete_in_the_bucket(clean: Simulator) -> None:
+    old, new = take_own(own_name(2), own_name(1))
+    clean.control.settings(object_deletion="deny")
+    with pytest.raises(OACApiError, match="may not delete objects in the bucket"):
+        prune()
+    assert prune(delete_storage=False)["deleted"] == [old]
+    assert names(clean) == [new]
     assert len(clean.control.bucket()) == 2
 
 

@@ -177,10 +177,8 @@ def test_pruning_keeps_the_file_that_a_registration_in_the_same_instance_uses(
     [
         ({}, "Give either snapshot, the result of a backup, or bar_uri"),
         ({"snapshot": {"name": "x"}}, "its file and its bucket must be known"),
-        ({"snapshot": "{'name': 'x'}"}, "give snapshot=backup.output"),
         ({"bar_uri": "folder/name.zip", "bucket": "b"}, "must look like file:///folder/name.bar"),
         ({"bar_uri": "oci://b@ns/x.bar", "bucket": "b"}, "must look like file:///folder/name.bar"),
-        ({"bar_uri": "a.bar", "bucket": ""}, "its bucket must be known"),
     ],
 )
 def test_what_cannot_be_registered_is_refused_before_anything_is_sent(

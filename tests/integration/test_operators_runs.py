@@ -182,11 +182,6 @@ def test_an_override_that_cannot_work_is_caught_before_any_call(
     assert clean.control.calls("dev", "POST /catalog/dataflows/{dataflowId}/actions/run") == 0
 
 
-def test_a_policy_that_does_not_exist_is_caught_when_the_dag_is_parsed() -> None:
-    with pytest.raises(OACConfigurationError, match="if_running is 'fail', 'wait' or 'adopt', not 'skip'"):
-        reload(if_running="skip")
-
-
 def test_what_is_running_already_fails_the_task_by_default(
     connections: Connections, clean: Simulator, said: Callable[[], str]
 ) -> None:

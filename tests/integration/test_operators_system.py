@@ -54,9 +54,9 @@ def domains(**changes: Any) -> dict[str, Any]:
 
 
 def test_settings_that_differ_are_changed_once(two: Connections, clean: Simulator) -> None:
-    wanted = {"EmailMaxRecipients": 100, "EmailMaxEmailSizeKB": "4096", "EnableWorkbookExport": False}
+    wanted = {"EmailMaxRecipients": 100, "EmailMaxEmailSizeKB": "4096", "EnableDataQueryCache": False}
     result = settings(settings=wanted)
-    assert result["changed"] == {"EmailMaxRecipients": ["512", "100"], "EnableWorkbookExport": ["true", "false"]}
+    assert result["changed"] == {"EmailMaxRecipients": ["512", "100"], "EnableDataQueryCache": ["true", "false"]}
     assert (result["unchanged"], result["pending"], result["unconfirmed"]) == (1, [], [])
     assert clean.control.content("dev")["settings"]["EmailMaxRecipients"] == "100"
     assert settings(settings=wanted)["changed"] == {}
@@ -64,25 +64,27 @@ def test_settings_that_differ_are_changed_once(two: Connections, clean: Simulato
 
 
 def test_settings_of_a_dry_run_stay(two: Connections, clean: Simulator) -> None:
-    result = settings(settings={"SystemName": "New"}, dry_run=True)
-    assert (result["changed"], result["dry_run"]) == ({"SystemName": ["Simulated instance dev", "New"]}, True)
+    result = settings(settings={"DefaultUserPreferredTimeZone": "CET"}, dry_run=True)
+    assert (result["changed"], result["dry_run"]) == ({"DefaultUserPreferredTimeZone": ["UTC", "CET"]}, True)
     assert clean.control.calls("dev", PUT_SETTINGS) == 0
 
 
 def test_a_setting_that_is_pending_counts_as_changed(two: Connections, clean: Simulator) -> None:
     clean.control.settings(pending_seconds=60)
-    assert settings(settings={"SystemTimeZone": "CET"})["pending"] == ["SystemTimeZone"]
-    assert settings(settings={"SystemTimeZone": "CET"})["changed"] == {}
+    assert settings(settings={"DefaultUserPreferredTimeZone": "CET"})["pending"] == ["DefaultUserPreferredTimeZone"]
+    assert settings(settings={"DefaultUserPreferredTimeZone": "CET"})["changed"] == {}
     assert clean.control.calls("dev", PUT_SETTINGS) == 1
 
 
 def test_two_instances_get_the_same_settings(two: Connections, clean: Simulator) -> None:
-    settings(settings={"EmailMaxRecipients": "7", "SystemTimeZone": "CET"}, oac_conn_id="oac_prod")
-    result = settings(like_conn_id="oac_prod", ignore=["SystemName"], settings={"SystemTimeZone": "UTC"})
+    there = {"EmailMaxRecipients": "7", "DefaultUserPreferredTimeZone": "CET", "EnableDataQueryCache": False}
+    settings(settings=there, oac_conn_id="oac_prod")
+    given = {"DefaultUserPreferredTimeZone": "UTC"}
+    result = settings(like_conn_id="oac_prod", ignore=["EnableDataQueryCache"], settings=given)
     assert result["changed"] == {"EmailMaxRecipients": ["512", "7"]}
-    assert clean.control.content("dev")["settings"]["SystemName"] == "Simulated instance dev"
-    assert settings(like_conn_id="oac_prod", keys=["SystemName"], dry_run=True)["changed"] == {
-        "SystemName": ["Simulated instance dev", "Simulated instance prod"]
+    assert clean.control.content("dev")["settings"]["EnableDataQueryCache"] == "true"
+    assert settings(like_conn_id="oac_prod", keys=["EnableDataQueryCache"], dry_run=True)["changed"] == {
+        "EnableDataQueryCache": ["true", "false"]
     }
 
 
@@ -118,7 +120,7 @@ def test_settings_that_cannot_be_are_told(
 def test_who_is_no_administrator_is_told_which_role_is_missing(two: Connections) -> None:
     two.oac(user=AUTHOR)
     with pytest.raises(OACApiError, match=r"lacks the application role.*BI Service Administrator for"):
-        settings(settings={"SystemName": "x"})
+        settings(settings={"EmailMaxRecipients": "7"})
 
 
 def test_a_mail_server_is_set_with_a_password_of_an_airflow_connection(two: Connections, clean: Simulator) -> None:
@@ -252,7 +254,6 @@ def test_an_empty_instance_does_not_empty_the_other(two: Connections, clean: Sim
         ({"domains": {"a.com": ["img_src"]}}, "OAC has no policy 'img_src', but connect-src"),
         ({"domains": {"a.com": {"img-src": "yes"}}}, "img-src is to be true or false"),
         ({"domains": {"a.com": []}, "remove": ["A.com"]}, "a.com are to be there and to be removed"),
-        ({"remove": "a.com"}, "remove is a list of domains"),
         ({}, "give domains, like_conn_id or remove"),
     ],
 )

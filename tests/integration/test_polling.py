@@ -213,7 +213,7 @@ def test_who_is_refused_looks_whether_the_connection_was_edited(
 def test_who_is_refused_hears_why_the_connection_of_now_does_not_help(
     connections: Connections, clean: Simulator, edit: dict[str, str], says: str
 ) -> None:
-    (work,) = clean.control.start_work("dev", 1.0)
+    (work,) = clean.control.start_work("dev", 60.0)
 
     async def refuse() -> None:
         waiting = asyncio.create_task(polling.waited("oac_default", watch(work)))

@@ -1,4 +1,4 @@
-"""Nothing is left of ten thousand triggers, neither after the last one nor beside one that stays."""
+"""Nothing is left of thousands of triggers, neither after the last one nor beside one that stays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.integration.flows import LOOK
 # The poller is the same on every line, and test_polling.py has this with 600 triggers on all of them.
 pytest.importorskip("airflow.sdk", reason="takes half a minute; runs on Airflow 3 only")
 
-ROUNDS, AT_ONCE, THREADS = 20, 500, 4
+ROUNDS, AT_ONCE, THREADS = 12, 250, 4
 # Caches fill while the first few run.
 WARM = 4
 # Rounds beside somebody who stays.
@@ -53,7 +53,7 @@ def silence() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("connections", "silence")
-def test_nothing_is_left_of_ten_thousand_triggers(clean: Simulator) -> None:
+def test_nothing_is_left_of_three_thousand_triggers(clean: Simulator) -> None:
     # Each round asks for the same, which is over: a look each, and the simulator does not grow.
     works = clean.control.start_work("dev", 0.0, AT_ONCE)
 
@@ -76,8 +76,8 @@ def test_nothing_is_left_of_ten_thousand_triggers(clean: Simulator) -> None:
     objects, tasks, files = zip(*counts[WARM:], strict=True)
     assert set(tasks) == {1}
     assert len(set(files)) == 1
-    # Not even one object for a hundred triggers, whatever it is.
-    assert max(objects) - objects[0] < (ROUNDS - WARM) * AT_ONCE / 100
+    # Not even one object for fifty triggers, whatever it is.
+    assert max(objects) - objects[0] < (ROUNDS - WARM) * AT_ONCE / 50
     assert polling._places == {}
     assert polling._readings == {}
     assert len(PROCESS_STORE._entries) == 1

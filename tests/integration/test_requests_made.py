@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.tasks import SEAL_PASSWORD, Connections, Task, backup_operator
+from tests.tasks import AUTHOR, SEAL_PASSWORD, Connections, Task, backup_operator
 
 
 def by_hand(address: str, token: str, pause: float) -> None:
@@ -71,3 +73,31 @@ def test_a_blocking_task_makes_no_more_requests_than_a_script(warm_store: str, c
     Task(lambda: backup_operator(task_id="other"), store=False).attempt()
     script["calls"]["dev"]["GET /snapshots"] = 1
     assert made_since(clean) == script
+
+
+def test_forty_mapped_exports_sign_in_once(
+    connections: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean: Simulator
+) -> None:
+    """By a user who is no administrator, as recommended: its 401s of missing roles renew nothing."""
+    monkeypatch.setenv("AIRFLOW__OAC__STORE", "file")
+    monkeypatch.setenv("AIRFLOW__OAC__STORE_FOLDER", str(tmp_path / "tokens"))
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
+    connections.oac(user=AUTHOR)
+    clean.control.settings(work_seconds=0)
+
+    def export(number: int) -> OACExportWorkbookOperator:
+        return OACExportWorkbookOperator(
+            task_id=f"export_{number}",
+            workbook_path="/@Catalog/shared/Sales/Revenue by Region",
+            destination=f"file://{tmp_path}/{number}.pdf",
+            canvases=["Overview"],
+            poll_interval=0.05,
+        )
+
+    for number in range(40):
+        # A task is a process of its own, which has signed in nowhere.
+        PROCESS_STORE.clear()
+        Task(partial(export, number)).attempt()
+    assert len(list(tmp_path.glob("*.pdf"))) == 40
+    assert clean.control.grants("jwt-bearer") == 1
+    assert clean.control.calls("dev", "GET /system") == 0

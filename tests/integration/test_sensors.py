@@ -116,12 +116,6 @@ def test_a_rescheduled_look_takes_an_unknown_id_for_an_error(connections: Connec
         sensor.poke({})
 
 
-@pytest.mark.parametrize("empty", ["", "None"])
-def test_an_empty_id_is_refused(connections: Connections, deferrable: bool, empty: str) -> None:
-    with pytest.raises(OACConfigurationError, match=r"work_request_id is empty. If it comes from a task's XCom"):
-        waiting(empty, deferrable=deferrable).attempt()
-
-
 def test_an_unreadable_connection_fails_the_deferred_wait(connections: Connections, clean: Simulator) -> None:
     task = waiting("lfc-cc:1-c9:2", deferrable=True)
     connections.oac(scope="")
@@ -253,12 +247,6 @@ def test_a_trigger_of_it_goes_through_the_database() -> None:
 def test_half_a_question_is_refused(connections: Connections, arguments: dict[str, Any]) -> None:
     with pytest.raises(OACConfigurationError, match="Give one of: snapshot_id; snapshot_name; max_age with"):
         looks(**arguments)
-
-
-@pytest.mark.parametrize("max_age", [86400, "1d"])
-def test_an_age_that_is_no_duration_is_refused(connections: Connections, max_age: Any) -> None:
-    with pytest.raises(OACConfigurationError, match=r"max_age must be a timedelta, such as timedelta\(days=1\), but"):
-        looks(max_age=max_age, snapshot_label="nightly", bucket="oac-backups")
 
 
 def test_a_list_that_cannot_be_read_at_the_moment_is_not_the_end(connections: Connections, clean: Simulator) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -29,14 +29,21 @@ DISCOVERY = "/.well-known/openid-configuration"
 
 
 def failure(drive: Drive, url: str, settings: TransportSettings = IMPATIENT) -> OACTransportError:
-    """The error there is instead of an answer. It names the request, and never the token."""
+    """The error there is instead of an answer. It names the request, and never the token. No frame of a library comes
+    with it, in whose variables headers and body are."""
     with pytest.raises(OACTransportError) as caught:
         drive(lambda io: io.send(Request("POST", url + "?query=1", BEARER, b"the-body")), settings)
     text = str(caught.value)
     assert text.startswith(f"POST {url}: ")
     assert "query" not in text
     assert not any(secret in text + repr(caught.value) for secret in ("the-token", "the-body"))
-    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    frames = [frame for frame, _line in traceback.walk_tb(caught.value.__traceback__)]
+    assert not [name for frame in frames if "site-packages" in (name := frame.f_code.co_filename)]
+    ours = [repr(frame.f_locals) for frame in frames if "airflow_provider_oac" in frame.f_code.co_filename]
+    assert ours
+    assert not any(secret in shown for shown in ours for secret in ("the-token", "the-body"))
     return caught.value
 
 
@@ -73,13 +80,15 @@ def listening(serve: Callable[[socket.socket], None] | None) -> Iterator[str]:
 
 def test_a_refused_connection(drive: Drive) -> None:
     error = failure(drive, f"http://127.0.0.1:{unused_port()}/x")
-    assert "the connection was refused. Check host and port" in str(error)
+    assert "the connection was refused (ConnectionRefusedError: [Errno 111] Connect" in str(error)
+    assert "Check host and port" in str(error)
     assert (error.sent, error.passing) == (False, True)
 
 
 def test_a_name_that_does_not_resolve(drive: Drive) -> None:
     error = failure(drive, "https://no-such-host.invalid/x")
-    assert "the host name cannot be resolved. Check the name" in str(error)
+    assert "the host name cannot be resolved (gaierror: [Errno -" in str(error)
+    assert "Check the name" in str(error)
     assert (error.sent, error.passing) == (False, True)
 
 
@@ -95,7 +104,8 @@ def test_an_answer_that_does_not_come_in_time(drive: Drive) -> None:
     with listening(lambda _connection: release.wait(30)) as url:
         error = failure(drive, url, HASTY)
         release.set()
-    assert "no answer came in time. The server may still be working" in str(error)
+    assert "no answer came in time (" in str(error)
+    assert "The server may still be working" in str(error)
     assert (error.sent, error.passing) == (True, True)
 
 
@@ -228,11 +238,6 @@ def test_a_broken_answer_leaves_the_driver_usable(drive: Drive, clean: Simulator
         return (await io.send(Request("GET", url))).status
 
     assert drive(after_failures) == 200
-
-
-def test_the_original_exception_is_the_cause(drive: Drive) -> None:
-    error = failure(drive, f"http://127.0.0.1:{unused_port()}/x")
-    assert re.match(r"(requests|aiohttp)\.", type(error.__cause__).__module__ + ".")
 
 
 def test_a_server_that_hangs_holds_no_other_one_up() -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_provider_oac.exceptions import OACTransportError
+from airflow_provider_oac.exceptions import OACSetupError, OACTransportError
 from airflow_provider_oac.simulator.launch import Simulator, launch
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
@@ -45,7 +45,17 @@ def test_http_goes_through_the_proxy(drive: Drive, server: Server, monkeypatch: 
     assert server.seen[0].headers["authorization"] == "Bearer the-token"
 
 
-@pytest.mark.parametrize("exceptions", ["127.0.0.1", "localhost,127.0.0.1", "*"])
+def test_a_proxy_that_cannot_be_used_is_no_failure_of_the_server(
+    drive: Drive, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://{LOGIN}@127.0.0.1:port")
+    with pytest.raises(OACSetupError, match="variable HTTP_PROXY does not hold the address") as caught:
+        get(drive, server.url)
+    assert "phrase" not in "".join(traceback.format_exception(caught.value))
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("exceptions", ["127.0.0.1", "localhost,127.0.0.1", "127.0.0.0/8", "*"])
 def test_hosts_in_no_proxy_are_reached_directly(
     exceptions: str, drive: Drive, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,11 +91,14 @@ def test_the_certificate_is_verified_through_a_tunnel(
     assert (caught.value.sent, caught.value.passing) == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("login", "password"), [(LOGIN, PASSWORD), ("proxy-user:has%C5%82o", "hasło"), ("proxy-user:hasło", "hasło")]
+)
 def test_a_login_in_the_proxys_address_is_sent_to_the_proxy_alone(
-    drive: Drive, server: Server, secure: Simulator, monkeypatch: pytest.MonkeyPatch
+    login: str, password: str, drive: Drive, server: Server, secure: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(Proxy(login=f"proxy-user:{PASSWORD}")) as proxy:
-        address = proxy.url.replace("http://", f"http://{LOGIN}@")
+    with serving(Proxy(login=f"proxy-user:{password}")) as proxy:
+        address = proxy.url.replace("http://", f"http://{login}@")
         monkeypatch.setenv("HTTP_PROXY", address)
         monkeypatch.setenv("HTTPS_PROXY", address)
         assert get(drive, server.url).status == 200

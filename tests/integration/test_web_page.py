@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import requests
 
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.links import OACWorkRequestLink
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.integration.web_page import Server, api_server, events
-from tests.tasks import Connections
+from airflow_provider_oac.transport.settings import TransportSettings
+from tests.integration.web_page import (
+    Server,
+    api_server,
+    audit,
+    card,
+    commands_of,
+    events,
+    leave_work,
+    note,
+    secrets_of,
+    sign_in,
+    silent,
+    work_request,
+)
+from tests.redis_server import redis_server
+from tests.tasks import Connections, oac_connection
 
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="Airflow 2.11 has no such pages")
 
@@ -50,38 +65,19 @@ def person(connections: Connections, quick: Simulator, request: pytest.FixtureRe
     return conn_id
 
 
-def secrets_of(ready: dict[str, Any]) -> list[str]:
-    key = Path(ready["private_key_file"]).read_text().splitlines()[1]
-    return [key, ready["client_secret"], *ready["users"].values()]
-
-
-def card(html: str, conn_id: str) -> str:
-    found = re.search(rf'<article [^>]*data-connection="{re.escape(conn_id)}".*?</article>', html, re.DOTALL)
-    assert found, html
-    return found[0]
-
-
-def audit(event: str) -> list[dict[str, Any]]:
+@pytest.fixture
+def database(server: Server) -> Iterator[None]:
+    """What a test leaves in the audit log and among the XComs is gone after it."""
     from airflow.models.log import Log
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
-    from sqlalchemy import select
+    from sqlalchemy import delete
 
+    yield
     with create_session() as session:
-        rows = session.execute(select(Log.owner, Log.extra).where(Log.event == event).order_by(Log.id)).all()
-    return [{"by": row.owner, **json.loads(row.extra)} for row in rows]
-
-
-def sign_in(session: requests.Session, server: Server, conn_id: str, decide: Callable[[str], None]) -> tuple[str, str]:
-    """Press the button, decide about the code; the last event."""
-    with session.post(f"{server.url}/oac/sign-in/{conn_id}", stream=True, timeout=60) as answer:
-        assert answer.status_code == 200, answer.text
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        last, text = "", ""
-        for name, data in events(answer):
-            if name == "code":
-                decide(data["user_code"])
-            last, text = name, data.get("text", "")
-        return last, text
+        for table in (XComModel, TaskInstance, Log):
+            session.execute(delete(table))
 
 
 def test_the_page_shows_each_connection_and_no_secret(
@@ -111,13 +107,35 @@ def test_a_browser_is_told_to_do_little_with_it(server: Server, boss: requests.S
         assert boss.get(f"{server.url}/oac/static/{name}", timeout=60).status_code == 200
 
 
-def test_what_people_wrote_is_text(server: Server, boss: requests.Session, connections: Connections) -> None:
-    connections.oac(user="<img src=x onerror=alert(1)>")
-    answer = boss.get(f"{server.url}/oac/", params={"connection": "<script>alert(1)</script>"}, timeout=60)
-    assert "<img" not in answer.text
-    assert "<script>alert" not in answer.text
-    assert "&lt;img" in answer.text
-    assert "&lt;script&gt;" in answer.text
+@pytest.mark.parametrize("path", ["", "static/page.js", "static/nothing", "nothing", "check/oac_default"])
+def test_no_answer_is_without_these_headers(server: Server, path: str) -> None:
+    for session in (server.session("boss", "ADMIN"), server.session("reader", "VIEWER"), requests.Session()):
+        headers = session.get(f"{server.url}/oac/{path}", timeout=60).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
+
+
+def test_what_people_wrote_is_text(
+    server: Server, boss: requests.Session, connections: Connections, database: None
+) -> None:
+    markup = "\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}"
+    connections.oac(user=markup, grant=markup)
+    connections.oac("oac_marked", user=markup)
+    note("oac.check", {"connection_id": "oac_marked", "works": False, "failed": markup, "token_lifetime": None}, markup)
+    leave_work(f"dag {markup}", f"task {markup}", "success", f"https://oac.example.com/{markup}")
+    page = boss.get(f"{server.url}/oac/", params={"connection": "<script>alert(1)</script>"}, timeout=60).text
+    assert "<img" not in page
+    assert "<script>alert" not in page
+    assert "49" not in card(page, "oac_marked")
+    assert card(page, "oac_marked").count("&lt;img") == 3
+    assert "&lt;script&gt;" in page
+
+
+def test_what_cannot_be_seen_is_shown_as_a_mark(
+    server: Server, boss: requests.Session, connections: Connections
+) -> None:
+    connections.oac(user="oac\u202egpj\x1b[2J.admin\u3000売上")
+    assert "oac\ufffdgpj\ufffd[2J.admin\u3000売上" in boss.get(f"{server.url}/oac/", timeout=60).text
 
 
 @pytest.mark.parametrize("path", ["", "check/oac_default", "state/oac_default", "sign-in/oac_default"])
@@ -133,22 +151,60 @@ def test_who_may_not_edit_connections_sees_and_does_nothing(
     assert not [entry for entry in audit("oac.check") + audit("oac.sign_in") if entry["by"] == "reader"]
 
 
+@pytest.mark.parametrize("order", ["check", "state", "sign-in"])
+def test_who_may_not_edit_connections_does_not_learn_which_there_are(
+    server: Server, connections: Connections, order: str
+) -> None:
+    reader = server.session("reader", "VIEWER")
+    answers = [reader.post(f"{server.url}/oac/{order}/{name}", timeout=60) for name in ("oac_default", "oac_nothing")]
+    texts = [answer.text.replace("oac_nothing", "oac_default") for answer in answers]
+    assert (texts[0], [answer.status_code for answer in answers]) == (texts[1], [403, 403])
+    pages = [reader.get(f"{server.url}/oac/?connection={name}", timeout=60) for name in ("oac_default", "oac_nothing")]
+    assert (pages[0].text, pages[0].status_code) == (pages[1].text, 403)
+
+
 def test_who_may_edit_connections_without_being_admin_may_use_it(server: Server, connections: Connections) -> None:
     answer = server.session("operator", "OP").get(f"{server.url}/oac/", timeout=60)
     assert 'data-connection="oac_default"' in answer.text
 
 
-@pytest.mark.parametrize(
-    "origin", [None, "null", "https://evil.example", "http://127.0.0.1:1", "http://127.0.0.1.evil.example"]
-)
+def origins(own: str) -> list[str | None]:
+    """Whatever an ``Origin`` may be that is not Airflow's; ``None``: not sent."""
+    host = own.removeprefix("http://")
+    name, port = host.split(":")
+    return [
+        None, "", "null", "None", "*", "about:blank", "data:", "blob:null", "file://", "http://", "https://", "http:",
+        host, f"//{host}", name, f"http://{name}", f"http://{name}:1", f"http://{host}.evil.example",
+        f"http://{host}@evil.example", f"http://evil.example@{host}", f"http://evil.example#{host}",
+        f"http://evil.example/{host}", f"http://evil.example?{host}", f"http://evil.example\\@{host}",
+        f"http://{name}.:{port}", f"http://localhost:{port}", f"http://[::1]:{port}", "https://evil.example",
+        f"ftp://{host}", f"ws://{host}", f"javascript://{host}", f"chrome-extension://{host}", f"http://{host}, {own}",
+        f"{own} https://evil.example", f"http://{name}:{port}0", f"http://x{host}", "http://[", "http://]", "http://[::1",
+        "http://[x]", f"http://{name}:port", "http://\xe9.example",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("order", ["check", "state", "sign-in"])
 def test_an_order_from_another_page_is_refused(
-    server: Server, boss: requests.Session, connections: Connections, order: str, origin: str | None
+    server: Server, boss: requests.Session, connections: Connections, order: str
 ) -> None:
-    boss.headers["Origin"] = origin  # type: ignore[assignment]  (None: not sent)
-    answer = boss.post(f"{server.url}/oac/{order}/oac_default", timeout=60)
-    assert answer.status_code == 403
-    assert "does not come from Airflow's own page" in answer.json()["detail"]
+    # Each kind with one order; each order with the kinds that end a parser, or that a browser sends by itself.
+    kinds = origins(server.url) if order == "state" else [None, "null", "https://evil.example", "http://["]
+    for origin in kinds:
+        boss.headers["Origin"] = origin.encode("latin-1") if origin is not None else None  # type: ignore[assignment]
+        answer = boss.post(f"{server.url}/oac/{order}/oac_default", timeout=60)
+        assert (origin, answer.status_code) == (origin, 403)
+        assert "does not come from Airflow's own page" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("order", ["check", "state", "sign-in"])
+def test_orders_are_given_by_post_only(
+    server: Server, boss: requests.Session, connections: Connections, order: str
+) -> None:
+    before = audit("oac.check"), audit("oac.sign_in")
+    for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        assert boss.request(method, f"{server.url}/oac/{order}/oac_default", timeout=60).status_code == 405
+    assert (audit("oac.check"), audit("oac.sign_in")) == before
 
 
 def test_behind_a_proxy_the_address_that_airflow_is_told_counts(
@@ -195,14 +251,17 @@ def test_a_check_that_fails_says_where(server: Server, boss: requests.Session, c
     assert 'class="step-failed"' in shown
 
 
-def test_a_deployment_that_forbids_tests_of_connections_forbids_the_check(
-    server: Server, boss: requests.Session, connections: Connections, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("order", ["check", "sign-in"])
+def test_a_deployment_that_forbids_tests_of_connections_sends_no_credentials(
+    server: Server, boss: requests.Session, person: str, quick: Simulator, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__TEST_CONNECTION", "Disabled")
-    answer = boss.post(f"{server.url}/oac/check/oac_default", timeout=60)
+    answer = boss.post(f"{server.url}/oac/{order}/{person}", timeout=60)
     assert answer.status_code == 403
     assert "[core] test_connection" in answer.json()["detail"]
-    assert '<button data-do="check" disabled>' in boss.get(f"{server.url}/oac/", timeout=60).text
+    assert quick.control.calls("identity", "token") == quick.control.calls("identity", "device") == 0
+    shown = card(boss.get(f"{server.url}/oac/", timeout=60).text, person)
+    assert f'<button data-do="{order}" disabled>' in shown
 
 
 def test_a_person_signs_in_and_a_task_goes_on_from_there(
@@ -301,19 +360,29 @@ def test_only_safe_addresses_are_offered(address: str, complete: str | None, lin
             shown(code)
 
 
+def test_a_sign_in_waits_no_longer_for_a_server_than_a_check() -> None:
+    from airflow_provider_oac.web.signing_in import quick
+
+    assert quick(TransportSettings(connect_timeout=60.0, read_timeout=900.0, ca_file="ca.pem")) == TransportSettings(
+        connect_timeout=15.0, read_timeout=15.0, response_timeout=15.0, ca_file="ca.pem"
+    )
+    assert quick(TransportSettings(connect_timeout=1.0)) == TransportSettings(connect_timeout=1.0, read_timeout=15.0)
+
+
 @pytest.mark.parametrize("order", ["check", "state", "sign-in"])
 def test_another_spelling_of_a_connection_of_the_environment_gives_no_other_right(
     server: Server, boss: requests.Session, connections: Connections, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.api_fastapi.app import get_auth_manager
 
-    connections.oac("oac_prod")
+    connections.oac("sys_prod")
     manager = get_auth_manager()
     monkeypatch.setattr(
-        type(manager), "is_authorized_connection", lambda *_, details, **__: details.conn_id != "oac_prod"
+        type(manager), "is_authorized_connection", lambda *_, details, **__: details.conn_id != "sys_prod"
     )
-    for spelling in ("oac_prod", "OAC_PROD", "Oac_Prod"):
-        assert boss.post(f"{server.url}/oac/{order}/{spelling}", timeout=60).status_code == 403
+    # The last one begins with a long s, whose upper case is S.
+    for spelling in ("sys_prod", "SYS_PROD", "Sys_Prod", "\u017fys_prod"):
+        assert boss.post(f"{server.url}/oac/{order}/{spelling}", timeout=60).status_code == 404
         page = boss.get(f"{server.url}/oac/", params={"connection": spelling}, timeout=60).text
         assert f'data-connection="{spelling}"' not in page
     assert "oac_default" in page
@@ -341,11 +410,12 @@ def test_a_connection_of_another_fernet_key_fails_its_check(server: Server, boss
     assert (entry["connection_id"], entry["works"], entry["failed"]) == ("oac_other_key", False, "connection")
 
 
+@pytest.mark.usefixtures("database")
 def test_recent_work_requests_are_those_that_tasks_told_airflow(server: Server, boss: requests.Session) -> None:
-    leave_work("oac_nightly", "backup", "deferred", "lfc-cc:17-c9:3")
-    leave_work("oac_nightly", "export", "success", "12345")
+    leave_work("oac_nightly", "backup", "deferred", work_request("lfc-cc:17-c9:3"))
+    leave_work("oac_nightly", "export", "success", work_request("12345"))
     # What Airflow leaves by itself for a task that gave OAC no work.
-    leave_work("oac_nightly", "find", "success", None)
+    leave_work("oac_nightly", "find", "success", "")
     page = boss.get(f"{server.url}/oac/", timeout=60).text
     rows = re.findall(r"<tr>\s*<td>.*?</tr>", page, re.DOTALL)
     assert len(rows) == 2
@@ -354,32 +424,201 @@ def test_recent_work_requests_are_those_that_tasks_told_airflow(server: Server, 
     assert [row for row in rows if "lfc-cc:17-c9:3" in row and "state-deferred" in row and "tasks/backup" in row]
 
 
-def leave_work(dag_id: str, task_id: str, state: str, work_request: str | None) -> None:
-    """What a task leaves in Airflow's database, as far as the page reads it."""
-    from airflow.models.dag import DagModel
-    from airflow.models.dagbundle import DagBundleModel
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import insert, select
+@pytest.mark.usefixtures("database")
+def test_xcoms_that_are_no_work_requests_are_left_out_and_counted(server: Server, boss: requests.Session) -> None:
+    strange = [
+        "http://[", "http://", "https://oac.example.com", "https://oac.example.com/", "javascript:alert(1)/1", "//h/1",
+        "x", 5, True, 1e300, ["http://h/1"], {"a": "http://h/1"}, "https://oac.example.com/" + "1" * 5000,
+        "json:no JSON", "json:" + "[" * 3000, 'json:"http://h/1', "json:NaN",
+    ]  # fmt: skip
+    for number, value in enumerate(strange):
+        leave_work("oac_strange", f"task_{number}", "success", value)
+    leave_work("oac_strange", "good", "success", work_request("12345"))
+    # Readable, and no text of UTF-8.
+    leave_work("oac_strange", "surrogate", "success", "https://oac.example.com/\ud800")
+    page = boss.get(f"{server.url}/oac/", timeout=60)
+    assert page.status_code == 200
+    assert len(re.findall(r"<tr>\s*<td>", page.text)) == 2
+    assert f"are left out: {len(strange)}." in page.text
 
-    now = datetime.now(UTC)
+
+@pytest.mark.usefixtures("database")
+def test_entries_of_the_audit_log_that_are_no_checks_are_left_out_and_counted(
+    server: Server, boss: requests.Session, connections: Connections
+) -> None:
+    good = {"connection_id": "oac_default", "works": True, "failed": None, "token_lifetime": 100}
+    note("oac.check", good)
+    strange = [
+        None, "", "no JSON", "[" * 3000, [], 5, {}, {**good, "connection_id": 5}, {**good, "failed": {}},
+        {**good, "token_lifetime": "long"}, {**good, "token_lifetime": 10**400}, {"connection_id": "oac_default"},
+    ]  # fmt: skip
+    for entry in strange:
+        note("oac.check", entry)
+    # Members that are ours are not an entry's to say.
+    note("oac.check", {**good, "at": "never", "by": "somebody else", "works": False})
+    page = boss.get(f"{server.url}/oac/", timeout=60)
+    assert page.status_code == 200
+    assert re.search(r"failed at an unknown step, \d{4}-.* UTC, by boss", card(page.text, "oac_default"))
+    assert f"are left out: {len(strange)}." in page.text
+
+
+@pytest.mark.parametrize(
+    ("table", "said", "still"),
+    [
+        ("connection", "Airflow&#39;s Connections cannot be read here", "Recent work requests"),
+        ("log", "audit log, which keeps the last checks, cannot be read here", 'data-connection="oac_default"'),
+        ("xcom", "tasks and XComs cannot be read here", 'data-connection="oac_default"'),
+    ],
+)
+def test_an_airflow_with_other_tables_is_said_and_the_rest_is_shown(
+    server: Server, boss: requests.Session, connections: Connections, table: str, said: str, still: str
+) -> None:
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    def rename(before: str, after: str) -> None:
+        with create_session() as session:
+            session.execute(text(f"ALTER TABLE {before} RENAME TO {after}"))
+
+    rename(table, f"{table}_of_tomorrow")
+    try:
+        page = boss.get(f"{server.url}/oac/", timeout=60)
+    finally:
+        rename(f"{table}_of_tomorrow", table)
+    assert page.status_code == 200
+    assert said in page.text
+    assert "Nothing but this page is affected" in page.text
+    assert still in page.text
+
+
+def test_what_was_not_foreseen_is_an_error_page_with_the_same_headers(
+    server: Server, boss: requests.Session, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    def fails(*_arguments: object, **_options: object) -> bool:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(type(get_auth_manager()), "is_authorized_connection", fails)
+    for answer in (boss.get(f"{server.url}/oac/", timeout=60), boss.post(f"{server.url}/oac/state/x", timeout=60)):
+        assert answer.status_code == 500
+        assert "does not know this Airflow" in answer.text
+        assert "a secret" not in answer.text
+        assert "content-security-policy" in answer.headers
+
+
+def test_an_airflow_without_what_the_page_needs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_oac import web
+    from airflow_provider_oac.web import plugin
+
+    for name in ("access", "app", "audit", "connections", "signing_in", "work"):
+        monkeypatch.delitem(sys.modules, f"{web.__name__}.{name}", raising=False)
+        monkeypatch.delattr(web, name, raising=False)
+    # None: cannot be imported.
+    monkeypatch.setitem(sys.modules, "airflow.models.xcom", None)
+    app, sent = plugin.LazyApp(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for _ in range(2):
+        asyncio.run(app({"type": "http"}, None, send))  # type: ignore[arg-type]
+    assert [message["status"] for message in sent[::2]] == [501, 501]
+    assert b"Operators, sensors and commands are not affected" in sent[1]["body"]
+
+
+def test_checks_have_limits_and_hold_up_nobody(
+    server: Server, boss: requests.Session, connections: Connections
+) -> None:
+    with silent() as (url, arrived, let_go), ThreadPoolExecutor(5) as pool:
+        for number in range(5):
+            connections.oac(f"oac_silent_{number}", host=url, read_timeout=900000, connect_timeout=900000)
+        running = []
+        for number in range(4):
+            running.append(pool.submit(boss.post, f"{server.url}/oac/check/oac_silent_{number}", timeout=60))
+            arrived()
+        same = boss.post(f"{server.url}/oac/check/OAC_silent_0", timeout=60)
+        another = boss.post(f"{server.url}/oac/check/oac_silent_4", timeout=60)
+        page = boss.get(f"{server.url}/oac/", timeout=60)
+        let_go()
+        assert [answer.result().status_code for answer in running] == [200] * 4
+    assert (same.status_code, "being checked right now" in same.json()["detail"]) == (429, True)
+    assert (another.status_code, "4 Connections" in another.json()["detail"]) == (429, True)
+    assert page.status_code == 200
+    assert boss.post(f"{server.url}/oac/check/oac_default", timeout=60).status_code == 200
+
+
+def test_sign_ins_have_a_limit(server: Server, boss: requests.Session, person: str, quick: Simulator) -> None:
+    from airflow_provider_oac.web.signing_in import MOST_SIGN_INS
+
+    before = len(audit("oac.sign_in"))
+    with ExitStack() as stack:
+        for _ in range(MOST_SIGN_INS):
+            answer = boss.post(f"{server.url}/oac/sign-in/{person}", stream=True, timeout=60)
+            stack.enter_context(answer)
+            assert next(events(answer))[0] == "code"
+        name, text = sign_in(boss, server, person, lambda code: pytest.fail("a code was asked for"))
+        assert (name, "Try again in a few minutes" in text) == ("failed", True)
+    while len(audit("oac.sign_in")) < before + MOST_SIGN_INS:
+        pass
+    with boss.post(f"{server.url}/oac/sign-in/{person}", stream=True, timeout=60) as answer:
+        assert next(events(answer))[0] == "code"
+
+
+def test_a_page_asks_the_token_store_once_and_waits_a_few_seconds_for_it(
+    server: Server, boss: requests.Session, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OAC__STORE", "redis")
+    for number in range(5):
+        connections.oac(f"oac_stored_{number}")
+    with redis_server() as redis:
+        monkeypatch.setenv("AIRFLOW__OAC__REDIS_URL", redis.url)
+        page = boss.get(f"{server.url}/oac/", timeout=60).text
+        calls = commands_of(redis.url)
+    assert "level-bad" not in page
+    assert (calls["mget"], "get" in calls) == (1, False)
+    with silent() as (url, _arrived, let_go):
+        monkeypatch.setenv("AIRFLOW__OAC__REDIS_URL", url.replace("http:", "redis:"))
+        page = boss.get(f"{server.url}/oac/", timeout=60).text
+        let_go()
+    for number in range(5):
+        assert "did not answer within 3 s" in card(page, f"oac_stored_{number}")
+
+
+def test_a_connection_of_a_team_is_the_teams(
+    server: Server, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Team = pytest.importorskip("airflow.models.team").Team
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    if not hasattr(Connection, "team_name"):
+        pytest.skip("this Airflow has no teams")
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+    of_us = oac_connection(connections.ready)
     with create_session() as session:
-        if session.get(DagModel, dag_id) is None:
-            session.merge(DagBundleModel(name="bundle"))
-            session.flush()
-            session.add(DagModel(dag_id=dag_id, bundle_name="bundle", fileloc="x", relative_fileloc="x"))
-            session.add(DagRun(dag_id=dag_id, run_id="run", run_type="manual", state="running", run_after=now))
-            session.flush()
-        run_id = session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id))
-        row = {"dag_id": dag_id, "run_id": "run", "task_id": task_id, "map_index": -1}
-        task = {"state": state, "pool": "default_pool", "pool_slots": 1, "max_tries": 0, "executor_config": {}}
-        session.execute(insert(TaskInstance).values(**row, **task))
-        result = {
-            "key": OACWorkRequestLink.xcom_key,
-            "value": f"https://oac.example.com/api/20210901/workRequests/{quote(work_request, safe='')}"
-            if work_request
-            else "",
-        }
-        session.execute(insert(XComModel).values(**row, **result, dag_run_id=run_id, timestamp=now))
+        session.add_all([Team(name="us"), Team(name="them")])
+        session.flush()
+        row = {**of_us, "extra": json.dumps(of_us["extra"]), "conn_id": "oac_of_us", "team_name": "us"}
+        session.add(Connection(**row))
+    try:
+        we, they = (server.session(name, "OP", teams=[name]) for name in ("us", "them"))
+        assert "127.0.0.1" in card(we.get(f"{server.url}/oac/", timeout=60).text, "oac_of_us")
+        checked = we.post(f"{server.url}/oac/check/oac_of_us", timeout=60).text
+        assert "level-good" in card(checked, "oac_of_us")
+        assert "oac_of_us" not in they.get(f"{server.url}/oac/", timeout=60).text
+        for order in ("check", "state", "sign-in"):
+            theirs, nobodys = (
+                they.post(f"{server.url}/oac/{order}/{name}", timeout=60) for name in ("oac_of_us", "oac_not_us")
+            )
+            assert theirs.status_code == nobodys.status_code == 404
+            assert theirs.text.replace("oac_of_us", "") == nobodys.text.replace("oac_not_us", "")
+        theirs, nobodys = (
+            they.get(f"{server.url}/oac/?connection={name}", timeout=60).text for name in ("oac_of_us", "oac_not_us")
+        )
+        assert theirs.replace("oac_of_us", "") == nobodys.replace("oac_not_us", "")
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id == "oac_of_us"))
+            session.execute(delete(Team))

@@ -13,6 +13,7 @@ import jwt
 import requests
 
 from airflow_provider_oac.simulator.launch import Simulator
+from airflow_provider_oac.simulator.pytest_plugin import SimulatedOAC
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -29,7 +30,7 @@ def encoded(plain: str) -> str:
 class Caller:
     """Calls a simulator as a client would, without sharing any code with the provider."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Simulator | SimulatedOAC) -> None:
         self.simulator = simulator
         self.control = simulator.control
         self.session = requests.Session()

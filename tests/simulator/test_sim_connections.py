@@ -74,10 +74,39 @@ def test_create_with_a_wallet_and_a_folder(sim: Caller) -> None:
     assert item["parent"] == "/@Catalog/shared/Sales"
     inside = sim.oac("GET", f"/catalog/folders/{encoded('/@Catalog/shared/Sales')}?search=warehouse").json()
     assert [thing["type"] for thing in inside] == ["connections"]
-    binary = {**files, "cert": ("cwallet.sso", WALLET, "application/octet-stream")}
-    assert "must be text/plain" in sim.oac("POST", "/catalog/connections", files=binary).json()["error"]
+    image = {**files, "cert": ("cwallet.sso", WALLET, "image/png")}
+    assert "application/octet-stream" in sim.oac("POST", "/catalog/connections", files=image).json()["error"]
     only = {"cert": files["cert"]}
     assert "connectionParams" in sim.oac("POST", "/catalog/connections", files=only).json()["error"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream"])
+def test_a_wallet_with_a_connect_string(sim: Caller, kind: str) -> None:
+    body = changed({"sslType": None})
+    files = {"connectionParams": (None, json.dumps(body), "text/plain"), "cert": ("cwallet.sso", WALLET, kind)}
+    reply = sim.oac("POST", "/catalog/connections", files=files)
+    assert reply.status_code == 200, reply.text
+    assert kept(sim, f"'{ADMIN}'.'warehouse'")["definition"]["walletSha256"] == sha256(WALLET).hexdigest()
+    body["content"]["connectionParams"]["connectionString"] = ""
+    files["connectionParams"] = (None, json.dumps(body), "text/plain")
+    assert "'serviceName' not found" in sim.oac("POST", "/catalog/connections", files=files).json()["error"]
+
+
+def test_a_type_without_a_schema_lists_every_alternative(sim: Caller) -> None:
+    error = create(sim, changed({"connectionType": "idljdbc"})).json()["error"]
+    assert [name for name in ("serviceName", "password", "connectionString") if f"'{name}' not found" in error] == [
+        "serviceName", "password", "connectionString",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["201_json", "201_id", "201_empty"])
+def test_the_answers_of_a_real_instance(sim: Caller, how: str) -> None:
+    sim.control.settings(connection_created=how)
+    reply = create(sim, ENVELOPE)
+    plain = encoded(f"'{ADMIN}'.'warehouse'")
+    texts = {"201_json": json.dumps({"connectionId": plain}), "201_id": plain, "201_empty": ""}
+    assert (reply.status_code, reply.text) == (201, texts[how])
+    assert reply.headers["Content-Type"].startswith("text/plain")
 
 
 @pytest.mark.parametrize(

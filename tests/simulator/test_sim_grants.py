@@ -25,7 +25,8 @@ def refused(reply: requests.Response, error: str, text: str, status: int = 400) 
     body = reply.json()
     assert (reply.status_code, body["error"]) == (status, error), body
     assert text.lower() in body["error_description"].lower()
-    assert body["ecid"] == reply.headers["ecid"]
+    assert body["ecId"] == reply.headers["X-ORACLE-DMS-ECID"]
+    assert reply.headers["Content-Type"] == "application/json;charset=utf-8"
     assert reply.headers["Cache-Control"] == "no-store"
     assert "access_token" not in body
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +71,34 @@ def test_user_switched_off_after_signing_in(sim: Caller) -> None:
     assert sim.oac("GET", "/system").json() == {"user": ADMIN, "status": "unauthorized"}
 
 
+def test_tokens_of_the_profile_page(sim: Caller) -> None:
+    first = sim.control.profile_tokens("dev", AUTHOR)
+    assert first.keys() == {"accessToken", "refreshToken", "expiresIn"}
+    assert sim.oac("GET", "/catalog", token=first["accessToken"]).ok
+    form = {"grant_type": "refresh_token", "refresh_token": first["refreshToken"]}
+    assert sim.token(form, auth=sim.basic).status_code == 400, "they belong to OAC's own application"
+
+    def renew(tokens: dict[str, Any], **headers: str) -> Any:
+        url = sim.ready["instances"]["dev"]["url"] + "/api/dv/api/v1/tokens/token/refresh"
+        given = {"Authorization": f"Bearer {tokens['accessToken']}", "Content-Type": "text/plain", **headers}
+        return sim.session.post(url, data=tokens["refreshToken"], headers=given, timeout=20)
+
+    assert renew(first, Authorization="Bearer x").status_code == 401
+    assert renew(first, **{"Content-Type": "application/json"}).status_code == 415
+    second = renew(first).json()
+    assert sim.oac("GET", "/catalog", token=second["accessToken"]).ok
+    assert renew(second).ok
+    assert renew(first).status_code == 401, "each refresh token works once"
+    fresh = sim.control.profile_tokens("dev")
+    sim.control.settings(clock_offset=3700.0)
+    assert renew(fresh).status_code == 401, "an access token that has expired renews nothing"
+
+
 def test_paths_outside_the_api(sim: Caller) -> None:
     page = sim.session.get(sim.ready["instances"]["dev"]["url"] + "/ui/", timeout=20, allow_redirects=False)
     assert page.status_code == 302
-    assert "idcs_app_name=" in page.headers["Location"]
+    prefix = sim.scope().removeprefix("https://").partition(".")[0]
+    assert page.headers["Location"].endswith(f"/oauth2/v1/authorize?idcs_app_name={prefix}_APPID")
     assert sim.oac("GET", "/nothing").json()["code"] == "NotFound"
     wrong = sim.oac("PUT", "/snapshots", json={})
     assert (wrong.status_code, wrong.json()["code"]) == (405, "MethodNotAllowed")
@@ -106,7 +132,7 @@ def test_work_reports_progress(sim: Caller) -> None:
     assert all(percent < 100 for status, percent in seen if status != "SUCCEEDED")
 
 
-def test_create_writes_a_sealed_file(sim: Caller) -> None:
+def test_create_writes_a_file(sim: Caller) -> None:
     reply = sim.oac("POST", "/snapshots", json=sim.snapshot_body("a/b/one.bar"))
     assert reply.status_code == 202
     assert reply.json()["workRequestId"] == reply.headers["oa-work-request-id"]
@@ -124,13 +150,12 @@ def test_create_writes_a_sealed_file(sim: Caller) -> None:
     path = Path(sim.ready["bucket_dir"]) / "oac-backups/a/b/one.bar"
     data = path.read_bytes()
     assert sim.control.bucket() == {"oac-backups/a/b/one.bar": len(data)}
-    assert b"Revenue" not in data
     packed = bar.unseal(data, SEAL)
     assert packed.pop("userRoles")[AUTHOR] == ["DVContentAuthor"]
     assert packed == sim.control.content("dev")
 
 
-def test_the_seal_holds(sim: Caller) -> None:
+def test_a_bar_opens_with_its_password_only(sim: Caller) -> None:
     content = sim.control.content("dev")
     data = bar.seal(content, "dev", SEAL)
     assert bar.unseal(data, SEAL) == content
@@ -138,10 +163,25 @@ def test_the_seal_holds(sim: Caller) -> None:
     for password in ("snapshotPassword123?", ""):
         with pytest.raises(bar.WrongPassword):
             bar.unseal(data, password)
-    with pytest.raises(bar.WrongPassword):
-        bar.unseal(data[:-1] + bytes([data[-1] ^ 1]), SEAL)
-    with pytest.raises(bar.NotABar):
-        bar.unseal(b"PK" + data, SEAL)
+    # Byte 60 is in the compressed manifest, whose checksum then does not fit.
+    for damaged in (data[:-30], data[:60] + bytes([data[60] ^ 1]) + data[61:], b"", b"PK"):
+        with pytest.raises(bar.NotABar):
+            bar.unseal(damaged, SEAL)
+
+
+def test_a_bar_is_a_zip_that_can_be_changed(sim: Caller) -> None:
+    snapshot_id = sim.snapshot()
+    path = Path(sim.ready["bucket_dir"]) / "oac-backups/a/one.bar"
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    place = "content/catalog/root/shared/Sales/Pipeline.workbooks.json"
+    files[place] = json.dumps({**json.loads(files[place]), "description": "edited"}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in sorted(files.items()):
+            archive.writestr(name, data)
+    reply = sim.oac("POST", "/system/actions/restoreSnapshot", json={"snapshot": {"id": snapshot_id, "password": SEAL}})
+    assert sim.finished(reply.headers["oa-work-request-id"])["status"] == "SUCCEEDED"
+    assert sim.oac("GET", "/catalog?search=pipeline").json()[0]["description"] == "edited"
 
 
 def test_restore_brings_content_back(sim: Caller) -> None:
@@ -188,6 +228,20 @@ def test_register_in_another_instance_and_clone(sim: Caller) -> None:
         "POST", "/system/actions/restoreSnapshot", instance="prod",
         json={"snapshot": {"id": registered["id"], "password": SEAL}},
     )  # fmt: skip
+    assert sim.finished(reply.headers["oa-work-request-id"], "prod")["status"] == "SUCCEEDED"
+    assert sim.control.content("prod") == sim.control.content("dev")
+
+
+def test_a_registered_snapshot_is_listed_and_restored_at_once(sim: Caller) -> None:
+    sim.snapshot()
+    sim.control.settings(work_seconds=600.0, listing="late")
+    body = sim.snapshot_body(type="REGISTER")
+    del body["bar"]["password"]
+    sim.start(body, "prod")
+    [registered] = items(sim, "prod")
+    wanted = {"snapshot": {"id": registered["id"], "password": SEAL}}
+    sim.control.settings(work_seconds=0.0)
+    reply = sim.oac("POST", "/system/actions/restoreSnapshot", instance="prod", json=wanted)
     assert sim.finished(reply.headers["oa-work-request-id"], "prod")["status"] == "SUCCEEDED"
     assert sim.control.content("prod") == sim.control.content("dev")
 
@@ -314,7 +368,8 @@ def test_what_create_refuses(sim: Caller, path: str, value: Any) -> None:
     reply = sim.oac("POST", "/snapshots", json=_change(path, value))
     assert reply.status_code == 400, reply.text
     assert reply.json().keys() == {"code", "message"}
-    assert path.partition(".")[0] in reply.json()["message"]
+    named = "Invalid Snapshot BAR URI" if path == "bar.uri" and value else path.partition(".")[0]
+    assert named in reply.json()["message"]
     assert sim.control.snapshots("dev") == []
 
 
@@ -393,5 +448,8 @@ def test_system_and_settings(sim: Caller) -> None:
     assert sim.oac("GET", "/system").json().keys() == {"serviceInstanceKey", "description", "owners"}
     every = sim.oac("GET", "/system/settings").json()["items"]
     assert {"key": "EmailMaxRecipients", "value": "512"} in every
-    for query in ("key=EmailMaxRecipients&key=SystemName", "key=EmailMaxRecipients,SystemName"):
+    for query in (
+        "key=EmailMaxRecipients&key=DefaultUserPreferredTimeZone",
+        "key=EmailMaxRecipients,DefaultUserPreferredTimeZone",
+    ):
         assert len(sim.oac("GET", f"/system/settings?{query}").json()["items"]) == 2

@@ -37,8 +37,9 @@ def test_the_list_of_an_item_is_that_of_its_folder(sim: Caller) -> None:
     for entry in reply.json():
         assert entry.keys() == {"accountGuid", "accountType", "accountDisplayName", "permissions"}
         assert entry["permissions"].keys() == PERMISSIONS
+        assert entry["accountGuid"] == entry["accountDisplayName"].replace(" ", "")
     assert acl(sim, "workbooks", PIPELINE) == acl(sim, "folders", SALES)
-    assert acl(sim, "workbooks", PIPELINE)["DV Content Author"] == ["read", "write", "list", "execute"]
+    assert acl(sim, "workbooks", PIPELINE)["DVContentAuthor"] == ["read", "write", "list", "execute"]
 
 
 def test_a_length_is_needed(sim: Caller) -> None:
@@ -72,9 +73,9 @@ def test_only_the_named_accounts(sim: Caller) -> None:
     lines = [line("DVContentAuthor", "read", kind="ApplicationRole"), line(COLLEAGUE, "write")]
     update(sim, "workbooks", PIPELINE, lines, updateMode="ReplaceMatchingAccounts")
     after = acl(sim, "workbooks", PIPELINE)
-    assert after == {**before, "DV Content Author": ["read"], COLLEAGUE: ["write"]}
+    assert after == {**before, "DVContentAuthor": ["read"], COLLEAGUE: ["write"]}
     update(sim, "workbooks", PIPELINE, [line(COLLEAGUE)], updateMode="DeleteMatchingAccounts")
-    assert acl(sim, "workbooks", PIPELINE) == {**before, "DV Content Author": ["read"]}
+    assert acl(sim, "workbooks", PIPELINE) == {**before, "DVContentAuthor": ["read"]}
     update(sim, "workbooks", PIPELINE, [], updateMode="replaceAll")
     assert acl(sim, "workbooks", PIPELINE) == {}
 
@@ -103,6 +104,7 @@ def test_what_is_refused(sim: Caller) -> None:
     before = acl(sim, "folders", SALES)
     for lines in (
         None, {}, [1], [line("no.body@example.com", "read")], [line("No Role", "read", kind="ApplicationRole")],
+        [line("DV Content Author", "read", kind="ApplicationRole")],
         [line(AUTHOR, "fly")], [{**line(AUTHOR), "permissions": {"read": "yes"}}], [line(AUTHOR, kind="Group")],
     ):  # fmt: skip
         assert update(sim, "folders", SALES, lines).status_code == 400, lines
@@ -118,7 +120,7 @@ def test_roles_and_people_that_a_test_makes(sim: Caller) -> None:
     made = sim.control.add_user("Ann@example.com", roles=["DVContentAuthor"])
     assert made["name"] == "ann@example.com"
     sim.ready["users"]["ann@example.com"] = made["password"]
-    assert update(sim, "folders", SALES, [line("Sales Analysts", "read", kind="ApplicationRole")]).status_code == 200
+    assert update(sim, "folders", SALES, [line("SalesAnalysts", "read", kind="ApplicationRole")]).status_code == 200
     path = f"/catalog/folders/{encoded(SALES)}"
     assert sim.oac("GET", path, user="ann@example.com").status_code == 403
     sim.control.user("ann@example.com", roles=["DVContentAuthor", "Sales Analysts"])

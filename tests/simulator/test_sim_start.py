@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import stat
 import subprocess
@@ -114,6 +115,25 @@ def test_a_taken_port_is_an_error_that_says_so(running: Simulator) -> None:
     port = running.ready["identity_url"].rpartition(":")[2]
     with pytest.raises(SimulatorFailed, match="in use"), launch(port_base=port):
         pytest.fail("it started on a port that is taken")
+
+
+def _no_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(_no_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("::", "localhost")])
+def test_it_listens_on_ipv6(host: str, shown: str) -> None:
+    with launch(instances=["dev"], host=host, control_host="::1") as simulator:
+        assert simulator.ready["identity_url"].startswith(f"http://{shown}:")
+        assert simulator.ready["control_url"].startswith("http://[::1]:")
+        caller = Caller(simulator)
+        with caller.session:
+            assert caller.oac("GET", "/system").ok
 
 
 @pytest.mark.parametrize("names", ["identity", "a,a", "1st", "a b"])

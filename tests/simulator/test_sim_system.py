@@ -36,11 +36,14 @@ def settings(sim: Caller, query: str = "") -> dict[str, Any]:
 
 def test_settings_change_and_are_told_apart(sim: Caller) -> None:
     before = settings(sim)
-    reply = put_settings(sim, EmailMaxRecipients="100", SystemTimeZone="Europe/Vienna")
+    reply = put_settings(sim, EmailMaxRecipients="100", DefaultUserPreferredTimeZone="Europe/Vienna")
     assert (reply.status_code, reply.content) == (200, b"")
-    assert settings(sim) == {**before, "EmailMaxRecipients": "100", "SystemTimeZone": "Europe/Vienna"}
-    assert set(settings(sim, "?type=updated")) == {"EmailMaxRecipients", "SystemTimeZone"}
-    assert settings(sim, "?type=default").keys() == before.keys() - {"EmailMaxRecipients", "SystemTimeZone"}
+    assert settings(sim) == {**before, "EmailMaxRecipients": "100", "DefaultUserPreferredTimeZone": "Europe/Vienna"}
+    assert set(settings(sim, "?type=updated")) == {"EmailMaxRecipients", "DefaultUserPreferredTimeZone"}
+    assert settings(sim, "?type=default").keys() == before.keys() - {
+        "EmailMaxRecipients",
+        "DefaultUserPreferredTimeZone",
+    }
     assert settings(sim, "?pending=true") == {}
     assert settings(sim, "?pending=false") == settings(sim)
 
@@ -56,11 +59,11 @@ def test_settings_can_stay_pending(sim: Caller) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"None": "1"}, {"EmailMaxRecipients": 100}, {"EmailMaxRecipients": "many"}, {"EnableWorkbookExport": "yes"}],
+    [{"None": "1"}, {"EmailMaxRecipients": 100}, {"EmailMaxRecipients": "many"}, {"EnableDataQueryCache": "yes"}],
 )
 def test_settings_that_are_refused(sim: Caller, values: dict[str, Any]) -> None:
     before = settings(sim)
-    assert put_settings(sim, SystemTimeZone="UTC+1", **values).status_code == 400
+    assert put_settings(sim, DefaultUserPreferredTimeZone="UTC+1", **values).status_code == 400
     assert settings(sim) == before, "all or nothing"
 
 
@@ -157,6 +160,9 @@ def test_counts_and_items_of_a_test(sim: Caller) -> None:
     sim.control.add_items("dev", {"type": "workbooks", "plain": "/@Catalog/shared/Sales/New", "owner": AUTHOR})
     assert sim.control.counts("dev")["items"] == before["items"] + 1
     assert sim.oac("GET", "/catalog?search=new").json()[0]["owner"] == AUTHOR
+    before_change = sim.oac("GET", "/catalog?search=new").json()[0]["lastModified"]
+    changed = sim.control.change_item("dev", "/@Catalog/shared/Sales/New", description="changed")
+    assert changed["lastModified"] > before_change
     sim.control.change_item("dev", "/@Catalog/shared/Sales/New", lastModified="2026-02-02T00:00:00Z")
     assert sim.oac("GET", "/catalog?search=new").json()[0]["lastModified"] == "2026-02-02T00:00:00Z"
     assert sim.control.remove_items("dev", "/@Catalog/shared/Sales") > 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,32 @@ def test_texts_are_interpolated_as_compose_does() -> None:
     assert interpolated("a:${X:?run y}@b ${Z} $${HOME}", {"X": "1", "Z": "2"}) == "a:1@b 2 ${HOME}"
     with pytest.raises(KeyError):
         interpolated("${UNKNOWN:?message}", {})
+
+
+def test_images_of_others_are_pinned_by_an_exact_tag() -> None:
+    images = {service["image"] for service in SERVICES.values()} - {"airflow-provider-oac"}
+    images |= set(re.findall(r"^FROM (\S+)", (COMPOSE.parent / "Dockerfile").read_text(), re.MULTILINE))
+    assert len(images) == 3
+    for image in images:
+        assert re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z]+(\d+\.\d+|-[a-z]+)", image)
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_no_process_has_a_secret_among_its_arguments(name: str) -> None:
+    """A shell's here-document is no argument of what the shell becomes; Compose's own `${…}` would be one."""
+    service = SERVICES[name]
+    command = service.get("command", [])
+    words = [command] if isinstance(command, str) else [*command, *service.get("healthcheck", {}).get("test", [])]
+    arguments = [re.sub(r"<<(\w+)\n.*?^\1$", "", word, flags=re.DOTALL | re.MULTILINE) for word in words]
+    assert not re.search(r"\$\$?\{?(\w*PASSWORD|\w*AUTH|\w*SECRET|\w*KEY)", " ".join(arguments))
+
+
+def test_redis_takes_its_password_from_standard_input(tmp_path: Path) -> None:
+    """The command of the service, with a program of that name that shows what it was started with."""
+    program = tmp_path / "redis-server"
+    program.write_text('#!/bin/sh\necho "arguments: $*"\ncat\n')
+    program.chmod(0o755)
+    command = [word.replace("$$", "$") for word in SERVICES["redis"]["command"]]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "a-password"}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said == 'arguments: - --appendonly yes\nrequirepass "a-password"\n'

@@ -105,3 +105,9 @@ def test_every_page_is_in_the_menu() -> None:
     menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     pages = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
     assert sorted(re.findall(r"[\w/-]+\.md", menu)) == pages
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
+def test_mapped_tasks_of_examples_have_names(path: Path) -> None:
+    text = path.read_text()
+    assert text.count(".partial(") == text.count("map_index_template=")

@@ -12,6 +12,7 @@ from airflow_provider_oac import links
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
 from airflow_provider_oac.operators.exporting import ExportingOperator
+from airflow_provider_oac.operators.oac import OACOperator
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator
 from airflow_provider_oac.provider_info import get_provider_info
 
@@ -53,6 +54,12 @@ def test_at_its_end_a_task_neither_looks_up_nor_pushes_an_address(monkeypatch: p
     ti = SimpleNamespace(task=operator, start_date=None, end_date=None, **of)
     task_runner.finalize(ti, TaskInstanceState.SUCCESS, {}, structlog.get_logger())
     assert asked == []
+
+
+def test_a_task_that_starts_no_work_has_no_link_to_any() -> None:
+    call, work = (OACOperator(task_id="x", call="x", wait_for_completion=waits) for waits in (False, True))
+    assert [type(link) for link in call.operator_extra_links] == [OACInstanceLink]
+    assert [type(link) for link in work.operator_extra_links] == [OACInstanceLink, OACWorkRequestLink]
 
 
 @pytest.mark.parametrize("path", ["/@Catalog/shared/All Regions", "/shared/All Regions"])

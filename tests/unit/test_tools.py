@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools import setup_env
+from tools.size import lines_of_code
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted([*ROOT.glob("tools/**/*.py"), *ROOT.glob("dags/**/*.py")])
@@ -48,3 +49,21 @@ def test_every_extra_can_be_installed_beside_what_is_locked(line: str) -> None:
 @pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.stem)
 def test_a_lock_names_no_address(lock: Path) -> None:
     assert not re.search(r"https?://|file:|^-", lock.read_text(), re.MULTILINE)
+
+
+def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    lines = [
+        '"""Two',
+        'lines."""',
+        "",
+        "# A comment.",
+        'TEXT = """kept',
+        "",
+        'whole"""',
+        "def f():",
+        '    "Doc."',
+        "    return 1",
+    ]
+    file.write_text("\n".join(lines))
+    assert lines_of_code(file) == 5

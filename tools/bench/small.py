@@ -179,7 +179,6 @@ def catalog(port: int, folder: Path) -> dict[str, Any]:
     """A catalog of 10,000 items with 50 ms of delay per page: one page after the other, and side by side. Seconds."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
-    from airflow_provider_oac.client import browsing
     from airflow_provider_oac.client.api import Api
     from airflow_provider_oac.client.paging import PagePlan
     from airflow_provider_oac.transport.blocking import BlockingIO, run
@@ -194,7 +193,7 @@ def catalog(port: int, folder: Path) -> dict[str, Any]:
         api = Api(BlockingIO(transport), url, Session(settings))
 
         async def all_of_them(api: Api = api, plan: PagePlan = plan) -> int:
-            return len([item async for item in browsing.listed("workbooks", plan)(api)])
+            return len([item async for item in catalog.list_items("workbooks").each(plan)(api)])
 
         began = time.time()
         if run(all_of_them()) != 10_000:

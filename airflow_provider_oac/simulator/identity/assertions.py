@@ -17,8 +17,7 @@ Claims = dict[str, Any]
 def unverified_issuer(assertion: str) -> str:
     """The issuer an assertion claims, to find its application by.
 
-    Raises:
-        OAuthError: The text is no JWT or names no issuer.
+    :raises OAuthError: if the text is no JWT or names no issuer.
     """
     try:
         claims = jwt.decode(assertion, options={"verify_signature": False})
@@ -33,17 +32,12 @@ def unverified_issuer(assertion: str) -> str:
 def check(world: World, app: Record, assertion: str, *, client: bool) -> Claims:
     """Check signature, issuer, audience and times of an assertion.
 
-    Args:
-        world: The simulated world.
-        app: The application whose certificate must have signed it.
-        assertion: The JWT.
-        client: True for a client assertion, whose subject must be the client itself.
-
-    Returns:
-        The claims.
-
-    Raises:
-        OAuthError: As listed in the table of token errors in `docs/simulator.md`.
+    :param world: the simulated world.
+    :param app: the application whose certificate must have signed it.
+    :param assertion: the JWT.
+    :param client: True for a client assertion, whose subject must be the client itself.
+    :returns: the claims.
+    :raises OAuthError: as listed in the table of token errors in `docs/simulator.md`.
     """
     key = certificate_key(_certificate(world, app, assertion))
     # `exp`, `nbf` and `iat` are checked below, against a clock that a test can set.

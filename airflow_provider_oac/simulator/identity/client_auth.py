@@ -34,8 +34,7 @@ class Client:
 def authenticate(world: World, request: web.Request, form: Form) -> Client:
     """Find and check the client.
 
-    Raises:
-        OAuthError: Nobody, a wrong secret, more than one way at once, or an inactive application.
+    :raises OAuthError: for no client, a wrong secret, more than one method at once, or an inactive application.
     """
     header = request.headers.get("Authorization", "")
     basic = header[:6].lower() == "basic "

@@ -14,10 +14,9 @@ CONSUMED = "The token has already been consumed"
 class OAuthError(Exception):
     """A request that the domain refuses.
 
-    Args:
-        error: OAuth's code (RFC 6749 section 5.2).
-        description: The text for people.
-        status: The HTTP status.
+    :param error: OAuth's code (RFC 6749 section 5.2).
+    :param description: the text for people.
+    :param status: the HTTP status.
     """
 
     def __init__(self, error: str, description: str, status: int = 400) -> None:
@@ -29,14 +28,15 @@ class OAuthError(Exception):
     def reply(self, *, basic: bool) -> web.Response:
         """The HTTP answer.
 
-        The place of the `ecid` is not documented; it is sent in a header and in the body (inferred).
+        The id of the error is in the header `X-ORACLE-DMS-ECID` and may be in the body as `ecId` (observed).
 
-        Args:
-            basic: Whether the client used Basic, which a 401 then must name (RFC 6749 section 5.2).
+        :param basic: whether the client used Basic, which a 401 then must name (RFC 6749 section 5.2).
         """
         ecid = f"{secrets.token_hex(8)}^{secrets.token_hex(4)}"
-        body = {"error": self.error, "error_description": self.description, "ecid": ecid}
-        headers = {"ecid": ecid}
+        body = {"error": self.error, "error_description": self.description, "ecId": ecid}
+        headers = {
+            "X-ORACLE-DMS-ECID": ecid, "X-ORACLE-DMS-RID": "0", "Content-Type": "application/json;charset=utf-8",
+        }  # fmt: skip
         if self.status == 401 and basic:
             headers["WWW-Authenticate"] = 'Basic realm="identity domain"'
         return json_reply(body, self.status, headers, cached=False)

@@ -14,8 +14,7 @@ Form = dict[str, str]
 async def read_form(request: web.Request) -> Form:
     """The fields of a form post.
 
-    Raises:
-        OAuthError: Another content type, or a field that is repeated (RFC 6749 section 3.2).
+    :raises OAuthError: for another content type, or a field that is repeated (RFC 6749 section 3.2).
     """
     if request.content_type != "application/x-www-form-urlencoded":
         raise OAuthError("invalid_request", "The content type must be application/x-www-form-urlencoded.")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from airflow_provider_oac.simulator.faults import Fault
 from airflow_provider_oac.simulator.identity import assertions
 from airflow_provider_oac.simulator.identity.client_auth import Client, authenticate
+from airflow_provider_oac.simulator.identity.domain import Domain
 from airflow_provider_oac.simulator.identity.errors import CONSUMED, OAuthError
 from airflow_provider_oac.simulator.identity.forms import Form, read_form
 from airflow_provider_oac.simulator.identity.tokens import split_scope
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
 from airflow_provider_oac.simulator.world import GRANTS
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.simulator.identity.app import Domain
 
 _PREFIX = "urn:ietf:params:oauth:grant-type:"
 _FULL_NAMES = {name: (_PREFIX + name if name in ("jwt-bearer", "device_code") else name) for name in GRANTS}

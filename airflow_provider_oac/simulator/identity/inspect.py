@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt.algorithms
 from aiohttp import web
 
 from airflow_provider_oac.simulator.identity.client_auth import authenticate
+from airflow_provider_oac.simulator.identity.domain import Domain
 from airflow_provider_oac.simulator.identity.errors import OAuthError
 from airflow_provider_oac.simulator.identity.forms import read_form
 from airflow_provider_oac.simulator.identity.grants import required
 from airflow_provider_oac.simulator.identity.tokens import TokenRejected
 from airflow_provider_oac.simulator.replies import json_reply
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.simulator.identity.app import Domain
 
 
 async def revoke(domain: Domain, request: web.Request) -> web.Response:

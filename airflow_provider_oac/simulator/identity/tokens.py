@@ -26,12 +26,9 @@ class TokenRejected(Exception):
 def split_scope(world: World, app: Record, text: str | None) -> tuple[list[str], bool]:
     """What a scope asks for.
 
-    Returns:
-        The audiences, and whether a refresh token is asked for.
-
-    Raises:
-        OAuthError: No scope, an unknown one, or a mixture that is not allowed (documented: the bare resource
-            scope goes with nothing but `offline_access`).
+    :returns: the audiences, and whether a refresh token is asked for.
+    :raises OAuthError: for no scope, an unknown one, or a mixture that is not allowed (documented: the bare resource
+        scope goes with nothing but `offline_access`).
     """
     wanted = (text or "").split()
     offline = "offline_access" in wanted
@@ -58,14 +55,26 @@ class AccessTokens:
         self._world = world
         self._checked: dict[str, dict[str, Any]] = {}
 
-    def sign(self, app: Record, grant: str, audiences: list[str], scope: str, user: Record | None) -> str:
-        """A signed access token; the claims follow the documented list, `gtp` is observed."""
+    def sign(
+        self,
+        app: Record,
+        grant: str,
+        audiences: list[str],
+        scope: str,
+        user: Record | None,
+        *,
+        lifetime: int | None = None,
+    ) -> str:
+        """A signed access token; the claims follow the documented list, `gtp` is observed.
+
+        :param lifetime: in seconds; None for the setting.
+        """
         world = self._world
         now = int(world.clock.now())
         urls = [item.url for item in world.instances.values() if item.audience in audiences]
         claims: dict[str, Any] = {
             "tok_type": "AT", "iss": world.settings.issuer, "aud": [*audiences, *urls], "iat": now,
-            "exp": now + world.settings.access_token_ttl, "jti": f"{self._next():016x}{uuid.uuid4().hex}",
+            "exp": now + (lifetime or world.settings.access_token_ttl), "jti": f"{self._next():016x}{uuid.uuid4().hex}",
             "sub": user["name"] if user else app["client_id"], "sub_type": "user" if user else "client",
             "scope": scope, "client_id": app["client_id"], "client_name": app["name"], "gtp": grant,
             "tenant": "sim-domain", "client_tenantname": "sim-domain",
@@ -90,8 +99,7 @@ class AccessTokens:
     def check(self, token: str) -> dict[str, Any]:
         """The claims of a good token.
 
-        Raises:
-            TokenRejected: Malformed, not signed by this domain, expired, or revoked.
+        :raises TokenRejected: if it is malformed, not signed by this domain, expired, or revoked.
         """
         claims = self._checked.get(token)
         if claims is None:
@@ -122,13 +130,25 @@ class RefreshTokens:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def issue(self, app: Record, grant: str, scope: str, user: Record | None, family: str | None = None) -> str:
-        """A new refresh token; the domain keeps only its hash."""
+    def issue(
+        self,
+        app: Record,
+        grant: str,
+        scope: str,
+        user: Record | None,
+        family: str | None = None,
+        *,
+        lifetime: int | None = None,
+    ) -> str:
+        """A new refresh token; the domain keeps only its hash.
+
+        :param lifetime: in seconds; None for the setting.
+        """
         token = _opaque()
         record = {
             "family": family or uuid.uuid4().hex, "client_id": app["client_id"], "scope": scope,
             "grant": grant, "user": user["name"] if user else None, "used": False, "revoked": False,
-            "expires": self._world.clock.now() + self._world.settings.refresh_token_ttl,
+            "expires": self._world.clock.now() + (lifetime or self._world.settings.refresh_token_ttl),
         }  # fmt: skip
         self._world.refresh_tokens.put(_key(token), record)
         return token
@@ -140,8 +160,7 @@ class RefreshTokens:
     def use(self, token: str, app: Record) -> Record:
         """Take a refresh token for a renewal.
 
-        Raises:
-            OAuthError: Unknown, of another client, expired, revoked, or used before (which ends its family).
+        :raises OAuthError: if it is unknown, of another client, expired, revoked, or used (which ends its family).
         """
         record = self.find(token)
         if record is None or record["client_id"] != app["client_id"]:

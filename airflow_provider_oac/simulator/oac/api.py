@@ -18,13 +18,11 @@ from airflow_provider_oac.simulator.world import Instance, World
 class OACError(Exception):
     """A call that OAC refuses.
 
-    Args:
-        status: The HTTP status.
-        code: The error's code for programs. The shape `{code, message}` is documented, the codes are
-            inferred.
-        message: The text for people.
-        body: A body of another shape, instead of code and message.
-        headers: Extra headers.
+    :param status: the HTTP status.
+    :param code: the error's code for programs. The shape `{code, message}` is documented, the codes are inferred.
+    :param message: the text for people.
+    :param body: a body of another shape, instead of code and message.
+    :param headers: extra headers.
     """
 
     def __init__(
@@ -76,8 +74,7 @@ class Call:
     async def json(self) -> dict[str, Any]:
         """The body, which must be a JSON object.
 
-        Raises:
-            OACError: It is not.
+        :raises OACError: if it is not.
         """
         try:
             body = json.loads(await self.request.read())
@@ -90,8 +87,7 @@ class Call:
     def need_length(self) -> None:
         """Refuse a POST whose length is not announced (observed: 411, from the gateway).
 
-        Raises:
-            OACError: There is no `Content-Length`.
+        :raises OACError: if there is no `Content-Length`.
         """
         if self.world.settings.length_required and "Content-Length" not in self.request.headers:
             raise OACError(411, "", "", body="<html><body><h1>411 Length Required</h1></body></html>")
@@ -99,8 +95,7 @@ class Call:
     def flag(self, name: str) -> bool:
         """A boolean of the query, false when absent.
 
-        Raises:
-            OACError: It is neither `true` nor `false`.
+        :raises OACError: if it is neither `true` nor `false`.
         """
         value = self.request.query.get(name)
         if value not in (None, "true", "false"):
@@ -132,8 +127,7 @@ class Route:
 def member(data: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     """A member that must be there with the right type.
 
-    Raises:
-        OACError: It is missing or of another type.
+    :raises OACError: if it is missing or of another type.
     """
     value = data.get(name)
     if not isinstance(value, kind) or value == "":

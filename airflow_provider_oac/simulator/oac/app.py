@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urlencode
 
 from aiohttp import web
 from aiohttp.typedefs import Handler as AnyHandler
 
 from airflow_provider_oac.simulator.endpoint import Handler, endpoint
-from airflow_provider_oac.simulator.identity.tokens import AccessTokens
+from airflow_provider_oac.simulator.identity.domain import Domain
 from airflow_provider_oac.simulator.oac import (
     catalog,
     connections,
@@ -16,6 +17,7 @@ from airflow_provider_oac.simulator.oac import (
     mail,
     moving,
     permissions,
+    profile,
     runs,
     safe_domains,
     snapshots,
@@ -26,7 +28,6 @@ from airflow_provider_oac.simulator.oac import (
 )
 from airflow_provider_oac.simulator.oac.api import Call, OACError, Route
 from airflow_provider_oac.simulator.oac.guard import admit
-from airflow_provider_oac.simulator.oac.work import WorkEngine
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.world import Instance, World
 
@@ -38,19 +39,21 @@ AREAS = (
 )  # fmt: skip
 
 
-def register_jobs(engine: WorkEngine) -> None:
-    """Tell the engine what the areas' work does."""
+def register_jobs(world: World) -> None:
+    """Tell the world's engine what the areas' work does."""
     for area in AREAS:
         for kind, (job, undo) in area.JOBS.items():
-            engine.register(kind, job, undo)
+            world.work.register(kind, partial(job, world), undo and partial(undo, world))
 
 
-def _handler(world: World, access: AccessTokens, instance: Instance, route: Route) -> Handler:
+def _handler(domain: Domain, instance: Instance, route: Route) -> Handler:
+    world = domain.world
+
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             if world.settings.restore_outage and world.work.running(instance.name, "RESTORE_SNAPSHOT"):
                 raise OACError(503, "ServiceUnavailable", "The instance is being restored.")
-            user = admit(world, access, instance, route.roles, request)
+            user = admit(world, domain.access, instance, route.roles, request)
             return await route.handler(Call(world, instance, user, request))
         except OACError as error:
             return error.reply()
@@ -70,20 +73,29 @@ async def _json_errors(request: web.Request, handler: AnyHandler) -> web.StreamR
         return json_reply({"code": "NotFound", "message": "There is nothing at this path."}, 404)
 
 
-def build(world: World, access: AccessTokens, instance: Instance) -> web.Application:
+def build(domain: Domain, instance: Instance) -> web.Application:
     """The web application of one instance."""
+    world = domain.world
     app = web.Application(middlewares=[_json_errors])
     for area in AREAS:
         for route in area.ROUTES:
-            wrapped = endpoint(world, instance.name, route.name, _handler(world, access, instance, route))
+            wrapped = endpoint(world, instance.name, route.name, _handler(domain, instance, route))
             app.router.add_route(route.method, BASE + route.path, wrapped)
 
     async def login(request: web.Request) -> web.Response:
-        """`/ui` is for people: it sends them to sign in, and names the application on the way (observed)."""
-        query = urlencode({"idcs_app_name": instance.audience.removeprefix("https://").partition(".")[0]})
+        """`/ui` is for people: it redirects them to the sign-in page and names OAC's application there (observed)."""
+        prefix = instance.audience.removeprefix("https://").partition(".")[0]
+        query = urlencode({"idcs_app_name": f"{prefix}_APPID"})
         target = f"{world.identity_url}/oauth2/v1/authorize?{query}"
         return web.Response(status=302, headers={"Location": target})
 
+    async def renew(request: web.Request) -> web.Response:
+        try:
+            return await profile.renew(domain, instance, request)
+        except OACError as error:
+            return error.reply()
+
+    app.router.add_post(profile.PATH, endpoint(world, instance.name, f"POST {profile.PATH}", renew))
     for path in ("/", "/ui", "/ui/"):
         app.router.add_get(path, endpoint(world, instance.name, f"GET {path}", login))
     return app

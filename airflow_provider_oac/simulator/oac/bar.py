@@ -1,87 +1,106 @@
-"""The `.bar` file: an archive of an instance's content, sealed with a password.
+"""The `.bar` file: an archive of an instance's content with a password.
 
-Oracle's format is not public. This one is a zip archive inside an authenticated encryption whose key is
-derived from the password, so that a wrong password or a damaged file is always found out.
+A `.bar` is an ordinary zip: it can be unpacked without a password, changed, packed again and restored with the same
+password. Workbooks and folders are below `content/catalog/root/shared/` (both observed). The rest is the simulator's
+own: a JSON file for each catalog item and section, and `manifest.json` with the check value of the password.
 """
 
 from __future__ import annotations
 
+import hmac
 import io
 import json
 import os
 import zipfile
+import zlib
 from typing import Any
+from urllib.parse import quote
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-_MAGIC = b"OACSIM-BAR-1\n"
-_SALT, _NONCE = 16, 12
+_MANIFEST = "manifest.json"
+_ITEMS = "content/catalog/root/"
+#: Items whose id is a quoted pair of owner and name have no path.
+_OBJECTS = "content/catalog/objects/"
+_SECTIONS = "content/"
+_CATALOG = "/@Catalog/"
 
 
 class NotABar(ValueError):
-    """The file is no archive of the simulator."""
+    """The file is no archive of the simulator, or it is damaged."""
 
 
 class WrongPassword(ValueError):
-    """The password does not open the archive, or the file is damaged."""
-
-
-def _cipher(password: str, salt: bytes) -> AESGCM:
-    return AESGCM(Scrypt(salt=salt, length=32, n=2**14, r=8, p=1).derive(password.encode()))
+    """The password is not the one that the archive was made with."""
 
 
 def seal(content: dict[str, Any], instance: str, password: str) -> bytes:
-    """Pack and seal an instance's content.
+    """Pack an instance's content.
 
-    Args:
-        content: Section name to the section's JSON value.
-        instance: Where it comes from, noted in the manifest.
-        password: What opens it again.
-
-    Returns:
-        The bytes of the `.bar` file.
+    :param content: section name to the section's JSON value; `catalog` is a list of items.
+    :param instance: where it comes from, noted in the manifest.
+    :param password: what a restore must give.
+    :returns: the bytes of the `.bar` file.
     """
+    salt = os.urandom(16)
+    manifest = {"format": 2, "instance": instance, "salt": salt.hex(), "check": _check(password, salt).hex()}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("manifest.json", json.dumps({"format": 1, "instance": instance}))
+        archive.writestr(_MANIFEST, json.dumps(manifest))
         for section, value in content.items():
-            archive.writestr(f"content/{section}.json", json.dumps(value, indent=1))
-    salt, nonce = os.urandom(_SALT), os.urandom(_NONCE)
-    return _MAGIC + salt + nonce + _cipher(password, salt).encrypt(nonce, packed.getvalue(), _MAGIC)
+            if section == "catalog":
+                for item in value:
+                    archive.writestr(_place(item), json.dumps(item, indent=1))
+            else:
+                archive.writestr(f"{_SECTIONS}{section}.json", json.dumps(value, indent=1))
+    return packed.getvalue()
 
 
 def unseal(data: bytes, password: str) -> dict[str, Any]:
     """Open a `.bar` file.
 
-    Args:
-        data: Its bytes.
-        password: The one it was sealed with.
-
-    Returns:
-        Section name to the section's JSON value.
-
-    Raises:
-        NotABar: The bytes do not begin as a `.bar` of the simulator does.
-        WrongPassword: The password does not open it, or the bytes were changed.
+    :param data: its bytes.
+    :param password: the one it was made with.
+    :returns: section name to the section's JSON value.
+    :raises NotABar: if it is no archive of the simulator, or a checksum does not fit.
+    :raises WrongPassword: if the password is another one.
     """
-    if not is_bar(data):
-        raise NotABar("The file is not a snapshot archive.")
-    start = len(_MAGIC)
-    salt, nonce = data[start : start + _SALT], data[start + _SALT : start + _SALT + _NONCE]
+    content: dict[str, Any] = {"catalog": []}
     try:
-        packed = _cipher(password, salt).decrypt(nonce, data[start + _SALT + _NONCE :], _MAGIC)
-    except InvalidTag as error:
-        raise WrongPassword("The password is wrong or the archive is damaged.") from error
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        return {
-            name.removeprefix("content/").removesuffix(".json"): json.loads(archive.read(name))
-            for name in archive.namelist()
-            if name.startswith("content/")
-        }
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            manifest = json.loads(archive.read(_MANIFEST))
+            salt, check = bytes.fromhex(manifest["salt"]), bytes.fromhex(manifest["check"])
+            for name in archive.namelist():
+                if not name.endswith(".json") or name == _MANIFEST:
+                    continue
+                value = json.loads(archive.read(name))
+                if name.startswith((_ITEMS, _OBJECTS)):
+                    content["catalog"].append(value)
+                else:
+                    content[name.removeprefix(_SECTIONS).removesuffix(".json")] = value
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, NotImplementedError) as error:
+        raise NotABar("The file is not a snapshot archive.") from error
+    if not hmac.compare_digest(check, _check(password, salt)):
+        raise WrongPassword("The password is wrong.")
+    return content
 
 
 def is_bar(data: bytes) -> bool:
-    """Whether the bytes begin as a `.bar` does and are long enough to be one."""
-    return data.startswith(_MAGIC) and len(data) > len(_MAGIC) + _SALT + _NONCE + 16
+    """Whether the bytes are a zip archive with a manifest."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _MANIFEST in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
+def _check(password: str, salt: bytes) -> bytes:
+    return Scrypt(salt=salt, length=32, n=2**14, r=8, p=1).derive(password.encode())
+
+
+def _place(item: dict[str, Any]) -> str:
+    """Where an item is in the archive. The type is part of the name, as a folder and its content must not collide."""
+    plain, kind = str(item["plain"]), item["type"]
+    if plain.startswith(_CATALOG):
+        return f"{_ITEMS}{plain.removeprefix(_CATALOG)}.{kind}.json"
+    return f"{_OBJECTS}{quote(plain, safe=' ')}.{kind}.json"

@@ -61,9 +61,8 @@ def _item(call: Call, kind: str, text: str) -> web.Response:
 def details(kind: str, parameter: str) -> CallHandler:
     """The answer of an operation that shows one item in more detail, with `content` when it is asked for.
 
-    Args:
-        kind: The type.
-        parameter: The name of the id in the path.
+    :param kind: the type.
+    :param parameter: the name of the id in the path.
     """
 
     async def get_details(call: Call) -> web.Response:
@@ -108,8 +107,7 @@ def _detailed(call: Call, catalog: Catalog, thing: Item) -> dict[str, Any]:
 def known_type(call: Call) -> str:
     """The type that the path names.
 
-    Raises:
-        OACError: There is no such type (400).
+    :raises OACError: if there is no such type (400).
     """
     kind = call.request.match_info["type"]
     if kind not in TYPES:

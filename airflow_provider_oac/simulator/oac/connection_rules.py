@@ -10,29 +10,30 @@ from typing import Any
 
 from airflow_provider_oac.simulator.oac.api import Call, OACError, bad_request
 
-#: Members of `connectionParams` that a source needs beside user name and password. `serviceName` was seen
-#: (observed), the others are inferred; of sources that are not here nothing more is asked.
+#: Members of `connectionParams` that a source needs beside user name and password (inferred). Sources that are not
+#: here need nothing more.
 _NEEDED: dict[str, tuple[str, ...]] = {
-    "oracle-autonomous-data-warehouse": ("serviceName",),
-    "oracle-autonomous-transaction-processing": ("serviceName",),
     "oracle-database": ("host", "port", "serviceName"),
     "mysql": ("host",),
     "postgresql": ("host",),
     "sqlserver": ("host",),
     "snowflake": ("host",),
 }
+#: Types without a schema of their own: OAC lists what each of the schemas that it tries is missing (observed).
+_UNSUITABLE = ("idljdbc",)
 _SECRETS = ("password", "clientSecret", "privateKey")
+#: The content types of a form's parts: a wallet came as either (observed).
+_TEXT, _WALLET = ("text/plain",), ("text/plain", "application/octet-stream")
 
 
 @dataclass(frozen=True)
 class Sent:
     """What a call says about a connection.
 
-    Attributes:
-        envelope: The JSON object.
-        params: Its `content.connectionParams`.
-        wallet: The bytes of the part `cert`, if there is one.
-        folder: The path of the folder to put it into, if named.
+    :param envelope: the JSON object.
+    :param params: its `content.connectionParams`.
+    :param wallet: bytes of the part `cert`, if there is one.
+    :param folder: path of the folder to put it into, if the call names one.
     """
 
     envelope: dict[str, Any]
@@ -51,8 +52,7 @@ def refused(call: Call, message: str) -> OACError:
 async def read(call: Call) -> Sent:
     """Read a body of either kind.
 
-    Raises:
-        OACError: It is neither, or a member is missing (400).
+    :raises OACError: if it is neither, or a member is missing (400).
     """
     body, kind = await call.request.read(), call.request.content_type
     wallet, folder = None, None
@@ -95,21 +95,28 @@ def _checked(call: Call, envelope: Any, wallet: bytes | None, folder: str | None
 def check_new(call: Call, sent: Sent) -> None:
     """Check a new connection against what its source needs.
 
-    Raises:
-        OACError: 400 with the words seen (observed).
+    :raises OACError: 400 with the words that were observed.
     """
     kind = sent.params.get("connectionType")
     if not isinstance(kind, str) or not kind:
-        raise refused(call, _problem("$.content.connectionParams: required property 'connectionType' not found"))
+        raise refused(call, _missing("connectionType"))
+    if kind in _UNSUITABLE:
+        raise refused(call, _missing("serviceName", "password", "password", "connectionString"))
     needed = ("username", "password", *_NEEDED.get(kind, ()))
-    if kind.startswith("oracle-autonomous") and sent.params.get("sslType") == "ServerAuthentication":
-        # Without a wallet the whole connect string is given.
-        needed = ("username", "password", "connectionString")
-    elif kind.startswith("oracle-autonomous") and sent.wallet is None:
-        raise refused(call, "The wallet is missing: send it as the part cert, or use sslType ServerAuthentication.")
+    if kind.startswith("oracle-autonomous"):
+        walletless = sent.params.get("sslType") == "ServerAuthentication"
+        if not walletless and sent.wallet is None:
+            raise refused(call, "The wallet is missing: send it as the part cert, or use sslType ServerAuthentication.")
+        # With a wallet, a connect string can stand in for the service name (observed).
+        connect = walletless or sent.params.get("connectionString")
+        needed = ("username", "password", "connectionString" if connect else "serviceName")
     for name in needed:
         if sent.params.get(name) in (None, ""):
-            raise refused(call, _problem(f"$.content.connectionParams: required property '{name}' not found"))
+            raise refused(call, _missing(name))
+
+
+def _missing(*names: str) -> str:
+    return _problem(", ".join(f"$.content.connectionParams: required property '{name}' not found" for name in names))
 
 
 def _problem(what: str) -> str:
@@ -131,10 +138,9 @@ def kept(sent: Sent) -> dict[str, Any]:
 
 
 def _parts(call: Call, body: bytes) -> dict[str, bytes]:
-    """The parts of a form (RFC 7578). Each must be text/plain (observed).
+    """The parts of a form (RFC 7578). They are text/plain, the wallet also application/octet-stream (observed).
 
-    Raises:
-        OACError: It is not well formed, or a part has another type (400).
+    :raises OACError: if it is not well formed, or a part has another type (400).
     """
     boundary = call.request.headers.get("Content-Type", "")
     named = re.search(r'boundary="?([^";]+)"?', boundary)
@@ -149,10 +155,10 @@ def _parts(call: Call, body: bytes) -> dict[str, bytes]:
         name = re.search(r'[; ]name="?([^";\r\n]+)"?', text)
         if not gap or name is None:
             raise refused(call, "A part of the form has no name.")
-        kind = re.search(r"^content-type:\s*([^;\r\n]+)", text, re.IGNORECASE | re.MULTILINE)
-        if kind is not None and kind[1].strip().lower() != "text/plain":
-            raise refused(call, f"The part {name[1]} is {kind[1].strip()}; it must be text/plain.")
-        if kind is None and "filename=" in text:
-            raise refused(call, f"The part {name[1]} has no content type; it must be text/plain.")
+        typed = re.search(r"^content-type:\s*([^;\r\n]+)", text, re.IGNORECASE | re.MULTILINE)
+        kind = typed[1].strip().lower() if typed else "no content type" if "filename=" in text else "text/plain"
+        allowed = _WALLET if name[1] == "cert" else _TEXT
+        if kind not in allowed:
+            raise refused(call, f"The part {name[1]} has {kind}; it must be {' or '.join(allowed)}.")
         found[name[1]] = data
     raise refused(call, "The form does not end.")

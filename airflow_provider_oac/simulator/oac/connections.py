@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aiohttp import web
@@ -15,7 +16,7 @@ from airflow_provider_oac.simulator.world import ADMINISTRATOR, CONTENT_AUTHOR
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """`POST /catalog/connections`: answers 200 and not 201 (documented)."""
+    """`POST /catalog/connections`: 200 with JSON (documented), or 201 with 43 bytes of text (observed), by setting."""
     sent = await read(call)
     check_new(call, sent)
     catalog = Catalog.of(call)
@@ -29,7 +30,16 @@ async def create(call: Call) -> web.StreamResponse:
     made["acl"] = [full_control(user, "User"), full_control("BI Service Administrator", "ApplicationRole")]
     catalog.add(made)
     catalog.save()
-    return json_reply({"connectionId": catalog.id(plain)})
+    return _created(call, catalog.id(plain))
+
+
+def _created(call: Call, connection_id: str) -> web.Response:
+    """The answer for a new connection. The text of the observed 201 is not readable in its source, so it varies."""
+    how = call.world.settings.connection_created
+    if how == "200":
+        return json_reply({"connectionId": connection_id})
+    texts = {"201_json": json.dumps({"connectionId": connection_id}), "201_id": connection_id, "201_empty": ""}
+    return web.Response(status=201, text=texts[how])
 
 
 def _folder(call: Call, catalog: Catalog, sent: Sent) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from base64 import urlsafe_b64encode
 from typing import Any
 
 Content = dict[str, Any]
@@ -13,35 +12,40 @@ USERS = "/@Catalog/users"
 #: The permissions of an entry of an access control list (documented for the tool that wraps updateACL).
 PERMISSIONS = ("read", "write", "list", "execute", "delete", "changePermission", "takeOwnership")
 _READING = ("read", "list", "execute")
-#: A fresh instance's settings; the values are texts (documented), most of the keys are inferred.
+#: The settings of a new instance. Keys and values as text are documented, the values themselves are inferred.
 SETTINGS = {
-    "EmailMaxRecipients": "512",
+    "AllowHTMLJavaScriptCSSContent": "false",
+    "DefaultUserPreferredTimeZone": "UTC",
     "EmailMaxEmailSizeKB": "4096",
-    "SystemName": "",
-    "SystemTimeZone": "UTC",
-    "EnableWorkbookExport": "true",
+    "EmailMaxRecipients": "512",
+    "EnableDataQueryCache": "true",
 }
 #: What must be a whole number, and what is true or false.
-NUMBERS, FLAGS = ("EmailMaxRecipients", "EmailMaxEmailSizeKB"), ("EnableWorkbookExport",)
-
-
-def encoded(plain: str) -> str:
-    """An id in base64url, unpadded."""
-    return urlsafe_b64encode(plain.encode()).rstrip(b"=").decode()
+NUMBERS = ("EmailMaxRecipients", "EmailMaxEmailSizeKB")
+FLAGS = ("AllowHTMLJavaScriptCSSContent", "EnableDataQueryCache")
 
 
 def entry(account: str, kind: str, *granted: str) -> dict[str, Any]:
     """One entry of an access control list.
 
-    Args:
-        account: The user's name, or the application role's.
-        kind: `User` or `ApplicationRole`.
-        granted: The permissions that are on.
+    :param account: the user's name, or the application role's.
+    :param kind: `User` or `ApplicationRole`.
+    :param granted: the permissions that are on.
     """
     return {
-        "accountGuid": account, "accountType": kind, "accountDisplayName": account,
+        "accountGuid": guid(account, kind), "accountType": kind, "accountDisplayName": display_name(account, kind),
         "permissions": {name: name in granted for name in PERMISSIONS},
     }  # fmt: skip
+
+
+def guid(account: str, kind: str) -> str:
+    """What tells an account apart: of a role its name without blanks (observed), of a user the name (inferred)."""
+    return account.replace(" ", "") if kind == "ApplicationRole" else account
+
+
+def display_name(account: str, kind: str) -> str:
+    """What the Console shows: a role's name (observed); of a user made up from the name, so that the two differ."""
+    return account if kind == "ApplicationRole" else account.partition("@")[0].replace(".", " ").title()
 
 
 def item(kind: str, plain: str, name: str, parent: str | None, owner: str, definition: Any = None) -> Item:
@@ -180,16 +184,12 @@ def _objects(owner: str) -> list[Item]:
     return objects
 
 
-def default_content(instance: str, administrator: str, users: list[str]) -> Content:
-    """The content that a fresh instance starts with.
+def default_content(administrator: str, users: list[str]) -> Content:
+    """The content that a new instance starts with.
 
-    Args:
-        instance: Its name, which goes into a setting so that instances differ.
-        administrator: The owner of everything that is shared.
-        users: Who gets a folder of their own.
-
-    Returns:
-        Section name (`catalog`, `settings`, `pendingSettings`, `mail`, `safeDomains`) to the section.
+    :param administrator: owner of everything that is shared.
+    :param users: each gets a personal folder.
+    :returns: section name (`catalog`, `settings`, `pendingSettings`, `mail`, `safeDomains`) to the section.
     """
     catalog = [
         *_folders(administrator), *_workbooks(administrator), *_classic(administrator), *_objects(administrator),
@@ -199,7 +199,7 @@ def default_content(instance: str, administrator: str, users: list[str]) -> Cont
         catalog += [folder, below("workbooks", folder["plain"], "My Draft", user, canvases("Canvas 1"))]
     return {
         "catalog": catalog,
-        "settings": {**SETTINGS, "SystemName": f"Simulated instance {instance}"},
+        "settings": dict(SETTINGS),
         "pendingSettings": {},
         "mail": None,
         "safeDomains": {},
@@ -209,12 +209,9 @@ def default_content(instance: str, administrator: str, users: list[str]) -> Cont
 def damaged(content: Content, types: list[str]) -> tuple[Content, list[str]]:
     """The content after a mishap.
 
-    Args:
-        content: What was there.
-        types: The catalog types whose items get lost.
-
-    Returns:
-        What is left, and the plain ids of what was lost.
+    :param content: what was there.
+    :param types: the catalog types whose items get lost.
+    :returns: what is left, and the plain ids of what was lost.
     """
     left = copy.deepcopy(content)
     lost = [thing["plain"] for thing in left["catalog"] if thing["type"] in types]

@@ -41,8 +41,7 @@ async def download(call: Call) -> web.StreamResponse:
 def _finished(call: Call, export_id: str) -> Record:
     """The export, once it is done.
 
-    Raises:
-        OACError: There is none, it is not done (not documented, hence the setting), or its time is over.
+    :raises OACError: if there is none, it is not done (not documented, hence the setting), or its time is over.
     """
     work = call.world.work_requests.get(export_id)
     if work is None or work["instance"] != call.instance.name or work["operation"] != "CREATE_WORKBOOK_EXPORT":

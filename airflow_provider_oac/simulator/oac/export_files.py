@@ -23,10 +23,9 @@ async def make(world: World, record: Record, workbook: str) -> None:
     Several canvases are several pages of a PDF. Of a PNG the contract says one image, so they lie below one
     another in it (inferred).
 
-    Args:
-        world: The simulated world.
-        record: The work request; its job says what to draw.
-        workbook: The workbook's name.
+    :param world: the simulated world.
+    :param record: the work request; its job says what to draw.
+    :param workbook: the workbook's name.
     """
     job = record["job"]
     when = world.clock.iso(time.time())[:19]

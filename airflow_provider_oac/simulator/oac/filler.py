@@ -14,8 +14,7 @@ BLOCK = 1024 * 1024
 class Filler:
     """The blocks of a middle: bytes that do not compress and that differ from block to block.
 
-    Args:
-        seed: What the bytes are made from.
+    :param seed: what the bytes are made from.
     """
 
     def __init__(self, seed: str) -> None:
@@ -37,12 +36,11 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 class LongFile:
     """A file.
 
-    Attributes:
-        head: What comes first.
-        middle: How many bytes are computed in between.
-        tail: What comes last.
-        seed: What the middle is made from.
-        chunked: Whether the middle is made of PNG chunks, each as long as a block; otherwise it is plain bytes.
+    :param head: what comes first.
+    :param middle: how many bytes are computed in between.
+    :param tail: what comes last.
+    :param seed: what the middle is made from.
+    :param chunked: whether the middle is made of PNG chunks, each as long as a block; otherwise it is plain bytes.
     """
 
     head: bytes

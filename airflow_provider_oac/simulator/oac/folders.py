@@ -20,8 +20,7 @@ _DEEPEST = 64
 def check_name(name: str) -> str:
     """A name that can be part of a path.
 
-    Raises:
-        OACError: It cannot (400).
+    :raises OACError: if it cannot (400).
     """
     if not name.strip() or "/" in name or "\0" in name or len(name) > 256:
         raise bad_request("The name of an item has 1 to 256 characters and no slash.")
@@ -31,13 +30,10 @@ def check_name(name: str) -> str:
 def folder_at(catalog: Catalog, plain: str, *, create: bool) -> Item:
     """The folder at a path, which the user may write into.
 
-    Args:
-        catalog: Where.
-        plain: The path.
-        create: Whether to create what is missing on the way; nothing is kept before `save`.
-
-    Raises:
-        OACError: There is none (404), or the user may not write into it (403).
+    :param catalog: where.
+    :param plain: the path.
+    :param create: whether to create what is missing on the way; nothing is kept before `save`.
+    :raises OACError: if there is none (404), or the user may not write into it (403).
     """
     found = catalog.container(plain)
     if found is not None:
@@ -105,8 +101,7 @@ async def delete(call: Call) -> web.StreamResponse:
 def boolean(body: dict[str, Any], name: str) -> bool:
     """A member that is true or false, false when absent.
 
-    Raises:
-        OACError: It is something else (400).
+    :raises OACError: if it is something else (400).
     """
     value = body.get(name, False)
     if not isinstance(value, bool):

@@ -26,8 +26,7 @@ def admit(
 ) -> Record:
     """The user who calls.
 
-    Raises:
-        OACError: The call is refused.
+    :raises OACError: if the call is refused.
     """
     header = request.headers.get("Authorization")
     if header is None or header[:7].lower() != "bearer ":

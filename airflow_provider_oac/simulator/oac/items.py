@@ -6,16 +6,17 @@ import time
 from base64 import urlsafe_b64decode
 from typing import Any
 
+from airflow_provider_oac.simulator.ids import encoded
 from airflow_provider_oac.simulator.oac.api import Call, OACError, bad_request, not_found
-from airflow_provider_oac.simulator.oac.content import Content, Item, encoded
+from airflow_provider_oac.simulator.oac.content import Content, Item
 from airflow_provider_oac.simulator.store import Record
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 
 TYPES = (
     "workbooks", "folders", "datasets", "connections", "dataflows", "models", "sequences", "subjectAreas",
-    "analysis", "reports", "dashboards", "dashboardpages", "dashboardgroupfolders", "scripts",
+    "analysis", "reports", "dashboards", "dashboardpages", "dashboardfolders", "dashboardgroupfolders", "scripts",
 )  # fmt: skip
-CONTAINERS = ("folders", "dashboards", "dashboardgroupfolders")
+CONTAINERS = ("folders", "dashboards", "dashboardfolders", "dashboardgroupfolders")
 #: Permissions that go with roles and not with an item.
 MANAGE_CONTENT, SCHEDULE_WORKBOOKS = "ManageContent", "ScheduleWorkbooks"
 
@@ -25,8 +26,7 @@ def decoded(text: str) -> str:
 
     The examples of the workbook operations leave `/@Catalog` out of the path; both forms mean the same item.
 
-    Raises:
-        OACError: It is not base64url of UTF-8 (400).
+    :raises OACError: if it is not base64url of UTF-8 (400).
     """
     try:
         bare = text.rstrip("=")
@@ -81,13 +81,10 @@ class Catalog:
     def find(self, kind: str, text: str, *, malformed: int = 400) -> Item:
         """The item that a path names.
 
-        Args:
-            kind: The type.
-            text: The encoded id.
-            malformed: The status for a text that is no id; 404 where the contract knows no 400.
-
-        Raises:
-            OACError: 404 for none.
+        :param kind: the type.
+        :param text: the encoded id.
+        :param malformed: the status for a text that is no id; 404 where the contract knows no 400.
+        :raises OACError: if there is none (404).
         """
         try:
             thing = self.at(kind, decoded(text))
@@ -148,8 +145,7 @@ class Catalog:
     def need(self, thing: Item, permission: str) -> None:
         """Refuse who lacks a permission on an item.
 
-        Raises:
-            OACError: 403.
+        :raises OACError: if it is missing (403).
         """
         if not self.may(thing, permission):
             name = self.user["name"]
@@ -162,8 +158,7 @@ class Catalog:
     def visible(self, *, manage: bool) -> list[Item]:
         """The items that this user sees in lists.
 
-        Args:
-            manage: As content manager, who sees everything.
+        :param manage: as content manager, who sees everything.
         """
         return [thing for thing in self.items if manage or self.may(thing, "list")]
 

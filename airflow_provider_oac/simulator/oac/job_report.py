@@ -18,10 +18,9 @@ _WRITTEN = 0.4
 def shown(world: World, job: Record, *, tasks: bool) -> dict[str, Any]:
     """A job. Durations are texts, counts are numbers (documented).
 
-    Args:
-        world: The simulated world.
-        job: The job.
-        tasks: Whether to show its tasks.
+    :param world: the simulated world.
+    :param job: the job.
+    :param tasks: whether to show its tasks.
     """
     work = world.work_requests.get(job["work_request"])
     # Work requests may be forgotten before the history is; a job without one is over.

@@ -47,8 +47,7 @@ def _keep(call: Call, mail: dict[str, Any] | None) -> None:
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
     """A mail server as it is kept: of secrets only a digest, for tests to compare.
 
-    Raises:
-        OACError: A member is missing or outside its limits (400; the limits are documented).
+    :raises OACError: if a member is missing or outside its limits (400; the limits are documented).
     """
     host = member(body, "host", str, "")
     port = body.get("port")

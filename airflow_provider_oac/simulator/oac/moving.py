@@ -35,8 +35,7 @@ def _target(call: Call, catalog: Catalog, thing: Item, body: dict[str, Any]) -> 
 
     No member is documented as required. Without a folder the item stays in its own (inferred).
 
-    Raises:
-        OACError: A member is malformed, or the folder does not exist or must not be written into.
+    :raises OACError: if a member is malformed, or the folder does not exist or must not be written into.
     """
     overwrite, create = boolean(body, "overwrite"), boolean(body, "createIntermediateFolders")
     texts = {name: body.get(name) for name in ("destParentId", "destId", "newItemName")}
@@ -61,8 +60,7 @@ def _target(call: Call, catalog: Catalog, thing: Item, body: dict[str, Any]) -> 
 def _clear(catalog: Catalog, thing: Item, target: _Target) -> None:
     """Make room at the target, or refuse.
 
-    Raises:
-        OACError: Something is there and must stay (400), or the target lies in the item itself (400).
+    :raises OACError: if something is there and must stay (400), or the target lies in the item itself (400).
     """
     if (target.plain + "/").startswith(thing["plain"] + "/"):
         raise bad_request(f"{thing['plain']} cannot be put into or over itself.")

@@ -10,14 +10,13 @@ from hashlib import sha256
 class Page:
     """One canvas on paper.
 
-    Attributes:
-        workbook: The workbook's name.
-        canvas: The canvas's name.
-        user: Who exported: an export shows what this user may see.
-        instance: Where.
-        when: The time.
-        width: In pixels.
-        height: In pixels.
+    :param workbook: the workbook's name.
+    :param canvas: the canvas's name.
+    :param user: who exported: an export shows what this user may see.
+    :param instance: where.
+    :param when: the time.
+    :param width: in pixels.
+    :param height: in pixels.
     """
 
     workbook: str

@@ -43,15 +43,12 @@ def _stream(data: bytes) -> bytes:
 def draw(pages: list[Page], title: str, author: str, created: str, wanted: int) -> tuple[bytes, int, bytes]:
     """A document of all pages.
 
-    Args:
-        pages: What to draw.
-        title: For the document's information.
-        author: For the document's information.
-        created: The time as `20260105080000Z`.
-        wanted: How many bytes the file must have at least.
-
-    Returns:
-        What comes first, how many bytes of any kind come in between, and what comes last.
+    :param pages: what to draw.
+    :param title: for the document's information.
+    :param author: for the document's information.
+    :param created: the time as `20260105080000Z`.
+    :param wanted: how many bytes the file must have at least.
+    :returns: what comes first, how many bytes of any kind come in between, and what comes last.
     """
     kids = b" ".join(b"%d 0 R" % (5 + 2 * number) for number in range(len(pages)))
     objects = [

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from airflow_provider_oac.simulator.oac.api import Call, Route, bad_request
 from airflow_provider_oac.simulator.oac.catalog import known_type
-from airflow_provider_oac.simulator.oac.content import PERMISSIONS, Item, entry
+from airflow_provider_oac.simulator.oac.content import PERMISSIONS, Item, entry, guid
 from airflow_provider_oac.simulator.oac.folders import boolean
-from airflow_provider_oac.simulator.oac.items import CONTAINERS, MANAGE_CONTENT, Catalog, compact, forbidden
+from airflow_provider_oac.simulator.oac.items import CONTAINERS, MANAGE_CONTENT, Catalog, forbidden
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, World
@@ -86,8 +86,7 @@ def changed_acl(acl: Acl, wanted: Acl, mode: str) -> Acl:
 
 
 def _account(line: Record) -> tuple[str, str]:
-    guid = line["accountGuid"]
-    return line["accountType"], compact(guid) if line["accountType"] == "ApplicationRole" else guid
+    return line["accountType"], line["accountGuid"]
 
 
 def _wanted(world: World, body: dict[str, Any]) -> Acl:
@@ -111,21 +110,21 @@ def _wanted(world: World, body: dict[str, Any]) -> Acl:
     return list(wanted.values())
 
 
-def account(world: World, kind: Any, guid: Any) -> str:
-    """The name of an account that exists, in its own spelling.
+def account(world: World, kind: Any, text: Any) -> str:
+    """The name of the account that exists with a guid.
 
     Raises:
-        OACError: There is none (400, inferred).
+        OACError: There is none (400, inferred). A display name is no guid (inferred).
     """
-    if kind not in ("User", "ApplicationRole") or not isinstance(guid, str):
+    if kind not in ("User", "ApplicationRole") or not isinstance(text, str):
         raise bad_request("accountType is User or ApplicationRole, and accountGuid a text.")
     if kind == "User":
-        user = world.user(guid)
+        user = world.user(text)
         found = user["name"] if user else None
     else:
-        found = next((role["name"] for role in world.roles if compact(role["name"]) == compact(guid)), None)
+        found = next((role["name"] for role in world.roles if guid(role["name"], kind) == text), None)
     if found is None:
-        raise bad_request(f"There is no account {guid[:100]} of the type {kind}.")
+        raise bad_request(f"There is no account {text[:100]} of the type {kind}.")
     return str(found)
 
 
@@ -138,7 +137,10 @@ async def change_owner(call: Call) -> web.StreamResponse:
     if kind in _OWNERLESS:
         raise bad_request(f"The owner of {kind} cannot be changed.")
     body = await call.json()
-    owner = account(call.world, body.get("accountType", "User"), body.get("owner"))
+    account_type, named = body.get("accountType", "User"), body.get("owner")
+    # Whether a role is named here by its guid or its name is not documented: both are taken.
+    named = guid(named, account_type) if isinstance(named, str) else named
+    owner = account(call.world, account_type, named)
     thing["owner"] = owner
     catalog.save()
     return json_reply(f"The owner of {thing['name']} is now {owner}.")

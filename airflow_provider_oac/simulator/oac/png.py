@@ -18,13 +18,10 @@ _MARGIN = 24
 def draw(pages: list[Page], title: str, author: str) -> tuple[bytes, bytes]:
     """A picture of all pages.
 
-    Args:
-        pages: What to draw; all have one width.
-        title: For the file's text.
-        author: For the file's text.
-
-    Returns:
-        What comes before the place where the file may be made longer, and what comes after it.
+    :param pages: what to draw; all have one width.
+    :param title: for the file's text.
+    :param author: for the file's text.
+    :returns: what comes before the place where the file may be made longer, and what comes after it.
     """
     width, height = pages[0].width, sum(page.height for page in pages)
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 3, 0, 0, 0])

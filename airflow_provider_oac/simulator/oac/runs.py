@@ -10,13 +10,14 @@ from typing import Any
 from aiohttp import web
 
 from airflow_provider_oac.simulator.faults import Fault
+from airflow_provider_oac.simulator.ids import encoded
 from airflow_provider_oac.simulator.oac.api import Call, CallHandler, OACError, Route, bad_request, not_found
-from airflow_provider_oac.simulator.oac.content import Item, encoded
+from airflow_provider_oac.simulator.oac.content import Item
 from airflow_provider_oac.simulator.oac.items import Catalog, decoded
 from airflow_provider_oac.simulator.oac.job_report import chosen, shown
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, World
 
 _JOB_ALPHABET = "0123456789ABCDEF"
@@ -27,13 +28,12 @@ _PARAMETER_TYPES = ("source", "target", "cube")
 class Kind:
     """What can be run.
 
-    Attributes:
-        type: The catalog type.
-        parameter: The name of the id in the path.
-        action: The last part of the path that starts a run.
-        run_type: The `jobRunType`.
-        operation: The `operationType`; only that of datasets is documented.
-        resource_type: The `resourceType`; only that of datasets is documented.
+    :param type: the catalog type.
+    :param parameter: the name of the id in the path.
+    :param action: the last part of the path that starts a run.
+    :param run_type: the `jobRunType`.
+    :param operation: the `operationType`; only that of datasets is documented.
+    :param resource_type: the `resourceType`; only that of datasets is documented.
     """
 
     type: str
@@ -57,18 +57,15 @@ def begin(
 ) -> Record:  # fmt: skip
     """Start a run.
 
-    Args:
-        world: The simulated world.
-        instance: Where.
-        user: Who asked.
-        kind: What kind of thing runs.
-        thing: What runs.
-        origin: `Manual`, or `Schedule` as OAC's own schedules say.
-        fault: An ordered fault of the call.
-        seconds: How long it takes; None for the setting.
-
-    Returns:
-        The job; its `work_request` is what the caller gets.
+    :param world: the simulated world.
+    :param instance: where.
+    :param user: who asked.
+    :param kind: what kind of thing runs.
+    :param thing: what runs.
+    :param origin: `Manual`, or `Schedule` as OAC's own schedules say.
+    :param fault: an ordered fault of the call.
+    :param seconds: how long it takes; None for the setting.
+    :returns: the job; its `work_request` is what the caller gets.
     """
     job_id = "".join(secrets.choice(_JOB_ALPHABET) for _ in range(32))
     work = {"kind": "run", "plain": thing["plain"], "job": job_id}
@@ -144,8 +141,7 @@ def _reloadable(thing: Item) -> None:
 def _parameters(catalog: Catalog, flow: Item, body: dict[str, Any]) -> None:
     """Check what replaces a data flow's inputs or outputs.
 
-    Raises:
-        OACError: A member is missing, or names something that does not exist (400, 404).
+    :raises OACError: if a member is missing, or names something that does not exist (400, 404).
     """
     kind = body.get("type")
     if kind not in _PARAMETER_TYPES:

@@ -30,8 +30,7 @@ class Wanted:
 def read(body: Record) -> Wanted:
     """Check the body of `POST /snapshots`.
 
-    Raises:
-        OACError: Something is missing or not allowed (400).
+    :raises OACError: if something is missing or not allowed (400).
     """
     kind = body.get("type")
     if kind not in ("CREATE", "REGISTER"):
@@ -80,7 +79,7 @@ def _check_user_auth(auth: Record) -> None:
 
 
 def _check_uri(uri: str) -> None:
-    """`file:///[folder/]name.bar` (observed: other forms are refused)."""
+    """`file:///[folder/]name.bar` (observed: other forms are refused, with this text)."""
     path = uri.removeprefix(_PREFIX)
     parts = path.split("/")
     wrong = (
@@ -94,7 +93,7 @@ def _check_uri(uri: str) -> None:
         or any(len(part.encode()) > 250 for part in parts)
     )
     if wrong:
-        raise bad_request("bar.uri is of the form file:///[folder/]name.bar.")
+        raise bad_request("Invalid Snapshot BAR URI")
 
 
 def _check_password(password: str) -> None:

@@ -13,9 +13,9 @@ from aiohttp import web
 from airflow_provider_oac.simulator.oac import bar
 from airflow_provider_oac.simulator.oac.api import Call, OACError, Route, bad_request, not_found
 from airflow_provider_oac.simulator.oac.snapshot_rules import Wanted, bar_path, bucket_problem, read
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 
 #: The section of a `.bar` that says who holds which application role.
@@ -23,9 +23,12 @@ ROLES_SECTION = "userRoles"
 
 
 def visible(world: World, snapshot: Record) -> bool:
-    """Whether the API shows a snapshot. When a started one appears is not documented, hence the settings."""
+    """Whether the API shows a snapshot.
+
+    A registered one is listed at once (observed). When a created one appears is not documented, hence the settings.
+    """
     if snapshot["state"] == "IN_PROGRESS":
-        return world.settings.listing == "early"
+        return snapshot.get("registered", False) or world.settings.listing == "early"
     return snapshot["state"] == "SUCCEEDED" or world.settings.failed_listing == "keep"
 
 
@@ -44,8 +47,7 @@ def _shown(world: World, snapshot: Record) -> Record:
 def find(call: Call, snapshot_id: str) -> Record:
     """A snapshot of this instance that the API shows.
 
-    Raises:
-        OACError: There is none (404).
+    :raises OACError: if there is none (404).
     """
     snapshot = call.world.snapshots.get(snapshot_id)
     if snapshot is None or snapshot["instance"] != call.instance.name or not visible(call.world, snapshot):
@@ -56,10 +58,9 @@ def find(call: Call, snapshot_id: str) -> Record:
 def accepted(call: Call, work_id: str, *, body: bool) -> web.Response:
     """The 202 that hands out a work request id, in the places that the settings name.
 
-    Args:
-        call: The call.
-        work_id: The id.
-        body: Whether this operation can carry the id in its body at all.
+    :param call: the call.
+    :param work_id: the id.
+    :param body: whether this operation can carry the id in its body at all.
     """
     where = call.world.settings.work_request_id_in if body else "header"
     headers = {} if where == "body" else {"oa-work-request-id": work_id}
@@ -111,6 +112,7 @@ def _remember(call: Call, wanted: Wanted) -> Record:
     snapshot = {
         "id": str(uuid.uuid4()), "instance": call.instance.name, "name": wanted.name, "uri": wanted.uri,
         "storage": wanted.storage, "user": call.user["name"], "created": time.time(), "state": "IN_PROGRESS",
+        "registered": wanted.password is None,
     }  # fmt: skip
     call.world.snapshots.put(snapshot["id"], snapshot)
     return snapshot
@@ -128,6 +130,8 @@ async def delete(call: Call) -> web.Response:
     if snapshot["state"] == "IN_PROGRESS":
         raise bad_request("The snapshot is being created.")
     if delete_storage:
+        if call.world.settings.object_deletion == "deny":
+            raise bad_request("BucketNotAuthorized: The instance may not delete objects in the bucket.")
         bar_path(call.world, snapshot).unlink(missing_ok=True)
     call.world.snapshots.delete(snapshot["id"])
     return web.Response()
@@ -140,7 +144,7 @@ def _reachable(world: World, record: Record) -> Record:
         raise WorkFailed("NotFound", "The snapshot was not found.")
     problem = bucket_problem(world, snapshot["storage"])
     if problem:
-        raise WorkFailed("BucketNotFound", problem)
+        raise WorkFailed("ACCESS_DENIED", problem)
     return snapshot
 
 

@@ -11,9 +11,9 @@ from airflow_provider_oac.simulator.oac import bar
 from airflow_provider_oac.simulator.oac.api import Call, Route, bad_request, member
 from airflow_provider_oac.simulator.oac.snapshot_rules import bar_path, bucket_problem
 from airflow_provider_oac.simulator.oac.snapshots import ROLES_SECTION, accepted, find
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, World
 
 
@@ -32,7 +32,8 @@ async def restore(call: Call) -> web.Response:
     snapshot_id = member(wanted, "id", str, "snapshot.")
     password = member(wanted, "password", str, "snapshot.")
     snapshot = find(call, snapshot_id)
-    if snapshot["state"] != "SUCCEEDED":
+    # A registered snapshot can be restored at once (observed): its file is there already.
+    if snapshot["state"] != "SUCCEEDED" and not snapshot.get("registered"):
         raise bad_request("The snapshot is not complete.")
     if call.world.settings.wrong_password == "400":  # noqa: S105 - the name of a behaviour, not a password
         try:
@@ -49,13 +50,13 @@ async def restore(call: Call) -> web.Response:
 async def _open(world: World, snapshot: Record, password: str) -> Record:
     """The content of a snapshot's file.
 
-    Raises:
-        WorkFailed: No bucket, no file, not an archive, or the wrong password.
+    :raises WorkFailed: for no bucket, no file, not an archive, or the wrong password.
     """
     problem = bucket_problem(world, snapshot["storage"])
     path = bar_path(world, snapshot)
     if problem or not path.is_file():
-        raise WorkFailed("ObjectNotFound", problem or f"There is no object at {snapshot['uri']}.")
+        code = "ACCESS_DENIED" if problem else "ObjectNotFound"
+        raise WorkFailed(code, problem or f"There is no object at {snapshot['uri']}.")
     try:
         return await asyncio.to_thread(bar.unseal, path.read_bytes(), password)
     except bar.NotABar as error:

@@ -27,7 +27,7 @@ async def get(call: Call) -> web.StreamResponse:
     for key, applied in content["settings"].items():
         waits = key in pending and wanted != "false"
         value = pending[key]["value"] if waits else applied
-        untouched = value == _default(call, key)
+        untouched = value == SETTINGS.get(key)
         if (keys and key not in keys) or (wanted == "true" and not waits):
             continue
         if kind in ("default", "updated") and untouched != (kind == "default"):
@@ -75,10 +75,6 @@ def _content(call: Call) -> Content:
         content["settings"][key] = entry["value"]
         del content["pendingSettings"][key]
     return content
-
-
-def _default(call: Call, key: str) -> str | None:
-    return f"Simulated instance {call.instance.name}" if key == "SystemName" else SETTINGS.get(key)
 
 
 JOBS: dict[str, Any] = {}

@@ -12,9 +12,9 @@ from airflow_provider_oac.simulator.oac.content import Item
 from airflow_provider_oac.simulator.oac.downloads import download
 from airflow_provider_oac.simulator.oac.export_files import make
 from airflow_provider_oac.simulator.oac.items import SCHEDULE_WORKBOOKS, Catalog, forbidden
-from airflow_provider_oac.simulator.oac.work import WorkFailed
 from airflow_provider_oac.simulator.replies import json_reply
 from airflow_provider_oac.simulator.store import Record
+from airflow_provider_oac.simulator.work import WorkFailed
 from airflow_provider_oac.simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, World
 
 _FORMATS = ("pdf", "png")
@@ -75,8 +75,7 @@ def int_or(text: str, default: int) -> int:
 def _wanted(body: dict[str, Any]) -> dict[str, Any]:
     """What an export's body asks for.
 
-    Raises:
-        OACError: A member is missing or outside the limits (400; the limits are documented).
+    :raises OACError: if a member is missing or outside the limits (400; the limits are documented).
     """
     name = member(body, "name", str, "")
     if body.get("type") != "file":
@@ -103,8 +102,7 @@ def _wanted(body: dict[str, Any]) -> dict[str, Any]:
 def _names(workbook: Item, ids: list[str], status: int) -> list[str]:
     """The names of the canvases to export.
 
-    Raises:
-        OACError: One does not exist (why 422 occurs is not established), or is switched off (412, inferred).
+    :raises OACError: if one does not exist (why 422 occurs is not established), or is switched off (412, inferred).
     """
     definition = workbook["definition"]
     known = {canvas["canvasId"]: canvas for canvas in [*definition["canvases"], *definition.get("present", [])]}

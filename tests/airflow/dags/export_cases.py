@@ -15,25 +15,36 @@ except ImportError:
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 
 
+def die_while_writing(context):
+    """On the first try, kill this process and its supervisor when the bytes are there but not the file."""
+    if context["ti"].try_number > 1:
+        return
+    from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
+
+    write = ObjectStorageSink.write
+
+    def write_and_die(self, data):
+        write(self, data)
+        self._file.flush()
+        folder = Path(self._destination.path).parent
+        # Not logged: what is still on its way to the log dies, too.
+        Path(f"{folder}-seen").write_text("\n".join(path.name for path in folder.iterdir()))
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ObjectStorageSink.write = write_and_die
+
+
 class KilledWhileDownloading(OACExportWorkbookOperator):
-    """The process of its first try, and the one that supervises it, die when the bytes are there but not the file."""
+    """Its first try is killed while it writes the file."""
 
-    def _sink(self, file, me):
-        sink = super()._sink(file, me)
-        if me.try_number == 1:
-            write = sink.write
+    def execute(self, context):
+        die_while_writing(context)
+        return super().execute(context)
 
-            def write_and_die(data):
-                write(data)
-                sink._file.flush()
-                folder = Path(file.url.removeprefix("file://")).parent
-                # Not logged: what is still on its way to the log dies, too.
-                Path(f"{folder}-seen").write_text("\n".join(path.name for path in folder.iterdir()))
-                os.kill(os.getppid(), signal.SIGKILL)
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            sink.write = write_and_die
-        return sink
+    def resume(self, context, event):
+        die_while_writing(context)
+        return super().resume(context, event)
 
 
 for mode, deferrable in {"blocking": False, "deferred": True}.items():

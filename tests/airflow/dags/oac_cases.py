@@ -52,8 +52,9 @@ COMMON = {"bucket": BUCKET, "seal_conn_id": "oac_seal", "retries": 8, "retry_del
 MODES = {"blocking": False, "deferred": True}
 START = datetime(2024, 1, 1)
 
+KINDS = {OACCreateSnapshotOperator: None, KilledAfterSubmit: "oac_spare_1", KilledWhileWaiting: "oac_spare_2"}
 for mode, deferrable in MODES.items():
-    for kind in (OACCreateSnapshotOperator, KilledAfterSubmit, KilledWhileWaiting):
+    for kind, conn_id in KINDS.items():
         name = f"{kind.__name__}_{mode}".lower()
         with DAG(f"case_{name}", schedule=None, start_date=START) as dag:
             kind(
@@ -61,6 +62,7 @@ for mode, deferrable in MODES.items():
                 snapshot_label=name.replace("_", "-"),
                 deferrable=deferrable,
                 settling_time=8,
+                **({"oac_conn_id": conn_id} if conn_id else {}),
                 **COMMON,
             )
         globals()[dag.dag_id] = dag

@@ -52,10 +52,12 @@ with DAG("case_warehouse_load", schedule=None, start_date=START):
 
     load()
 
-for mode, deferrable in {"blocking": False, "deferred": True}.items():
+# Each on its own instance: OAC runs one of a kind at a time.
+for first, mode in ((1, "blocking"), (3, "deferred")):
+    WAIT = {"deferrable": mode == "deferred", **COMMON}
     with DAG(f"case_run_killed_after_submit_{mode}", schedule=None, start_date=START) as dag:
-        RunKilledAfterSubmit(data_flow="'admin'.'Score Customers'", deferrable=deferrable, **COMMON)
+        RunKilledAfterSubmit(data_flow="'admin'.'Score Customers'", oac_conn_id=f"oac_spare_{first}", **WAIT)
     globals()[dag.dag_id] = dag
     with DAG(f"case_run_killed_while_waiting_{mode}", schedule=None, start_date=START) as dag:
-        RunKilledWhileWaiting(sequence="'admin'.'Nightly'", deferrable=deferrable, **COMMON)
+        RunKilledWhileWaiting(sequence="'admin'.'Nightly'", oac_conn_id=f"oac_spare_{first + 1}", **WAIT)
     globals()[dag.dag_id] = dag

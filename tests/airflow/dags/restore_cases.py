@@ -42,23 +42,24 @@ class KilledWhileWaiting(OACRestoreSnapshotOperator):
 
 START = datetime(2024, 1, 1)
 
-for mode, deferrable in {"blocking": False, "deferred": True}.items():
-    for kind in (KilledAfterSubmit, KilledWhileWaiting):
+# Each restores its own instance, so that they run at the same time.
+for first, mode in ((1, "blocking"), (3, "deferred")):
+    for number, kind in enumerate((KilledAfterSubmit, KilledWhileWaiting), first):
         name = f"{kind.__name__}_{mode}".lower()
         with DAG(f"case_restore_{name}", schedule=None, start_date=START) as dag:
             backup = OACCreateSnapshotOperator(
-                task_id="backup", snapshot_label=f"restore-{mode}", bucket="oac-backups", seal_conn_id="oac_seal"
+                task_id="backup", snapshot_label=f"restore-{number}", bucket="oac-backups", seal_conn_id="oac_seal"
             )
             register = OACRegisterSnapshotOperator(
-                task_id="register", oac_conn_id="oac_scratch", snapshot=backup.output
+                task_id="register", oac_conn_id=f"oac_spare_{number}", snapshot=backup.output
             )
             kind(
                 task_id="restore",
-                oac_conn_id="oac_scratch",
-                expected_host="{{ var.value.oac_scratch_host }}",
+                oac_conn_id=f"oac_spare_{number}",
+                expected_host=f"{{{{ var.value.oac_spare_{number}_host }}}}",
                 snapshot=register.output,
                 without_safety_snapshot=True,
-                deferrable=deferrable,
+                deferrable=mode == "deferred",
                 retries=1,
                 retry_delay=timedelta(seconds=1),
             )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import re
 import textwrap
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from urllib.parse import quote, quote_plus
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,6 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
 from cryptography.x509.oid import NameOID
+
+from airflow_provider_oac.auth import keys, pasted
+
+# Without a folder that paths are limited to.
+load_private_key = partial(keys.load_private_key, folder=None)
+certificate_thumbprint = partial(keys.certificate_thumbprint, folder=None)
+check_pair = partial(keys.check_pair, folder=None)
+take = partial(pasted.take, folder=None)
 
 PASSPHRASE = "a passphrase nobody guesses"
 FORMATS = {
@@ -56,6 +66,28 @@ def pem_of(key: PrivateKeyTypes, kind: str = "PKCS#8", passphrase: str | None = 
 @cache
 def der(kind: str, passphrase: str | None = None) -> bytes:
     return rsa_key().private_bytes(Encoding.DER, FORMATS[kind], _encryption(passphrase))
+
+
+def of_length(tag: bytes, content: bytes) -> bytes:
+    """A DER element that is longer than 255 bytes."""
+    return tag + b"\x82" + len(content).to_bytes(2, "big") + content
+
+
+def pss_der() -> bytes:
+    """The same key, for signatures by RSA-PSS only (RFC 4055)."""
+    algorithm = bytes.fromhex("300b06092a864886f70d01010a")
+    return of_length(b"\x30", b"\2\1\0" + algorithm + of_length(b"\4", der("PKCS#1")))
+
+
+def many_primes_der(kind: str) -> bytes:
+    """A key whose version says that it has more than two primes (RFC 8017 A.1.2)."""
+    inner = der("PKCS#1")
+    assert inner[4:7] == b"\2\1\0"
+    return der(kind).replace(inner, inner[:4] + b"\2\1\1" + inner[7:])
+
+
+def keystore() -> bytes:
+    return bytes.fromhex("feedfeed00000002") + b"\1" * 500
 
 
 def _encryption(passphrase: str | None) -> serialization.KeySerializationEncryption:
@@ -111,6 +143,28 @@ def body(text: str) -> str:
 
 def base64_of(content: str | bytes) -> str:
     return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+
+
+def with_form_of_label(text: str) -> str:
+    """A PEM text with a label in lower case."""
+    return re.sub("-----.*?-----", lambda label: label[0].lower(), text)
+
+
+# What programs and people do to the whole text. The second value is what the form must name.
+TRANSFORMED: dict[str, tuple[Callable[[str], str], str]] = {
+    "percent-encoded": (lambda text: quote(text, safe=""), ", percent-encoded"),
+    "percent-encoded but for slashes": (quote, ", percent-encoded"),
+    "percent-encoded as in a form": (quote_plus, ", percent-encoded"),
+    "lower-case label": (with_form_of_label, " with a lower-case label"),
+    "en dashes": (lambda text: text.replace("-", "\u2013"), " with dashes instead of hyphens"),
+    "an em dash for two": (lambda text: text.replace("-----", "\u2014\u2014-"), " with dashes instead of hyphens"),
+    "plus and newlines lost": (
+        lambda text: text.replace("+", " ").replace("\n", " "), " with blanks instead of + and newlines",
+    ),
+    "base64 of DER, plus lost": (
+        lambda text: base64_of(base64.b64decode(body(text))).replace("+", " "), " with blanks instead of +",
+    ),
+}  # fmt: skip
 
 
 # What happens to the newlines. The second value is the part of the form that must be named.

@@ -38,8 +38,8 @@ def test_a_user_assertion_says_who_acts_for_whom(key: PrivateKey) -> None:
         "iss": "client",
         "sub": "nightly",
         "aud": AUDIENCE,
-        "iat": 1_700_000_000,
-        "exp": 1_700_000_300,
+        "iat": 1_699_999_970,
+        "exp": 1_700_000_270,
     }
 
 
@@ -51,8 +51,8 @@ def test_a_client_assertion_is_about_the_client_alone(key: PrivateKey) -> None:
         "iss": "client",
         "sub": "client",
         "aud": AUDIENCE,
-        "iat": 1_700_000_000,
-        "exp": 1_700_000_300,
+        "iat": 1_699_999_970,
+        "exp": 1_700_000_270,
     }
 
 

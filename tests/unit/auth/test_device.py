@@ -87,6 +87,26 @@ def test_what_is_asked_for_and_what_is_shown() -> None:
     assert person.left == [300.0, 295.0]
 
 
+@pytest.mark.parametrize("refused", [response(401, ""), response(400, '{"error": "invalid_client"}')])
+def test_a_domain_that_wants_the_application_to_prove_itself_is_asked_once_more(refused: Response) -> None:
+    person = Person(refused, code(), TOKENS)
+    person.sign_in()
+    first, second, _poll = person.io.requests
+    assert first.url == second.url
+    assert "Authorization" not in first.headers
+    assert second.headers["Authorization"].startswith("Basic ")
+    assert forms([first]) == forms([second])
+    person = Person(refused, refused)
+    assert person.refused().status == refused.status
+    assert len(person.io.requests) == 2
+
+
+def test_a_public_application_is_asked_for_once() -> None:
+    person = Person(response(401, ""))
+    assert "secret" not in (person.refused(client_secret=None).cause or "")
+    assert len(person.io.requests) == 1
+
+
 def test_offline_access_is_asked_for_once() -> None:
     person = Person(code(), TOKENS)
     person.sign_in(scope="scope offline_access")
@@ -158,6 +178,18 @@ def slept(*answers: Answer | dict[str, Any]) -> list[float]:
 @pytest.mark.parametrize("interval", [None, 0, -5, "soon", True, 1e9, float("nan"), [5], 10**400])
 def test_without_a_sensible_interval_it_waits_five_seconds(interval: Any) -> None:
     assert slept(code(interval=interval), refusal(PENDING)) == [5.0, 5.0]
+
+
+@pytest.mark.parametrize("interval", [0.01, "1e-9", 1])
+def test_it_waits_a_second_at_least(interval: Any) -> None:
+    assert slept(code(interval=interval), refusal(PENDING)) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("expires_in", [3600, 86399, "80000"])
+def test_it_ends_after_an_hour(expires_in: Any) -> None:
+    person = Person(code(interval=600, expires_in=expires_in), *[refusal(PENDING)] * 6)
+    assert "nobody approved the code in time" in str(person.refused())
+    assert person.left[0] == 3600.0
 
 
 @pytest.mark.parametrize("interval", [7, 7.0, "7"])
@@ -244,7 +276,8 @@ def test_trouble_that_does_not_pass_stops_it() -> None:
 
 @pytest.mark.parametrize("body", ["<html>", "{}", '{"access_token": "x", "token_type": "mac"}', '{"access_token": 1}'])
 def test_an_answer_without_a_usable_token_is_refused(body: str) -> None:
-    assert "Check identity_url" in str(Person(code(), response(200, body)).refused())
+    said = str(Person(code(), response(200, body)).refused())
+    assert "only Bearer can be used" in said if "mac" in body else "Check identity_url" in said
 
 
 @pytest.mark.parametrize("expires_in", [300, "300", None, -1, "soon", 1e300, True])

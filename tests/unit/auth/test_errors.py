@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac import exceptions
+from airflow_provider_oac.auth.asking import issued_by
 from airflow_provider_oac.auth.errors import auth_error
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.exceptions import OACAuthError, OACError
@@ -89,7 +90,8 @@ def test_what_oauth_calls_passing_is_passing(error: str) -> None:
     [
         ({"error": "x", "ecid": "the-ecid"}, {}),
         ({}, {"ecid": "the-ecid"}),
-        ({}, {"x-oracle-dms-ecid": "the-ecid"}),
+        ({"error": "x", "ecId": "the-ecid"}, {}),
+        ({"ecId": "another"}, {"x-oracle-dms-ecid": "the-ecid"}),
         ({}, {"opc-request-id": "the-ecid"}),
     ],
 )
@@ -97,6 +99,39 @@ def test_the_ecid_is_found_in_every_likely_place(body: dict[str, str], headers: 
     error = explained(400, body, headers)
     assert error.ecid == "the-ecid"
     assert "(ecid the-ecid)" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("DPoP", "of the type 'DPoP'.*bearer tokens"), ("mac", "of the type 'mac'.*bearer tokens")]
+)
+def test_a_token_of_another_type_is_not_blamed_on_the_address(kind: str, said: str) -> None:
+    answer = response(200, json.dumps({"access_token": "x", "token_type": kind}))
+    with pytest.raises(OACAuthError, match=said) as caught:
+        issued_by(settings(), answer, NOW)
+    assert "identity_url" not in str(caught.value)
+
+
+def test_a_scope_that_was_narrowed_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    asked = settings(scope="one two offline_access")
+    for granted, missing in (
+        ("two one", ""),
+        ("one two offline_access three", ""),
+        ("one", "two"),
+        (None, ""),
+        (7, ""),
+    ):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            issued_by(asked, response(200, json.dumps({"access_token": "x", "scope": granted})), NOW)
+        assert ("granted less" in caplog.text) is bool(missing)
+        assert not missing or f"asked for: {missing} is missing" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "body"), [(401, {"error": "invalid_client"}), (400, {"error": "invalid_client"})])
+def test_a_secret_that_was_not_sent_is_not_blamed(status: int, body: dict[str, str]) -> None:
+    error = explained(status, body, grant="device_code", client_authentication="none")
+    assert "the application is not a public one" in (error.cause or "")
+    assert "secret" not in (error.cause or "")
 
 
 class TestClock:
@@ -111,8 +146,10 @@ class TestClock:
         assert "this machine's clock is 600 s behind the identity domain's" in self.answered(600, error)
         assert "Next step: Correct this machine's clock (NTP) first. " in self.answered(600, error)
 
-    def test_that_is_off_a_little_is_not_suspected(self) -> None:
-        assert "machine's clock is" not in self.answered(20, "invalid_request")
+    def test_that_is_off_a_little_is_named_after_the_likely_cause(self) -> None:
+        said = self.answered(20, "invalid_request")
+        assert "clock is off (this machine's clock is 20 s behind the identity domain's). Next step: Check the" in said
+        assert "machine's clock is" not in self.answered(1, "invalid_request")
 
     @pytest.mark.parametrize("error", ["invalid_scope", "unauthorized_client", "unsupported_grant_type"])
     def test_is_not_suspected_of_what_it_cannot_cause(self, error: str) -> None:

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_oac.auth import keys, pasted
-from airflow_provider_oac.auth.keys import PrivateKey, certificate_thumbprint, check_pair, load_private_key
+from airflow_provider_oac.auth.keys import PrivateKey
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.auth import keys_forms as forms
+from tests.unit.auth.keys_forms import certificate_thumbprint, check_pair, load_private_key
 
 KINDS = ["PKCS#1", "PKCS#8"]
 newlines, carriers, wrappings = (
@@ -50,7 +51,7 @@ def test_every_form_gives_back_the_very_bytes(
 ) -> None:
     """Compared before the numbers of a key are checked, which takes 30 ms each."""
     text = forms.pem(kind, forms.PASSPHRASE if encrypted else None)
-    (block,) = pasted.find(pasted.take(forms.damaged(text, newlines, carrier, wrapping), "private key"))
+    (block,) = pasted.find(forms.take(forms.damaged(text, newlines, carrier, wrapping), "private key"))
     headers, _, ciphertext = text.rpartition("\n\n")  # those of encrypted PKCS#1
     assert block.data == base64.b64decode(forms.body(f"BEGIN\n{ciphertext}" if headers else text))
     assert block.kind == (f"encrypted {kind}" if encrypted else kind)
@@ -84,7 +85,7 @@ def test_base64_of_der_is_read_however_it_is_wrapped(
     # None of them into another one: halves of an escape are something else.
     for at, blank in sorted(((min(at, len(text)), blank) for at, blank in blanks), reverse=True):
         text = text[:at] + blank + text[at:]
-    (block,) = pasted.find(pasted.take(text, "private key"))
+    (block,) = pasted.find(forms.take(text, "private key"))
     assert block.data == forms.der(kind, passphrase)
     assert block.form.startswith(f"base64 of DER {'encrypted ' if passphrase else ''}{kind}")
 
@@ -106,6 +107,27 @@ def test_what_the_key_was_put_into_is_named(name: str, kind: str) -> None:
     assert same(loaded)
     assert kind in loaded.form
     assert forms.CARRIERS[name][1] in loaded.form
+
+
+@pytest.mark.parametrize("name", sorted(forms.TRANSFORMED))
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_happened_to_the_whole_text_is_undone_and_named(kind: str, name: str) -> None:
+    change, named = forms.TRANSFORMED[name]
+    pem = forms.pem(kind)
+    assert "+" in forms.body(pem)
+    loaded = load_private_key(change(pem))
+    assert same(loaded)
+    assert loaded.form == f"{'base64 of DER' if 'DER' in name else 'PEM'} {kind}{named}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_utf_16_is_read_and_named(kind: str, encoding: str, tmp_path: Path) -> None:
+    encoded = forms.pem(kind).encode(encoding)
+    loaded = load_private_key(str(write(tmp_path / "key", encoded)))
+    assert same(loaded)
+    assert loaded.form == f"file with UTF-16 PEM {kind}"
+    assert load_private_key(forms.base64_of(encoded)).form == f"base64 of UTF-16 PEM {kind}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,7 +159,7 @@ def test_a_plus_that_was_lost_at_the_end_is_put_back() -> None:
     pem = f"-----BEGIN PRIVATE KEY-----\n{forms.base64_of(der)}\n-----END PRIVATE KEY-----\n"
     assert forms.body(pem).endswith("+")
     for text in (forms.plus_lost(pem), f" {forms.plus_lost(pem)} "):
-        (block,) = pasted.find(pasted.take(text, "private key"))
+        (block,) = pasted.find(forms.take(text, "private key"))
         assert block.data == der
 
 
@@ -146,7 +168,7 @@ def test_blanks_around_a_line_that_lost_its_plus_do_not_matter(last: bytes) -> N
     der = b"\x30\x82\x01\x01" + b"\xfe" * 256 + last
     inner = forms.base64_of(der).replace("\n", "").replace("+", " ")
     assert inner.endswith(" ") is (last == b"\xfe")
-    (block,) = pasted.find(pasted.take(f"-----BEGIN PRIVATE KEY----- {inner} -----END PRIVATE KEY-----", "private key"))
+    (block,) = pasted.find(forms.take(f"-----BEGIN PRIVATE KEY----- {inner} -----END PRIVATE KEY-----", "private key"))
     assert block.data == der
 
 

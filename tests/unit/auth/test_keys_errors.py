@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_oac.auth.keys import PrivateKey, certificate_thumbprint, check_pair, load_private_key
+from airflow_provider_oac.auth import keys
+from airflow_provider_oac.auth.keys import PrivateKey
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.auth import keys_forms as forms
+from tests.unit.auth.keys_forms import certificate_thumbprint, check_pair, load_private_key
 
 KINDS = ["PKCS#1", "PKCS#8"]
 PEM = "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n"
@@ -128,6 +130,18 @@ ERRORS: dict[str, tuple[Callable[[], str], str]] = {
         "it is a certificate and a public key",
     ),
     "PKCS#12": (lambda: forms.base64_of(forms.bundle_pkcs12()), "PKCS#12 bundle"),
+    "JKS in base64": (lambda: forms.base64_of(forms.keystore()), "a Java keystore (convert a copy of it: keytool"),
+    "RSA-PSS": (lambda: PEM.format(forms.base64_of(forms.pss_der())), "PEM PKCS#8 on one line: an RSA-PSS key"),
+    "RSA-PSS DER": (lambda: forms.base64_of(forms.pss_der()), "base64 of DER PKCS#8: an RSA-PSS key"),
+    "three primes, PKCS#1": (lambda: forms.base64_of(forms.many_primes_der("PKCS#1")), "more than two primes"),
+    "three primes, PKCS#8": (
+        lambda: PEM.format(forms.base64_of(forms.many_primes_der("PKCS#8"))),
+        "more than two primes",
+    ),
+    "plus lost, newlines elsewhere": (
+        lambda: PEM.format(forms.body(forms.pem("PKCS#8")).replace("+", " ")[:-200] + " "),
+        "write it as %2B there",
+    ),
     "another block": (
         lambda: "-----BEGIN PGP MESSAGE-----\nabcd\n-----END PGP MESSAGE-----",
         "a PEM block of another kind",
@@ -230,7 +244,8 @@ def test_what_is_not_a_file_to_read_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "not a regular file" in refused(str(tmp_path / "pipe"))
     assert "is empty" in refused(holding(b""))
-    assert "too many" in refused(holding(b"A" * 200_000))
+    assert "is larger than 131072 bytes" in refused(holding(b"A" * 200_000))
+    assert "a Java keystore" in refused(holding(forms.keystore()))
     assert "a file of 5 bytes that is neither" in refused(holding(b"hello"))
     assert "file with binary DER PKCS#8: it is cut off" in refused(holding(forms.der("PKCS#8")[:-9]))
     os.symlink(tmp_path / "loop", tmp_path / "loop")
@@ -251,6 +266,22 @@ def test_an_unreadable_file_names_the_user() -> None:
         finally:
             os.seteuid(user)
     assert f"may not be read by this process (user id {other}). Of the path there is {str(path)!r}" in message
+
+
+def test_of_a_file_outside_of_the_folder_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "key").write_text(forms.pem("PKCS#8"))
+    said = set()
+    for path in (tmp_path / "key", tmp_path / "missing", tmp_path):
+        for read in (keys.load_private_key, keys.certificate_expiry):
+            with pytest.raises(OACConfigurationError, match="lies outside of") as caught:
+                read(str(path), folder=str(tmp_path / "allowed"))
+            said.add(message_of(caught.value).replace("certificate", "private key"))
+    assert len(said) == 1
+    inside = tmp_path / "allowed" / "key"
+    inside.write_text(forms.pem("PKCS#8"))
+    assert same(keys.load_private_key(str(inside), folder=str(tmp_path / "allowed")))
+    assert same(keys.load_private_key(forms.pem("PKCS#8"), folder=str(tmp_path / "allowed")))
 
 
 # --------------------------------------------------------------------------------------- any damage

@@ -16,10 +16,13 @@ import pytest
 
 from airflow_provider_oac.auth.session import MemoryStore, Session, mint
 from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.store import Record
+from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTransportError
 from airflow_provider_oac.transport.io import Request, Response
 from tests.manual import Answer, ManualIO, in_turn, response, unreachable
 from tests.unit.auth import keys_forms as forms
+from tests.unit.auth.stores import CHAIN, Dictionary, slot
 
 T = TypeVar("T")
 SETTINGS = AuthSettings(
@@ -229,7 +232,7 @@ class TestAssertions:
         assert len({claim["jti"] for claim in claims}) == 6
         assert [claim["sub"] for claim in claims] == ["user", "client"] * 3
         times = [io.time - sum(io.slept), io.time - io.slept[1], io.time]
-        assert [claim["iat"] for claim in claims[::2]] == [int(time) for time in times]
+        assert [claim["iat"] for claim in claims[::2]] == [int(time) - 30 for time in times]
         assert {claim["exp"] - claim["iat"] for claim in claims} == {300}
 
 
@@ -280,7 +283,7 @@ class TestUnauthorized:
             used.append((await token()).access_token)
             return left.pop(0)
 
-        return run(session.authorised(io, exchange, lambda status: status)), used
+        return run(session.authorised(io, exchange, lambda status: status == 401)), used
 
     def test_renews_once_and_replays_once(self, session: Session) -> None:
         io = ManualIO(in_turn(issued(1), issued(2)))
@@ -318,3 +321,51 @@ def _aside(flow: Coroutine[Any, Any, Any]) -> Any:
 def _claims(assertion: str) -> dict[str, Any]:
     claims: dict[str, Any] = jwt.decode(assertion, options={"verify_signature": False})
     return claims
+
+
+class TestMasking:
+    """Each token and assertion is masked before it is sent for the first time, and not on an event loop."""
+
+    @pytest.mark.parametrize("grant", ["jwt_assertion", "password", "refresh_token"])
+    def test_comes_before_sending(self, grant: str) -> None:
+        masked: list[str] = []
+        sent: list[str] = []
+        aside = False
+
+        def mask(secret: str) -> None:
+            assert aside, "this blocks the event loop"
+            masked.append(secret)
+
+        def answer(request: Request) -> Answer:
+            form = parse_qs((request.body or b"").decode())
+            names = ("assertion", "client_assertion", "refresh_token")
+            sent.extend(value for name in names for value in form.get(name, []))
+            assert set(sent) <= set(masked)
+            return response(200, json.dumps({"access_token": "an-access-token", "refresh_token": "next"}))
+
+        class AsideIO(ManualIO):
+            async def offload(self, function: Callable[[], T]) -> T:
+                nonlocal aside
+                aside = True
+                try:
+                    return function()
+                finally:
+                    aside = False
+
+        settings = dataclasses.replace(
+            SETTINGS, grant=grant, mask=mask, private_key=forms.pem("PKCS#8"), certificate_alias="alias",
+            refresh_token="the-first",
+        )  # fmt: skip
+        place = slot(Dictionary(), settings=settings) if settings.chained else None
+        io = AsideIO(answer)
+        token = run(Session(settings, MemoryStore(), place).token(io))
+        assert sent
+        assert token.access_token in masked
+
+    def test_of_a_token_that_another_process_got_comes_before_sending_too(self) -> None:
+        masked: list[str] = []
+        settings = dataclasses.replace(CHAIN, mask=masked.append)
+        io, place = ManualIO(in_turn()), slot(Dictionary(), settings=settings)
+        place.put(Record(refresh_token="next").with_token(Token("kept-token", io.time, 100)))
+        assert run(Session(settings, MemoryStore(), place).token(io)).access_token == "kept-token"
+        assert masked == ["kept-token"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qs
 
 import pytest
 
 from airflow_provider_oac.auth.sharing import keep_sign_in, through_store
+from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.auth.token import Issued, Token
 from airflow_provider_oac.exceptions import OACAuthError, OACTokenStoreError
 from airflow_provider_oac.transport.blocking import run
 from airflow_provider_oac.transport.io import Request, Response
-from tests.manual import ManualIO, response
+from tests.manual import Answer, ManualIO, response, unreachable
 from tests.unit.auth.stores import CHAIN, Dictionary, slot
 
 CONSUMED = response(
@@ -44,7 +46,26 @@ def test_a_new_sign_in_ends_it_at_once() -> None:
         run(through_store(io, place, CHAIN))
     run(keep_sign_in(io, place, CHAIN, Issued(Token("new", io.time, 100), "next"), None))
     assert run(through_store(io, place, CHAIN)).access_token == "new"
-    assert len(io.requests) == 1
+    assert [request.url for request in io.requests] == [CHAIN.token_url, CHAIN.revocation_url]
+
+
+@pytest.mark.parametrize("answer", [response(200, ""), CONSUMED, unreachable()], ids=["revoked", "refused", "away"])
+def test_a_new_sign_in_revokes_the_refresh_token_that_it_replaces(
+    answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    io, place = ManualIO(lambda _request: answer), slot(Dictionary())
+    place.put(Record(refresh_token="former-token"))
+    for _ in range(2):
+        run(keep_sign_in(io, place, CHAIN, Issued(Token("new", io.time, 100), "next"), None))
+    kept = place.read()
+    assert kept
+    assert kept.record.refresh_token == "next"
+    # The second sign-in brought the same one.
+    (request,) = io.requests
+    assert request.url == CHAIN.revocation_url
+    assert parse_qs((request.body or b"").decode())["token"] == ["former-token"]
+    assert ("could not be revoked" in caplog.text) is (answer is CONSUMED or not isinstance(answer, Response))
+    assert "former-token" not in caplog.text
 
 
 def test_a_store_that_never_takes_the_new_refresh_token_is_given_up_with_the_step_that_repairs_it() -> None:

@@ -147,7 +147,9 @@ def test_a_file_that_others_can_open_is_refused(bits: int, store: FileStore, fol
 def test_a_folder_that_others_can_open_is_refused(bits: int, store: FileStore, folder: Path) -> None:
     store.write(NAME, b"1", None)
     folder.chmod(bits)
-    for attempt in (lambda: store.write(NAME, b"2", b"1"), lambda: store.lock(NAME, 1).acquire()):
+    for attempt in (
+        lambda: store.read(NAME), lambda: store.write(NAME, b"2", b"1"), lambda: store.lock(NAME, 1).acquire(),
+    ):  # fmt: skip
         with pytest.raises(OACTokenStoreError, match=rf"tokens belongs to user.*mode {bits:04o}.*chmod 700"):
             attempt()
 
@@ -173,6 +175,14 @@ def test_a_symbolic_link_is_not_followed(suffix: str, store: FileStore, folder: 
     with pytest.raises(OACTokenStoreError, match="Remove the symbolic link"):
         _ = store.read(NAME) if suffix == "token" else store.lock(NAME, 1).acquire()
     assert elsewhere.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("suffix", ["token", "lock"])
+def test_a_pipe_in_the_files_place_is_refused_at_once(suffix: str, store: FileStore, folder: Path) -> None:
+    store.write("b" * 64, b"1", None)
+    os.mkfifo(folder / f"{NAME}.{suffix}", 0o600)
+    with pytest.raises(OACTokenStoreError, match=rf"{NAME}\.{suffix} is not a regular file"):
+        _ = store.read(NAME) if suffix == "token" else store.lock(NAME, 1).acquire()
 
 
 # ------------------------------------------------------------------------------------------------------- bad disks
@@ -247,7 +257,7 @@ def test_a_folder_that_cannot_be_written_is_named(anybodys: Path) -> None:
 def test_another_users_folder_is_closed(anybodys: Path) -> None:
     tokens = FileStore(str(anybodys / "tokens"))
     tokens.write(NAME, b"1", None)
-    assert "Permission denied" in as_nobody(lambda: tokens.read(NAME))
+    assert "belongs to user 0" in as_nobody(lambda: tokens.read(NAME))
     assert "belongs to user 0" in as_nobody(lambda: tokens.write(NAME, b"2", b"1"))
     assert "Permission denied" in as_nobody(lambda: FileStore(str(anybodys / "other")).write(NAME, b"1", None))
 
@@ -376,3 +386,12 @@ def test_a_lock_file_that_was_deleted_is_no_lock_any_more(store: FileStore, fold
     lock.release()
     assert other.extend()
     other.release()
+
+
+def test_of_several_entries_only_the_one_that_cannot_be_read_is_an_error(store: FileStore, folder: Path) -> None:
+    for name in ("a", "b"):
+        store.write(name, name.encode(), None)
+    (folder / "b.token").chmod(0o644)
+    a, b, c = store.read_all(["a", "b", "c"])
+    assert (a, c) == (b"a", None)
+    assert isinstance(b, OACTokenStoreError)

@@ -6,15 +6,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 import redis
 
+from airflow_provider_oac.auth.store import Kept, Slot
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 from tests.redis_server import RedisServer, redis_server
-from tests.unit.auth.stores import CHAIN, NAME, RECORD, slot
+from tests.unit.auth.stores import CHAIN, NAME, PASSWORD, RECORD, slot
 
 SECRET = "p/w+d@x:y#z"
 LEASE = 30.0
@@ -51,6 +53,37 @@ def test_replaces_only_what_is_expected(store: RedisStore) -> None:
     store.delete(NAME)
     store.delete(NAME)
     assert store.read(NAME) is None
+
+
+def test_a_url_that_asks_for_text_changes_nothing(server: RedisServer) -> None:
+    """`decode_responses` stands in the URLs of other programs that share the server."""
+    mark = "&" if "?" in server.url else "?"
+    store = RedisStore(f"{server.url}{mark}decode_responses=True")
+    assert store.write(NAME, b"\xff1", None)
+    assert store.write(NAME, b"\xff2", b"\xff1")
+    assert store.read(NAME) == b"\xff2"
+    lock = store.lock(NAME, LEASE)
+    assert (lock.acquire(), lock.extend()) == (True, True)
+    lock.release()
+
+
+def test_several_entries_are_read_with_one_request(server: RedisServer, store: RedisStore) -> None:
+    place, damaged = slot(store), slot(store, settings=PASSWORD)
+    place.put(RECORD)
+    damaged.put(RECORD)
+    client = redis.Redis.from_url(server.url)
+    (key,) = client.keys(f"*:token:{PASSWORD.place}")
+    client.set(key, b"damaged")
+    client.config_resetstat()
+    kept, missing, problem = Slot.read_all([place, slot(store, settings=replace(CHAIN, user="another")), damaged])
+    assert isinstance(kept, Kept)
+    assert kept.record == RECORD
+    assert missing is None
+    assert isinstance(problem, OACTokenStoreError)
+    assert problem.damaged
+    calls = client.info("commandstats")
+    assert (calls["cmdstat_mget"]["calls"], "cmdstat_get" in calls) == (1, False)
+    assert Slot.read_all([]) == []
 
 
 def test_of_many_rivals_one_writes(server: RedisServer) -> None:
@@ -270,6 +303,7 @@ def test_a_wrong_password_is_named_and_not_shown(login: str, guarded: RedisServe
         "redis://:12#{secret}@redis.example.com:6379/0",
         "redis://:12?{secret}@redis.example.com:6379/0",
         "redis://{secret}",
+        "redis://justoneword",
         "http://:{secret}@redis.example.com:6379/0",
         "redis.example.com:6379/{secret}",
         "{secret}",
@@ -281,6 +315,25 @@ def test_an_address_that_is_none_is_named_and_not_shown(url: str) -> None:
         RedisStore(url.format(secret="pa/ss#wo?rd"))
     assert not [part for part in ("pa", "ss#", "wo?rd") if part in str(caught.value).replace("password", "")]
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["socket_timeot", "decode_responses", "host", "password", "ssl_cert_reqs"])
+def test_a_parameter_that_is_not_known_is_named(name: str) -> None:
+    with pytest.raises(
+        OACConfigurationError, match=f"redis_url has the parameter '{name}'.*Known are client_name, db, "
+    ):
+        RedisStore(f"redis://127.0.0.1:6379/0?socket_timeout=3&{name}=a-value")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost", "redis://redis:6379", "redis://redis/0", "rediss://:p@redis.example.com",
+        "rediss://redis:6379/0?ssl_cert_reqs=required&health_check_interval=10", "unix:///run/redis.sock?db=1",
+    ],
+)  # fmt: skip
+def test_an_address_is_taken_as_redis_py_takes_it(url: str) -> None:
+    assert RedisStore(url).where
 
 
 def test_an_empty_address_is_named() -> None:
@@ -304,3 +357,12 @@ def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) ->
     kept = place.read()
     assert kept
     assert kept.record == RECORD
+
+
+def test_a_record_that_was_copied_over_another_entry_is_refused(store: RedisStore, server: RedisServer) -> None:
+    elsewhere = replace(CHAIN, resource="https://other.example.com")
+    slot(store).put(RECORD)
+    names = [f"airflow-provider-oac:token:{settings.place}" for settings in (CHAIN, elsewhere)]
+    assert redis.Redis.from_url(server.url).copy(*names)
+    with pytest.raises(OACTokenStoreError, match="was sealed for another entry"):
+        slot(store, settings=elsewhere).read()

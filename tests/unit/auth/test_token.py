@@ -39,6 +39,7 @@ def test_a_clock_that_was_set_back_makes_no_token_live_longer_by_more_than_a_min
     [
         (100, 100.0), ("3600", 3600.0), (59.5, 59.5),
         (None, ASSUMED_LIFETIME), ("soon", ASSUMED_LIFETIME), (0, ASSUMED_LIFETIME), (-5, ASSUMED_LIFETIME),
+        (True, ASSUMED_LIFETIME),
         ("nan", ASSUMED_LIFETIME), ("inf", ASSUMED_LIFETIME), ([], ASSUMED_LIFETIME), ({}, ASSUMED_LIFETIME),
     ],
 )  # fmt: skip
@@ -49,7 +50,7 @@ def test_the_lifetime_is_read_as_number_or_text_and_assumed_to_be_short_otherwis
 
 
 def test_unknown_members_are_ignored() -> None:
-    assert read_token({"access_token": "abc", "token_type": "bearer", "id_token": "x", "new": [1]}, 0.0).lifetime == 100
+    assert read_token({"access_token": "abc", "token_type": None, "id_token": "x", "new": [1]}, 0.0).lifetime == 100
 
 
 @pytest.mark.parametrize("token", [None, "", 5, ["a"], "a b", "a\r\nX: y", "\u00e4", "a\x7f"])
@@ -58,9 +59,9 @@ def test_what_cannot_be_sent_in_a_header_is_no_token(token: Any) -> None:
         read_token({"access_token": token, "expires_in": 100}, 0.0)
 
 
-@pytest.mark.parametrize("kind", ["MAC", "", None, 5])
+@pytest.mark.parametrize("kind", ["MAC", "DPoP", "", 5])
 def test_only_bearer_tokens_are_used(kind: Any) -> None:
-    with pytest.raises(OACResponseError, match="only Bearer"):
+    with pytest.raises(OACResponseError, match=f"a token of the type '{kind}'; only Bearer"):
         read_token({"access_token": "the-secret-token", "token_type": kind}, 0.0)
 
 

@@ -87,9 +87,58 @@ def test_a_difference_is_complete(before: list[Access], after: list[Access]) -> 
     assert rebuilt == {entry.key: entry.permissions for entry in after}
 
 
+ROLES = (
+    Access("AuthenticatedUser", APPLICATION_ROLE, frozenset({"read"}), "Authenticated User"),
+    Access("BIServiceAdministrator", APPLICATION_ROLE, frozenset(PERMISSIONS), "BI Service Administrator"),
+    Access("u-17", "User", frozenset({"read"}), "Jo Ann"),
+    Access("u-18", "User", frozenset({"read"}), "Jo Doe"),
+    Access("u-19", "User", frozenset({"read"}), "Jo Doe"),
+    Access("jo doe", APPLICATION_ROLE, frozenset({"read"}), "Jo Ann"),
+)
+
+
+@pytest.mark.parametrize(
+    ("account", "kind", "guid"),
+    [
+        ("Authenticated User", APPLICATION_ROLE, "AuthenticatedUser"),
+        ("AuthenticatedUser", APPLICATION_ROLE, "AuthenticatedUser"),
+        ("Authenticated\u3000User ", APPLICATION_ROLE, "AuthenticatedUser"),
+        ("jo ann", "User", "u-17"),
+        ("U-19", "User", "u-19"),
+        # Not in the list.
+        ("DV Consumer", APPLICATION_ROLE, "DVConsumer"),
+        ("authenticated user", APPLICATION_ROLE, "authenticateduser"),
+        ("Jo Who", "User", "Jo Who"),
+        ("Authenticated User", "User", "Authenticated User"),
+    ],
+)
+@pytest.mark.parametrize("mode", [REPLACE_MATCHING, DELETE_MATCHING])
+def test_an_account_is_sent_by_its_guid(account: str, kind: str, guid: str, mode: str) -> None:
+    (entry,) = acl.resolved([access(account, ["read"], kind)], ROLES)
+    (sent,) = acl.update("folders", "L3g", [entry], mode=mode).body["aclList"]
+    assert (sent["accountGuid"], sent["accountType"]) == (guid, kind)
+    known = {one.account for one in ROLES}
+    if guid in known:
+        assert not difference(ROLES, expected(ROLES, [entry], REPLACE_MATCHING))
+        assert len(expected(ROLES, [entry], DELETE_MATCHING)) == len(ROLES) - 1
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ([access("Jo Doe")], "User 'Jo Doe' fits several accounts of the list: 'u-18', 'u-19'. Give one of these"),
+        ([access("Jo Ann"), access("u-17")], "An account is named twice: u-17"),
+        ([access("DV X", [], APPLICATION_ROLE), access("DVX", [], APPLICATION_ROLE)], "named twice: DVX"),
+    ],
+)
+def test_a_name_that_fits_no_single_account_is_refused(named: list[Access], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        acl.resolved(named, ROLES)
+
+
 def test_an_account_that_oac_shows_under_another_id_counts_as_taken() -> None:
-    by_name = Access("guid-1", "User", frozenset({"read"}), "Joe")
-    check_taken([JANE, JOE], (JANE, by_name))
+    by_name = (JANE, Access("guid-1", "User", frozenset({"read"}), "Joe"))
+    check_taken(acl.resolved([JANE, JOE], by_name), by_name)
     check_taken([JOE], (JANE, Access("guid-1", "User", frozenset({"read"}), "Joe Doe")))
     check_taken([access("nobody")], BEFORE)
     with pytest.raises(OACError, match=r"without a complaint, but its list shows nothing of User 'joe'. Likely cause"):

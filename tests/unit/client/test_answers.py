@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client import snapshots, system, work_requests
+from airflow_provider_oac.client import connections, snapshots, system, work_requests
 from airflow_provider_oac.client.calls import Call, segment
+from airflow_provider_oac.client.ids import encoded
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -111,7 +112,7 @@ def test_a_work_request_keeps_what_is_not_known_of_it() -> None:
         ({}, ()),
         ({"Errors": [{"code": "E1", "message": "first"}, {"code": "E2"}]}, ("E1: first", "E2")),
         ({"errors": [{"message": "small letters"}]}, ("small letters",)),
-        ({"Errors": ["a text", {}, None]}, ("a text", "an error without text", "None")),
+        ({"Errors": ["a text", {}, None]}, ("a text", "an error without text", "an error without text")),
         ({"Errors": "just a text"}, ("just a text",)),
         ({"Errors": {"message": "an object"}}, ("an object",)),
     ],
@@ -192,3 +193,36 @@ def test_models_are_frozen() -> None:
         name = dataclasses.fields(model)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(model, name, "changed")
+
+
+PLAIN = "'admin'.'Warehouse'"
+CREATE_CONNECTION = connections.create(
+    connections.ConnectionOrder("Warehouse", {"connectionType": "mysql", "username": "u", "password": "p"})
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "connection_id"),
+    [
+        (200, json.dumps({"connectionId": encoded(PLAIN)}), encoded(PLAIN)),
+        (201, json.dumps({"connectionId": encoded(PLAIN)}), encoded(PLAIN)),
+        (201, json.dumps(encoded(PLAIN)), encoded(PLAIN)),
+        (201, f"{encoded(PLAIN)}\n", encoded(PLAIN)),
+        (200, f"{encoded(PLAIN)}==", f"{encoded(PLAIN)}=="),
+        (201, PLAIN, encoded(PLAIN)),
+        (201, "", None),
+        (200, "", None),
+        (201, "Connection created", None),
+        (201, "Created", None),
+        (201, '{"id": 7}', None),
+        (201, "\x00\xff", None),
+    ],
+)
+def test_the_id_of_a_new_connection(status: int, body: str, connection_id: str | None) -> None:
+    assert CREATE_CONNECTION.read(response(status, body.encode("latin-1"))) == connection_id
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"OK", b'{"error": "x"}', b"[]"])
+def test_a_200_that_does_not_show_a_new_connection_is_an_error(body: bytes) -> None:
+    with pytest.raises(OACResponseError):
+        CREATE_CONNECTION.read(response(200, body))

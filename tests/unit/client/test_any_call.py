@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client import any_call
-from airflow_provider_oac.client.any_call import named, of_page, plain, raw
+from airflow_provider_oac.client.any_call import named, of_page, raw
 from airflow_provider_oac.client.paging import Page
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
 from tests.manual import response
 
 
@@ -23,8 +21,8 @@ def url(**parts: Any) -> str:
 def test_a_call_by_its_name() -> None:
     call = named("catalog.get", {"kind": "folders", "item_id": "L3g"})
     assert (call.method, call.path, call.repeatable) == ("GET", "/catalog/folders/L3g", True)
-    assert any_call.takes_page("catalog.list_items")
-    assert not any_call.takes_page("catalog.get")
+    assert any_call.lists("catalog.list_items")
+    assert not any_call.lists("catalog.get")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +70,12 @@ def test_a_path_below_the_base(parts: dict[str, Any], wanted: str) -> None:
         ({"base": "api"}, "begins with a slash or is empty"),
         ({"body": {}}, "A GET has no body"),
         ({"headers": {"AUTHORIZATION": "Basic x"}}, "The headers AUTHORIZATION are set by the provider"),
+        *(
+            ({"headers": {name: "x"}}, "cannot be the name of a header")
+            for name in ("Host ", "\tHost", "Transfer-Encoding\t", "", "X:", "X\r\nHost", "Hôst", "X Y")
+        ),
+        ({"method": "POST", "body": "{'a': 1}"}, "write {{ … | tojson }}, or pass the .output of a task"),
+        ({"method": "POST", "body": "None", "content_type": "application/JSON; charset=utf-8"}, "not JSON"),
     ],
 )
 def test_a_path_that_cannot_work_is_explained(parts: dict[str, Any], says: str) -> None:
@@ -86,12 +90,24 @@ def test_no_path_leads_to_another_host() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
-def test_only_what_http_says_is_repeated(method: str) -> None:
-    assert raw(method, "/x").repeatable is (method in ("GET", "PUT", "DELETE"))
-    assert raw(method, "/x", repeatable=True).repeatable
+@pytest.mark.parametrize(
+    ("base", "path", "documented"),
+    [
+        ("/api/20210901", "/x", True), ("/api/20210901/", "/x", True), ("", "/api/20210901/x", True),
+        ("/api/20210901", "/api/20210901/x", True), ("", "/xmlpserver/services/rest/v1/jobs/scheduleJob", False),
+        ("/api/20210901x", "/x", False), ("/xmlpserver/api/20210901", "/x", False),
+    ],
+)  # fmt: skip
+def test_only_what_http_says_is_repeated_and_outside_the_rest_api_only_a_get(
+    method: str, base: str, path: str, documented: bool
+) -> None:
+    assert raw(method, path, base=base).repeatable is (method in ("GET", *(("PUT", "DELETE") * documented)))
+    assert raw(method, path, base=base, repeatable=True).repeatable
 
 
 def test_a_text_is_sent_as_it_is_and_the_rest_as_json() -> None:
+    assert raw("POST", "/x", body='{"a": 1}').body == b'{"a": 1}'
+    assert raw("POST", "/x", body="{'a': 1}", content_type="text/plain").body == b"{'a': 1}"
     sent = raw("POST", "/x", body="<a/>", content_type="text/xml").request("https://h", Token("t", 0, 9))
     assert (sent.body, sent.headers["Content-Type"]) == (b"<a/>", "text/xml")
     assert raw("POST", "/x", body=[1]).request("https://h", Token("t", 0, 9)).body == b"[1]"
@@ -126,20 +142,17 @@ def test_a_page_of_a_raw_list(body: bytes) -> None:
         call.read(response(200, b'{"a": 1}'))
 
 
-@dataclass(frozen=True)
-class Model:
-    name: str
-    raw: dict[str, Any]
-
-
-def test_results_become_json() -> None:
-    moment = datetime(2026, 1, 31, tzinfo=UTC)
-    assert plain({1: (Model("x", {"n": {"b", "a"}}), Model("y", {})), "t": moment}) == {
-        "1": [{"n": ["a", "b"]}, {"name": "y", "raw": {}}],
-        "t": "2026-01-31T00:00:00+00:00",
-    }
-    assert plain(Page((1,))) == [1]
-    item = named("catalog.get", {"kind": "folders", "item_id": "L3g"}).read(response(200, '{"id": "L3g", "name": "x"}'))
-    assert plain(item)["path"] == "/x"
-    with pytest.raises(OACConfigurationError, match="The result is bytes"):
-        plain([b"x"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"oa-page-count": "2"},
+        {"oa-next-page": "2"},
+        {"oa-page-count": "3", "oa-current-page": "1", "oa-total-items": "113"},
+    ],
+)
+def test_a_part_of_a_list_is_not_taken_for_the_list(headers: dict[str, str]) -> None:
+    answer = response(200, b"[1, 2]", headers)
+    with pytest.raises(OACIncompleteListError, match=r"only a part of a list: page 1 of .* Let paged=True fetch all"):
+        raw("GET", "/x").read(answer)
+    assert raw("GET", "/x", query={"page": 1}).read(answer) == [1, 2]
+    assert raw("GET", "/x").read(response(200, b"[1]", {"oa-page-count": "1", "oa-current-page": "1"})) == [1]

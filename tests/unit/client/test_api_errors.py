@@ -81,6 +81,14 @@ EXPLAINED: dict[str, tuple[Response, str]] = {
         body(401, b"", www_authenticate='Bearer error="invalid_token", error_description="Token Audience"'),
         "issued for another OAC instance.*Compare the Connection's scope",
     ),
+    "session in the header": (
+        body(401, b"", www_authenticate='Bearer error="invalid_session"'),
+        "issued for another OAC instance.*scope",
+    ),
+    "session in the body": (
+        body(401, {"error": "invalid_session", "error_description": "no"}),
+        "issued for another OAC instance.*scope",
+    ),
     "token": (body(401, {"code": "x", "message": "expired"}), "not even a new one.*scope.*active.*clocks"),
     "403": (body(403, {}), "user may not do this.*role or permission"),
     "403 of another": (

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from airflow_provider_oac.client.checksum import THREAD_NAME, SummedSink
+from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.transfer import copy
 from airflow_provider_oac.exceptions import OACStorageError
 
@@ -39,16 +37,6 @@ class Memory:
             raise OACStorageError("not taken")
 
 
-def threads() -> list[threading.Thread]:
-    """Those that compute checksums; one that was told to end has a moment to do so."""
-    until = time.monotonic() + 5.0
-    while (found := [one for one in threading.enumerate() if one.name.startswith(THREAD_NAME)]) and (
-        time.monotonic() < until
-    ):
-        time.sleep(0.01)
-    return found
-
-
 def test_pieces_of_any_size_count_in_their_order() -> None:
     random, sink = Random(1), Memory()
     summed = SummedSink(sink)
@@ -72,15 +60,6 @@ def test_what_is_discarded_or_refused_does_not_count() -> None:
     assert (summed.size, summed.sha256) == (11, hashlib.sha256(b"what counts").hexdigest())
 
 
-@pytest.mark.parametrize("end", [SummedSink.commit, SummedSink.discard])
-def test_its_thread_ends_with_it(end: Callable[[SummedSink], None]) -> None:
-    summed = SummedSink(Memory())
-    summed.write(LARGE)
-    assert any(one.name.startswith(THREAD_NAME) for one in threading.enumerate())
-    end(summed)
-    assert not threads()
-
-
 @pytest.mark.parametrize("trouble", ["full", "refuses"])
 def test_a_copy_that_the_sink_refuses_leaves_nothing(trouble: str, tmp_path: Path) -> None:
     source, sink = tmp_path / "source", Memory()
@@ -90,7 +69,7 @@ def test_a_copy_that_the_sink_refuses_leaves_nothing(trouble: str, tmp_path: Pat
     setattr(sink, trouble, True)
     with pytest.raises(OACStorageError):
         copy(source, summed)
-    assert (sink.data, summed.size, threads()) == (b"", 0, [])
+    assert (sink.data, summed.size) == (b"", 0)
 
 
 def test_what_is_discarded_while_a_thread_writes_is_forgotten() -> None:
@@ -112,5 +91,5 @@ def test_what_is_discarded_while_a_thread_writes_is_forgotten() -> None:
     goes_on.set()
     writer.join(10.0)
     ender.join(10.0)
-    assert (sink.data, summed.size, threads()) == (b"", 0, [])
+    assert (sink.data, summed.size) == (b"", 0)
     assert summed.sha256 == hashlib.sha256().hexdigest()

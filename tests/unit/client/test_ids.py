@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,45 @@ def test_a_path_or_a_pair_is_encoded_without_padding(plain: str, encoded: str) -
 def test_what_is_no_plain_id_is_refused(text: str) -> None:
     with pytest.raises(OACConfigurationError, match="no plain id"):
         ids.catalog_id(text)
+
+
+# One of each kind of character that there is, and those that look like nothing, turn or end a line.
+BY_CATEGORY = {unicodedata.category(chr(code)): chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000}
+ODD = [*BY_CATEGORY.values(), *"\0\n\r\x1b\x7f\x85\xa0\xad\u034f\u061c\u115f\u200b\u200c\u200d\u202e\u2028\u2066"]
+ODD += [*"\u3000\u3099\u3164\ufe0f\ufeff\uffff\U0001f600"]
+
+
+@pytest.mark.parametrize("plain", ["/@Catalog/shared/売上{}レポート", "/{}", "'ja{}ne'.'売上{}'"])
+@pytest.mark.parametrize("character", ODD, ids=lambda character: f"U+{ord(character):04X}")
+def test_the_characters_of_a_path_are_no_matter(character: str, plain: str) -> None:
+    plain = plain.format(character, character)
+    encoded = ids.catalog_id(plain)
+    assert ids.plain_id(encoded) == ids.plain_id(encoded + "=" * (-len(encoded) % 4)) == plain
+    assert not ids.same(encoded, ids.catalog_id(plain.replace(character, f"{character}x")))
+    if plain.startswith("/@Catalog/shared/"):
+        folder, _, name = plain.rpartition("/")
+        assert ids.split_path(encoded) == (ids.catalog_id(folder), name)
+        assert ids.same(encoded, ids.catalog_id(plain.removeprefix("/@Catalog")))
+
+
+@given(st.text(min_size=1))
+def test_what_is_shown_is_one_line_that_no_terminal_obeys(text: str) -> None:
+    shown = ids.visible(text)
+    assert len((shown + "|").splitlines()) == 1
+    assert not set(shown) & set("\x1b\r\u202e\u2066")
+    if text.isprintable():
+        assert shown == text
+
+
+def test_people_read_a_path_as_it_is() -> None:
+    assert ids.shown(ids.catalog_id("/@Catalog/shared/売上　レポート")) == "/@Catalog/shared/売上　レポート"
+    assert ids.shown(ids.catalog_id("/a\x1b[31m\u202eb")) == r"/a\x1b[31m\u202eb"
+    assert ids.quoted(ids.catalog_id("'jane'.'x'")) == "\"'jane'.'x'\""
+
+
+def test_half_a_surrogate_pair_is_refused_by_name() -> None:
+    with pytest.raises(OACConfigurationError, match="is not Unicode text: character 1 is half of a surrogate pair"):
+        ids.catalog_id("/\ud83d")
 
 
 def test_an_encoded_id_is_never_encoded_again_and_the_message_says_so() -> None:

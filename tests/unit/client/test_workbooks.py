@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from airflow_provider_oac.client import workbooks
-from airflow_provider_oac.client.exporting import Export, WantedFile, name_of, plain_name, planned
+from airflow_provider_oac.client.exporting import Export, WantedFile, name_of, planned
+from airflow_provider_oac.client.file_names import NAME_BYTES, plain_name
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.workbooks import PRESENT, VISUALIZE, Canvas, chosen
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
@@ -142,6 +145,16 @@ def test_a_pdf_is_one_file_of_exports_of_five_canvases(count: int, sizes: list[i
     assert file.canvases == tuple(item.name for item in canvases)
 
 
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [(1, "canvas '0'"), (3, "canvases '0', '1', '2'"), (5, "canvases '0', '1', '2' and 2 more")],
+)
+def test_a_message_names_workbook_and_canvases(count: int, names: str) -> None:
+    canvases = [canvas(number, str(number)) for number in range(count)]
+    assert [file.label for file in planned(wanted(), canvases)] == [f"a label, {names}"]
+    assert [file.label for file in planned(wanted("png"), canvases)] == [f"a label, canvas '{i}'" for i in range(count)]
+
+
 def test_a_png_of_one_canvas_has_the_name_that_was_given() -> None:
     (file,) = planned(wanted("png"), [canvas(7)])
     assert (file.url, file.exports) == ("s3://b/x/Board.png", (Export(("snapshot!canvas!7",)),))
@@ -160,6 +173,38 @@ def test_pngs_of_several_canvases_are_files_with_number_and_name() -> None:
 def test_a_name_never_leads_elsewhere(text: str) -> None:
     assert not set("/\\:*?[]") & set(plain_name(text))
     assert plain_name(text) not in ("", ".", "..")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("カ\u3099ハ\u3099ナンス", "ガバナンス"),
+        ("Börse", "Börse"),
+        ("Bo\u0308rse", "Börse"),
+        ("हिन्दी रिपोर्ट", "हिन्दी_रिपोर्ट"),
+        ("a\u200cb", "ab"),
+        ("売上　レポート", "売上_レポート"),
+        ("a__b\u0336", "a__b\u0336"),
+        ("Q1 / Q2: 50 % 🚀", "Q1_Q2_50"),
+        ("\ud800", "unnamed"),
+        ("", "unnamed"),
+    ],
+)
+def test_a_name_keeps_its_letters_and_marks(text: str, name: str) -> None:
+    assert plain_name(text) == name
+    assert plain_name(unicodedata.normalize("NFD", text)) == plain_name(text)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "売", "𠮷"])
+def test_a_name_is_no_longer_than_a_file_system_takes(letter: str) -> None:
+    name = plain_name(letter * 300)
+    assert NAME_BYTES - 8 < len(f"{name}.pdf".encode()) <= NAME_BYTES
+    file = replace(wanted("png"), url=f"s3://out/{name}.png")
+    for made in planned(file, [canvas(number, letter * 299 + str(number)) for number in range(120)]):
+        folder, _, last = made.url.rpartition("/")
+        assert (folder, len(last.encode()) <= NAME_BYTES) == ("s3://out", True)
+        assert last.startswith(letter * 20)
+    assert len({made.url for made in planned(file, [canvas(1, letter * 299), canvas(2, letter * 300)])}) == 2
 
 
 def test_a_file_goes_through_json_and_back() -> None:

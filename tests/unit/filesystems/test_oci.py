@@ -81,6 +81,19 @@ def test_an_api_key_goes_into_a_signer_and_nowhere_else(opened: Any) -> None:
     assert "PRIVATE KEY" not in json.dumps(given)
 
 
+def test_a_key_file_outside_of_the_folder_is_not_read(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text(PEM)
+    (tmp_path / "key").chmod(0o600)
+    extra = {**API_KEY, "private_key": str(tmp_path / "key")}
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path / "oci"))
+    with pytest.raises(OACConfigurationError, match="lies outside of"):
+        opened(extra)
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    assert opened(extra)["signer"]
+
+
 @pytest.mark.parametrize("principal", ["resource_principal", "instance_principal", "oke_principal"])
 def test_a_principal_needs_no_key(opened: Any, principal: str) -> None:
     assert opened({"iam_type": principal}, login="") == {"iam_type": principal}

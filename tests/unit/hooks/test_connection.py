@@ -8,11 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from airflow.sdk.log import redact
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
 from airflow_provider_oac._compat import BaseHook, Connection
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.connection import ConnectionSettings, read_connection
+from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS, SECRET_FIELDS
 
 HOST = "https://oac-prod-ns-fr.analytics.ocp.oraclecloud.com"
@@ -126,6 +128,21 @@ def test_the_identity_domains_address_may_have_a_path() -> None:
     assert read(extra={"identity_url": pasted}).auth.identity_url == "https://idcs-1.identity.oraclecloud.com:443"
 
 
+@pytest.mark.parametrize(
+    ("host", "same"),
+    [
+        ("https://OAC-prod-ns-fr.analytics.ocp.oraclecloud.com:443/ui/", True),
+        ("oac-prod-ns-fr.analytics.ocp.oraclecloud.com", True),
+        (HOST + ":8443", False),
+        ("https://oac.example.com", False),
+        ("http://127.0.0.1", False),
+    ],
+)
+def test_a_stored_token_belongs_to_the_address_of_oac(host: str, same: bool) -> None:
+    person = {"grant": "device_code"}
+    assert (read(host=host, extra=person).auth.place == read(extra=person).auth.place) is same
+
+
 @pytest.mark.parametrize("host", ["10.1.2.3:9704", "oac-private", "bi.mycompany.internal", "oac.example.gov"])
 def test_no_host_is_refused_by_the_look_of_its_name(host: str) -> None:
     assert read(host=host).address == f"https://{host}"
@@ -201,7 +218,7 @@ def test_every_field_works_however_the_connection_comes(
         ({"extra": {"identity_url": None}}, "identity_url) is missing"),
         ({"extra": {"scope": " "}}, "The scope (Connection: extra, scope) is missing"),
         ({"extra": {"user": ""}}, "The user to act as (Connection: extra, user) is missing"),
-        ({"extra": {"private_key": None}}, "is missing"),
+        ({"extra": {"private_key": None}}, "The private key (Connection: extra, private_key) is missing"),
         ({"extra": {"certificate_alias": None}}, "certificate_alias) is missing"),
         ({"extra": {"grant": "password"}}, "user_password) is missing"),
         ({"extra": {"grant": "client_credentials"}}, "The grant client_credentials cannot work"),
@@ -222,6 +239,30 @@ def test_what_cannot_work_is_named_with_its_connection(changes: dict[str, Any], 
     message = complaint(**changes)
     assert message.startswith("Connection 'oac': ")
     assert named in message
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])
+def test_a_line_break_at_the_end_of_a_secret_is_left_out_with_a_warning(ending: str) -> None:
+    extra = {**EVERYTHING, "user_password": f" with blanks {ending}"}
+    settings = read(extra=extra, password=f" s\te {ending}")
+    assert (settings.auth.client_secret, settings.auth.user_password) == (" s\te ", " with blanks ")
+    assert len(settings.warnings) == 2
+    assert all("ends in a line break" in text for text in settings.warnings)
+
+
+@pytest.mark.parametrize(
+    ("character", "name"),
+    [("\u200b", "U+200B (ZERO WIDTH SPACE)"), ("\u00a0", "U+00A0 (NO-BREAK SPACE)"), ("\x07", "U+0007 (a control")],
+)
+def test_an_invisible_character_is_named(character: str, name: str) -> None:
+    for what, fields in {
+        "(Connection: login)": {"login": f"i{character}d"},
+        "scope)": {"extra": {"scope": f"a{character}b"}},
+        "certificate_alias)": {"extra": {"certificate_alias": f"a{character}b"}},
+    }.items():
+        assert f"{what} holds the invisible character {name}" in complaint(**fields)
+    (warning,) = read(extra={"user": f"a{character}b"}).warnings
+    assert f"The user (Connection: extra, user) holds the invisible character {name}" in warning
 
 
 @pytest.mark.parametrize("mask", ["***", "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"])
@@ -258,6 +299,16 @@ def test_a_member_that_is_like_none_is_named_too() -> None:
     assert read(extra=EVERYTHING, password="s").warnings == ()
 
 
+def test_the_folder_of_files_holds_for_all_that_a_connection_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", str(tmp_path))
+    settings = read(extra=EVERYTHING, password="s")
+    assert settings.auth.file_folder == settings.transport.file_folder == str(tmp_path)
+    monkeypatch.setenv("AIRFLOW__OAC__FILE_FOLDER", "keys")
+    assert "[oac] file_folder is 'keys'; it must be an absolute path" in complaint()
+
+
 @pytest.mark.parametrize("text", ["no json", "[]", '"text"'])
 def test_an_extra_that_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(OACConfigurationError, match="Connection 'oac': Its extra is not a JSON object"):
@@ -271,6 +322,17 @@ class _Raw:
 
     def __init__(self, extra: str) -> None:
         self.extra = extra
+
+
+def test_the_end_of_a_token_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_OAC", json.dumps({"conn_type": "oac", "host": HOST, "login": "id", "extra": EXTRA})
+    )
+    mask = OACHook("oac").settings.auth.mask
+    assert mask
+    ending = "".join(f"{number:02}" for number in range(32))
+    mask("a-long-token." * 10 + ending)
+    assert ending not in str(redact(f"Authorization: Bearer {'a-long-token.' * 10}{ending}"))
 
 
 def test_no_secret_is_shown() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from datetime import UTC, datetime
 from typing import Any
-
-import pytest
 
 from airflow_provider_oac.operators.acl import OACAuditACLOperator, OACUpdateACLOperator
 from airflow_provider_oac.operators.catalog import (
@@ -69,21 +66,6 @@ def test_they_go_through_the_database_and_back() -> None:
     assert [back.task_dict[f"task{number}"].task_type for number in range(len(TASKS))] == [
         kind.__name__ for kind in TASKS
     ]
-
-
-@pytest.mark.parametrize("kind", list(TASKS), ids=lambda kind: kind.__name__)
-def test_exactly_what_may_be_a_text_is_templated(kind: Any) -> None:
-    task = kind(task_id="x", **TASKS[kind])
-    assert all(hasattr(task, name) for name in task.template_fields)
-    named = {
-        name: str(parameter.annotation)
-        for parent in kind.__mro__
-        if parent.__module__.startswith("airflow_provider_oac") and "__init__" in vars(parent)
-        for name, parameter in inspect.signature(parent.__init__).parameters.items()
-    }  # fmt: skip
-    texts = {name for name, kind_ in named.items() if kind_.endswith(("str", "str | None"))}
-    more = {"entries", "arguments", "query", "body", "headers"} & set(named)
-    assert texts | more == set(task.template_fields)
 
 
 def test_templates_are_rendered_also_in_lists() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators import connections, runs, system
 from tests.unit.test_imports import HEAVY, newly_loaded, roots
 
@@ -80,27 +79,7 @@ def test_secrets_that_a_template_brings_into_a_dag_are_refused_as_well() -> None
     )
     task.connection_params = {"password": "x"}
     with pytest.raises(Exception, match="Secrets do not belong into a DAG"):
-        task.order("x")
-
-
-@pytest.mark.parametrize(
-    ("task", "name"),
-    [
-        (tasks()[1], "override"), (tasks()[3], "connection_params"), (tasks()[6], "settings"), (tasks()[7], "server"),
-        (tasks()[8], "domains"),
-    ],
-)  # fmt: skip
-def test_a_dictionary_that_a_template_made_a_text_of_is_told(
-    task: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_OAC_DEFAULT", '{"conn_type": "oac", "host": "https://oac.example.com"}')
-    monkeypatch.setattr(task, name, "{'a': 1}")
-    monkeypatch.setattr(task, "_push_link", lambda _context: None)
-    monkeypatch.setattr(task, "like_conn_id", None, raising=False)
-    monkeypatch.setattr(task, "mail_conn_id", None, raising=False)
-    run = getattr(task, "order", getattr(task, "starting", task.execute))
-    with pytest.raises(OACConfigurationError, match=f"{name} is a dictionary, not str"):
-        run({})
+        task.execute({})
 
 
 def test_they_can_be_mapped() -> None:

@@ -6,8 +6,6 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator, OACExportWorkbooksOperator
 from tests.unit.test_imports import HEAVY, newly_loaded, roots
 
@@ -48,11 +46,6 @@ def test_they_go_through_the_database_and_back() -> None:
     back = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
     assert tuple(back.task_dict["one"].template_fields) == OACExportWorkbookOperator.template_fields
     assert tuple(back.task_dict["many"].template_fields) == OACExportWorkbooksOperator.template_fields
-
-
-@pytest.mark.parametrize("task", [one(), many()], ids=["one", "many"])
-def test_every_templated_argument_is_there(task: Any) -> None:
-    assert all(hasattr(task, name) for name in task.template_fields)
 
 
 def test_templates_are_rendered_inside_lists_and_dictionaries() -> None:

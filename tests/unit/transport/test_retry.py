@@ -75,6 +75,18 @@ def test_all_three_forms_of_an_http_date_are_in_utc(text: str, monkeypatch: pyte
         time.tzset()
 
 
+@pytest.mark.parametrize(("seconds", "attempts"), [(899.0, 2), (900.0, 1), (100.0, 4)])
+def test_a_server_that_takes_all_the_time_it_may_gets_no_second_turn(seconds: float, attempts: int) -> None:
+    def slowly(_request: Request) -> Response | OACTransportError:
+        io.time += seconds
+        return unreachable(sent=True)
+
+    io = ManualIO(slowly)
+    with pytest.raises(OACTransportError):
+        sent(io, repeatable=True)
+    assert len(io.requests) == attempts
+
+
 class TestPolicy:
     def test_waits_longer_each_time_up_to_the_cap(self) -> None:
         policy = RetryPolicy(attempts=9, base=1.0, cap=5.0)

@@ -10,7 +10,7 @@ import certifi
 import pytest
 
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.transport.settings import TransportSettings, checked_url, proxy_for
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 
 class TestAddress:
@@ -82,47 +82,10 @@ class TestAddress:
             checked_url(url, "The address")
 
 
-class TestProxy:
-    def test_there_is_none_unless_the_environment_names_one(self) -> None:
-        assert proxy_for("https://oac.example.com/x") is None
-
-    @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-    def test_is_the_one_of_the_scheme(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(name, "http://proxy.example:3128")
-        assert proxy_for("https://oac.example.com/x") == "http://proxy.example:3128"
-
-    def test_of_https_is_not_that_of_http(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-        assert proxy_for("https://oac.example.com/x") is None
-        assert proxy_for("http://127.0.0.1/x") == "http://proxy.example:3128"
-
-    def test_may_be_named_without_a_scheme(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("HTTPS_PROXY", "user:word@proxy.example:3128")
-        assert proxy_for("https://oac.example.com/x") == "http://user:word@proxy.example:3128"
-
-    @pytest.mark.parametrize(
-        "exceptions",
-        ["oac.example.com", ".example.com", "example.com", "x, oac.example.com ,y", "oac.example.com:8443", "*"],
-    )
-    def test_is_not_used_for_hosts_in_no_proxy(self, exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-        monkeypatch.setenv("NO_PROXY", exceptions)
-        assert proxy_for("https://oac.example.com:8443/x") is None
-
-    @pytest.mark.parametrize("exceptions", ["", "other.example", "example.co", "oac.example.com:443"])
-    def test_is_used_for_hosts_not_in_no_proxy(self, exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-        monkeypatch.setenv("NO_PROXY", exceptions)
-        assert proxy_for("https://oac.example.com:8443/x") == "http://proxy.example:3128"
-
-    @pytest.mark.parametrize("proxy", ["socks5://u:pass-phrase@proxy.example:1080", "http://", "http://[::1"])
-    def test_that_cannot_work_is_an_error_that_shows_no_login(
-        self, proxy: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
-        with pytest.raises(OACConfigurationError, match=r"The proxy for oac\.example\.com .*NO_PROXY") as caught:
-            proxy_for("https://oac.example.com/x")
-        assert "pass-phrase" not in str(caught.value)
+def test_timeouts_have_a_maximum() -> None:
+    assert TransportSettings(connect_timeout=3.0, read_timeout=4.5) == TransportSettings(3.0, 4.5)
+    most = TransportSettings(connect_timeout=900_000.0, read_timeout=900_000.0)
+    assert (most.connect_timeout, most.read_timeout) == (60.0, 900.0)
 
 
 class TestCertificates:

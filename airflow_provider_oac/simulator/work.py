@@ -9,10 +9,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from airflow_provider_oac.simulator.clock import Clock
 from airflow_provider_oac.simulator.faults import Fault
-from airflow_provider_oac.simulator.oac.content import encoded
-from airflow_provider_oac.simulator.store import Record
-from airflow_provider_oac.simulator.world import World
+from airflow_provider_oac.simulator.ids import encoded
+from airflow_provider_oac.simulator.settings import Settings
+from airflow_provider_oac.simulator.store import Record, Table
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,8 @@ _ACCEPTED_SHARE = 0.15
 class WorkFailed(Exception):
     """A job that ends in FAILED.
 
-    Args:
-        code: The code of the work request's error.
-        message: Its text.
+    :param code: code of the work request's error.
+    :param message: its text.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -33,16 +33,22 @@ class WorkFailed(Exception):
         self.errors = [{"code": code, "message": message}]
 
 
-Job = Callable[[World, Record], Awaitable[list[Record]]]
+#: Does the work of a work request and returns its resources.
+Job = Callable[[Record], Awaitable[list[Record]]]
 #: Called when work ends badly, with the job's own parameters.
-Undo = Callable[[World, Record], None]
+Undo = Callable[[Record], None]
 
 
 class WorkEngine:
-    """Starts, finishes and reports work requests."""
+    """Starts, finishes and reports work requests.
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    :param settings: the duration of work, and what a finished work request names.
+    :param clock: the time that work requests show.
+    :param records: where work requests are kept.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, records: Table) -> None:
+        self._settings, self._clock, self._records = settings, clock, records
         self._jobs: dict[str, tuple[Job, Undo | None]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last_number = 3_962_653
@@ -64,17 +70,14 @@ class WorkEngine:
     ) -> str:
         """Accept work.
 
-        Args:
-            instance: Where.
-            user: Who asked.
-            operation: The `operationType`.
-            resource_type: The `resourceType`.
-            job: `kind`, as registered, and the parameters.
-            fault: An ordered fault; `fail_work` lets the work fail.
-            seconds: How long it takes; None for the setting.
-
-        Returns:
-            The id of the work request, in one of the two forms seen (observed).
+        :param instance: name of the instance.
+        :param user: who asked.
+        :param operation: the `operationType`.
+        :param resource_type: the `resourceType`.
+        :param job: `kind`, as registered, and the parameters.
+        :param fault: an ordered fault; `fail_work` lets the work fail.
+        :param seconds: how long it takes; None for the setting.
+        :returns: the id of the work request, in one of the two forms that were observed.
         """
         errors = None
         if fault is not None and fault.fault == "fail_work":
@@ -84,9 +87,9 @@ class WorkEngine:
             "id": work_id, "instance": instance, "user": user, "operation": operation, "plain": job.get("plain"),
             "resource_type": resource_type, "job": job, "ordered_errors": errors, "status": None,
             "accepted": time.time(), "finished": None, "resources": [], "errors": [],
-            "seconds": self._world.settings.work_seconds if seconds is None else seconds,
+            "seconds": self._settings.work_seconds if seconds is None else seconds,
         }  # fmt: skip
-        self._world.work_requests.put(work_id, record)
+        self._records.put(work_id, record)
         self._schedule(record)
         return work_id
 
@@ -102,23 +105,22 @@ class WorkEngine:
     async def finish(self, record: Record, status: str, errors: list[Record] | None = None) -> None:
         """End work now, as a person or a fault of the server would.
 
-        Args:
-            record: The work request, which must be running.
-            status: SUCCEEDED (its job is done), FAILED or CANCELED.
-            errors: What a failed one reports.
+        :param record: the work request, which must be running.
+        :param status: SUCCEEDED (its job is done), FAILED or CANCELED.
+        :param errors: what a failed one reports.
         """
         ordered = errors or [{"code": "InternalError", "message": "Failure ordered by a test"}]
         bad = {"FAILED": ordered, "CANCELED": []}.get(status)
         self._tasks.pop(record["id"]).cancel()
         now = {**record, "seconds": time.time() - record["accepted"], "ordered_errors": bad, "ordered_status": status}
-        self._world.work_requests.put(record["id"], now)
+        self._records.put(record["id"], now)
         self._schedule(now)
         await asyncio.wait([self._tasks[record["id"]]])
 
     def resume(self) -> None:
         """Go on with what was running when the simulator stopped."""
-        self._last_number += len(self._world.work_requests)
-        for record in self._world.work_requests:
+        self._last_number += len(self._records)
+        for record in self._records:
             if record["status"] is None:
                 self._schedule(record)
 
@@ -133,7 +135,7 @@ class WorkEngine:
         """Whether such work is under way."""
         return any(
             record["status"] is None and record["instance"] == instance and record["operation"] == operation
-            for record in self._world.work_requests
+            for record in self._records
         )
 
     def _schedule(self, record: Record) -> None:
@@ -153,20 +155,20 @@ class WorkEngine:
         errors = record["ordered_errors"]
         if errors is None:
             try:
-                resources = await job(self._world, record)
+                resources = await job(record)
             except WorkFailed as failure:
                 errors = failure.errors
             except Exception as failure:  # whatever happens, the work must end
                 log.exception("Work request %s met a problem of the simulator", record["id"])
                 errors = [{"code": "InternalError", "message": f"The simulator failed: {failure}"}]
         if errors is not None and undo is not None:
-            undo(self._world, {**record, "errors": errors})
+            undo({**record, "errors": errors})
         # The parameters hold passwords and are needed no more.
         done = {
             **record, "job": {"kind": record["job"]["kind"]}, "resources": resources, "errors": errors or [],
             "status": self._end(record, errors), "finished": time.time(),
         }  # fmt: skip
-        self._world.work_requests.put(record["id"], done)
+        self._records.put(record["id"], done)
 
     @staticmethod
     def _end(record: Record, errors: list[Record] | None) -> str:
@@ -176,7 +178,7 @@ class WorkEngine:
 
     def report(self, record: Record) -> dict[str, Any]:
         """The work request as the REST API shows it."""
-        iso = self._world.clock.iso
+        iso = self._clock.iso
         body: dict[str, Any] = {
             "id": record["id"],
             "operationType": record["operation"],
@@ -203,9 +205,9 @@ class WorkEngine:
             body["Errors"] = record["errors"]
         elif record["status"] == "CANCELED":
             body["percentComplete"] = 50.0
-        elif self._world.settings.work_resources == "full":
+        elif self._settings.work_resources == "full":
             body["resources"] = record["resources"]
-        elif self._world.settings.work_resources == "no_id":
+        elif self._settings.work_resources == "no_id":
             body["resources"] = [
                 {name: value for name, value in resource.items() if name != "id"} for resource in record["resources"]
             ]

@@ -1,0 +1,362 @@
+"""The one check of the arguments of operators, sensors and notifiers, by the annotations of their constructors.
+
+A constructor annotates each argument, and this module refuses every value that does not fit before anything is sent. A
+``bool`` is ``True`` or ``False`` and nothing else: the text ``"false"``, a template or an XComArg would count as yes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+
+class AtLeast(NamedTuple):
+    """Marks a number or a duration that has a minimum."""
+
+    value: float
+
+
+class OneOf(NamedTuple):
+    """Marks a text of a template field that has few values. Elsewhere ``Literal`` says the same to type checkers."""
+
+    values: tuple[str, ...]
+
+
+class Hint(NamedTuple):
+    """Marks an argument whose errors need one more sentence."""
+
+    text: str
+
+
+EMPTY = object()
+"""Marks a text that may be empty."""
+_PATH, _LOCATION = object(), object()
+
+Count: TypeAlias = Annotated[int, AtLeast(0)]
+Number: TypeAlias = Annotated[int, AtLeast(1)]
+Duration: TypeAlias = timedelta | float
+"""A timedelta, or seconds; more than nothing."""
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import ObjectStoragePath
+
+    CatalogPath: TypeAlias = str | os.PathLike[str] | ObjectStoragePath
+    Location: TypeAlias = str | os.PathLike[str] | ObjectStoragePath
+else:
+    CatalogPath = Annotated[str, _PATH]
+    Location = Annotated[str, _LOCATION]
+
+_PACKAGE = __name__.partition(".")[0]
+# Airflow has a method of this name.
+_ATTRIBUTES = {"dry_run": "dry_run_only"}
+_REFUSED: Any = object()
+_RENDERS_TEXT = (
+    " A template renders to text: pass the .output of a task, put templates into its members, or give the DAG "
+    "render_template_as_native_obj=True."
+)
+
+
+class Kind(NamedTuple):
+    """What an argument may be.
+
+    :param wanted: the same, for people.
+    :param taken: makes of a value what the class works with; ``_REFUSED`` if it does not fit.
+    :param text: whether it may be a text.
+    """
+
+    wanted: str
+    taken: Callable[[Any], Any]
+    text: bool = False
+
+
+class Argument(NamedTuple):
+    """An argument of a class.
+
+    :param default: what it is if it is not given.
+    :param kind: what it may be; ``None`` for anything.
+    :param nullable: whether it may be ``None``.
+    :param templated: whether Airflow renders templates in it.
+    :param marks: further marks of its annotation.
+    """
+
+    name: str
+    attribute: str
+    default: Any
+    kind: Kind | None
+    nullable: bool
+    templated: bool
+    marks: tuple[Any, ...]
+
+    def judged(self, value: Any, *, rendered: bool) -> tuple[Any, str]:
+        """The value as the class works with it, and what is wrong with it: nothing, or sentences for people.
+
+        :param rendered: whether templates are rendered, and not only read in a DAG.
+        """
+        if self.kind is None or (value is None and self.nullable):
+            return value, ""
+        if not (self.templated and rendered) and unresolved(value):
+            if self.templated:
+                return value, ""
+            return value, (
+                f"{self.name} is not a template field: it takes {self.kind.wanted}, not {self._shown(value)}. Pass the "
+                "value itself."
+            )
+        if isinstance(value, str) and value.strip() == "None":
+            return value, (
+                f"{self.name} is the text 'None', as a template renders that finds nothing. Check what its template "
+                f"refers to.{self._hint()}"
+            )
+        taken = self.kind.taken(value)
+        empty = isinstance(taken, str) and not taken.strip() and EMPTY not in self.marks
+        if taken is not _REFUSED and not empty:
+            return taken, ""
+        wanted = f"{self.name} must be {self.kind.wanted}, but is {self._shown(value)}."
+        return value, f"{wanted}{'' if self.kind.text or not isinstance(value, str) else _RENDERS_TEXT}{self._hint()}"
+
+    def _shown(self, value: Any) -> str:
+        """A value in a message. A dictionary may hold secrets, also as a text."""
+        if isinstance(value, str):
+            return f"the text {value[:100]!r}" if self.kind and self.kind.text else "a text"
+        if value is None or isinstance(value, bool | int | float | timedelta | os.PathLike):
+            return repr(value)
+        return f"of the type {type(value).__name__}"
+
+    def _hint(self) -> str:
+        return "".join(f" {mark.text}" for mark in self.marks if isinstance(mark, Hint))
+
+
+def check(target: Any, who: str, *, rendered: bool) -> None:
+    """Refuse arguments that do not fit, and put what fits into the form that the class works with.
+
+    :param target: an operator, a sensor or a notifier, which keeps each argument under its name.
+    :param who: what it is called in messages.
+    :param rendered: whether templates are rendered, and not only read in a DAG.
+    :raises OACConfigurationError: naming the argument.
+    """
+    for argument, value, complaint in _judged(target, rendered=rendered):
+        if complaint:
+            raise OACConfigurationError(f"{who}: {complaint}{' Nothing was sent.' if rendered else ''}")
+        setattr(target, argument.attribute, value)
+
+
+def normalize(target: Any) -> None:
+    """Put rendered arguments into the form that the class works with, and refuse none: the work has begun."""
+    for argument, value, complaint in _judged(target, rendered=True):
+        if not complaint:
+            setattr(target, argument.attribute, value)
+
+
+def _judged(target: Any, *, rendered: bool) -> Iterable[tuple[Argument, Any, str]]:
+    kind: Any = type(target)
+    for argument in arguments_of(kind):
+        given = getattr(target, argument.attribute)
+        if given is argument.default:
+            continue
+        value, complaint = argument.judged(given, rendered=rendered)
+        if complaint or value is not given:
+            yield argument, value, complaint
+
+
+@functools.cache
+def arguments_of(kind: type) -> tuple[Argument, ...]:
+    """The arguments of a class, from the constructors of its bases in this package."""
+    found: dict[str, Argument] = {}
+    templated = frozenset(getattr(kind, "template_fields", ()))
+    for base in reversed(kind.__mro__):
+        if base.__module__.partition(".")[0] != _PACKAGE or "__init__" not in vars(base):
+            continue
+        constructor = inspect.unwrap(vars(base)["__init__"])
+        hints = get_type_hints(constructor, include_extras=True)
+        for name, parameter in inspect.signature(constructor).parameters.items():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                options, marks = _options(hints[name], ())
+                nullable = NoneType in options
+                wanted = _kind(tuple(option for option in options if option is not NoneType), marks)
+                found[name] = Argument(
+                    name, _ATTRIBUTES.get(name, name), parameter.default, wanted, nullable, name in templated, marks
+                )
+    return tuple(found.values())
+
+
+def unresolved(value: Any) -> bool:
+    """Whether a value is, or holds, a template, an XComArg or another reference that Airflow has yet to resolve."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if value is None or isinstance(value, int | float | timedelta | datetime):
+        return False
+    if isinstance(value, Mapping):
+        return any(map(unresolved, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(unresolved, value))
+    # XComArg, DagParam and the like.
+    return hasattr(value, "iter_references")
+
+
+@overload
+def path_text(value: CatalogPath) -> str: ...
+@overload
+def path_text(value: CatalogPath | None) -> str | None: ...
+def path_text(value: Any) -> Any:
+    """A path as text, be it a text, a ``pathlib`` path or an ``ObjectStoragePath``; the check refuses anything else."""
+    # An ObjectStoragePath is no os.PathLike, and its module is too heavy to import here.
+    return str(value) if isinstance(value, os.PathLike) or hasattr(value, "storage_options") else value
+
+
+@overload
+def seconds(value: Duration) -> float: ...
+@overload
+def seconds(value: Duration | None) -> float | None: ...
+def seconds(value: Any) -> Any:
+    """A duration in seconds; the check refuses what is none."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _options(hint: Any, marks: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The parts of an annotation that is a choice, and all marks in it."""
+    if get_origin(hint) is Annotated:
+        inner, *own = get_args(hint)
+        return _options(inner, (*marks, *own))
+    if get_origin(hint) not in (Union, UnionType):
+        return (hint,), marks
+    found: tuple[Any, ...] = ()
+    for part in get_args(hint):
+        options, marks = _options(part, marks)
+        found += options
+    return found, marks
+
+
+def _kind(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind | None:
+    if Any in options:
+        return None
+    if timedelta in options:
+        return _duration(options, marks)
+    kinds = [_single(option, marks) for option in options]
+    if len(kinds) == 1:
+        return kinds[0]
+
+    def taken(value: Any) -> Any:
+        return next((found for kind in kinds if (found := kind.taken(value)) is not _REFUSED), _REFUSED)
+
+    wanted = " or ".join(dict.fromkeys(kind.wanted for kind in kinds))
+    return Kind(wanted, taken, any(kind.text for kind in kinds))
+
+
+def _single(option: Any, marks: tuple[Any, ...]) -> Kind:
+    origin = get_origin(option) or option
+    if origin is bool:
+        return Kind("True or False", lambda value: value if value is True or value is False else _REFUSED, text=True)
+    if origin is int:
+        return _number(marks)
+    if origin is str:
+        return _text(marks)
+    if origin is Literal:
+        return _choice(get_args(option))
+    if origin is datetime:
+        return Kind("a datetime", lambda value: value if isinstance(value, datetime) else _REFUSED)
+    if origin is Mapping:
+        return Kind("a dictionary", lambda value: value if isinstance(value, Mapping) else _REFUSED)
+    if origin is Callable:
+        return Kind("a function", lambda value: value if callable(value) else _REFUSED, text=True)
+    if origin in (Sequence, Collection):
+        return _list(get_args(option)[0])
+    raise TypeError(f"No argument can be checked against the annotation {option!r}.")
+
+
+def _duration(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind:
+    lowest = next((mark.value for mark in marks if isinstance(mark, AtLeast)), None)
+    numbers = float in options
+
+    def taken(value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and numbers
+        if not number and not isinstance(value, timedelta):
+            return _REFUSED
+        length = seconds(value)
+        fits = math.isfinite(length) and (length > 0 if lowest is None else length >= lowest)
+        return value if fits else _REFUSED
+
+    wanted = "number of seconds or a timedelta" if numbers else "timedelta, such as timedelta(days=1)"
+    return Kind(f"a {'positive ' if lowest is None else ''}{wanted}", taken, text=True)
+
+
+def _number(marks: tuple[Any, ...]) -> Kind:
+    lowest = next(mark.value for mark in marks if isinstance(mark, AtLeast))
+
+    def taken(value: Any) -> Any:
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= lowest else _REFUSED
+
+    return Kind(f"a whole number of at least {lowest}", taken, text=True)
+
+
+def _choice(values: Iterable[Any]) -> Kind:
+    known = tuple(values)
+    wanted = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+    return Kind(wanted, lambda value: value if isinstance(value, str) and value in known else _REFUSED, text=True)
+
+
+def _text(marks: tuple[Any, ...]) -> Kind:
+    for mark in marks:
+        if isinstance(mark, OneOf):
+            return _choice(mark.values)
+    if _LOCATION in marks:
+        wanted = (
+            "an absolute path or a URL, such as /data/report.pdf, file:///data/report.pdf (three slashes, no host) or "
+            "s3://bucket/report.pdf"
+        )
+        return Kind(wanted, _location, text=True)
+    is_path = _PATH in marks
+    wanted = f"a {'' if EMPTY in marks else 'non-empty '}{'path' if is_path else 'text'}"
+
+    def taken(value: Any) -> Any:
+        # Airflow's native rendering makes a number of digits.
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        text = path_text(value) if is_path else value
+        return text if isinstance(text, str) else _REFUSED
+
+    return Kind(wanted, taken, text=True)
+
+
+def _location(value: Any) -> Any:
+    text = path_text(value)
+    if not isinstance(text, str):
+        return _REFUSED
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme in ("file", "local"):
+        return text if (rest or text).startswith("/") else _REFUSED
+    return text if rest else _REFUSED
+
+
+def _list(inner: Any) -> Kind:
+    options, marks = _options(inner, ())
+    kind = _kind(options, marks)
+    if kind is None:
+        raise TypeError(f"No list can be checked whose members are {inner!r}.")
+
+    def taken(value: Any) -> Any:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection):
+            return _REFUSED
+        members = [kind.taken(member) for member in value]
+        if any(member is _REFUSED for member in members):
+            return _REFUSED
+        return value if all(member is given for member, given in zip(members, value, strict=True)) else members
+
+    return Kind(f"a list of which each member is {kind.wanted}", taken)

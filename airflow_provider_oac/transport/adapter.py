@@ -1,0 +1,126 @@
+"""What ``requests`` lacks: a deadline for a whole response, interim responses, proxy logins in UTF-8."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import math
+import socket
+from contextvars import ContextVar
+from typing import Any
+
+import requests
+import requests.adapters
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from airflow_provider_oac.transport.io import Deadline
+from airflow_provider_oac.transport.proxies import Proxy, proxy_for
+
+# That of the request which this thread sends: the library offers no way to hand it down to where bytes are read.
+_deadline: ContextVar[Deadline] = ContextVar("_deadline")
+
+
+class DeadlineAdapter(requests.adapters.HTTPAdapter):
+    """Gives each response a deadline, as attribute ``deadline``.
+
+    :param seconds: after which a response must be complete.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._proxies: dict[str, Proxy] = {}
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
+        """Make the pools of connections by a proxy."""
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """The login for a proxy."""
+        return dict(self._proxies[proxy].headers)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request, by the proxy that the environment names."""
+        proxy = proxy_for(request.url or "")
+        if proxy is not None:
+            self._proxies[proxy.address] = proxy
+        kwargs["proxies"] = {"http": proxy.address, "https": proxy.address} if proxy else {}
+        deadline = Deadline(self._seconds)
+        former = _deadline.set(deadline)
+        try:
+            response = super().send(request, *args, **kwargs)
+        finally:
+            _deadline.reset(former)
+        response.deadline = deadline  # type: ignore[attr-defined]
+        return response
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), sock, _deadline.get()))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip 103 Early Hints and the like, which may come before any response (RFC 9110 section 15.2). The base class
+        skips 100 only."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 102 <= status <= 199:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
+class _UntilDeadline(io.RawIOBase):
+    """A socket's reading end. A socket's own timeout begins anew with each byte."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = deadline
+        self._patience = sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline.left()
+        if left <= 0:
+            raise TimeoutError("the response is not complete in time")
+        shorter = left < (math.inf if self._patience is None else self._patience)
+        self._sock.settimeout(left if shorter else self._patience)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _TLSConnection(HTTPSConnection):
+    response_class = _Response
+
+
+# Named for people: urllib3's exceptions show the names of the pools.
+class HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+_POOLS = {"http": HTTPPool, "https": HTTPSPool}

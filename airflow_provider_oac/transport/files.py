@@ -1,0 +1,134 @@
+"""Files that a Connection names: which ones may be opened, and how.
+
+Whoever may edit Connections chooses the names. A name must neither hang the process (a FIFO, a device) nor, where the
+deployment limits Connections to a folder, tell anything about a file outside of it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+
+class NamedFileError(Exception):
+    """A file that cannot be used.
+
+    :param problem: what is wrong with it; the subject of the sentence is the file.
+    :param outside: whether it lies outside of the folder that Connections are limited to. Nothing was looked at then.
+    """
+
+    def __init__(self, problem: str, *, outside: bool = False) -> None:
+        super().__init__(problem)
+        self.outside = outside
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """A file that can be used.
+
+    :param path: its path, links resolved.
+    :param info: what the system says about it.
+    :param content: its content, if it was read.
+    """
+
+    path: str
+    info: os.stat_result
+    content: bytes = field(default=b"", repr=False)
+
+
+def read_file(path: str, folder: str | None, largest: int) -> NamedFile:
+    """Read a regular file.
+
+    :param path: its absolute or ``~`` path.
+    :param folder: the folder that Connections are limited to, if they are.
+    :param largest: most bytes.
+    :raises NamedFileError: if it cannot be used; never while another exception is handled, as its text may hold a
+        piece of a secret that looks like a path.
+    """
+    with _opened(path, folder, largest) as (descriptor, resolved, info):
+        _check_kind(info, largest, folders=False)
+        with open(descriptor, "rb", closefd=False) as file:
+            # Some files, such as those of /proc, do not say how large they are.
+            content = file.read(largest + 1)
+        _check_size(len(content), largest)
+        if not content:
+            raise NamedFileError("is empty")
+        return NamedFile(resolved, info, content)
+
+
+def check_file(path: str, folder: str | None, largest: int) -> NamedFile:
+    """Make sure that a library can open a regular file or a folder by its path.
+
+    The parameters and the errors are those of :func:`read_file`.
+    """
+    with _opened(path, folder, largest) as (_, resolved, info):
+        return NamedFile(resolved, info)
+
+
+@contextmanager
+def _opened(path: str, folder: str | None, largest: int) -> Iterator[tuple[int, str, os.stat_result]]:
+    """The open file or folder, its path with links resolved, and what the system says about it."""
+    resolved = _resolve(path, folder)
+    try:
+        # Its kind first: to open a device may do something.
+        _check_kind(os.stat(resolved), largest)
+        descriptor = os.open(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            info = os.fstat(descriptor)
+            # A FIFO may have taken its place.
+            _check_kind(info, largest)
+            yield descriptor, resolved, info
+        finally:
+            os.close(descriptor)
+        return
+    except (FileNotFoundError, NotADirectoryError):
+        problem = "does not exist on this machine"
+    except PermissionError:
+        problem = f"may not be read by this process (user id {os.geteuid()})"
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    raise NamedFileError(problem)
+
+
+def _resolve(path: str, folder: str | None) -> str:
+    """The path without links, if Connections may name it."""
+    with suppress(ValueError):
+        path = os.path.expanduser(path)
+    # Before any look at the disk: what lies outside must not be told from what does not exist.
+    if folder and (".." in PurePath(path).parts or not _is_below(path, folder)):
+        raise _outside(folder)
+    with suppress(OSError, ValueError):  # Opening it says what is wrong.
+        path = os.path.realpath(path)
+    if folder and not _is_below(path, os.path.realpath(folder)):
+        raise _outside(folder)
+    return path
+
+
+def _outside(folder: str) -> NamedFileError:
+    return NamedFileError(
+        f"lies outside of {folder}, the only folder with files that Connections may name ([oac] file_folder)",
+        outside=True,
+    )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return PurePath(path).is_relative_to(folder)
+
+
+def _check_kind(info: os.stat_result, largest: int, folders: bool = True) -> None:
+    if stat.S_ISDIR(info.st_mode):
+        if not folders:
+            raise NamedFileError("is a directory")
+    elif stat.S_ISREG(info.st_mode):
+        _check_size(info.st_size, largest)
+    else:
+        raise NamedFileError("is not a regular file")
+
+
+def _check_size(size: int, largest: int) -> None:
+    if size > largest:
+        raise NamedFileError(f"is larger than {largest} bytes")

@@ -1,0 +1,265 @@
+"""The check of arguments, over every argument of every operator, sensor and notifier."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from airflow.exceptions import AirflowException
+
+from airflow_provider_oac._compat import BaseOperator, ObjectStoragePath
+from airflow_provider_oac.arguments import arguments_of
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
+from airflow_provider_oac.operators.snapshots import (
+    OACCreateSnapshotOperator,
+    OACDeleteSnapshotOperator,
+    OACFindSnapshotOperator,
+    OACPruneSnapshotsOperator,
+)
+from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
+from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
+from airflow_provider_oac.tasks import CheckedOperator, SensorArguments, TaskArguments
+from tests.unit.operators.everything import CLASSES, make
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+
+every_task = pytest.mark.parametrize(
+    "kind", [kind for kind in CLASSES if issubclass(kind, CheckedOperator)], ids=lambda kind: kind.__name__
+)
+every_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+
+# What no argument may be whose annotation begins so; what the annotations themselves mean is not asked of the check.
+WRONG: dict[str, list[Any]] = {
+    "bool": ["false", "True", "", "None", 0, 1, []],
+    "Count": ["7", -1, 1.5, True, timedelta(1), None],
+    "Number": ["7", 0, -1, 1.5, True, None],
+    "timedelta": [30, "1 day", timedelta(0), timedelta(-1), True],
+    "Duration": ["3 hours", 0, -1, float("nan"), float("inf"), True, timedelta(0), "None", None],
+    "Annotated[Duration, AtLeast(0)]": ["3 hours", -1, True, timedelta(-1), "None", None],
+    "Literal": ["no such thing", "", 1, None, True],
+    "Annotated[str, OneOf": ["no such thing", "", True, None],
+    "Annotated[str, _": ["None", True, 1.5, ["x"], {"a": "b"}],
+    "Annotated[str, EMPTY]": ["None", True, 1.5, ["x"], {"a": "b"}],
+    "Annotated[CatalogPath, EMPTY]": ["None", True, 1.5, ["x"], {"a": "b"}],
+    "str | Sequence[str]": ["None", True, {"a": "b"}],
+    "str": ["None", " None ", "", " ", True, 1.5, ["x"], {"a": "b"}],
+    "datetime | str": ["None", "", True, 1.5, ["x"]],
+    "CatalogPath": ["None", "", True, 1.5, ["x"], {"a": "b"}],
+    "Location": ["None", "", True, "file://out/x.pdf", "file:x.pdf", "out/x.pdf", "file://x.pdf", Path("x.pdf"), "s3://"],
+    "Mapping": ["{'a': 'b'}", "None", 1, True, ["a"]],
+    "Sequence": ["no list", "None", 7, True, {"a": "b"}, [object()]],
+    "Collection[str]": ["None", True, {"a": "b"}, [object()]],
+    "Callable": ["a text", "None", 7],
+    "Any": [],
+}  # fmt: skip
+
+
+def annotations(kind: Any) -> dict[str, str]:
+    """The annotations of a class's own arguments, as they are written."""
+    return {
+        name: str(parameter.annotation)
+        for base in reversed(kind.__mro__)
+        if base.__module__.startswith("airflow_provider_oac.") and "__init__" in vars(base)
+        for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def wrong_values(annotation: str) -> list[Any]:
+    (longest,) = sorted((key for key in WRONG if annotation.startswith(key)), key=len)[-1:] or [""]
+    assert longest, f"no test for {annotation}"
+    return [value for value in WRONG[longest] if not (value is None and annotation.endswith("None"))]
+
+
+@pytest.fixture(scope="module")
+def references() -> list[Any]:
+    """What Airflow resolves when a task runs, and only in template fields."""
+    with DAG("d", schedule=None, params={"purge": False}) as dag:
+        task = BaseOperator(task_id="other")
+        return ["{{ params.purge }}", "{% if x %}", task.output, task.output["x"], dag.param("purge")]
+
+
+@every_class
+def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(kind: Any, references: list[Any]) -> None:
+    assert issubclass(kind, CheckedOperator) or kind is OACBackupNotifier
+    for name, annotation in annotations(kind).items():
+        for value in wrong_values(annotation):
+            with pytest.raises(OACConfigurationError, match=rf"^(Task 'a_task'|OACBackupNotifier): {name} "):
+                make(kind, **{name: value})
+        for number, value in enumerate(references if kind is not OACBackupNotifier else references[:2]):
+            task = {} if kind is OACBackupNotifier else {"task_id": f"{kind.__name__}_{name}_{number}"}
+            if name in kind.template_fields or annotation == "Any":
+                make(kind, **task, **{name: value})
+                continue
+            with pytest.raises(OACConfigurationError, match=f": {name} is not a template field: it takes .*itself.$"):
+                make(kind, **task, **{name: value})
+
+
+@every_task
+def test_what_templates_render_is_checked_before_anything_is_sent(kind: Any) -> None:
+    for name, annotation in annotations(kind).items():
+        for value in wrong_values(annotation):
+            task = make(kind)
+            (attribute,) = {argument.attribute for argument in arguments_of(kind) if argument.name == name}
+            setattr(task, attribute, value)
+            # There is no Connection: whatever goes on fails otherwise.
+            with pytest.raises(OACConfigurationError, match=rf"^Task 'a_task': {name} .*Nothing was sent\.$"):
+                task.execute({})
+
+
+def test_a_notifier_tells_people_all_the_same(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notifier = OACBackupNotifier(snapshot_label="{{ label }}")
+    notifier.snapshot_label = "None"
+    notifier.notify({})
+    assert "OACBackupNotifier: snapshot_label is the text 'None'" in caplog.text + "".join(capsys.readouterr())
+
+
+@every_class
+def test_paths_and_digits_become_text(kind: Any) -> None:
+    for name, annotation in annotations(kind).items():
+        if annotation.startswith(("str", "Annotated[str, EMPTY")):
+            assert getattr(make(kind, **{name: 20260101}), name) == "20260101"
+        if "CatalogPath" in annotation or "Location" in annotation:
+            for path in (
+                "/data/x.pdf",
+                Path("/data/x.pdf"),
+                PurePosixPath("/data/x.pdf"),
+                ObjectStoragePath("file:///data/x.pdf"),
+            ):
+                given = [path] if annotation.startswith("Sequence") else path
+                assert getattr(make(kind, **{name: given}), name) in (str(path), [str(path)])
+
+
+@every_class
+def test_exactly_what_may_be_a_free_text_or_holds_some_is_a_template_field(kind: Any) -> None:
+    fixed = ("bool", "Count", "Number", "timedelta", "Duration", "Annotated[Duration", "Literal", "Callable")
+    free = {name for name, annotation in annotations(kind).items() if not annotation.startswith(fixed)}
+    assert free - {"allowed_run_types", "needed"} == set(kind.template_fields)
+    assert all(hasattr(make(kind), name) for name in kind.template_fields)
+
+
+@every_task
+def test_the_signature_shows_every_argument(kind: Any) -> None:
+    own = inspect.signature(kind.__init__).parameters
+    (shown,) = get_args(get_type_hints(inspect.unwrap(kind.__init__))["kwargs"])
+    shared = get_type_hints(shown)
+    # They wait in any case.
+    waits = {"wait_for_completion"} if not {"settling_time", "if_running"} & own.keys() else set()
+    waits = {"wait_for_completion"} if kind is OACRestoreSnapshotOperator else waits
+    missing = set(annotations(kind)) - set(own) - set(shared)
+    assert missing <= waits
+    assert not set(own) & set(shared)
+    assert shared.keys() >= (SensorArguments if "sensors" in kind.__module__ else TaskArguments).__annotations__.keys()
+    for base in kind.__mro__:
+        if base.__module__.startswith("airflow_provider_oac.") and "__init__" in vars(base):
+            hints = get_type_hints(inspect.unwrap(vars(base)["__init__"]))
+            assert {name: hints[name] for name in hints.keys() & shared.keys()}.items() <= shared.items()
+
+
+def test_airflows_arguments_are_shown_and_no_others() -> None:
+    parameters = inspect.signature(BaseOperator.__init__).parameters
+    if "retry_policy" not in parameters:
+        pytest.skip("before Airflow 3.3")
+    assert {*TaskArguments.__annotations__, "self", "kwargs"} == set(parameters)
+
+
+@every_class
+def test_an_unknown_argument_is_refused(kind: Any) -> None:
+    # Airflow's own check, which raises another class in 2.11.
+    with pytest.raises((TypeError, AirflowException), match="defferable"):
+        make(kind, defferable=True)
+
+
+def test_default_arguments_of_the_dag_are_checked() -> None:
+    message = "Task 'a_task': deferrable must be True or False, but is the text 'yes'"
+    with (
+        DAG("d", schedule=None, default_args={"deferrable": "yes"}),
+        pytest.raises(OACConfigurationError, match=message),
+    ):
+        make(OACCreateSnapshotOperator)
+
+
+def test_a_mapped_task_is_checked() -> None:
+    with DAG("d", schedule=None):
+        mapped = OACDeleteSnapshotOperator.partial(task_id="a_task", delete_storage="{{ params.purge }}").expand(
+            snapshot_id=["1"]
+        )
+    with pytest.raises(OACConfigurationError, match="delete_storage is not a template field"):
+        mapped.unmap({"snapshot_id": "1"})
+
+
+def test_whoever_extends_a_class_is_checked_too() -> None:
+    class Purge(OACDeleteSnapshotOperator):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.delete_storage = "false"  # type: ignore[assignment]
+
+        def execute(self, context: Any) -> str | None:
+            raise AssertionError("the check comes first")
+
+    with pytest.raises(OACConfigurationError, match="delete_storage must be True or False, but is the text 'false'"):
+        Purge(task_id="a_task", snapshot_id="1")
+
+
+def test_native_rendering_gives_numbers() -> None:
+    with DAG("d", schedule=None, render_template_as_native_obj=True) as dag:
+        task = make(OACReloadDatasetOperator, dataset="{{ day }}")
+    task.render_template_fields({"day": "20260101"}, dag.get_template_env())
+    assert task.dataset == 20260101
+    # After a deferral, work goes on: what does not fit any more is left alone.
+    task.oac_conn_id = "None"
+    task.execute_complete = lambda context: task.dataset
+    assert task.resume_execution("execute_complete", None, {}) == "20260101"
+
+
+@pytest.mark.parametrize(
+    ("make_it", "message"),
+    [
+        (
+            lambda: make(OACExportWorkbookOperator, destination="file://out/x.pdf"),
+            "Task 'a_task': destination must be an absolute path or a URL, such as /data/report.pdf, "
+            "file:///data/report.pdf (three slashes, no host) or s3://bucket/report.pdf, but is the text "
+            "'file://out/x.pdf'.",
+        ),
+        (
+            lambda: make(OACPruneSnapshotsOperator, keep_for=30),
+            "Task 'a_task': keep_for must be a positive timedelta, such as timedelta(days=1), but is 30.",
+        ),
+        (
+            lambda: make(OACFindSnapshotOperator, snapshot_label="None"),
+            "Task 'a_task': snapshot_label is the text 'None', as a template renders that finds nothing. Check what "
+            "its template refers to.",
+        ),
+        (
+            lambda: make(OACWorkRequestSensor, work_request_id="None"),
+            "Task 'a_task': work_request_id is the text 'None', as a template renders that finds nothing. Check what "
+            "its template refers to. A task that found its work by its traces in OAC has no work request to wait for: "
+            "its result says verified: false.",
+        ),
+        (
+            lambda: make(OACRestoreSnapshotOperator, snapshot="{'password': 'secret'}"),
+            "Task 'a_task': snapshot must be a dictionary, but is a text. A template renders to text: pass the .output "
+            "of a task, put templates into its members, or give the DAG render_template_as_native_obj=True.",
+        ),
+    ],
+)  # fmt: skip
+def test_the_message(make_it: Any, message: str) -> None:
+    with pytest.raises(OACConfigurationError) as failure:
+        make_it()
+    assert str(failure.value) == message
+
+
+def test_a_body_may_be_anything() -> None:
+    assert make(OACOperator, body=7).body == 7

@@ -1,0 +1,110 @@
+"""What of a text reaches a log or a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_oac.cli import process
+from airflow_provider_oac.client import job_report, work_requests
+from airflow_provider_oac.client.errors import api_error
+from airflow_provider_oac.client.jobs import read_jobs
+from airflow_provider_oac.client.snapshots import list_all
+from airflow_provider_oac.client.system import get
+from airflow_provider_oac.exceptions import OACResponseError, OACTransportError
+from airflow_provider_oac.plain_text import plain
+from tests.manual import response
+
+JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+EVIL = f"a\x1b[2J\x1b[31mred\x1b]0;title\x07b\x9b1mc\x00\r\u202edcba\u2066 {JWT}"
+
+
+def is_plain(text: str) -> bool:
+    return not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", text)
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_nothing_is_left_that_is_not_only_read(text: str) -> None:
+    assert is_plain(plain(text))
+    assert plain(plain(text)) == plain(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "plain", "two\n\tlines", "売上\u3000レポート", "ガバナンス", unicodedata.normalize("NFD", "ガバナンス é"),
+     "नहीं\u200c", "👩\u200d💻", "שלום", "[31m"],
+)  # fmt: skip
+def test_what_people_write_stays(text: str) -> None:
+    assert plain(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mb", "a\ufffdb"),
+        ("a\x1b]8;;https://elsewhere.example\x1b\\link", "a\ufffdlink"),
+        ("a\x9b2Jb", "a\ufffdb"),
+        ("a\x1b]0;no end", "a\ufffd0;no end"),
+        ("a\x1bcb", "a\ufffdb"),
+        ("one\r\ntwo", "one\ufffd\ntwo"),
+        ("in\u202evoice", "in\ufffdvoice"),
+    ],
+)
+def test_an_escape_sequence_goes_as_a_whole(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_errors_of_work_requests_are_plain_and_hold_no_token() -> None:
+    body = {
+        "id": "w", "status": EVIL, "operationType": EVIL,
+        "errors": [{"code": EVIL, "message": EVIL}, EVIL, {"error": {"a": EVIL}}],
+    }  # fmt: skip
+    work = work_requests.read_work_request(body)
+    for text in (work.status, work.operation, *work.errors):
+        assert is_plain(text)
+        assert JWT not in text
+    assert len(work.errors) == 3
+    assert "RED" in work.status
+
+
+def test_the_instances_own_words_are_plain_and_hold_no_token() -> None:
+    system = get().read(response(200, b'{"description": "a\\u001b[31m %b", "owners": ["\\u202ex"]}' % JWT.encode()))
+    assert (system.description, system.owners) == ("a\ufffd ***", ("\ufffdx",))
+
+
+def test_the_report_of_a_job_is_plain() -> None:
+    task = {f"task{name}": EVIL for name in ("Name", "Status", "SourceName", "TargetName")}
+    said = [{f"job{name}": EVIL for name in ("Identifier", "Name", "Status")} | {"jobTasks": [task]}]
+    (job,) = read_jobs(response(200, json.dumps(said)))
+    assert job.name == EVIL
+    for _failed, line in job_report.lines(job):
+        assert is_plain(line)
+        assert JWT not in line
+
+
+def test_what_a_server_says_in_an_error_is_plain() -> None:
+    answer = response(400, b'{"code": "\\u009b1m", "message": "a\\u001b[2Jb"}', {"ecid": "x\x1b[1m"})
+    error = api_error(list_all(), answer, 0.0)
+    assert is_plain(str(error))
+    assert (error.code, error.detail, error.request_id) == ("\ufffd", "a\ufffdb", "x\ufffd")
+
+
+@pytest.mark.parametrize("kind", [OACResponseError, lambda text: OACTransportError(text, sent=True)])
+def test_every_error_is_plain(kind: type[Exception]) -> None:
+    assert str(kind(f"The item {EVIL}\nis there.")).count("\n") == 1
+    assert is_plain(str(kind(EVIL)))
+
+
+def test_what_a_command_prints_is_plain(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_answer", sys.stdout)
+    process.say(EVIL)
+    process.tell(EVIL)
+    said = capsys.readouterr()
+    assert is_plain(said.out)
+    assert is_plain(said.err)

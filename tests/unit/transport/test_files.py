@@ -1,0 +1,124 @@
+"""Files that a Connection names: regular ones of a sane size, and where it is set, below one folder only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.transport.files import NamedFileError, check_file, read_file
+from airflow_provider_oac.transport.settings import TransportSettings
+
+LARGEST = 100
+OUTSIDE = [
+    "key",
+    "missing",
+    "folder",
+    "fifo",
+    "link",
+    "missing/deeper",
+    "allowed/../key",
+    "allowed/link",
+    "allowed-too",
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for name in ("folder", "allowed", "allowed/below"):
+        (tmp_path / name).mkdir()
+    for name in ("key", "allowed/key", "allowed/below/key", "allowed-too"):
+        (tmp_path / name).write_text("content")
+    os.mkfifo(tmp_path / "fifo")
+    os.mkfifo(tmp_path / "allowed/fifo")
+    os.symlink(tmp_path / "key", tmp_path / "allowed/link")
+    os.symlink(tmp_path / "allowed/key", tmp_path / "link")
+    os.symlink("below/key", tmp_path / "allowed/inner-link")
+    os.symlink(tmp_path / "allowed", tmp_path / "linked-folder")
+    return tmp_path
+
+
+def problem(read: Callable[[], object]) -> NamedFileError:
+    with pytest.raises(NamedFileError) as caught:
+        read()
+    assert caught.value.__context__ is None
+    return caught.value
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("read", [read_file, check_file])
+@pytest.mark.parametrize("folder", ["allowed", "linked-folder"])
+def test_all_that_is_outside_of_the_folder_looks_alike(
+    place: Path, read: Callable[..., object], name: str, folder: str
+) -> None:
+    limit = str(place / folder)
+    error = problem(lambda: read(str(place / name), limit, LARGEST))
+    assert error.outside
+    assert (
+        str(error)
+        == f"lies outside of {limit}, the only folder with files that Connections may name ([oac] file_folder)"
+    )
+
+
+@pytest.mark.parametrize("path", ["~/key", "~nobody-of-this-name/key", "/\0", "~\ud800", "/etc/passwd", "/"])
+def test_what_is_no_path_is_outside_as_well(place: Path, path: str) -> None:
+    assert problem(lambda: read_file(path, str(place / "allowed"), LARGEST)).outside
+
+
+@pytest.mark.parametrize("name", ["allowed/key", "allowed/below/key", "allowed/inner-link"])
+def test_what_is_below_the_folder_is_read(place: Path, name: str) -> None:
+    assert read_file(str(place / name), str(place / "allowed"), LARGEST).content == b"content"
+
+
+@pytest.mark.parametrize("name", ["key", "link", "allowed/../key", "allowed/link"])
+def test_without_a_folder_any_file_is_read(place: Path, name: str) -> None:
+    assert read_file(str(place / name), None, LARGEST).content == b"content"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("allowed/fifo", "is not a regular file"), ("/dev/zero", "is not a regular file"), ("folder", "is a directory"),
+        ("missing", "does not exist"), ("key/more", "does not exist"), ("/proc/self/smaps", "is larger than 100 bytes"),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_file_to_read_is_named_at_once(place: Path, path: str, said: str) -> None:
+    assert said in str(problem(lambda: read_file(str(place / path), None, LARGEST)))
+
+
+@pytest.mark.parametrize("size", [LARGEST, LARGEST + 1])
+def test_a_file_may_be_so_large_and_no_larger(place: Path, size: int) -> None:
+    (place / "key").write_bytes(b"x" * size)
+    if size > LARGEST:
+        assert "is larger than 100 bytes" in str(problem(lambda: read_file(str(place / "key"), None, LARGEST)))
+    else:
+        assert len(read_file(str(place / "key"), None, LARGEST).content) == size
+
+
+class TestCaFile:
+    @pytest.mark.parametrize("name", ["fifo", "/dev/zero"])
+    def test_that_is_no_regular_file_is_refused_at_once(self, place: Path, name: str) -> None:
+        with pytest.raises(OACConfigurationError, match="is not a regular file"):
+            TransportSettings(ca_file=str(place / name)).ssl_context()
+
+    @pytest.mark.parametrize("name", OUTSIDE)
+    def test_outside_of_the_folder_tells_nothing(self, place: Path, name: str) -> None:
+        settings = TransportSettings(ca_file=str(place / name), file_folder=str(place / "allowed"))
+        for read in (settings.ssl_context, settings.checked_ca_path):
+            with pytest.raises(OACConfigurationError) as caught:
+                read()
+            assert str(caught.value).startswith(
+                f"The CA file {str(place / name)!r} cannot be used: it lies outside of {place}/allowed, "
+            )
+            assert caught.value.__cause__ is None
+
+    def test_of_the_environment_is_not_limited(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(place / "folder"))
+        assert TransportSettings(file_folder=str(place / "allowed")).ssl_context()
+
+    def test_may_be_a_folder(self, place: Path) -> None:
+        settings = TransportSettings(ca_file=str(place / "allowed/below"), file_folder=str(place / "allowed"))
+        assert settings.checked_ca_path() == str(place / "allowed/below")

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Count lines of code by package: blank lines, comments and docstrings do not count.
+
+    python3 tools/size.py          (`make size`)
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tokenize
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROVIDER = "airflow_provider_oac"
+SIMULATOR = "simulator"
+NO_CODE = frozenset(
+    {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENCODING,
+        tokenize.ENDMARKER,
+    }
+)
+
+
+def docstrings(tree: ast.AST) -> Iterator[range]:
+    """The lines of every docstring."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                yield range(first.lineno, (first.end_lineno or first.lineno) + 1)
+
+
+def lines_of_code(path: Path) -> int:
+    """How many lines of a file hold code."""
+    with path.open("rb") as file:
+        tokens = list(tokenize.tokenize(file.readline))
+    lines = {line for token in tokens if token.type not in NO_CODE for line in range(token.start[0], token.end[0] + 1)}
+    for documented in docstrings(ast.parse(path.read_text())):
+        lines -= set(documented)
+    return len(lines)
+
+
+def packages(folder: Path) -> Counter[str]:
+    """The packages of a distribution to their lines of code; modules at the top count as the distribution itself."""
+    found: Counter[str] = Counter()
+    for path in sorted(folder.rglob("*.py")):
+        inside = path.relative_to(folder).parts
+        found[inside[0] if len(inside) > 1 else "."] += lines_of_code(path)
+    return found
+
+
+def main() -> int:
+    provider = packages(ROOT / PROVIDER)
+    simulator = provider.pop(SIMULATOR, 0)
+    for name, lines in sorted(provider.items()):
+        print(f"{PROVIDER}/{'' if name == '.' else name:16} {lines:7,}")
+    print(f"{'provider':37} {sum(provider.values()):7,}")
+    print(f"{'simulator':37} {simulator:7,}")
+    for folder in ("dags", "tools", "tests"):
+        print(f"{folder:37} {sum(packages(ROOT / folder).values()):7,}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
