@@ -75,7 +75,6 @@ __all__ = [
     "log_group",
     "mask_secret",
     "mask_token",
-    "newest_xcom",
     "object_storage_path",
     "order_began",
     "setting",
@@ -244,19 +243,14 @@ def task_state_store(context: Context) -> Any:
     return context.get("task_state_store")
 
 
-def newest_xcom(ti: Any, task_id: str, key: str) -> Any:
-    """The newest XCom of a task, of this run or an earlier one; ``None`` if there is none. One look at the database in
-    Airflow 2.11, one request in Airflow 3."""
-    index = getattr(ti, "map_index", None)
-    # Always with an index: without one Airflow 3 returns all values of all earlier runs, as a list.
-    index = -1 if index is None else index
-    return ti.xcom_pull(task_ids=task_id, key=key, include_prior_dates=True, map_indexes=index)
-
-
 def xcom_value(ti_key: Any, key: str) -> Any:
-    """Read an XCom of another process's task, for an extra link."""
+    """Read an XCom of another process's task, for an extra link in the web server of Airflow 2.11. In Airflow 3 the web
+    server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
+    error."""
     try:
-        from airflow.sdk.execution_time import xcom
+        import airflow.sdk  # noqa: F401
     except ImportError:  # Airflow 2.11
-        from airflow.models import xcom  # type: ignore[no-redef]
-    return xcom.XCom.get_value(key=key, ti_key=ti_key)
+        from airflow.models.xcom import XCom
+
+        return XCom.get_value(key=key, ti_key=ti_key)
+    return None

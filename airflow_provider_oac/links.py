@@ -1,7 +1,7 @@
 """Links in Airflow's web UI.
 
-An operator pushes each address as soon as it is known, under the very key that Airflow 3 reads, so that the link is
-there while the task still waits. They work from that XCom alone.
+An operator pushes each address as soon as it is known, under the key that Airflow 3 reads, and the link is there while
+the task still waits. Nothing else is read or pushed: a link without an address has no XCom.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class OACInstanceLink(BaseOperatorLink):
     xcom_key = "oac_instance_url"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address, or an empty text as long as it is not known."""
+        """The address, for Airflow 2.11; empty as long as it is not known."""
         return str(xcom_value(ti_key, self.xcom_key) or "")
 
 

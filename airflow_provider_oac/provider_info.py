@@ -201,6 +201,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
+                    "airflow_provider_oac.sensors.base",
                     "airflow_provider_oac.sensors.catalog",
                     "airflow_provider_oac.sensors.snapshots",
                     "airflow_provider_oac.sensors.work_requests",
@@ -216,6 +217,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_oac.triggers.catalog",
                     "airflow_provider_oac.triggers.jobs",
                     "airflow_provider_oac.triggers.readiness",
+                    "airflow_provider_oac.triggers.snapshots",
                     "airflow_provider_oac.triggers.work_requests",
                 ],
             }

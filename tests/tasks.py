@@ -77,18 +77,9 @@ class TaskInstance:
         self.try_number, self.max_tries, self.map_index = try_number, max_tries, map_index
         self.start_date = datetime.now(UTC)
         self.xcoms: dict[str, Any] = {}
-        self.earlier: dict[str, Any] = {}
-        self.pulled: list[str] = []
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
-
-    def xcom_pull(self, *, task_ids: str, key: str, include_prior_dates: bool, map_indexes: int) -> Any:
-        """The newest of this run or an earlier one; `earlier` holds those. Airflow 3 returns a list of all runs' values
-        where no index is given."""
-        assert map_indexes == self.map_index
-        self.pulled.append(key)
-        return self.xcoms.get(key, self.earlier.get(key))
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         return None

@@ -76,6 +76,15 @@ def section(page: str) -> str:
     return f"{text}\n"
 
 
+def snippets(page: Path) -> list[tuple[int, str]]:
+    """The Python code of a page and the line of each, without what is written from the examples."""
+    text = page.read_text()
+    for written in re.findall(f"{BEGIN}.*?{END}", text, re.DOTALL):
+        text = text.replace(written, "\n" * written.count("\n"))
+    found = re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [(text[: code.start(1)].count("\n") + 1, code[1]) for code in found if "--8<--" not in code[1]]
+
+
 def pages() -> dict[Path, str]:
     """What all pages with examples are to hold."""
     made = {DOCS / "examples.md": gallery()}

@@ -22,6 +22,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Sequence
@@ -80,10 +81,10 @@ class Environment:
 ENVIRONMENTS = {
     env.name: env
     for env in (
-        Environment("airflow-3.3", "3.3", ROOT / ".venv", "dev", ((3, 11), (3, 12), (3, 13))),
+        Environment("airflow-3.3", "3.3", ROOT / ".venv", "dev", ((3, 11), (3, 12), (3, 13), (3, 14))),
         Environment("airflow-2.11", "2.11", VENVS / "airflow-2.11", "test", ((3, 11), (3, 12))),
         Environment("airflow-3.1", "3.1", VENVS / "airflow-3.1", "test", ((3, 11), (3, 12), (3, 13))),
-        Environment("airflow-3.2", "3.2", VENVS / "airflow-3.2", "test", ((3, 11), (3, 12), (3, 13))),
+        Environment("airflow-3.2", "3.2", VENVS / "airflow-3.2", "test", ((3, 11), (3, 12), (3, 13), (3, 14))),
         Environment("airflow-3.3-py3.13", "3.3", VENVS / "airflow-3.3-py3.13", "dev", ((3, 13),)),
         Environment("airflow-3.3-py3.14", "3.3", VENVS / "airflow-3.3-py3.14", "dev", ((3, 14),)),
         Environment("docs", "docs", VENVS / "docs", "", ((3, 11), (3, 12), (3, 13))),
@@ -290,7 +291,17 @@ def lock_requirements(upgrade: bool = False) -> None:
         source = env.lock.with_suffix(".in")
         project = ["pyproject.toml", "--extra", env.extra] if env.extra else []
         oldest = ["--resolution", "lowest-direct"] if env.line == "floors" else []
-        run([uv, "pip", "compile", *project, source, "-o", env.lock, *common, *oldest], f"locking {source.name}")
+        with tempfile.TemporaryDirectory() as folder:
+            constraints: list[str | Path] = []
+            if env.line[0].isdigit():
+                # Every extra has to fit into the lock, also those that it does not hold.
+                every = Path(folder) / "every-extra.txt"
+                shutil.copy(env.lock, every)
+                extras = ["pyproject.toml", "--all-extras"]
+                run([uv, "pip", "compile", *extras, source, "-o", every, *common], f"locking {source.name}, all extras")
+                constraints = ["--constraint", every]
+            into = ["-o", env.lock, *constraints, *common, *oldest]
+            run([uv, "pip", "compile", *project, source, *into], f"locking {source.name}")
     bootstrap_in = REQUIREMENTS / "bootstrap.in"
     run(
         [uv, "pip", "compile", bootstrap_in, "-o", bootstrap_in.with_suffix(".txt"), *common],

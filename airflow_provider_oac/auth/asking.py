@@ -109,9 +109,4 @@ async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) ->
     :raises OACAuthError: if the token service refuses.
     :raises OACTransportError: if it cannot be reached.
     """
-    token = (await ask(io, settings, policy)).token
-    log.info(
-        "Signed in at %s (grant %s, user %s); the token lives %.0f s.",
-        settings.identity_url, settings.grant, settings.user, token.lifetime,
-    )  # fmt: skip
-    return token
+    return (await ask(io, settings, policy)).token

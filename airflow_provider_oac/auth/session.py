@@ -176,6 +176,12 @@ class Session:
             # A page in place of a token, such as a proxy's: not for long, where tokens came from before.
             error.retryable = error.retryable or (entry.served and error.status == 200)
             raise
+        # Once for each process: a token is renewed every minute or so.
+        log.log(
+            logging.DEBUG if entry.served else logging.INFO,
+            "Signed in at %s (grant %s, user %s); the token lives %.0f s.",
+            self.settings.identity_url, self.settings.grant, self.settings.user, token.lifetime,
+        )  # fmt: skip
         entry.served = True
         if mask := self.settings.mask:
             await io.offload(lambda: mask(token.access_token))

@@ -58,8 +58,6 @@ class RedisStore:
             self._client: redis.Redis = redis.Redis.from_url(
                 url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
             )
-            # A URL may ask for text (decode_responses), but what is kept here are bytes.
-            self._client.connection_pool.connection_kwargs["decode_responses"] = False
             # Anything else there is the rest of a password with a / # or ? in it, and must not be shown.
             usable = parts.scheme == "unix" or bool(
                 # A single word may be a password without its @.

@@ -14,7 +14,7 @@ from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.jobs import Job, Runnable
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.submit import Submission, poll
-from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, looked_after
+from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, succeeded
 from airflow_provider_oac.client.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.records import Record
@@ -213,7 +213,7 @@ def wait_for_job(
     :raises OACWorkRequestError: if it failed or was canceled.
     :raises OACWaitTimeoutError: if the deadline came first.
     """
-    return looked_after(job_watch(of, job_id, plan, started_at=started_at, report=report))
+    return succeeded(job_watch(of, job_id, plan, started_at=started_at, report=report))
 
 
 def job_watch(

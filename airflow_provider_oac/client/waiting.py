@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_oac.client import work_requests
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.forecast import Forecast
 from airflow_provider_oac.client.work_requests import ACTIVE, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -28,49 +26,37 @@ R = TypeVar("R")
 
 # However short a pause was asked for: OAC is not asked without any.
 _SHORTEST_PAUSE = 0.05
-# How much longer than the longest pause one may be when work cannot be done yet, by all that is known.
-_RARELY = 10.0
 # However long OAC asks to stay away, in seconds: it is looked at again.
 _LONGEST_ASKED = 300.0
 
 
 @dataclass(frozen=True)
 class WaitPlan:
-    """How to wait.
+    """How to wait: the pause before the next poll grows with the age of the work.
 
     :param deadline: wall-clock time (seconds since the epoch) at which the wait ends; ``None`` for never.
-    :param longest_pause: most seconds between two looks.
-    :param first_pause: seconds between the first looks.
-    :param pause_share: a pause is this share of the work's age, between the two.
+    :param longest_pause: longest pause between two polls, in seconds.
+    :param first_pause: shortest pause between two polls, in seconds.
+    :param pause_share: a pause is this share of the age of the work, between the two: the end is noticed within it.
     :param not_found_grace: seconds after the start in which a 404 only means "not visible yet".
     :param trouble_patience: seconds in which OAC may be out of reach or answer with passing errors.
     :param unknown_states: how many looks in a row may show a status that nobody knows.
     :param tolerated: HTTP statuses that are trouble to be waited out as well, since the work itself brings them about:
         while an instance is restored it may log everybody out, or not know its own work requests.
-    :param earlier: seconds that earlier runs of the same took. If some are known, looks come often when it should be
-        done; before that, a pause may be ten times the longest.
     """
 
     deadline: float | None = None
     longest_pause: float = 30.0
     first_pause: float = 1.0
-    pause_share: float = 0.1
+    pause_share: float = 0.05
     not_found_grace: float = 60.0
     trouble_patience: float = 1800.0
     unknown_states: int = 10
     tolerated: Collection[int] = ()
-    earlier: tuple[float, ...] = ()
 
     def pause(self, age: float) -> float:
-        """Seconds until the next look at work of this age."""
-        pause, longest = age * self.pause_share, self.longest_pause
-        if self.earlier:
-            pause, longest = self._forecast.pause(age), _RARELY * self.longest_pause
-        return max(_SHORTEST_PAUSE, min(self.first_pause, self.longest_pause), min(longest, pause))
-
-    @cached_property
-    def _forecast(self) -> Forecast:
-        return Forecast(self.earlier)
+        """Seconds until the next poll of work of this age."""
+        return max(_SHORTEST_PAUSE, min(self.longest_pause, max(self.first_pause, age * self.pause_share)))
 
 
 class Poller:
@@ -304,7 +290,10 @@ def over_within(watch: Watch[Any], seconds: float) -> Flow[bool]:
 
 
 class WorkWatch:
-    """The watch of a work request: over when it succeeded. Parameters and errors are those of :func:`wait`."""
+    """The watch of a work request: over when it succeeded. Parameters and errors are those of :func:`wait`.
+
+    It reports no end: the task does, which reads the state once more after a deferral.
+    """
 
     __slots__ = ("_begun", "_call", "_id", "_known", "_noun", "_plan", "_report", "_started_at", "deadline", "key")
 
@@ -343,11 +332,16 @@ class WorkWatch:
 
     def seen(self, found: WorkRequest, now: float) -> float | None:
         """Judge a state that was read; see :meth:`Poller.seen`."""
-        if found.status != self._known:
-            self._known = found.status
-            age = now - self._poller.started_at
-            self._report(f"{self._poller.title}: {found.status}, {_percent(found.percent)}, after {age:.0f} s.")
-        return self._poller.seen(found, now)
+        pause = self._poller.seen(found, now)
+        if pause is not None and found.status != self._known:
+            self.report(found, now)
+        return pause
+
+    def report(self, found: WorkRequest, now: float) -> None:
+        """Report a state."""
+        self._known = found.status
+        age = now - self._poller.started_at
+        self._report(f"{self._poller.title}: {found.status}, {_percent(found.percent)}, after {age:.0f} s.")
 
     def troubled(self, error: OACError, now: float) -> float:
         """Judge a look that failed; see :meth:`Poller.troubled`."""
@@ -374,4 +368,15 @@ def wait(
     :raises OACWorkRequestError: if the work failed or was canceled, with OAC's own errors.
     :raises OACWaitTimeoutError: if the deadline came first.
     """
-    return looked_after(WorkWatch(work_request_id, plan, started_at=started_at, report=report))
+    return succeeded(WorkWatch(work_request_id, plan, started_at=started_at, report=report))
+
+
+def succeeded(watch: WorkWatch) -> Flow[WorkRequest]:
+    """Wait until work succeeded, and report that. Flow."""
+
+    async def flow(api: Api) -> WorkRequest:
+        found = await looked_after(watch)(api)
+        watch.report(found, api.io.now())
+        return found
+
+    return flow

@@ -1,17 +1,18 @@
-"""Looking after one item of the catalog: is it there, and was it modified since?"""
+"""Waiting for what OAC shows: an item of the catalog that is there, or that was modified since; a snapshot."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, ClassVar, Protocol
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.browsing import find_all, look
 from airflow_provider_oac.client.catalog import CatalogItem, moment
 from airflow_provider_oac.client.paging import PagePlan
-from airflow_provider_oac.client.waiting import WaitPlan, asked_pause, looked_after, passing
+from airflow_provider_oac.client.waiting import WaitPlan, asked_pause, passing
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -23,6 +24,23 @@ from airflow_provider_oac.transport.retry import ONCE
 
 # How a watch goes through a list: without waiting, and without more connections than one look is to have.
 _AT_ONCE = PagePlan(side_by_side=1, index_patience=0.0)
+
+
+class Sought(Hashable, Protocol):
+    """What a sensor waits for. Two that are equal are polled as one.
+
+    :param hint: what to check when it does not come.
+    """
+
+    hint: ClassVar[str]
+
+    def text(self) -> str:
+        """For people."""
+        ...
+
+    def seen(self, report: Callable[[str], None], plan: PagePlan) -> Flow[Any]:
+        """What was found, if it is as it is wanted; else ``None``. Flow."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,16 @@ class Wanted:
     kind: str
     item_id: str
     modified_since: str | None = None
+
+    hint: ClassVar[str] = (
+        "Check its type and its id or path, whether this user may see it, and whether what makes it has run."
+    )
+
+    def seen(
+        self, report: Callable[[str], None] = lambda _line: None, plan: PagePlan = PagePlan()
+    ) -> Flow[CatalogItem | None]:
+        """As :func:`seen`. Flow."""
+        return seen(self, report, plan)
 
     def checked(self) -> datetime | None:
         """The moment since which it is to be modified, if there is one.
@@ -92,25 +120,26 @@ def seen(
 
 @dataclass(frozen=True)
 class Sighting:
-    """What one look after an item showed.
+    """What one poll showed.
 
-    :param item: the item, if it is as it is wanted.
+    :param item: what was found, if it is as it is wanted.
     :param text: what was seen, for people.
     """
 
-    item: CatalogItem | None
+    item: Any | None
     text: str
 
 
-class ItemWatch:
-    """The watch of an item: over when it is as it is wanted.
+class SoughtWatch:
+    """Over when what is waited for is as it is wanted.
 
     :param wanted: what is waited for.
     :param plan: its deadline, longest pause and patience with trouble count.
-    :param report: gets a line for people whenever what is seen changes.
+    :param report: gets a line for people whenever what is seen changes, except at the end: after a deferral the task
+        looks once more and reports it.
     """
 
-    def __init__(self, wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
+    def __init__(self, wanted: Sought, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
         self.key: Hashable = wanted
         self.deadline = plan.deadline
         self._wanted, self._plan, self._report = wanted, plan, report
@@ -122,7 +151,7 @@ class ItemWatch:
         wait for a turn. Flow."""
         lines: list[str] = []
         try:
-            item = await seen(self._wanted, lines.append, _AT_ONCE)(api.with_policy(ONCE))
+            item = await self._wanted.seen(lines.append, _AT_ONCE)(api.with_policy(ONCE))
         except OACWaitTimeoutError as error:
             # That the search index is not ready passes; how long to wait for it is the plan's to say.
             raise error.__cause__ if isinstance(error.__cause__, OACApiError) else error from None
@@ -137,8 +166,10 @@ class ItemWatch:
         :raises OACWaitTimeoutError: at the deadline.
         """
         self._troubled_since = None
+        if found.item is not None:
+            return None
         self._say(found.text)
-        return None if found.item is not None else self._pause(now)
+        return self._pause(now)
 
     def troubled(self, error: OACError, now: float) -> float:
         """Judge a look that failed.
@@ -161,24 +192,9 @@ class ItemWatch:
         left = float("inf") if self._plan.deadline is None else self._plan.deadline - now
         if left <= 0:
             raise OACWaitTimeoutError(
-                f"{self._wanted.text()} did not come in time. Seen last: {self._said or 'nothing'} Check its type and "
-                "its id or path, whether this user may see it, and whether what makes it has run."
+                f"{self._wanted.text()} did not come in time. Seen last: {self._said or 'nothing'} {self._wanted.hint}"
             )
         return min(max(asked, self._plan.longest_pause), left)
-
-
-def watched(
-    wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None
-) -> Flow[CatalogItem]:  # fmt: skip
-    """Wait until the item is as it is wanted. Flow. Parameters and errors are those of :class:`ItemWatch`."""
-
-    async def flow(api: Api) -> CatalogItem:
-        found = (await looked_after(ItemWatch(wanted, plan, report=report))(api)).item
-        if found is None:
-            raise RuntimeError("the watch ended without an item")
-        return found
-
-    return flow
 
 
 async def _listed(api: Api, wanted: Wanted, item: CatalogItem, plan: PagePlan) -> CatalogItem:

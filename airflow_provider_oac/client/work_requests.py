@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -45,12 +44,6 @@ class WorkRequest(Model):
     resources: tuple[Mapping[str, Any], ...]
     errors: tuple[str, ...]
     raw: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took, by OAC's own clock; ``None`` if OAC does not tell (both times are documented)."""
-        accepted, finished = _time(self.raw.get("timeAccepted")), _time(self.raw.get("timeFinished"))
-        return None if accepted is None or finished is None else max(0.0, finished - accepted)
 
     def resource_id(self, kind: str) -> str | None:
         """Id of the first resource of a kind, such as ``SNAPSHOT`` (that it stands here is inferred)."""
@@ -95,14 +88,6 @@ def read_work_request(body: Mapping[str, Any]) -> WorkRequest:
         errors=tuple([_error_text(item) for item in errors]) if isinstance(errors, list) else (_error_text(errors),),
         raw=body,
     )
-
-
-def _time(text: Any) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _error_text(item: Any) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.hooks.checking import Report
     from airflow_provider_oac.hooks.connection import ConnectionSettings
-    from airflow_provider_oac.transport.asynchronous import AsyncIO
     from airflow_provider_oac.transport.blocking import BlockingIO
-    from airflow_provider_oac.transport.settings import TransportSettings
 
 T = TypeVar("T")
 
@@ -109,12 +107,13 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.auth.session import Session
         from airflow_provider_oac.client.api import Api
+        from airflow_provider_oac.hooks.polling import shared_io
 
         settings = await self._asettings()
         # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
         slot = await asyncio.to_thread(lambda: self.slot)
         with naming(self.oac_conn_id):
-            async with _shared_io(settings.transport) as io:
+            async with shared_io(settings.transport) as io:
                 return await Api(io, settings.address, Session(settings.auth, slot=slot)).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
@@ -238,26 +237,3 @@ def name_connection(error: OACError, conn_id: str) -> None:
     """Name the Connection in an error of its key, its certificates, its sign-in or the way to its servers."""
     if isinstance(error, OACAuthError | OACSetupError | OACTransportError):
         error.of(f"Connection {conn_id!r}")
-
-
-# By event loop and transport settings: the driver that is open, and how many use it.
-_open: dict[tuple[asyncio.AbstractEventLoop, TransportSettings], tuple[AsyncIO, int]] = {}
-
-
-@asynccontextmanager
-async def _shared_io(settings: TransportSettings) -> AsyncIterator[AsyncIO]:
-    """The one asynchronous driver of this loop for these settings; the last user closes it."""
-    from airflow_provider_oac.transport.asynchronous import AsyncIO
-
-    key = asyncio.get_running_loop(), settings
-    io, users = _open.get(key) or (AsyncIO(settings), 0)
-    _open[key] = (io, users + 1)
-    try:
-        yield io
-    finally:
-        io, users = _open[key]
-        if users > 1:
-            _open[key] = (io, users - 1)
-        else:
-            del _open[key]
-            await io.close()

@@ -12,8 +12,9 @@ import contextvars
 import copy
 import importlib
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow_provider_oac._compat import aget_connection, amask
 from airflow_provider_oac.exceptions import OACError, OACSetupError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.connection import ConnectionSettings
     from airflow_provider_oac.hooks.scheduler import Scheduler
     from airflow_provider_oac.transport.asynchronous import AsyncIO
+    from airflow_provider_oac.transport.settings import TransportSettings
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ class _Place:
 
         self.key = key
         self.settings = settings
-        self._ios: list[AsyncIO] = []
+        # The last one is used; those before it are of settings that were edited since.
+        self._transports: list[TransportSettings] = []
         self._rereading: asyncio.Task[bool] | None = None
         self._reread_at = 0.0
         # Why what the Connection says now does not help who was refused.
@@ -65,12 +68,12 @@ class _Place:
         from airflow_provider_oac.auth.session import Session
         from airflow_provider_oac.client.api import Api
         from airflow_provider_oac.client.pacing import MANY
-        from airflow_provider_oac.transport.asynchronous import AsyncIO
 
         session = Session(settings.auth, slot=slot)
-        if not self._ios or settings.transport != self.settings.transport:
-            self._ios.append(AsyncIO(settings.transport, connections=MANY))
-        return Api(self._ios[-1], settings.address, session)
+        if settings.transport not in self._transports[-1:]:
+            self._io = _take(settings.transport, MANY)
+            self._transports.append(settings.transport)
+        return Api(self._io, settings.address, session)
 
     def follow(self, settings: ConnectionSettings, slot: Slot | None) -> None:
         """Go on with what the Connection says now."""
@@ -110,12 +113,57 @@ class _Place:
 
     async def close(self) -> None:
         """Close the connections."""
+        from airflow_provider_oac.client.pacing import MANY
+
         await self.scheduler.close()
         if self._rereading is not None:
             self._rereading.cancel()
             await asyncio.gather(self._rereading, return_exceptions=True)
-        for io in self._ios:
-            await io.close()
+        for transport in self._transports:
+            await _give_back(transport, MANY)
+
+
+class _DriverKey(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    transport: TransportSettings
+    connections: int
+
+
+# The drivers that are open, and how many use each. A loop has one of a kind, for all triggers or all that hooks run.
+_drivers: dict[_DriverKey, tuple[AsyncIO, int]] = {}
+
+
+def _take(transport: TransportSettings, connections: int) -> AsyncIO:
+    from airflow_provider_oac.transport.asynchronous import AsyncIO
+
+    key = _DriverKey(asyncio.get_running_loop(), transport, connections)
+    if key not in _drivers:
+        _forget_ended_loops()
+    io, users = _drivers.get(key) or (AsyncIO(transport, connections=connections), 0)
+    _drivers[key] = (io, users + 1)
+    return io
+
+
+async def _give_back(transport: TransportSettings, connections: int) -> None:
+    """The last user closes it."""
+    key = _DriverKey(asyncio.get_running_loop(), transport, connections)
+    io, users = _drivers.pop(key)
+    if users > 1:
+        _drivers[key] = (io, users - 1)
+    else:
+        await io.close()
+
+
+@asynccontextmanager
+async def shared_io(transport: TransportSettings) -> AsyncIterator[AsyncIO]:
+    """The driver of this loop for all that hooks run there with these settings."""
+    from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS
+
+    io = _take(transport, MAX_CONNECTIONS)
+    try:
+        yield io
+    finally:
+        await _give_back(transport, MAX_CONNECTIONS)
 
 
 _places: dict[_Key, _Place] = {}
@@ -169,13 +217,12 @@ def _place(conn_id: str, settings: ConnectionSettings, slot: Slot | None) -> _Pl
 
 def _forget_ended_loops() -> None:
     """Drop what was left by loops that were ended without ending what ran on them."""
-    # Copies: there may be another loop in another thread, with places of its own.
-    for key in list(_places):
-        if key.loop.is_closed():
-            _places.pop(key, None)
-    for reading in list(_readings):
-        if reading[0].is_closed():
-            _readings.pop(reading, None)
+    registries: tuple[dict[Any, Any], ...] = (_places, _drivers, _readings)
+    for registry in registries:
+        # Copies: there may be another loop in another thread, with places of its own.
+        for key in list(registry):
+            if key[0].is_closed():
+                registry.pop(key, None)
 
 
 class _Reading:

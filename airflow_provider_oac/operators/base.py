@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.waiting import WaitPlan
     from airflow_provider_oac.client.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
-    from airflow_provider_oac.operators.history import History
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,14 @@ class OACBaseOperator(CheckedOperator):
 
         return OACHook(self.oac_conn_id, stopped=lambda: self._killed)
 
+    def pre_execute(self, context: Context) -> None:
+        """Keep Airflow 3 from pushing the links when the task's process ends.
+
+        Each is pushed as soon as its address is known. One without an address would become an empty XCom.
+        """
+        super().pre_execute(context)
+        self.operator_extra_links = ()
+
     def on_kill(self) -> None:
         """Only sets a flag: it runs inside a signal handler, and Airflow kills hard some seconds later."""
         self._killed = True
@@ -171,8 +178,8 @@ class OACWorkOperator(OACBaseOperator):
     :param wait_for_completion: whether to wait; if not, the result holds the id of the work request, for
         :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.
     :param deferrable: whether to wait in the triggerer, without a worker slot; by default what the deployment says.
-    :param poll_interval: longest pause between two looks, as a duration or in seconds; the first looks follow each
-        other within seconds. Up to ten times as long while, going by earlier runs, the work cannot be done yet.
+    :param poll_interval: longest pause between two polls, as a duration or in seconds. A pause is 5 % of the age of the
+        work, at least a second and at most this.
     :param timeout: how long one try waits, as a duration or in seconds. ``execution_timeout`` counts, too, if it is
         shorter.
     :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
@@ -219,10 +226,6 @@ class OACWorkOperator(OACBaseOperator):
     _until = 0.0
     _latest: float | None = None
 
-    # Whether it keeps, for later runs, how long its work took.
-    _keeps_history = True
-    _history: History | None = None
-
     # Whether this try lost what it had submitted: its trigger was written by another version of this package.
     _interrupted = False
 
@@ -256,14 +259,13 @@ class OACWorkOperator(OACBaseOperator):
         if not self.wait_for_completion or started.work_request_id is None:
             return self.complete(started, None, context)
         if self.deferrable:
-            earlier = self.history(context).of(started) if self._keeps_history else []
             with self._stopping(self._goes_on(started.work_request_id)):
-                soon = self._over_soon(started, started.work_request_id, deadline, earlier)
+                soon = self._over_soon(started, started.work_request_id, deadline)
             if not soon:
-                self._defer(started, started.work_request_id, deadline, earlier)
+                self._defer(started, started.work_request_id, deadline)
         return self._finish(started, started.work_request_id, deadline, context)
 
-    def _defer(self, started: Started, work_request_id: str, deadline: float, earlier: list[float]) -> None:
+    def _defer(self, started: Started, work_request_id: str, deadline: float) -> None:
         from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
         self.defer(
@@ -275,7 +277,6 @@ class OACWorkOperator(OACBaseOperator):
                 seconds(self.poll_interval),
                 carried=self._carried(started, deadline),
                 tolerated=self.tolerated(started),
-                earlier=earlier,
             ),
             method_name="resume",
             timeout=self._trigger_timeout(deadline),
@@ -315,37 +316,24 @@ class OACWorkOperator(OACBaseOperator):
             "the task finds it again."
         )
 
-    def _over_soon(self, started: Started, work_request_id: str, deadline: float, earlier: Sequence[float]) -> bool:
+    def _over_soon(self, started: Started, work_request_id: str, deadline: float) -> bool:
         from airflow_provider_oac.client.waiting import WorkWatch
         from airflow_provider_oac.hooks.deferring import over_soon
 
         watch = WorkWatch(work_request_id, self._plan(started, deadline), started_at=started.submitted_at)
-        return over_soon(self.hook, watch, earlier)
+        return over_soon(self.hook, watch)
 
-    def _plan(self, started: Started, deadline: float, earlier: Sequence[float] = ()) -> WaitPlan:
+    def _plan(self, started: Started, deadline: float) -> WaitPlan:
         from airflow_provider_oac.client.waiting import WaitPlan
 
-        return WaitPlan(
-            deadline=deadline,
-            longest_pause=seconds(self.poll_interval),
-            tolerated=self.tolerated(started),
-            earlier=tuple(earlier),
-        )
-
-    def history(self, context: Context) -> History:
-        """How long the work of earlier runs took; read once per process."""
-        if self._history is None or self._history.ti is not context["ti"]:
-            from airflow_provider_oac.operators.history import History
-
-            self._history = History(context, self.task_id, self.log)
-        return self._history
+        return WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval), tolerated=self.tolerated(started))
 
     def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited: the same completion as without it, which reads the state itself.
 
         What the task started stands in the event: ``airflow dags test`` drops the arguments of a deferral.
         """
-        from airflow_provider_oac.triggers.work_requests import carried_by
+        from airflow_provider_oac.triggers.base import carried_by
 
         self._memory(context).claim()
         started = self._carried_on(carried_by(event))
@@ -381,8 +369,7 @@ class OACWorkOperator(OACBaseOperator):
         from airflow_provider_oac.client.waiting import wait
         from airflow_provider_oac.client.work_requests import CANCELED, FAILED
 
-        history = self.history(context)
-        plan = self._plan(started, deadline, history.of(started))
+        plan = self._plan(started, deadline)
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
         try:
             with self._stopping(self._goes_on(work_request_id)):
@@ -391,7 +378,6 @@ class OACWorkOperator(OACBaseOperator):
             if error.status in (FAILED, CANCELED):
                 self.clean_up(started, self._memory(context))
             raise
-        history.add(started, work.seconds)
         return self.complete(started, work, context)
 
     def _push_work_link(self, started: Started, context: Context) -> None:

@@ -70,7 +70,6 @@ class ExportingOperator(OACWorkOperator):
     """
 
     operator_extra_links = (OACInstanceLink(), OACWorkRequestLink(), OACWorkbookLink())
-    _keeps_history = False
 
     def __init__(
         self,

@@ -370,7 +370,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
         """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
-        from airflow_provider_oac.triggers.work_requests import carried_by
+        from airflow_provider_oac.triggers.base import carried_by
 
         started = self._carried_on(carried_by(event))
         if started is None:

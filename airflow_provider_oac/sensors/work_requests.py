@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Unpack
 
-from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, default_deferrable
 from airflow_provider_oac.arguments import Hint
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
+from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
 
 if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.waiting import Poller
+    from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
 
 _NO_ID = Hint(
@@ -22,7 +21,7 @@ _NO_ID = Hint(
 )
 
 
-class OACWorkRequestSensor(CheckedOperator, BaseSensorOperator):
+class OACWorkRequestSensor(OACBaseSensor):
     """Waits until a work request succeeds; fails as soon as it fails, with OAC's own errors.
 
     ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
@@ -34,45 +33,26 @@ class OACWorkRequestSensor(CheckedOperator, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("oac_conn_id", "work_request_id")
-    _problem: OACError | None = None
 
     def __init__(
         self,
         *,
         work_request_id: Annotated[str, _NO_ID],
-        oac_conn_id: str = "oac_default",
-        deferrable: bool | None = None,
-        **kwargs: Unpack[SensorArguments],
+        **kwargs: Unpack[OACSensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.work_request_id = work_request_id
-        self.oac_conn_id = oac_conn_id
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Wait, in the triggerer or as every sensor does."""
-        if not self.deferrable:
-            return super().execute(context)
-        from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
-        from airflow_provider_oac.hooks.deferring import needs_no_trigger
+    def trigger(self, deadline: float) -> OACWorkRequestTrigger:
+        """The trigger that waits for the work request."""
         from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
-        now = time.time()
-        plan = WaitPlan(deadline=now + self.timeout, longest_pause=float(self.poke_interval))
-        if needs_no_trigger(self.oac_conn_id, lambda: WorkWatch(self.work_request_id, plan, started_at=now)):
-            return super().execute(context)
-        self.defer(
-            trigger=OACWorkRequestTrigger(
-                self.oac_conn_id, self.work_request_id, now, now + self.timeout, float(self.poke_interval)
-            ),
-            method_name="resume",
+        return OACWorkRequestTrigger(
+            self.oac_conn_id, self.work_request_id, time.time(), deadline, float(self.poke_interval)
         )
 
-    def poke(self, context: Context) -> bool:
-        """Look once. A passing failure of the look itself counts as "not yet"."""
-        if problem := self._problem:
-            self._problem = None
-            raise problem
+    def poll(self) -> bool:
+        """Read the state of the work request once."""
         from airflow_provider_oac.client import work_requests
         from airflow_provider_oac.hooks.oac import OACHook
 
@@ -86,20 +66,6 @@ class OACWorkRequestSensor(CheckedOperator, BaseSensorOperator):
         percent = "" if work.percent is None else f", {work.percent:.0f} %"
         self.log.info("Work request %s (%s): %s%s.", work.id, work.operation, work.status, percent)
         return self._poller.seen(work, time.time()) is None
-
-    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Go on after the triggerer waited: look as every sensor does, which judges what there is."""
-        from airflow_provider_oac.triggers.work_requests import outcome_of
-
-        try:
-            outcome, message = outcome_of(event)
-        except OACError as problem:
-            # Raised where a look raises, so that never_fail and silent_fail apply to it as well.
-            self._problem = problem
-        else:
-            if outcome == "timeout":
-                raise AirflowSensorTimeout(message)
-        return super().execute(context)
 
     @cached_property
     def _poller(self) -> Poller:

@@ -79,9 +79,6 @@ class TaskInstance(SimpleNamespace):
     def xcom_push(self, key: str, value: Any) -> None:
         json.dumps(value)
 
-    def xcom_pull(self, **_which: Any) -> list[Any]:
-        return []
-
 
 def context_of(order: dict[str, Any], folder: Path) -> dict[str, Any]:
     ti = TaskInstance(

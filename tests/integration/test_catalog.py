@@ -12,8 +12,8 @@ from airflow_provider_oac.client.arranging import Arranged, Copy, Move, NewFolde
 from airflow_provider_oac.client.owners import handed_over
 from airflow_provider_oac.client.paging import PagePlan, collected
 from airflow_provider_oac.client.submit import submit_once
-from airflow_provider_oac.client.waiting import WaitPlan
-from airflow_provider_oac.client.watching import Wanted, seen, watched
+from airflow_provider_oac.client.waiting import WaitPlan, looked_after
+from airflow_provider_oac.client.watching import SoughtWatch, Wanted, seen
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -395,11 +395,12 @@ def test_an_item_is_watched(clean: Simulator, run: Oac, detail_keys: str) -> Non
     assert run(seen(Wanted("workbooks", an_id(PIPELINE), "2026-01-05 08:00:01"))) is None
     lines: list[str] = []
     clean.control.fault(WORKBOOK, "drop_before", times=6)
-    assert run(watched(workbook, WaitPlan(longest_pause=0.01), report=lines.append)).name
+    watch = SoughtWatch(workbook, WaitPlan(longest_pause=0.01), report=lines.append)
+    assert run(looked_after(watch)).item.name
+    assert len(lines) == 1, "trouble; the task reports the end"
     soon = WaitPlan(deadline=0.0, longest_pause=0.01)
     with pytest.raises(OACWaitTimeoutError, match=r"Nothing did not come in time. .*not there"):
-        run(watched(Wanted("folders", an_id(f"{SALES}/Nothing")), soon))
-    assert "there." in lines[-1]
+        run(looked_after(SoughtWatch(Wanted("folders", an_id(f"{SALES}/Nothing")), soon)))
 
 
 def test_roots_are_told_by_their_paths() -> None:

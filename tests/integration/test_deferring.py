@@ -1,10 +1,9 @@
-"""Whether a task defers at all, and what it knows of earlier runs."""
+"""Whether a task defers at all."""
 
 from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +13,10 @@ from airflow_provider_oac.client import datasets
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.hooks import deferring
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.operators.history import KEY
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
-from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.integration.flows import LOOK
 from tests.tasks import Connections, Task, TaskDeferred, backup_operator
 
 try:
@@ -29,21 +25,8 @@ except ImportError:  # before Airflow 3.2
     from airflow.exceptions import AirflowSkipException
 
 
-class Remembering(Task):
-    """A task that had earlier runs."""
-
-    earlier: dict[str, Any]
-
-    def context(self, task_id: str = "a_task") -> dict[str, Any]:
-        context = super().context(task_id)
-        self.ti.earlier = self.earlier
-        return context
-
-
-def task(**earlier: list[float]) -> Remembering:
-    made = Remembering(lambda: backup_operator(deferrable=True))
-    made.earlier = {KEY: earlier} if earlier else {}
-    return made
+def task() -> Task:
+    return Task(lambda: backup_operator(deferrable=True))
 
 
 @pytest.fixture(autouse=True)
@@ -66,18 +49,10 @@ def test_long_work_is_not(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> 
     assert backup.deferred is not None
 
 
-def test_work_that_is_known_to_be_long_is_looked_at_once(clean: Simulator) -> None:
+def test_a_retry_whose_work_is_done_does_not_defer(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deferring, "WORKER_SECONDS", 0.2)
     clean.control.settings(work_seconds=60)
-    backup = task(work=[700.0, 690.0, 720.0])
-    backup.start()
-    assert backup.deferred is not None
-    assert backup.deferred.trigger.earlier == (700.0, 690.0, 720.0)
-    assert clean.control.calls("dev", LOOK) == 1
-
-
-def test_a_retry_whose_work_is_done_does_not_defer(clean: Simulator) -> None:
-    clean.control.settings(work_seconds=60)
-    backup = task(work=[700.0])
+    backup = task()
     backup.start()
     assert backup.deferred is not None
     clean.control.finish("dev", backup.deferred.trigger.work_request_id)
@@ -85,55 +60,6 @@ def test_a_retry_whose_work_is_done_does_not_defer(clean: Simulator) -> None:
     assert backup.deferred is None
     assert backup.result["verified"]
     assert len(clean.control.snapshots("dev")) == 1
-
-
-def test_each_run_hands_on_what_it_took_and_what_those_before_it_took() -> None:
-    backup = task(work=[float(number) for number in range(1, 11)])
-    backup.start()
-    kept = backup.ti.xcoms[KEY]["work"]
-    assert kept[1:] == [float(number) for number in range(1, 10)]
-    assert 0.0 <= kept[0] < 5.0
-
-
-@pytest.mark.parametrize("deferrable", [True, False])
-def test_what_earlier_runs_took_is_read_once(deferrable: bool) -> None:
-    backup = Task(lambda: backup_operator(deferrable=deferrable))
-    backup.start()
-    assert backup.ti.pulled.count(KEY) == 1
-
-
-def test_what_no_export_writes_no_export_reads(tmp_path: Path) -> None:
-    arguments = {"task_id": "export", "workbook_path": "/@Catalog/shared/Sales/Revenue by Region", "deferrable": True}
-    url = f"file://{tmp_path}/it.pdf"
-    exported = Task(lambda: OACExportWorkbookOperator(**arguments, destination=url, poll_interval=0.05))
-    exported.start()
-    assert exported.deferred is None
-    assert exported.ti.pulled == []
-
-
-@pytest.mark.parametrize("nonsense", [None, "nonsense", {"work": "x"}, {"work": [None, "7", True]}, [1.0]])
-def test_what_is_no_history_is_none(nonsense: Any) -> None:
-    backup = task()
-    backup.earlier = {KEY: nonsense}
-    backup.start()
-    assert backup.result["verified"]
-
-
-@pytest.mark.parametrize("broken", ["xcom_pull", "xcom_push"])
-def test_a_history_that_cannot_be_reached_fails_no_task(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    from tests.tasks import TaskInstance
-
-    real = getattr(TaskInstance, broken)
-
-    def fails(self: TaskInstance, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("key") == KEY:
-            raise RuntimeError("the API server does not answer")
-        return real(self, *args, **kwargs)
-
-    monkeypatch.setattr(TaskInstance, broken, fails)
-    backup = task()
-    backup.start()
-    assert backup.result["verified"]
 
 
 @pytest.mark.parametrize("seconds", [0.2, 60.0], ids=["done", "not done"])

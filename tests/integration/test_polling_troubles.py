@@ -176,7 +176,9 @@ def test_what_goes_wrong_with_the_sign_in_names_the_connection(connections: Conn
     (work,) = clean.control.start_work("dev", 60)
     event = asyncio.run(first_event(trigger(work)))
     assert event["outcome"] == "error"
-    assert event["message"].startswith("Connection 'oac_default': ")
+    assert event["message"].startswith(
+        f"Waiting in the triggerer for work request {work} failed: Connection 'oac_default': "
+    )
     with pytest.raises(OACAuthError, match=r"^Connection 'oac_default': "):
         asyncio.run(polling.waited("oac_default", watch(work)))
 

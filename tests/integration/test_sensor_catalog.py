@@ -85,7 +85,7 @@ def test_the_triggerer_waits_until_it_comes(clean: Simulator) -> None:
         await asyncio.to_thread(copy)
         return (await asyncio.wait_for(waits, 20)).payload
 
-    assert asyncio.run(both()) == {"outcome": "found", "message": ""}
+    assert asyncio.run(both()) == {"outcome": "ended", "message": "", "carried": None}
 
 
 @pytest.mark.parametrize("detail_keys", ["mixed", "sample"])

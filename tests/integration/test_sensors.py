@@ -9,14 +9,16 @@ import pytest
 
 from airflow_provider_oac._compat import AirflowSensorTimeout
 from airflow_provider_oac.client.snapshot_names import SnapshotName
-from airflow_provider_oac.client.snapshots import Storage, create
+from airflow_provider_oac.client.snapshot_watch import WantedSnapshot
+from airflow_provider_oac.client.snapshots import Storage, create, list_all
 from airflow_provider_oac.client.waiting import WaitPlan
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from airflow_provider_oac.simulator.launch import Simulator
-from tests.tasks import SEAL_PASSWORD, Connections, Task
+from airflow_provider_oac.triggers.snapshots import OACSnapshotTrigger
+from tests.tasks import SEAL_PASSWORD, Connections, Task, through_the_database
 
 try:
     from airflow.sdk.exceptions import AirflowSkipException
@@ -79,7 +81,7 @@ def test_a_failure_of_the_triggerer_is_one_of_a_look(connections: Connections, c
         OACWorkRequestSensor(**arguments, never_fail=True).resume({}, event)
     OACWorkRequestSensor(**arguments, silent_fail=True).resume({}, event)
     assert clean.control.calls("dev", LOOK) == 1
-    with pytest.raises(OACError, match="Waiting in the triggerer for work in OAC failed: trouble"):
+    with pytest.raises(OACError, match=r"^trouble$"):
         OACWorkRequestSensor(**arguments).resume({}, event)
 
 
@@ -118,7 +120,8 @@ def test_an_unreadable_connection_fails_the_deferred_wait(connections: Connectio
     task = waiting("lfc-cc:1-c9:2", deferrable=True)
     connections.oac(scope="")
     with pytest.raises(
-        OACError, match="Waiting in the triggerer for lfc-cc:1-c9:2 failed: Connection 'oac_default': The scope"
+        OACError,
+        match="in the triggerer for work request lfc-cc:1-c9:2 failed: Connection 'oac_default': The scope",
     ):
         task.attempt()
 
@@ -143,9 +146,11 @@ def looks(**arguments: Any) -> bool:
     return OACSnapshotSensor(task_id="look", **arguments).poke({})
 
 
+FRESH: dict[str, Any] = {"max_age": timedelta(hours=26), "snapshot_label": "nightly", "bucket": "oac-backups"}
+
+
 def fresh(**changes: Any) -> bool:
-    arguments = {"max_age": timedelta(hours=26), "snapshot_label": "nightly", "bucket": "oac-backups"}
-    return looks(**{**arguments, **changes})
+    return looks(**{**FRESH, **changes})
 
 
 def test_it_sees_whether_a_snapshot_is_listed(connections: Connections) -> None:
@@ -185,12 +190,48 @@ def test_a_name_from_the_future_does_not_hide_that_backups_have_stopped(connecti
     assert fresh()
 
 
-def test_it_fails_when_backups_have_stopped(connections: Connections) -> None:
+def sensing(**changes: Any) -> Task:
+    arguments = {"task_id": "look", "poke_interval": 0.05, "timeout": 20, **changes}
+    return Task(lambda: OACSnapshotSensor(**arguments))
+
+
+@pytest.mark.parametrize("asked", ["id", "name", "age"])
+def test_it_waits_for_it(connections: Connections, clean: Simulator, deferrable: bool, asked: str) -> None:
+    name = take_own(25)
+    (listed,) = OACHook().run(list_all())
+    clean.control.fault("GET /snapshots", "non_json", times=2)
+    question = {"id": {"snapshot_id": listed.id}, "name": {"snapshot_name": str(name)}, "age": FRESH}[asked]
+    task = sensing(deferrable=deferrable, **question)
+    assert task.attempt() is None
+    assert (task.deferred is not None) is deferrable
+    assert clean.control.calls("dev", "GET /snapshots") >= 3
+
+
+def test_it_fails_when_backups_have_stopped(connections: Connections, deferrable: bool) -> None:
     take_own(50)
-    arguments = {"max_age": timedelta(hours=26), "snapshot_label": "nightly", "bucket": "oac-backups"}
-    task = Task(lambda: OACSnapshotSensor(task_id="look", poke_interval=0.05, timeout=0.1, **arguments))
     with pytest.raises(AirflowSensorTimeout):
-        task.attempt()
+        sensing(timeout=0.1, deferrable=deferrable, **FRESH).attempt()
+
+
+def test_the_trigger_says_what_was_seen_last(connections: Connections) -> None:
+    name = take_own(50)
+    with pytest.raises(AirflowSensorTimeout, match=f"Seen last: The newest snapshot of nightly is {name}, more than 1"):
+        sensing(timeout=0.1, deferrable=True, **FRESH).attempt()
+
+
+def test_what_may_fail_is_told_to_it_in_the_triggerer_too(
+    connections: Connections, clean: Simulator, deferrable: bool
+) -> None:
+    clean.control.fault("GET /snapshots", "status", status=403, times=None)
+    with pytest.raises(OACError, match="HTTP 403"):
+        sensing(snapshot_name="x", deferrable=deferrable).attempt()
+    with pytest.raises(AirflowSkipException):
+        sensing(snapshot_name="x", deferrable=deferrable, never_fail=True).attempt()
+
+
+def test_a_trigger_of_it_goes_through_the_database() -> None:
+    trigger = OACSnapshotTrigger("oac_default", WantedSnapshot(snapshot_name="x").record(), 1.5, 30.0)
+    assert through_the_database(trigger).serialize() == trigger.serialize()
 
 
 @pytest.mark.parametrize(

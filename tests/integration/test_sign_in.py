@@ -44,7 +44,7 @@ def test_a_token_works_at_oac(way: str, drive: Drive, sign_in: SignIn, clean: Si
 def test_nothing_secret_is_logged(way: str, drive: Drive, sign_in: SignIn, caplog: pytest.LogCaptureFixture) -> None:
     settings = sign_in.settings(**WAYS[way])
     with caplog.at_level(logging.DEBUG):
-        token = drive(lambda io: mint(io, settings))
+        token = drive(lambda io: Session(settings, MemoryStore()).token(io))
     assert "Signed in at" in caplog.text
     shown = caplog.text + repr(caplog.records) + repr(token) + repr(settings)
     key_body = (settings.private_key or "").splitlines()[1:2]

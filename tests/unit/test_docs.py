@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import dis
 import re
+from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
+import airflow
 import pytest
+from airflow import DAG
 
+from airflow_provider_oac.notifications.oac import OACBackupNotifier
 from tests.unit.test_readme import classes
 from tools import docs_examples
 
@@ -40,6 +50,48 @@ def test_every_operator_is_shown_in_its_page_as_an_example_calls_it() -> None:
 def test_every_example_is_included_whole() -> None:
     included = re.findall(r'^--8<-- "(.+)"$', (DOCS / "examples.md").read_text(), re.MULTILINE)
     assert included == sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "dags").glob("*.py"))
+
+
+# What a reader of a snippet knows without an import: our operators, sensors and the notifier. A later snippet of a page
+# knows what an earlier one has made.
+KNOWN = {**classes(), "OACBackupNotifier": OACBackupNotifier}
+# At the level of a module, these ask a server, or change this process.
+ASKS = re.compile(r"^(?! ).*(\bOACHook\(|\bget_connection\(|\blaunch\(|\bos\.environ\b)", re.MULTILINE)
+
+
+def unknown_names(code: CodeType, known: Collection[str]) -> set[str]:
+    """The names that code reads and nobody has defined."""
+    parts, read, made = [code], set(), set()
+    while parts:
+        part = parts.pop()
+        parts += [constant for constant in part.co_consts if isinstance(constant, CodeType)]
+        for step in dis.get_instructions(part):
+            if step.opname in ("LOAD_NAME", "LOAD_GLOBAL"):
+                read.add(str(step.argval))
+            elif step.opname in ("STORE_NAME", "STORE_GLOBAL"):
+                made.add(str(step.argval))
+    return read - made - set(known) - set(vars(builtins))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if docs_examples.snippets(ROOT / page)])
+def test_snippets_run(page: str) -> None:
+    names: dict[str, Any] = dict(KNOWN)
+    dag = DAG(Path(page).stem, start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None)
+    for line, text in docs_examples.snippets(ROOT / page):
+        # Tracebacks and messages then name the line of the page.
+        tree = ast.parse("\n" * (line - 1) + text, page)
+        code = compile(tree, page, "exec", dont_inherit=True)
+        assert not unknown_names(code, names), f"{page}:{line}"
+        if ASKS.search(text):
+            tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+            code = compile(tree, page, "exec", dont_inherit=True)
+        try:
+            with dag:
+                exec(code, names)  # noqa: S102
+        except ImportError as missing:
+            if airflow.__version__.startswith("3.3") or not str(missing.name).startswith("airflow."):
+                raise
+            pytest.skip(f"{page}:{line} is written for a newer Airflow: {missing}")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -71,10 +71,10 @@ OPERATORS = (
 FOR_ALL = (
     FOR_ONE_OPERATOR
     | {f"operators.{name}" for name in OPERATORS}
-    | {f"sensors{name}" for name in ("", ".catalog", ".snapshots", ".work_requests")}
+    | {f"sensors{name}" for name in ("", ".base", ".catalog", ".snapshots", ".work_requests")}
 )
 # Of no use without an operator, which loads them when its task runs.
-AT_RUN_TIME = {"operators.events", "operators.files", "operators.history", "operators.progress",
+AT_RUN_TIME = {"operators.events", "operators.files", "operators.progress",
                "operators.restore_checks", "operators.taking"}  # fmt: skip
 
 

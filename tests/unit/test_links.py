@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
 from airflow_provider_oac import links
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
 from airflow_provider_oac.operators.exporting import ExportingOperator
 from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator
 from airflow_provider_oac.provider_info import get_provider_info
 
 
@@ -35,6 +38,22 @@ def test_every_operator_has_it() -> None:
     assert [type(link) for link in ExportingOperator.operator_extra_links] == all_links
     # Airflow 2 shows only what is named there.
     assert get_provider_info()["extra-links"] == [f"{kind.__module__}.{kind.__name__}" for kind in all_links]
+
+
+def test_at_its_end_a_task_neither_looks_up_nor_pushes_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Airflow 3 does at the end of each try: it pushes what the links of the operator return."""
+    task_runner = pytest.importorskip("airflow.sdk.execution_time.task_runner")
+    from airflow.sdk import TaskInstanceState
+
+    asked: list[Any] = []
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=asked.append), raising=False)
+    operator = OACDeleteSnapshotOperator(task_id="delete", snapshot_id="1")
+    assert operator.operator_extra_links, "Airflow finds them when it parses the DAG"
+    operator.pre_execute({})
+    of = {"dag_id": "a_dag", "run_id": "a_run", "task_id": "delete", "map_index": -1}
+    ti = SimpleNamespace(task=operator, start_date=None, end_date=None, **of)
+    task_runner.finalize(ti, TaskInstanceState.SUCCESS, {}, structlog.get_logger())
+    assert asked == []
 
 
 def test_a_task_that_starts_no_work_has_no_link_to_any() -> None:

@@ -14,10 +14,11 @@ import pytest
 
 from airflow_provider_oac import operators, sensors
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
+from airflow_provider_oac.sensors.base import OACBaseSensor
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 EXAMPLES = re.findall(r"^\| `(OAC\w+)` \| [^|]+ \| `(\(.+\))` \|$", README, flags=re.MULTILINE)
-BASES = {OACBaseOperator.__name__, OACWorkOperator.__name__}
+BASES = {OACBaseOperator.__name__, OACBaseSensor.__name__, OACWorkOperator.__name__}
 
 
 def classes() -> dict[str, Any]:

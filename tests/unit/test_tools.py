@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from tools import setup_env
 from tools.size import lines_of_code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +28,27 @@ def test_what_a_script_imports_of_the_package_is_there(script: Path) -> None:
             if not hasattr(module, alias.name):
                 # A submodule, or nothing.
                 importlib.import_module(f"{node.module}.{alias.name}")
+
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+@pytest.mark.parametrize("line", sorted({env.line for env in setup_env.ENVIRONMENTS.values() if env.line[0].isdigit()}))
+def test_every_extra_can_be_installed_beside_what_is_locked(line: str) -> None:
+    """Asks the package index, as the setup of the environments does."""
+    wanted = [text for extra in EXTRAS.values() for text in extra if not text.startswith("airflow-provider-oac[")]
+    command = [setup_env.bootstrap(), "pip", "compile", "-", "--constraint", f"requirements/airflow-{line}.txt"]
+    done = subprocess.run(
+        [*command, "--python-version", "3.11", "--no-header", "--no-annotate", "--quiet"],
+        input="\n".join(wanted), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "ocifs==" in done.stdout
+
+
+@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.stem)
+def test_a_lock_names_no_address(lock: Path) -> None:
+    assert not re.search(r"https?://|file:|^-", lock.read_text(), re.MULTILINE)
 
 
 def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ TRIGGERS = {
     "jobs.OACJobTrigger": ("datasets", "dataset", "J2onLid4Jw", "1", 0.0, 1.0, 1.0),
     "catalog.OACCatalogItemTrigger": ("workbooks", "L3NoYXJlZC9h", None, 1.0, 1.0),
     "readiness.OACReadyTrigger": (1.0, 1.0, {}),
+    "snapshots.OACSnapshotTrigger": ({"snapshot_name": "nightly"}, 1.0, 1.0),
 }
 
 # Answers that are read, and what follows from them, are not covered: these modules are loaded by then.

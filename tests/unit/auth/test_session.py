@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import itertools
 import json
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -71,6 +72,16 @@ class TestFresh:
             "token-1",
             "token-1",
             "token-2",
+        ]
+
+    def test_a_sign_in_is_logged_once_and_renewals_are_not(
+        self, session: Session, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        io = ManualIO(issuing())
+        with caplog.at_level(logging.INFO):
+            assert [text(session, at(io, 78)) for _ in range(5)][-1] == "token-5"
+        assert [record.message.partition(";")[0] for record in caplog.records] == [
+            "Signed in at https://idcs.example.com (grant password, user user)"
         ]
 
     def test_the_time_that_the_answer_took_counts_as_age(self, session: Session) -> None:

@@ -55,18 +55,6 @@ def test_replaces_only_what_is_expected(store: RedisStore) -> None:
     assert store.read(NAME) is None
 
 
-def test_a_url_that_asks_for_text_changes_nothing(server: RedisServer) -> None:
-    """`decode_responses` stands in the URLs of other programs that share the server."""
-    mark = "&" if "?" in server.url else "?"
-    store = RedisStore(f"{server.url}{mark}decode_responses=True")
-    assert store.write(NAME, b"\xff1", None)
-    assert store.write(NAME, b"\xff2", b"\xff1")
-    assert store.read(NAME) == b"\xff2"
-    lock = store.lock(NAME, LEASE)
-    assert (lock.acquire(), lock.extend()) == (True, True)
-    lock.release()
-
-
 def test_several_entries_are_read_with_one_request(server: RedisServer, store: RedisStore) -> None:
     place, damaged = slot(store), slot(store, settings=PASSWORD)
     place.put(RECORD)

@@ -21,6 +21,7 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
+from tests.unit.client.waiting_simulation import FIXED, OURS, compared, polled
 
 ID, START = "lfc-cc:1-c9:2", 1_700_000_000.0
 
@@ -56,6 +57,19 @@ def test_pauses_start_at_a_second_and_grow_with_the_age_up_to_the_longest() -> N
     assert pauses[-1] == 30.0
     # An hour of work is looked at some hundred times, not thousands of times.
     assert age > 3600.0
+
+
+@given(st.floats(1.0, 86400.0))
+def test_an_end_is_noticed_within_5_percent_of_the_age_or_the_longest_pause(seconds: float) -> None:
+    late, _ = polled(seconds, WaitPlan(longest_pause=30.0).pause)
+    assert late <= max(1.0, min(30.0, 0.05 * seconds)) + 1e-6
+
+
+def test_half_of_all_ends_are_noticed_sooner_than_every_5_s_with_half_the_polls() -> None:
+    outcomes = compared()
+    ours, often = outcomes[OURS], outcomes[FIXED[5]]
+    assert ours.median < often.median
+    assert ours.polls < often.polls / 2
 
 
 @given(st.floats(-1e9, 1e9), st.floats(-1.0, 3600.0), st.floats(0.001, 7200.0))
@@ -130,7 +144,7 @@ def test_a_known_status_in_between_makes_patience_new() -> None:
 def test_unknown_work_right_after_the_start_is_not_visible_yet() -> None:
     poll = poller(not_found_grace=60.0)
     assert poll.troubled(api_error(404), START) == 1.0
-    assert poll.troubled(api_error(404), START + 60.0) == 6.0
+    assert poll.troubled(api_error(404), START + 60.0) == 3.0
     with pytest.raises(
         OACWorkRequestError, match=r"does not know work request lfc-cc:1-c9:2\..*Likely.*Next step.*OAC said 404"
     ):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client.waiting import WaitPlan, wait
+from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch, looked_after, wait
 from airflow_provider_oac.client.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
 from airflow_provider_oac.transport.io import Request
@@ -104,6 +104,15 @@ def test_a_status_that_nobody_knows_is_told_and_given_up_in_the_end() -> None:
         run(io, wait(ID, report=lines.append))
     assert len(lines) == 1
     assert len(asked(io)) == 11
+
+
+def test_success_is_said_once_by_the_task_and_not_by_the_trigger_before_it() -> None:
+    io = answering(lambda age, _request: state("IN_PROGRESS") if age < 5 else state("SUCCEEDED", 100.0))
+    lines: list[str] = []
+    run(io, looked_after(WorkWatch(ID, report=lines.append)))
+    assert [line.split(", ")[0] for line in lines] == [f"Work request {ID}: IN_PROGRESS"]
+    lines += waited(io)[1]
+    assert [line.split(", ")[0] for line in lines[1:]] == [f"Work request {ID}: SUCCEEDED"]
 
 
 def test_hundreds_of_tokens_serve_one_wait() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.waiting import WaitPlan, passing
-from airflow_provider_oac.client.watching import ItemWatch, Wanted
+from airflow_provider_oac.client.watching import SoughtWatch, Wanted
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, response
@@ -21,7 +21,7 @@ NOT_READY = '{"code": "SearchIndexNotReady", "message": "later"}'
 def test_a_look_that_fails_is_not_made_again_within_the_look() -> None:
     io = answering(lambda _now, _request: response(503, headers={"retry-after": "60"}))
     with pytest.raises(OACApiError) as caught:
-        run(io, ItemWatch(BOARD, WaitPlan()).look)
+        run(io, SoughtWatch(BOARD, WaitPlan()).look)
     assert (len(asked(io)), io.slept, caught.value.retry_after) == (1, [], 60.0)
 
 
@@ -32,7 +32,7 @@ def test_nor_does_it_wait_for_the_search_index() -> None:
         # Without the time of its modification, as one sample has it.
         return response(200, json.dumps({"id": BOARD.item_id, "name": "Board", "type": "workbooks"}))
 
-    io, watch = answering(oac), ItemWatch(BOARD, WaitPlan())
+    io, watch = answering(oac), SoughtWatch(BOARD, WaitPlan())
     with pytest.raises(OACApiError) as caught:
         run(io, watch.look)
     assert (len(asked(io)), io.slept) == (2, [])

@@ -1,20 +1,18 @@
-"""How many looks the scheduler makes at once, with an instance that is made up."""
+"""How many polls the scheduler makes at once, with an instance that is made up, on a virtual clock."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-
-import pytest
 
 from airflow_provider_oac.client.pacing import FEW
 from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
 from airflow_provider_oac.client.work_requests import WorkRequest, read_work_request
-from airflow_provider_oac.hooks import scheduler
 from airflow_provider_oac.hooks.scheduler import TICK, Scheduler
+from tests import virtual
 
+START = 1_700_000_000.0
 RUNNING: WorkRequest = read_work_request({"id": "1", "status": "IN_PROGRESS"})
 
 
@@ -24,7 +22,7 @@ class Looking(WorkWatch):
     def __init__(
         self, work_request_id: str, longest_pause: float, look: Callable[[Any], Awaitable[WorkRequest]]
     ) -> None:
-        super().__init__(work_request_id, WaitPlan(longest_pause=longest_pause), started_at=time.time() - 3600.0)
+        super().__init__(work_request_id, WaitPlan(longest_pause=longest_pause), started_at=START - 3600.0)
         self._look = look
 
     def look(self, api: Any) -> Awaitable[WorkRequest]:
@@ -35,7 +33,7 @@ class World:
     """Time and chance."""
 
     def now(self) -> float:
-        return time.time()
+        return START + asyncio.get_running_loop().time()
 
     def random(self) -> float:
         return 0.5
@@ -83,7 +81,7 @@ async def watched(instance: Instance, many: int, pause: float, looks: int) -> No
 def test_many_who_begin_at_once_do_not_need_more_connections() -> None:
     instance = Instance(0.02)
     # On a busy machine an answer comes late: a hundred milliseconds must not be enough to need more.
-    asyncio.run(watched(instance, 200, 60.0, 200))
+    virtual.run(watched(instance, 200, 60.0, 200))
     assert instance.most == FEW
 
 
@@ -112,12 +110,11 @@ def test_who_joins_one_that_waits_for_a_worker_does_not_have_it_looked_at_twice(
         await asyncio.gather(*waiting, return_exceptions=True)
         await place.close()
 
-    asyncio.run(joined())
+    virtual.run(joined())
     assert (popular.most, popular.looks) == (1, 1)
 
 
-def test_those_who_begin_together_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "TICK", 0.02)
+def test_those_who_begin_together_spread() -> None:
     instance = Instance(0.0)
     chances = iter(number / 40 for number in range(10_000))
     instance.io.random = lambda: next(chances) % 1.0  # type: ignore[method-assign]
@@ -133,7 +130,7 @@ def test_those_who_begin_together_spread(monkeypatch: pytest.MonkeyPatch) -> Non
 
         waiting = []
         for number in range(40):
-            waiting.append(asyncio.create_task(many.wait(Looking(str(number), 1.0, look))))
+            waiting.append(asyncio.create_task(many.wait(Looking(str(number), 30.0, look))))
         while len(moments) < 80:
             await asyncio.sleep(0.05)
         for wait in waiting:
@@ -141,12 +138,12 @@ def test_those_who_begin_together_spread(monkeypatch: pytest.MonkeyPatch) -> Non
         await asyncio.gather(*waiting, return_exceptions=True)
         await many.close()
 
-    asyncio.run(spread())
+    virtual.run(spread())
     # The second look of each.
-    assert moments[79] - moments[40] > 0.05
+    assert 2.5 <= moments[79] - moments[40] <= 3.5
 
 
 def test_an_instance_that_is_far_away_is_asked_more_at_once() -> None:
     instance = Instance(0.2)
-    asyncio.run(watched(instance, 200, 2.0, 300))
+    virtual.run(watched(instance, 200, 2.0, 300))
     assert instance.most > FEW

@@ -1,0 +1,115 @@
+"""What all sensors share: waiting in a worker as every sensor does, or in the triggerer."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Unpack
+
+from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, default_deferrable
+from airflow_provider_oac.exceptions import OACError, OACKilledError
+from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.watching import Sought
+    from airflow_provider_oac.triggers.base import OACTrigger
+
+# A trigger ends by itself at its deadline. If no triggerer comes at all, Airflow ends the task so much later.
+_GRACE = timedelta(minutes=5)
+
+
+class OACSensorArguments(SensorArguments, total=False):
+    """Arguments of all sensors for OAC."""
+
+    oac_conn_id: str
+    deferrable: bool | None
+
+
+class OACBaseSensor(CheckedOperator, BaseSensorOperator):
+    """``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
+
+    :param oac_conn_id: the Airflow Connection of the type ``oac``.
+    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    """
+
+    _problem: OACError | None = None
+
+    def __init__(
+        self, *, oac_conn_id: str = "oac_default", deferrable: bool | None = None, **kwargs: Unpack[SensorArguments]
+    ) -> None:
+        super().__init__(**kwargs)
+        self.oac_conn_id = oac_conn_id
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+
+    @abstractmethod
+    def trigger(self, deadline: float) -> OACTrigger:
+        """Make the trigger that waits in place of this sensor.
+
+        :param deadline: when to give up, in seconds since the epoch.
+        """
+
+    @abstractmethod
+    def poll(self) -> PokeReturnValue | bool:
+        """Poll once. A passing failure of the poll itself counts as "not yet"."""
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the triggerer or as every sensor does."""
+        if self.deferrable and (trigger := self._worth_deferring()) is not None:
+            self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout) + _GRACE)
+        return super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """Poll once; called by Airflow."""
+        if problem := self._problem:
+            self._problem = None
+            raise problem
+        return self.poll()
+
+    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
+        """Resume after the triggerer waited: poll as every sensor does, which judges what there is."""
+        from airflow_provider_oac.triggers.base import outcome_of
+
+        try:
+            outcome, message = outcome_of(event)
+        except OACError as problem:
+            # Raised where a poll raises, so that never_fail and silent_fail apply to it as well.
+            self._problem = problem
+        else:
+            if outcome == "timeout":
+                raise AirflowSensorTimeout(message)
+        return super().execute(context)
+
+    def _worth_deferring(self) -> OACTrigger | None:
+        """The trigger; ``None`` if what is waited for comes within seconds, or a poll fails.
+
+        This sensor polls by itself then, and raises what is wrong where ``never_fail`` and ``silent_fail`` apply to it.
+        """
+        from airflow_provider_oac.hooks.deferring import over_soon
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        try:
+            trigger = self.trigger(time.time() + self.timeout)
+            return None if over_soon(OACHook(self.oac_conn_id), trigger.watch(lambda _line: None)) else trigger
+        except OACKilledError:
+            raise
+        except Exception as problem:
+            # Whatever else Airflow raises, for a Connection that is missing for example, may hold anything.
+            why = problem if isinstance(problem, OACError) else type(problem).__name__
+            self.log.warning("The first poll failed, so this sensor does not defer but polls in the worker: %s", why)
+            return None
+
+    def _sought(self, sought: Sought) -> Any | None:
+        """Look for something once."""
+        from airflow_provider_oac.client.paging import PagePlan
+        from airflow_provider_oac.client.waiting import passing
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        try:
+            return OACHook(self.oac_conn_id).run(sought.seen(self.log.info, PagePlan()))
+        except OACError as error:
+            if not passing(error):
+                raise
+            self.log.warning("%s cannot be looked for at the moment: %s", sought.text(), error)
+            return None
