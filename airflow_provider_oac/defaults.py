@@ -1,4 +1,9 @@
 """Defaults that operators and sensors share."""
 
+from datetime import timedelta
+
 # Folder of the bucket that holds the snapshots of all instances, each in a folder of its own.
 DEFAULT_FOLDER = "oac-snapshots"
+
+# A trigger ends by itself at its deadline. If no triggerer comes at all, Airflow ends the task so much later.
+TRIGGER_GRACE = timedelta(minutes=5)

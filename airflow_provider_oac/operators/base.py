@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable, deferral_error
 from airflow_provider_oac.arguments import Duration, seconds
+from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACError,
@@ -91,8 +92,6 @@ class WaitingArguments(WorkArguments, total=False):
     wait_for_completion: bool
 
 
-# A trigger ends by itself at its deadline. A deferral that outlives that by so much never had a triggerer.
-_TRIGGER_GRACE = timedelta(minutes=5)
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
 
@@ -288,7 +287,7 @@ class OACWorkOperator(OACBaseOperator):
     @staticmethod
     def _trigger_timeout(deadline: float) -> timedelta:
         """How long a deferral may last: until the trigger has had the chance to end by itself."""
-        return timedelta(seconds=max(0.0, deadline - time.time())) + _TRIGGER_GRACE
+        return timedelta(seconds=max(0.0, deadline - time.time())) + TRIGGER_GRACE
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; called by Airflow.
@@ -303,7 +302,7 @@ class OACWorkOperator(OACBaseOperator):
         work_request_id = self._memory(context).of_this_order().work_request_id
         work = f"work request {work_request_id}" if work_request_id else "work in OAC"
         raise OACWaitTimeoutError(
-            f"No triggerer ended the wait for {work} within {_TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
+            f"No triggerer ended the wait for {work} within {TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
             "Likely cause: no triggerer runs, or it is overloaded. The work continues in OAC. Next step: check "
             "`airflow triggerer`, then run the task again: it finds the work. deferrable=False waits in the worker.",
             work_request_id=work_request_id,
@@ -335,8 +334,9 @@ class OACWorkOperator(OACBaseOperator):
         """
         from airflow_provider_oac.triggers.base import carried_by
 
+        carried = carried_by(event)
         self._memory(context).claim()
-        started = self._carried_on(carried_by(event))
+        started = self._carried_on(carried)
         if started is None:
             return self._look_again(context, OTHER_VERSION)
         return self._finish(started, str(started.work_request_id), self._until, context)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, default_deferrable
+from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
 from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.watching import Sought
     from airflow_provider_oac.triggers.base import OACTrigger
-
-# A trigger ends by itself at its deadline. If no triggerer comes at all, Airflow ends the task so much later.
-_GRACE = timedelta(minutes=5)
 
 
 class OACSensorArguments(SensorArguments, total=False):
@@ -57,7 +55,7 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, in the triggerer or as every sensor does."""
         if self.deferrable and (trigger := self._worth_deferring()) is not None:
-            self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout) + _GRACE)
+            self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout) + TRIGGER_GRACE)
         return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
