@@ -10,10 +10,10 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from airflow_provider_oac.simulator.pytest_plugin import SimulatedOAC
+from oac_simulator.pytest_plugin import SimulatedOAC
 from tests.simulator.sim_caller import Caller
 
-PLUGIN = "airflow_provider_oac.simulator.pytest_plugin"
+PLUGIN = "oac_simulator.pytest_plugin"
 AUTHOR = "oac.author@example.com"
 
 
