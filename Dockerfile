@@ -10,7 +10,7 @@ RUN pip install --require-hashes -r requirements/bootstrap.txt \
     && uv pip install --system --no-cache --require-hashes -r requirements/airflow-3.3.txt
 
 COPY . .
-RUN uv pip install --system --no-cache --no-deps --no-build-isolation . \
+RUN uv pip install --system --no-cache --no-deps --no-build-isolation . ./simulator \
     && useradd --create-home airflow \
     && mkdir -p /airflow /simulator \
     && chown airflow:airflow /airflow /simulator

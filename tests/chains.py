@@ -23,9 +23,9 @@ from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.auth.token import Issued
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.simulator.control import Control
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
+from oac_simulator.control import Control
 from tests.drivers import IMPATIENT, SignIn, blocking
 
 FERNET_KEY = Fernet.generate_key().decode()

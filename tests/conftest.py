@@ -44,7 +44,7 @@ def _own_environment() -> None:
 _own_environment()
 
 from airflow_provider_oac.auth.session import PROCESS_STORE  # noqa: E402
-from airflow_provider_oac.simulator.launch import Simulator, launch  # noqa: E402
+from oac_simulator.launch import Simulator, launch  # noqa: E402
 from tests.drivers import DRIVERS, Drive, SignIn  # noqa: E402
 from tests.faults.table import pytest_terminal_summary  # noqa: E402, F401
 

@@ -16,7 +16,7 @@ import pytest
 from airflow.models.trigger import Trigger
 
 from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 
 try:
     from airflow.sdk.exceptions import TaskDeferred

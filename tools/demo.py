@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from airflow_provider_oac.simulator.launch import Simulator, SimulatorFailed, launch
+from oac_simulator.launch import Simulator, SimulatorFailed, launch
 from tools.oac_connections import SEAL_PASSWORD, connection_environment, device_connection
 from tools.stack import AirflowStack, StackError
 

@@ -71,7 +71,8 @@ class Environment:
         digest = hashlib.sha256()
         # Of pyproject.toml, only what an installation depends on: not the settings of ruff or pytest.
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-        installed = [project["build-system"], project["project"], project["tool"]["hatch"]]
+        simulator = (ROOT / "simulator" / "pyproject.toml").read_text()
+        installed = [project["build-system"], project["project"], project["tool"]["hatch"], simulator]
         for part in (self.lock.read_bytes(), json.dumps(installed, sort_keys=True).encode()):
             digest.update(part)
         digest.update(str(self.path).encode())
@@ -91,7 +92,7 @@ ENVIRONMENTS = {
         # The oldest versions that pyproject.toml allows: set up only when it is asked for by name.
         Environment("floors", "floors", VENVS / "floors", "test", ((3, 11), (3, 12))),
         # Of `make bench`, with the peers: set up only when it is asked for by name.
-        Environment("bench", "bench", VENVS / "bench", "simulator", ((3, 12), (3, 11), (3, 13))),
+        Environment("bench", "bench", VENVS / "bench", "pdf", ((3, 12), (3, 11), (3, 13))),
     )
 }
 #: What `make test` cannot do without. The others are set up where an interpreter for them exists.
@@ -262,7 +263,7 @@ def install(env: Environment) -> bool:
     into: list[str | Path] = ["--quiet", "--python", env.python, "--no-python-downloads"]
     run([*pip, "sync", *into, "--require-hashes", env.lock], f"installing {env.lock.name}")
     # hatchling is in the lock, so building the editable install fetches nothing that is not pinned.
-    editable = ["--no-deps", "--no-build-isolation", "--editable", "."]
+    editable = ["--no-deps", "--no-build-isolation", "--editable", ".", "--editable", "./simulator"]
     if env.extra:
         run([*pip, "install", *into, *editable], "installing this checkout")
     run([*pip, "check", *into[1:]], "uv pip check")
@@ -282,6 +283,9 @@ def lock_requirements(upgrade: bool = False) -> None:
         "--no-annotate",
         "--no-emit-index-url",
         "--no-emit-find-links",
+        # From this repository.
+        "--no-emit-package",
+        "oac-simulator",
         "--custom-compile-command",
         "make lock",
         "--quiet",

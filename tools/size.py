@@ -17,7 +17,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROVIDER = "airflow_provider_oac"
-SIMULATOR = "simulator"
 NO_CODE = frozenset(
     {
         tokenize.COMMENT,
@@ -65,12 +64,10 @@ def packages(folder: Path) -> Counter[str]:
 
 def main() -> int:
     provider = packages(ROOT / PROVIDER)
-    simulator = provider.pop(SIMULATOR, 0)
     for name, lines in sorted(provider.items()):
         print(f"{PROVIDER}/{'' if name == '.' else name:16} {lines:7,}")
     print(f"{'provider':37} {sum(provider.values()):7,}")
-    print(f"{'simulator':37} {simulator:7,}")
-    for folder in ("dags", "tools", "tests"):
+    for folder in ("simulator", "dags", "tools", "tests"):
         print(f"{folder:37} {sum(packages(ROOT / folder).values()):7,}")
     return 0
 

@@ -29,8 +29,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from airflow_provider_oac.simulator.control import Control
-from airflow_provider_oac.simulator.launch import launch
+from oac_simulator.control import Control
+from oac_simulator.launch import launch
 from tools.leaks import BOUNDS, judged, sample
 from tools.oac_connections import connection_environment
 from tools.soak_airflow import SoakedAirflow, variables

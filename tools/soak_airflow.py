@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_oac.simulator.control import Control
+from oac_simulator.control import Control
 from tools.guard import descendants
 from tools.leaks import sample
 from tools.stack import FINISHED, AirflowStack

@@ -20,8 +20,8 @@ from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
-from airflow_provider_oac.simulator.control import Control
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from oac_simulator.control import Control
 from tests.tasks import Task, backup_operator, first_event
 
 SIDE_BY_SIDE = 20

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator, launch
+from oac_simulator.launch import Simulator, launch
 from tests.airflow.mailbox import Mailbox, mailbox
 from tests.airflow.scenario import with_passphrase
 from tests.airflow.witness import Witness, watching

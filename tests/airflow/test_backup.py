@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.airflow.scenario import over, taken
 from tools.oac_connections import connection_environment
 from tools.stack import AirflowStack

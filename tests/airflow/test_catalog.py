@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.airflow.scenario import ran
 from tools.stack import AirflowStack
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS, SECRET_FIELDS
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tools.oac_connections import connection
 from tools.stack import AirflowStack
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.airflow.scenario import ran
 from tools.stack import AirflowStack
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.airflow.scenario import taken
 from tests.faults.matrix import AIRFLOW_FAULTS, NEW, OLD, Cell, Outcome, chosen
 from tools.stack import AirflowStack

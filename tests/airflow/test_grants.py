@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.airflow.scenario import ran, taken
 from tools.stack import AirflowStack
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import pytest
 import redis as redis_client
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.airflow.witness import Witness
 from tests.leaks import Search
 from tests.redis_server import RedisServer

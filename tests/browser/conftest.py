@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from airflow_provider_oac.simulator.launch import Simulator, launch
+from oac_simulator.launch import Simulator, launch
 from tests.browser.pages import ConnectionForm, OraclePage
 from tools.chromium import chromium
 from tools.oac_connections import connection, connection_environment

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.browser.conftest import DAG, PATIENCE
 from tests.browser.pages import ConnectionForm, OraclePage, approve
 from tests.leaks import Search

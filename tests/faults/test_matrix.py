@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_oac.client import snapshots
 from airflow_provider_oac.client.snapshots import Storage
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import SignIn, blocking
 from tests.faults.matrix import DEFERRED, NEW, PROCESS_FAULTS, Cell, Outcome, chosen
 from tests.faults.table import document

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.faults.network import Network
 from tests.faults.workers import Worker, Workers
 from tests.tasks import ADMIN, SEAL_PASSWORD, oac_connection

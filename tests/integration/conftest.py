@@ -12,8 +12,8 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Slot, Vault
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.hooks import deferring, polling
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.triggers import base
+from oac_simulator.launch import Simulator
 from tests.integration.raw_domain import Domain
 from tests.integration.servers import answering
 from tests.tasks import Connections

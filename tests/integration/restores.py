@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, backup_operator
 
 POST, LOOK, LIST = "POST /snapshots", "GET /workRequests/{id}", "GET /snapshots"

@@ -18,8 +18,8 @@ from airflow_provider_oac.exceptions import (
     OACTransportError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.retry import RetryPolicy
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration import flows
 from tests.integration.flows import DELETE, LIST, LOOK, ONE, PASSWORD, POST, QUICK, RESTORE, STORAGE, SYSTEM, Oac, take

@@ -26,7 +26,7 @@ from airflow_provider_oac.client.running import Run, job_since, wait_for_job
 from airflow_provider_oac.client.submit import submit_once
 from airflow_provider_oac.client.waiting import wait
 from airflow_provider_oac.exceptions import OACApiError, OACTakenError, OACWorkRequestError
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.flows import QUICK, Oac, oac
 from tests.tasks import ADMIN

@@ -25,7 +25,7 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
     OACWaitTimeoutError,
 )
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.flows import Oac, oac
 

@@ -24,8 +24,8 @@ from airflow_provider_oac.auth.sharing import keep_sign_in
 from airflow_provider_oac.auth.token import Issued, Token
 from airflow_provider_oac.hooks.checking import Report, Step, check
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.blocking import run
+from oac_simulator.launch import Simulator
 from tests.drivers import SignIn
 from tests.integration.raw_domain import FIRST, SECRET, Domain
 from tests.integration.servers import Reply, answering, unused_port

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Record, Vault
 from airflow_provider_oac.auth.store_file import FileStore
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import SignIn
 from tests.integration.commands import CommandLine
 from tests.integration.servers import unused_port

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.commands import CommandLine
 from tests.integration.test_command_line import shell  # noqa: F401 (a fixture)
 from tests.tasks import ADMIN, AUTHOR, oac_connection

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_oac.cli.conformance import _without_secrets
 from airflow_provider_oac.cli.contract import operations
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.commands import CommandLine, Done
 from tests.integration.test_command_line import shell  # noqa: F401 (a fixture)
 from tests.tasks import ADMIN, AUTHOR, SEAL_PASSWORD, names, oac_connection

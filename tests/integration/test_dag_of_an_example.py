@@ -11,7 +11,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.utils.db import initdb
 
-from airflow_provider_oac.simulator.pytest_plugin import SimulatedOAC
+from oac_simulator.pytest_plugin import SimulatedOAC
 
 EXAMPLE = Path(__file__).parents[2] / "dags" / "oac_nightly_backup.py"
 

@@ -16,7 +16,7 @@ from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, TaskDeferred, backup_operator
 
 try:

@@ -20,8 +20,8 @@ from airflow_provider_oac.auth.token import Issued
 from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.io import IO
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn, asynchronous, blocking
 
 ADMIN, FEDERATED = "oac.admin@example.com", "oac.federated@example.com"

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_oac._compat import asset_alias_class, asset_class
 from airflow_provider_oac.assets import catalog_uri, convert_asset_to_openlineage, openlineage_name
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator, OACExportWorkbooksOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, backup_operator
 
 try:

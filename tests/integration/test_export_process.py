@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.test_operators_export import DOWNLOAD
 from tests.tasks import AUTHOR, Connections
 

@@ -14,8 +14,8 @@ from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.waiting import WaitPlan
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWaitTimeoutError
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.simulator.launch import Simulator, launch
 from airflow_provider_oac.transport.retry import ONCE
+from oac_simulator.launch import Simulator, launch
 from tests.integration.servers import unused_port
 from tests.tasks import AUTHOR, Connections
 

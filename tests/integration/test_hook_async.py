@@ -13,7 +13,7 @@ from airflow_provider_oac.client.waiting import WaitPlan, wait
 from airflow_provider_oac.exceptions import OACAuthError
 from airflow_provider_oac.hooks import polling
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections
 
 

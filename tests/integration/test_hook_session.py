@@ -16,9 +16,9 @@ from airflow_provider_oac.client import system
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.session import InstanceSession
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.blocking import BlockingIO
 from airflow_provider_oac.transport.settings import TransportSettings
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.servers import Reply, Server, answering
 from tests.integration.test_hostile_servers import HEAD, hostile

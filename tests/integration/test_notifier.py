@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_oac._compat import BaseHook
 from airflow_provider_oac.notifications.oac import OACBackupNotifier
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.airflow.mailbox import Mailbox, mailbox
 from tests.integration.servers import unused_port
 from tests.tasks import Connections, Task, backup_operator

@@ -25,10 +25,10 @@ from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACTransportError
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS
-from airflow_provider_oac.simulator.launch import Simulator, launch
 from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import ONCE
 from airflow_provider_oac.transport.settings import TransportSettings
+from oac_simulator.launch import Simulator, launch
 from tests.drivers import Drive, SignIn
 from tests.integration.raw_domain import (
     FIRST,

@@ -25,7 +25,7 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.oac import OACOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task
 
 SALES = "/@Catalog/shared/Sales"

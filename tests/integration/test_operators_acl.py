@@ -17,7 +17,7 @@ from airflow_provider_oac.client.auditing import COLUMNS
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.acl import OACAuditACLOperator, OACUpdateACLOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, Connections, Task
 
 SHARED, SALES, FINANCE = (f"/@Catalog/shared{name}" for name in ("", "/Sales", "/Finance"))

@@ -18,7 +18,7 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACPruneSnapshotsOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, SEAL_PASSWORD, Connections, Task
 from tests.tasks import backup_operator as make
 

@@ -26,7 +26,7 @@ from airflow_provider_oac.operators.catalog import (
     OACListCatalogOperator,
     OACMoveCatalogItemOperator,
 )
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, Connections, Task
 
 SHARED, SALES, FINANCE = (f"/@Catalog/shared{name}" for name in ("", "/Sales", "/Finance"))

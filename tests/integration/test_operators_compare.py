@@ -18,7 +18,7 @@ from airflow_provider_oac.operators.compare import (
     OACReviewRestoreOperator,
 )
 from airflow_provider_oac.operators.snapshots import OACFindSnapshotOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.restores import host, registered, restoring
 from tests.tasks import AUTHOR, Connections, Task, backup_operator
 

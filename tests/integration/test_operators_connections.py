@@ -22,7 +22,7 @@ from airflow_provider_oac.operators.connections import (
     OACDeleteConnectionOperator,
     OACUpdateConnectionOperator,
 )
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import ADMIN, Connections, Task
 
 PASSWORD = "Warehouse-Secret-9"

@@ -13,7 +13,7 @@ from airflow.models.trigger import Trigger
 
 from airflow_provider_oac.client.snapshot_names import parse
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import SEAL_PASSWORD, Connections, Task, names
 from tests.tasks import backup_operator as make
 

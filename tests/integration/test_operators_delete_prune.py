@@ -14,7 +14,7 @@ from airflow_provider_oac.client.waiting import WaitPlan
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACPruneSnapshotsOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import SEAL_PASSWORD, Connections, Task, names
 
 BUCKET = Storage("oac-backups")

@@ -20,7 +20,7 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.stores import Bucket, attach_store
 from tests.tasks import AUTHOR, Connections, Task
 

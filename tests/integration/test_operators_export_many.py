@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.workbooks import OACExportWorkbooksOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.test_operators_export import (
     DOWNLOAD,
     EXPORT,

@@ -24,7 +24,7 @@ from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACSupersededError, OACWaitTimeoutError
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.restores import host, registered
 from tests.tasks import Connections, StateStore, Task, backup_operator
 

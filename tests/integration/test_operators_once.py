@@ -13,7 +13,7 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, names
 from tests.tasks import backup_operator as make
 

@@ -13,7 +13,7 @@ from airflow_provider_oac.client.snapshot_names import parse
 from airflow_provider_oac.exceptions import OACConfigurationError, OACUncertainError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.snapshots import OACPruneSnapshotsOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.restores import LIST, LOOK, POST, register_operator
 from tests.tasks import Connections, Task, backup_operator, names, oac_connection
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWaitTimeoutError, OACWorkRequestError
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.integration.restores import (
     LOOK,
     RESTORE,

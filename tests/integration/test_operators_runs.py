@@ -25,7 +25,7 @@ from airflow_provider_oac.operators.runs import (
     OACRunDataFlowOperator,
     OACRunSequenceOperator,
 )
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task
 
 ORDERS, BUDGET, FLOW, SEQUENCE = (

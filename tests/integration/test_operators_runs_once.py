@@ -13,7 +13,7 @@ from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.exceptions import OACApiError, OACKilledError, OACUncertainError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator, OACRunDataFlowOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task
 
 ORDERS, FLOW = "'admin'.'Orders'", "'admin'.'Load Orders'"

@@ -15,7 +15,7 @@ from airflow_provider_oac.operators.system import (
     OACSafeDomainsOperator,
     OACSystemSettingsOperator,
 )
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, Connections, Task
 
 PUT_SETTINGS, PUT_MAIL = "PUT /system/settings", "PUT /system/mail/server"

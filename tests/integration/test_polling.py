@@ -24,11 +24,11 @@ from airflow_provider_oac.client.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.hooks import polling
 from airflow_provider_oac.hooks.scheduler import Scheduler
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.asynchronous import KEEP_ALIVE, AsyncIO
 from airflow_provider_oac.transport.io import Request
 from airflow_provider_oac.triggers import base
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK
 from tests.integration.servers import Reply, Seen, answering
 from tests.tasks import ADMIN, AUTHOR, Connections, first_event

@@ -15,9 +15,9 @@ import pytest
 
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks import polling
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport import asynchronous
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK
 
 # The poller is the same on every line, and test_polling.py has this with 600 triggers on all of them.

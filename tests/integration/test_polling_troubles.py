@@ -17,8 +17,8 @@ from airflow_provider_oac.client.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACTransportError
 from airflow_provider_oac.hooks import polling, scheduler
 from airflow_provider_oac.hooks.scheduler import Scheduler
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.asynchronous import AsyncIO
+from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK, SYSTEM
 from tests.integration.test_polling import events, looked, looks, trigger, watch
 from tests.tasks import ADMIN, AUTHOR, Connections, first_event

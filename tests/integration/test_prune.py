@@ -11,7 +11,7 @@ from airflow_provider_oac.client import snapshots
 from airflow_provider_oac.client.retention import Own, PrunePlan, Retention, prune, removal
 from airflow_provider_oac.client.snapshot_names import SnapshotName, run_mark, task_mark
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration import flows
 from tests.integration.flows import BUCKET, DELETE, FOLDER, LIST, STORAGE, Oac, take

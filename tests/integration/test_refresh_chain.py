@@ -18,7 +18,7 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Backend, Lock
 from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACError, OACTokenStoreError
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.chains import FERNET_KEY, LOGIN, Store, chain, in_threads, login, signed_in, token_of
 from tests.drivers import Drive, SignIn, blocking
 from tests.redis_server import RedisServer, redis_server

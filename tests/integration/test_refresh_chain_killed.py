@@ -20,10 +20,10 @@ from airflow_provider_oac.auth.sharing import through_store
 from airflow_provider_oac.auth.store import Backend, Lock
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTokenStoreError, OACTransportError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
 from airflow_provider_oac.transport.retry import ONCE
+from oac_simulator.launch import Simulator
 from tests.chains import LOGIN, Store, chain, login, signed_in, started, token_of
 from tests.drivers import Drive, SignIn, blocking
 from tests.integration.servers import unused_port

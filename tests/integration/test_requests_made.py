@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, SEAL_PASSWORD, Connections, Task, backup_operator
 
 

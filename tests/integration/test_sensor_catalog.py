@@ -13,8 +13,8 @@ from airflow_provider_oac.client import catalog, ids
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
+from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, Connections, Task, first_event, through_the_database
 
 try:

@@ -16,8 +16,8 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OAC
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.triggers.snapshots import OACSnapshotTrigger
+from oac_simulator.launch import Simulator
 from tests.tasks import SEAL_PASSWORD, Connections, Task, through_the_database
 
 try:

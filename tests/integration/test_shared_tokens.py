@@ -18,8 +18,8 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.io import IO
+from oac_simulator.launch import Simulator
 from tests.chains import FERNET_KEY, Store, chain, in_processes, in_threads, signed_in, token_of
 from tests.drivers import Drive, SignIn, blocking
 from tests.redis_server import RedisServer, redis_server

@@ -19,8 +19,8 @@ from airflow_provider_oac.auth.token import Freshness
 from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.io import IO
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 
 WAYS: dict[str, dict[str, Any]] = {

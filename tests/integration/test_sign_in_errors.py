@@ -16,8 +16,8 @@ import pytest
 from airflow_provider_oac.auth.session import mint
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.exceptions import OACAuthError, OACTransportError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.retry import RetryPolicy
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.servers import Reply, answering, unused_port
 from tests.unit.auth import keys_forms as forms

@@ -14,9 +14,9 @@ from airflow_provider_oac.auth.token import Freshness
 from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.exceptions import OACAuthError, OACKilledError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
+from oac_simulator.launch import Simulator
 from tests.drivers import SignIn
 from tests.unit.auth import keys_forms as forms
 

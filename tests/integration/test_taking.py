@@ -12,7 +12,7 @@ from airflow_provider_oac.client.submit import submit_once
 from airflow_provider_oac.client.taking import NewSnapshot, SnapshotOrder, Taken
 from airflow_provider_oac.client.waiting import wait
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACUncertainError
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration import flows
 from tests.integration.flows import BUCKET, FOLDER, LIST, PASSWORD, POST, QUICK, Oac

@@ -14,8 +14,8 @@ from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.transfer import CHUNK, PDF, PNG, Marks, TransferPlan, download
 from airflow_provider_oac.exceptions import OACApiError, OACContentError, OACStorageError, OACTransportError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.io import IO
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.files import FileServer, Step, file_server, pdf, png
 

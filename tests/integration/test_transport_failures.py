@@ -14,12 +14,12 @@ import pytest
 from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.exceptions import OACApiError, OACResponseError, OACTransportError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS, AsyncIO
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.retry import ONCE
 from airflow_provider_oac.transport.settings import TransportSettings
+from oac_simulator.launch import Simulator
 from tests.drivers import IMPATIENT, Drive, SignIn
 from tests.integration.servers import Reply, Seen, answering, unused_port
 

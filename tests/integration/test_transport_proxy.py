@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_oac.exceptions import OACSetupError, OACTransportError
-from airflow_provider_oac.simulator.launch import Simulator, launch
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
+from oac_simulator.launch import Simulator, launch
 from tests.drivers import IMPATIENT, Drive
 from tests.integration.servers import Proxy, Seen, Server, answering, serving, unused_port
 

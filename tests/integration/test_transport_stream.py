@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from airflow_provider_oac.exceptions import OACTransportError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.io import IO, Request
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive
 from tests.integration.servers import Reply, answering
 

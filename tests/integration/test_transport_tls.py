@@ -9,9 +9,9 @@ import pytest
 
 from airflow_provider_oac.client import snapshots
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTransportError
-from airflow_provider_oac.simulator.launch import Simulator, launch
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
+from oac_simulator.launch import Simulator, launch
 from tests.drivers import Drive, SignIn
 from tests.integration.servers import Proxy, answering, serving
 

@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.triggers.base import outcome_of
 from airflow_provider_oac.triggers.jobs import OACJobTrigger
 from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, first_event, through_the_database
 from tests.tasks import backup_operator as make
 

@@ -16,7 +16,7 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration import flows
 from tests.integration.flows import LOOK, QUICK, Oac

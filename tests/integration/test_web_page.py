@@ -16,8 +16,8 @@ import requests
 
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.simulator.launch import Simulator
 from airflow_provider_oac.transport.settings import TransportSettings
+from oac_simulator.launch import Simulator
 from tests.integration.web_page import (
     Server,
     api_server,

@@ -8,7 +8,7 @@ from airflow_provider_oac.client import workbooks
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.waiting import wait
 from airflow_provider_oac.exceptions import OACApiError
-from airflow_provider_oac.simulator.launch import Simulator
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.flows import QUICK, oac
 from tests.tasks import AUTHOR

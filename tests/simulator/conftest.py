@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator, launch
+from oac_simulator.launch import Simulator, launch
 from tests.simulator.sim_caller import Caller
 
 

@@ -12,8 +12,8 @@ from urllib.parse import quote_plus
 import jwt
 import requests
 
-from airflow_provider_oac.simulator.launch import Simulator
-from airflow_provider_oac.simulator.pytest_plugin import SimulatedOAC
+from oac_simulator.launch import Simulator
+from oac_simulator.pytest_plugin import SimulatedOAC
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -10,10 +10,10 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from airflow_provider_oac.simulator.pytest_plugin import SimulatedOAC
+from oac_simulator.pytest_plugin import SimulatedOAC
 from tests.simulator.sim_caller import Caller
 
-PLUGIN = "airflow_provider_oac.simulator.pytest_plugin"
+PLUGIN = "oac_simulator.pytest_plugin"
 AUTHOR = "oac.author@example.com"
 
 
@@ -25,7 +25,7 @@ def test_it_is_registered_and_its_import_loads_nothing_heavy() -> None:
     assert [entry.value for entry in entry_points(group="pytest11", name="oac-simulator")] == [PLUGIN]
     code = f"import sys, pytest; before = set(sys.modules); import {PLUGIN}; print(*sorted(set(sys.modules) - before))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["airflow_provider_oac", PLUGIN.rpartition(".")[0], PLUGIN]
+    assert run.stdout.split() == [PLUGIN.rpartition(".")[0], PLUGIN]
 
 
 def test_the_connections_are_in_the_environment(oac: SimulatedOAC) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_provider_oac.simulator.control import Control
-from airflow_provider_oac.simulator.faults import KINDS
-from airflow_provider_oac.simulator.settings import Settings
+from oac_simulator.control import Control
+from oac_simulator.faults import KINDS
+from oac_simulator.settings import Settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
 

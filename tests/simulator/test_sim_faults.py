@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from airflow_provider_oac.simulator.control import ControlFailed
+from oac_simulator.control import ControlFailed
 from tests.simulator.sim_caller import Caller
 
 SYSTEM = "GET /system"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.simulator.oac import bar
+from oac_simulator.oac import bar
 from tests.simulator.sim_caller import ADMIN, SEAL, Caller
 
 AUTHOR = "oac.author@example.com"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_oac.simulator.launch import Simulator, SimulatorFailed, launch
+from oac_simulator.launch import Simulator, SimulatorFailed, launch
 from tests.simulator.sim_caller import Caller
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -50,16 +50,10 @@ def test_files_are_private(running: Simulator) -> None:
 
 
 def test_imports_no_layer_of_the_provider() -> None:
-    code = (
-        "import json, sys, airflow_provider_oac.simulator.__main__, airflow_provider_oac.simulator.launch;"
-        "print(json.dumps(sorted(sys.modules)))"
-    )
+    code = "import json, sys, oac_simulator.__main__, oac_simulator.launch;print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules = json.loads(run.stdout)
-    ours = {name for name in modules if name.startswith("airflow_provider_oac")}
-    strangers = {name for name in ours if not name.startswith("airflow_provider_oac.simulator")}
-    assert strangers == {"airflow_provider_oac"}
-    assert not {"airflow", "requests"} & set(modules)
+    modules = {name.partition(".")[0] for name in json.loads(run.stdout)}
+    assert not {"airflow", "airflow_provider_oac", "requests"} & modules
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -67,7 +61,7 @@ def test_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
     ready_file = tmp_path / "ready.json"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    command = [sys.executable, "-m", "airflow_provider_oac.simulator", "serve", "--ready-file", str(ready_file)]
+    command = [sys.executable, "-m", "oac_simulator", "serve", "--ready-file", str(ready_file)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(scratch)}
     ) as process:
@@ -105,7 +99,7 @@ def test_ends_when_who_started_it_dies() -> None:
 
 
 def test_one_simulator_per_state_directory(running: Simulator) -> None:
-    command = [sys.executable, "-m", "airflow_provider_oac.simulator", "serve", "--state", str(running.state)]
+    command = [sys.executable, "-m", "oac_simulator", "serve", "--state", str(running.state)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
     assert "Another simulator is running" in run.stderr
@@ -138,7 +132,7 @@ def test_it_listens_on_ipv6(host: str, shown: str) -> None:
 
 @pytest.mark.parametrize("names", ["identity", "a,a", "1st", "a b"])
 def test_bad_instance_names_are_refused(names: str) -> None:
-    command = [sys.executable, "-m", "airflow_provider_oac.simulator", "serve", "--instances", names]
+    command = [sys.executable, "-m", "oac_simulator", "serve", "--instances", names]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 2
     assert "instance" in run.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.simulator.control import ControlFailed
+from oac_simulator.control import ControlFailed
 from tests.simulator.sim_caller import SEAL, Caller, encoded
 
 AUTHOR = "oac.author@example.com"

@@ -12,7 +12,7 @@ import pytest
 import requests
 import urllib3
 
-from airflow_provider_oac.simulator.launch import launch
+from oac_simulator.launch import launch
 from tests.simulator.sim_caller import Caller, encoded
 
 AUTHOR = "oac.author@example.com"

@@ -31,7 +31,7 @@ try:
 except ImportError:  # before Airflow 3.2
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
-HEAVY = {"requests", "aiohttp", "jwt", "cryptography", "airflow_provider_oac.simulator"}
+HEAVY = {"requests", "aiohttp", "jwt", "cryptography", "oac_simulator"}
 # What a DAG file or Airflow itself has loaded before it comes to us.
 BEFORE = """
 import json, sys

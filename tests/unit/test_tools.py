@@ -30,13 +30,15 @@ def test_what_a_script_imports_of_the_package_is_there(script: Path) -> None:
                 importlib.import_module(f"{node.module}.{alias.name}")
 
 
+#: What this repository brings itself.
+OURS = ("airflow-provider-oac[", "oac-simulator")
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
 @pytest.mark.parametrize("line", sorted({env.line for env in setup_env.ENVIRONMENTS.values() if env.line[0].isdigit()}))
 def test_every_extra_can_be_installed_beside_what_is_locked(line: str) -> None:
     """Asks the package index, as the setup of the environments does."""
-    wanted = [text for extra in EXTRAS.values() for text in extra if not text.startswith("airflow-provider-oac[")]
+    wanted = [text for extra in EXTRAS.values() for text in extra if not text.startswith(OURS)]
     command = [setup_env.bootstrap(), "pip", "compile", "-", "--constraint", f"requirements/airflow-{line}.txt"]
     done = subprocess.run(
         [*command, "--python-version", "3.11", "--no-header", "--no-annotate", "--quiet"],
@@ -67,3 +69,10 @@ def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings(tmp_path: P
     ]
     file.write_text("\n".join(lines))
     assert lines_of_code(file) == 5
+
+
+def test_provider_and_simulator_have_the_same_version() -> None:
+    assert (
+        importlib.import_module("oac_simulator").__version__
+        == importlib.import_module("airflow_provider_oac").__version__
+    )

@@ -78,9 +78,9 @@ def simulator_rate() -> float:
     """Polls per second that the simulator answers, signed in as a user who started work."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
-    from airflow_provider_oac.simulator.launch import launch
     from airflow_provider_oac.transport.blocking import BlockingIO, run
     from airflow_provider_oac.transport.settings import TransportSettings
+    from oac_simulator.launch import launch
 
     with launch(tls=True) as simulator:
         ready = simulator.ready

@@ -1,0 +1,290 @@
+"""The control address: what a test says to the simulator behind the client's back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as AnyHandler
+
+from oac_simulator import control_page, control_world
+from oac_simulator.control_world import checked
+from oac_simulator.faults import FaultError
+from oac_simulator.identity.device_codes import DecisionError
+from oac_simulator.identity.domain import Domain
+from oac_simulator.oac import profile
+from oac_simulator.oac.content import damaged, default_content
+from oac_simulator.oac.export_files import forget_all
+from oac_simulator.oac.snapshots import visible
+from oac_simulator.replies import json_reply
+from oac_simulator.request_json import ControlError, read_json
+from oac_simulator.settings import Settings, SettingsError
+from oac_simulator.store import Record
+from oac_simulator.world import GRANTS, World
+
+_APP_MEMBERS = {
+    "active": bool, "grants": list, "secret": str, "certificates": dict, "introspect": bool,
+    "allowed_scopes": (list, type(None)),
+}  # fmt: skip
+_USER_MEMBERS = {
+    "password": str,
+    "roles": list,
+    "active": bool,
+    "federated": bool,
+    "instance_roles": dict,
+    "privileges": list,
+}
+#: What a mishap destroys unless told otherwise.
+_DAMAGE = ["workbooks", "dataflows"]
+
+
+class Control:
+    """The handlers of the control address."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._world: World = domain.world
+
+    def seed_content(self) -> None:
+        """Give every instance that has none its first content, and older content what it lacks."""
+        for name in self._world.instances:
+            users = [user["name"] for user in self._world.users]
+            first = default_content("oac.admin@example.com", users)
+            kept = self._world.content.get(name)
+            if kept is None:
+                self._world.content.put(name, first)
+                continue
+            for thing in kept["catalog"]:
+                thing.setdefault("acl", None)
+            empty: Record = {"pendingSettings": {}, "mail": None, "safeDomains": {}}
+            self._world.content.put(name, {**empty, **kept})
+
+    async def order_fault(self, request: web.Request) -> web.Response:
+        """`POST /faults`."""
+        self._world.faults.order(await read_json(request))
+        return json_reply(self._world.faults.as_list(), 201)
+
+    async def faults(self, request: web.Request) -> web.Response:
+        """`GET /faults`."""
+        return json_reply(self._world.faults.as_list())
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        """`DELETE /faults`."""
+        self._world.faults.clear()
+        return json_reply([])
+
+    async def counters(self, request: web.Request) -> web.Response:
+        """`GET /counters`."""
+        return json_reply(self._world.counters.as_dict())
+
+    async def reset_counters(self, request: web.Request) -> web.Response:
+        """`POST /counters/reset`."""
+        self._world.counters.reset()
+        return json_reply(self._world.counters.as_dict())
+
+    async def secrets(self, request: web.Request) -> web.Response:
+        """`GET /secrets`."""
+        return json_reply(self._world.ledger.as_dict())
+
+    def _all_settings(self) -> Record:
+        app = self._world.confidential_app()
+        return {**self._world.settings.as_dict(), "app": {name: app[name] for name in _APP_MEMBERS}}
+
+    async def settings(self, request: web.Request) -> web.Response:
+        """`GET /settings`."""
+        return json_reply(self._all_settings())
+
+    async def change_settings(self, request: web.Request) -> web.Response:
+        """`PATCH /settings`; `app` holds the settings of the confidential application."""
+        changes = await read_json(request)
+        app_changes = changes.pop("app", {})
+        app = self._world.confidential_app()
+        merged = _merge(app, app_changes, _APP_MEMBERS)
+        unknown = sorted(set(merged["grants"]) - set(GRANTS))
+        if unknown:
+            raise ControlError(f"There is no grant {', '.join(unknown)}. Known: {', '.join(GRANTS)}.")
+        self._world.settings.apply(changes)
+        self._world.apps.put(app["client_id"], merged)
+        self._world.save_settings()
+        return json_reply(self._all_settings())
+
+    def _user(self, request: web.Request) -> Record:
+        user = self._world.user(request.match_info["name"])
+        if user is None:
+            raise web.HTTPNotFound(text="There is no such user.")
+        return user
+
+    async def user(self, request: web.Request) -> web.Response:
+        """`GET /users/{name}`."""
+        return json_reply(self._user(request))
+
+    async def change_user(self, request: web.Request) -> web.Response:
+        """`PATCH /users/{name}`."""
+        user = _merge(self._user(request), await read_json(request), _USER_MEMBERS)
+        self._world.users.put(user["name"], user)
+        return json_reply(user)
+
+    def _instance(self, request: web.Request) -> str:
+        name = request.match_info["name"]
+        if name not in self._world.instances:
+            raise web.HTTPNotFound(text="There is no such instance.")
+        return name
+
+    async def content(self, request: web.Request) -> web.Response:
+        """`GET /instances/{name}/content`."""
+        return json_reply(self._world.content.get(self._instance(request)))
+
+    async def damage(self, request: web.Request) -> web.Response:
+        """`POST /instances/{name}/damage`: loses items of some catalog `types`."""
+        name = self._instance(request)
+        types = (await read_json(request)).get("types", _DAMAGE)
+        content = self._world.content.get(name) or {"catalog": []}
+        left, lost = damaged(content, types)
+        self._world.content.put(name, left)
+        return json_reply({"lost": lost})
+
+    async def snapshots(self, request: web.Request) -> web.Response:
+        """`GET /instances/{name}/snapshots`: what the simulator knows, with the state."""
+        name = self._instance(request)
+        known = [
+            {**snapshot, "listed": visible(self._world, snapshot)}
+            for snapshot in self._world.snapshots
+            if snapshot["instance"] == name
+        ]
+        return json_reply(known)
+
+    async def work_requests(self, request: web.Request) -> web.Response:
+        """`GET /instances/{name}/work-requests`: all of them, as the REST API shows each."""
+        name = self._instance(request)
+        work = [self._world.work.report(record) for record in self._world.work_requests if record["instance"] == name]
+        return json_reply(work)
+
+    async def start_work(self, request: web.Request) -> web.Response:
+        """`POST /instances/{name}/work`: work that does nothing but take time, for load tests."""
+        name, wanted = self._instance(request), await read_json(request)
+        seconds, count = wanted.get("seconds"), wanted.get("count", 1)
+        user = wanted.get("user", "oac.admin@example.com")
+        operation = wanted.get("operation", "RELOAD_DATASET")
+        job = {"kind": "nothing"}
+        start = self._world.work.start
+        ids = [start(name, user, operation, "DATASET", job, seconds=seconds) for _ in range(count)]
+        return json_reply({"ids": ids}, 201)
+
+    async def bucket(self, request: web.Request) -> web.Response:
+        """`GET /bucket`: files of all buckets, `<bucket>/<path>` to bytes."""
+        root = self._world.bucket_dir
+        files = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".part")
+        return json_reply({path.relative_to(root).as_posix(): path.stat().st_size for path in files})
+
+    async def profile_tokens(self, request: web.Request) -> web.Response:
+        """`POST /instances/{name}/profile-tokens`: the `tokens.json` of a user's Profile page."""
+        instance = self._world.instances[self._instance(request)]
+        user = self._world.user(str((await read_json(request)).get("user", "oac.admin@example.com")))
+        if user is None:
+            raise ControlError("There is no such user.")
+        return json_reply(profile.tokens(self._domain, instance, user))
+
+    async def end_tokens(self, request: web.Request) -> web.Response:
+        """`POST /tokens/end`: no access token issued so far is good any more."""
+        self._domain.access.end_all()
+        return json_reply({})
+
+    async def decide_device(self, request: web.Request) -> web.Response:
+        """`POST /device/approve`: what a person would do on the page."""
+        wanted = await read_json(request)
+        user = wanted.get("user", "oac.admin@example.com")
+        self._domain.device.decide(
+            str(wanted.get("user_code", "")), user, None, approve=bool(wanted.get("approve", True))
+        )
+        return json_reply({})
+
+    @property
+    def world(self) -> World:
+        """The world that this controls."""
+        return self._world
+
+    async def page(self, request: web.Request) -> web.Response:
+        """`GET /`: what is in each instance, for people."""
+        return web.Response(text=control_page.page(self._world), content_type="text/html")
+
+    async def reset(self, request: web.Request) -> web.Response:
+        """`POST /reset`: back to the first state; keys, client, ports and scopes stay."""
+        world = self._world
+        await world.work.stop()
+        for table in (
+            world.users, world.refresh_tokens, world.device_codes, world.revoked, world.seen_jti,
+            world.snapshots, world.work_requests, world.content, world.exports, world.jobs, world.roles,
+        ):  # fmt: skip
+            table.clear()
+        forget_all(world)
+        world.seed_roles()
+        first = world.meta.get("first") or {}
+        world.settings.apply({**Settings().as_dict(), **first.get("settings", {})})
+        world.save_settings()
+        for record in first.get("users", []):
+            world.users.put(record["name"], record)
+        for record in first.get("apps", []):
+            world.apps.put(record["client_id"], record)
+        for key, _ in world.meta.items():
+            if key.startswith("index/") or key == "ended":
+                world.meta.delete(key)
+        _empty(world)
+        self.seed_content()
+        world.faults.clear()
+        world.counters.reset()
+        world.ledger.reset()
+        return json_reply({})
+
+
+def _empty(world: World) -> None:
+    """Remove every file of every bucket; the buckets stay."""
+    for path in sorted(world.bucket_dir.rglob("*"), reverse=True):
+        if path.is_file() or path.is_symlink():
+            path.unlink()
+        elif path.parent != world.bucket_dir:
+            path.rmdir()
+
+
+def _merge(record: Record, changes: Any, members: dict[str, Any]) -> Record:
+    if not isinstance(changes, dict):
+        raise ControlError("Changes are a JSON object.")
+    return {**record, **checked(changes, members)}
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: AnyHandler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (ControlError, FaultError, SettingsError, DecisionError) as error:
+        return json_reply({"error": str(error)}, 400)
+
+
+def build(control: Control) -> web.Application:
+    """The web application of the control address."""
+    app = web.Application(middlewares=[_errors])
+    for method, path, handler in (
+        ("POST", "/faults", control.order_fault),
+        ("GET", "/faults", control.faults),
+        ("DELETE", "/faults", control.clear_faults),
+        ("GET", "/counters", control.counters),
+        ("POST", "/counters/reset", control.reset_counters),
+        ("GET", "/secrets", control.secrets),
+        ("GET", "/settings", control.settings),
+        ("PATCH", "/settings", control.change_settings),
+        ("GET", "/users/{name}", control.user),
+        ("PATCH", "/users/{name}", control.change_user),
+        ("GET", "/instances/{name}/content", control.content),
+        ("POST", "/instances/{name}/damage", control.damage),
+        ("GET", "/instances/{name}/snapshots", control.snapshots),
+        ("GET", "/instances/{name}/work-requests", control.work_requests),
+        ("POST", "/instances/{name}/work", control.start_work),
+        ("POST", "/instances/{name}/profile-tokens", control.profile_tokens),
+        ("GET", "/bucket", control.bucket),
+        ("POST", "/tokens/end", control.end_tokens),
+        ("POST", "/device/approve", control.decide_device),
+        ("POST", "/reset", control.reset),
+        ("GET", "/", control.page),
+        *control_world.routes(control_world.ControlWorld(control.world)),
+    ):
+        app.router.add_route(method, path, handler)
+    return app

@@ -1,0 +1,30 @@
+"""The identity domain as one web application."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from oac_simulator.endpoint import endpoint
+from oac_simulator.identity import device, grants, inspect
+from oac_simulator.identity.domain import Domain, DomainHandler
+
+_ROUTES: list[tuple[str, str, str, DomainHandler]] = [
+    ("POST", "/oauth2/v1/token", "token", grants.token),
+    ("POST", "/oauth2/v1/device", "device", device.start),
+    ("GET", "/ui/v1/device", "device_page", device.page),
+    ("POST", "/ui/v1/device", "device_decision", device.decide),
+    ("POST", "/oauth2/v1/revoke", "revoke", inspect.revoke),
+    ("POST", "/oauth2/v1/introspect", "introspect", inspect.introspect),
+    ("GET", "/.well-known/openid-configuration", "openid_configuration", inspect.openid_configuration),
+    ("GET", "/.well-known/idcs-configuration", "idcs_configuration", inspect.idcs_configuration),
+    ("GET", "/admin/v1/SigningCert/jwk", "signing_keys", inspect.signing_keys),
+]
+
+
+def build(domain: Domain) -> web.Application:
+    """The web application of the identity domain."""
+    app = web.Application()
+    for method, path, name, function in _ROUTES:
+        wrapped = endpoint(domain.world, "identity", name, domain.handler(function), has_grant=name == "token")
+        app.router.add_route(method, path, wrapped)
+    return app

@@ -1,0 +1,136 @@
+"""What the areas of the REST API share: a call, a route, an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from oac_simulator.faults import Fault
+from oac_simulator.replies import json_reply
+from oac_simulator.store import Record
+from oac_simulator.world import Instance, World
+
+
+class OACError(Exception):
+    """A call that OAC refuses.
+
+    :param status: the HTTP status.
+    :param code: the error's code for programs. The shape `{code, message}` is documented, the codes are inferred.
+    :param message: the text for people.
+    :param body: a body of another shape, instead of code and message.
+    :param headers: extra headers.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.body = {"code": code, "message": message} if body is None else body
+        self.headers = headers
+
+    def reply(self) -> web.Response:
+        """The HTTP answer."""
+        if isinstance(self.body, str):
+            return web.Response(text=self.body, status=self.status, headers=self.headers, content_type="text/html")
+        return json_reply(self.body, self.status, self.headers)
+
+
+def bad_request(message: str) -> OACError:
+    """A request that is malformed."""
+    return OACError(400, "BadRequest", message)
+
+
+def not_found(what: str) -> OACError:
+    """Something that does not exist."""
+    return OACError(404, "NotFound", f"{what} was not found.")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authorised call."""
+
+    world: World
+    instance: Instance
+    user: Record
+    request: web.Request
+
+    @property
+    def fault(self) -> Fault | None:
+        """The fault that this call meets, if any."""
+        fault = self.request.get("fault")
+        return fault if isinstance(fault, Fault) else None
+
+    async def json(self) -> dict[str, Any]:
+        """The body, which must be a JSON object.
+
+        :raises OACError: if it is not.
+        """
+        try:
+            body = json.loads(await self.request.read())
+        except ValueError as error:
+            raise bad_request("The body is not JSON.") from error
+        if not isinstance(body, dict):
+            raise bad_request("The body is not a JSON object.")
+        return body
+
+    def need_length(self) -> None:
+        """Refuse a POST whose length is not announced (observed: 411, from the gateway).
+
+        :raises OACError: if there is no `Content-Length`.
+        """
+        if self.world.settings.length_required and "Content-Length" not in self.request.headers:
+            raise OACError(411, "", "", body="<html><body><h1>411 Length Required</h1></body></html>")
+
+    def flag(self, name: str) -> bool:
+        """A boolean of the query, false when absent.
+
+        :raises OACError: if it is neither `true` nor `false`.
+        """
+        value = self.request.query.get(name)
+        if value not in (None, "true", "false"):
+            raise bad_request(f"The parameter {name} is true or false.")
+        return value == "true"
+
+
+CallHandler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation: method, path below the API's base, who may, and what answers.
+
+    `roles` names the roles of which the user needs one; empty means any user of the domain.
+    """
+
+    method: str
+    path: str
+    handler: CallHandler
+    roles: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name for counters and faults."""
+        return f"{self.method} {self.path}"
+
+
+def member(data: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
+    """A member that must be there with the right type.
+
+    :raises OACError: if it is missing or of another type.
+    """
+    value = data.get(name)
+    if not isinstance(value, kind) or value == "":
+        words: dict[type, str] = {str: "a text", dict: "an object"}
+        raise bad_request(f"{where}{name} is missing or not {words.get(kind, kind.__name__)}.")
+    return value

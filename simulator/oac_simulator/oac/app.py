@@ -1,0 +1,101 @@
+"""One OAC instance as a web application. Adding an area is adding its module to `AREAS`."""
+
+from __future__ import annotations
+
+from functools import partial
+from urllib.parse import urlencode
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as AnyHandler
+
+from oac_simulator.endpoint import Handler, endpoint
+from oac_simulator.identity.domain import Domain
+from oac_simulator.oac import (
+    catalog,
+    connections,
+    folders,
+    mail,
+    moving,
+    permissions,
+    profile,
+    runs,
+    safe_domains,
+    snapshots,
+    system,
+    system_settings,
+    work_requests,
+    workbooks,
+)
+from oac_simulator.oac.api import Call, OACError, Route
+from oac_simulator.oac.guard import admit
+from oac_simulator.replies import json_reply
+from oac_simulator.world import Instance, World
+
+BASE = "/api/20210901"
+# The catalog comes last: its paths with `{type}` match those of the other areas too.
+AREAS = (
+    snapshots, system, system_settings, mail, safe_domains, work_requests,
+    workbooks, runs, connections, folders, moving, permissions, catalog,
+)  # fmt: skip
+
+
+def register_jobs(world: World) -> None:
+    """Tell the world's engine what the areas' work does."""
+    for area in AREAS:
+        for kind, (job, undo) in area.JOBS.items():
+            world.work.register(kind, partial(job, world), undo and partial(undo, world))
+
+
+def _handler(domain: Domain, instance: Instance, route: Route) -> Handler:
+    world = domain.world
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            if world.settings.restore_outage and world.work.running(instance.name, "RESTORE_SNAPSHOT"):
+                raise OACError(503, "ServiceUnavailable", "The instance is being restored.")
+            user = admit(world, domain.access, instance, route.roles, request)
+            return await route.handler(Call(world, instance, user, request))
+        except OACError as error:
+            return error.reply()
+
+    return answer
+
+
+@web.middleware
+async def _json_errors(request: web.Request, handler: AnyHandler) -> web.StreamResponse:
+    """Unknown paths and methods answer in the contract's error form."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        message = f"{request.method} is not allowed here."
+        return json_reply({"code": "MethodNotAllowed", "message": message}, 405, {"Allow": error.headers["Allow"]})
+    except web.HTTPNotFound:
+        return json_reply({"code": "NotFound", "message": "There is nothing at this path."}, 404)
+
+
+def build(domain: Domain, instance: Instance) -> web.Application:
+    """The web application of one instance."""
+    world = domain.world
+    app = web.Application(middlewares=[_json_errors])
+    for area in AREAS:
+        for route in area.ROUTES:
+            wrapped = endpoint(world, instance.name, route.name, _handler(domain, instance, route))
+            app.router.add_route(route.method, BASE + route.path, wrapped)
+
+    async def login(request: web.Request) -> web.Response:
+        """`/ui` is for people: it redirects them to the sign-in page and names OAC's application there (observed)."""
+        prefix = instance.audience.removeprefix("https://").partition(".")[0]
+        query = urlencode({"idcs_app_name": f"{prefix}_APPID"})
+        target = f"{world.identity_url}/oauth2/v1/authorize?{query}"
+        return web.Response(status=302, headers={"Location": target})
+
+    async def renew(request: web.Request) -> web.Response:
+        try:
+            return await profile.renew(domain, instance, request)
+        except OACError as error:
+            return error.reply()
+
+    app.router.add_post(profile.PATH, endpoint(world, instance.name, f"POST {profile.PATH}", renew))
+    for path in ("/", "/ui", "/ui/"):
+        app.router.add_get(path, endpoint(world, instance.name, f"GET {path}", login))
+    return app

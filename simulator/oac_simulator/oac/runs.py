@@ -1,0 +1,248 @@
+"""Areas: Datasets, Data Flows and Sequences: starting a run, and the job history."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from oac_simulator.faults import Fault
+from oac_simulator.ids import encoded
+from oac_simulator.oac.api import Call, CallHandler, OACError, Route, bad_request, not_found
+from oac_simulator.oac.content import Item
+from oac_simulator.oac.items import Catalog, decoded
+from oac_simulator.oac.job_report import chosen, shown
+from oac_simulator.replies import json_reply
+from oac_simulator.store import Record
+from oac_simulator.work import WorkFailed
+from oac_simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, World
+
+_JOB_ALPHABET = "0123456789ABCDEF"
+_PARAMETER_TYPES = ("source", "target", "cube")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What can be run.
+
+    :param type: the catalog type.
+    :param parameter: the name of the id in the path.
+    :param action: the last part of the path that starts a run.
+    :param run_type: the `jobRunType`.
+    :param operation: the `operationType`; only that of datasets is documented.
+    :param resource_type: the `resourceType`; only that of datasets is documented.
+    """
+
+    type: str
+    parameter: str
+    action: str
+    run_type: str
+    operation: str
+    resource_type: str
+
+
+KINDS = (
+    Kind("datasets", "datasetId", "reload", "DATASET", "RELOAD_DATASET", "DATASET"),
+    Kind("dataflows", "dataflowId", "run", "DATAFLOW", "RUN_DATAFLOW", "DATAFLOW"),
+    Kind("sequences", "sequenceId", "run", "SEQUENCE", "RUN_SEQUENCE", "SEQUENCE"),
+)
+
+
+def begin(
+    world: World, instance: str, user: str, kind: Kind, thing: Item, *,
+    origin: str = "Manual", fault: Fault | None = None, seconds: float | None = None,
+) -> Record:  # fmt: skip
+    """Start a run.
+
+    :param world: the simulated world.
+    :param instance: where.
+    :param user: who asked.
+    :param kind: what kind of thing runs.
+    :param thing: what runs.
+    :param origin: `Manual`, or `Schedule` as OAC's own schedules say.
+    :param fault: an ordered fault of the call.
+    :param seconds: how long it takes; None for the setting.
+    :returns: the job; its `work_request` is what the caller gets.
+    """
+    job_id = "".join(secrets.choice(_JOB_ALPHABET) for _ in range(32))
+    work = {"kind": "run", "plain": thing["plain"], "job": job_id}
+    work_id = world.work.start(
+        instance, user, kind.operation, kind.resource_type, work, fault=fault, seconds=seconds
+    )  # fmt: skip
+    job = {
+        "id": job_id, "instance": instance, "type": kind.type, "plain": thing["plain"], "name": thing["name"],
+        "run_type": kind.run_type, "origin": origin, "work_request": work_id, "started": time.time(),
+        "tasks": tasks_of(world, instance, kind.type, thing), "ok_tasks": None,
+    }  # fmt: skip
+    world.jobs.put(job_id, job)
+    return job
+
+
+def tasks_of(world: World, instance: str, kind: str, thing: Item) -> list[Record]:
+    """What a run will do: a task a table, and of a sequence those of its steps."""
+    definition = thing["definition"]
+    if kind != "sequences":
+        source = definition.get("connection", "")
+        return [
+            {
+                "name": table["name"], "rows": table.get("rows", 0), "bytes": table.get("bytes", 0),
+                "source": source.rpartition("'.'")[2].strip("'"), "target": "OAC cache" if kind == "datasets" else "",
+            }
+            for table in definition.get("tables", [])
+        ]  # fmt: skip
+    catalog = (world.content.get(instance) or {"catalog": []})["catalog"]
+    known = {item["plain"]: item for item in catalog if item["type"] == "dataflows"}
+    steps = [known[plain] for plain in definition.get("steps", []) if plain in known]
+    return [task for step in steps for task in tasks_of(world, instance, "dataflows", step)]
+
+
+def running(world: World, instance: str, kind: str, plain: str) -> Record | None:
+    """The job of a thing that is under way, if any."""
+    for job in world.jobs:
+        if job["instance"] == instance and job["type"] == kind and job["plain"] == plain:
+            work = world.work_requests.get(job["work_request"])
+            if work is not None and work["status"] is None:
+                return job
+    return None
+
+
+def start(kind: Kind) -> CallHandler:
+    """The operation that starts a run."""
+
+    async def answer(call: Call) -> web.StreamResponse:
+        catalog = Catalog.of(call)
+        thing = catalog.find(kind.type, call.request.match_info[kind.parameter])
+        catalog.need(thing, "execute")
+        if kind.type == "datasets":
+            _reloadable(thing)
+        if kind.type == "dataflows" and await call.request.read():
+            _parameters(catalog, thing, await call.json())
+        busy = running(call.world, call.instance.name, kind.type, thing["plain"])
+        if busy is not None and call.world.settings.refuse_second_run:
+            # That this is what the documented 409 means is inferred.
+            raise OACError(409, "Conflict", f"{thing['name']} is already running (job {busy['id']}).")
+        job = begin(call.world, call.instance.name, call.user["name"], kind, thing, fault=call.fault)
+        return web.Response(status=202, headers={"oa-work-request-id": job["work_request"]})
+
+    return answer
+
+
+def _reloadable(thing: Item) -> None:
+    """Refuse a dataset that has nothing to reload (documented: no files, at least one cached table)."""
+    if "file" in thing["definition"]:
+        raise bad_request(f"The dataset {thing['name']} is based on a file and cannot be reloaded.")
+    if not thing["definition"].get("tables"):
+        raise bad_request(f"No table of the dataset {thing['name']} has automatic caching: nothing to reload.")
+
+
+def _parameters(catalog: Catalog, flow: Item, body: dict[str, Any]) -> None:
+    """Check what replaces a data flow's inputs or outputs.
+
+    :raises OACError: if a member is missing, or names something that does not exist (400, 404).
+    """
+    kind = body.get("type")
+    if kind not in _PARAMETER_TYPES:
+        raise bad_request(f"type must be one of {', '.join(_PARAMETER_TYPES)}.")
+    known = [parameter["name"] for parameter in flow["definition"].get("parameters", []) if parameter["type"] == kind]
+    pairs = (("appParameterName", "appName"), ("cubeParameterName", "cubeName")) if kind == "cube" else ()
+    for name in [name for name, _ in pairs] or ["parameterName"]:
+        if body.get(name) not in known:
+            raise bad_request(f"{name} {body.get(name)!r} is no {kind} parameter of the data flow {flow['name']}.")
+    for _, value in pairs:
+        if not isinstance(body.get(value), str) or not body[value]:
+            raise bad_request(f"{value} is missing or not a text.")
+    if not pairs and not _dataset(catalog, body):
+        raise not_found("The dataset of the parameter")
+
+
+def _dataset(catalog: Catalog, body: dict[str, Any]) -> Item | None:
+    """The dataset that a parameter names: by id, plain or encoded (not established), or by its old name."""
+    text, name = body.get("datasetId"), body.get("datasetName")
+    if isinstance(text, str):
+        plain = catalog.at("datasets", text)
+        if plain is not None:
+            return plain
+        try:
+            return catalog.at("datasets", decoded(text))
+        except OACError:
+            return None
+    named = (thing for thing in catalog.items if thing["type"] == "datasets" and thing["name"] == name)
+    return next(named, None)
+
+
+def history(kind: Kind, which: str) -> CallHandler:
+    """The operation that shows jobs: `all`, `latest` or `one`. All answer an array (documented)."""
+
+    async def answer(call: Call) -> web.StreamResponse:
+        catalog = Catalog.of(call)
+        # The contract knows no 400 here.
+        thing = catalog.find(kind.type, call.request.match_info[kind.parameter], malformed=404)
+        catalog.need(thing, "read")
+        appeared = time.time() - call.world.settings.history_delay
+        jobs = [
+            job
+            for job in call.world.jobs
+            if job["instance"] == call.instance.name
+            and (job["type"], job["plain"]) == (kind.type, thing["plain"])
+            and job["started"] <= appeared
+        ]
+        jobs.reverse()
+        if which == "one":
+            jobs = [job for job in jobs if job["id"] == call.request.match_info["jobId"]]
+            if not jobs:
+                raise not_found("The job")
+        elif not jobs and call.world.settings.empty_history == "404":
+            raise not_found("Any job")
+        query = call.request.query
+        bodies = [shown(call.world, job, tasks=query.get("includeTasks") != "false") for job in jobs]
+        bodies = bodies[:1] if which == "latest" else bodies
+        return json_reply(chosen(bodies, query) if which == "all" else bodies)
+
+    return answer
+
+
+async def _run(world: World, record: Record) -> list[Record]:
+    """The end of a run that nobody stopped: it fails if what runs is made to fail."""
+    job = world.jobs.get(record["job"]["job"])
+    content = world.content.get(record["instance"]) or {"catalog": []}
+    kind = job["type"] if job else ""
+    thing = next(
+        (item for item in content["catalog"] if (item["type"], item["plain"]) == (kind, record["plain"])), None
+    )
+    if job is None or thing is None:
+        raise WorkFailed("NotFound", "What was to run was deleted meanwhile.")
+    fails = thing["definition"].get("fails")
+    if fails:
+        raise WorkFailed("RunFailed", str(fails))
+    world.jobs.put(job["id"], {**job, "ok_tasks": len(job["tasks"])})
+    return [
+        {
+            "actionResult": "COMPLETED", "resourceType": record["resource_type"],
+            "id": encoded(record["plain"]), "metadata": {},
+        }
+    ]  # fmt: skip
+
+
+def _failed(world: World, record: Record) -> None:
+    """A run that ended badly: all of its tasks but the last were done."""
+    job = world.jobs.get(record["job"]["job"])
+    if job is not None:
+        message = record["errors"][0].get("message", "") if record["errors"] else ""
+        world.jobs.put(job["id"], {**job, "ok_tasks": max(0, len(job["tasks"]) - 1), "message": message})
+
+
+JOBS = {"run": (_run, _failed)}
+_ROLES = (CONTENT_AUTHOR, ADMINISTRATOR)
+ROUTES = [
+    Route(method, f"/catalog/{kind.type}/{{{kind.parameter}}}/{path}", handler, _ROLES)
+    for kind in KINDS
+    for method, path, handler in (
+        ("POST", f"actions/{kind.action}", start(kind)),
+        ("GET", "history", history(kind, "all")),
+        ("GET", "history/latest", history(kind, "latest")),
+        ("GET", "history/{jobId}", history(kind, "one")),
+    )
+]

@@ -1,0 +1,161 @@
+"""A pytest plugin for authors of DAGs: the fixture `oac` is a running simulated Oracle Analytics Cloud.
+
+Pytest loads it by the entry point `oac-simulator` in every run, so it imports only what pytest has imported already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from oac_simulator.control import Control
+    from oac_simulator.launch import Simulator
+
+#: Satisfies OAC's rules for the password of a snapshot.
+_SEAL_PASSWORD = "Simulated-Seal-2026!"  # noqa: S105 - protects simulated snapshots only
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class SimulatedOAC:
+    """A simulated OAC as a test sees it: Connections in the environment, content, and faults.
+
+    :param simulator: the running simulator.
+    :param environment: where the Connections go.
+    :ivar conn_id: Connection of the administrator at the first instance.
+    :ivar seal_conn_id: Connection whose password protects snapshots.
+    :ivar instance: name of the first instance.
+    :ivar bucket: name of a bucket for snapshots.
+    :ivar ready: content of the simulator's ready file.
+    :ivar control: everything else that the simulator can be told or asked.
+    """
+
+    conn_id = "oac_default"
+    seal_conn_id = "oac_seal"
+
+    def __init__(self, simulator: Simulator, environment: pytest.MonkeyPatch) -> None:
+        self._environment = environment
+        self.ready: dict[str, Any] = simulator.ready
+        self.control: Control = simulator.control
+        self.instance: str = next(iter(self.ready["instances"]))
+        self.bucket: str = self.ready["default_bucket"]
+        self.connect()
+        self._set(self.seal_conn_id, {"conn_type": "generic", "password": _SEAL_PASSWORD})
+
+    def connect(self, conn_id: str = conn_id, *, instance: str | None = None, user: str | None = None) -> str:
+        """Add a Connection to an instance.
+
+        :param conn_id: its id.
+        :param instance: name of the instance; the first by default.
+        :param user: who to act as: `oac.admin@example.com` (default), `oac.author@example.com`, ...
+        :returns: the id.
+        """
+        target = self.ready["instances"][instance or self.instance]
+        extra = {
+            "identity_url": self.ready["identity_url"],
+            "scope": target["scope"],
+            "user": user or next(iter(self.ready["users"])),
+            "certificate_alias": self.ready["certificate_alias"],
+            "private_key": Path(self.ready["private_key_file"]).read_text(),
+            "instance": instance or self.instance,
+        }
+        if "ca_file" in self.ready:
+            extra["ca_file"] = self.ready["ca_file"]
+        host, login = target["url"], self.ready["client_id"]
+        self._set(conn_id, {"conn_type": "oac", "host": host, "login": login, "extra": extra})
+        return conn_id
+
+    def _set(self, conn_id: str, connection: dict[str, Any]) -> None:
+        self._environment.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+    # ------------------------------------------------------------------------------------------ content
+
+    def add(self, type: str, plain: str, **members: Any) -> dict[str, Any]:
+        """Put an item into the catalog of the first instance.
+
+        :param type: `workbooks`, `folders`, `datasets`, ...
+        :param plain: its path, such as `/@Catalog/shared/Sales/New`, or its pair, such as `'admin'.'New'`.
+        :param members: `owner`, `description`, `definition`, `acl`, ...
+        :returns: the item.
+        """
+        return self.control.add_items(self.instance, {"type": type, "plain": plain, **members})[0]
+
+    def items(self, type: str | None = None) -> dict[str, dict[str, Any]]:
+        """The items of the first instance's catalog by plain id, of one type or all."""
+        catalog = self.control.content(self.instance)["catalog"]
+        return {item["plain"]: item for item in catalog if type in (None, item["type"])}
+
+    def snapshots(self) -> list[str]:
+        """The names of the first instance's complete snapshots, oldest first."""
+        return [snapshot["name"] for snapshot in self.control.snapshots(self.instance) if _complete(snapshot)]
+
+    def files(self) -> list[str]:
+        """The files in the bucket."""
+        return [path.removeprefix(f"{self.bucket}/") for path in self.control.bucket()]
+
+    def calls(self, endpoint: str) -> int:
+        """How often the first instance was called, such as at `POST /snapshots`."""
+        return self.control.calls(self.instance, endpoint)
+
+    # ------------------------------------------------------------------------------------------- faults
+
+    def lose_reply(self, endpoint: str, *, times: int = 1) -> None:
+        """OAC does what the next calls ask for, but the connection breaks before the reply.
+
+        :param endpoint: such as `POST /snapshots`, `GET /workRequests/{id}`, `token`, or `*`.
+        :param times: how many calls.
+        """
+        self.control.fault(endpoint, "drop_after", times=times)
+
+    def fail_next(self, endpoint: str, status: int = 503, *, times: int = 1, **details: Any) -> None:
+        """The next calls do nothing and answer an HTTP error.
+
+        :param endpoint: as for :meth:`lose_reply`.
+        :param status: the HTTP status.
+        :param times: how many calls.
+        :param details: `body`, `headers`, ... of the reply.
+        """
+        self.control.fault(endpoint, "status", status=status, times=times, **details)
+
+    def fail_work(self, endpoint: str, message: str, *, code: str = "InternalError") -> None:
+        """OAC accepts the next call, and its work request fails.
+
+        :param endpoint: what starts the work, such as `POST /catalog/datasets/{datasetId}/actions/reload`.
+        :param message: text of the work request's error.
+        :param code: its code.
+        """
+        self.control.fault(endpoint, "fail_work", errors=[{"code": code, "message": message}])
+
+
+def _complete(snapshot: dict[str, Any]) -> bool:
+    return bool(snapshot["state"] == "SUCCEEDED")
+
+
+@pytest.fixture(scope="session")
+def oac_options() -> dict[str, Any]:
+    """Options of the simulator; override it in `conftest.py`, such as `{"instances": ["test"], "tls": True}`."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def oac_simulator(oac_options: dict[str, Any]) -> Iterator[Simulator]:
+    """The simulator of a test session, in a process of its own."""
+    from oac_simulator.launch import launch
+
+    with launch(**{"work_seconds": 0.1, **oac_options}) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def oac(oac_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> SimulatedOAC:
+    """A simulated OAC in its first state, with the Connections `oac_default` and `oac_seal` in the environment."""
+    oac_simulator.control.reset()
+    # No proxy of the environment can reach what listens on this machine only.
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, ",".join([*filter(None, [os.environ.get(name)]), *_LOOPBACK]))
+    return SimulatedOAC(oac_simulator, monkeypatch)
