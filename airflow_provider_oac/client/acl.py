@@ -89,11 +89,15 @@ def access(account: str, permissions: Collection[str] = (), account_type: str = 
     """
     if isinstance(permissions, str):
         permissions = [permissions]
-    unknown = sorted(set(permissions) - set(PERMISSIONS))
-    if unknown or account_type not in ACCOUNT_TYPES or not account.strip():
+    if isinstance(account, int) and not isinstance(account, bool):
+        # Airflow's native rendering makes a number of digits.
+        account = str(account)
+    # The text 'None' is what a template renders that finds nothing.
+    named = isinstance(account, str) and account.strip() not in ("", "None")
+    if not named or account_type not in ACCOUNT_TYPES or any(one not in PERMISSIONS for one in permissions):
         raise OACConfigurationError(
-            f"An entry for {account_type} {account!r} with {', '.join(permissions) or 'no permission'} cannot be made: "
-            f"an account has a name and is one of {', '.join(ACCOUNT_TYPES)}, and permissions are "
+            f"An entry for {account_type} {account!r} with {', '.join(map(str, permissions)) or 'no permission'} "
+            f"cannot be made: an account has a name and is one of {', '.join(ACCOUNT_TYPES)}, and permissions are "
             f"{', '.join(PERMISSIONS)}."
         )
     return Access(account, account_type, frozenset(permissions))
