@@ -120,8 +120,8 @@ class Argument(NamedTuple):
             if self.templated:
                 return value, ""
             return value, (
-                f"{self.name} is not a template field: it takes {self.kind.wanted}, not {self._shown(value)}. Pass the "
-                "value itself."
+                f"{self.name} is not a template field: it takes {self.kind.wanted}, but is {self._shown(value)}. "
+                "Pass the value itself."
             )
         if _is_none(value):
             return value, (

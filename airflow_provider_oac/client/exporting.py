@@ -25,7 +25,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Model):
     """One export of OAC: a whole file, or a part of one.
 
     :param canvas_ids: its canvases, in order.
