@@ -172,11 +172,13 @@ def normalize(target: Any) -> None:
 def _judged(target: Any, *, rendered: bool) -> Iterable[tuple[Argument, Any, str]]:
     kind: Any = type(target)
     for argument in arguments_of(kind):
-        given = getattr(target, argument.attribute)
-        if given is argument.default:
+        kept = getattr(target, argument.attribute)
+        # Set on the object by its name, such as ``prune.dry_run = True``, it hides Airflow's method and counts.
+        given = vars(target).get(argument.name, kept)
+        if given is argument.default and given is kept:
             continue
         value, complaint = argument.judged(given, rendered=rendered)
-        if complaint or value is not given:
+        if complaint or value is not kept:
             yield argument, value, complaint
 
 

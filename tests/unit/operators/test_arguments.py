@@ -235,6 +235,17 @@ def test_whoever_extends_a_class_is_checked_too() -> None:
         Purge(task_id="a_task", snapshot_id="1")
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_argument_whose_name_is_a_method_of_airflow_counts_when_it_is_set_later(wanted: bool) -> None:
+    task = make(OACPruneSnapshotsOperator, dry_run=not wanted)
+    task.dry_run = wanted
+    task.check_arguments(rendered=True)
+    assert task.dry_run_only is wanted
+    task.dry_run = "false"
+    with pytest.raises(OACConfigurationError, match="dry_run must be True or False"):
+        task.execute({})
+
+
 def test_native_rendering_gives_numbers() -> None:
     with DAG("d", schedule=None, render_template_as_native_obj=True) as dag:
         task = make(OACReloadDatasetOperator, dataset="{{ day }}")
