@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -51,6 +50,8 @@ class Hint(NamedTuple):
 EMPTY = object()
 """Marks a text that may be empty."""
 _PATH, _LOCATION = object(), object()
+# In seconds: 1000 years, after which no date can be told. Nobody waits longer.
+_LONGEST = 1000 * 365 * 86400.0
 
 Count: TypeAlias = Annotated[int, AtLeast(0)]
 Number: TypeAlias = Annotated[int, AtLeast(1)]
@@ -81,11 +82,13 @@ class Kind(NamedTuple):
     :param wanted: the same, for people.
     :param taken: makes of a value what the class works with; ``_REFUSED`` if it does not fit.
     :param text: whether it may be a text.
+    :param member: of a list, what each member may be.
     """
 
     wanted: str
     taken: Callable[[Any], Any]
     text: bool = False
+    member: Kind | None = None
 
 
 class Argument(NamedTuple):
@@ -117,28 +120,29 @@ class Argument(NamedTuple):
             if self.templated:
                 return value, ""
             return value, (
-                f"{self.name} is not a template field: it takes {self.kind.wanted}, not {self._shown(value)}. Pass the "
-                "value itself."
+                f"{self.name} is not a template field: it takes {self.kind.wanted}, but is {self._shown(value)}. "
+                "Pass the value itself."
             )
-        if isinstance(value, str) and value.strip() == "None":
+        if _is_none(value):
             return value, (
                 f"{self.name} is the text 'None', as a template renders that finds nothing. Check what its template "
                 f"refers to.{self._hint()}"
             )
         taken = self.kind.taken(value)
-        empty = isinstance(taken, str) and not taken.strip() and EMPTY not in self.marks
-        if taken is not _REFUSED and not empty:
+        if taken is not _REFUSED and (EMPTY in self.marks or not _is_blank(taken)):
             return taken, ""
-        wanted = f"{self.name} must be {self.kind.wanted}, but is {self._shown(value)}."
+        wanted = f"{self.name} must be {self.kind.wanted}, but {self._misfit(value)}."
         return value, f"{wanted}{'' if self.kind.text or not isinstance(value, str) else _RENDERS_TEXT}{self._hint()}"
 
+    def _misfit(self, value: Any) -> str:
+        """What does not fit: the value, or the first such member of a list."""
+        member = self.kind.member if self.kind else None
+        if member and _is_list(value):
+            return f"one is {_shown(next(one for one in value if member.taken(one) is _REFUSED), member)}"
+        return f"is {self._shown(value)}"
+
     def _shown(self, value: Any) -> str:
-        """A value in a message. A dictionary may hold secrets, also as a text."""
-        if isinstance(value, str):
-            return f"the text {value[:100]!r}" if self.kind and self.kind.text else "a text"
-        if value is None or isinstance(value, bool | int | float | timedelta | os.PathLike):
-            return repr(value)
-        return f"of the type {type(value).__name__}"
+        return _shown(value, self.kind)
 
     def _hint(self) -> str:
         return "".join(f" {mark.text}" for mark in self.marks if isinstance(mark, Hint))
@@ -168,11 +172,13 @@ def normalize(target: Any) -> None:
 def _judged(target: Any, *, rendered: bool) -> Iterable[tuple[Argument, Any, str]]:
     kind: Any = type(target)
     for argument in arguments_of(kind):
-        given = getattr(target, argument.attribute)
-        if given is argument.default:
+        kept = getattr(target, argument.attribute)
+        # Set on the object by its name, such as ``prune.dry_run = True``, it hides Airflow's method and counts.
+        given = vars(target).get(argument.name, kept)
+        if given is argument.default and given is kept:
             continue
         value, complaint = argument.judged(given, rendered=rendered)
-        if complaint or value is not given:
+        if complaint or value is not kept:
             yield argument, value, complaint
 
 
@@ -217,8 +223,10 @@ def path_text(value: CatalogPath) -> str: ...
 def path_text(value: CatalogPath | None) -> str | None: ...
 def path_text(value: Any) -> Any:
     """A path as text, be it a text, a ``pathlib`` path or an ``ObjectStoragePath``; the check refuses anything else."""
-    # An ObjectStoragePath is no os.PathLike, and its module is too heavy to import here.
-    return str(value) if isinstance(value, os.PathLike) or hasattr(value, "storage_options") else value
+    # An ObjectStoragePath, whose module is too heavy to import. os.fspath would leave out its Connection.
+    if hasattr(value, "storage_options"):
+        return str(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 @overload
@@ -256,8 +264,9 @@ def _kind(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind | None:
     def taken(value: Any) -> Any:
         return next((found for kind in kinds if (found := kind.taken(value)) is not _REFUSED), _REFUSED)
 
-    wanted = " or ".join(dict.fromkeys(kind.wanted for kind in kinds))
-    return Kind(wanted, taken, any(kind.text for kind in kinds))
+    member = next((kind.member for kind in kinds if kind.member), None)
+    wanted = (", or " if member else " or ").join(dict.fromkeys(kind.wanted for kind in kinds))
+    return Kind(wanted, taken, any(kind.text for kind in kinds), member)
 
 
 def _single(option: Any, marks: tuple[Any, ...]) -> Kind:
@@ -290,10 +299,10 @@ def _duration(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind:
         if not number and not isinstance(value, timedelta):
             return _REFUSED
         length = seconds(value)
-        fits = math.isfinite(length) and (length > 0 if lowest is None else length >= lowest)
+        fits = length <= _LONGEST and (length > 0 if lowest is None else length >= lowest)
         return value if fits else _REFUSED
 
-    wanted = "number of seconds or a timedelta" if numbers else "timedelta, such as timedelta(days=1)"
+    wanted = "number of seconds or a timedelta" if numbers else "timedelta, such as timedelta(days=1), up to 1000 years"
     return Kind(f"a {'positive ' if lowest is None else ''}{wanted}", taken, text=True)
 
 
@@ -330,19 +339,22 @@ def _text(marks: tuple[Any, ...]) -> Kind:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         text = path_text(value) if is_path else value
-        return text if isinstance(text, str) else _REFUSED
+        return text if isinstance(text, str) and _is_unicode(text) else _REFUSED
 
     return Kind(wanted, taken, text=True)
 
 
 def _location(value: Any) -> Any:
     text = path_text(value)
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not _is_unicode(text) or "\0" in text:
         return _REFUSED
     scheme, separator, rest = text.partition("://")
-    if not separator or scheme in ("file", "local"):
-        return text if (rest or text).startswith("/") else _REFUSED
-    return text if rest else _REFUSED
+    if not separator or scheme.startswith("/"):
+        return text if text.startswith("/") else _REFUSED
+    if scheme.lower() in ("file", "local"):
+        # fsspec takes file:////x for a path of the current folder.
+        return text if rest.startswith("/") and not rest.startswith("//") else _REFUSED
+    return text if scheme and rest else _REFUSED
 
 
 def _list(inner: Any) -> Kind:
@@ -351,12 +363,45 @@ def _list(inner: Any) -> Kind:
     if kind is None:
         raise TypeError(f"No list can be checked whose members are {inner!r}.")
 
+    def one(value: Any) -> Any:
+        # A name that a template did not find protects, exports and tells nobody.
+        found = _REFUSED if _is_none(value) else kind.taken(value)
+        return _REFUSED if _is_blank(found) else found
+
     def taken(value: Any) -> Any:
-        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection):
+        if not _is_list(value):
             return _REFUSED
-        members = [kind.taken(member) for member in value]
+        members = [one(member) for member in value]
         if any(member is _REFUSED for member in members):
             return _REFUSED
         return value if all(member is given for member, given in zip(members, value, strict=True)) else members
 
-    return Kind(f"a list of which each member is {kind.wanted}", taken)
+    return Kind(f"a list of which each member is {kind.wanted}", taken, member=kind._replace(taken=one))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | bytes | bytearray | memoryview | Mapping)
+
+
+def _is_none(value: Any) -> bool:
+    """Whether a value is what a template renders that finds nothing."""
+    return isinstance(value, str) and value.strip() == "None"
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no halves of characters, which nothing can send or store."""
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _shown(value: Any, kind: Kind | None) -> str:
+    """A value in a message. A dictionary may hold secrets, also as a text."""
+    if isinstance(value, str):
+        return f"the text {value[:100]!r}" if kind and kind.text else "a text"
+    if value is None or isinstance(value, bool | int | float | timedelta | os.PathLike):
+        return repr(value)
+    # With its module: the name of numpy's bool alone is that of Python's.
+    return f"of the type {type(value).__module__}.{type(value).__qualname__}".replace(" builtins.", " ")

@@ -82,21 +82,27 @@ class Difference:
         ]
 
 
-def access(account: str, permissions: Collection[str] = (), account_type: str = USER) -> Access:
+def access(account: str | int, permissions: Collection[str] = (), account_type: str = USER) -> Access:
     """An entry as a person gives it, checked.
 
     :raises OACConfigurationError: naming what OAC does not know.
     """
     if isinstance(permissions, str):
         permissions = [permissions]
-    unknown = sorted(set(permissions) - set(PERMISSIONS))
-    if unknown or account_type not in ACCOUNT_TYPES or not account.strip():
+    # Airflow's native rendering makes a number of digits.
+    name = account if isinstance(account, str) else str(account) if type(account) is int else ""
+    # The text 'None' is what a template renders that finds nothing.
+    if (
+        name.strip() in ("", "None")
+        or account_type not in ACCOUNT_TYPES
+        or any(one not in PERMISSIONS for one in permissions)
+    ):
         raise OACConfigurationError(
-            f"An entry for {account_type} {account!r} with {', '.join(permissions) or 'no permission'} cannot be made: "
-            f"an account has a name and is one of {', '.join(ACCOUNT_TYPES)}, and permissions are "
+            f"An entry for {account_type} {account!r} with {', '.join(map(str, permissions)) or 'no permission'} "
+            f"cannot be made: an account has a name and is one of {', '.join(ACCOUNT_TYPES)}, and permissions are "
             f"{', '.join(PERMISSIONS)}."
         )
-    return Access(account, account_type, frozenset(permissions))
+    return Access(name, account_type, frozenset(permissions))
 
 
 def resolved(entries: Sequence[Access], current: Sequence[Access]) -> tuple[Access, ...]:

@@ -8,10 +8,11 @@ import json
 import posixpath
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from types import NoneType, UnionType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -23,10 +24,12 @@ from airflow_provider_oac.client.transfer import CHUNK, MOST_BYTES, announced_le
 from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
 from airflow_provider_oac.transport.io import Response, StreamedResponse, media_type
 
+_SCALARS = {bool: "True or False", int: "a whole number", str: "a text"}
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 # Doing these twice is the same as doing them once in the REST API. Elsewhere, such as in Publisher, a PUT starts a job.
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_HEADER_VALUE = re.compile("(?:[!-~\xa0-\xff](?:[\\t -~\xa0-\xff]*[!-~\xa0-\xff])?)?")  # RFC 9110, section 5.5
 # The hook's and the drivers' own.
 _OWN_HEADERS = frozenset({"authorization", "host", "content-length", "transfer-encoding", "cookie", "connection"})
 _NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
@@ -71,11 +74,13 @@ def restores(call: Call[Any]) -> bool:
 def _fitting(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as JSON has them, made those of a function: texts become moments where it takes such.
 
-    :raises OACConfigurationError: naming an argument that is to be an object of this package, which JSON cannot hold.
+    :raises OACConfigurationError: naming an argument of another type, or one that is to be an object of this package,
+        which JSON cannot hold.
     """
     kinds, fitting = typing.get_type_hints(function), dict(arguments)
     for argument, value in arguments.items():
         wanted = kinds.get(argument)
+        fitting[argument] = _scalar(name, argument, value, wanted)
         inner = typing.get_args(wanted) or (wanted,)
         if datetime in inner and isinstance(value, str):
             fitting[argument] = _moment(name, argument, value)
@@ -88,6 +93,33 @@ def _fitting(name: str, function: Callable[..., Any], arguments: Mapping[str, An
                 "operator that there is for it, the hook in a task of your own, or method and path with a body."
             )
     return fitting
+
+
+def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
+    """A flag, a number or a text. Templates render to text, and the text ``"false"`` would count as yes.
+
+    :raises OACConfigurationError: for a value of another type.
+    """
+    if typing.get_origin(wanted) is Mapping:
+        (_, member) = typing.get_args(wanted)
+        for key, inner in value.items() if isinstance(value, Mapping) else ():
+            _scalar(name, f"{argument}[{key!r}]", inner, member)
+        return value
+    options = typing.get_args(wanted) if typing.get_origin(wanted) in (typing.Union, UnionType) else (wanted,)
+    plain = [option for option in options if option in _SCALARS]
+    if not plain or len(plain) + (NoneType in options) < len(options):
+        return value
+    if str in plain and isinstance(value, int) and not isinstance(value, bool):
+        # Airflow's native rendering makes a number of digits.
+        return str(value)
+    fits = any(isinstance(value, option) for option in plain) and (bool in plain or not isinstance(value, bool))
+    if fits or (value is None and NoneType in options):
+        return value
+    shown = f"the text {value[:100]!r}" if isinstance(value, str) else f"of the type {type(value).__name__}"
+    raise OACConfigurationError(
+        f"The call {name} takes as {argument} {' or '.join(_SCALARS[option] for option in plain)}, but it is {shown}. "
+        "A template renders to text: pass the value itself. Nothing was sent."
+    )
 
 
 def _moment(name: str, argument: str, text: str) -> datetime:
@@ -156,26 +188,31 @@ def raw(
     verb = str(method).upper()
     if verb not in METHODS:
         raise OACConfigurationError(f"The method of a call is one of {', '.join(METHODS)}, not {method!r}.")
-    own = sorted(name for name in headers or {} if name.lower() in _OWN_HEADERS)
+    own = sorted(name for name in headers or {} if str(name).lower() in _OWN_HEADERS)
     if own:
         raise OACConfigurationError(
             f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection."
         )
-    if wrong := [name for name in headers or {} if not _HEADER.fullmatch(name)]:
+    if wrong := [name for name in headers or {} if not _HEADER.fullmatch(str(name))]:
         raise OACConfigurationError(
             f"{', '.join(map(repr, wrong))} cannot be the name of a header, which has letters, digits and hyphens only."
         )
+    for name, value in {**(headers or {}), "accept": accept, "content_type": content_type}.items():
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise OACConfigurationError(
+                f"The value of the header {name} cannot be sent: it is text of Latin letters, digits and signs in one "
+                "line, without blanks around it. Nothing was sent."
+            )
     if body is not None and verb == "GET":
         raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
-    _check_body(body, content_type)
     whole = _checked_path(path, base)
     return Call(
         doing=f"call {verb} {path}",
         method=verb,
         path=whole,
         read=_read if "page" in (query or {}) else _read_whole,
-        query=dict(query or {}),
-        body=body.encode() if isinstance(body, str) else body,
+        query={name: _queried(name, value) for name, value in (query or {}).items()},
+        body=_encoded(body, content_type),
         repeatable=_repeatable(verb, base.rstrip("/") + whole) if repeatable is None else repeatable,
         accept=accept,
         content_type=content_type,
@@ -188,12 +225,37 @@ def _repeatable(verb: str, path: str) -> bool:
     return verb == "GET" or (verb in _IDEMPOTENT and path.startswith(f"{API_BASE}/"))
 
 
-def _check_body(body: Any, content_type: str) -> None:
-    """Refuse a text that is not the JSON that it is said to be, such as the one that a template makes of a dictionary.
+def _queried(name: str, value: Any) -> Any:
+    """A query parameter: a text, a number, a flag or nothing, or a list of these.
+
+    :raises OACConfigurationError: for anything else.
+    """
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Sequence) and all(item is None or isinstance(item, str | int | float) for item in value):
+        return list(value)
+    raise OACConfigurationError(
+        f"The query parameter {name!r} is of the type {type(value).__name__}. It is a text, a number, True, False or "
+        "None, or a list of these. Nothing was sent."
+    )
+
+
+def _encoded(body: Any, content_type: str) -> bytes | None:
+    """The body as it is sent. A text must be the JSON that it is said to be: a template renders a dictionary as Python.
 
     :raises OACConfigurationError: naming what makes JSON of it.
     """
-    if isinstance(body, str) and body.strip() and content_type.partition(";")[0].strip().lower() == "application/json":
+    if body is None or isinstance(body, bytes):
+        return body
+    if not isinstance(body, str):
+        try:
+            return json.dumps(body, allow_nan=False, default=_jsonable).encode()
+        except (TypeError, ValueError, RecursionError) as problem:
+            raise OACConfigurationError(
+                f"The body cannot be sent as JSON: {problem}. JSON has dictionaries with texts as keys, lists, texts, "
+                "numbers, True, False and None. Nothing was sent."
+            ) from None
+    if body.strip() and content_type.partition(";")[0].strip().lower() == "application/json":
         try:
             json.loads(body)
         except ValueError:
@@ -201,6 +263,16 @@ def _check_body(body: Any, content_type: str) -> None:
                 "The body is a text, but not JSON, which content_type says it is. A template makes a Python text of a "
                 "dictionary: write {{ … | tojson }}, or pass the .output of a task. Nothing was sent."
             ) from None
+    return body.encode()
+
+
+def _jsonable(value: Any) -> Any:
+    """What JSON has another name for. The results of a mapped task are a sequence of Airflow's own."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _checked_path(path: str, base: str) -> str:

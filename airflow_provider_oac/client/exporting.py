@@ -26,7 +26,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Export(Record):
+class Export(Record, Model):
     """One export of OAC: a whole file, or a part of one.
 
     :param canvas_ids: its canvases, in order.

@@ -18,8 +18,12 @@ def plain_name(text: str, most: int = NAME_BYTES - _ENDING) -> str:
     :param text: the name.
     :param most: bytes that it may have; by default what leaves room for an ending such as ``.pdf``.
     """
-    text = "".join(map(_kept, unicodedata.normalize("NFC", text)))
-    return cut(re.sub("/+", "_", text).strip("._"), most) or "unnamed"
+    kept = "/"
+    for character in unicodedata.normalize("NFC", text):
+        # A mark stands on a letter. That of a sign, such as an emoji's, goes with it.
+        if kept[-1] != "/" or unicodedata.category(character)[0] != "M":
+            kept += _kept(character)
+    return cut(re.sub("/+", "_", kept).strip("._"), most) or "unnamed"
 
 
 def cut(text: str, most: int) -> str:

@@ -24,7 +24,7 @@ _BAD = frozenset(ENDED - {SUCCEEDED})
 
 
 @dataclass(frozen=True)
-class JobTask:
+class JobTask(Model):
     """One task of a job, such as a table that was loaded or a step of a sequence.
 
     :param status: of the words of a work request, or one that is not documented.

@@ -79,7 +79,7 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Doomed:
+class Doomed(Model):
     """A snapshot to delete.
 
     :param delete_file: whether its file goes, too; not if another listed snapshot uses it.

@@ -43,7 +43,7 @@ _CLOCKS = 5.0
 
 
 @dataclass(frozen=True)
-class Mark(Record):
+class Mark(Record, Model):
     """A point in the history of an object, so that the jobs after it can be told.
 
     :param known: ids of the newest jobs at that point. Needs no clock, so that nobody's matters.

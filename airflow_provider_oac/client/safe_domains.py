@@ -90,10 +90,14 @@ def checked_domain(domain: str) -> str:
 def checked_policy(domain: str, policy: Mapping[str, bool] | Iterable[str]) -> Policy:
     """All nine policies, from those that are allowed: a list of names, or names with true or false.
 
-    :raises OACConfigurationError: for a name that is none of the nine.
+    :raises OACConfigurationError: for a name that is none of the nine, or no names at all.
     """
     if isinstance(policy, str):
         policy = [policy]
+    if not isinstance(policy, Iterable):
+        raise OACConfigurationError(
+            f"Safe domain {domain}: its policies are a list of names, or names with true or false, not {policy!r}."
+        )
     given = dict(policy) if isinstance(policy, Mapping) else dict.fromkeys(policy, True)
     if unknown := sorted(str(name) for name in set(given) - set(POLICIES)):
         raise OACConfigurationError(

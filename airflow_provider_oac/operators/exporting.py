@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from urllib.parse import quote
@@ -133,8 +133,8 @@ class ExportingOperator(OACWorkOperator):
         check_format(file_format)
         check_screen(self.screen_width, self.screen_height)
         # In a dictionary for one workbook.
-        if isinstance(canvases, str):
-            raise OACConfigurationError(f"canvases is a list of names or ids, not the text {canvases!r}.")
+        if canvases is not None and (isinstance(canvases, str | Mapping) or not isinstance(canvases, Collection)):
+            raise OACConfigurationError(f"{label}: canvases is a list of names or ids, not {canvases!r}.")
         # A store that cannot be reached is found before anything is ordered for it.
         self.store(url)
         file = WantedFile(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_oac.exceptions import OACConfigurationError
+
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
     from airflow_provider_oac.operators.memory import Identity
@@ -15,10 +17,15 @@ def sink_of(url: str, conn_id: str | None, me: Identity) -> ObjectStorageSink:
     :param url: of the file.
     :param conn_id: the Airflow Connection of the store, if the URL names none.
     :param me: the task that writes.
+    :raises OACConfigurationError: for a folder.
     """
     from airflow_provider_oac.client.snapshot_names import task_mark
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
 
+    if url.endswith("/"):
+        raise OACConfigurationError(
+            f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
+        )
     # The same after a Clear, so that what was left behind before it is found, too.
     mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
     return ObjectStorageSink(Destination(url, conn_id), mark, me.try_number)

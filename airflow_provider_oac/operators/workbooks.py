@@ -143,11 +143,11 @@ class OACExportWorkbooksOperator(ExportingOperator):
         wishes = [wish for item in self.workbooks for wish in self._wishes(item)]
         by_url: dict[str, str] = {}
         for wish in wishes:
-            other = by_url.setdefault(wish.file.url, wish.file.label)
-            if other != wish.file.label or wishes.count(wish) > 1:
+            if other := by_url.get(wish.file.url):
                 raise OACConfigurationError(
                     f"{wish.file.label} and {other} would both go to {wish.file.url}. Give one of them a name."
                 )
+            by_url[wish.file.url] = wish.file.label
         return wishes
 
     def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[Wish]:

@@ -217,12 +217,18 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
         ({"workbooks": [{"workbook_path": PIPELINE, "workbook_id": "x"}]}, "Give either the id"),
         ({"workbooks": [PIPELINE, PIPELINE]}, r"would both go to .*Pipeline\.pdf"),
         (
+            {"workbooks": [{"workbook_path": PIPELINE, "canvases": [name]} for name in "ab"]},
+            r"would both go to .*Pipeline\.pdf",
+        ),
+        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": 7}]}, "Pipeline: canvases is a list of names or ids"),
+        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": {"a": 1}}]}, "canvases is a list of names or ids"),
+        (
             {"workbooks": [PIPELINE, {"workbook_path": REVENUE, "name": "Pipeline"}]},
             r"would both go to .*Pipeline\.pdf",
         ),
         ({"formats": ["pdf", "gif"]}, "'pdf' or 'png'"),
         ({"screen_height": 3601}, "not 3601"),
-        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": "Canvas 1"}]}, "not the text 'Canvas 1'"),
+        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": "Canvas 1"}]}, "list of names or ids, not 'Canvas 1'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_asked(

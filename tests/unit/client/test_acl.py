@@ -147,11 +147,19 @@ def test_an_account_that_oac_shows_under_another_id_counts_as_taken() -> None:
 
 @pytest.mark.parametrize(
     ("account", "permissions", "kind"),
-    [("", ["read"], "User"), ("x", ["read", "fly"], "User"), ("x", "reed", "User"), ("x", [], "Group")],
-)
-def test_an_entry_that_oac_does_not_know_is_refused(account: str, permissions: Any, kind: str) -> None:
+    [
+        ("", ["read"], "User"), ("x", ["read", "fly"], "User"), ("x", "reed", "User"), ("x", [], "Group"),
+        (" None ", ["read"], "User"), (True, ["read"], "User"), (["x"], ["read"], "User"), ("x", [7], "User"),
+        ("x", [["read"]], "User"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_oac_does_not_know_is_refused(account: Any, permissions: Any, kind: str) -> None:
     with pytest.raises(OACConfigurationError, match="an account has a name and is one of User, ApplicationRole"):
         access(account, permissions, kind)
+
+
+def test_digits_are_an_account() -> None:
+    assert access(4711, ["read"]) == access("4711", ["read"])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -76,6 +79,19 @@ def test_a_path_below_the_base(parts: dict[str, Any], wanted: str) -> None:
         ),
         ({"method": "POST", "body": "{'a': 1}"}, "write {{ … | tojson }}, or pass the .output of a task"),
         ({"method": "POST", "body": "None", "content_type": "application/JSON; charset=utf-8"}, "not JSON"),
+        *(
+            ({"method": "POST", "body": body}, "The body cannot be sent as JSON: .* Nothing was sent")
+            for body in ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, {"x": {1}}, {"x": b"y"}, {(1, 2): 3}, [math.nan])
+        ),
+        *(
+            ({"headers": {"X": value}}, "The value of the header X cannot be sent")
+            for value in (5, None, "a\r\nHost: b", "a\n", " a", "売")
+        ),
+        ({"accept": "a\nX: b"}, "header accept cannot be sent"),
+        ({"content_type": "a\nX: b"}, "header content_type cannot be sent"),
+        ({"query": {"q": {"a": "b"}}}, "The query parameter 'q' is of the type dict"),
+        ({"query": {"q": [["a"]]}}, "The query parameter 'q' is of the type list"),
+        ({"query": {"q": datetime(2026, 1, 1, tzinfo=UTC)}}, "The query parameter 'q' is of the type datetime"),
     ],
 )
 def test_a_path_that_cannot_work_is_explained(parts: dict[str, Any], says: str) -> None:
@@ -103,6 +119,52 @@ def test_only_what_http_says_is_repeated_and_outside_the_rest_api_only_a_get(
 ) -> None:
     assert raw(method, path, base=base).repeatable is (method in ("GET", *(("PUT", "DELETE") * documented)))
     assert raw(method, path, base=base, repeatable=True).repeatable
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "says"),
+    [
+        *(
+            (
+                "snapshots.delete",
+                {"snapshot_id": "1", "delete_storage": value},
+                "delete_storage True or False, but it is",
+            )
+            for value in ("false", "True", "", "None", 0, None)
+        ),
+        (
+            "catalog.delete_folder",
+            {"folder_id": "1", "recursive": "false"},
+            "recursive True or False, but it is",
+        ),
+        ("catalog.list_items", {"limit": "7"}, "limit a whole number, but it is the text '7'"),
+        ("catalog.list_items", {"limit": True}, "limit a whole number, but it is of the type bool"),
+        ("catalog.get", {"kind": "folders", "item_id": None}, "item_id a text, but it is of the type NoneType"),
+        ("any_call.raw", {"method": "POST", "path": "/x", "repeatable": "false"}, "repeatable True or False"),
+        ("safe_domains.put", {"domain": "d", "policy": {"frame": "false"}}, r"policy\['frame'\] True or False"),
+    ],
+)
+def test_an_argument_of_a_call_has_its_type(name: str, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        named(name, arguments)
+
+
+def test_arguments_that_fit_stay_and_digits_become_text() -> None:
+    call = named("snapshots.delete", {"snapshot_id": 7, "delete_storage": False})
+    assert (call.path, call.query) == ("/snapshots/7", {"deleteStorage": "false"})
+    assert named("catalog.delete_folder", {"folder_id": "1", "recursive": None}).query == {"recursive": None}
+
+
+def test_a_sequence_of_airflows_own_becomes_a_list() -> None:
+    class Lazy(Sequence[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            return ["a", "b"][index]
+
+        def __len__(self) -> int:
+            return 2
+
+    assert raw("POST", "/x", body={"ids": Lazy()}).body == b'{"ids": ["a", "b"]}'
+    assert raw("GET", "/x", query={"id": Lazy()}).query == {"id": ["a", "b"]}
 
 
 def test_a_text_is_sent_as_it_is_and_the_rest_as_json() -> None:

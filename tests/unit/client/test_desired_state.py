@@ -158,6 +158,12 @@ def test_policies_are_all_nine() -> None:
     assert safe_domains.allowed(IMAGES) == ["img-src"]
 
 
+@pytest.mark.parametrize("policy", [None, True, 7])
+def test_a_policy_that_names_nothing_is_refused(policy: Any) -> None:
+    with pytest.raises(OACConfigurationError, match="its policies are a list of names"):
+        safe_domains.checked_policy("d", policy)
+
+
 def test_what_is_to_be_done_with_domains() -> None:
     # A tenth policy of a newer OAC is nobody's difference.
     there = {"Same.com": {**IMAGES, "worker-src": True}, "other.com": OFF, "gone.com": IMAGES, "stays.com": OFF}

@@ -34,6 +34,9 @@ def dataclasses_in(kind: Any) -> Iterator[type]:
     origin = typing.get_origin(kind) or kind
     if isinstance(origin, type) and is_dataclass(origin):
         yield origin
+        # A task may return a part of a result, too.
+        for inner in typing.get_type_hints(origin).values() if issubclass(origin, Model) else ():
+            yield from dataclasses_in(inner)
     for inner in typing.get_args(kind):
         yield from dataclasses_in(inner)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_type_hints
@@ -43,22 +44,23 @@ WRONG: dict[str, list[Any]] = {
     "bool": ["false", "True", "", "None", 0, 1, []],
     "Count": ["7", -1, 1.5, True, timedelta(1), None],
     "Number": ["7", 0, -1, 1.5, True, None],
-    "timedelta": [30, "1 day", timedelta(0), timedelta(-1), True],
-    "Duration": ["3 hours", 0, -1, float("nan"), float("inf"), True, timedelta(0), "None", None],
+    "timedelta": [30, "1 day", timedelta(0), timedelta(-1), timedelta.max, True],
+    "Duration": ["3 hours", 0, -1, float("nan"), float("inf"), 1e300, 10**400, True, timedelta(0), timedelta.max, None],
     "Annotated[Duration, AtLeast(0)]": ["3 hours", -1, True, timedelta(-1), "None", None],
     "Literal": ["no such thing", "", 1, None, True],
     "Annotated[str, OneOf": ["no such thing", "", True, None],
     "Annotated[str, _": ["None", True, 1.5, ["x"], {"a": "b"}],
     "Annotated[str, EMPTY]": ["None", True, 1.5, ["x"], {"a": "b"}],
     "Annotated[CatalogPath, EMPTY]": ["None", True, 1.5, ["x"], {"a": "b"}],
-    "str | Sequence[str]": ["None", True, {"a": "b"}],
-    "str": ["None", " None ", "", " ", True, 1.5, ["x"], {"a": "b"}],
+    "str | Sequence[str]": ["None", True, {"a": "b"}, ["x", "None"], [""]],
+    "str": ["None", " None ", "", " ", True, 1.5, ["x"], {"a": "b"}, "\ud800"],
     "datetime | str": ["None", "", True, 1.5, ["x"]],
     "CatalogPath": ["None", "", True, 1.5, ["x"], {"a": "b"}],
-    "Location": ["None", "", True, "file://out/x.pdf", "file:x.pdf", "out/x.pdf", "file://x.pdf", Path("x.pdf"), "s3://"],
+    "Location": ["None", "", True, "file://out/x.pdf", "file:x.pdf", "out/x.pdf", "file://x.pdf", Path("x.pdf"), "s3://",
+                 "FILE://out/x.pdf", "://x", "file:////data/x.pdf", "/data/x\0.pdf", "/\ud800"],
     "Mapping": ["{'a': 'b'}", "None", 1, True, ["a"]],
-    "Sequence": ["no list", "None", 7, True, {"a": "b"}, [object()]],
-    "Collection[str]": ["None", True, {"a": "b"}, [object()]],
+    "Sequence": ["no list", "None", 7, True, {"a": "b"}, [object()], ["None"], [""], bytearray(b"x")],
+    "Collection[str]": ["None", True, {"a": "b"}, [object()], ["x", "None"], ["x", " "], memoryview(b"x")],
     "Callable": ["a text", "None", 7],
     "Any": [],
 }  # fmt: skip
@@ -126,6 +128,20 @@ def test_a_notifier_tells_people_all_the_same(
     assert "OACBackupNotifier: snapshot_label is the text 'None'" in caplog.text + "".join(capsys.readouterr())
 
 
+def _text(path: Any) -> str:
+    return path.path if isinstance(path, _Entry) else str(path)
+
+
+class _Entry(os.PathLike[str]):
+    """A path that is none of ``pathlib``, as ``os.DirEntry``."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
 @every_class
 def test_paths_and_digits_become_text(kind: Any) -> None:
     for name, annotation in annotations(kind).items():
@@ -137,9 +153,15 @@ def test_paths_and_digits_become_text(kind: Any) -> None:
                 Path("/data/x.pdf"),
                 PurePosixPath("/data/x.pdf"),
                 ObjectStoragePath("file:///data/x.pdf"),
+                _Entry("/data/x.pdf"),
             ):
                 given = [path] if annotation.startswith("Sequence") else path
-                assert getattr(make(kind, **{name: given}), name) in (str(path), [str(path)])
+                assert getattr(make(kind, **{name: given}), name) in (
+                    str(path),
+                    [str(path)],
+                    "/data/x.pdf",
+                    ["/data/x.pdf"],
+                )
 
 
 @every_class
@@ -213,6 +235,17 @@ def test_whoever_extends_a_class_is_checked_too() -> None:
         Purge(task_id="a_task", snapshot_id="1")
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_argument_whose_name_is_a_method_of_airflow_counts_when_it_is_set_later(wanted: bool) -> None:
+    task = make(OACPruneSnapshotsOperator, dry_run=not wanted)
+    task.dry_run = wanted
+    task.check_arguments(rendered=True)
+    assert task.dry_run_only is wanted
+    task.dry_run = "false"
+    with pytest.raises(OACConfigurationError, match="dry_run must be True or False"):
+        task.execute({})
+
+
 def test_native_rendering_gives_numbers() -> None:
     with DAG("d", schedule=None, render_template_as_native_obj=True) as dag:
         task = make(OACReloadDatasetOperator, dataset="{{ day }}")
@@ -235,7 +268,13 @@ def test_native_rendering_gives_numbers() -> None:
         ),
         (
             lambda: make(OACPruneSnapshotsOperator, keep_for=30),
-            "Task 'a_task': keep_for must be a positive timedelta, such as timedelta(days=1), but is 30.",
+            "Task 'a_task': keep_for must be a positive timedelta, such as timedelta(days=1), up to 1000 years, "
+            "but is 30.",
+        ),
+        (
+            lambda: make(OACPruneSnapshotsOperator, keep=["nightly", "None"]),
+            "Task 'a_task': keep must be a list of which each member is a non-empty text, or a text, but one is the "
+            "text 'None'.",
         ),
         (
             lambda: make(OACFindSnapshotOperator, snapshot_label="None"),
