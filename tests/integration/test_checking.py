@@ -417,7 +417,7 @@ def test_a_wrong_scope_is_named(connections: Connections) -> None:
     connections.oac(scope="https://wrong.analytics.ocp.oraclecloud.comurn:opc:resource:consumer::all")
     step = failed(OACHook().check())
     assert step.name == "sign-in"
-    assert "wrong host in the scope" in step.text
+    assert "the scope has the wrong host" in step.text
 
 
 def test_the_scope_of_another_instance_is_named(connections: Connections, clean: Simulator) -> None:

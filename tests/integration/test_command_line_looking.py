@@ -87,7 +87,7 @@ def test_check_of_what_does_not_work_ends_with_one(robot: CommandLine, clean: Si
     done = robot.run("check")
     assert done.code == 1
     assert "[FAIL] sign-in:" in done.out
-    assert "letter by letter" in done.out
+    assert "character by character" in done.out
     done = robot.run("check", "--json")
     assert (done.code, done.json["works"], done.json["steps"][-1]["state"]) == (1, False, "failed")
 

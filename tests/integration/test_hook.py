@@ -241,7 +241,7 @@ def test_a_missing_role_is_a_note(connections: Connections) -> None:
 @pytest.mark.parametrize(
     ("extra", "host", "said"),
     [
-        ({"scope": "https://other.example.comurn:opc:resource:consumer::all"}, None, "wrong host in the scope"),
+        ({"scope": "https://other.example.comurn:opc:resource:consumer::all"}, None, "the scope has the wrong host"),
         ({"certificate_alias": "other"}, None, "certificate alias"),
         ({"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"}, None, "private key"),
         ({"grant": "client_credentials"}, None, "OAC accepts tokens that carry a user only"),
@@ -268,7 +268,7 @@ def test_a_wrong_client_secret_is_explained(connections: Connections, clean: Sim
     connections.set("oac_default", json.loads(json.dumps({**connection, "extra": extra})))
     works, message = OACHook().test_connection()
     assert not works
-    assert "wrong client id or client secret" in message
+    assert "client id or client secret is wrong" in message
     assert "wrong-one" not in message
 
 

@@ -126,7 +126,7 @@ def test_a_list_that_fails_leaves_the_old_file_and_no_other(clean: Simulator, tm
     [
         ({"max_items": 3}, OACConfigurationError, "More than 3 items were found, too many for XCom. Let destination"),
         ({"recursive": True}, OACConfigurationError, "recursive=True needs a folder"),
-        ({"folder_path": "/@Catalog/shared/X"}, OACApiError, "The path given is '/@Catalog/shared/X'"),
+        ({"folder_path": "/@Catalog/shared/X"}, OACApiError, "The given path is '/@Catalog/shared/X'"),
         ({"folder_path": "/x"}, OACApiError, r"begin with /@Catalog/\."),
         ({"catalog_type": "workbook"}, OACApiError, "not a catalog type"),
         ({"destination": "nosuch://x/y"}, OACStorageError, "Could not open the store of nosuch://x/y"),
