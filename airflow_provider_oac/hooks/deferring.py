@@ -57,7 +57,7 @@ def needs_no_trigger(conn_id: str, watch: Callable[[], Watch[Any]]) -> bool:
         raise
     except Exception as error:
         log.warning(
-            "Connection %r: the first look failed, so the sensor does not defer but pokes in the worker. %s: %s",
+            "Connection %r: the first poll failed, so the sensor pokes in the worker instead of deferring. %s: %s",
             conn_id, type(error).__name__, error,
         )  # fmt: skip
         return True

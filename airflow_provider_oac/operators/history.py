@@ -49,14 +49,14 @@ class History:
             self.ti.xcom_push(key=KEY, value=everything)
         except Exception as problem:
             # Whatever Airflow raises: the work is done, and this is no reason to fail.
-            self._log.info("How long the work took could not be kept for later runs: %s", problem)
+            self._log.info("Could not store the duration of this run for later runs: %s", problem)
 
     def _all(self) -> dict[str, list[float]]:
         if self._read is None:
             try:
                 found = newest_xcom(self.ti, self._task_id, KEY)
             except Exception as problem:
-                self._log.info("How long earlier runs took cannot be read: %s", problem)
+                self._log.info("Could not read the durations of earlier runs: %s", problem)
                 found = None
             self._read = {}
             if isinstance(found, dict):

@@ -101,7 +101,7 @@ class OACCatalogItemSensor(CheckedOperator, BaseSensorOperator):
         except OACError as error:
             if not passing(error):
                 raise
-            self.log.warning("%s cannot be looked for at the moment: %s", wanted.text(), error)
+            self.log.warning("%s could not be looked up; trying again: %s", wanted.text(), error)
             return PokeReturnValue(False)
         return PokeReturnValue(item is not None, item.to_dict() if item else None)
 

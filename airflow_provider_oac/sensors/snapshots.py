@@ -89,7 +89,7 @@ class OACSnapshotSensor(CheckedOperator, BaseSensorOperator):
         except OACError as error:
             if not passing(error):
                 raise
-            self.log.warning("The snapshots cannot be listed at the moment: %s", error)
+            self.log.warning("The snapshots could not be listed; trying again: %s", error)
             return False
         if self.max_age is not None:
             return self._fresh(hook, listed, self.max_age)
@@ -111,8 +111,8 @@ class OACSnapshotSensor(CheckedOperator, BaseSensorOperator):
         names = [name for item in listed if (name := own.name_of(item)) and name.time <= now]
         if not names:
             self.log.warning(
-                "OAC lists no snapshot of the series %s of %s in bucket %s, folder %s, up to now. Compare label, "
-                "bucket and folder with those of the task that takes them, and the Connection's instance too.",
+                "OAC lists no snapshot of the series %s of %s in bucket %s, folder %s yet. Compare label, bucket and "
+                "folder with the task that creates them, and check the Connection's instance.",
                 self.snapshot_label, own.instance, self.bucket, self.folder,
             )  # fmt: skip
             return False

@@ -29,9 +29,9 @@ def outcome_of(event: Any) -> tuple[Literal["found", "timeout"], str]:
     if outcome == "found" or outcome == "timeout":
         return outcome, message
     raise OACError(
-        f"The trigger's event is not one of ours: {quoted(repr(event))}. Likely cause: the triggerer runs another "
-        "version of this provider than the worker, or the trigger was ended by hand. Next step: install the same "
-        "version on both."
+        f"Unknown trigger event: {quoted(repr(event))}. Likely cause: the triggerer and the worker run different "
+        "versions of this provider, or the trigger was ended manually. Next step: install the same version on "
+        "both."
     )
 
 

@@ -31,9 +31,9 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     if outcome == "ended" or outcome == "timeout":
         return outcome, message
     raise OACError(
-        f"The trigger's event is not one of ours: {quoted(repr(event))}. Likely cause: the triggerer runs another "
-        "version of this provider than the worker, or the trigger was ended by hand. Next step: install the same "
-        "version on both; a retry of the task finds its work again."
+        f"Unknown trigger event: {quoted(repr(event))}. Likely cause: the triggerer and the worker run different "
+        "versions of this provider, or the trigger was ended manually. Next step: install the same version on both. A "
+        "retry reattaches to the work."
     )
 
 
@@ -47,9 +47,9 @@ def carried_by(event: Any) -> dict[str, Any]:
     carried = event.get("carried")
     if not isinstance(carried, dict):
         raise OACError(
-            f"The trigger's event does not say what the task had started: {quoted(repr(event))}. Likely cause: the "
-            "triggerer runs another version of this provider than the worker. Next step: install the same version on "
-            "both; a retry of the task finds its work again."
+            f"The trigger event lacks what the task started: {quoted(repr(event))}. Likely cause: the triggerer and "
+            "the worker run different versions of this provider. Next step: install the same version on both. A retry "
+            "reattaches to the work."
         )
     return carried
 
@@ -59,7 +59,7 @@ def goes_on(what: str) -> str:
 
     :param what: the work, with its id.
     """
-    return f"{what} goes on in OAC, which offers no way to cancel it. The next try of the task finds it where it can."
+    return f"{what} continues in OAC, which cannot cancel it. A retry reattaches to it where possible."
 
 
 async def outcome_event(
@@ -80,7 +80,8 @@ async def outcome_event(
         # Before Airflow 3.3 a trigger is not told that a person ended its task, so that each end of the wait says what
         # goes on.
         trigger.log.warning(
-            "The wait ends here: the task was ended or cleared, or this triggerer stops and another one goes on. %s",
+            "The wait stopped: the task was ended or cleared, or this triggerer is stopping and another one continues. "
+            "%s",
             goes_on(f"{noun} {waited_for}"),
         )
         raise

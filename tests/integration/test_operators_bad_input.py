@@ -56,7 +56,7 @@ def test_a_seal_that_ends_in_a_line_break_seals_nothing(
 ) -> None:
     connections.seal(password=SEAL_PASSWORD + ending)
     message = failing(OACConfigurationError)
-    assert "Connection 'oac_seal': its password ends in a line break" in message
+    assert "The password of Connection 'oac_seal' ends in a line break" in message
     assert SEAL_PASSWORD not in message
     assert clean.control.calls("dev", POST) == 0
 

@@ -21,7 +21,7 @@ def failing(error: BaseException) -> Any:
 def test_a_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert needs_no_trigger("oac_prod", failing(LookupError("no such thing")))
-    assert "Connection 'oac_prod': the first look failed" in caplog.text
+    assert "Connection 'oac_prod': the first poll failed" in caplog.text
     assert "LookupError: no such thing" in caplog.text
 
 
