@@ -213,7 +213,7 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
     ("changes", "says"),
     [
         ({"workbooks": []}, "workbooks is empty"),
-        ({"workbooks": [{"path": PIPELINE}]}, "has no 'path'"),
+        ({"workbooks": [{"path": PIPELINE}]}, "Unknown field 'path'"),
         ({"workbooks": [{"workbook_path": PIPELINE, "workbook_id": "x"}]}, "Give either the id"),
         ({"workbooks": [PIPELINE, PIPELINE]}, r"would both be written to .*Pipeline\.pdf"),
         (
