@@ -1,7 +1,7 @@
-"""From the token service's refusal to its likely cause and the next step.
+"""Turn an error of the token service into its likely cause and the next step.
 
-The texts of identity domains are short and sometimes misleading; which real cause stands behind which text is
-observed on live systems by others, documented by Oracle where a page says so, else inferred from RFC 6749.
+The messages of identity domains are short and sometimes misleading. The mapping from message to cause was observed on
+live systems by others, is documented by Oracle, or is inferred from RFC 6749.
 """
 
 from __future__ import annotations
@@ -45,79 +45,78 @@ def _is(*errors: str) -> Callable[[str, str, int], bool]:
 
 # Of a request in which the application did not prove who it is: cause and next step.
 _UNKNOWN_CLIENT = (
-    "the client id is wrong, or the application is not a public one and must prove who it is",
-    "Compare login of the Connection with the application's client id. Unless the application is a public one, "
-    "give its client secret (password) or a private key.",
+    "the client id is wrong, or the application is not a public client and must authenticate",
+    "Compare the Connection's login with the application's client id. Unless the application is a public client, "
+    "set its client secret (password) or a private key.",
 )
-# The first match is named, so the particular stands before the general.
+# The first match wins, so the specific ones come before the general ones.
 _SYMPTOMS = (
     _Symptom(
         _says("user is not active", "user is inactive", "user is disabled", "user is deactivated"),
         "the user is deactivated in the identity domain",
-        "In the identity domain's console open the user and choose Activate.",
+        "Open the user in the identity domain's console and choose Activate.",
     ),
     _Symptom(
         _says("inactive", "not active", "is disabled"),
         "the application is not activated, or the user is deactivated",
-        "In the identity domain's console open the application (it is created deactivated) and choose Activate; "
-        "check that the user is active as well.",
+        "Open the application (new applications are deactivated) in the identity domain's console and choose "
+        "Activate. Check that the user is active, too.",
     ),
     _Symptom(
         _says("consumed"),
-        "the refresh token was used before, here or elsewhere; each works once only",
-        "Sign in again, and let nothing else use that refresh token: no script, no second store.",
+        "the refresh token was used before, here or elsewhere; each refresh token works once",
+        "Sign in again. Make sure that no script and no second store uses the same refresh token.",
     ),
     _Symptom(
         _says("refresh token"),
-        "the refresh token has expired (by default a week after it came), was revoked, or belongs to another "
-        "application",
-        "Sign in again. A DAG that runs less often than refresh tokens live needs the grant jwt_assertion.",
+        "the refresh token has expired (by default after a week), was revoked, or belongs to another application",
+        "Sign in again. Use the grant jwt_assertion for a DAG that runs less often than refresh tokens live.",
         chained=True,
     ),
     _Symptom(
         _says("audience"),
         "the domain does not accept the audience of the assertions",
-        "Set assertion_audience in the Connection's extra: the literal https://identity.oraclecloud.com/ or the "
-        "domain's own URL; a domain with a custom issuer wants that one.",
+        "Set assertion_audience in the Connection's extra to https://identity.oraclecloud.com/ or to the domain's "
+        "URL; for a domain with a custom issuer, set it to that issuer.",
     ),
     _Symptom(
         _says("system error"),
         "the certificate alias (kid) is missing or unknown to the application, or the application's grant Client "
         "Credentials is not ticked",
-        "Compare certificate_alias with the alias in the application letter by letter, and tick both JWT Assertion "
+        "Compare certificate_alias with the alias in the application character by character. Tick both JWT Assertion "
         "and Client Credentials.",
     ),
     _Symptom(
         _says("signature"),
-        "private key and imported certificate do not belong together, the certificate alias names another "
-        "certificate, or the clock is off",
-        "Import the certificate that was made with this key, and compare its alias with certificate_alias.",
+        "the private key does not match the imported certificate, the certificate alias names another certificate, "
+        "or the clock is wrong",
+        "Import the certificate that was created with this key, and compare its alias with certificate_alias.",
     ),
     _Symptom(
         _says("federated"),
-        "the user signs in through another identity provider, for which the grant password does not work",
+        "the user signs in through another identity provider, and the grant password does not support that",
         "Use the grant jwt_assertion, which works for federated users.",
     ),
     _Symptom(
         _says("user name or password", "username or password"),
-        "user name or password are wrong, or the user signs in through another identity provider, for which the "
-        "grant password does not work",
-        "Check user and user_password; better, use the grant jwt_assertion, which works for federated users too and "
-        "needs no password.",
+        "the user name or password is wrong, or the user signs in through another identity provider, which the "
+        "grant password does not support",
+        "Check user and user_password, or use the grant jwt_assertion, which works for federated users and needs no "
+        "password.",
     ),
     _Symptom(_is("invalid_client"), *_UNKNOWN_CLIENT, unauthenticated=True),
     _Symptom(
         _is("invalid_client"),
-        "wrong client id or client secret, or the certificate is not registered with this application",
-        "Compare login and password of the Connection with the application's client id and secret "
-        "(a regenerated secret replaces the old one at once); with a key, check that its certificate is imported "
-        "and the client type is Trusted.",
+        "the client id or client secret is wrong, or the certificate is not registered with this application",
+        "Compare the Connection's login and password with the application's client id and secret (a regenerated "
+        "secret replaces the old one at once). With a key, check that its certificate is imported and that the "
+        "client type is Trusted.",
     ),
     _Symptom(
         _is("invalid_scope"),
-        "wrong host in the scope, or the scope is not among the application's resources",
-        "Copy the scope from the application's Token issuance policy, Resources: it usually names another host than "
-        "the one that users see. Ask for it alone, with offline_access at most.",
+        "the scope has the wrong host, or it is not among the application's resources",
+        "Copy the scope from the application's Token issuance policy, Resources. Its host usually differs from the "
+        "host that users see. Request no other scope beside it except offline_access.",
     ),
     _Symptom(
         _is("unsupported_grant_type", "unauthorized_client"),
@@ -135,23 +134,23 @@ _SYMPTOMS = (
     _Symptom(
         _is("invalid_grant"),
         "the user is missing, deactivated or named differently in this domain, or the password is wrong",
-        "The user must be given by the attribute that the domain maps (usually the user name, which may differ "
-        "from the e-mail address), and must be active.",
+        "Check that the user is active. Set user to the attribute that the domain maps: usually the user name, which "
+        "may differ from the e-mail address.",
     ),
     _Symptom(
         _is("invalid_request"),
-        "the assertion is malformed, key and certificate differ, or the clock is off",
+        "the assertion is malformed, the key does not match the certificate, or the clock is wrong",
         "Check the private key, its certificate's alias and this machine's clock.",
     ),
     _Symptom(
         lambda _error, _description, status: status == 404,
         "there is no token service at this address",
-        "Check identity_url: it is the address of the identity domain, not that of OAC.",
+        "Set identity_url to the address of the identity domain, not of OAC.",
     ),
     _Symptom(
         lambda _error, _description, status: 300 <= status < 400,
-        "the address answers with a redirect, which is never followed with credentials",
-        "Check identity_url: give the identity domain's own address, without a path.",
+        "the address redirects; redirects are never followed",
+        "Set identity_url to the identity domain's own address, without a path.",
     ),
     _Symptom(
         lambda _error, _description, status: status == 429,
@@ -167,18 +166,18 @@ _SYMPTOMS = (
     _Symptom(lambda _error, _description, status: status == 401, *_UNKNOWN_CLIENT, unauthenticated=True),
     _Symptom(
         lambda _error, _description, status: status in (401, 403),
-        "the domain does not accept this application or its way to authenticate",
-        "Check client id, secret and certificate, and whether the application limits client IP addresses.",
+        "the domain rejects this application or its authentication method",
+        "Check client id, secret and certificate, and whether the application restricts client IP addresses.",
     ),
     _Symptom(
         lambda _error, _description, status: status >= 500,
-        "the identity domain has trouble",
-        "Try again later; if it stays, give Oracle Support the ecid and the time.",
+        "an internal error in the identity domain",
+        "Try again later. If the error persists, send Oracle Support the ecid and the time.",
     ),
 )
 # Inferred from RFC 6749 section 4.1.2.1, which names them for another endpoint.
 _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
-# Whoever answers with these has accepted the assertions, whatever the clocks show (inferred).
+# A token service that returns one of these has accepted the assertions, whatever the clocks show (inferred).
 _NOT_BY_CLOCK = ("invalid_scope", "unauthorized_client", "unsupported_grant_type")
 
 
@@ -206,8 +205,8 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
         ),
         None,
     )
-    cause = symptom.cause if symptom else "not known"
-    next_step = symptom.next_step if symptom else "Give Oracle Support the ecid and the time."
+    cause = symptom.cause if symptom else "unknown"
+    next_step = symptom.next_step if symptom else "Send Oracle Support the ecid and the time."
     difference = _skew(settings, response, now, error)
     if abs(difference) >= _NOTICEABLE_SKEW:
         side = "ahead of" if difference > 0 else "behind"
@@ -238,13 +237,13 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
 
 
 def unusable_token(settings: AuthSettings, response: Response, problem: OACResponseError) -> OACAuthError:
-    """Explain an answer that says 200 and holds no token."""
+    """Explain a response with status 200 that holds no token."""
     if isinstance(problem, UnknownTokenType):
-        cause = "the application or the domain is set up for sender-constrained tokens"
-        next_step = "In the identity domain's console, let this application have bearer tokens."
+        cause = "the application or the domain is configured for sender-constrained tokens"
+        next_step = "Configure this application for bearer tokens in the identity domain's console."
     else:
-        cause = "the address belongs to something other than a token service, such as a proxy or a sign-in page"
-        next_step = "Check identity_url, and whether a proxy answers in the identity domain's place."
+        cause = "a proxy or a sign-in page answers at this address instead of a token service"
+        next_step = "Check identity_url, and whether a proxy intercepts the request."
     return OACAuthError(
         f"Signing in at {settings.identity_url} (grant {settings.grant}) failed. {problem} "
         f"Likely cause: {cause}. Next step: {next_step}",

@@ -1,4 +1,4 @@
-"""From OAC's error answers, of which there are several shapes, to one error with cause and next step.
+"""Turn OAC's error responses, which have several shapes, into one error with cause and next step.
 
 Sources: the error schema of the REST reference (documented: ``code`` and ``message``); the other bodies are
 observed by others on live instances.
@@ -21,8 +21,8 @@ _ID_HEADERS = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid", "ecid", "x
 
 # OAC's own refusal is JSON (documented).
 _REFUSED_ELSEWHERE = (
-    "something in front of OAC refuses this machine, such as a proxy or a rule about addresses",
-    "Check whether this machine may reach the Connection's host.",
+    "a proxy, firewall or IP allowlist in front of OAC refuses this machine",
+    "Check whether this machine is allowed to reach the Connection's host.",
 )
 
 
@@ -87,7 +87,7 @@ def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable
     if challenge and not detail:
         detail = challenge
     if not body and response.body:
-        detail = detail or f"{len(response.body)} bytes of {media_type(response.headers)}, no JSON object"
+        detail = detail or f"{len(response.body)} bytes of {media_type(response.headers)}, not a JSON object"
     return quoted(code, secrets), quoted(detail, secrets)
 
 
@@ -104,27 +104,27 @@ def _explain(
         )
     if status == 503 and code == "SearchIndexNotReady":
         return (
-            "the instance builds its search index, as it does when it is new or was restored",
-            "Try again in some minutes.",
+            "the instance is building its search index, as it does after it was created or restored",
+            "Try again in a few minutes.",
         )
     if 300 <= status < 400:
         return (
-            f"the address redirects (to {_place(response, secrets)}), and no redirect is followed with credentials",
-            "Check the Connection's host: it is the address of the OAC instance itself, without a path.",
+            f"the address redirects to {_place(response, secrets)}; redirects are never followed",
+            "Set the Connection's host to the address of the OAC instance, without a path.",
         )
     known = {
         400: ("OAC refused the request as malformed", "Read OAC's message and correct the named argument."),
         403: (
-            "the user may not do this",
-            "Give the user the application role or permission that this operation needs.",
+            "the user lacks permission for this operation",
+            "Grant the user the application role or permission that this operation needs.",
         ),
         404: (
-            "there is no such object, or the address is not that of an OAC instance",
+            "the object does not exist, or the host is not an OAC instance",
             "Check the id and the Connection's host.",
         ),
         409: (
-            "it is running already, or conflicts with something that exists",
-            "Wait for what is running, or give it another name.",
+            "the operation is already running, or it conflicts with an existing object",
+            "Wait until the running operation ends, or choose another name.",
         ),
         429: ("too many requests", "Raise poll_interval or run fewer tasks at once."),
         503: ("the instance is paused, restarting, restoring or overloaded", "Check its state, then try again."),
@@ -133,15 +133,15 @@ def _explain(
         return known[status]
     if status >= 500:
         return (
-            "trouble inside OAC or in front of it",
-            "Try again later; if it stays, give Oracle Support the time and the request id.",
+            "an internal error in OAC or in a server in front of it",
+            "Try again later. If the error persists, send Oracle Support the time and the request id.",
         )
-    return ("not known", "Read OAC's message; give Oracle Support the time and the request id.")
+    return ("unknown", "Read OAC's message, or send Oracle Support the time and the request id.")
 
 
 def _place(response: Response, secrets: Iterable[str]) -> str:
     """Where a redirect leads, without the query, in which there may be anything."""
-    return quoted(response.headers.get("location", "").partition("?")[0], secrets, 200) or "nowhere"
+    return quoted(response.headers.get("location", "").partition("?")[0], secrets, 200) or "an unknown location"
 
 
 def _other_form_of_path(path: str) -> str:
@@ -149,9 +149,9 @@ def _other_form_of_path(path: str) -> str:
     for part in path.split("/"):
         plain = visible(plain_id(part) or "")
         if plain.startswith("/@Catalog/"):
-            return f" The path given is '{plain}'; the type must be the item's own."
+            return f" The given path is '{plain}'; the type must match the item."
         if plain.startswith("/"):
-            return f" The path given is '{plain}', while paths in lists of the catalog begin with /@Catalog/."
+            return f" The given path is '{plain}', but paths in catalog lists begin with /@Catalog/."
     return ""
 
 
@@ -167,8 +167,8 @@ def _explain_unauthorized(
         return (
             f"the user {quoted(body['user'], secrets, 200)} is signed in but lacks the application role that this "
             "operation needs",
-            "Give the user the role: BI Service Administrator for snapshots and system settings, DV Content Author "
-            "for the catalog (OAC, Console, Users and Roles).",
+            "Grant the user the role in OAC, Console, Users and Roles: BI Service Administrator for snapshots and "
+            "system settings, DV Content Author for the catalog.",
         )
     said = (response.headers.get("www-authenticate"), body.get("error"), body.get("code"), detail)
     challenge = " ".join(str(text) for text in said if text).lower()
@@ -176,9 +176,10 @@ def _explain_unauthorized(
     if "audience" in challenge or "invalid_session" in challenge:
         return (
             "the token was issued for another OAC instance or resource",
-            "Compare the Connection's scope with the scope of this very instance in the identity domain's console.",
+            "Compare the Connection's scope with the scope of this instance in the identity domain's console.",
         )
     return (
-        "OAC does not accept the token, not even a new one",
-        "Check that the scope belongs to this instance, that the user is active, and that the clocks agree.",
+        "OAC rejects the token, even a new one",
+        "Check that the scope belongs to this instance, that the user is active, and that this machine's clock is "
+        "correct.",
     )

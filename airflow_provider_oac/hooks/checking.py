@@ -160,8 +160,8 @@ class _BoundedIO(AsyncIO):
             except TimeoutError:
                 pass
         raise OACTransportError(
-            f"{request.method} {request.url.partition('?')[0]}: no complete answer within the {self._seconds:.0f} s "
-            "that a check may take in all. Look whether the server, or a proxy in between, is slow or hangs.",
+            f"{request.method} {request.url.partition('?')[0]}: no complete response within the {self._seconds:.0f} s "
+            "that a check may take. Check whether the server or a proxy is slow or hangs.",
             sent=sent,
             passing=False,
         )
@@ -170,8 +170,8 @@ class _BoundedIO(AsyncIO):
         """Wait, unless the time is over by then."""
         if seconds > self._left:
             raise OACKilledError(
-                f"The check was given up: it may take {self._seconds:.0f} s in all, and the next request was due in "
-                f"{seconds:.1f} s. The log says what the server answered before."
+                f"The check stopped: it may take {self._seconds:.0f} s in all, and the next request was due in "
+                f"{seconds:.1f} s. See the log for the server's earlier responses."
             )
         await super().sleep(seconds)
 
@@ -251,9 +251,9 @@ class _Checks:
         way = _way(settings.address, settings.transport)
         if status in (502, 503, 504):
             raise _AwayError(
-                f"{settings.address} answered HTTP {status}{way}. Likely cause: the instance is paused, or restarting. "
-                "Next step: look at its state in the OCI console and resume it; if it is active, ask whoever runs the "
-                "proxy or load balancer in between."
+                f"{settings.address} answered HTTP {status}{way}. Likely cause: the instance is paused or restarting. "
+                "Next step: check its state in the OCI console and resume it. If it is active, check the proxy or "
+                "load balancer in front of it."
             )
         return [Step("address", OK, f"{settings.address} answers (HTTP {status}){way}.")]
 
@@ -288,7 +288,8 @@ class _Checks:
         if kept and kept.record.unrenewable:
             ends = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(kept.record.obtained_at + kept.record.lifetime))
             text = (
-                f"It ends at {ends}, for good: {kept.record.unrenewable}. Before a schedule uses it, {auth.login_step}"
+                f"The sign-in ends at {ends} and cannot be renewed: {kept.record.unrenewable}. Before a schedule uses "
+                f"it, {auth.login_step}"
             )
             self.facts["unrenewable"] = True
             return [Step("user", WARNING, text)]
@@ -309,7 +310,7 @@ def _way(address: str, transport: TransportSettings) -> str:
     through = f", through the proxy {proxy.name}" if proxy else ""
     if not address.startswith("https:"):
         return f"{through}, without TLS"
-    return f"{through}; its certificate is good by {transport.ca_path()}"
+    return f"{through}; its certificate is trusted through {transport.ca_path()}"
 
 
 def _store(auth: AuthSettings, slot: Slot | None) -> Step:
@@ -322,9 +323,9 @@ def _store(auth: AuthSettings, slot: Slot | None) -> Step:
             slot.release()
     except OACTokenStoreError as problem:
         if auth.chained:
-            repair = f" If it cannot be brought back: {auth.login_step}" if problem.damaged else ""
+            repair = f" If it cannot be recovered: {auth.login_step}" if problem.damaged else ""
             raise OACTokenStoreError(f"{problem}{repair}", damaged=problem.damaged) from None
-        text = f"{problem} Tasks work all the same, as each then signs in by itself."
+        text = f"{problem} Tasks still work, but each signs in by itself."
         return Step("store", WARNING, text)
     return Step("store", OK, f"Tasks share tokens in {slot.where}.")
 
@@ -333,8 +334,8 @@ def _person(auth: AuthSettings, who: str | None) -> Iterator[Step]:
     """Whose refresh token it is: people leave. A password is no better."""
     if auth.grant == PASSWORD:
         text = (
-            "The grant password is discouraged (RFC 9700 section 2.4): it lays the user's password open to this "
-            "deployment, and ends when the password does. Use jwt_assertion, which needs none."
+            "The grant password is discouraged (RFC 9700 section 2.4): it exposes the user's password to this "
+            "deployment and stops working when the password changes. Use jwt_assertion, which needs no password."
         )
         yield Step("user", WARNING, text)
     if not auth.chained or not who:
@@ -343,9 +344,9 @@ def _person(auth: AuthSettings, who: str | None) -> Iterator[Step]:
         yield Step("user", OK, f"The refresh token belongs to {who}; let a DAG use it at least once a week.")
         return
     text = (
-        f"The refresh token belongs to {who}, which looks like a person: when that person leaves or is deactivated, "
-        "the DAGs stop. Let a service account sign in, or use the grant jwt_assertion. Let a DAG use it at least "
-        "once a week."
+        f"The refresh token belongs to {who}, which looks like a person. The DAGs stop when that person leaves or is "
+        "deactivated. Sign in as a service account, or use the grant jwt_assertion. Let a DAG use the refresh token "
+        "at least once a week."
     )
     yield Step("user", WARNING, text)
 
@@ -372,8 +373,8 @@ async def _rights(api: Api, who: str | None, facts: dict[str, Any]) -> list[Step
     steps = []
     if instance is None:
         text = (
-            f"OAC knows {who or 'the user'}, who may not administer it: snapshots and system settings need the "
-            "application role BI Service Administrator. For work with the catalog alone that is just right."
+            f"The user {who or 'of the token'} is not an administrator: snapshots and system settings need the "
+            "application role BI Service Administrator. Work with the catalog does not need that role."
         )
         steps.append(Step("rights", NOTE, text))
     else:
@@ -416,8 +417,9 @@ def _named_files(auth: AuthSettings, transport: TransportSettings) -> Iterator[S
     named = [name for name, text in texts.items() if is_path(text or "")] + ["ca_file"] * bool(transport.ca_file)
     if named and not auth.file_folder:
         text = (
-            f"{' and '.join(named)} name files. Whoever can edit Connections can name any file that Airflow can read: "
-            "use any private key, and learn which files exist. Set [oac] file_folder to the folder of these files."
+            f"{' and '.join(named)} name files. A user who can edit Connections can name any file that Airflow can "
+            "read, use any private key, and learn which files exist. Set [oac] file_folder to the folder of these "
+            "files."
         )
         yield Step("key", NOTE, text)
 
@@ -427,7 +429,7 @@ def _certificate(auth: AuthSettings, facts: dict[str, Any]) -> Iterator[Step]:
     if not _signs(auth):
         return
     if not auth.certificate:
-        text = "When the certificate ends is not known here; put it into the Connection's certificate to be warned."
+        text = "The certificate's end is unknown. Set the Connection's certificate to get a warning before it ends."
         yield Step("certificate", NOTE, text)
         return
     ends = certificate_expiry(auth.certificate, folder=auth.file_folder)
@@ -440,7 +442,7 @@ def _certificate(auth: AuthSettings, facts: dict[str, Any]) -> Iterator[Step]:
         return
     how = f"ends on {date}, {days}" if left >= 0 else f"ended on {date}"
     text = (
-        f"The certificate {how}. Make the next one with `python -m airflow_provider_oac keygen`, import it under a "
-        "second alias beside this one, then change private_key, certificate and certificate_alias of the Connection."
+        f"The certificate {how}. Create the next one with `python -m airflow_provider_oac keygen`, import it under a "
+        "second alias, then change the Connection's private_key, certificate and certificate_alias."
     )
     yield Step("certificate", WARNING, text)

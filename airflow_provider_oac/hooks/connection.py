@@ -70,8 +70,8 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
     identity_url = extra.text("identity_url")
     if not identity_url:
         raise OACConfigurationError(
-            "The identity domain's address (Connection: extra, identity_url) is missing; it looks like "
-            "https://idcs-….identity.oraclecloud.com and stands in the identity domain's console as Domain URL."
+            "The identity domain's address (Connection: extra, identity_url) is missing. It looks like "
+            "https://idcs-….identity.oraclecloud.com; the identity domain's console shows it as Domain URL."
         )
     secret = "The client secret (Connection: password)"  # noqa: S105 (the name of a field)
     auth = AuthSettings(
@@ -103,7 +103,7 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
         refuse_invisible(text, what)
     if found := invisible(auth.user or ""):
         # Some scripts need one in a name.
-        odd.append(f"The user (Connection: extra, user) holds the invisible character {found}.")
+        odd.append(f"The user (Connection: extra, user) contains the invisible character {found}.")
     transport = TransportSettings(
         connect_timeout=extra.seconds("connect_timeout", 10.0),
         read_timeout=extra.seconds("read_timeout", 60.0),
@@ -128,7 +128,7 @@ def _secret(text: str | None, what: str, odd: list[str]) -> str | None:
         return None
     bare = without_line_break(text)
     if bare != text:
-        odd.append(f"{what} ends in a line break, which is left out. Save it without one.")
+        odd.append(f"{what} ends in a line break, which is ignored. Save it without the line break.")
     return bare or None
 
 

@@ -29,9 +29,9 @@ def seal(seal_conn_id: str) -> tuple[str, str]:
     password, *others = sealed_with(seal_conn_id)
     if others:
         raise OACConfigurationError(
-            f"Connection {seal_conn_id!r}: its password ends in a line break, with which no new snapshot is sealed: "
-            "people who type the password could not open it. Put the password without the line break into a new "
-            "Connection and name that; one that sealed snapshots must stay as it is."
+            f"The password of Connection {seal_conn_id!r} ends in a line break, which cannot be typed when a snapshot "
+            "is restored. Create a new Connection whose password has no line break, and set seal_conn_id to it. Keep "
+            "a Connection that has sealed snapshots unchanged."
         )
     try:
         check_password(password)
@@ -50,8 +50,8 @@ def sealed_with(seal_conn_id: str) -> tuple[str, ...]:
     password = BaseHook.get_connection(seal_conn_id).password
     if not password:
         raise OACConfigurationError(
-            f"Connection {seal_conn_id!r} has no password; the password that seals the snapshots belongs there: 14 to "
-            "50 characters with a digit, a lower-case and an upper-case letter and a special character."
+            f"Connection {seal_conn_id!r} has no password. Set it to the password that seals the snapshots: 14 to 50 "
+            "characters with a digit, a lower-case letter, an upper-case letter and a special character."
         )
     forms = tuple(dict.fromkeys(form for form in (str(password), without_line_break(str(password))) if form))
     for form in forms:
@@ -86,7 +86,7 @@ def _storage_user(conn: Connection) -> UserIdAuthentication:
     missing = [name for name, value in {**names, "private_key": text}.items() if not value]
     if missing:
         raise OACConfigurationError(
-            f"{', '.join(missing)} missing; user_id is the Connection's login, the others stand in its extra."
+            f"{', '.join(missing)} missing. user_id is the Connection's login; the others are fields of its extra."
         )
     for name, value in names.items():
         refuse_invisible(value, name)

@@ -41,15 +41,17 @@ def source(source_conn_id: str) -> Source:
     conn = BaseHook.get_connection(source_conn_id)
     if missing := [name for name, value in (("login", conn.login), ("password", conn.password)) if not value]:
         raise OACConfigurationError(
-            f"Connection {source_conn_id!r} has no {' and no '.join(missing)}. OAC wants user name and password of the "
-            "data source whenever a connection is created or updated (documented); both belong there."
+            f"Connection {source_conn_id!r} has no {' and no '.join(missing)}. OAC needs the data source's user name "
+            "and password each time it creates or changes a connection. Set them as its login and password."
         )
     try:
         more = Extra(conn).value("connection_params") or {}
     except OACConfigurationError as error:
         raise OACConfigurationError(f"Connection {source_conn_id!r}: {error}") from None
     if not isinstance(more, dict):
-        raise OACConfigurationError(f"Connection {source_conn_id!r}: connection_params in its extra is no JSON object.")
+        raise OACConfigurationError(
+            f"Connection {source_conn_id!r}: connection_params in its extra is not a JSON object."
+        )
     secrets = texts_of({**more, "password": conn.password})
     for secret in secrets:
         mask_secret(secret)
@@ -70,7 +72,7 @@ def wallet(url: str, conn_id: str | None = None) -> bytes:
     if not size or size > _LARGEST_WALLET:
         problem = "does not exist" if size is None else f"has {size:,} bytes"
         raise OACConfigurationError(
-            f"The wallet {url} {problem}. Give the path of {_AUTO_LOGIN}, of the zip archive that it comes in, or of a "
+            f"The wallet {url} {problem}. Give the path of {_AUTO_LOGIN}, of the zip archive that contains it, or of a "
             f"key file, of at most {_LARGEST_WALLET:,} bytes."
         )
     data = file.read()
@@ -81,5 +83,5 @@ def _of_archive(data: bytes, url: str) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         inside = [entry for entry in archive.infolist() if entry.filename.rpartition("/")[2] == _AUTO_LOGIN]
         if len(inside) != 1 or inside[0].file_size > _LARGEST_WALLET:
-            raise OACConfigurationError(f"The archive {url} does not hold one {_AUTO_LOGIN}, so that it is no wallet.")
+            raise OACConfigurationError(f"The archive {url} is not a wallet: it must contain {_AUTO_LOGIN} once.")
         return archive.read(inside[0])

@@ -88,7 +88,7 @@ class Extra:
             written = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower())
             meant = difflib.get_close_matches(_OTHER_NAMES.get(written, written), names, n=1, cutoff=0.7)
             likely = f" Did you mean {meant[0]!r}?" if meant else ""
-            yield f"Nobody reads the member {plain!r} of its extra.{likely}"
+            yield f"Unknown field {plain!r} in extra.{likely}"
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A field that holds several words: a JSON array, or a text with commas or blanks in between."""
@@ -132,8 +132,8 @@ def refuse_invisible(text: str, what: str) -> None:
     """
     if found := invisible(text):
         raise OACConfigurationError(
-            f"{what} holds the invisible character {found}. It was likely pasted with the text. Type the text, or "
-            "paste it through a plain editor."
+            f"{what} contains the invisible character {found}, probably pasted with the text. Type the text, or paste "
+            "it through a plain-text editor."
         )
 
 
@@ -157,6 +157,6 @@ def unmasked(text: str, what: str) -> str:
     if text != SAVED_SECRET and not (len(text) >= 3 and set(text) == {"*"}):
         return text
     raise OACConfigurationError(
-        f"{what} is only the mask that Airflow shows instead of a saved secret. Enter the secret itself again; or, if "
-        "this was a test of a Connection that is saved, test it with `python -m airflow_provider_oac check`."
+        f"{what} is the mask that Airflow shows instead of a saved secret. Enter the secret again. To test a saved "
+        "Connection, use `python -m airflow_provider_oac check`."
     )

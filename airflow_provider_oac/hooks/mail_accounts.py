@@ -27,9 +27,11 @@ def mail_account(mail_conn_id: str) -> dict[str, Any]:
     except OACConfigurationError as error:
         raise OACConfigurationError(f"Connection {mail_conn_id!r}: {error}") from None
     if auth is not None and not isinstance(auth, dict):
-        raise OACConfigurationError(f"Connection {mail_conn_id!r}: auth in its extra is no JSON object.")
+        raise OACConfigurationError(f"Connection {mail_conn_id!r}: auth in its extra is not a JSON object.")
     if bool(conn.login) != bool(conn.password) and auth is None:
-        raise OACConfigurationError(f"Connection {mail_conn_id!r} has only one of login and password.")
+        raise OACConfigurationError(
+            f"Connection {mail_conn_id!r} has only one of login and password. Set both or none."
+        )
     if auth is None and conn.login:
         auth = {"authType": PASSWORD_AUTH, "username": conn.login, "password": conn.password}
     auth = auth or {"authType": NO_AUTH}

@@ -200,7 +200,7 @@ class ObjectStorageSink:
         except FileNotFoundError:
             pass
         except Exception as problem:
-            log.warning("Something of %s is left behind that nobody reads: %s", self._destination.url, problem)
+            log.warning("Could not remove the unfinished file of %s: %s", self._destination.url, problem)
 
 
 def _beside(path: str, mark: str | None) -> tuple[str, str]:
@@ -250,8 +250,8 @@ def _put(fs: Any, path: str, to: str, size: int) -> bool:
     while (found := _size_of(fs, to)) != size:
         if time.monotonic() > give_up:
             raise OACStorageError(
-                f"{size} bytes were written, but {to} has {found} after they were copied to it for {_COPYING:.0f} s. "
-                "Look at the store, and let the task run again."
+                f"{size} bytes were written, but {to} has {found} bytes {_COPYING:.0f} s after the copy began. Check "
+                "the store, then run the task again."
             )
         time.sleep(_LOOK_INTERVAL)
     return True
@@ -327,7 +327,6 @@ def _explained(doing: str) -> Iterator[None]:
         raise
     except Exception as problem:
         raise OACStorageError(
-            f"Could not {doing} ({type(problem).__name__}: {problem}). Check that the bucket or folder exists, that "
-            "there is room, that its Connection may write there, and that the package for this kind of store is "
-            "installed."
+            f"Could not {doing} ({type(problem).__name__}: {problem}). Check that the bucket or folder exists and has "
+            "space left, that its Connection may write there, and that the package for this kind of store is installed."
         ) from problem

@@ -98,15 +98,15 @@ class _Place:
         except Exception as problem:
             # Who waits may tolerate the refusal itself. Whatever Airflow raises may hold anything.
             kind = problem if isinstance(problem, OACError) else type(problem).__name__
-            self.hindrance = f"Connection {before.conn_id!r} cannot be used any more: {kind}"
+            self.hindrance = f"Connection {before.conn_id!r} can no longer be used: {kind}"
         else:
             if settings.address == before.address:
                 self.hindrance = ""
                 self.follow(settings, slot)
                 return self.settings != before
             self.hindrance = (
-                f"Connection {before.conn_id!r} leads to {settings.address} by now, and this work is at "
-                f"{before.address}: what the Connection says now is not used for it."
+                f"Connection {before.conn_id!r} now points to {settings.address}, but this work is at "
+                f"{before.address}. The changed Connection is not used for it."
             )
         log.warning("The credentials of Connection %r were refused. %s", before.conn_id, self.hindrance)
         return False
@@ -298,8 +298,8 @@ async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
             await asyncio.sleep(pause)
     raise OACSetupError(
         f"Connection {conn_id!r} cannot be read in the triggerer ({kind}). Likely cause: it was deleted or renamed "
-        "after the task began to wait, is not there for the triggerer, or Airflow's API server, database or secrets "
-        "backend does not answer. Next step: bring it back or look at those, then run the task again."
+        "after the task deferred, the triggerer has no access to it, or Airflow's API server, database or secrets "
+        "backend does not answer. Next step: restore the Connection or the access, then run the task again."
     )
 
 

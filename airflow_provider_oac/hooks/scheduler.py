@@ -302,7 +302,7 @@ class Scheduler:
 
 def _resting(rest: float, reason: str) -> OACApiError:
     return OACApiError(
-        f"No look is made for {math.ceil(rest)} s more, since this came: {reason}",
+        f"Polling pauses for {math.ceil(rest)} s more after this error: {reason}",
         status=503,
         method="GET",
         path="",
@@ -313,8 +313,8 @@ def _resting(rest: float, reason: str) -> OACApiError:
 
 def _slow(late: float) -> OACTransportError:
     return OACTransportError(
-        f"All connections wait for answers, so that a look that is due for {late:.0f} s could not be made. Likely "
-        "cause: OAC does not answer, or the network is slow. Next step: look at the instance's state and the network.",
+        f"A poll is {late:.0f} s late because all connections are waiting for responses. Likely cause: OAC does not "
+        "answer, or the network is slow. Next step: check the instance's state and the network.",
         sent=False,
     )
 

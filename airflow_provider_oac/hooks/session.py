@@ -80,8 +80,8 @@ class InstanceSession(PlainSession):
         if _origin(url) != _origin(self._address):
             scheme, host, port = _origin(url)
             raise OACConfigurationError(
-                f"This session is signed in at {self._address} and sends nothing to {scheme}://{host}:{port}: its "
-                "token would be given away. Send that request with a session of your own."
+                f"This session sends its token only to {self._address}, not to {scheme}://{host}:{port}. Use a "
+                "separate session for that request."
             )
 
 
@@ -116,8 +116,8 @@ def _rewind(request: requests.PreparedRequest) -> None:
         path = urlsplit(request.url or "").path
         failure = OACApiError(
             f"Could not send {request.method} {path}: OAC refused the token (HTTP 401), and the body, a "
-            f"{type(body).__name__}, has been read and cannot be rewound. OAC did not act on the request. Send it "
-            "again with a new body, or give the body as bytes or a file that can seek.",
+            f"{type(body).__name__}, was read and cannot be rewound. OAC did not act on the request. Send it again "
+            "with a new body, or pass the body as bytes or as a seekable file.",
             status=int(HTTPStatus.UNAUTHORIZED),
             method=request.method or "",
             path=path,

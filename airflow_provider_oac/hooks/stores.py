@@ -22,7 +22,7 @@ def slot_of(settings: ConnectionSettings) -> Slot | None:
     if kind == MEMORY:
         return None
     if kind not in (FILE, REDIS):
-        raise OACConfigurationError(f"[oac] store is {kind!r}. Known are: {MEMORY}, {FILE}, {REDIS}.")
+        raise OACConfigurationError(f"[oac] store is {kind!r}, but must be {MEMORY}, {FILE} or {REDIS}.")
     place = setting("oac", "redis_url") if kind == REDIS else setting("oac", "store_folder") or _default_folder()
     # As long as one call of the token service can take, and some time for the store itself.
     lease = settings.transport.connect_timeout + settings.transport.read_timeout + 30.0
@@ -37,14 +37,14 @@ def slot_for_a_person(settings: ConnectionSettings, slot: Slot | None) -> Slot:
     """
     if not settings.auth.chained:
         raise OACConfigurationError(
-            f"Connection {settings.conn_id!r} signs in by the grant {settings.auth.grant}, which needs no person and "
-            "no refresh token: there is nothing to do. If you want it otherwise, set its grant to device_code or "
+            f"Connection {settings.conn_id!r} uses the grant {settings.auth.grant}, which needs no person and no "
+            "refresh token. There is nothing to do. To sign in as a person, set its grant to device_code or "
             "refresh_token."
         )
     if slot is None:
         raise OACConfigurationError(
-            "There is no store to keep a refresh token in: [oac] store is memory. Set it to file (all tasks on this "
-            "host) or redis (on several), for this process as for all of Airflow: AIRFLOW__OAC__STORE=file."
+            "No token store for the refresh token: [oac] store is memory. Set it to file (all tasks run on this host) "
+            "or redis (several hosts), for this process and all of Airflow: AIRFLOW__OAC__STORE=file."
         )
     return slot
 

@@ -115,11 +115,11 @@ class OACBackupNotifier(BaseNotifier):
         # The texts of other errors may quote the Connection, with its secrets.
         known = isinstance(error, OACError | AirflowNotFoundException)
         why = str(error) if isinstance(error, OACError) else f"{type(error).__name__}{f': {error}' if known else ''}"
-        text = f"Which snapshots there are is not known, since OAC could not be asked: {why}"
+        text = f"OAC's snapshots are unknown because OAC could not be reached: {why}"
         if isinstance(error, OACError):
             return text
         check = f"python -m airflow_provider_oac check --conn-id {self.oac_conn_id}"
-        return f"{text.rstrip('.')}. What is wrong with the Connection {self.oac_conn_id!r}: `{check}`."
+        return f"{text.rstrip('.')}. To test the Connection {self.oac_conn_id!r}, run `{check}`."
 
     def _said(self, context: Context, state: str) -> dict[str, Any]:
         """Log it, and make the mail."""

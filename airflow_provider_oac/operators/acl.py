@@ -94,8 +94,8 @@ class OACUpdateACLOperator(OACBaseOperator):
         except OACApiError as error:
             if error.status in (400, 404):
                 self.log.error(
-                    "OAC refused the change as a whole; nothing was changed. If it names an account: users are named "
-                    "by their id in the identity domain, application roles as in OAC's Console. The change names: %s.",
+                    "OAC refused the whole change; nothing was changed. If OAC names an account: use a user's id in "
+                    "the identity domain, and an application role's name in OAC's Console. Accounts in the change: %s.",
                     ", ".join(f"{entry.account_type} {entry.account!r}" for entry in entries),
                 )
             raise
@@ -106,7 +106,7 @@ class OACUpdateACLOperator(OACBaseOperator):
         done = acl.difference(before, after)
         self._tell(f"Changed {shown}", done)
         if other := acl.difference(wanted, after):
-            self.log.warning("OAC made something else of it than was asked for:\n%s", "\n".join(other.lines()))
+            self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other.lines()))
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
     def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
@@ -114,9 +114,9 @@ class OACUpdateACLOperator(OACBaseOperator):
         there = {entry.key for entry in before}
         if absent := [entry for entry in entries if entry.key not in there]:
             self.log.warning(
-                "The permissions of %s do not name %s: nothing to remove there. They name:%s",
+                "The permissions of %s have no entry for %s: nothing to remove. Their entries:%s",
                 shown, ", ".join(f"{entry.account_type} {entry.account!r}" for entry in absent),
-                "".join(f"\n  {entry.text()}" for entry in before) or " nobody",
+                "".join(f"\n  {entry.text()}" for entry in before) or " none",
             )  # fmt: skip
 
     def _entries(self) -> list[Access]:
@@ -126,16 +126,16 @@ class OACUpdateACLOperator(OACBaseOperator):
         for given in self.entries:
             if not given.get("account") or set(given) - _MEMBERS:
                 raise OACConfigurationError(
-                    f"An entry is a dictionary with {', '.join(sorted(_MEMBERS))}, of which account is needed, "
-                    f"not {given!r}."
+                    f"An entry must be a dictionary with account and optionally "
+                    f"{', '.join(sorted(_MEMBERS - {'account'}))}, not {given!r}."
                 )
             permissions = given.get("permissions")
             if self.mode == acl.DELETE_MATCHING and not permissions:
                 permissions = ()
             if isinstance(permissions, str | Mapping) or not isinstance(permissions, Sequence | Set):
                 raise OACConfigurationError(
-                    f"The entry for {given['account']!r} has permissions={permissions!r}, but they are a list of all "
-                    "that the account may do: what is left out is switched off. [] takes everything away."
+                    f"The entry for {given['account']!r} has permissions={permissions!r}, but must have a list of all "
+                    "permissions of the account. A permission that is not in the list is revoked; [] revokes all."
                 )
             found.append(acl.access(given["account"], list(permissions), given.get("account_type") or "User"))
         return found
@@ -143,7 +143,7 @@ class OACUpdateACLOperator(OACBaseOperator):
     def _tell(self, what: str, difference: Any) -> None:
         lines = difference.lines()
         self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
-                      or " nothing of the item itself")  # fmt: skip
+                      or " no entry of the item itself")  # fmt: skip
 
     def _result(self, item_id: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
         from airflow_provider_oac.client import ids
@@ -233,13 +233,12 @@ class OACAuditACLOperator(OACBaseOperator):
         except OACApiError as error:
             if error.path.endswith("/getACL") and self.unreadable == "fail":
                 raise OACError(
-                    f"{error} Nothing was written. unreadable='record' writes this down in the item's place, and goes "
-                    "on."
+                    f"{error} Nothing was written. unreadable='record' writes the error to the file and continues."
                 ) from error
             raise
         if done.unreadable_count:
             self.log.warning(
-                "The permissions of %d items could not be read; the file says why. The first are: %s",
+                "The permissions of %d items could not be read; the file holds the errors. The first items: %s",
                 done.unreadable_count, ", ".join(done.unreadable[:10]),
             )  # fmt: skip
         file = done.file

@@ -104,8 +104,8 @@ class OACListCatalogOperator(OACBaseOperator):
         found = self.hook.run(collected(source, self.max_items + 1))
         if len(found) > self.max_items:
             raise OACConfigurationError(
-                f"More than {self.max_items} items were found, too many for XCom. Let destination name a file for "
-                "them, list less, or raise max_items."
+                f"More than {self.max_items} items were found, too many for XCom. Set destination to a file for them, "
+                "narrow the list, or raise max_items."
             )
         self.log.info("Found %d items.", len(found))
         return [item.to_dict() for item in found]
@@ -175,12 +175,10 @@ class OACCreateFolderOperator(OACBaseOperator):
 
         place = ids.split_path(ids.catalog_id(self.path))
         if place is None:
-            raise OACConfigurationError(
-                f"{self.path!r} is no path of a folder, which looks like /@Catalog/shared/Sales/2026."
-            )
+            raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
         self._push_link(context)
         done = self.hook.run(submit_once(NewFolder(*place, self.create_parents, report=self.log.info)))
-        became = "was there already" if done.done_before else "was created"
+        became = "already existed" if done.done_before else "was created"
         self.log.info("Folder %s %s.", ids.shown(done.item.id), became)
         return {**done.item.to_dict(), "created": not done.done_before}
 
@@ -269,9 +267,9 @@ class OACDeleteFolderOperator(OACBaseOperator):
             )
         except OACApiError as error:
             if error.method == "GET" and error.status == 404:
-                raise AirflowFailException(f"{error} missing_ok=True takes this for success.") from error
+                raise AirflowFailException(f"{error} missing_ok=True treats this as success.") from error
             raise
-        self.log.info("Folder %s %s.", shown, "was deleted" if gone else "does not exist (any more)")
+        self.log.info("Folder %s %s.", shown, "was deleted" if gone else "does not exist")
         return {"path": path, "deleted": gone}
 
 

@@ -70,7 +70,8 @@ class OACCompareCatalogsOperator(OACBaseOperator):
         source = OACHook(self.source_conn_id, stopped=lambda: self._killed)
         if source.settings.address == self.hook.settings.address:
             raise OACConfigurationError(
-                f"Both Connections lead to {source.settings.address}, which is equal to itself and proves nothing."
+                f"Both Connections point to {source.settings.address}. Set source_conn_id and oac_conn_id to "
+                "Connections of different instances."
             )
         self._push_link(context)
         found = compare(self._held(source), self._held(self.hook), made_at)
@@ -84,28 +85,28 @@ class OACCompareCatalogsOperator(OACBaseOperator):
                 self.log.info("%s: %s", what, text)
         summary = (
             f"{found.compared} items are in both {source.settings.instance} and {self.hook.settings.instance}; "
-            f"{len(found.missing)} are missing, {len(found.different)} differ, {len(found.extra)} are in the copy "
-            f"only, {len(found.changed_since)} have changed in the source since."
+            f"{len(found.missing)} are missing, {len(found.different)} differ, {len(found.extra)} are only in the "
+            f"copy, {len(found.changed_since)} have changed in the source since."
         )
         self.log.info(summary)
         if not found.compared and not found.missing:
             raise OACError(
-                "There is nothing to compare: the source lists no item that is old enough. An empty comparison proves "
-                "nothing. Check what the Connection's user may see."
+                "Nothing to compare: the source lists no item that is old enough. Check what the user of Connection "
+                f"{self.source_conn_id!r} may see."
             )
         if self.permissions and found.permissions_unread:
             self.log.warning(
-                "The permissions of %d items can be read on neither side, and were not compared.",
+                "The permissions of %d items could be read in neither instance and were not compared.",
                 found.permissions_unread,
             )
         if self.permissions and 0 < found.compared == found.permissions_unread:
             raise OACError(
-                f"{summary} But no permissions were compared, since those of none of these items can be read in both. "
-                "Check what the users of the two Connections may do; permissions=False compares without."
+                f"{summary} No permissions were compared: no item has permissions that both users can read. Check the "
+                "permissions of both Connections' users, or set permissions=False."
             )
         if self.fail and not found.equal:
             first = [*found.missing, *(f"{item} ({differs})" for item, differs in found.different)][:10]
-            raise OACError(f"The copy is not what the source was. {summary} The first: {'; '.join(first)}.")
+            raise OACError(f"The copy differs from the source. {summary} The first: {'; '.join(first)}.")
         return {
             "equal": found.equal,
             "compared": found.compared,
@@ -215,9 +216,9 @@ class OACCheckRolesOperator(OACBaseOperator):
         if lacking:
             raise OACError(
                 f"The user {self.hook.settings.auth.user} of Connection {self.oac_conn_id!r} lacks the role of an "
-                f"{' and of an '.join(lacking)} in {self.hook.settings.address}. Likely cause: a restore brought the "
-                "members of the roles from another instance. Next step: OAC, Console, Users and Roles: BI Service "
-                "Administrator, DV Content Author."
+                f"{' and of an '.join(lacking)} in {self.hook.settings.address}. Likely cause: a restore replaced the "
+                "role members. Next step: grant the roles BI Service Administrator and DV Content Author in OAC, "
+                "Console, Users and Roles."
             )
         return found
 

@@ -57,9 +57,9 @@ class _ConnectionOperator(OACBaseOperator):
 
         if found := secret_names(self.connection_params):
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: connection_params hold {', '.join(map(repr, found))}. Secrets do not belong "
-                "into a DAG: password is the password of the Airflow Connection source_conn_id, others go into the "
-                "member connection_params of its extra."
+                f"Task {self.task_id!r}: connection_params contain {', '.join(map(repr, found))}. Secrets do not "
+                "belong in a DAG. The password comes from the Airflow Connection source_conn_id; put other secrets "
+                "into connection_params in its extra."
             )
 
     def order(self, name: str, **more: Any) -> ConnectionOrder:
@@ -166,7 +166,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
                 raise
             # Without a retry: that one would take it for created by this try.
             raise AirflowFailException(
-                f"{error} With if_exists 'keep' or 'update' this would be no failure."
+                f"{error} if_exists='keep' or 'update' accepts an existing connection."
             ) from error
         connection_id = made.id or self.hook.run(listed_id(order.name, self.hook.settings.auth.user))
         self.log.info("Connection %r (%s) is %s.", order.name, connection_id or "id not known", made.how)
@@ -242,8 +242,8 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         wanted = order.params.get("connectionType")
         if kind and wanted and wanted != kind:
             raise OACConfigurationError(
-                f"Connection {found.path} is of the type {kind!r}, not {wanted!r}, and OAC cannot change it "
-                "(documented). Nothing was sent. Create another connection instead."
+                f"Connection {found.path} is of the type {kind!r}, not {wanted!r}, and OAC cannot change the type. "
+                "Nothing was sent. Create another connection instead."
             )
         params = {"connectionType": kind, **order.params} if kind else order.params
         # The id is made of owner and name.
@@ -251,7 +251,7 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         self.hook.run(connections.update(connection_id, order))
         sent = sorted(order.params)
         self.log.info(
-            "Updated connection %s: sent %s%s. OAC does not tell whether the credentials work.",
+            "Updated connection %s: sent %s%s. OAC does not report whether the credentials work.",
             found.path, ", ".join(sent), " and a wallet" if order.wallet else "",
         )  # fmt: skip
         return {"connection_id": connection_id, "name": order.name, "sent": sent}
@@ -294,10 +294,10 @@ class OACDeleteConnectionOperator(OACBaseOperator):
         if self.hook.run(connections.removal(connection_id)):
             self.log.info("Deleted connection %s.", name)
         elif self.missing_ok or Identity.of(context).repeats(self.retries or 0):
-            self.log.info("Connection %s does not exist (any more).", name)
+            self.log.info("Connection %s does not exist.", name)
         else:
             # Without a retry: that one would take it for deleted by this try.
             raise AirflowFailException(
-                f"There is no connection {name} to delete. Check the id; missing_ok=True takes this for success."
+                f"There is no connection {name} to delete. Check the id. missing_ok=True treats this as success."
             )
         return connection_id

@@ -92,8 +92,8 @@ class ExportingOperator(OACWorkOperator):
         """Its result is the work's."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: wait_for_completion=False makes no sense for an export, which nobody would "
-                "download. Use deferrable=True to wait without a worker."
+                f"Task {self.task_id!r}: wait_for_completion=False is not supported for exports: the file would not be "
+                "downloaded. Use deferrable=True to wait without a worker."
             )
 
     @abstractmethod
@@ -178,7 +178,7 @@ class ExportingOperator(OACWorkOperator):
             if entry is None:
                 missing.append(file)
             else:
-                self.log.info("%s is whole at %s, made by an earlier try.", file.label, file.url)
+                self.log.info("%s is complete at %s, written by an earlier try.", file.label, file.url)
                 facts.done += (entry,)
         return missing
 
@@ -287,8 +287,8 @@ class ExportingOperator(OACWorkOperator):
         sinks = [(file, sink_of(file.url, self.destination_conn_id, memory.identity)) for file in files]
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
-            f"Its exports go on in OAC as work requests {ids}, which cannot be canceled; a try of the same order finds "
-            "them again, or orders them anew."
+            f"Its exports continue in OAC as work requests {ids}, which cannot be canceled. A retry reattaches to them "
+            "or starts them again."
         ):
             made = self.hook.run(flow)
         for file, error in zip(files, made, strict=True):

@@ -188,7 +188,7 @@ class OACOperator(OACWorkOperator):
         logged = self._logged(replace(call, read=accepted_id))
         work = self._sent(call, memory, self._fenced(logged, memory))
         self._accepted = True
-        self.log.info("OAC accepted: %s, as work request %s.", call.doing, work)
+        self.log.info("OAC accepted: %s (work request %s).", call.doing, work)
         return Started(work, time.time(), NoFacts())
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
@@ -213,24 +213,24 @@ class OACOperator(OACWorkOperator):
 
         if bool(self.call) == bool(self.method and self.path):
             raise OACConfigurationError(
-                f"Give either call (it is {self.call!r}) or method and path ({self.method!r}, {self.path!r}). If one "
-                "comes from a template: what does that render to?"
+                f"Give either call (now {self.call!r}) or method and path (now {self.method!r}, {self.path!r}). If one "
+                "comes from a template, check what it renders to."
             )
         if self.call:
             given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
             if given:
-                raise OACConfigurationError(f"{', '.join(given)} cannot be given to the call {self.call!r}.")
+                raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
             found = any_call.named(self.call, self._arguments())
             made = found.page(1) if isinstance(found, Listing) else found
             self._refuse_restore(made)
             if made.secrets:
                 raise OACConfigurationError(
-                    f"The call {self.call!r} sends a secret, which must not stand in a DAG. Use the operator that "
-                    "takes it from an Airflow Connection, or the hook in a task of your own."
+                    f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
+                    "reads it from an Airflow Connection, or use OACHook in your own task."
                 )
         else:
             if self.arguments:
-                raise OACConfigurationError("arguments are those of a call by its name; a path takes query and body.")
+                raise OACConfigurationError("arguments belong to call. With method and path, use query and body.")
             made = any_call.raw(
                 str(self.method),
                 str(self.path),
@@ -261,8 +261,8 @@ class OACOperator(OACWorkOperator):
 
         if restores(call):
             raise OACConfigurationError(
-                "A restore replaces the content of a whole instance, and there is no undo. It is not made as any call, "
-                "without its guards: use OACRestoreSnapshotOperator."
+                "A restore replaces the content of the whole instance and cannot be undone. Use "
+                "OACRestoreSnapshotOperator, which has safety checks."
             )
 
     def _arguments(self) -> dict[str, Any]:
@@ -271,15 +271,15 @@ class OACOperator(OACWorkOperator):
     def _check_together(self, call: Call[Any]) -> None:
         if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
             raise OACConfigurationError(
-                "What starts work answers with a work request of the REST API: neither paged nor destination nor scope "
-                "goes with it."
+                "wait_for_completion=True cannot be combined with paged, destination or scope: such a call returns a "
+                "work request of the REST API."
             )
         if self.paged and (call.method != "GET" or "page" in (self.query or {})):
             raise OACConfigurationError(
-                "paged=True goes through all pages of a list that is got with GET; page itself must not be given."
+                "paged=True fetches all pages of a list with GET. Use method='GET' and leave page out of query."
             )
         if self.paged and self.call and not self._in_pages():
-            raise OACConfigurationError(f"{self.call} does not come in pages; leave paged out.")
+            raise OACConfigurationError(f"{self.call} does not return pages. Leave paged out.")
 
     def _in_pages(self) -> bool:
         """Whether all pages of a list are wanted: of one of this package they always are."""
@@ -306,8 +306,8 @@ class OACOperator(OACWorkOperator):
         items = self.hook.run(collected(source, self.max_items + 1))
         if len(items) > self.max_items:
             raise OACConfigurationError(
-                f"The list has more than {self.max_items} items, too many for XCom. Let destination name a file for "
-                "them, list less, or raise max_items."
+                f"The list has more than {self.max_items} items, too many for XCom. Set destination to a file for "
+                "them, narrow the list, or raise max_items."
             )
         return plain(items)
 
@@ -324,7 +324,7 @@ class OACOperator(OACWorkOperator):
         sink = SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
         self._logged(call)
         self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
-        self.log.info("The answer is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
+        self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
         return {"path": self.destination, "size": sink.size, "sha256": sink.sha256}
 
     def _checked(self, result: Any, call: Call[Any]) -> Any:
@@ -335,17 +335,17 @@ class OACOperator(OACWorkOperator):
         try:
             if self.result_check and not self.result_check(result):
                 raise OACResponseError(
-                    f"The result is not what result_check wants: {repr(result)[:500]}. The call itself succeeded"
-                    + (", and a retry makes it again." if self.retries and call.repeatable else ".")
+                    f"result_check rejected the result: {repr(result)[:500]}. The call itself succeeded"
+                    + (", and a retry repeats it." if self.retries and call.repeatable else ".")
                 )
             return plain(self.result_filter(result) if self.result_filter else result)
         except Exception as error:
             if call.repeatable or isinstance(error, (AirflowSkipException, AirflowFailException)):
                 raise
             raise AirflowFailException(
-                f"{error if isinstance(error, OACError) else f'{type(error).__name__}: {error}'} OAC did what it was "
-                f"asked to ({call.doing}), and doing it twice could do harm, so that no retry follows. Clear the task "
-                "to do it again."
+                f"{error if isinstance(error, OACError) else f'{type(error).__name__}: {error}'} OAC completed the "
+                f"call ({call.doing}), and repeating it could do harm, so the task is not retried. Clear the task to "
+                "repeat the call."
             ) from error
 
     # -- never a second time unless that does no harm
@@ -353,11 +353,11 @@ class OACOperator(OACWorkOperator):
     def _refuse_second(self, call: Call[Any], memory: TaskMemory) -> None:
         if not call.repeatable and (memory.interrupted or (memory.available and memory.suspect())):
             work = memory.of_this_order().work_request_id
-            what = f"work request {work}, of which OAC knows nothing (any more)" if work else "an answer nobody has"
+            what = f"OAC no longer knows its work request {work}" if work else "its response was lost"
             raise AirflowFailException(
-                f"Could not {call.doing}: an earlier try sent it, and what is left of that is {what}. OAC may have "
-                "done it, so that it is not sent again. Check in OAC whether it did: if so, mark this task as success; "
-                "if not, clear it. repeatable=True sends it again without asking."
+                f"Could not {call.doing}: an earlier try sent the call, and {what}. OAC may have completed it, so it "
+                "is not sent again. Check in OAC whether it did. If so, mark this task as success; if not, clear it. "
+                "repeatable=True always sends the call again."
             )
 
     def _fenced(self, call: Call[Any], memory: TaskMemory) -> Callable[[], Any]:
@@ -385,8 +385,8 @@ class OACOperator(OACWorkOperator):
                 task.take_back()
                 raise
             raise AirflowFailException(
-                f"{error} No retry follows, since sending it twice could do harm. Check in OAC whether it was done; "
-                "repeatable=True sends it again."
+                f"{error} The task is not retried, since sending the call twice could do harm. Check in OAC whether it "
+                "was completed. repeatable=True sends it again."
             ) from error
         if not self.wait_for_completion:
             memory.remember(sending=False)
@@ -404,6 +404,6 @@ class OACOperator(OACWorkOperator):
             if call.repeatable or memory.available or ended or not self._accepted:
                 raise
             raise AirflowFailException(
-                f"{error} No retry follows: this Airflow does not remember the work request, and a retry would start "
-                "the work a second time. repeatable=True allows that."
+                f"{error} The task is not retried: this Airflow version does not store the work request, and a retry "
+                "would start the work a second time. repeatable=True allows that."
             ) from error

@@ -122,8 +122,8 @@ class PlacingOperator(ItemOperator):
             folder = ids.item_id(item_id=self.to_folder_id, path=self.to_folder_path, what="the folder it goes into")
         elif not self.new_name:
             raise OACConfigurationError(
-                "Where to is not said: give to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
-                "comes from a template: what does that render to?"
+                "No destination given. Set to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
+                "comes from a template, check what it renders to."
             )
         return Place(folder, self.new_name or None, self.overwrite, self.create_folders)
 

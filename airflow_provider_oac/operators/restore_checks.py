@@ -28,9 +28,9 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
     kind = str(getattr(run_type, "value", run_type))
     if kind not in allowed:
         raise AirflowFailException(
-            f"This DAG run is of the type {kind!r}, and a restore replaces a whole instance: only runs of the type "
-            f"{', '.join(allowed)} may do that. Nothing was sent. Start a "
-            "run by hand, or name the type in allowed_run_types."
+            f"A restore replaces the whole instance, so only runs of the type {', '.join(allowed)} may start one. This "
+            f"DAG run is of the type {kind!r}. Nothing was sent. Start a run manually, or add the type to "
+            "allowed_run_types."
         )
 
 
@@ -85,8 +85,8 @@ def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | 
     wanted = snapshot_id or known.get("snapshot_id")
     if bool(snapshot) == bool(snapshot_id) or not isinstance(wanted, str):
         raise OACConfigurationError(
-            "Give either snapshot, the result of the task that registered it in this instance, or snapshot_id. The id "
-            f"is {wanted!r}. Nothing was restored."
+            "Give either snapshot (the result of the task that registered it in this instance) or snapshot_id (now "
+            f"{wanted!r}). Nothing was restored."
         )
     try:
         found: Snapshot = hook.run(snapshots.get(wanted))
@@ -94,9 +94,9 @@ def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | 
         if error.status != 404:
             raise
         raise OACConfigurationError(
-            f"{hook.settings.address} lists no snapshot {wanted}. A snapshot must be registered in the very instance "
-            "that it is restored into (OACRegisterSnapshotOperator with this Connection): another instance's id means "
-            f"nothing here. Nothing was restored. OAC said: {error}"
+            f"{hook.settings.address} lists no snapshot {wanted}. Nothing was restored. Register the snapshot in this "
+            "instance first (OACRegisterSnapshotOperator with this Connection): the ids of other instances are not "
+            f"valid here. OAC's error: {error}"
         ) from error
     return found
 
@@ -114,6 +114,6 @@ def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:
     except Exception as error:
         raise OACConfigurationError(
             f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
-            f"cannot be had: {error} Nothing was restored. Create that Connection again with the password of that "
-            "time, or give seal_conn_id, a Connection that holds it."
+            f"cannot be read: {error} Nothing was restored. Create that Connection again with its former password, or "
+            "set seal_conn_id to a Connection that holds that password."
         ) from None

@@ -223,8 +223,8 @@ class OACFindSnapshotOperator(OACBaseOperator):
         if found is None:
             raise _NoSnapshot(
                 f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
-                f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with those of "
-                "the task that takes them."
+                f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with the task "
+                "that creates them."
             )
         item, name = found
         age = now - name.time
@@ -283,12 +283,12 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         found = self._find()
         if found is None:
             if self.missing_ok or Identity.of(context).repeats(self.retries or 0):
-                self.log.info("Snapshot %s does not exist (any more).", wanted)
+                self.log.info("Snapshot %s does not exist.", wanted)
                 return self.snapshot_id
             # Without a retry: that one would take it for deleted by this try.
             raise AirflowFailException(
-                f"There is no snapshot {wanted!r} to delete: OAC does not list it. Only snapshots made or registered "
-                "through the REST API are listed. Check id or name; missing_ok=True takes this for success."
+                f"There is no snapshot {wanted!r} to delete: OAC does not list it. OAC lists only snapshots that were "
+                "created or registered through the REST API. Check id or name. missing_ok=True treats this as success."
             )
         self.hook.run(removal(found.id, delete_storage=self.delete_storage))
         what = "and its file" if self.delete_storage else "but kept its file"
@@ -308,7 +308,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         if len(matches) > 1:
             ids = ", ".join(item.id for item in matches)
             raise OACError(
-                f"{len(matches)} snapshots are named {self.snapshot_name!r}: {ids}. Nothing was deleted. Give "
+                f"{len(matches)} snapshots are named {self.snapshot_name!r}: {ids}. Nothing was deleted. Set "
                 "snapshot_id instead."
             )
         if not matches:
@@ -318,8 +318,8 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         sharing = [item.name for item in listed if (item.bucket, item.bar_uri) == file and item.id != found.id]
         if self.delete_storage and sharing:
             raise OACError(
-                f"The file {found.bar_uri} of snapshot {found.name!r} belongs to {', '.join(map(repr, sharing))} as "
-                "well. Nothing was deleted. Delete the snapshot with delete_storage=False, which keeps the file."
+                f"The file {found.bar_uri} of snapshot {found.name!r} also belongs to {', '.join(map(repr, sharing))}. "
+                "Nothing was deleted. Use delete_storage=False to delete the snapshot and keep the file."
             )
         return found
 
@@ -408,7 +408,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         own = Own.checked(self.snapshot_label, self.hook.settings.instance, self.folder, storage)
         me = Identity.of(context)
         self._push_link(context)
-        with log_group(self.log, f"Snapshots of {self.snapshot_label}: what is kept, and what goes"):
+        with log_group(self.log, f"Snapshots of {self.snapshot_label}: kept and deleted"):
             plan = self.hook.run(
                 prune(
                     own,

@@ -84,7 +84,7 @@ class OACSystemSettingsOperator(_DesiredState):
         from airflow_provider_oac.client import settings
 
         if not self.settings and not self.like_conn_id:
-            raise OACConfigurationError("Which settings are wanted is not said: give settings, like_conn_id, or both.")
+            raise OACConfigurationError("No settings given. Set settings, like_conn_id, or both.")
         own = {key: settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
         self._push_link(context)
         current = self.hook.run(settings.effective())
@@ -120,9 +120,10 @@ class OACSystemSettingsOperator(_DesiredState):
         given = self.settings if isinstance(self.settings, Mapping) else {}
         if found := [key for key, value in given.items() if is_secret(str(key)) and not no_secret(value)]:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: settings hold {', '.join(map(repr, found))}. Secrets do not belong into a "
-                "DAG. Set them in OAC, take them from another instance (like_conn_id), or from an Airflow Connection "
-                "in a task of your own: OACHook().run(settings.update(…)) with airflow_provider_oac.client.settings."
+                f"Task {self.task_id!r}: settings contain {', '.join(map(repr, found))}. Secrets do not belong in a "
+                "DAG. Set them in OAC, copy them from another instance (like_conn_id), or read them from an Airflow "
+                "Connection in your own task: OACHook().run(settings.update(…)) with "
+                "airflow_provider_oac.client.settings."
             )
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -141,20 +142,20 @@ class OACSystemSettingsOperator(_DesiredState):
         not_here = sorted(names - set(current) - set(own))
         if not_here:
             self.log.warning(
-                "This instance does not list the settings %s of the other one; they are left out. The instances may be "
-                "of different versions.", ", ".join(not_here),
+                "This instance does not list the settings %s of the other instance; they are skipped. The instances "
+                "may have different versions.", ", ".join(not_here),
             )  # fmt: skip
         return {**{key: other[key] for key in sorted(names & set(current))}, **own}, not_here
 
     def _sum_up(self, changes: int, pending: list[str], unconfirmed: list[str]) -> None:
         if not changes:
-            self.log.info("Every setting has the value that is wanted; nothing is sent.")
+            self.log.info("Every setting already has its value; nothing is sent.")
         if pending:
-            self.log.info("Saved, but pending until OAC applies it: %s.", ", ".join(pending))
+            self.log.info("Saved; pending until OAC applies them: %s.", ", ".join(pending))
         if unconfirmed:
             self.log.warning(
-                "OAC accepted these settings, but they read otherwise afterwards: %s. Look at them in OAC; a next run "
-                "sends them again.", ", ".join(unconfirmed),
+                "OAC accepted these settings but returns other values: %s. Check them in OAC. The next run sends them "
+                "again.", ", ".join(unconfirmed),
             )  # fmt: skip
 
 
@@ -221,9 +222,9 @@ class OACMailServerOperator(_DesiredState):
         if sending:
             self.hook.run(mail.configure(wanted))
         if secret and sending:
-            self.log.info("Its secret is sent along: OAC gives none back, so that it cannot be compared.")
+            self.log.info("Its secret is always sent: OAC returns no secrets, so it cannot be compared.")
         if not changed and not sending:
-            self.log.info("The mail server is as it is wanted, as far as OAC tells; nothing is sent.")
+            self.log.info("The mail server already has these settings, except for secrets; nothing is sent.")
         return self._result(changed, sending, "none" if not secret else "sent" if sending else "not compared")
 
     def _remove(self, context: Context) -> dict[str, Any]:
@@ -251,8 +252,8 @@ class OACMailServerOperator(_DesiredState):
         kind = (other.get("auth") or {}).get("authType", NO_AUTH)
         if not self.mail_conn_id and kind != NO_AUTH:
             raise OACConfigurationError(
-                f"The mail server of Connection {self.like_conn_id!r} signs in by {kind}, and OAC gives no secrets "
-                "back. Give the Airflow Connection that holds them as mail_conn_id."
+                f"The mail server of Connection {self.like_conn_id!r} signs in by {kind}, and OAC returns no secrets. "
+                "Set mail_conn_id to the Airflow Connection that holds them."
             )
         return MailServer.of(
             {"auth": {"authType": NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
@@ -264,8 +265,8 @@ class OACMailServerOperator(_DesiredState):
         found: MailServer | None = self.of_the_other(mail.current())
         if found is None:
             raise OACConfigurationError(
-                f"The instance of Connection {self.like_conn_id!r} has no mail server. Nothing was changed. If this "
-                "one shall have none either, say absent=True."
+                f"The instance of Connection {self.like_conn_id!r} has no mail server. Nothing was changed. To remove "
+                "the mail server of this instance, set absent=True."
             )
         return found.body()
 
@@ -273,8 +274,7 @@ class OACMailServerOperator(_DesiredState):
         """Either a mail server or none; and no secrets, which whoever reads the DAG would read."""
         if self.absent == bool(self.server or self.like_conn_id):
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: give the mail server that is wanted (server, like_conn_id, or both), or say "
-                "absent=True."
+                f"Task {self.task_id!r}: no mail server given. Set server, like_conn_id or both, or absent=True."
             )
         if not isinstance(self.server, Mapping):
             return
@@ -282,8 +282,8 @@ class OACMailServerOperator(_DesiredState):
 
         if found := [*secret_names(self.server), *({"auth"} & set(self.server))]:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: server holds {', '.join(map(repr, found))}. How OAC signs in at the mail "
-                "server stands in an Airflow Connection, mail_conn_id: secrets do not belong into a DAG."
+                f"Task {self.task_id!r}: server contains {', '.join(map(repr, found))}. Secrets do not belong in a "
+                "DAG. Put the mail server's credentials into an Airflow Connection and set mail_conn_id to it."
             )
 
 
@@ -336,8 +336,8 @@ class OACSafeDomainsOperator(_DesiredState):
         }
         if self.remove_others and not wanted:
             raise OACConfigurationError(
-                "No safe domain is wanted, so that remove_others would remove all of them. Nothing was changed. Name "
-                "those that are to go in remove."
+                "No safe domains given, so remove_others would remove all of them. Nothing was changed. List the "
+                "domains to delete in remove."
             )
         present = self.hook.run(safe_domains.list_all())
         todo = safe_domains.changes(present, wanted, gone, only=self.remove_others)
@@ -351,7 +351,7 @@ class OACSafeDomainsOperator(_DesiredState):
         from airflow_provider_oac.client.safe_domains import checked_domain, checked_policy
 
         if not (self.domains or self.like_conn_id or self.remove):
-            raise OACConfigurationError("Which domains are wanted is not said: give domains, like_conn_id or remove.")
+            raise OACConfigurationError("No safe domains given. Set domains, like_conn_id or remove.")
         named = (self.domains or {}).items()
         own = {checked_domain(domain): checked_policy(domain, policy) for domain, policy in named}
         return own, [checked_domain(domain) for domain in self.remove]
@@ -368,7 +368,7 @@ class OACSafeDomainsOperator(_DesiredState):
         for domain, policy in todo.deleted.items():
             self.tell(f"Safe domain {domain}", allowed(policy), None)
         if not (created or updated or todo.deleted):
-            self.log.info("Every safe domain is as it is wanted; nothing is sent.")
+            self.log.info("Every safe domain already has its policies; nothing is sent.")
         return {
             "created": created,
             "updated": updated,

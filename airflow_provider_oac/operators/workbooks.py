@@ -85,8 +85,7 @@ class OACExportWorkbookOperator(ExportingOperator):
             url = f"{url}{plain_name(name)}.{self.file_format}"
         elif not url.endswith(f".{self.file_format}"):
             raise OACConfigurationError(
-                f"The destination is {url!r}, but must end in .{self.file_format} as the format says, or in / if it is "
-                "a folder."
+                f"The destination is {url!r}, but must end in .{self.file_format} (the format), or in / for a folder."
             )
         return [self.wish(self.workbook_path or name, url, workbook_id, name, self.file_format, self.canvases)]
 
@@ -145,7 +144,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
         for wish in wishes:
             if other := by_url.get(wish.file.url):
                 raise OACConfigurationError(
-                    f"{wish.file.label} and {other} would both go to {wish.file.url}. Give one of them a name."
+                    f"{wish.file.label} and {other} would both be written to {wish.file.url}. Give one of them a name."
                 )
             by_url[wish.file.url] = wish.file.label
         return wishes
@@ -157,7 +156,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
         unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
         if unknown:
             raise OACConfigurationError(
-                f"A workbook to export has no {', '.join(sorted(map(repr, unknown)))}: {item!r}."
+                f"Unknown field {', '.join(sorted(map(repr, unknown)))} in the workbook {item!r}."
             )
         workbook_id, own_name = _workbook(given.get("workbook_path"), given.get("workbook_id"))
         name, folder = plain_name(str(given.get("name") or own_name)), self.destination.rstrip("/")
@@ -191,8 +190,8 @@ class OACExportWorkbooksOperator(ExportingOperator):
         if failed:
             each = "\n".join(f"- {message}" for _label, message in failed)
             raise OACError(
-                f"{len(failed)} exports failed; {len(files)} files are whole in {self.destination}, and a retry makes "
-                f"only what is missing.\n{each}"
+                f"{len(failed)} exports failed; {len(files)} files are complete in {self.destination}. A retry exports "
+                f"only the missing ones.\n{each}"
             )
         self._progress(self._memory(context)).finish()
         self.tell(files, context)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _NO_ID = Hint(
-    "A task that found its work by its traces in OAC has no work request to wait for: its result says verified: false."
+    "A task that recovered its work from OAC's lists has no work request to wait for: its result has verified: false."
 )
 
 
@@ -61,7 +61,7 @@ class OACWorkRequestSensor(OACBaseSensor):
             work = hook.run(work_requests.get(work_request_id))
         except OACError as error:
             self._poller.troubled(error, time.time())
-            self.log.warning("Work request %s cannot be read at the moment: %s", work_request_id, error)
+            self.log.warning("Work request %s could not be read; trying again: %s", work_request_id, error)
             return False
         percent = "" if work.percent is None else f", {work.percent:.0f} %"
         self.log.info("Work request %s (%s): %s%s.", work.id, work.operation, work.status, percent)

@@ -1,4 +1,4 @@
-"""Why no answer came: the cause behind a library's exception, in words that help."""
+"""Why no response came: the cause behind a library's exception, and what to do about it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def transport_error(
     what = f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}"
     if deadline is not None and deadline.left() <= 0:
         text = (
-            f"{what}: the response is not complete after {deadline.seconds:g} s and was given up. Likely cause: the "
-            "server or a proxy in between sends it byte by byte."
+            f"{what}: the response is not complete after {deadline.seconds:g} s and was abandoned. Likely cause: the "
+            "server or a proxy sends it byte by byte."
         )
         return OACTransportError(text + " The server may have acted on the request." * sent, sent=sent)
     chain = list(causes(error))
@@ -68,12 +68,12 @@ def _proxy_reason(proxy: Proxy | None, chain: list[BaseException]) -> tuple[str,
     if refusal:
         return (
             f"{name} refused to connect to the server (HTTP {refusal})",
-            "Check the login in HTTPS_PROXY and whether the proxy allows this host, or name the host in NO_PROXY.",
+            "Check the login in HTTPS_PROXY and whether the proxy allows this host, or add the host to NO_PROXY.",
             refusal >= 500,
         )
     return (
         f"{name} cannot be reached",
-        "Check HTTPS_PROXY and NO_PROXY of the process that runs the task.",
+        "Check HTTPS_PROXY and NO_PROXY in the process that runs the task.",
         True,
     )
 
@@ -94,28 +94,28 @@ def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
             if cause.verify_code in _STRICT:
                 return (
                     f"a certificate breaks RFC 5280, which Python 3.13 and newer refuse ({cause.verify_message})",
-                    "No file on this machine changes that: who runs the CA (a private one, or that of a proxy which "
-                    f"opens TLS) must reissue {_to_reissue(cause)}. Until then, Python 3.12 and older accept it.",
+                    "No setting on this machine helps. Ask the operator of the CA (a private CA, or the CA of a proxy "
+                    f"that intercepts TLS) to reissue {_to_reissue(cause)}. Python 3.12 and older accept it.",
                     False,
                 )
             return (
                 f"the server's certificate was refused ({cause.verify_message})",
-                "If the host is right, a proxy or a private CA signs its certificates: put the CA's PEM file "
-                "on this machine and its path into the Connection's ca_file.",
+                "If the host is correct, a proxy or a private CA signs its certificates: copy the CA's PEM file to "
+                "this machine and set the Connection's ca_file to its path.",
                 False,
             )
     for cause in chain:
         if isinstance(cause, ssl.SSLError) and not sent and not isinstance(cause, ssl.SSLEOFError):
             return (
                 "the TLS handshake failed",
-                "Check that the address speaks TLS on this port and that no proxy stands in between.",
+                "Check that the server speaks TLS on this port and that no proxy intercepts the connection.",
                 False,
             )
         if isinstance(cause, socket.gaierror):
             return (
                 "the host name cannot be resolved",
-                "Check the name for typing errors, and whether this machine's DNS knows it "
-                "(a private endpoint is known inside its network only).",
+                "Check the name for typos, and whether this machine's DNS resolves it (a private endpoint resolves "
+                "only inside its network).",
                 True,
             )
         if isinstance(cause, ConnectionRefusedError):
@@ -126,15 +126,15 @@ def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
             )
     if any(isinstance(cause, TimeoutError) or "timeout" in type(cause).__name__.lower() for cause in chain):
         if sent:
-            return ("no answer came in time", "The server may still be working on the request.", True)
+            return ("no response came in time", "The server may still be working on the request.", True)
         return (
             "no connection could be made in time",
-            "Check route, firewall and proxy between this machine and the server (HTTPS_PROXY, NO_PROXY).",
+            "Check the route, firewall and proxy between this machine and the server (HTTPS_PROXY, NO_PROXY).",
             True,
         )
     if sent:
         return (
-            "the connection broke before the answer was complete",
+            "the connection broke before the response was complete",
             "The server may have acted on the request.",
             True,
         )
@@ -146,7 +146,7 @@ def _to_reissue(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_message.startswith("Missing Authority Key"):
         return "the server's certificate (or the intermediate CA's) with the extension Authority Key Identifier"
     if "CA" in error.verify_message or "Subject Key" in error.verify_message or "Path length" in error.verify_message:
-        return "its CA certificate without this fault, and the new one must take the old one's place in ca_file"
+        return "its CA certificate without this fault, and replace the old one in ca_file"
     return "the server's certificate without this fault"
 
 

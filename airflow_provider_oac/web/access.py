@@ -64,8 +64,8 @@ def require_origin(request: Request) -> None:
     if scheme not in ("http", "https") or not host or host not in own:
         raise HTTPException(
             403,
-            f"This order does not come from Airflow's own page: its Origin is {origin!r}. If this is Airflow's "
-            "address, set [api] base_url to it.",
+            f"This request does not come from an Airflow page: its Origin is {origin!r}. If this is Airflow's address, "
+            "set [api] base_url to it.",
         )
 
 
@@ -85,12 +85,12 @@ def require_edit(connection_id: str, user: GetUserDep) -> str:
     if may_edit(user, None):
         # Such as one of another team: the answer does not say whether there is one.
         raise missing(connection_id)
-    raise HTTPException(403, f"You have no right to edit the Connection {connection_id!r}.")
+    raise HTTPException(403, f"You are not allowed to edit the Connection {connection_id!r}.")
 
 
 def missing(conn_id: str) -> HTTPException:
     """What is said of a Connection that is not there for a user."""
-    text = f"Airflow has no Connection {conn_id!r} of the type oac that this server can see and you may edit."
+    text = f"There is no Connection {conn_id!r} of the type oac that this server can read and you may edit."
     return HTTPException(404, text)
 
 

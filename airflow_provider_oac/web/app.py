@@ -49,12 +49,11 @@ _HEADERS = {
 # Checks that one API server makes at a time. Each may take 15 s, and sends the secrets of a Connection to its servers.
 _MOST_CHECKS = 4
 _BROKEN = (
-    "The page cannot do this here; the API server's log says why. Likely cause: this version of the provider does not "
-    "know this Airflow. Nothing but the page is affected."
+    "The page cannot do this here; see the API server's log. Likely cause: this version of the provider does not "
+    "support this Airflow version. Only the page is affected."
 )
 _FORBIDDEN = (
-    "[core] test_connection is not Enabled: this deployment lets no page send the credentials of a Connection to the "
-    "servers that it names."
+    "[core] test_connection is not Enabled, so pages may not send the credentials of a Connection to its servers."
 )
 router = APIRouter()
 _checking: set[str] = set()
@@ -108,7 +107,7 @@ def page(user: GetUserDep, connection: Annotated[str, Query(max_length=250)] = "
     no_ids: list[str] = []
     conn_ids = _part_of(trouble, "Airflow's Connections", lambda: connections.editable(user), no_ids)
     if not conn_ids and not may_edit(user, wanted or None):
-        raise HTTPException(403, "This page is for those who may edit Connections, and you may edit none of this type.")
+        raise HTTPException(403, "You are not allowed to edit any Connection of this type, which this page requires.")
     not_there = ""
     if wanted and wanted not in conn_ids:
         if may_edit(user, wanted) and connections.exists(wanted):
@@ -141,8 +140,8 @@ def _part_of(trouble: list[str], what: str, read: Callable[[], T], otherwise: T)
     except Exception as error:
         log.exception("The page Oracle Analytics cannot read %s", what)
         trouble.append(
-            f"{what} cannot be read here ({type(error).__name__}); the API server's log says more. Likely cause: this "
-            "Airflow has other tables than this version of the provider knows. Nothing but this page is affected."
+            f"{what} cannot be read ({type(error).__name__}); see the API server's log. Likely cause: this version of "
+            "the provider does not know the database tables of this Airflow version. Only this page is affected."
         )
         return otherwise
 
@@ -154,9 +153,9 @@ async def check(connection_id: EditableDep, user: GetUserDep) -> HTMLResponse:
     # The same Connection of the environment has many spellings.
     key = connection_id.upper()
     if key in _checking:
-        raise HTTPException(429, "This Connection is being checked right now. Wait for that check to end.")
+        raise HTTPException(429, "This Connection is already being checked. Wait until that check ends.")
     if len(_checking) >= _MOST_CHECKS:
-        raise HTTPException(429, f"{len(_checking)} Connections are being checked right now. Try again in 15 s.")
+        raise HTTPException(429, f"{len(_checking)} Connections are already being checked. Try again in 15 s.")
     _checking.add(key)
     try:
         await run_in_threadpool(_require, connection_id)

@@ -85,7 +85,7 @@ def _of_environment() -> Iterator[str]:
                 found = backend.get_connection(conn_id)
             except Exception as error:
                 # Whatever Airflow makes of a text that is no Connection.
-                log.warning("%s cannot be read and is left out: %s.", name, type(error).__name__)
+                log.warning("%s cannot be read and is skipped: %s.", name, type(error).__name__)
                 continue
             if _type(found) == OACHook.conn_type:
                 yield conn_id
@@ -127,7 +127,7 @@ async def check(conn_id: str) -> Report:
 def _cannot_read(conn_id: str, error: Exception) -> str:
     """What is said of a Connection that Airflow cannot read, such as one of another Fernet key."""
     log.error("Connection %r cannot be read.", conn_id, exc_info=error)
-    return f"Airflow cannot read it ({type(error).__name__}); the API server's log says more."
+    return f"Airflow cannot read it ({type(error).__name__}); see the API server's log."
 
 
 def _type(connection: Any) -> str:
@@ -164,8 +164,8 @@ def _kept(slots: list[Slot]) -> list[Kept | OACTokenStoreError | None]:
         look.cancel()
         where = slots[0].where
         problem = OACTokenStoreError(
-            f"{where[0].upper()}{where[1:]} did not answer within {_STORE_SECONDS:.0f} s. Reload the page; if it stays "
-            "so, look whether the store runs and can be reached from the API server."
+            f"{where[0].upper()}{where[1:]} did not answer within {_STORE_SECONDS:.0f} s. Reload the page. If the "
+            "error persists, check whether the store runs and the API server can reach it."
         )
     return [problem] * len(slots)
 

@@ -47,9 +47,9 @@ def _page() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
 async def _unknown_airflow(scope: Scope, receive: Receive, send: Send) -> None:
     """What stands in the place of the page where it cannot be made."""
     text = (
-        "This version of airflow-provider-oac does not know this version of Airflow well enough for the page Oracle "
-        "Analytics; the API server's log says more. Operators, sensors and commands are not affected. Upgrade the "
-        "provider, or use `python -m airflow_provider_oac`.\n"
+        "This version of airflow-provider-oac does not support the page Oracle Analytics on this version of Airflow; "
+        "see the API server's log. Operators, sensors and commands are not affected. Upgrade the provider, or use "
+        "`python -m airflow_provider_oac`.\n"
     )
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 501, "headers": headers})

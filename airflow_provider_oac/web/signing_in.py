@@ -50,7 +50,7 @@ class SignIn:
     async def events(self) -> AsyncIterator[str]:
         """What happens, as server-sent events: ``code``, ``waiting``, then ``done`` or ``failed``."""
         if len(_running) >= MOST_SIGN_INS:
-            text = f"{len(_running)} people are signing in by this API server right now. Try again in a few minutes."
+            text = f"{len(_running)} people are already signing in through this API server. Try again in a few minutes."
             yield _event("failed", {"text": text})
             return
         task = asyncio.create_task(self._run())
@@ -70,8 +70,8 @@ class SignIn:
         try:
             name, text = await self._outcome()
         except Exception:
-            log.exception("Signing in for Connection %r failed in a way that was not foreseen.", self._conn_id)
-            name, text = "failed", "Signing in failed in a way that was not foreseen; the API server's log says more."
+            log.exception("Signing in for Connection %r failed unexpectedly.", self._conn_id)
+            name, text = "failed", "Signing in failed unexpectedly; see the API server's log."
         self._said.put_nowait((name, {"text": text}))
         self._said.put_nowait(None)
 
@@ -134,17 +134,17 @@ def shown(code: DeviceCode) -> dict[str, Any]:
             checked_url(code.verification_uri_complete, "The address with the code in it")
             link = code.verification_uri_complete
         except OACConfigurationError as error:
-            log.warning("%s It is not offered.", error)
+            log.warning("%s The page does not show it.", error)
     left = max(0, round(code.expires_at - time.time()))
     return {"user_code": code.user_code, "address": code.verification_uri, "link": link, "left": left}
 
 
 def _done(record: Record) -> str:
     who = record.owner
-    text = f"Signed in as {who or 'a user whom the token does not name'}. Every task goes on from there."
+    text = f"Signed in as {who or 'a user whom the token does not name'}. Tasks now use this sign-in."
     if who and looks_personal(who):
         text += (
-            f" Mind: {who} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
-            "service account sign in instead, or use the grant jwt_assertion, which depends on nobody."
+            f" Note: {who} looks like a person. The DAGs stop when that person leaves or is deactivated. Sign in as a "
+            "service account instead, or use the grant jwt_assertion, which needs no person."
         )
     return text

@@ -105,4 +105,4 @@ def test_the_test_that_a_worker_runs(stack: AirflowStack, simulator: Simulator) 
     token = stack._http("POST", path, body)["token"]
     done = stack.wait_connection_test(path, token)
     assert done["state"] == "success", done
-    assert "OAC knows oac.author@example.com, who may not administer it" in done["result_message"]
+    assert "The user oac.author@example.com is not an administrator" in done["result_message"]

@@ -57,7 +57,7 @@ def test_the_page_checks_it(oracle: OraclePage, picture: Picture) -> None:
     card = oracle.card("oac_default")
     expect(card.get_by_role("listitem").filter(has_text="The user may administer it")).to_be_visible()
     expect(card).to_have_class(re.compile("level-good"))
-    expect(card.get_by_role("img", name="in order")).to_be_visible()
+    expect(card.get_by_role("img", name="works")).to_be_visible()
     oracle.press("oac_wrong", "Check")
     expect(oracle.card("oac_wrong")).to_have_class(re.compile("level-bad"))
 

@@ -161,7 +161,7 @@ def test_a_page_in_place_of_an_answer_is_told_as_such(
 @each
 def test_no_redirect_is_followed(run: Oac, clean: Simulator, endpoint: str, make: Callable[[], Call[Any]]) -> None:
     clean.control.fault(endpoint, "redirect", location=f"{clean.ready['instances']['prod']['url']}/stolen")
-    with pytest.raises(OACApiError, match=r"HTTP 302.*no redirect is followed"):
+    with pytest.raises(OACApiError, match=r"HTTP 302.*redirects are never followed"):
         run(make())
     assert clean.control.counters()["calls"].get("prod", {}) == {}
 
@@ -208,7 +208,7 @@ def test_a_missing_role_is_told_as_such(run: Oac) -> None:
 ERRORS: dict[str, tuple[dict[str, Any], int, str | None, str | None]] = {
     "documented": ({"status": 403, "body": {"code": "C", "message": "m"}}, 403, "C", "m"),
     "error": ({"status": 400, "body": {"error": "it broke"}}, 400, None, "it broke"),
-    "text": ({"status": 400, "body": "plain words"}, 400, None, "11 bytes of text/plain, no JSON object"),
+    "text": ({"status": 400, "body": "plain words"}, 400, None, "11 bytes of text/plain, not a JSON object"),
     "empty": ({"status": 404, "body": ""}, 404, None, None),
     "challenge": (
         {"status": 403, "body": "", "headers": {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}},

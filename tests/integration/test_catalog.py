@@ -137,7 +137,7 @@ def test_what_is_not_there_is_none(clean: Simulator, run: Oac, missing_details: 
 
 def test_an_error_of_a_path_names_it_in_plain(run: Oac) -> None:
     with pytest.raises(
-        OACApiError, match=r"Could not read folders '/shared/Nothing'.*paths in lists.*begin with /@Catalog"
+        OACApiError, match=r"Could not read folders '/shared/Nothing'.*paths in catalog lists begin with /@Catalog"
     ):
         run(catalog.get("folders", an_id("/shared/Nothing")))
 

@@ -87,7 +87,7 @@ def test_check_of_what_does_not_work_ends_with_one(robot: CommandLine, clean: Si
     done = robot.run("check")
     assert done.code == 1
     assert "[FAIL] sign-in:" in done.out
-    assert "letter by letter" in done.out
+    assert "character by character" in done.out
     done = robot.run("check", "--json")
     assert (done.code, done.json["works"], done.json["steps"][-1]["state"]) == (1, False, "failed")
 
@@ -143,7 +143,7 @@ def test_call_takes_no_redirect_for_an_answer(robot: CommandLine, clean: Simulat
 def test_call_refuses_what_makes_no_sense(robot: CommandLine, clean: Simulator) -> None:
     assert "is no method of HTTP" in robot.run("call", "FETCH", "/system").err
     elsewhere = robot.run("call", "GET", "https://elsewhere.example.com/x")
-    assert (elsewhere.code, "sends nothing to" in elsewhere.err) == (1, True)
+    assert (elsewhere.code, "sends its token only to" in elsewhere.err) == (1, True)
     done = robot.run("call", "GET", "/system", "--output", str(robot.folder / "no-folder" / "answer"))
     assert (done.code, "cannot be written: No such file" in done.err) == (1, True)
 

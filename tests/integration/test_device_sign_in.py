@@ -173,7 +173,7 @@ def test_a_code_that_the_domain_ends_early_ends_it(drive: Drive, sign_in: SignIn
 
 
 def test_a_wrong_secret_is_told_at_the_first_poll(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
-    with pytest.raises(OACAuthError, match="wrong client id or client secret") as caught:
+    with pytest.raises(OACAuthError, match="client id or client secret is wrong") as caught:
         drive(Person(quick).flow(settings(sign_in, client_secret="not-the-secret")))
     assert "not-the-secret" not in str(caught.value)
     assert quick.control.grants("device_code") == 1
@@ -184,8 +184,8 @@ def test_a_wrong_secret_is_told_at_the_first_poll(drive: Drive, sign_in: SignIn,
     [
         ({"grants": ["jwt-bearer", "client_credentials"]}, {}, "Device Code and Refresh Token"),
         ({"active": False}, {}, "choose Activate"),
-        ({}, {"client_id": "nobody"}, "wrong client id"),
-        ({}, {"scope": "https://vanity.example.comurn:opc:resource:consumer::all"}, "wrong host in the scope"),
+        ({}, {"client_id": "nobody"}, "client id or client secret is wrong"),
+        ({}, {"scope": "https://vanity.example.comurn:opc:resource:consumer::all"}, "the scope has the wrong host"),
     ],
 )
 def test_a_code_that_is_refused_is_explained(

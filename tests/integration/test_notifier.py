@@ -87,7 +87,7 @@ def test_a_missing_backup_is_told(mail: Mailbox, clean: Simulator, awaited: bool
 def test_people_are_told_although_oac_is_away(mail: Mailbox, connections: Connections, awaited: bool) -> None:
     connections.oac(host=f"http://127.0.0.1:{unused_port()}")
     notified(FAILED, awaited)
-    assert "could not be asked" in text(mail)[1]
+    assert "could not be reached" in text(mail)[1]
 
 
 def test_without_addresses_it_is_a_line_of_the_log(mail: Mailbox, clean: Simulator) -> None:
@@ -98,7 +98,7 @@ def test_without_addresses_it_is_a_line_of_the_log(mail: Mailbox, clean: Simulat
 @AWAITED
 def test_people_are_told_although_there_is_no_connection(mail: Mailbox, awaited: bool) -> None:
     notified(FAILED, awaited, oac_conn_id="oac_gone")
-    assert "could not be asked: AirflowNotFoundException: The conn_id `oac_gone` isn&#x27;t defined" in text(mail)[1]
+    assert "could not be reached: AirflowNotFoundException: The conn_id `oac_gone` isn&#x27;t defined" in text(mail)[1]
 
 
 @AWAITED
@@ -108,7 +108,7 @@ def test_people_are_told_although_the_connection_is_damaged(
     connections.set("oac_odd", "oac://robot:Very-Secret-1@a://b://c")
     notified(FAILED, awaited, oac_conn_id="oac_odd")
     body = text(mail)[1]
-    assert ("could not be asked" in body, "Very-Secret-1" in body) == (True, False)
+    assert ("could not be reached" in body, "Very-Secret-1" in body) == (True, False)
 
 
 def test_the_callback_of_a_dag_names_the_run(mail: Mailbox, clean: Simulator) -> None:

@@ -184,7 +184,7 @@ def test_transit(grant: str, domain: Domain, drive: Drive, place: Callable[[Auth
     with answering() as elsewhere:
         domain.answers = [Reply(307, headers=[("Location", f"{elsewhere.url}/oauth2/v1/token")])]
         settings = domain.settings(**GRANTS[grant])
-        with pytest.raises(OACAuthError, match="redirect, which is never followed"):
+        with pytest.raises(OACAuthError, match="redirects are never followed"):
             renewed(drive, settings, place(settings))
         assert not elsewhere.seen
 

@@ -129,7 +129,7 @@ def test_a_half_answer_leaves_no_file(clean: Simulator, tmp_path: Path, fault: s
 def test_a_result_is_checked_and_made_another() -> None:
     key = does(call="system.get", result_check=lambda system: system.owners, result_filter=lambda system: system.owners)
     assert key == ["oac.admin@example.com"] or isinstance(key, list)
-    with pytest.raises(OACResponseError, match="The result is not what result_check wants"):
+    with pytest.raises(OACResponseError, match="result_check rejected the result"):
         does(call="system.get", result_check=lambda _system: False)
 
 
@@ -211,7 +211,9 @@ def test_a_retry_finds_the_work_that_goes_on(clean: Simulator, deferrable: bool)
 
 def test_without_a_store_a_timeout_is_final(clean: Simulator, deferrable: bool) -> None:
     clean.control.settings(work_seconds=30.0)
-    with pytest.raises(AirflowFailException, match=r"did not end in time.*No retry follows: this Airflow does not"):
+    with pytest.raises(
+        AirflowFailException, match=r"did not end in time.*The task is not retried: this Airflow version does not"
+    ):
         reload(store=False, deferrable=deferrable, timeout=0.2).attempt()
     path = f"/catalog/datasets/{ids.object_id('admin', 'Budget Lines')}/actions/reload"
     with pytest.raises(OACWaitTimeoutError):
@@ -231,11 +233,13 @@ def test_an_answer_without_work_is_told(clean: Simulator) -> None:
 def test_a_lost_answer_is_not_asked_for_again(clean: Simulator, store: bool, fault: dict[str, Any]) -> None:
     clean.control.fault(FOLDERS, **fault)
     again = task(store=store, method="POST", path="/catalog/folders", body=BODY)
-    with pytest.raises(AirflowFailException, match=r"No retry follows, since sending it twice could do harm"):
+    with pytest.raises(
+        AirflowFailException, match=r"The task is not retried, since sending the call twice could do harm"
+    ):
         again.attempt()
     assert clean.control.calls("dev", FOLDERS) == 1
     if store:
-        with pytest.raises(AirflowFailException, match=r"an earlier try sent it.*clear it"):
+        with pytest.raises(AirflowFailException, match=r"an earlier try sent the call.*clear it"):
             again.attempt()
         assert clean.control.calls("dev", FOLDERS) == 1
         again.clear()
@@ -257,10 +261,10 @@ def test_an_answer_that_cannot_be_kept_is_not_asked_for_again(clean: Simulator, 
     (tmp_path / "file").write_text("no folder")
     destination = str(tmp_path / "file" / "answer.json")
     again = task(store=store, method="POST", path="/catalog/folders", body=BODY, destination=destination)
-    with pytest.raises(AirflowFailException, match=r"Could not write .*No retry follows"):
+    with pytest.raises(AirflowFailException, match=r"Could not write .*The task is not retried"):
         again.attempt()
     if store:
-        with pytest.raises(AirflowFailException, match="an earlier try sent it"):
+        with pytest.raises(AirflowFailException, match="an earlier try sent the call"):
             again.attempt()
     assert clean.control.calls("dev", FOLDERS) == 1
 
@@ -268,7 +272,7 @@ def test_an_answer_that_cannot_be_kept_is_not_asked_for_again(clean: Simulator, 
 @pytest.mark.parametrize("wrong", ["result_check", "result_filter"])
 def test_a_result_that_will_not_do_is_not_asked_for_again(clean: Simulator, wrong: str) -> None:
     made = {"result_check": lambda _answer: False, "result_filter": lambda answer: answer["nothing"]}[wrong]
-    with pytest.raises(AirflowFailException, match=r"OAC did what it was asked to .*no retry follows"):
+    with pytest.raises(AirflowFailException, match=r"OAC completed the call .*the task is not retried"):
         does(method="POST", path="/catalog/folders", body=BODY, **{wrong: made})
     assert clean.control.calls("dev", FOLDERS) == 1
     with pytest.raises((OACResponseError, KeyError)):
@@ -311,7 +315,7 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
     record = again.store.get("oac_work")
     again.store.set("oac_work", {**record, "submitted_at": record["submitted_at"] - 3600})
     clean.control.fault(WORK, "status", status=404, times=None)
-    with pytest.raises(AirflowFailException, match="of which OAC knows nothing"):
+    with pytest.raises(AirflowFailException, match="OAC no longer knows its work request"):
         again.attempt()
     assert clean.control.calls("dev", RELOAD) == 1
 
@@ -325,18 +329,18 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
         ({}, "Give either call"),
         ({"call": "system.get", "method": "GET", "path": "/x"}, "Give either call"),
         ({"method": "GET"}, "Give either call"),
-        ({"call": "system.get", "body": {"a": 1}}, "body cannot be given to the call 'system.get'"),
+        ({"call": "system.get", "body": {"a": 1}}, "body cannot be combined with call='system.get'"),
         ({"call": "system.nothing"}, "There is no call 'system.nothing'. system has: get, restore_snapshot"),
         (
             {"call": "system.restore_snapshot", "arguments": {"snapshot_id": "x", "password": "y"}},
-            "use OACRestoreSnapshotOperator",
+            "Use OACRestoreSnapshotOperator",
         ),
-        ({"method": "POST", "path": "/system/actions/restoreSnapshot", "body": {}}, "use OACRestoreSnapshotOperator"),
-        ({"method": "post", "path": "/system/actions/%72estoresnapshot/"}, "use OACRestoreSnapshotOperator"),
-        ({"method": "POST", "path": "/system%2Factions;a=b/restoreSnapshot"}, "use OACRestoreSnapshotOperator"),
+        ({"method": "POST", "path": "/system/actions/restoreSnapshot", "body": {}}, "Use OACRestoreSnapshotOperator"),
+        ({"method": "post", "path": "/system/actions/%72estoresnapshot/"}, "Use OACRestoreSnapshotOperator"),
+        ({"method": "POST", "path": "/system%2Factions;a=b/restoreSnapshot"}, "Use OACRestoreSnapshotOperator"),
         (
             {"method": "POST", "path": "/restoreSnapshot", "base": "/api/20210901/System//actions", "repeatable": True},
-            "use OACRestoreSnapshotOperator",
+            "Use OACRestoreSnapshotOperator",
         ),
         (
             {"call": "snapshots.register", "arguments": {"name": "x", "bar_uri": "y", "storage": {}}},
@@ -354,13 +358,16 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
             {"call": "datasets.history", "arguments": {"dataset_id": ORDERS, "since": "yesterday"}},
             "takes as since a moment such as 2026-01-31T06:00:00",
         ),
-        ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "a path takes query and body"),
+        ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "use query and body"),
         ({"method": "GET", "path": "x"}, "begins with one slash"),
-        ({"call": "system.get", "paged": True}, "does not come in pages"),
-        ({"method": "POST", "path": "/x", "paged": True}, "is got with GET"),
-        ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "page itself must not be given"),
+        ({"call": "system.get", "paged": True}, "does not return pages"),
+        ({"method": "POST", "path": "/x", "paged": True}, "a list with GET"),
+        ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "leave page out of query"),
         ({"call": "catalog.list_items", "arguments": {"page": 1}}, "got an unexpected keyword argument .page."),
-        ({"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"}, "goes with it"),
+        (
+            {"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"},
+            "cannot be combined with paged, destination or scope",
+        ),
     ],
 )
 def test_bad_arguments_are_explained(clean: Simulator, arguments: dict[str, Any], says: str) -> None:

@@ -115,7 +115,7 @@ def test_a_removal_that_fits_no_account_says_so(clean: Simulator, said: Callable
     role = {"account": "DV Reader", "account_type": "ApplicationRole"}
     result = update(mode="DeleteMatchingAccounts", entries=[role])
     assert result["changed"] is False
-    assert "do not name ApplicationRole 'DVReader': nothing to remove" in said()
+    assert "have no entry for ApplicationRole 'DVReader': nothing to remove" in said()
 
 
 def test_all_is_taken_away_only_when_that_is_said(clean: Simulator) -> None:
@@ -136,7 +136,7 @@ def test_an_unknown_account_is_reported_in_the_words_of_oac(clean: Simulator, sa
     with pytest.raises(OACApiError, match=r"HTTP 400, BadRequest: There is no account jo of the type User"):
         update(entries=[READER, {"account": "jo", "permissions": ["read"]}])
     assert allowed(FINANCE) == before
-    assert f"The change names: User '{COLLEAGUE}', User 'jo'." in said()
+    assert f"Accounts in the change: User '{COLLEAGUE}', User 'jo'." in said()
 
 
 def test_an_account_that_oac_passes_over_in_silence_is_an_error(clean: Simulator) -> None:
@@ -158,10 +158,10 @@ def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
         ({"entries": []}, "No account is named"),
         (
             {"entries": [{"account": "x", "permission": ["read"]}]},
-            "An entry is a dictionary with account, account_type, p",
+            "An entry must be a dictionary with account and optionally account_type, p",
         ),
-        ({"entries": [{"account": ""}]}, "of which account is needed"),
-        ({"entries": [{"account": "x"}]}, r"entry for 'x' has permissions=None, but they are a list .*\[\] takes"),
+        ({"entries": [{"account": ""}]}, "must be a dictionary with account"),
+        ({"entries": [{"account": "x"}]}, r"entry for 'x' has permissions=None, but must have a list .*\[\] revokes"),
         ({"entries": [{"account": "x", "permissions": None}], "mode": "ReplaceAll"}, "has permissions=None"),
         ({"entries": [{"account": "x", "permissions": ""}]}, "has permissions=''"),
         ({"entries": [{"account": "x", "permissions": "read"}]}, "has permissions='read'"),

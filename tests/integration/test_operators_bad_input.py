@@ -56,7 +56,7 @@ def test_a_seal_that_ends_in_a_line_break_seals_nothing(
 ) -> None:
     connections.seal(password=SEAL_PASSWORD + ending)
     message = failing(OACConfigurationError)
-    assert "Connection 'oac_seal': its password ends in a line break" in message
+    assert "The password of Connection 'oac_seal' ends in a line break" in message
     assert SEAL_PASSWORD not in message
     assert clean.control.calls("dev", POST) == 0
 
@@ -124,9 +124,9 @@ def stranger() -> str:
 @pytest.mark.parametrize(
     ("extra", "cause"),
     [
-        ({"private_key": stranger()}, "private key and imported certificate do not belong together|certificate"),
+        ({"private_key": stranger()}, "private key does not match the imported certificate"),
         ({"certificate_alias": "other"}, "certificate alias"),
-        ({"scope": "https://elsewhere.example.comurn:opc:resource:consumer::all"}, "wrong host in the scope"),
+        ({"scope": "https://elsewhere.example.comurn:opc:resource:consumer::all"}, "the scope has the wrong host"),
         ({"user": "oac.inactive@example.com"}, "deactivated"),
         ({"user": "nobody@example.com"}, "the user is missing, deactivated or named differently"),
         ({"assertion_audience": "https://wrong.example.com/"}, "audience of the assertions"),
@@ -153,7 +153,7 @@ def test_a_wrong_client_secret(connections: Connections, clean: Simulator) -> No
     }
     connections.set("oac_default", {**connection, "password": "not-the-secret", "extra": extra})
     message = failing(OACAuthError)
-    assert "wrong client id or client secret" in message
+    assert "client id or client secret is wrong" in message
     assert "not-the-secret" not in message
     assert extra["user_password"] not in message
 

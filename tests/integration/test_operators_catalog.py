@@ -125,9 +125,9 @@ def test_a_list_that_fails_leaves_the_old_file_and_no_other(clean: Simulator, tm
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"max_items": 3}, OACConfigurationError, "More than 3 items were found, too many for XCom. Let destination"),
+        ({"max_items": 3}, OACConfigurationError, "More than 3 items were found, too many for XCom. Set destination"),
         ({"recursive": True}, OACConfigurationError, "recursive=True needs a folder"),
-        ({"folder_path": "/@Catalog/shared/X"}, OACApiError, "The path given is '/@Catalog/shared/X'"),
+        ({"folder_path": "/@Catalog/shared/X"}, OACApiError, "The given path is '/@Catalog/shared/X'"),
         ({"folder_path": "/x"}, OACApiError, r"begin with /@Catalog/\."),
         ({"catalog_type": "workbook"}, OACApiError, "not a catalog type"),
         ({"destination": "/data/lists/"}, OACConfigurationError, "'/data/lists/' ends in /, as a folder does"),
@@ -180,7 +180,7 @@ def test_a_retry_takes_a_folder_that_is_gone_for_deleted(clean: Simulator) -> No
 
 
 def test_a_folder_that_is_not_there_fails_without_a_retry(clean: Simulator) -> None:
-    with pytest.raises(AirflowFailException, match=r"was not found.* missing_ok=True takes this for success"):
+    with pytest.raises(AirflowFailException, match=r"was not found.* missing_ok=True treats this as success"):
         does(OACDeleteFolderOperator, path=f"{SALES}/Nothing")
     assert does(OACDeleteFolderOperator, path=f"{SALES}/Nothing", missing_ok=True)["deleted"] is False
 
@@ -271,7 +271,7 @@ def test_moving_what_oac_does_not_move_never_asks_oac(clean: Simulator, kind: st
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"path": PIPELINE}, OACConfigurationError, "Where to is not said"),
+        ({"path": PIPELINE}, OACConfigurationError, "No destination given"),
         ({"to_folder_path": SALES}, OACConfigurationError, "Give either the id of the item"),
         ({"path": PIPELINE, "item_id": "x", "new_name": "y"}, OACConfigurationError, "Give either the id of the item"),
         (

@@ -120,7 +120,7 @@ def test_a_file_that_is_no_wallet_is_caught_before_any_call(
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("readme.txt", "x")
     (tmp_path / "w.zip").write_bytes(buffer.getvalue())
-    with pytest.raises(OACConfigurationError, match=r"does not hold one cwallet\.sso"):
+    with pytest.raises(OACConfigurationError, match=r"must contain cwallet\.sso"):
         Task(lambda: create(wallet=str(tmp_path / "w.zip"))).attempt()
     with pytest.raises(OACConfigurationError, match=r"The wallet .*none\.sso does not exist"):
         Task(lambda: create(wallet=str(tmp_path / "none.sso"))).attempt()
@@ -134,7 +134,7 @@ def test_oac_names_the_parameter_that_a_data_source_needs(source: Connections) -
 
 def test_a_second_connection_of_a_name_fails_without_a_retry_by_default(source: Connections, clean: Simulator) -> None:
     Task(create).attempt()
-    with pytest.raises(AirflowFailException, match=r"exists already.*if_exists 'keep' or 'update'"):
+    with pytest.raises(AirflowFailException, match=r"exists already.*if_exists='keep' or 'update'"):
         Task(create).attempt()
 
 
@@ -236,7 +236,7 @@ def test_an_update_without_user_name_or_password_is_caught_before_any_call(
     credentials = {"conn_type": "generic", "login": "LOADER", "password": PASSWORD}
     del credentials[member]
     source.set("warehouse", credentials)
-    with pytest.raises(OACConfigurationError, match=f"'warehouse' has {word}.*whenever a connection is created or upd"):
+    with pytest.raises(OACConfigurationError, match=f"'warehouse' has {word}.*each time it creates or changes"):
         Task(update).attempt()
     assert sum(clean.control.calls("dev", name) for name in (PUT, "GET /catalog/{type}/{id}")) == 0
 
@@ -267,7 +267,7 @@ def test_a_connection_that_does_not_exist_is_told_in_oacs_own_words(source: Conn
     ],
 )
 def test_secrets_in_a_dag_are_refused_when_it_is_parsed(make: Callable[..., Any], params: dict[str, Any]) -> None:
-    with pytest.raises(OACConfigurationError, match="Secrets do not belong into a DAG"):
+    with pytest.raises(OACConfigurationError, match="Secrets do not belong in a DAG"):
         make(connection_params=params)
 
 
@@ -280,7 +280,7 @@ def test_a_connection_is_deleted_once(source: Connections, clean: Simulator) -> 
     assert task.attempt() == catalog_id(CRM)
     assert kept(clean, "CRM", "admin") is None
     assert task.attempt() == catalog_id(CRM), "a retry takes it for deleted by the try before"
-    with pytest.raises(AirflowFailException, match="missing_ok=True takes this for success"):
+    with pytest.raises(AirflowFailException, match="missing_ok=True treats this as success"):
         Task(delete).attempt()
     assert Task(lambda: delete(missing_ok=True)).attempt() == catalog_id(CRM)
 

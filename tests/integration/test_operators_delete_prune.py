@@ -178,7 +178,7 @@ def test_a_snapshot_that_is_gone_may_be_as_good_as_deleted(clean: Simulator, cas
 
 def test_a_name_that_fits_two_snapshots_deletes_neither(clean: Simulator) -> None:
     take(("twice", "file:///one.bar"), ("twice", "file:///two.bar"))
-    with pytest.raises(OACError, match=r"2 snapshots are named 'twice': .* Give snapshot_id instead"):
+    with pytest.raises(OACError, match=r"2 snapshots are named 'twice': .* Set snapshot_id instead"):
         delete(snapshot_name="twice")
     assert len(names(clean)) == 2
 
@@ -186,7 +186,7 @@ def test_a_name_that_fits_two_snapshots_deletes_neither(clean: Simulator) -> Non
 def test_a_shared_file_is_not_deleted(clean: Simulator) -> None:
     take(("first", "file:///shared.bar"))
     take(("second", "file:///shared.bar"), registered=True)
-    with pytest.raises(OACError, match=r"belongs to 'second' as well. Nothing was deleted"):
+    with pytest.raises(OACError, match=r"also belongs to 'second'. Nothing was deleted"):
         delete(snapshot_name="first", delete_storage=True)
     assert names(clean) == ["first", "second"]
     delete(snapshot_name="first")

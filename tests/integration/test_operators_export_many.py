@@ -94,7 +94,7 @@ def test_one_that_fails_does_not_stop_the_others_and_each_is_named(
     with pytest.raises(OACError) as caught:
         Task(lambda: make(workbooks=workbooks), store=store).attempt()
     said = str(caught.value)
-    assert "2 exports failed; 2 files are whole" in said
+    assert "2 exports failed; 2 files are complete" in said
     assert f"- {NOTHING} as pdf: Could not list the canvases" in said
     assert f"- {REVENUE} as pdf: The workbook has no canvas 'No such canvas'" in said
     assert [name for name in names(out) if not name.startswith(".")] == ["All_Regions.pdf", "Pipeline.pdf"]
@@ -105,7 +105,7 @@ def test_a_retry_makes_only_what_is_missing(make: Make, clean: Simulator, out: P
     task = Task(make, store=store)
     with pytest.raises(
         OACError,
-        match=r"1 exports failed; 2 files are whole.*\n- The export of /@Catalog.* as pdf, canvas.*Broken: No data",
+        match=r"1 exports failed; 2 files are complete.*\n- The export of /@Catalog.* as pdf, canvas.*Broken: No data",
     ):
         task.attempt()
     assert len([name for name in names(out) if not name.startswith(".")]) == 2
@@ -159,7 +159,7 @@ def test_without_durability_nothing_is_remembered(make: Make, clean: Simulator, 
     workbooks = [PIPELINE, NOTHING]
     task = Task(lambda: make(workbooks=workbooks, durable=False))
     for number in (1, 2):
-        with pytest.raises(OACError, match="1 files are whole"):
+        with pytest.raises(OACError, match="1 files are complete"):
             task.attempt()
         assert ordered(clean) == number
     assert names(out) == ["Pipeline.pdf"]
@@ -213,9 +213,9 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
     ("changes", "says"),
     [
         ({"workbooks": []}, "workbooks is empty"),
-        ({"workbooks": [{"path": PIPELINE}]}, "has no 'path'"),
+        ({"workbooks": [{"path": PIPELINE}]}, "Unknown field 'path'"),
         ({"workbooks": [{"workbook_path": PIPELINE, "workbook_id": "x"}]}, "Give either the id"),
-        ({"workbooks": [PIPELINE, PIPELINE]}, r"would both go to .*Pipeline\.pdf"),
+        ({"workbooks": [PIPELINE, PIPELINE]}, r"would both be written to .*Pipeline\.pdf"),
         (
             {"workbooks": [{"workbook_path": PIPELINE, "canvases": [name]} for name in "ab"]},
             r"would both go to .*Pipeline\.pdf",
@@ -224,7 +224,7 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
         ({"workbooks": [{"workbook_path": PIPELINE, "canvases": {"a": 1}}]}, "canvases is a list of names or ids"),
         (
             {"workbooks": [PIPELINE, {"workbook_path": REVENUE, "name": "Pipeline"}]},
-            r"would both go to .*Pipeline\.pdf",
+            r"would both be written to .*Pipeline\.pdf",
         ),
         ({"formats": ["pdf", "gif"]}, "'pdf' or 'png'"),
         ({"screen_height": 3601}, "not 3601"),

@@ -246,9 +246,9 @@ def test_a_password_with_a_line_break_is_tried_without_it(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"snapshot": None}, "Give either snapshot, the result of the task that registered it"),
-        ({"snapshot_id": "x"}, "Give either snapshot, the result of the task that registered it"),
-        ({"snapshot": {"name": "n"}}, "The id is None"),
+        ({"snapshot": None}, "Give either snapshot (the result of the task that registered it"),
+        ({"snapshot_id": "x"}, "Give either snapshot (the result of the task that registered it"),
+        ({"snapshot": {"name": "n"}}, "or snapshot_id (now None"),
         ({"snapshot": None, "snapshot_id": "6e3a7b4e-0000-0000-0000-000000000000"}, "lists no snapshot 6e3a7b4e"),
         ({"expected_host": "http://[bad"}, "must name the host"),
     ],

@@ -103,7 +103,7 @@ def test_settings_that_read_otherwise_afterwards_are_told(two: Connections, clea
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({}, OACConfigurationError, "give settings, like_conn_id, or both"),
+        ({}, OACConfigurationError, "Set settings, like_conn_id, or both"),
         ({"settings": {"A": ["x"]}}, OACConfigurationError, "setting A is to be a text, a number or a boolean"),
         ({"like_conn_id": "oac_prod", "keys": ["None"]}, OACConfigurationError, "'oac_prod' has no setting None"),
         ({"settings": {"NoSuchKey": "x"}}, OACApiError, "There is no setting 'NoSuchKey'"),
@@ -192,10 +192,10 @@ def test_a_mail_server_is_removed_once(two: Connections, clean: Simulator) -> No
         ({"server": {"host": "h"}}, "lacks port, sender, connectionSecurity"),
         ({"server": {**SERVER, "connectionSecurity": "TLS"}}, "connectionSecurityType is NO_CONNECTION.*, not 'TLS'"),
         ({"server": {**SERVER, "sender": "x@example.com"}}, "sender of the mail server is an object"),
-        ({"server": {**SERVER, "auth": {}}}, "server holds 'auth'"),
-        ({"server": {**SERVER, "sender": {"password": "x"}}}, "server holds 'password'"),
-        ({"server": None}, "say absent=True"),
-        ({"absent": True}, "say absent=True"),
+        ({"server": {**SERVER, "auth": {}}}, "server contains 'auth'"),
+        ({"server": {**SERVER, "sender": {"password": "x"}}}, "server contains 'password'"),
+        ({"server": None}, "absent=True"),
+        ({"absent": True}, "absent=True"),
         ({"mail_conn_id": "short"}, "8 to 255 characters .documented., but the one given has 5"),
         ({"mail_conn_id": "half"}, "'half' has only one of login and password"),
     ],
@@ -254,7 +254,7 @@ def test_an_empty_instance_does_not_empty_the_other(two: Connections, clean: Sim
         ({"domains": {"a.com": ["img_src"]}}, "OAC has no policy 'img_src', but connect-src"),
         ({"domains": {"a.com": {"img-src": "yes"}}}, "img-src is to be true or false"),
         ({"domains": {"a.com": []}, "remove": ["A.com"]}, "a.com are to be there and to be removed"),
-        ({}, "give domains, like_conn_id or remove"),
+        ({}, "Set domains, like_conn_id or remove"),
     ],
 )
 def test_safe_domains_that_cannot_be_are_caught_before_they_are_sent(

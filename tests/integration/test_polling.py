@@ -206,8 +206,8 @@ def test_who_is_refused_looks_whether_the_connection_was_edited(
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        ({"instance": "prod"}, r"Connection 'oac_default' leads to \S+ by now, and this work is at \S+: what"),
-        ({"scope": ""}, r"Connection 'oac_default' cannot be used any more: .*scope"),
+        ({"instance": "prod"}, r"Connection 'oac_default' now points to \S+, but this work is at \S+"),
+        ({"scope": ""}, r"Connection 'oac_default' can no longer be used: .*scope"),
     ],
 )
 def test_who_is_refused_hears_why_the_connection_of_now_does_not_help(
@@ -282,7 +282,7 @@ def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> 
     assert looks(clean) <= 8
     # Not only that nobody asks, but what came.
     assert all("too many requests" in event["message"] for event in said), said
-    assert any("No look is made for" in event["message"] for event in said), said
+    assert any("Polling pauses for" in event["message"] for event in said), said
 
 
 def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> None:
@@ -297,7 +297,7 @@ def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> N
         await one
 
     asyncio.run(both())
-    assert f"Work request {second} cannot be read at the moment, waiting on: No look is made for" in said[0]
+    assert f"Work request {second} cannot be read at the moment, waiting on: Polling pauses for" in said[0]
     assert "too many requests" in said[0]
     assert said[1:] == [], "the task reports the end"
 

@@ -137,7 +137,7 @@ def test_who_has_no_more_time_is_told_so_while_the_server_hangs(
 
     told = asyncio.run(all_of_them())
     assert [event["outcome"] for event in told] == ["timeout"] * 24
-    assert sum("All connections wait for answers" in event["message"] for event in told) == 16
+    assert sum("all connections are waiting for responses" in event["message"] for event in told) == 16
     assert looks(clean) == 8
 
 

@@ -220,7 +220,7 @@ def test_a_domain_in_lasting_trouble_leaves_the_chain_alive(
 ) -> None:
     settings = chain(sign_in)
     clean.control.fault("token", "status", status=503, times=4)
-    with pytest.raises(OACAuthError, match="has trouble") as caught:
+    with pytest.raises(OACAuthError, match="internal error") as caught:
         token_of(folder_store.session(settings))
     assert caught.value.retryable
     goes_on(folder_store, settings)

@@ -140,7 +140,7 @@ class TestUnauthorized:
 
     def test_twice_is_an_error_after_one_replay(self, drive: Drive, sign_in: SignIn, clean: Simulator) -> None:
         clean.control.fault("GET /system", "status", status=401, body={"error": "invalid_token"}, times=None)
-        with pytest.raises(OACApiError, match="not even a new one") as caught:
+        with pytest.raises(OACApiError, match="even a new one") as caught:
             drive(sign_in.performing(system.get()))
         assert caught.value.status == 401
         assert clean.control.calls("dev", "GET /system") == 2

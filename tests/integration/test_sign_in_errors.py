@@ -76,20 +76,20 @@ class Case:
 
 CASES = {
     "wrong key": Case(
-        "invalid_request", "signature", "do not belong together", "Import the certificate",
+        "invalid_request", "signature", "does not match the imported certificate", "Import the certificate",
         settings={"private_key": forms.pem("PKCS#8")},
     ),
     "wrong alias": Case(
-        "server_error", "system error", "certificate alias", "letter by letter",
+        "server_error", "system error", "certificate alias", "character by character",
         settings={"certificate_alias": "Airflow"},
     ),
     "wrong alias by thumbprint": Case(
-        "server_error", "system error", "certificate alias", "letter by letter",
+        "server_error", "system error", "certificate alias", "character by character",
         settings={"private_key": forms.pem("PKCS#8"), "certificate": forms.certificate_pem(),
                   "certificate_alias": None},
     ),
-    "wrong client id": Case(
-        "invalid_client", "failed", "wrong client id", "client id and secret", 401,
+    "client id or client secret is wrong": Case(
+        "invalid_client", "failed", "client id or client secret is wrong", "client id and secret", 401,
         settings={"client_id": "0123456789abcdef"},
     ),
     "wrong secret by Basic": Case(
@@ -105,7 +105,7 @@ CASES = {
         app={"certificates": {}},
     ),
     "wrong scope": Case(
-        "invalid_scope", "scope", "wrong host in the scope", "Token issuance policy",
+        "invalid_scope", "scope", "the scope has the wrong host", "Token issuance policy",
         settings={"scope": "https://vanity.example.comurn:opc:resource:consumer::all"},
     ),
     "scope that the application does not have": Case(
@@ -169,7 +169,7 @@ def test_is_explained_and_not_tried_again(
     assert case.description.lower() in (error.description or "").lower()
     assert case.cause in (error.cause or "")
     assert case.next_step in (error.next_step or "")
-    assert "clock is" not in (error.cause or "").replace("the clock is off", "")
+    assert "clock is" not in (error.cause or "").replace("the clock is wrong", "")
     assert clean.control.calls(*TOKEN_CALLS) == 1
 
 
@@ -191,7 +191,7 @@ def test_an_hour_of_skew_within_tolerance_does_not_hide_the_real_cause(
     clean.control.settings(clock_offset=45.0)
     error = refused(drive, sign_in.settings(scope="https://otherurn:opc:resource:consumer::all"), caplog)
     assert error.cause is not None
-    assert error.cause.startswith("wrong host in the scope")
+    assert error.cause.startswith("the scope has the wrong host")
 
 
 class TestPassing:
@@ -284,7 +284,7 @@ class TestWrongAddress:
             error = refused(drive, sign_in.settings(**BY_SECRET), caplog)
         assert elsewhere.seen == []
         assert error.status == 307
-        assert "never followed with credentials" in (error.cause or "")
+        assert "redirects are never followed" in (error.cause or "")
 
     def test_a_path_without_a_token_service(
         self, drive: Drive, sign_in: SignIn, caplog: pytest.LogCaptureFixture
@@ -292,7 +292,7 @@ class TestWrongAddress:
         settings = sign_in.settings(identity_url=sign_in.url("dev") + "/ui")
         error = refused(drive, settings, caplog)
         assert error.status == 404
-        assert "identity domain, not that of OAC" in (error.next_step or "")
+        assert "identity domain, not of OAC" in (error.next_step or "")
 
 
 def test_a_description_that_echoes_a_secret_is_masked(

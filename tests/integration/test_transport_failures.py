@@ -104,7 +104,7 @@ def test_an_answer_that_does_not_come_in_time(drive: Drive) -> None:
     with listening(lambda _connection: release.wait(30)) as url:
         error = failure(drive, url, HASTY)
         release.set()
-    assert "no answer came in time (" in str(error)
+    assert "no response came in time (" in str(error)
     assert "The server may still be working" in str(error)
     assert (error.sent, error.passing) == (True, True)
 
@@ -118,7 +118,7 @@ def test_a_connection_that_ends_before_the_answer_is_complete(said: bytes, drive
     with listening(serve) as url:
         error = failure(drive, url)
     assert (error.sent, error.passing) == (True, True)
-    assert "the connection broke before the answer was complete" in str(error)
+    assert "the connection broke before the response was complete" in str(error)
     assert "may have acted" in str(error)
 
 
@@ -133,13 +133,13 @@ def test_a_failure_that_is_being_handled_says_nothing_about_the_next_request(dri
     with listening(lambda connection: connection.recv(65536)) as url, pytest.raises(OACTransportError) as caught:
         drive(falls_back)
     assert caught.value.sent
-    assert "the connection broke before the answer was complete" in str(caught.value)
+    assert "the connection broke before the response was complete" in str(caught.value)
 
 
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after", "drop_middle", "truncate"])
 def test_a_reset_or_a_cut_body(fault: str, drive: Drive, clean: Simulator) -> None:
     clean.control.fault("openid_configuration", fault)
-    with pytest.raises(OACTransportError, match="broke before the answer was complete") as caught:
+    with pytest.raises(OACTransportError, match="broke before the response was complete") as caught:
         discover(drive, clean)
     assert (caught.value.sent, caught.value.passing) == (True, True)
     assert clean.control.calls("identity", "openid_configuration") == 1
@@ -161,13 +161,13 @@ def test_a_driver_sends_nothing_twice_by_itself(method: str, drive: Drive) -> No
     with listening(serve) as url, pytest.raises(OACTransportError) as caught:
         drive(first_kept_alive_then_lost)
     # The server listens no more: a second attempt would have been refused, and that would be the error.
-    assert "broke before the answer was complete" in str(caught.value)
+    assert "broke before the response was complete" in str(caught.value)
     assert len(received) == 2
 
 
 def test_a_delay_beyond_the_read_timeout_by_the_simulator(drive: Drive, clean: Simulator) -> None:
     clean.control.fault("openid_configuration", "delay", seconds=1.5)
-    with pytest.raises(OACTransportError, match="no answer came in time"):
+    with pytest.raises(OACTransportError, match="no response came in time"):
         discover(drive, clean, HASTY)
 
 

@@ -47,7 +47,7 @@ def test_a_certificate_of_an_unknown_ca_is_refused_with_the_way_out(drive: Drive
         get(drive, secure)
     assert "the server's certificate was refused (" in str(caught.value)
     assert "unable to get local issuer certificate" in str(caught.value)
-    assert "its path into the Connection's ca_file" in str(caught.value)
+    assert "set the Connection's ca_file to its path" in str(caught.value)
     assert (caught.value.sent, caught.value.passing) == (False, False)
 
 

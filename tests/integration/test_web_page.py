@@ -145,7 +145,7 @@ def test_who_may_not_edit_connections_sees_and_does_nothing(
     reader = server.session("reader", "VIEWER")
     answer = reader.request("POST" if path else "GET", f"{server.url}/oac/{path}", timeout=60)
     assert answer.status_code == 403
-    assert "oac_default" not in answer.text or "no right to edit" in answer.text
+    assert "oac_default" not in answer.text or "not allowed to edit" in answer.text
     nobody = requests.request("POST" if path else "GET", f"{server.url}/oac/{path}", headers=reader.headers, timeout=60)
     assert nobody.status_code == 401
     assert not [entry for entry in audit("oac.check") + audit("oac.sign_in") if entry["by"] == "reader"]
@@ -194,7 +194,7 @@ def test_an_order_from_another_page_is_refused(
         boss.headers["Origin"] = origin.encode("latin-1") if origin is not None else None  # type: ignore[assignment]
         answer = boss.post(f"{server.url}/oac/{order}/oac_default", timeout=60)
         assert (origin, answer.status_code) == (origin, 403)
-        assert "does not come from Airflow's own page" in answer.json()["detail"]
+        assert "does not come from an Airflow page" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("order", ["check", "state", "sign-in"])
@@ -439,7 +439,7 @@ def test_xcoms_that_are_no_work_requests_are_left_out_and_counted(server: Server
     page = boss.get(f"{server.url}/oac/", timeout=60)
     assert page.status_code == 200
     assert len(re.findall(r"<tr>\s*<td>", page.text)) == 2
-    assert f"are left out: {len(strange)}." in page.text
+    assert f"hold no address of a work request: {len(strange)}." in page.text
 
 
 @pytest.mark.usefixtures("database")
@@ -459,15 +459,15 @@ def test_entries_of_the_audit_log_that_are_no_checks_are_left_out_and_counted(
     page = boss.get(f"{server.url}/oac/", timeout=60)
     assert page.status_code == 200
     assert re.search(r"failed at an unknown step, \d{4}-.* UTC, by boss", card(page.text, "oac_default"))
-    assert f"are left out: {len(strange)}." in page.text
+    assert f"not readable as checks: {len(strange)}." in page.text
 
 
 @pytest.mark.parametrize(
     ("table", "said", "still"),
     [
-        ("connection", "Airflow&#39;s Connections cannot be read here", "Recent work requests"),
-        ("log", "audit log, which keeps the last checks, cannot be read here", 'data-connection="oac_default"'),
-        ("xcom", "tasks and XComs cannot be read here", 'data-connection="oac_default"'),
+        ("connection", "Airflow&#39;s Connections cannot be read", "Recent work requests"),
+        ("log", "audit log, which keeps the last checks, cannot be read", 'data-connection="oac_default"'),
+        ("xcom", "tasks and XComs cannot be read", 'data-connection="oac_default"'),
     ],
 )
 def test_an_airflow_with_other_tables_is_said_and_the_rest_is_shown(
@@ -487,7 +487,7 @@ def test_an_airflow_with_other_tables_is_said_and_the_rest_is_shown(
         rename(f"{table}_of_tomorrow", table)
     assert page.status_code == 200
     assert said in page.text
-    assert "Nothing but this page is affected" in page.text
+    assert "Only this page is affected" in page.text
     assert still in page.text
 
 
@@ -502,7 +502,7 @@ def test_what_was_not_foreseen_is_an_error_page_with_the_same_headers(
     monkeypatch.setattr(type(get_auth_manager()), "is_authorized_connection", fails)
     for answer in (boss.get(f"{server.url}/oac/", timeout=60), boss.post(f"{server.url}/oac/state/x", timeout=60)):
         assert answer.status_code == 500
-        assert "does not know this Airflow" in answer.text
+        assert "does not support this Airflow version" in answer.text
         assert "a secret" not in answer.text
         assert "content-security-policy" in answer.headers
 
@@ -542,7 +542,7 @@ def test_checks_have_limits_and_hold_up_nobody(
         page = boss.get(f"{server.url}/oac/", timeout=60)
         let_go()
         assert [answer.result().status_code for answer in running] == [200] * 4
-    assert (same.status_code, "being checked right now" in same.json()["detail"]) == (429, True)
+    assert (same.status_code, "already being checked" in same.json()["detail"]) == (429, True)
     assert (another.status_code, "4 Connections" in another.json()["detail"]) == (429, True)
     assert page.status_code == 200
     assert boss.post(f"{server.url}/oac/check/oac_default", timeout=60).status_code == 200

@@ -68,7 +68,7 @@ function showCode(said, code) {
   if (/^https?:\/\//.test(code.link)) link.href = code.link;
   link.dataset.outside = "";
   box.append("Open", link, "and enter", element("span", "user-code", code.user_code), element("span", "left", `${code.left} s left`));
-  said.replaceChildren(box, element("p", "hint", "Sign in there as the user whose rights the DAGs are to have. Closing this page gives up."));
+  said.replaceChildren(box, element("p", "hint", "Sign in there as the user that the DAGs act as. Closing this page cancels the sign-in."));
 }
 
 async function signIn(card, connection) {

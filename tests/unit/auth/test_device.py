@@ -245,10 +245,10 @@ def test_a_retry_after_that_is_shorter_than_the_interval_changes_nothing() -> No
     [
         ("access_denied", "the person denied the request", "choose to allow it"),
         ("expired_token", "the code expired", "approve the code in time"),
-        ("invalid_client", "wrong client id or client secret", "Compare login and password"),
+        ("invalid_client", "client id or client secret is wrong", "login and password"),
         ("unauthorized_client", "this grant is not ticked", "Device Code and Refresh Token"),
-        ("something_new", "not known", "ecid"),
-        ("", "not known", "ecid"),
+        ("something_new", "unknown", "ecid"),
+        ("", "unknown", "ecid"),
     ],
 )
 def test_everything_else_stops_it(error: str, cause: str, next_step: str) -> None:

@@ -38,11 +38,11 @@ def explained(status: int, body: Any = None, headers: dict[str, str] | None = No
     ("body", "cause", "next_step"),
     [
         (("invalid_client", "OAuth Client app is inactive"), "application is not activated", "Activate"),
-        (("invalid_grant", "User is inactive"), "user is deactivated", "open the user"),
+        (("invalid_grant", "User is inactive"), "user is deactivated", "Open the user"),
         (("invalid_grant", "The token has already been consumed"), "was used before", "Sign in again"),
         (("invalid_grant", "Audience validation failed"), "audience", "assertion_audience"),
         (("server_error", "System error"), "alias", "certificate_alias"),
-        (("invalid_request", "Invalid signature"), "do not belong together", "Import the certificate"),
+        (("invalid_request", "Invalid signature"), "does not match the imported certificate", "Import the certificate"),
         (("invalid_grant", "federated user"), "another identity provider", "jwt_assertion"),
         (("invalid_client", None), "client secret", "login and password"),
         (("invalid_scope", None), "scope", "Copy the scope"),
@@ -66,10 +66,10 @@ def test_each_known_refusal_has_a_cause_and_a_next_step(
 @pytest.mark.parametrize(
     ("status", "cause", "retryable"),
     [
-        (301, "redirect", False), (302, "redirect", False), (401, "does not accept this application", False),
-        (403, "does not accept this application", False), (404, "no token service", False), (408, "not known", True),
-        (429, "too many token calls", True), (500, "has trouble", True), (501, "has trouble", False),
-        (503, "has trouble", True), (418, "not known", False),
+        (301, "redirect", False), (302, "redirect", False), (401, "rejects this application", False),
+        (403, "rejects this application", False), (404, "no token service", False), (408, "unknown", True),
+        (429, "too many token calls", True), (500, "internal error", True), (501, "internal error", False),
+        (503, "internal error", True), (418, "unknown", False),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "null", '"text"', '{"status": "x"}'])
@@ -130,7 +130,7 @@ def test_a_scope_that_was_narrowed_is_mentioned(caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize(("status", "body"), [(401, {"error": "invalid_client"}), (400, {"error": "invalid_client"})])
 def test_a_secret_that_was_not_sent_is_not_blamed(status: int, body: dict[str, str]) -> None:
     error = explained(status, body, grant="device_code", client_authentication="none")
-    assert "the application is not a public one" in (error.cause or "")
+    assert "the application is not a public client" in (error.cause or "")
     assert "secret" not in (error.cause or "")
 
 
@@ -148,7 +148,9 @@ class TestClock:
 
     def test_that_is_off_a_little_is_named_after_the_likely_cause(self) -> None:
         said = self.answered(20, "invalid_request")
-        assert "clock is off (this machine's clock is 20 s behind the identity domain's). Next step: Check the" in said
+        assert (
+            "clock is wrong (this machine's clock is 20 s behind the identity domain's). Next step: Check the" in said
+        )
         assert "machine's clock is" not in self.answered(1, "invalid_request")
 
     @pytest.mark.parametrize("error", ["invalid_scope", "unauthorized_client", "unsupported_grant_type"])

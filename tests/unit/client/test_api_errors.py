@@ -42,9 +42,9 @@ SHAPES: dict[str, tuple[Response, str | None, str | None]] = {
     "servlet": (
         body(500, {"servlet": "PublicAPIJerseyServlet", "message": "Server Error"}), None, "Server Error",
     ),
-    "a page": (body(502, b"<html>Bad Gateway</html>", **HTML), None, "24 bytes of text/html, no JSON object"),
-    "JSON that is no object": (body(500, ["x"]), None, "5 bytes of application/json, no JSON object"),
-    "bytes": (body(500, b'{"id": "\xff'), None, "9 bytes of application/json, no JSON object"),
+    "a page": (body(502, b"<html>Bad Gateway</html>", **HTML), None, "24 bytes of text/html, not a JSON object"),
+    "JSON that is no object": (body(500, ["x"]), None, "5 bytes of application/json, not a JSON object"),
+    "bytes": (body(500, b'{"id": "\xff'), None, "9 bytes of application/json, not a JSON object"),
     "nothing": (body(503, b""), None, None),
     "nothing but a challenge": (
         body(401, b"", www_authenticate='Bearer error="invalid_token"'), None, 'Bearer error="invalid_token"',
@@ -89,28 +89,28 @@ EXPLAINED: dict[str, tuple[Response, str]] = {
         body(401, {"error": "invalid_session", "error_description": "no"}),
         "issued for another OAC instance.*scope",
     ),
-    "token": (body(401, {"code": "x", "message": "expired"}), "not even a new one.*scope.*active.*clocks"),
-    "403": (body(403, {}), "user may not do this.*role or permission"),
+    "token": (body(401, {"code": "x", "message": "expired"}), "even a new one.*scope.*active.*clock"),
+    "403": (body(403, {}), "user lacks permission.*role or permission"),
     "403 of another": (
         Response(403, {"content-type": "text/html"}, b"<html>Forbidden</html>"),
-        "something in front of OAC refuses this machine.*may reach the Connection's host",
+        "in front of OAC refuses this machine.*reach the Connection's host",
     ),
-    "404": (body(404, {}), "no such object, or the address is not.*Check the id and the Connection's host"),
-    "409": (body(409, {}), "running already, or conflicts"),
+    "404": (body(404, {}), "object does not exist, or the host is not.*Check the id and the Connection's host"),
+    "409": (body(409, {}), "already running, or it conflicts"),
     "429": (body(429, {}), "too many requests.*poll_interval"),
     "no user": (
         body(500, {"servlet": "oracle.PublicAPIJerseyServlet-7", "message": "Server Error"}),
         "token carries no user.*jwt_assertion",
     ),
-    "500": (body(500, {}), "trouble inside OAC.*Oracle Support"),
-    "index": (body(503, {"code": "SearchIndexNotReady"}), "builds its search index.*some minutes"),
+    "500": (body(500, {}), "internal error in OAC.*Oracle Support"),
+    "index": (body(503, {"code": "SearchIndexNotReady"}), "is building its search index.*few minutes"),
     "503": (body(503, {}), "paused, restarting, restoring or overloaded.*Check its state"),
-    "507": (body(507, {}), "trouble inside OAC"),
+    "507": (body(507, {}), "internal error in OAC"),
     "redirect": (
         body(302, b"", location="https://idcs.example.com/login"),
-        r"redirects \(to https://idcs.example.com/login\).*no redirect is followed.*without a path",
+        r"redirects to https://idcs.example.com/login; redirects are never followed.*without a path",
     ),
-    "418": (body(418, {}), "not known.*Oracle Support"),
+    "418": (body(418, {}), "unknown.*Oracle Support"),
 }
 
 

@@ -62,7 +62,7 @@ def test_a_secret_deep_in_the_sign_in_of_a_mail_server_is_no_difference() -> Non
 
 @pytest.mark.parametrize("given", [{"SmtpPassword": "Secret-1"}, {"ApiKey": "{{ var.value.key }}"}])
 def test_a_secret_setting_in_a_dag_is_refused_when_it_is_parsed(given: dict[str, str]) -> None:
-    with pytest.raises(OACConfigurationError, match="Secrets do not belong into a DAG"):
+    with pytest.raises(OACConfigurationError, match="Secrets do not belong in a DAG"):
         OACSystemSettingsOperator(task_id="settings", settings=given)
 
 

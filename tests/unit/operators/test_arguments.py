@@ -284,8 +284,8 @@ def test_native_rendering_gives_numbers() -> None:
         (
             lambda: make(OACWorkRequestSensor, work_request_id="None"),
             "Task 'a_task': work_request_id is the text 'None', as a template renders that finds nothing. Check what "
-            "its template refers to. A task that found its work by its traces in OAC has no work request to wait for: "
-            "its result says verified: false.",
+            "its template refers to. A task that recovered its work from OAC's lists has no work request to wait "
+            "for: its result has verified: false.",
         ),
         (
             lambda: make(OACRestoreSnapshotOperator, snapshot="{'password': 'secret'}"),

@@ -78,7 +78,7 @@ def test_secrets_that_a_template_brings_into_a_dag_are_refused_as_well() -> None
         connection_params="{{ params }}",  # type: ignore[arg-type]
     )
     task.connection_params = {"password": "x"}
-    with pytest.raises(Exception, match="Secrets do not belong into a DAG"):
+    with pytest.raises(Exception, match="Secrets do not belong in a DAG"):
         task.execute({})
 
 
