@@ -17,7 +17,7 @@ from airflow_provider_oac.client.errors import refuses_token
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.transport.blocking import BlockingIO, PlainSession, plain_session, run
 from airflow_provider_oac.transport.io import Response
-from airflow_provider_oac.transport.settings import TransportSettings
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 # Bytes of a 401 that are read to learn what it refuses.
 _MOST_OF_A_REFUSAL = 1 << 16
@@ -77,6 +77,8 @@ class InstanceSession(PlainSession):
         return answer
 
     def _refuse_elsewhere(self, url: str) -> None:
+        # Of a prepared request nobody has read the URL yet.
+        checked_url(url, "The request's address")
         if _origin(url) != _origin(self._address):
             scheme, host, port = _origin(url)
             raise OACConfigurationError(
@@ -94,10 +96,11 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 def _refuses_token(answer: requests.Response) -> bool:
     if answer.status_code != HTTPStatus.UNAUTHORIZED:
         return False
-    length = answer.headers.get("Content-Length", "")
-    # The caller may still read it; a body of unknown length could be endless.
-    body = answer.content if length.isdigit() and int(length) <= _MOST_OF_A_REFUSAL else b""
     headers = {name.lower(): value for name, value in answer.headers.items()}
+    length = headers.get("content-length", "")
+    # The caller may still read it. A body of unknown length could be endless, and a compressed one of any size.
+    known = length.isdigit() and not headers.keys() & {"transfer-encoding", "content-encoding"}
+    body = answer.content if known and int(length) <= _MOST_OF_A_REFUSAL else b""
     return refuses_token(Response(answer.status_code, headers, body))
 
 

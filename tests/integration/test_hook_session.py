@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from airflow_provider_oac.client import system
-from airflow_provider_oac.exceptions import OACApiError
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.session import InstanceSession
 from airflow_provider_oac.simulator.launch import Simulator
@@ -131,6 +131,30 @@ def test_a_401_of_unknown_length_is_not_read_whole(connections: Connections) -> 
         answer = OACHook().get_conn().get("/anything", stream=True)
         answer.close()
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("header", ["Content-Encoding: gzip, gzip", "Transfer-Encoding: chunked"])
+def test_a_401_that_may_be_larger_than_its_length_is_not_read(header: str, connections: Connections) -> None:
+    """A few bytes that are compressed twice can be gigabytes. Here they are garbage: to read them fails."""
+
+    def refusal() -> Iterator[bytes]:
+        yield HEAD.replace(b"200 OK", b"401 Unauthorized")
+        yield f"Content-Length: 7\r\n{header}\r\n\r\ngarbage".encode()
+
+    with hostile(refusal) as (url, _server):
+        connections.oac(host=url)
+        with OACHook().get_conn().get("/anything", stream=True) as answer:
+            assert answer.status_code == 401
+
+
+def test_a_url_that_libraries_read_differently_is_refused(connections: Connections) -> None:
+    with answering(lambda _seen: Reply()) as server:
+        connections.oac(host=server.url)
+        request = requests.Request("GET", server.url).prepare()
+        request.url = f"http://evil.example.com\\@{server.url.removeprefix('http://')}/"
+        with pytest.raises(OACConfigurationError, match="a backslash"):
+            OACHook().get_conn().send(request)
+    assert server.seen == []
 
 
 def test_a_response_that_trickles_in_is_given_up(sign_in: SignIn) -> None:
