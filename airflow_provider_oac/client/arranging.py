@@ -172,7 +172,7 @@ def moved(
             # The call itself says it in OAC's words.
             await api.perform(catalog.get(kind, item_id))
             raise OACError(f"{kind} {plain} appeared while it was to be moved. Try again.")
-        report(f"{plain} is gone and {there.path} is there: an earlier attempt moved it.")
+        report(f"{plain} is gone and {ids.shown(there.id)} is there: an earlier attempt moved it.")
         return Arranged(there, done_before=True)
 
     return flow
@@ -282,7 +282,7 @@ async def _once(
             raise
         if copy_of is not None:
             await _check_whole(api, kind, copy_of, there, report)
-        report(f"{there.path} is there: it was done.")
+        report(f"{ids.shown(there.id)} is there: it was done.")
         return there
 
 
@@ -295,7 +295,7 @@ async def _check_whole(
     """
     if kind not in CONTAINERS:
         return
-    what = f"It is not known whether {there.path} is a whole copy of {ids.shown(source_id)}"
+    what = f"It is not known whether {ids.shown(there.id)} is a whole copy of {ids.shown(source_id)}"
     then = (
         "The copy may have broken off, or still go on, or the source has changed since. Let the task run again later: "
         "it compares once more. If it stays, look at both, delete the copy unless somebody works in it, and clear the "
@@ -345,7 +345,9 @@ def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
     folder, last = ids.split_path(item_id) or (source.parent_id, source.name)
     parent_id = place.parent_id or folder
     if not parent_id:
-        raise OACConfigurationError(f"The folder of {source.path} is not known. Name the folder that is meant.")
+        raise OACConfigurationError(
+            f"The folder of {ids.shown(source.id)} is not known. Name the folder that is meant."
+        )
     return parent_id, place.name or last
 
 
@@ -354,10 +356,10 @@ def _adopted(
 ) -> Arranged:  # fmt: skip
     if not suspect:
         raise OACTakenError(
-            f"There is a {there.type} {there.path} already, so that {source.path} cannot go there. Nothing was "
-            "changed. Give another name, or replace it with overwrite=True."
+            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so that {ids.shown(source.id)} "
+            "cannot go there. Nothing was changed. Give another name, or replace it with overwrite=True."
         )
-    report(f"{there.path} is there: an earlier attempt made it.")
+    report(f"{ids.shown(there.id)} is there: an earlier attempt made it.")
     return Arranged(there, done_before=True)
 
 

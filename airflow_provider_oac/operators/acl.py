@@ -240,7 +240,7 @@ class OACAuditACLOperator(OACBaseOperator):
         if done.unreadable_count:
             self.log.warning(
                 "The permissions of %d items could not be read; the file says why. The first are: %s",
-                done.unreadable_count, ", ".join(done.unreadable[:10]),
+                done.unreadable_count, ", ".join(map(ids.visible, done.unreadable[:10])),
             )  # fmt: skip
         file = done.file
         self.log.info("Wrote the permissions of %d items to %s: %d lines, %d bytes, SHA-256 %s.",
