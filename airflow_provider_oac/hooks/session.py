@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.token import Token
@@ -35,6 +37,7 @@ class InstanceSession(PlainSession):
         self._address = address
         self._signed_in = session
         self._settings = settings
+        self._pid = os.getpid()
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request to the instance.
@@ -55,6 +58,12 @@ class InstanceSession(PlainSession):
         :raises OACApiError: if OAC refuses the token, and the body cannot be read again.
         """
         self._refuse_elsewhere(request.url or "")
+        if self._pid != os.getpid():
+            # A child must not write into the connections of its parent. Made anew, as after unpickling.
+            for adapter in self.adapters.values():
+                if isinstance(adapter, HTTPAdapter):
+                    adapter.__setstate__(adapter.__getstate__())
+            self._pid = os.getpid()
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (self._settings.connect_timeout, self._settings.read_timeout)
         kwargs["allow_redirects"] = False

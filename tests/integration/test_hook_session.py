@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,6 +146,22 @@ def test_a_401_that_may_be_larger_than_its_length_is_not_read(header: str, conne
         connections.oac(host=url)
         with OACHook().get_conn().get("/anything", stream=True) as answer:
             assert answer.status_code == 401
+
+
+def test_a_child_does_not_use_the_connections_of_its_parent(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(lambda _seen: Reply()) as server:
+        connections.oac(host=server.url)
+        session = OACHook().get_conn()
+        assert session.get("/anything").status_code == 200
+        adapter = session.get_adapter(server.url)
+        former = adapter.poolmanager  # type: ignore[attr-defined]
+        assert session.get("/anything").status_code == 200
+        assert adapter.poolmanager is former  # type: ignore[attr-defined]
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        assert session.get("/anything").status_code == 200
+        assert adapter.poolmanager is not former  # type: ignore[attr-defined]
 
 
 def test_a_url_that_libraries_read_differently_is_refused(connections: Connections) -> None:
