@@ -62,7 +62,7 @@ class InstanceSession(PlainSession):
             # A child must not write into the connections of its parent. Made anew, as after unpickling.
             for adapter in self.adapters.values():
                 if isinstance(adapter, HTTPAdapter):
-                    adapter.__setstate__(adapter.__getstate__())
+                    adapter.__setstate__(adapter.__getstate__())  # type: ignore[attr-defined]
             self._pid = os.getpid()
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (self._settings.connect_timeout, self._settings.read_timeout)
