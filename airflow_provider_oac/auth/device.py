@@ -28,6 +28,7 @@ _LONGEST_INTERVAL = 60.0
 # Whatever a domain says: it is neither asked in a tight loop nor for a day.
 _SHORTEST_INTERVAL = 1.0
 _LONGEST_LIFE = 3600.0
+_LONGEST_TEXT = 8192
 _NOBODY = "nobody approved the code in time"
 
 
@@ -90,21 +91,22 @@ async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
     values = {name: body.get(name) for name in ("device_code", "user_code", "verification_uri")}
     # An early draft of the RFC, which Oracle's older pages follow, has it with an L.
     values["verification_uri"] = values["verification_uri"] or body.get("verification_url")
-    texts = {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, str) and value.isprintable() and value.strip()
-    }
+    texts = {name: text for name, value in values.items() if (text := _text(value))}
     if missing := sorted(set(values) - set(texts)):
         problem = OACResponseError(f"The answer to the request for a device code has no usable {', '.join(missing)}.")
         raise unusable_token(settings, response, problem)
-    complete = body.get("verification_uri_complete")
     return DeviceCode(
         **texts,
-        verification_uri_complete=complete if isinstance(complete, str) and complete.isprintable() else None,
+        verification_uri_complete=_text(body.get("verification_uri_complete")),
         expires_at=asked_at + min(_LONGEST_LIFE, _seconds(body.get("expires_in"), _EXPIRES_IN)),
         interval=max(_SHORTEST_INTERVAL, _seconds(body.get("interval"), _INTERVAL)),
     )
+
+
+def _text(value: object) -> str | None:
+    """A member of the answer, if a terminal or a page can show it."""
+    usable = isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.isprintable() and value.strip()
+    return str(value) if usable else None
 
 
 async def _ask_for_code(io: IO, settings: AuthSettings, *, authenticated: bool) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -119,10 +120,15 @@ def _output(name: str | None) -> Iterator[IO[bytes]]:
     if name is None:
         yield answer()
         return
-    part = f"{name}.part"
+    # It loads Airflow, which not all commands need.
+    from airflow_provider_oac.hooks.object_storage import new_file
+
+    part = f"{name}.{secrets.token_hex(8)}.part"
     try:
-        with open(part, "wb") as file:
+        file, mode = new_file(part)
+        with file:
             yield file
+            os.fchmod(file.fileno(), mode)
         os.replace(part, name)
     except OSError as error:
         # Those of requests are of this kind, too, and say nothing about the file.

@@ -136,7 +136,7 @@ class _Progress:
     def waiting(self, left: float) -> None:
         """Say that it still waits: on one line of a terminal, else every half a minute."""
         if self._live:
-            tell(f"\rwaiting, {left:3.0f} s left ", end="")
+            tell(f"waiting, {left:3.0f} s left ", end="\r")
         elif self._said is None or self._said - left >= 30:
             tell(f"waiting, {left:.0f} s left")
         else:

@@ -59,7 +59,7 @@ class Access(Model):
         """For people."""
         who = f"{self.account_type} {self.account!r}"
         shown = f" ({self.display_name})" if self.display_name not in ("", self.account) else ""
-        return f"{who}{shown}: {', '.join(self.allowed) or 'nothing'}"
+        return ids.visible(f"{who}{shown}: {', '.join(self.allowed) or 'nothing'}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,10 @@ class Difference:
         return [
             *(f"+ {entry.text()}" for entry in self.added),
             *(f"- {entry.text()}" for entry in self.removed),
-            *(f"~ {before.text()} -> {', '.join(after.allowed) or 'nothing'}" for before, after in self.changed),
+            *(
+                ids.visible(f"~ {before.text()} -> {', '.join(after.allowed) or 'nothing'}")
+                for before, after in self.changed
+            ),
         ]
 
 

@@ -29,9 +29,16 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 # Doing these twice is the same as doing them once in the REST API. Elsewhere, such as in Publisher, a PUT starts a job.
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_HEADER_VALUE = re.compile("(?:[!-~\xa0-\xff](?:[\\t -~\xa0-\xff]*[!-~\xa0-\xff])?)?")  # RFC 9110, section 5.5
-# The hook's and the drivers' own.
-_OWN_HEADERS = frozenset({"authorization", "host", "content-length", "transfer-encoding", "cookie", "connection"})
+# RFC 9110, section 5.5, of which the HTTP libraries agree on ASCII only.
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
+# The hook's, the drivers', and those of other arguments.
+_OWN_HEADERS = frozenset(
+    {
+        "accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "cookie",
+        "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
 _NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
 _CLIENT = "airflow_provider_oac.client"
 # A restore has guards that a call by itself does not have.
@@ -191,17 +198,19 @@ def raw(
     own = sorted(name for name in headers or {} if str(name).lower() in _OWN_HEADERS)
     if own:
         raise OACConfigurationError(
-            f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection."
+            f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection. "
+            "The types of response and body are the arguments accept and content_type."
         )
     if wrong := [name for name in headers or {} if not _HEADER.fullmatch(str(name))]:
         raise OACConfigurationError(
             f"{', '.join(map(repr, wrong))} cannot be the name of a header, which has letters, digits and hyphens only."
         )
-    for name, value in {**(headers or {}), "accept": accept, "content_type": content_type}.items():
+    for name, value in {**(headers or {}), "Accept": accept, "Content-Type": content_type}.items():
+        # The value itself may be a secret.
         if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
             raise OACConfigurationError(
-                f"The value of the header {name} cannot be sent: it is text of Latin letters, digits and signs in one "
-                "line, without blanks around it. Nothing was sent."
+                f"The value of the header {name} is not a text of printable ASCII characters that begins and ends "
+                "without a blank. Encode others as the API that you call asks for."
             )
     if body is not None and verb == "GET":
         raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")

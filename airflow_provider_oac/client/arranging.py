@@ -163,9 +163,10 @@ class _Placing(Submission[CatalogItem, Arranged]):
 
     def taken(self, there: CatalogItem) -> OACError:
         """What else is in the place."""
+        what = ids.shown(self._source.id) if self._source else ids.shown(self.item_id)
         return OACTakenError(
-            f"There is a {there.type} {there.path} already, so that {self._source and self._source.path} cannot go "
-            "there. Nothing was changed. Give another name, or replace it with overwrite=True."
+            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {what} cannot go there. Nothing was "
+            "changed. Give another name, or replace it with overwrite=True."
         )
 
     def uncertain(self, lost: OACError, sends: int) -> OACError:
@@ -193,7 +194,7 @@ class Copy(_Placing):
         if lost is None and not self.suspect:
             raise self.taken(there)
         await _check_whole(api, self.kind, self.item_id, there, self.report)
-        self.report(f"{there.path} is there: an earlier attempt made it.")
+        self.report(f"{ids.shown(there.id)} is there: an earlier attempt made it.")
         return Arranged(there, done_before=lost is None)
 
 
@@ -233,7 +234,7 @@ class Move(_Placing):
             # The call itself says it in OAC's words.
             await api.perform(catalog.get(self.kind, self.item_id))
             raise OACError(f"{self.kind} {plain} appeared while it was to be moved. Try again.")
-        self.report(f"{plain} is gone and {there.path} is there: an earlier attempt moved it.")
+        self.report(f"{plain} is gone and {ids.shown(there.id)} is there: an earlier attempt moved it.")
         return Arranged(there, done_before=True)
 
 
@@ -322,7 +323,7 @@ async def _check_whole(
     """
     if kind not in CONTAINERS:
         return
-    what = f"It is not known whether {there.path} is a whole copy of {ids.shown(source_id)}"
+    what = f"It is not known whether {ids.shown(there.id)} is a whole copy of {ids.shown(source_id)}"
     then = (
         "The copy may have broken off, or still go on, or the source has changed since. Let the task run again later: "
         "it compares once more. If it stays, look at both, delete the copy unless somebody works in it, and clear the "
@@ -372,7 +373,9 @@ def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
     folder, last = ids.split_path(item_id) or (source.parent_id, source.name)
     parent_id = place.parent_id or folder
     if not parent_id:
-        raise OACConfigurationError(f"The folder of {source.path} is not known. Name the folder that is meant.")
+        raise OACConfigurationError(
+            f"The folder of {ids.shown(source.id)} is not known. Name the folder that is meant."
+        )
     return parent_id, place.name or last
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, member_names, segment
-from airflow_provider_oac.client.ids import shown
+from airflow_provider_oac.client.ids import shown, visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import ENDED, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import OACResponseError
@@ -240,7 +240,7 @@ def _read_job(item: Any) -> Job:
             f"A job without a usable 'jobIdentifier' came from OAC; its members are: {member_names(members)}."
         )
     return Job(
-        id=job_id,
+        id=visible(job_id),
         name=_text(members.get("jobName")) or "",
         status=(quoted(_text(members.get("jobStatus")), limit=100) or "").upper(),
         run_type=_text(members.get("jobRunType")) or "",

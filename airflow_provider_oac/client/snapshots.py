@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, json_object, nothing, segment, text_member
+from airflow_provider_oac.client.ids import visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
@@ -228,11 +229,11 @@ def _read_snapshot(item: Any) -> Snapshot:
     bar = bar if isinstance(bar, dict) else {}
     storage = storage if isinstance(storage, dict) else {}
     return Snapshot(
-        id=text_member(item, "id", "A snapshot"),
-        name=str(item.get("name") or ""),
-        created=str(item.get("timeCreated") or ""),
-        created_by=str(item.get("createdByUser") or ""),
-        bar_uri=str(bar.get("uri") or ""),
+        id=visible(text_member(item, "id", "A snapshot")),
+        name=visible(str(item.get("name") or "")),
+        created=visible(str(item.get("timeCreated") or "")),
+        created_by=visible(str(item.get("createdByUser") or "")),
+        bar_uri=visible(str(bar.get("uri") or "")),
         bucket=_text_or_none(storage.get("bucket")),
         region=_text_or_none(storage.get("bucketOciRegion")),
         namespace=_text_or_none(storage.get("bucketOciNamespace")),

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.ids import visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -80,7 +81,7 @@ def read_work_request(body: Mapping[str, Any]) -> WorkRequest:
     # The reference writes a capital E (documented).
     errors = body.get("Errors") or body.get("errors") or []
     return WorkRequest(
-        id=text_member(body, "id", "A work request"),
+        id=visible(text_member(body, "id", "A work request")),
         status=(quoted(text_member(body, "status", "A work request"), limit=100) or "").upper(),
         operation=quoted(body.get("operationType"), limit=100) or "operation",
         percent=float(percent) if isinstance(percent, int | float) else None,
@@ -111,14 +112,14 @@ def accepted_id(response: Response) -> str:
         except OACResponseError:
             body = None
     if isinstance(body, dict) and isinstance(body.get("workRequestId"), str) and body["workRequestId"]:
-        return str(body["workRequestId"])
+        return visible(body["workRequestId"])
     if header := response.headers.get("oa-work-request-id", "").strip():
-        return header
+        return visible(header)
     if isinstance(body, dict) and isinstance(body.get("resourceUri"), str):
         # A URI holds the id percent-encoded.
         tail = unquote(body["resourceUri"].partition("?")[0].rstrip("/").rpartition("/")[2])
         if tail:
-            return tail
+            return visible(tail)
     raise OACResponseError(
         f"HTTP {response.status} accepts the work but names no work request: neither the body's workRequestId, nor "
         "the header oa-work-request-id, nor a resourceUri is there."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
-from airflow_provider_oac.client.ids import quoted
+from airflow_provider_oac.client.ids import quoted, visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
@@ -185,7 +185,7 @@ def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canva
         visualize tab first, whose ids the reference's own export example shows.
     :raises OACConfigurationError: if one is not there, is named twice, or a name fits several.
     """
-    names = ", ".join(f"{canvas.name!r} ({canvas.id}, {canvas.tab})" for canvas in listed) or "none"
+    names = ", ".join(f"{canvas.name!r} ({visible(canvas.id)}, {canvas.tab})" for canvas in listed) or "none"
     if wanted is None:
         found = [canvas for canvas in listed if canvas.tab == VISUALIZE]
         if not found:
@@ -196,7 +196,7 @@ def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canva
     found = [_one(listed, item, names) for item in wanted]
     twice = {canvas.id for canvas in found if [other.id for other in found].count(canvas.id) > 1}
     if twice:
-        raise OACConfigurationError(f"The same canvas is named twice: {', '.join(sorted(twice))}.")
+        raise OACConfigurationError(f"The same canvas is named twice: {', '.join(map(visible, sorted(twice)))}.")
     return found
 
 

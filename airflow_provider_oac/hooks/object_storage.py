@@ -158,7 +158,7 @@ class ObjectStorageSink:
         self._size = 0
         if _is_local(self._fs):
             self._attempt(self._remove_leftovers)
-            file, self._mode = self._in_folder(partial(_new_file, self._beside))
+            file, self._mode = self._in_folder(partial(new_file, self._beside))
             return file
         # Asked of a file of the name beside: a store that cannot discard may make it appear at once.
         probe = self._open(self._beside, autocommit=False)
@@ -217,7 +217,7 @@ def _beside(path: str, mark: str | None) -> tuple[str, str]:
     return f"{folder}{slash}", f".{name}.{writer}"
 
 
-def _new_file(path: str) -> tuple[Any, int]:
+def new_file(path: str) -> tuple[Any, int]:
     """Open a new local file that only its owner can read; never one that is there, nor a link.
 
     :returns: the file, and the permissions that a new file has in this folder.

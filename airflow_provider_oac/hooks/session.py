@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.token import Token
@@ -17,7 +19,7 @@ from airflow_provider_oac.client.errors import refuses_token
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.transport.blocking import BlockingIO, PlainSession, plain_session, run
 from airflow_provider_oac.transport.io import Response
-from airflow_provider_oac.transport.settings import TransportSettings
+from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 # Bytes of a 401 that are read to learn what it refuses.
 _MOST_OF_A_REFUSAL = 1 << 16
@@ -35,6 +37,7 @@ class InstanceSession(PlainSession):
         self._address = address
         self._signed_in = session
         self._settings = settings
+        self._pid = os.getpid()
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request to the instance.
@@ -55,6 +58,12 @@ class InstanceSession(PlainSession):
         :raises OACApiError: if OAC refuses the token, and the body cannot be read again.
         """
         self._refuse_elsewhere(request.url or "")
+        if self._pid != os.getpid():
+            # A child must not write into the connections of its parent. Made anew, as after unpickling.
+            for adapter in self.adapters.values():
+                if isinstance(adapter, HTTPAdapter):
+                    adapter.__setstate__(adapter.__getstate__())  # type: ignore[attr-defined]
+            self._pid = os.getpid()
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (self._settings.connect_timeout, self._settings.read_timeout)
         kwargs["allow_redirects"] = False
@@ -77,6 +86,8 @@ class InstanceSession(PlainSession):
         return answer
 
     def _refuse_elsewhere(self, url: str) -> None:
+        # Of a prepared request nobody has read the URL yet.
+        checked_url(url, "The request's address")
         if _origin(url) != _origin(self._address):
             scheme, host, port = _origin(url)
             raise OACConfigurationError(
@@ -94,10 +105,11 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 def _refuses_token(answer: requests.Response) -> bool:
     if answer.status_code != HTTPStatus.UNAUTHORIZED:
         return False
-    length = answer.headers.get("Content-Length", "")
-    # The caller may still read it; a body of unknown length could be endless.
-    body = answer.content if length.isdigit() and int(length) <= _MOST_OF_A_REFUSAL else b""
     headers = {name.lower(): value for name, value in answer.headers.items()}
+    length = headers.get("content-length", "")
+    # The caller may still read it. A body of unknown length could be endless, and a compressed one of any size.
+    known = length.isdigit() and not headers.keys() & {"transfer-encoding", "content-encoding"}
+    body = answer.content if known and int(length) <= _MOST_OF_A_REFUSAL else b""
     return refuses_token(Response(answer.status_code, headers, body))
 
 

@@ -239,7 +239,7 @@ class OACAuditACLOperator(OACBaseOperator):
         if done.unreadable_count:
             self.log.warning(
                 "The permissions of %d items could not be read; the file holds the errors. The first items: %s",
-                done.unreadable_count, ", ".join(done.unreadable[:10]),
+                done.unreadable_count, ", ".join(map(ids.visible, done.unreadable[:10])),
             )  # fmt: skip
         file = done.file
         self.log.info("Wrote the permissions of %d items to %s: %d lines, %d bytes, SHA-256 %s.",

@@ -230,10 +230,9 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Update it."""
-        from airflow_provider_oac.client import connections
-        from airflow_provider_oac.client.ids import item_id
+        from airflow_provider_oac.client import connections, ids
 
-        connection_id = item_id(item_id=self.connection_id, path=self.connection, what="the connection")
+        connection_id = ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
         # Before anything is asked of OAC: without a password nothing can be updated.
         order = self.order("")
         self._push_link(context)
@@ -242,8 +241,8 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         wanted = order.params.get("connectionType")
         if kind and wanted and wanted != kind:
             raise OACConfigurationError(
-                f"Connection {found.path} is of the type {kind!r}, not {wanted!r}, and OAC cannot change the type. "
-                "Nothing was sent. Create another connection instead."
+                f"Connection {ids.shown(found.id)} is of the type {kind!r}, not {wanted!r}, and OAC cannot change the "
+                "type. Nothing was sent. Create another connection instead."
             )
         params = {"connectionType": kind, **order.params} if kind else order.params
         # The id is made of owner and name.
@@ -252,7 +251,7 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         sent = sorted(order.params)
         self.log.info(
             "Updated connection %s: sent %s%s. OAC does not report whether the credentials work.",
-            found.path, ", ".join(sent), " and a wallet" if order.wallet else "",
+            ids.shown(found.id), ", ".join(sent), " and a wallet" if order.wallet else "",
         )  # fmt: skip
         return {"connection_id": connection_id, "name": order.name, "sent": sent}
 

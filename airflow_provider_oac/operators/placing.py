@@ -92,6 +92,7 @@ class PlacingOperator(ItemOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Put it there, unless an earlier try has."""
+        from airflow_provider_oac.client import ids
         from airflow_provider_oac.client.browsing import is_missing
         from airflow_provider_oac.client.submit import submit_once
 
@@ -110,7 +111,7 @@ class PlacingOperator(ItemOperator):
             if error.method == "GET" and is_missing(error, self.catalog_type):
                 raise AirflowFailException(str(error)) from error
             raise
-        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, done.item.path)
+        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, ids.shown(done.item.id))
         return {**done.item.to_dict(), "done_before": done.done_before}
 
     def _place(self) -> Place:

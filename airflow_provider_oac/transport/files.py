@@ -53,7 +53,8 @@ def read_file(path: str, folder: str | None, largest: int) -> NamedFile:
         _check_kind(info, largest, folders=False)
         with open(descriptor, "rb", closefd=False) as file:
             # Some files, such as those of /proc, do not say how large they are.
-            content = file.read(largest + 1)
+            # Such a file may also have nothing to say yet, for which the answer is None.
+            content = file.read(largest + 1) or b""
         _check_size(len(content), largest)
         if not content:
             raise NamedFileError("is empty")
@@ -66,6 +67,10 @@ def check_file(path: str, folder: str | None, largest: int) -> NamedFile:
     The parameters and the errors are those of :func:`read_file`.
     """
     with _opened(path, folder, largest) as (_, resolved, info):
+        # Files of /proc and the like claim to be empty, too. To read one may block, and the library does not guard
+        # against that.
+        if stat.S_ISREG(info.st_mode) and not info.st_size:
+            raise NamedFileError("is empty")
         return NamedFile(resolved, info)
 
 

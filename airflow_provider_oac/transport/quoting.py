@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterable
@@ -29,7 +30,7 @@ def quoted(value: Any, secrets: Iterable[str] = (), limit: int = 1000) -> str | 
     # Before anything is shortened or joined, which would leave a part of one; the longest first, as one secret may
     # hold another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        for form in (secret, quote_plus(secret), quote(secret, safe=""), _json(secret, True), _json(secret, False)):
+        for form in _forms(secret):
             text = text.replace(form, "***")
     return plain(" ".join(_JWT.sub("***", text).split()))[:limit] or None
 
@@ -41,6 +42,19 @@ def error_object(response: Response) -> dict[str, Any]:
     except OACResponseError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it is, and as forms, URLs, JSON and HTML write it."""
+    encoded = {quote_plus(secret), quote(secret, safe=""), quote(secret)}
+    # Some frameworks write the digits in lower case.
+    encoded |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in encoded}
+    as_json = {_json(secret, True), _json(secret, False)}
+    as_json |= {form.replace("/", r"\/") for form in as_json}
+    # They differ in how they write the single quote.
+    as_html = {html.escape(secret, quote=False), html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
+    as_html |= {html.escape(secret, quote=False).replace('"', "&quot;")}
+    return {secret} | encoded | as_json | as_html
 
 
 def _json(secret: str, ascii_only: bool) -> str:

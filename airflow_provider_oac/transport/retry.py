@@ -42,12 +42,14 @@ class RetryPolicy:
 
         :param elapsed: seconds since the first request.
         """
-        if attempt >= self.attempts or elapsed >= self.patience:
+        if attempt >= self.attempts or (asked or 0.0) > self.longest_retry_after:
             return None
         if asked is not None:
             # A little later than asked, so that many clients do not come back in one instant.
-            return asked + random * 0.5 if asked <= self.longest_retry_after else None
-        return min(self.cap, self.base * 2.0 ** (attempt - 1)) * (0.5 + random / 2)
+            pause = asked + random * 0.5
+        else:
+            pause = min(self.cap, self.base * 2.0 ** (attempt - 1)) * (0.5 + random / 2)
+        return pause if elapsed + pause < self.patience else None
 
 
 ONCE = RetryPolicy(attempts=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 import requests
 
 from airflow_provider_oac.client import system
-from airflow_provider_oac.exceptions import OACApiError
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.session import InstanceSession
 from airflow_provider_oac.transport.blocking import BlockingIO
@@ -131,6 +132,46 @@ def test_a_401_of_unknown_length_is_not_read_whole(connections: Connections) -> 
         answer = OACHook().get_conn().get("/anything", stream=True)
         answer.close()
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("header", ["Content-Encoding: gzip, gzip", "Transfer-Encoding: chunked"])
+def test_a_401_that_may_be_larger_than_its_length_is_not_read(header: str, connections: Connections) -> None:
+    """A few bytes that are compressed twice can be gigabytes. Here they are garbage: to read them fails."""
+
+    def refusal() -> Iterator[bytes]:
+        yield HEAD.replace(b"200 OK", b"401 Unauthorized")
+        yield f"Content-Length: 7\r\n{header}\r\n\r\ngarbage".encode()
+
+    with hostile(refusal) as (url, _server):
+        connections.oac(host=url)
+        with OACHook().get_conn().get("/anything", stream=True) as answer:
+            assert answer.status_code == 401
+
+
+def test_a_child_does_not_use_the_connections_of_its_parent(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(lambda _seen: Reply()) as server:
+        connections.oac(host=server.url)
+        session = OACHook().get_conn()
+        assert session.get("/anything").status_code == 200
+        adapter = session.get_adapter(server.url)
+        former = adapter.poolmanager  # type: ignore[attr-defined]
+        assert session.get("/anything").status_code == 200
+        assert adapter.poolmanager is former  # type: ignore[attr-defined]
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        assert session.get("/anything").status_code == 200
+        assert adapter.poolmanager is not former  # type: ignore[attr-defined]
+
+
+def test_a_url_that_libraries_read_differently_is_refused(connections: Connections) -> None:
+    with answering(lambda _seen: Reply()) as server:
+        connections.oac(host=server.url)
+        request = requests.Request("GET", server.url).prepare()
+        request.url = f"http://evil.example.com\\@{server.url.removeprefix('http://')}/"
+        with pytest.raises(OACConfigurationError, match="a backslash"):
+            OACHook().get_conn().send(request)
+    assert server.seen == []
 
 
 def test_a_response_that_trickles_in_is_given_up(sign_in: SignIn) -> None:

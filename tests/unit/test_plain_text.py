@@ -6,18 +6,21 @@ import json
 import re
 import sys
 import unicodedata
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_oac.cli import process
-from airflow_provider_oac.client import job_report, work_requests
+from airflow_provider_oac.cli.signing_in import _Progress
+from airflow_provider_oac.client import acl, job_report, work_requests
 from airflow_provider_oac.client.errors import api_error
 from airflow_provider_oac.client.jobs import read_jobs
 from airflow_provider_oac.client.snapshots import list_all
 from airflow_provider_oac.client.system import get
-from airflow_provider_oac.exceptions import OACResponseError, OACTransportError
+from airflow_provider_oac.client.workbooks import Canvas, chosen
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError, OACTransportError
 from airflow_provider_oac.plain_text import plain
 from tests.manual import response
 
@@ -78,6 +81,28 @@ def test_the_instances_own_words_are_plain_and_hold_no_token() -> None:
     assert (system.description, system.owners) == ("a\ufffd ***", ("\ufffdx",))
 
 
+def one_line(text: str) -> bool:
+    return is_plain(text) and "\n" not in text and "\t" not in text
+
+
+def test_ids_and_names_that_logs_show_are_on_one_line() -> None:
+    text = f"{EVIL}\n2026-01-01 ERROR of somebody else"
+    snapshots = [{"id": text, "name": text, "timeCreated": text, "createdByUser": text, "bar": {"uri": text}}]
+    (snapshot,) = list_all().read(response(200, json.dumps({"items": snapshots})))
+    (job,) = read_jobs(response(200, json.dumps([{"jobIdentifier": text}])))
+    entry = acl.Access(text, text, frozenset({text}), text)
+    with pytest.raises(OACConfigurationError) as caught:
+        chosen([Canvas(text, text, "visualize", True, {})], ["another"])
+    shown = [
+        snapshot.id, snapshot.name, snapshot.created, snapshot.created_by, snapshot.bar_uri, job.id, str(caught.value),
+        work_requests.accepted_id(response(202, json.dumps({"workRequestId": text}))),
+        work_requests.accepted_id(response(202, json.dumps({"resourceUri": f"/x/{quote(text, safe='')}"}))),
+        work_requests.read_work_request({"id": text, "status": "SUCCEEDED"}).id,
+        *acl.Difference((entry,), (entry,), ((entry, entry),)).lines(),
+    ]  # fmt: skip
+    assert [line for line in shown if not one_line(line)] == []
+
+
 def test_the_report_of_a_job_is_plain() -> None:
     task = {f"task{name}": EVIL for name in ("Name", "Status", "SourceName", "TargetName")}
     said = [{f"job{name}": EVIL for name in ("Identifier", "Name", "Status")} | {"jobTasks": [task]}]
@@ -108,3 +133,14 @@ def test_what_a_command_prints_is_plain(capsys: pytest.CaptureFixture[str], monk
     said = capsys.readouterr()
     assert is_plain(said.out)
     assert is_plain(said.err)
+
+
+def test_a_sign_in_that_waits_stays_on_one_line_of_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = _Progress()
+    progress.waiting(3)
+    progress.waiting(2)
+    progress.end()
+    assert capsys.readouterr().err == "waiting,   3 s left \rwaiting,   2 s left \r\n"

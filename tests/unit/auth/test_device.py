@@ -129,7 +129,7 @@ def test_a_complete_address_is_shown_and_an_address_of_the_draft_understood() ->
     assert person.shown[0].verification_uri_complete == complete
 
 
-@pytest.mark.parametrize("complete", [7, "with\x1b[31m control", "\u202ereversed"])
+@pytest.mark.parametrize("complete", [7, "with\x1b[31m control", "\u202ereversed", "x" * 8193])
 def test_a_complete_address_that_is_none_is_not_shown(complete: Any) -> None:
     person = Person(code(verification_uri_complete=complete), TOKENS)
     person.sign_in()
@@ -138,7 +138,7 @@ def test_a_complete_address_that_is_none_is_not_shown(complete: Any) -> None:
 
 @pytest.mark.parametrize("member", sorted(CODE))
 @pytest.mark.parametrize(
-    "garbage", [None, "", "  ", 7, ["x"], {}, "a\x1b]0;title\x07", "line\nbreak", "\u202ereversed"]
+    "garbage", [None, "", "  ", 7, ["x"], {}, "a\x1b]0;title\x07", "line\nbreak", "\u202ereversed", "x" * 8193]
 )
 def test_an_answer_without_what_a_person_needs_is_refused(member: str, garbage: Any) -> None:
     person = Person(code(**{member: garbage}))

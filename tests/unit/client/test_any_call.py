@@ -77,6 +77,16 @@ def test_a_path_below_the_base(parts: dict[str, Any], wanted: str) -> None:
             ({"headers": {name: "x"}}, "cannot be the name of a header")
             for name in ("Host ", "\tHost", "Transfer-Encoding\t", "", "X:", "X\r\nHost", "Hôst", "X Y")
         ),
+        *(
+            ({"headers": {name: "x"}}, f"The headers {name} are set by the provider")
+            for name in ("Expect", "upgrade", "Accept", "content-type", "Accept-Encoding", "Proxy-Authorization")
+        ),
+        *(
+            ({"headers": {"X": value}}, "The value of the header X is not")
+            for value in ("a\r\nHost: evil", "a\nb", "a\0b", "\x1b[2J", " a", "a\t", "売", "ü", 5, None, b"x")
+        ),
+        ({"accept": "a\r\nHost: evil"}, "The value of the header Accept is not"),
+        ({"content_type": "a\r\nHost: evil"}, "The value of the header Content-Type is not"),
         ({"method": "POST", "body": "{'a': 1}"}, "write {{ … | tojson }}, or pass the .output of a task"),
         ({"method": "POST", "body": "None", "content_type": "application/JSON; charset=utf-8"}, "not JSON"),
         *(

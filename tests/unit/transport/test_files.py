@@ -119,6 +119,13 @@ class TestCaFile:
         monkeypatch.setenv("SSL_CERT_FILE", str(place / "folder"))
         assert TransportSettings(file_folder=str(place / "allowed")).ssl_context()
 
+    @pytest.mark.parametrize("name", ["/proc/self/status", "/proc/kmsg"])
+    def test_that_says_it_is_empty_is_not_read(self, name: str) -> None:
+        """A library's read of such a file may wait for ever."""
+        if os.access(name, os.R_OK):
+            with pytest.raises(OACConfigurationError, match="it is empty"):
+                TransportSettings(ca_file=name).ssl_context()
+
     def test_may_be_a_folder(self, place: Path) -> None:
         settings = TransportSettings(ca_file=str(place / "allowed/below"), file_folder=str(place / "allowed"))
         assert settings.checked_ca_path() == str(place / "allowed/below")

@@ -75,7 +75,7 @@ def test_all_three_forms_of_an_http_date_are_in_utc(text: str, monkeypatch: pyte
         time.tzset()
 
 
-@pytest.mark.parametrize(("seconds", "attempts"), [(899.0, 2), (900.0, 1), (100.0, 4)])
+@pytest.mark.parametrize(("seconds", "attempts"), [(898.0, 2), (899.9, 1), (900.0, 1), (100.0, 4)])
 def test_a_server_that_takes_all_the_time_it_may_gets_no_second_turn(seconds: float, attempts: int) -> None:
     def slowly(_request: Request) -> Response | OACTransportError:
         io.time += seconds
@@ -88,6 +88,10 @@ def test_a_server_that_takes_all_the_time_it_may_gets_no_second_turn(seconds: fl
 
 
 class TestPolicy:
+    @pytest.mark.parametrize(("elapsed", "pause"), [(779.0, 120.0), (780.0, None)])
+    def test_counts_the_pause_that_a_server_asks_for(self, elapsed: float, pause: float | None) -> None:
+        assert RetryPolicy().delay(1, 120.0, 0.0, elapsed) == pause
+
     def test_waits_longer_each_time_up_to_the_cap(self) -> None:
         policy = RetryPolicy(attempts=9, base=1.0, cap=5.0)
         assert [policy.delay(attempt, None, 1.0) for attempt in range(1, 6)] == [1.0, 2.0, 4.0, 5.0, 5.0]

@@ -1,0 +1,38 @@
+"""The file that `call --output` writes."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_oac.cli.looking import _output
+
+
+def test_is_written_beside_where_nobody_can_prepare_a_link(tmp_path: Path) -> None:
+    other, target = tmp_path / "other", tmp_path / "answer"
+    other.write_text("of somebody else")
+    (tmp_path / "answer.part").symlink_to(other)
+    with _output(str(target)) as file:
+        file.write(b"{}")
+        (beside,) = set(tmp_path.iterdir()) - {other, tmp_path / "answer.part"}
+        assert stat.S_IMODE(beside.stat().st_mode) == 0o600
+    assert target.read_text() == "{}"
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(other.stat().st_mode), "that of a new file"
+    assert other.read_text() == "of somebody else"
+
+
+def test_is_left_as_it_was_by_a_command_that_fails(tmp_path: Path) -> None:
+    target = tmp_path / "answer"
+    target.write_text("before")
+
+    def fail() -> None:
+        with _output(str(target)) as file:
+            file.write(b"{}")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["answer"]
+    assert target.read_text() == "before"
