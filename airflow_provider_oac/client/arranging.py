@@ -165,8 +165,8 @@ class _Placing(Submission[CatalogItem, Arranged]):
         """What else is in the place."""
         what = ids.shown(self._source.id) if self._source else ids.shown(self.item_id)
         return OACTakenError(
-            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {what} cannot go there. Nothing was "
-            "changed. Give another name, or replace it with overwrite=True."
+            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {what} cannot go there. Nothing "
+            "was changed. Give another name, or replace it with overwrite=True."
         )
 
     def uncertain(self, lost: OACError, sends: int) -> OACError:

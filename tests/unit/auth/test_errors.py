@@ -204,6 +204,7 @@ class TestExceptions:
         exceptions.OACWaitTimeoutError("text", work_request_id="w"),
         exceptions.OACUncertainError("text"),
         exceptions.OACKilledError("text"),
+        exceptions.OACSupersededError("text"),
         exceptions.OACContentError("text"),
         exceptions.OACIncompleteListError("text"),
         exceptions.OACStorageError("text"),
