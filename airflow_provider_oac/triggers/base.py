@@ -139,7 +139,7 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     if outcome == "ended" or outcome == "timeout":
         return outcome, message
     raise OACError(
-        f"The trigger's event is not one of ours: {quoted(repr(event))}. Likely cause: the triggerer runs another "
+        f"Unknown trigger event: {quoted(repr(event))}. Likely cause: the triggerer runs another "
         "version of this provider than the worker, or the trigger was ended by hand. Next step: install the same "
         "version on both; a retry of the task finds its work again."
     )

@@ -443,7 +443,7 @@ def test_what_was_found_is_logged_for_airflows_command_line(
     works, text = OACHook().test_connection()
     assert works
     assert "The user oac.author@example.com is not an administrator" in text
-    assert "Connection test, rights: OAC knows oac.author@example.com" in caplog.text
+    assert "Connection test, rights: The user may work with the catalog" in caplog.text
 
 
 def test_trouble_of_the_instance_is_not_taken_for_a_missing_role(connections: Connections, clean: Simulator) -> None:

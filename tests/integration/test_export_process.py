@@ -21,10 +21,10 @@ LARGE = 256 * 1024 * 1024
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def task(mode: str, url: str) -> subprocess.Popen[str]:
+def task(mode: str, url: str, try_number: int = 1) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.integration.exporting_task", mode, url],
-        cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env={**os.environ, "OAC_TRY": str(try_number)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_a_task_that_is_killed_in_the_middle_leaves_no_half_file(
     process.communicate()
     assert target.read_bytes() == b"the old one"
     assert [path.exists() for path in halves] == [True]
-    # The same task again, which knows its own leftovers.
+    # The second try, which knows the leftovers of the first.
     clean.control.clear_faults()
-    assert outcome(task("blocking", f"file://{target}"))["result"]["size"] == target.stat().st_size
+    assert outcome(task("blocking", f"file://{target}", 2))["result"]["size"] == target.stat().st_size
     assert [path.name for path in tmp_path.iterdir()] == ["board.pdf"]

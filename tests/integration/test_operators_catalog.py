@@ -234,7 +234,7 @@ def test_a_retry_never_takes_a_foreign_item_for_its_own(
     foreign = task(
         kind, store=store, catalog_type="workbooks", path=PIPELINE, to_folder_path=FINANCE, new_name="Budget"
     )
-    with pytest.raises(AirflowFailException, match=r"Budget already, so that .*Pipeline cannot go there. Nothing was"):
+    with pytest.raises(AirflowFailException, match=r"Budget already, so .*Pipeline cannot go there. Nothing was"):
         foreign.attempt()
     assert clean.control.calls("dev", endpoint) == 0
 
@@ -245,7 +245,7 @@ def test_a_store_tells_a_foreign_item_from_the_own_one_also_on_a_retry(clean: Si
     with pytest.raises(OACApiError):
         again.attempt()
     OACHook().run(catalog.copy("workbooks", ids.catalog_id(PIPELINE), parent_id=ids.catalog_id(FINANCE)))
-    with pytest.raises(AirflowFailException, match="already, so that"):
+    with pytest.raises(AirflowFailException, match="already, so "):
         again.attempt()
 
 

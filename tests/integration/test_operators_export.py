@@ -172,7 +172,7 @@ def test_a_store_that_is_not_there_is_found_before_an_export_is_ordered(make: Ma
 
 
 def test_an_export_that_nobody_would_fetch_is_refused_when_the_dag_is_read(make: Make) -> None:
-    with pytest.raises(OACConfigurationError, match="wait_for_completion=False makes no sense"):
+    with pytest.raises(OACConfigurationError, match="wait_for_completion=False is not supported"):
         make(wait_for_completion=False)
 
 

@@ -218,7 +218,7 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
         ({"workbooks": [PIPELINE, PIPELINE]}, r"would both be written to .*Pipeline\.pdf"),
         (
             {"workbooks": [{"workbook_path": PIPELINE, "canvases": [name]} for name in "ab"]},
-            r"would both go to .*Pipeline\.pdf",
+            r"would both be written to .*Pipeline\.pdf",
         ),
         ({"workbooks": [{"workbook_path": PIPELINE, "canvases": 7}]}, "Pipeline: canvases is a list of names or ids"),
         ({"workbooks": [{"workbook_path": PIPELINE, "canvases": {"a": 1}}]}, "canvases is a list of names or ids"),

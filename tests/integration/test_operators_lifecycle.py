@@ -417,7 +417,7 @@ def test_a_task_that_is_told_to_stop_says_what_goes_on(name: str, logical: Make,
     stopper = threading.Thread(target=stop)
     stopper.start()
     with pytest.raises(
-        OACKilledError, match=r"told to stop.* go(es)? on in OAC as work requests? \S+.*cannot be canceled"
+        OACKilledError, match=r"told to stop.* (go(es)? on|continues?) in OAC as work requests? \S+.*cannot be canceled"
     ):
         it.task.attempt()
     stopper.join()

@@ -105,7 +105,7 @@ def test_settings_that_read_otherwise_afterwards_are_told(two: Connections, clea
     [
         ({}, OACConfigurationError, "Set settings, like_conn_id, or both"),
         ({"settings": {"A": ["x"]}}, OACConfigurationError, "setting A is to be a text, a number or a boolean"),
-        ({"like_conn_id": "oac_prod", "keys": ["None"]}, OACConfigurationError, "'oac_prod' has no setting None"),
+        ({"like_conn_id": "oac_prod", "keys": ["None"]}, OACConfigurationError, "one is the text 'None'"),
         ({"settings": {"NoSuchKey": "x"}}, OACApiError, "There is no setting 'NoSuchKey'"),
         ({"settings": {"EmailMaxRecipients": "many"}}, OACApiError, "EmailMaxRecipients is not a whole number"),
     ],

@@ -131,7 +131,7 @@ def test_the_event_alone_is_enough_to_go_on(connections: Connections) -> None:
 
 
 def test_an_event_that_carries_nothing_is_refused() -> None:
-    with pytest.raises(OACError, match="lacks what the task started"):
+    with pytest.raises(OACError, match="does not say what the task had started"):
         make().resume({}, {"outcome": "ended", "message": ""})
 
 
