@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def task(mode: str, url: str, try_number: int = 1) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.integration.exporting_task", mode, url],
-        cwd=ROOT, env={**os.environ, "OAC_TRY": str(try_number)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env={**os.environ, "OAC_TRY": str(try_number)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
