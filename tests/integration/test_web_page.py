@@ -552,11 +552,14 @@ def test_sign_ins_have_a_limit(server: Server, boss: requests.Session, person: s
     from airflow_provider_oac.web.signing_in import MOST_SIGN_INS
 
     before = len(audit("oac.sign_in"))
+    # Kept, since a reader that is collected closes its connection, and its sign-in ends.
+    readers = []
     with ExitStack() as stack:
         for _ in range(MOST_SIGN_INS):
             answer = boss.post(f"{server.url}/oac/sign-in/{person}", stream=True, timeout=60)
             stack.enter_context(answer)
-            assert next(events(answer))[0] == "code"
+            readers.append(events(answer))
+            assert next(readers[-1])[0] == "code"
         name, text = sign_in(boss, server, person, lambda code: pytest.fail("a code was asked for"))
         assert (name, "Try again in a few minutes" in text) == ("failed", True)
     while len(audit("oac.sign_in")) < before + MOST_SIGN_INS:

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
 
 from airflow_provider_oac import links
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
@@ -43,6 +42,7 @@ def test_every_operator_has_it() -> None:
 def test_at_its_end_a_task_neither_looks_up_nor_pushes_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Airflow 3 does at the end of each try: it pushes what the links of the operator return."""
     task_runner = pytest.importorskip("airflow.sdk.execution_time.task_runner")
+    import structlog
     from airflow.sdk import TaskInstanceState
 
     asked: list[Any] = []

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from airflow.sdk.log import redact
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
 from airflow_provider_oac._compat import BaseHook, Connection
@@ -16,6 +15,11 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.connection import ConnectionSettings, read_connection
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS, SECRET_FIELDS
+
+try:
+    from airflow.sdk.log import redact
+except ImportError:  # Airflow 2.11
+    from airflow.utils.log.secrets_masker import redact
 
 HOST = "https://oac-prod-ns-fr.analytics.ocp.oraclecloud.com"
 EXTRA: dict[str, Any] = {
