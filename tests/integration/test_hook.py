@@ -20,7 +20,7 @@ from tests.integration.servers import unused_port
 from tests.tasks import AUTHOR, Connections
 
 try:
-    from airflow.sdk.log import _secrets_masker, redact
+    from airflow.sdk._shared.secrets_masker import _secrets_masker, redact
 except ImportError:  # Airflow 2.11
     from airflow.utils.log.secrets_masker import _secrets_masker, redact
 
