@@ -188,7 +188,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_oac.operators.catalog",
                     "airflow_provider_oac.operators.connections",
                     "airflow_provider_oac.operators.compare",
-                    "airflow_provider_oac.operators.oac",
+                    "airflow_provider_oac.operators.api",
                     "airflow_provider_oac.operators.restore",
                     "airflow_provider_oac.operators.runs",
                     "airflow_provider_oac.operators.snapshots",
@@ -241,7 +241,7 @@ def get_provider_info() -> dict[str, Any]:
         "dataset-uris": [ASSETS],
         "filesystems": ["airflow_provider_oac.filesystems.oci"],
         "config": {"oac": {"description": "Oracle Analytics Cloud.", "options": SETTINGS}},
-        "cli": ["airflow_provider_oac.cli.declared.airflow_commands"],
+        "cli": ["airflow_provider_oac.cli.parser.airflow_commands"],
         "extra-links": [
             "airflow_provider_oac.links.OACInstanceLink",
             "airflow_provider_oac.links.OACWorkRequestLink",

@@ -20,15 +20,15 @@ try:
 except ImportError:  # Airflow 2.11
     from airflow import DAG
 
+from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.connections import OACCreateConnectionOperator, OACDeleteConnectionOperator
-from airflow_provider_oac.operators.oac import OACOperator
 
 KIND = "oracle-autonomous-data-warehouse"
 
 
 def is_as_wanted(found: Any) -> bool:
     """Whether OAC shows the connection as it was made."""
-    from airflow_provider_oac.client.connections import type_of
+    from airflow_provider_oac.client.rest.connections import type_of
 
     return type_of(found) == KIND
 
@@ -55,12 +55,12 @@ with DAG(
         connection_name="{{ params.name }}",
         connection_type=KIND,
         connection_params={"sslType": "ServerAuthentication", "connectionString": "{{ params.connect_string }}"},
-        source_conn_id="oac_warehouse",
+        data_source_conn_id="oac_warehouse",
         if_exists="update",
     )
 
     # Any call of the client by its name; the task fails unless the check says yes.
-    look = OACOperator(
+    look = OACApiOperator(
         task_id="look",
         call="connections.get",
         arguments={

@@ -44,7 +44,7 @@ BUCKET = "{{ var.value.get('oac_bucket', 'oac-backups') }}"
 
 # The connections that lead elsewhere in production than in development: their plain ids, and the Airflow Connection
 # whose login and password are those of production's data source.
-CONNECTIONS = [{"connection": "'admin'.'ADW'", "source_conn_id": "adw_prod"}]
+CONNECTIONS = [{"connection": "'admin'.'ADW'", "data_source_conn_id": "adw_prod"}]
 
 BY_HAND = """\
 Look after these by hand in production, since no snapshot saves them and the REST API has no operation for them:
@@ -94,7 +94,7 @@ with DAG(
         oac_conn_id=PRODUCTION,
         expected_host=PRODUCTION_HOST,
         snapshot=register.output,
-        source_conn_id=DEVELOPMENT,
+        source_oac_conn_id=DEVELOPMENT,
     )
 
     if WITH_APPROVALS:

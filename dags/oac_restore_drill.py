@@ -58,7 +58,7 @@ with DAG(
     compare = OACCompareCatalogsOperator(
         task_id="compare",
         oac_conn_id=SCRATCH,
-        source_conn_id=SOURCE,
+        source_oac_conn_id=SOURCE,
         taken_at="{{ ti.xcom_pull(task_ids='find')['taken_at'] }}",
     )
 

@@ -36,7 +36,7 @@ with DAG(
     rotate = OACUpdateConnectionOperator(
         task_id="rotate",
         connection="'admin'.'ADW'",
-        source_conn_id="oac_warehouse",
+        data_source_conn_id="oac_warehouse",
     )
 
     # A reload reads from the warehouse with the new password.

@@ -19,7 +19,7 @@ try:
 except ImportError:  # Airflow 2.11
     from airflow import DAG
 
-from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.runs import OACRunSequenceOperator
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
@@ -46,7 +46,7 @@ with DAG(
     start = OACRunSequenceOperator(task_id="start", sequence="'admin'.'Nightly'", wait_for_completion=False)
 
     # What else there is to do. Any operation of the REST API, by method and path.
-    meanwhile = OACOperator(
+    meanwhile = OACApiOperator(
         task_id="meanwhile", method="GET", path="/catalog/dataflows", query={"search": "*"}, paged=True
     )
 

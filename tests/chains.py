@@ -14,14 +14,14 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 
-from airflow_provider_oac.auth.asking import ask
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.sharing import keep_sign_in
-from airflow_provider_oac.auth.store import Backend, Lock, Record, Slot, Vault
+from airflow_provider_oac.auth.shared_store import keep_sign_in
+from airflow_provider_oac.auth.store import Backend, EncryptedStore, Lock, Record, StoreEntry
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.auth.token import Issued
+from airflow_provider_oac.auth.token_endpoint import ask
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
@@ -29,7 +29,7 @@ from oac_simulator.control import Control
 from tests.drivers import IMPATIENT, SignIn, blocking
 
 FERNET_KEY = Fernet.generate_key().decode()
-LOGIN = "python -m airflow_provider_oac login --conn-id a_chain"
+LOGIN = "python -m airflow_provider_oac login --oac-conn-id a_chain"
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,19 @@ class Store:
         """The store without its seal."""
         return RedisStore(self.place) if self.place.startswith("redis:") else FileStore(self.place)
 
-    def slot(self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend) -> Slot:
+    def store_entry(
+        self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend
+    ) -> StoreEntry:
         """The place of a sign-in."""
-        return Vault(wrap(self.backend()), [self.fernet_key]).slot(settings, self.lease)
+        return EncryptedStore(wrap(self.backend()), [self.fernet_key]).store_entry(settings, self.lease)
 
     def session(self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend) -> Session:
         """A session as another process would have it: it knows nothing but what is in the store."""
-        return Session(settings, MemoryStore(), self.slot(settings, wrap))
+        return Session(settings, MemoryStore(), self.store_entry(settings, wrap))
 
     def record(self, settings: AuthSettings) -> Record:
         """What is kept of a sign-in."""
-        kept = self.slot(settings).read()
+        kept = self.store_entry(settings).read()
         assert kept
         return kept.record
 
@@ -83,7 +85,7 @@ def chain(sign_in: SignIn, *, seeded: bool = True, **changes: Any) -> AuthSettin
 
 def login(store: Store, settings: AuthSettings, issued: Issued) -> None:
     """What the command does when a person has signed in."""
-    blocking(lambda io: keep_sign_in(io, store.slot(settings), settings, issued, None))
+    blocking(lambda io: keep_sign_in(io, store.store_entry(settings), settings, issued, None))
 
 
 def token_of(session: Session) -> str:

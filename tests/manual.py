@@ -69,13 +69,13 @@ class ManualIO:
     def random(self) -> float:
         return self._random
 
-    async def offload(self, function: Callable[[], T]) -> T:
+    async def to_thread(self, function: Callable[[], T]) -> T:
         return function()
 
-    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+    async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
         return [await flow for flow in flows]
 
-    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+    async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
         return await flow
 
 

@@ -145,7 +145,7 @@ class Task:
         """One try, with the triggerer's part as often as the operator defers."""
         self.start()
         while (waited := self.deferred) is not None:
-            result = self.resume(asyncio.run(first_event(waited.trigger)))
+            result = self.execute_complete(asyncio.run(first_event(waited.trigger)))
             if self.deferred is waited:
                 return result
         return self.result
@@ -160,7 +160,7 @@ class Task:
         except TaskDeferred as deferred:
             self.deferred = deferred
 
-    def resume(self, event: Any) -> Any:
+    def execute_complete(self, event: Any) -> Any:
         """Go on after the deferral, in a new process."""
         assert self.deferred is not None
         self.event = event
@@ -184,7 +184,7 @@ def backup_operator(**changes: Any) -> OACCreateSnapshotOperator:
         "bucket": "oac-backups",
         "seal_conn_id": "oac_seal",
         "poll_interval": 0.05,
-        "settling_time": 0.4,
+        "confirmation_timeout": 0.4,
     }
     return OACCreateSnapshotOperator(**{**arguments, **changes})
 

@@ -68,7 +68,8 @@ def the_hook(stack: AirflowStack) -> OACHook:
 
 def seed_older_backups(hook: OACHook, nights: int) -> None:
     """Backups of earlier nights, so that there is something to prune: real ones, under the names of their dates."""
-    from airflow_provider_oac.client import snapshots, waiting
+    from airflow_provider_oac.client.flows import polling
+    from airflow_provider_oac.client.rest import snapshots
     from airflow_provider_oac.client.snapshot_names import SnapshotName, task_mark
     from airflow_provider_oac.defaults import DEFAULT_FOLDER
 
@@ -81,7 +82,7 @@ def seed_older_backups(hook: OACHook, nights: int) -> None:
         storage = snapshots.Storage("oac-backups")
         started.append(hook.run(snapshots.create(str(name), name.uri(DEFAULT_FOLDER), storage, SEAL_PASSWORD)))
     for work_request in started:
-        hook.run(waiting.wait(work_request))
+        hook.run(polling.wait(work_request))
 
 
 def catalog(hook: OACHook) -> dict[str, int]:
@@ -154,7 +155,8 @@ def show_bar(simulator: Simulator, result: dict[str, Any]) -> None:
 
 def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, Any]) -> None:
     """Destroy part of the instance's content and bring it back from the backup."""
-    from airflow_provider_oac.client import system, waiting
+    from airflow_provider_oac.client.flows import polling
+    from airflow_provider_oac.client.rest import system
 
     before = simulator.control.content(INSTANCE)
     say(f"before        {catalog(hook)}")
@@ -164,7 +166,7 @@ def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, An
         raise DemoFailed("The damage changed nothing.")
     work_request = hook.run(system.restore_snapshot(result["snapshot_id"], SEAL_PASSWORD))
     say(f"restoring     work request {work_request}")
-    hook.run(waiting.wait(work_request, report=say))
+    hook.run(polling.wait(work_request, report=say))
     say(f"after         {catalog(hook)}")
     if simulator.control.content(INSTANCE) != before:
         raise DemoFailed("The restored content is not the content of before.")

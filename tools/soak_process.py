@@ -50,7 +50,7 @@ def attempt(task: Task, loop: asyncio.Runner) -> Any:
     """One try. The triggers of all tries run in one loop, as in a triggerer: what they share is for the loop's life."""
     task.start()
     while (waited := task.deferred) is not None:
-        result = task.resume(loop.run(first_event(waited.trigger)))
+        result = task.execute_complete(loop.run(first_event(waited.trigger)))
         if task.deferred is waited:
             return result
     return task.result
@@ -94,7 +94,7 @@ def tasks(folder: Path, until: float, loop: asyncio.Runner) -> None:
 
 
 def _forget(snapshot: str) -> None:
-    from airflow_provider_oac.client import snapshots
+    from airflow_provider_oac.client.rest import snapshots
 
     try:
         OACHook().run(snapshots.delete(snapshot, delete_storage=True))

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from airflow_provider_oac.auth.asking import RENEWAL, issued_by
 from airflow_provider_oac.auth.errors import auth_error, unusable_token
 from airflow_provider_oac.auth.grants import device_request, device_token_request
 from airflow_provider_oac.auth.settings import NONE, AuthSettings
 from airflow_provider_oac.auth.token import Issued
+from airflow_provider_oac.auth.token_endpoint import RENEWAL, issued_by
 from airflow_provider_oac.exceptions import OACAuthError, OACResponseError, OACTransportError
 from airflow_provider_oac.transport.io import IO, Request, Response
-from airflow_provider_oac.transport.quoting import error_object
+from airflow_provider_oac.transport.redaction import error_object
 from airflow_provider_oac.transport.retry import ONCE, PASSING, retry_after, send
 
 # RFC 8628 section 3.2: if the answer names no interval. Section 3.5: what slow_down adds, for good.
@@ -64,7 +64,7 @@ async def device_sign_in(
     :raises OACTransportError: if the domain cannot be reached.
     """
     # A key that cannot be read is to be found before a person is bothered.
-    await io.offload(lambda: device_token_request(settings, "", io.now()))
+    await io.to_thread(lambda: device_token_request(settings, "", io.now()))
     code = await _begin(io, settings)
     show(code)
     issued = await _poll(io, settings, code, waiting)
@@ -111,7 +111,7 @@ def _text(value: object) -> str | None:
 
 async def _ask_for_code(io: IO, settings: AuthSettings, *, authenticated: bool) -> Response:
     async def make() -> Request:
-        return await io.offload(lambda: device_request(settings, io.now(), authenticated=authenticated))
+        return await io.to_thread(lambda: device_request(settings, io.now(), authenticated=authenticated))
 
     return await send(io, make, repeatable=True, policy=RENEWAL)
 
@@ -144,7 +144,7 @@ async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Calla
 
 def _request(io: IO, settings: AuthSettings, code: DeviceCode) -> Callable[[], Awaitable[Request]]:
     async def make() -> Request:
-        return await io.offload(lambda: device_token_request(settings, code.device_code, io.now()))
+        return await io.to_thread(lambda: device_token_request(settings, code.device_code, io.now()))
 
     return make
 

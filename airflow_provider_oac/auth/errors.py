@@ -14,7 +14,7 @@ from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, NONE, A
 from airflow_provider_oac.auth.token import UnknownTokenType
 from airflow_provider_oac.exceptions import OACAuthError, OACResponseError
 from airflow_provider_oac.transport.io import Response
-from airflow_provider_oac.transport.quoting import error_object, quoted
+from airflow_provider_oac.transport.redaction import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
 
 # From this difference on the clock is the first suspect. The Date header has whole seconds, and the answer took some.
@@ -30,7 +30,7 @@ class _Symptom:
     cause: str
     next_step: str
     # Only of a renewal by a refresh token.
-    chained: bool = False
+    uses_refresh_token: bool = False
     # Only of a request in which the application did not prove who it is.
     unauthenticated: bool = False
 
@@ -71,7 +71,7 @@ _SYMPTOMS = (
         _says("refresh token"),
         "the refresh token has expired (by default after a week), was revoked, or belongs to another application",
         "Sign in again. Use the grant jwt_assertion for a DAG that runs less often than refresh tokens live.",
-        chained=True,
+        uses_refresh_token=True,
     ),
     _Symptom(
         _says("audience"),
@@ -129,7 +129,7 @@ _SYMPTOMS = (
         _is("invalid_grant"),
         "the refresh token has expired or was revoked, or its user is deactivated",
         "Check that the user is active, then sign in again.",
-        chained=True,
+        uses_refresh_token=True,
     ),
     _Symptom(
         _is("invalid_grant"),
@@ -161,7 +161,7 @@ _SYMPTOMS = (
         lambda _error, _description, status: status == 401,
         "the refresh token was issued to another application, such as OAC's own (Profile page)",
         "Sign in with the application of this Connection.",
-        chained=True,
+        uses_refresh_token=True,
     ),
     _Symptom(lambda _error, _description, status: status == 401, *_UNKNOWN_CLIENT, unauthenticated=True),
     _Symptom(
@@ -199,7 +199,7 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
         (
             symptom
             for symptom in _SYMPTOMS
-            if (not symptom.chained or (settings.chained and renewing))
+            if (not symptom.uses_refresh_token or (settings.uses_refresh_token and renewing))
             and (not symptom.unauthenticated or unauthenticated)
             and symptom.matches(error or "", (description or "").lower(), status)
         ),

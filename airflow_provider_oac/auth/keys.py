@@ -1,6 +1,6 @@
 """Private keys and certificates, checked and ready to use.
 
-:mod:`airflow_provider_oac.auth.pasted` finds them in whatever was pasted; here their numbers must fit together
+:mod:`airflow_provider_oac.auth.pem_input` finds them in whatever was pasted; here their numbers must fit together
 and suit the algorithm. Errors, reprs and the log never hold a part of the key or of the passphrase, and an
 error is never raised while another exception is being handled, because that one may hold them.
 """
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from airflow_provider_oac.auth.pasted import COPY_AGAIN, Block, Given, find, is_mask, refusal, take
+from airflow_provider_oac.auth.pem_input import COPY_AGAIN, Block, Given, find, is_mask, refusal, take
 from airflow_provider_oac.transport.forking import ProcessLock
 
 __all__ = ["PrivateKey", "certificate_expiry", "certificate_thumbprint", "check_pair", "load_private_key"]

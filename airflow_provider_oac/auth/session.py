@@ -12,11 +12,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from airflow_provider_oac.auth.asking import RENEWAL, mint
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.sharing import LONGEST_LOOK_INTERVAL, LOOK_INTERVAL, through_store
-from airflow_provider_oac.auth.store import Slot
+from airflow_provider_oac.auth.shared_store import LONGEST_LOOK_INTERVAL, LOOK_INTERVAL, through_store
+from airflow_provider_oac.auth.store import StoreEntry
 from airflow_provider_oac.auth.token import Freshness, Token
+from airflow_provider_oac.auth.token_endpoint import RENEWAL, mint
 from airflow_provider_oac.exceptions import (
     OACAuthError,
     OACError,
@@ -85,14 +85,16 @@ class Session:
 
     :param settings: how to sign in.
     :param store: where tokens are kept in this process; by default all its sessions share them.
-    :param slot: where they are kept for other processes, too. The grants ``refresh_token`` and ``device_code`` need
-        one.
+    :param store_entry: where they are kept for other processes, too. The grants ``refresh_token`` and ``device_code``
+        need one.
     :raises OACConfigurationError: if the settings cannot work.
     """
 
-    def __init__(self, settings: AuthSettings, store: MemoryStore = PROCESS_STORE, slot: Slot | None = None) -> None:
+    def __init__(
+        self, settings: AuthSettings, store: MemoryStore = PROCESS_STORE, store_entry: StoreEntry | None = None
+    ) -> None:
         settings.check()
-        if settings.chained and slot is None:
+        if settings.uses_refresh_token and store_entry is None:
             raise OACSetupError(
                 f"The grant {settings.grant} needs a store that tasks share: each refresh token works once only, and "
                 "each task is a process of its own. In this process there is none. Set [oac] store to file (all tasks "
@@ -101,7 +103,7 @@ class Session:
             )
         self.settings = settings
         self._entry = store.entry(settings)
-        self._slot = slot
+        self._slot = store_entry
 
     async def token(self, io: IO) -> Token:
         """Return a token that works now. Flow.
@@ -159,7 +161,7 @@ class Session:
         try:
             # A refresh token that was sent is used up: who is canceled now must not lose the one that comes for it. Nor
             # must a lock that others see be taken by a thread that nobody waits for any more.
-            return await io.shielded(whole())
+            return await io.shield(whole())
         finally:
             if not begun:
                 self._entry.lock.release()
@@ -184,7 +186,7 @@ class Session:
         )  # fmt: skip
         entry.served = True
         if mask := self.settings.mask:
-            await io.offload(lambda: mask(token.access_token))
+            await io.to_thread(lambda: mask(token.access_token))
         return token
 
     async def authorised(

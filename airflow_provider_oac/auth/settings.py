@@ -96,7 +96,7 @@ class AuthSettings:
         return f"{self.identity_url.rstrip('/')}/oauth2/v1/{name}"
 
     @property
-    def chained(self) -> bool:
+    def uses_refresh_token(self) -> bool:
         """Whether each renewal needs what the one before it brought."""
         return self.grant in CHAINED
 
@@ -107,7 +107,7 @@ class AuthSettings:
             return self.client_authentication
         if self.private_key:
             return ASSERTION
-        return NONE if self.chained and not self.client_secret else BASIC
+        return NONE if self.uses_refresh_token and not self.client_secret else BASIC
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -125,21 +125,21 @@ class AuthSettings:
     @property
     def login_step(self) -> str:
         """How a person signs in anew."""
-        which = f" --conn-id {shlex.quote(self.name)}" if self.name else ""
+        which = f" --oac-conn-id {shlex.quote(self.name)}" if self.name else ""
         return (
             f"sign in with `python -m airflow_provider_oac login{which}` (with Airflow's settings and Connections, "
             "on a machine that reaches the store)."
         )
 
     @property
-    def place(self) -> str:
+    def store_key(self) -> str:
         """Where the tokens of this sign-in are in a shared store: a hash that says nothing about a secret.
 
         What can be guessed (a password) has no part in it; see :meth:`fingerprint` for that. A refresh token cannot
         be guessed, and two Connections that begin with the same one must share its chain.
         """
         kind, seed = self.grant, ""
-        if self.chained:
+        if self.uses_refresh_token:
             # Both go on from a stored refresh token: whether a person typed a code or pasted one makes no difference.
             kind = "chain"
             seed = f"seed {self.refresh_token}" if self.refresh_token else f"name {self.name}"
@@ -157,7 +157,7 @@ class AuthSettings:
             self.token_url, self.resource, self.client_id, self.scope, self.grant, self.user, self.certificate_alias,
             self.client_authentication_used, *self.audience, self.certificate, self.client_secret,
             self.private_key, self.private_key_passphrase, self.user_password,
-            self.place if self.chained else None,
+            self.store_key if self.uses_refresh_token else None,
         )  # fmt: skip
         text = "\0".join("\1" if part is None else part for part in parts)
         return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
@@ -181,7 +181,7 @@ class AuthSettings:
                 f"Unknown client_authentication {self.client_authentication!r}. "
                 f"Known are: {', '.join(CLIENT_AUTHENTICATIONS)}."
             )
-        if self.client_authentication == NONE and not self.chained:
+        if self.client_authentication == NONE and not self.uses_refresh_token:
             raise OACConfigurationError(
                 f"client_authentication none is for public applications, which cannot use the grant {self.grant}. Use "
                 "assertion, basic or body, or a grant with a refresh token."
@@ -195,7 +195,7 @@ class AuthSettings:
             ("client_id", "it names the confidential application"),
             ("scope", "copy it from the application's resources in the identity domain's console"),
         ]
-        if not self.chained:
+        if not self.uses_refresh_token:
             needed += [("user", "OAC needs a token that carries a user")]
         if self.grant == PASSWORD:
             needed += [("user_password", "the grant password signs in with it")]

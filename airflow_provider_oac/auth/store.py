@@ -2,7 +2,7 @@
 
 A *backend* keeps sealed bytes by name and lends out try-locks: a folder on this host
 (:mod:`airflow_provider_oac.auth.store_file`) or Redis (:mod:`airflow_provider_oac.auth.store_redis`). Everything here
-blocks; flows call it through their ``io``'s ``offload``.
+blocks; flows call it through their ``io``'s ``to_thread``.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ class Record:
 
     def of(self, settings: AuthSettings) -> bool:
         """Whether it came by just these settings: an edited Connection gets none of its former self's tokens."""
-        return settings.chained or secrets.compare_digest(self.credential, settings.fingerprint(self.salt.encode()))
+        return settings.uses_refresh_token or secrets.compare_digest(
+            self.credential, settings.fingerprint(self.salt.encode())
+        )
 
 
 def minted(settings: AuthSettings, token: Token) -> Record:
@@ -152,7 +154,7 @@ def minted(settings: AuthSettings, token: Token) -> Record:
     return Record(salt=salt, credential=settings.fingerprint(salt.encode())).with_token(token)
 
 
-class Vault:
+class EncryptedStore:
     """A store whose records are sealed with Airflow's Fernet keys.
 
     :param backend: where they are kept.
@@ -180,12 +182,12 @@ class Vault:
             )
         self.backend = backend
 
-    def slot(self, settings: AuthSettings, lease: float = 120.0) -> Slot:
+    def store_entry(self, settings: AuthSettings, lease: float = 120.0) -> StoreEntry:
         """The place of one sign-in.
 
         :param lease: seconds that one call of the token service takes at most.
         """
-        return Slot(self, settings.place, settings.token_url, lease)
+        return StoreEntry(self, settings.store_key, settings.token_url, lease)
 
     def seal(self, record: Record, entry: Mapping[str, str]) -> bytes:
         """Encrypt a record together with the entry that it belongs to.
@@ -243,10 +245,10 @@ class Kept:
     sealed: bytes = field(repr=False)
 
 
-class Slot:
+class StoreEntry:
     """The place of one sign-in in a store."""
 
-    def __init__(self, vault: Vault, name: str, token_url: str, lease: float) -> None:
+    def __init__(self, vault: EncryptedStore, name: str, token_url: str, lease: float) -> None:
         self._vault = vault
         self._name = name
         self._sealed_for = {"name": name, "token_url": token_url}
@@ -308,19 +310,20 @@ class Slot:
         self._lock.release()
 
     @staticmethod
-    def read_all(slots: Sequence[Slot]) -> list[Kept | OACTokenStoreError | None]:
+    def read_all(slots: Sequence[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
         """Read several slots of one store, with one request where the store is a server.
 
-        :returns: for each slot the record, ``None`` if there is none, or the error of an entry that cannot be used.
+        :returns: for each store_entry the record, ``None`` if there is none, or the error of an entry that cannot be
+            used.
         :raises OACTokenStoreError: if the store cannot be reached.
         """
         if not slots:
             return []
         outcomes: list[Kept | OACTokenStoreError | None] = []
-        found = slots[0]._vault.backend.read_all([slot._name for slot in slots])
-        for slot, sealed in zip(slots, found, strict=True):
+        found = slots[0]._vault.backend.read_all([store_entry._name for store_entry in slots])
+        for store_entry, sealed in zip(slots, found, strict=True):
             try:
-                outcomes.append(sealed if isinstance(sealed, OACTokenStoreError) else slot.opened(sealed))
+                outcomes.append(sealed if isinstance(sealed, OACTokenStoreError) else store_entry.opened(sealed))
             except OACTokenStoreError as problem:
                 outcomes.append(problem)
         return outcomes

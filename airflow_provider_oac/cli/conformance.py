@@ -67,7 +67,7 @@ def _found(oac: OACHook, taking: tuple[str, dict[str, Any]] | None, facts: dict[
 
 def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Name and body of the snapshot to take, before anything is asked."""
-    from airflow_provider_oac.client import snapshots
+    from airflow_provider_oac.client.rest import snapshots
     from airflow_provider_oac.hooks.credentials import seal
 
     if not arguments.bucket or not arguments.seal_conn_id:

@@ -72,7 +72,7 @@ def hook(conn_id: str) -> OACHook:
     """
     from airflow_provider_oac.hooks.oac import OACHook
 
-    found = connection(conn_id, "--conn-id")
+    found = connection(conn_id, "--oac-conn-id")
     if found.conn_type != OACHook.conn_type:
         kind = found.conn_type
         raise CommandFailed(f"Connection {conn_id!r} is of the type {kind!r}, not {OACHook.conn_type!r}.")

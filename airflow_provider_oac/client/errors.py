@@ -13,7 +13,7 @@ from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.ids import plain_id, visible
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Response, media_type
-from airflow_provider_oac.transport.quoting import error_object, quoted
+from airflow_provider_oac.transport.redaction import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
 
 # Headers that servers in front of or inside OAC may put an id into; none is documented for OAC.

@@ -57,12 +57,12 @@ class PagePlan:
 
     :param side_by_side: most pages that are fetched, and held, at one time.
     :param index_patience: seconds for which a search index that is not ready is waited for.
-    :param allow_cut: whether a list that reached OAC's limit is worth having. If not, it is an error.
+    :param allow_truncated: whether a list that reached OAC's limit is worth having. If not, it is an error.
     """
 
     side_by_side: int = 4
     index_patience: float = 900.0
-    allow_cut: bool = False
+    allow_truncated: bool = False
 
 
 #: Iterate it with the :class:`Api`: ``async for page in source(api)``.
@@ -106,7 +106,7 @@ def pages(
         while not checks.ended:
             following = range(checks.last + 1, checks.last + 1 + checks.next_window)
             flows = [fetched(api, make(number), plan, report) for number in following]
-            found = [await flows[0]] if len(flows) == 1 else await api.io.together(flows, len(flows))
+            found = [await flows[0]] if len(flows) == 1 else await api.io.gather(flows, len(flows))
             for number, page in zip(following, found, strict=True):
                 yield checks.seen(page, number)
 
@@ -275,7 +275,7 @@ class _Checks:
             f"OAC lists at most {LONGEST_LIST} items (documented), and this list has reached the limit: what lies "
             "beyond it is missing. List by type, by folder, or with a narrower search."
         )
-        if not self._plan.allow_cut:
+        if not self._plan.allow_truncated:
             raise OACIncompleteListError(what)
         self._tell(what)
 

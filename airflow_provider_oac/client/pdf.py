@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from airflow_provider_oac.client.transfer import local_disk
+from airflow_provider_oac.client.flows.download import local_disk
 from airflow_provider_oac.exceptions import OACConfigurationError, OACContentError
 
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from airflow_provider_oac.client.rest.snapshots import Snapshot
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
-from airflow_provider_oac.client.snapshots import Snapshot
 
 _NAME = re.compile(r"registered--(?P<time>[0-9]{8}T[0-9]{6}Z)--(?P<stem>.+)")
 _LONE_PART = re.compile(r"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*")

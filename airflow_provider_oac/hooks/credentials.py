@@ -6,8 +6,8 @@ import base64
 from typing import TYPE_CHECKING
 
 from airflow_provider_oac._compat import BaseHook, mask_secret
+from airflow_provider_oac.client.rest.snapshots import UserIdAuthentication, check_password
 from airflow_provider_oac.client.snapshot_names import checked_part
-from airflow_provider_oac.client.snapshots import UserIdAuthentication, check_password
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra, file_folder, refuse_invisible, without_line_break
 

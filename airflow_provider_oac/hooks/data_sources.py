@@ -30,27 +30,27 @@ class Source:
     secrets: tuple[str, ...] = field(repr=False)
 
 
-def source(source_conn_id: str) -> Source:
+def source(data_source_conn_id: str) -> Source:
     """User name, password and further parameters of a data source, the secrets masked in logs.
 
-    :param source_conn_id: the Airflow Connection, of any type: login and password are those of the data source; the
-        member ``connection_params`` of its extra, a JSON object, holds what else is secret, such as a token. Whatever
-        stands there is taken for secret, by whatever name.
+    :param data_source_conn_id: the Airflow Connection, of any type: login and password are those of the data source;
+        the member ``connection_params`` of its extra, a JSON object, holds what else is secret, such as a token.
+        Whatever stands there is taken for secret, by whatever name.
     :raises OACConfigurationError: naming the Connection and what is missing or wrong in it.
     """
-    conn = BaseHook.get_connection(source_conn_id)
+    conn = BaseHook.get_connection(data_source_conn_id)
     if missing := [name for name, value in (("login", conn.login), ("password", conn.password)) if not value]:
         raise OACConfigurationError(
-            f"Connection {source_conn_id!r} has no {' and no '.join(missing)}. OAC needs the data source's user name "
-            "and password each time it creates or changes a connection. Set them as its login and password."
+            f"Connection {data_source_conn_id!r} has no {' and no '.join(missing)}. OAC needs the data source's user "
+            "name and password each time it creates or changes a connection. Set them as its login and password."
         )
     try:
         more = Extra(conn).value("connection_params") or {}
     except OACConfigurationError as error:
-        raise OACConfigurationError(f"Connection {source_conn_id!r}: {error}") from None
+        raise OACConfigurationError(f"Connection {data_source_conn_id!r}: {error}") from None
     if not isinstance(more, dict):
         raise OACConfigurationError(
-            f"Connection {source_conn_id!r}: connection_params in its extra is not a JSON object."
+            f"Connection {data_source_conn_id!r}: connection_params in its extra is not a JSON object."
         )
     secrets = texts_of({**more, "password": conn.password})
     for secret in secrets:

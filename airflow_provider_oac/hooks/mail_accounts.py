@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_oac._compat import BaseHook, mask_secret
-from airflow_provider_oac.client.mail import NO_AUTH, PASSWORD_AUTH
+from airflow_provider_oac.client.rest.mail import NO_AUTH, PASSWORD_AUTH
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra

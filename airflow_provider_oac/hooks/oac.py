@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_oac.auth.session import Session
-    from airflow_provider_oac.auth.store import Slot
+    from airflow_provider_oac.auth.store import StoreEntry
     from airflow_provider_oac.client.api import Work
-    from airflow_provider_oac.client.waiting import WaitPlan
-    from airflow_provider_oac.client.work_requests import WorkRequest
-    from airflow_provider_oac.hooks.checking import Report
+    from airflow_provider_oac.client.flows.polling import WaitPlan
+    from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.connection import ConnectionSettings
+    from airflow_provider_oac.hooks.connection_test import Report
     from airflow_provider_oac.transport.blocking import BlockingIO
 
 T = TypeVar("T")
@@ -32,10 +32,10 @@ class OACHook(BaseHook):
     """Talks to Oracle Analytics Cloud.
 
     Everything that OAC can do is a *call* (such as ``snapshots.list_all()`` of
-    :mod:`airflow_provider_oac.client.snapshots`) or a *flow* of several calls (such as
+    :mod:`airflow_provider_oac.client.rest.snapshots`) or a *flow* of several calls (such as
     ``waiting.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
 
-        from airflow_provider_oac.client import snapshots
+        from airflow_provider_oac.client.rest import snapshots
 
         hook = OACHook("oac_default")
         for snapshot in hook.run(snapshots.list_all()):
@@ -107,14 +107,14 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.auth.session import Session
         from airflow_provider_oac.client.api import Api
-        from airflow_provider_oac.hooks.polling import shared_io
+        from airflow_provider_oac.hooks.shared_poller import shared_io
 
         settings = await self._asettings()
         # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
-        slot = await asyncio.to_thread(lambda: self.slot)
+        store_entry = await asyncio.to_thread(lambda: self.store_entry)
         with naming(self.oac_conn_id):
             async with shared_io(settings.transport) as io:
-                return await Api(io, settings.address, Session(settings.auth, slot=slot)).run(work)
+                return await Api(io, settings.address, Session(settings.auth, store_entry=store_entry)).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
         """Wait for a work request, in a task; its changes of state are logged.
@@ -125,7 +125,7 @@ class OACHook(BaseHook):
         :raises OACWorkRequestError: if it failed, with OAC's own errors.
         :raises OACWaitTimeoutError: if the plan's deadline came first.
         """
-        from airflow_provider_oac.client.waiting import WaitPlan, wait
+        from airflow_provider_oac.client.flows.polling import WaitPlan, wait
 
         return self.run(wait(work_request_id, plan or WaitPlan(), report=self.log.info))
 
@@ -171,27 +171,28 @@ class OACHook(BaseHook):
         return report.works, str(report)
 
     def check(self) -> Report:
-        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.checking`. Raises nothing of ours.
+        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.connection_test`. Raises nothing of
+        ours.
 
         It runs an event loop: call it where none runs.
         """
-        from airflow_provider_oac.hooks import checking
+        from airflow_provider_oac.hooks import connection_test
 
         try:
             settings = self.settings
         except OACError as error:
-            return checking.unreadable(self.oac_conn_id, str(error))
-        return asyncio.run(checking.check(settings, lambda: self.slot))
+            return connection_test.unreadable(self.oac_conn_id, str(error))
+        return asyncio.run(connection_test.check(settings, lambda: self.store_entry))
 
     @cached_property
-    def slot(self) -> Slot | None:
+    def store_entry(self) -> StoreEntry | None:
         """Where this Connection's tokens are kept for other processes; ``None`` if nowhere.
 
         :raises OACConfigurationError: if the deployment's settings for it cannot work.
         """
-        from airflow_provider_oac.hooks.stores import slot_of
+        from airflow_provider_oac.hooks.stores import store_entry_of
 
-        return slot_of(self.settings)
+        return store_entry_of(self.settings)
 
     @cached_property
     def io(self) -> BlockingIO:
@@ -204,7 +205,7 @@ class OACHook(BaseHook):
     def _session(self) -> Session:
         from airflow_provider_oac.auth.session import Session
 
-        return Session(self.settings.auth, slot=self.slot)
+        return Session(self.settings.auth, store_entry=self.store_entry)
 
     async def _asettings(self) -> ConnectionSettings:
         """The settings, read without blocking the loop."""

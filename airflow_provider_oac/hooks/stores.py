@@ -6,14 +6,14 @@ import os
 from functools import lru_cache
 
 from airflow_provider_oac._compat import setting
-from airflow_provider_oac.auth.store import Backend, Slot, Vault
+from airflow_provider_oac.auth.store import Backend, EncryptedStore, StoreEntry
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.connection import ConnectionSettings
 
 MEMORY, FILE, REDIS = "memory", "file", "redis"
 
 
-def slot_of(settings: ConnectionSettings) -> Slot | None:
+def store_entry_of(settings: ConnectionSettings) -> StoreEntry | None:
     """The place of a Connection's tokens in the store; ``None`` if the deployment keeps them nowhere.
 
     :raises OACConfigurationError: if the settings cannot work.
@@ -26,32 +26,32 @@ def slot_of(settings: ConnectionSettings) -> Slot | None:
     place = setting("oac", "redis_url") if kind == REDIS else setting("oac", "store_folder") or _default_folder()
     # As long as one call of the token service can take, and some time for the store itself.
     lease = settings.transport.connect_timeout + settings.transport.read_timeout + 30.0
-    return _vault(kind, place, setting("core", "fernet_key")).slot(settings.auth, lease)
+    return _vault(kind, place, setting("core", "fernet_key")).store_entry(settings.auth, lease)
 
 
-def slot_for_a_person(settings: ConnectionSettings, slot: Slot | None) -> Slot:
+def store_entry_for_a_person(settings: ConnectionSettings, store_entry: StoreEntry | None) -> StoreEntry:
     """The place for the tokens of a person who is about to sign in.
 
-    :param slot: that of the Connection, as :func:`slot_of` gives it.
+    :param store_entry: that of the Connection, as :func:`store_entry_of` gives it.
     :raises OACConfigurationError: if the Connection or the deployment has no use for them.
     """
-    if not settings.auth.chained:
+    if not settings.auth.uses_refresh_token:
         raise OACConfigurationError(
             f"Connection {settings.conn_id!r} uses the grant {settings.auth.grant}, which needs no person and no "
             "refresh token. There is nothing to do. To sign in as a person, set its grant to device_code or "
             "refresh_token."
         )
-    if slot is None:
+    if store_entry is None:
         raise OACConfigurationError(
             "No token store for the refresh token: [oac] store is memory. Set it to file (all tasks run on this host) "
             "or redis (several hosts), for this process and all of Airflow: AIRFLOW__OAC__STORE=file."
         )
-    return slot
+    return store_entry
 
 
 @lru_cache(maxsize=8)
-def _vault(kind: str, place: str, fernet_keys: str) -> Vault:
-    return Vault(_backend(kind, place), fernet_keys.split(","))
+def _vault(kind: str, place: str, fernet_keys: str) -> EncryptedStore:
+    return EncryptedStore(_backend(kind, place), fernet_keys.split(","))
 
 
 def _backend(kind: str, place: str) -> Backend:

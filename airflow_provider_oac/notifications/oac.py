@@ -13,7 +13,7 @@ from airflow_provider_oac.exceptions import OACError
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.snapshots import Snapshot
+    from airflow_provider_oac.client.rest.snapshots import Snapshot
 
 
 class _NotifierArguments(TypedDict, total=False):
@@ -59,7 +59,7 @@ class OACBackupNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Tell, from a callback."""
-        from airflow_provider_oac.client.snapshots import list_all
+        from airflow_provider_oac.client.rest.snapshots import list_all
         from airflow_provider_oac.hooks.oac import OACHook
 
         hook = OACHook(self.oac_conn_id)
@@ -79,7 +79,7 @@ class OACBackupNotifier(BaseNotifier):
 
     async def async_notify(self, context: Context) -> None:
         """Tell, from the triggerer."""
-        from airflow_provider_oac.client.snapshots import list_all
+        from airflow_provider_oac.client.rest.snapshots import list_all
         from airflow_provider_oac.hooks.oac import OACHook
 
         hook = OACHook(self.oac_conn_id)
@@ -118,7 +118,7 @@ class OACBackupNotifier(BaseNotifier):
         text = f"OAC's snapshots are unknown because OAC could not be reached: {why}"
         if isinstance(error, OACError):
             return text
-        check = f"python -m airflow_provider_oac check --conn-id {self.oac_conn_id}"
+        check = f"python -m airflow_provider_oac check --oac-conn-id {self.oac_conn_id}"
         return f"{text.rstrip('.')}. To test the Connection {self.oac_conn_id!r}, run `{check}`."
 
     def _said(self, context: Context, state: str) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
-from airflow_provider_oac.operators.memory import Identity
+from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.acl import Access
+    from airflow_provider_oac.client.rest.acl import Access
 
 __all__ = ["OACAuditACLOperator", "OACUpdateACLOperator"]
 
@@ -71,7 +71,8 @@ class OACUpdateACLOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change them."""
-        from airflow_provider_oac.client import acl, ids
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.rest import acl
 
         item_id = ids.item_id(item_id=self.item_id, path=self.path, what="the item")
         shown = ids.shown(item_id)
@@ -120,7 +121,7 @@ class OACUpdateACLOperator(OACBaseOperator):
             )  # fmt: skip
 
     def _entries(self) -> list[Access]:
-        from airflow_provider_oac.client import acl
+        from airflow_provider_oac.client.rest import acl
 
         found = []
         for given in self.entries:
@@ -221,13 +222,13 @@ class OACAuditACLOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write them down."""
         from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.auditing import Audit, audited
+        from airflow_provider_oac.client.flows.acl_report import Audit, audited
         from airflow_provider_oac.operators.files import sink_of
 
         folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         audit = Audit(self.file_format, self.unreadable, self.max_parallel, self.manage_content).checked()
         self._push_link(context)
-        sink = sink_of(self.destination, self.destination_conn_id, Identity.of(context))
+        sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
         try:
             done = self.hook.run(audited(ids.FOLDERS, folder_id, sink, audit, report=self.log.info))
         except OACApiError as error:

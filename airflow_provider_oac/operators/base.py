@@ -23,14 +23,14 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
-from airflow_provider_oac.operators.memory import TaskMemory, TaskRecord
+from airflow_provider_oac.operators.task_state import TaskRecord, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.tasks import CheckedOperator, TaskArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.waiting import WaitPlan
-    from airflow_provider_oac.client.work_requests import WorkRequest
+    from airflow_provider_oac.client.flows.polling import WaitPlan
+    from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
 
 
@@ -153,7 +153,7 @@ class OACBaseOperator(CheckedOperator):
         text = json.dumps([type(self).__name__, self.hook.settings.address, order], sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:20]
 
-    def _differs(self, memory: TaskMemory, work: str) -> bool:
+    def _differs(self, memory: TaskState, work: str) -> bool:
         """Whether what is remembered is of an order for something else before a Clear; says what continues."""
         if not memory.differs:
             return False
@@ -176,7 +176,8 @@ class OACWorkOperator(OACBaseOperator):
 
     :param wait_for_completion: whether to wait; if not, the result holds the id of the work request, for
         :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.
-    :param deferrable: whether to wait in the triggerer, without a worker slot; by default what the deployment says.
+    :param deferrable: whether to wait in the triggerer, without a worker store_entry; by default what the deployment
+        says.
     :param poll_interval: longest pause between two polls, as a duration or in seconds. A pause is 5 % of the age of the
         work, at least a second and at most this.
     :param timeout: how long one try waits, as a duration or in seconds. ``execution_timeout`` counts, too, if it is
@@ -207,7 +208,7 @@ class OACWorkOperator(OACBaseOperator):
     operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(), OACWorkRequestLink())
 
     @abstractmethod
-    def start(self, memory: TaskMemory, context: Context) -> Started:
+    def start(self, memory: TaskState, context: Context) -> Started:
         """Submit the work, unless OAC shows that an earlier try already has."""
 
     @abstractmethod
@@ -218,7 +219,7 @@ class OACWorkOperator(OACBaseOperator):
             its traces only.
         """
 
-    def clean_up(self, started: Started, memory: TaskMemory) -> None:
+    def clean_up(self, started: Started, memory: TaskState) -> None:
         """Put away what work that failed or was canceled left behind."""
 
     # When the wait of this try ends, and when Airflow ends the try; seconds since the epoch, carried through deferrals.
@@ -249,7 +250,7 @@ class OACWorkOperator(OACBaseOperator):
             started = self._found_again(memory) or self.start(memory, context)
         return self._pursue(started, memory, deadline, context)
 
-    def _pursue(self, started: Started, memory: TaskMemory, deadline: float, context: Context) -> Any:
+    def _pursue(self, started: Started, memory: TaskState, deadline: float, context: Context) -> Any:
         """Remember what was started, wait for it here or in the triggerer, and complete it."""
         # Without an id it is found by its traces.
         memory.remember(**started.record(), sending=started.work_request_id is None)
@@ -277,7 +278,7 @@ class OACWorkOperator(OACBaseOperator):
                 carried=self._carried(started, deadline),
                 tolerated=self.tolerated(started),
             ),
-            method_name="resume",
+            method_name="execute_complete",
             timeout=self._trigger_timeout(deadline),
         )
 
@@ -316,18 +317,18 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     def _over_soon(self, started: Started, work_request_id: str, deadline: float) -> bool:
-        from airflow_provider_oac.client.waiting import WorkWatch
-        from airflow_provider_oac.hooks.deferring import over_soon
+        from airflow_provider_oac.client.flows.polling import WorkRequestTarget
+        from airflow_provider_oac.hooks.defer_decision import over_soon
 
-        watch = WorkWatch(work_request_id, self._plan(started, deadline), started_at=started.submitted_at)
+        watch = WorkRequestTarget(work_request_id, self._plan(started, deadline), started_at=started.submitted_at)
         return over_soon(self.hook, watch)
 
     def _plan(self, started: Started, deadline: float) -> WaitPlan:
-        from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.client.flows.polling import WaitPlan
 
         return WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval), tolerated=self.tolerated(started))
 
-    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited: the same completion as without it, which reads the state itself.
 
         What the task started stands in the event: ``airflow dags test`` drops the arguments of a deferral.
@@ -361,13 +362,13 @@ class OACWorkOperator(OACBaseOperator):
         facts = self.facts_type.from_json(kept.facts) if kept is not None else None
         return None if kept is None or facts is None else Started(kept.work_request_id, kept.submitted_at, facts)
 
-    def _memory(self, context: Context) -> TaskMemory:
-        return TaskMemory(context, self.durable, self._fingerprint, self._interrupted)
+    def _memory(self, context: Context) -> TaskState:
+        return TaskState(context, self.durable, self._fingerprint, self._interrupted)
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """Wait in this process until the work request ends, and complete what was started."""
-        from airflow_provider_oac.client.waiting import wait
-        from airflow_provider_oac.client.work_requests import CANCELED, FAILED
+        from airflow_provider_oac.client.flows.polling import wait
+        from airflow_provider_oac.client.rest.work_requests import CANCELED, FAILED
 
         plan = self._plan(started, deadline)
         flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
@@ -397,10 +398,10 @@ class OACWorkOperator(OACBaseOperator):
             self._until = min(self._until, self._latest)
         return self._until
 
-    def _found_again(self, memory: TaskMemory) -> Started | None:
+    def _found_again(self, memory: TaskState) -> Started | None:
         """The work of an earlier try, if the store knows its id and it is still of use."""
-        from airflow_provider_oac.client import work_requests
-        from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.client.flows.polling import WaitPlan
+        from airflow_provider_oac.client.rest import work_requests
 
         record = memory.recall()
         if not record.work_request_id or self._differs(memory, f"work request {record.work_request_id}"):

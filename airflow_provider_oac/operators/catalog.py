@@ -9,15 +9,15 @@ from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
-from airflow_provider_oac.operators.memory import Identity
-from airflow_provider_oac.operators.placing import ItemArguments, ItemOperator, PlacingOperator
+from airflow_provider_oac.operators.catalog_base import ItemArguments, ItemOperator, PlacingOperator
+from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.arranging import Arranged, Place
-    from airflow_provider_oac.client.catalog import CatalogItem
+    from airflow_provider_oac.client.flows.catalog_changes import Arranged, Place
+    from airflow_provider_oac.client.flows.submit import Submission
     from airflow_provider_oac.client.paging import Source
-    from airflow_provider_oac.client.submit import Submission
+    from airflow_provider_oac.client.rest.catalog import CatalogItem
 
 __all__ = [
     "OACChangeOwnerOperator",
@@ -37,8 +37,8 @@ class OACListCatalogOperator(OACBaseOperator):
     With a ``destination`` they are written there as JSON lines, and the result is a dictionary: ``path``, ``items``
     (how many), ``size``, ``sha256``.
 
-    OAC lists at most 10,000 items (documented): a list that reaches this fails, unless ``allow_cut`` is set. A search
-    index that is being built, as after a restore, is waited for.
+    OAC lists at most 10,000 items (documented): a list that reaches this fails, unless ``allow_truncated`` is set. A
+    search index that is being built, as after a restore, is waited for.
 
     :param catalog_type: only items of this type, such as ``workbooks``; by default all.
     :param search: only items whose name holds this text; ``*`` for all.
@@ -50,7 +50,7 @@ class OACListCatalogOperator(OACBaseOperator):
     :param destination: URL of a file that takes the list, in any store that ``ObjectStoragePath`` reaches.
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
     :param max_items: most items in XCom; if there are more, the task fails and names ``destination`` as the way out.
-    :param allow_cut: whether a list that reached OAC's limit is worth having.
+    :param allow_truncated: whether a list that reached OAC's limit is worth having.
     """
 
     template_fields: Sequence[str] = (
@@ -77,7 +77,7 @@ class OACListCatalogOperator(OACBaseOperator):
         destination: Location | None = None,
         destination_conn_id: str | None = None,
         max_items: Number = 1000,
-        allow_cut: bool = False,
+        allow_truncated: bool = False,
         **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
@@ -91,7 +91,7 @@ class OACListCatalogOperator(OACBaseOperator):
         self.destination = path_text(destination)
         self.destination_conn_id = destination_conn_id
         self.max_items = max_items
-        self.allow_cut = allow_cut
+        self.allow_truncated = allow_truncated
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """List."""
@@ -111,11 +111,12 @@ class OACListCatalogOperator(OACBaseOperator):
         return [item.to_dict() for item in found]
 
     def _source(self) -> Source[CatalogItem]:
-        from airflow_provider_oac.client import catalog, ids
-        from airflow_provider_oac.client.browsing import below
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.flows.catalog_search import below
         from airflow_provider_oac.client.paging import PagePlan
+        from airflow_provider_oac.client.rest import catalog
 
-        plan, report = PagePlan(allow_cut=self.allow_cut), self.log.info
+        plan, report = PagePlan(allow_truncated=self.allow_truncated), self.log.info
         words, manage = self.search or "*", self.manage_content or None
         if self.folder_path is None and self.folder_id is None:
             if self.recursive:
@@ -131,7 +132,7 @@ class OACListCatalogOperator(OACBaseOperator):
 
     def _chosen(self, source: Source[CatalogItem]) -> Source[CatalogItem]:
         """The items that are meant; a type, an owner and a name are compared here, too."""
-        from airflow_provider_oac.client.browsing import only
+        from airflow_provider_oac.client.flows.catalog_search import only
 
         words = "" if self.search == "*" else self.search.casefold()
 
@@ -142,10 +143,10 @@ class OACListCatalogOperator(OACBaseOperator):
         return only(source, fits)
 
     def _written(self, source: Source[CatalogItem], url: str, context: Context) -> dict[str, Any]:
-        from airflow_provider_oac.client.lines import json_line, written
+        from airflow_provider_oac.client.writers import json_line, written
         from airflow_provider_oac.operators.files import sink_of
 
-        sink = sink_of(url, self.destination_conn_id, Identity.of(context))
+        sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
         done = self.hook.run(written(source, sink, lambda item: json_line(item.to_dict())))
         self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
         return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
@@ -170,8 +171,8 @@ class OACCreateFolderOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
         from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.arranging import NewFolder
-        from airflow_provider_oac.client.submit import submit_once
+        from airflow_provider_oac.client.flows.catalog_changes import NewFolder
+        from airflow_provider_oac.client.flows.submit import submit_once
 
         place = ids.split_path(ids.catalog_id(self.path))
         if place is None:
@@ -196,7 +197,7 @@ class OACCopyCatalogItemOperator(PlacingOperator):
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        from airflow_provider_oac.client.arranging import Copy
+        from airflow_provider_oac.client.flows.catalog_changes import Copy
 
         return Copy(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
 
@@ -215,7 +216,7 @@ class OACMoveCatalogItemOperator(PlacingOperator):
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        from airflow_provider_oac.client.arranging import Move
+        from airflow_provider_oac.client.flows.catalog_changes import Move
 
         return Move(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
 
@@ -255,11 +256,11 @@ class OACDeleteFolderOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete it."""
         from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.arranging import removed
+        from airflow_provider_oac.client.flows.catalog_changes import removed
 
         folder_id = ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
         shown, path = ids.shown(folder_id), ids.plain_id(folder_id) or folder_id
-        missing_ok = self.missing_ok or Identity.of(context).repeats(self.retries or 0)
+        missing_ok = self.missing_ok or TaskKey.of(context).repeats(self.retries or 0)
         self._push_link(context)
         try:
             gone = self.hook.run(
@@ -313,7 +314,7 @@ class OACChangeOwnerOperator(ItemOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change it."""
-        from airflow_provider_oac.client.owners import handed_over
+        from airflow_provider_oac.client.flows.owners import handed_over
 
         item_id = self.checked_id()
         self._push_link(context)

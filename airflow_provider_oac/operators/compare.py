@@ -12,7 +12,7 @@ from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.comparing import Held
+    from airflow_provider_oac.client.flows.catalog_diff import Held
     from airflow_provider_oac.hooks.oac import OACHook
 
 __all__ = ["OACCheckRolesOperator", "OACCompareCatalogsOperator", "OACReviewRestoreOperator"]
@@ -35,42 +35,42 @@ class OACCompareCatalogsOperator(OACBaseOperator):
     is all of them, the task fails, since it would prove nothing.
 
     :param oac_conn_id: the copy.
-    :param source_conn_id: Airflow Connection of the type ``oac`` of the source.
+    :param source_oac_conn_id: Airflow Connection of the type ``oac`` of the source.
     :param taken_at: when the copy was made, in ISO 8601, such as a backup's time; by default now.
     :param permissions: whether to compare permissions as well, which is a request for each item.
     :param manage_content: whether to list as a content manager, also what others own.
-    :param fail: whether the task fails if something is missing or different.
+    :param fail_on_difference: whether the task fails if something is missing or different.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "source_conn_id", "taken_at")
+    template_fields: Sequence[str] = ("oac_conn_id", "source_oac_conn_id", "taken_at")
 
     def __init__(
         self,
         *,
-        source_conn_id: str,
+        source_oac_conn_id: str,
         taken_at: datetime | str | None = None,
         permissions: bool = True,
         manage_content: bool | None = None,
-        fail: bool = True,
+        fail_on_difference: bool = True,
         **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.source_conn_id = source_conn_id
+        self.source_oac_conn_id = source_oac_conn_id
         self.taken_at = taken_at
         self.permissions = permissions
         self.manage_content = manage_content
-        self.fail = fail
+        self.fail_on_difference = fail_on_difference
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare."""
-        from airflow_provider_oac.client.comparing import compare
+        from airflow_provider_oac.client.flows.catalog_diff import compare
         from airflow_provider_oac.hooks.oac import OACHook
 
         made_at = moment_of(self.taken_at, "taken_at")
-        source = OACHook(self.source_conn_id, stopped=lambda: self._killed)
+        source = OACHook(self.source_oac_conn_id, stopped=lambda: self._killed)
         if source.settings.address == self.hook.settings.address:
             raise OACConfigurationError(
-                f"Both Connections point to {source.settings.address}. Set source_conn_id and oac_conn_id to "
+                f"Both Connections point to {source.settings.address}. Set source_oac_conn_id and oac_conn_id to "
                 "Connections of different instances."
             )
         self._push_link(context)
@@ -92,7 +92,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
         if not found.compared and not found.missing:
             raise OACError(
                 "Nothing to compare: the source lists no item that is old enough. Check what the user of Connection "
-                f"{self.source_conn_id!r} may see."
+                f"{self.source_oac_conn_id!r} may see."
             )
         if self.permissions and found.permissions_unread:
             self.log.warning(
@@ -104,7 +104,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
                 f"{summary} No permissions were compared: no item has permissions that both users can read. Check the "
                 "permissions of both Connections' users, or set permissions=False."
             )
-        if self.fail and not found.equal:
+        if self.fail_on_difference and not found.equal:
             first = [*found.missing, *(f"{item} ({differs})" for item, differs in found.different)][:10]
             raise OACError(f"The copy differs from the source. {summary} The first: {'; '.join(first)}.")
         return {
@@ -118,7 +118,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
         }
 
     def _held(self, hook: OACHook) -> dict[tuple[str, str], Held]:
-        from airflow_provider_oac.client.comparing import held
+        from airflow_provider_oac.client.flows.catalog_diff import held
 
         return hook.run(held(permissions=self.permissions, manage_content=self.manage_content, report=self.log.info))
 
@@ -132,33 +132,33 @@ class OACReviewRestoreOperator(OACBaseOperator):
     :param oac_conn_id: the target.
     :param expected_host: its host; see :class:`~airflow_provider_oac.operators.restore.OACRestoreSnapshotOperator`.
     :param snapshot: the result of the task that registered the snapshot in the target.
-    :param source_conn_id: Airflow Connection of the instance that the snapshot was taken of, to tell what is in the
+    :param source_oac_conn_id: Airflow Connection of the instance that the snapshot was taken of, to tell what is in the
         target only; ``None`` if it is out of reach.
     :param manage_content: whether to list as a content manager, also what others own.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "expected_host", "snapshot", "source_conn_id")
+    template_fields: Sequence[str] = ("oac_conn_id", "expected_host", "snapshot", "source_oac_conn_id")
 
     def __init__(
         self,
         *,
         expected_host: str,
         snapshot: Mapping[str, Any],
-        source_conn_id: str | None = None,
+        source_oac_conn_id: str | None = None,
         manage_content: bool | None = None,
         **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.expected_host = expected_host
         self.snapshot = snapshot
-        self.source_conn_id = source_conn_id
+        self.source_oac_conn_id = source_oac_conn_id
         self.manage_content = manage_content
 
     def execute(self, context: Context) -> str:
         """Write it."""
-        from airflow_provider_oac.client import system
-        from airflow_provider_oac.client.comparing import held, loss, review
-        from airflow_provider_oac.client.restoring import NOT_SAVED, REPLACED, check_target
+        from airflow_provider_oac.client.flows.catalog_diff import held, loss, review
+        from airflow_provider_oac.client.flows.restore import NOT_SAVED, REPLACED, check_target
+        from airflow_provider_oac.client.rest import system
         from airflow_provider_oac.hooks.oac import OACHook
 
         check_target(self.expected_host, self.hook.settings.address)
@@ -167,7 +167,11 @@ class OACReviewRestoreOperator(OACBaseOperator):
         self._push_link(context)
         found = self.hook.run(system.get())
         look = held(permissions=False, manage_content=self.manage_content, report=self.log.info)
-        source = OACHook(self.source_conn_id, stopped=lambda: self._killed).run(look) if self.source_conn_id else None
+        source = (
+            OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(look)
+            if self.source_oac_conn_id
+            else None
+        )
         age = str(datetime.now(UTC) - taken_at).partition(".")[0] if taken_at else "an unknown time"
         facts = {
             "host": self.hook.settings.address.partition("://")[2],
@@ -207,7 +211,7 @@ class OACCheckRolesOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, bool]:
         """Look."""
-        from airflow_provider_oac.client.restoring import access_of
+        from airflow_provider_oac.client.flows.restore import access_of
 
         self._push_link(context)
         found = self.hook.run(access_of())
@@ -228,7 +232,7 @@ def moment_of(text: Any, what: str) -> datetime | None:
 
     :raises OACConfigurationError: if it is no time.
     """
-    from airflow_provider_oac.client.catalog import moment
+    from airflow_provider_oac.client.rest.catalog import moment
 
     if text is None or text == "":
         return None

@@ -10,11 +10,11 @@ from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
-from airflow_provider_oac.operators.memory import Identity, TaskMemory
+from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.connections import ConnectionOrder
+    from airflow_provider_oac.client.rest.connections import ConnectionOrder
 
 __all__ = ["OACCreateConnectionOperator", "OACDeleteConnectionOperator", "OACUpdateConnectionOperator"]
 
@@ -22,8 +22,8 @@ __all__ = ["OACCreateConnectionOperator", "OACDeleteConnectionOperator", "OACUpd
 class _ConnectionOperator(OACBaseOperator):
     """What creating and updating share.
 
-    :param source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source. The
-        member ``connection_params`` of its extra, a JSON object, holds what else is secret.
+    :param data_source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source.
+        The member ``connection_params`` of its extra, a JSON object, holds what else is secret.
     :param connection_params: further members of OAC's ``connectionParams``, none of them secret; which there are
         depends on the data source.
     :param description: what people read of the connection.
@@ -35,7 +35,7 @@ class _ConnectionOperator(OACBaseOperator):
     def __init__(
         self,
         *,
-        source_conn_id: str,
+        data_source_conn_id: str,
         connection_params: Mapping[str, Any] | None = None,
         description: Annotated[str, EMPTY] | None = None,
         wallet: Location | None = None,
@@ -43,7 +43,7 @@ class _ConnectionOperator(OACBaseOperator):
         **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.source_conn_id = source_conn_id
+        self.data_source_conn_id = data_source_conn_id
         self.connection_params = connection_params
         self.description = description
         self.wallet = path_text(wallet)
@@ -58,8 +58,8 @@ class _ConnectionOperator(OACBaseOperator):
         if found := secret_names(self.connection_params):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: connection_params contain {', '.join(map(repr, found))}. Secrets do not "
-                "belong in a DAG. The password comes from the Airflow Connection source_conn_id; put other secrets "
-                "into connection_params in its extra."
+                "belong in a DAG. The password comes from the Airflow Connection data_source_conn_id; put other "
+                "secrets into connection_params in its extra."
             )
 
     def order(self, name: str, **more: Any) -> ConnectionOrder:
@@ -67,10 +67,10 @@ class _ConnectionOperator(OACBaseOperator):
 
         :param more: further parameters.
         """
-        from airflow_provider_oac.client.connections import ConnectionOrder
+        from airflow_provider_oac.client.rest.connections import ConnectionOrder
         from airflow_provider_oac.hooks import data_sources
 
-        source = data_sources.source(self.source_conn_id)
+        source = data_sources.source(self.data_source_conn_id)
         params = {**(self.connection_params or {}), **source.params, **more}
         content = data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
         return ConnectionOrder(name, params, self.description, wallet=content, secrets=source.secrets)
@@ -89,8 +89,8 @@ class OACCreateConnectionOperator(_ConnectionOperator):
 
     :param connection_name: name of the new connection.
     :param connection_type: OAC's name of the data source, such as ``oracle-autonomous-data-warehouse``.
-    :param source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source. The
-        member ``connection_params`` of its extra, a JSON object, holds what else is secret.
+    :param data_source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source.
+        The member ``connection_params`` of its extra, a JSON object, holds what else is secret.
     :param connection_params: further members of OAC's ``connectionParams``, such as ``serviceName``; none of them
         secret. Which ones a data source needs is not documented; OAC names what is missing.
     :param description: what people read of the connection.
@@ -106,7 +106,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         "oac_conn_id",
         "connection_name",
         "connection_type",
-        "source_conn_id",
+        "data_source_conn_id",
         "connection_params",
         "description",
         "folder_path",
@@ -119,7 +119,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         *,
         connection_name: str,
         connection_type: str,
-        source_conn_id: str,
+        data_source_conn_id: str,
         connection_params: Mapping[str, Any] | None = None,
         description: Annotated[str, EMPTY] | None = None,
         folder_path: CatalogPath | None = None,
@@ -129,7 +129,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(
-            source_conn_id=source_conn_id,
+            data_source_conn_id=data_source_conn_id,
             connection_params=connection_params,
             description=description,
             wallet=wallet,
@@ -143,13 +143,13 @@ class OACCreateConnectionOperator(_ConnectionOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        from airflow_provider_oac.client.connections import NewConnection, listed_id
-        from airflow_provider_oac.client.submit import submit_once
+        from airflow_provider_oac.client.flows.submit import submit_once
+        from airflow_provider_oac.client.rest.connections import NewConnection, listed_id
 
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=self.folder_path)
         self._push_link(context)
-        memory = TaskMemory(context, fingerprint=self._fingerprint)
+        memory = TaskState(context, fingerprint=self._fingerprint)
         memory.claim()
         wanted = NewConnection(
             order,
@@ -185,8 +185,8 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
 
     :param connection: its plain id: ``'owner'.'name'``, with the quotes; or
     :param connection_id: its id as lists return it, already encoded.
-    :param source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source. The
-        member ``connection_params`` of its extra, a JSON object, holds what else is secret.
+    :param data_source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source.
+        The member ``connection_params`` of its extra, a JSON object, holds what else is secret.
     :param connection_params: what else changes in OAC's ``connectionParams``; none of it secret.
     :param description: what people read of the connection.
     :param wallet: path or URL (any ``ObjectStoragePath``) of a new wallet's ``cwallet.sso``, of the zip archive it
@@ -198,7 +198,7 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         "oac_conn_id",
         "connection",
         "connection_id",
-        "source_conn_id",
+        "data_source_conn_id",
         "connection_params",
         "description",
         "wallet",
@@ -210,7 +210,7 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         *,
         connection: str | None = None,
         connection_id: str | None = None,
-        source_conn_id: str,
+        data_source_conn_id: str,
         connection_params: Mapping[str, Any] | None = None,
         description: Annotated[str, EMPTY] | None = None,
         wallet: Location | None = None,
@@ -218,7 +218,7 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
         **kwargs: Unpack[OACArguments],
     ) -> None:
         super().__init__(
-            source_conn_id=source_conn_id,
+            data_source_conn_id=data_source_conn_id,
             connection_params=connection_params,
             description=description,
             wallet=wallet,
@@ -230,7 +230,8 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Update it."""
-        from airflow_provider_oac.client import connections, ids
+        from airflow_provider_oac.client import ids
+        from airflow_provider_oac.client.rest import connections
 
         connection_id = ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
         # Before anything is asked of OAC: without a password nothing can be updated.
@@ -284,15 +285,15 @@ class OACDeleteConnectionOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Delete it."""
-        from airflow_provider_oac.client import connections
         from airflow_provider_oac.client.ids import item_id
+        from airflow_provider_oac.client.rest import connections
 
         connection_id = item_id(item_id=self.connection_id, path=self.connection, what="the connection")
         self._push_link(context)
         name = self.connection or connection_id
         if self.hook.run(connections.removal(connection_id)):
             self.log.info("Deleted connection %s.", name)
-        elif self.missing_ok or Identity.of(context).repeats(self.retries or 0):
+        elif self.missing_ok or TaskKey.of(context).repeats(self.retries or 0):
             self.log.info("Connection %s does not exist.", name)
         else:
             # Without a retry: that one would take it for deleted by this try.

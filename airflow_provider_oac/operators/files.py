@@ -8,10 +8,10 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
-    from airflow_provider_oac.operators.memory import Identity
+    from airflow_provider_oac.operators.task_state import TaskKey
 
 
-def sink_of(url: str, conn_id: str | None, me: Identity) -> ObjectStorageSink:
+def sink_of(url: str, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
     """A file in any store, whole or not at all; what earlier tries of the task left behind is put away.
 
     :param url: of the file.

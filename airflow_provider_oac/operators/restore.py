@@ -19,14 +19,14 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started, WorkArguments
-from airflow_provider_oac.operators.memory import TaskMemory
-from airflow_provider_oac.operators.registering import OACRegisterSnapshotOperator
+from airflow_provider_oac.operators.register import OACRegisterSnapshotOperator
+from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.restoring import Readiness, RestoreFacts
-    from airflow_provider_oac.client.work_requests import WorkRequest
-    from airflow_provider_oac.operators.taking import SnapshotTaking
+    from airflow_provider_oac.client.flows.restore import Readiness, RestoreFacts
+    from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
     from airflow_provider_oac.records import Record
 
 __all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
@@ -84,7 +84,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         others are ``scheduled``, ``backfill``, ``asset_triggered``, ``operator_triggered``. Before Airflow 3.3 a run
         that another DAG triggered is ``manual``, too, so that it is not refused: put an approval before the restore.
     :param ready_timeout: how long the instance may take, after the restore, to answer and to build its search index.
-    :param settling_time: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
+    :param confirmation_timeout: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
     """
 
     template_fields: Sequence[str] = (
@@ -123,7 +123,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         approval: Annotated[str, EMPTY] | None = None,
         allowed_run_types: Sequence[str] = ("manual",),
         ready_timeout: Duration = timedelta(minutes=30),
-        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
         **kwargs: Unpack[WorkArguments],
     ) -> None:
         # Set here, and not by default_args, which are meant for tasks that can be tried again.
@@ -145,7 +145,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         self.approval = approval
         self.allowed_run_types = allowed_run_types
         self.ready_timeout = ready_timeout
-        self.settling_time = seconds(settling_time)
+        self.confirmation_timeout = seconds(confirmation_timeout)
 
     def check_together(self) -> None:
         """Its result is the work's."""
@@ -158,7 +158,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     @property
     def facts_type(self) -> type[Record]:
         """What is known of the restore."""
-        from airflow_provider_oac.client.restoring import RestoreFacts
+        from airflow_provider_oac.client.flows.restore import RestoreFacts
 
         return RestoreFacts
 
@@ -172,7 +172,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     # -- what an earlier try did
 
-    def _found_again(self, memory: TaskMemory) -> Started | None:
+    def _found_again(self, memory: TaskState) -> Started | None:
         """The work of an earlier try, of this order or of one before a Clear. A restore is never sent again lightly."""
         if memory.unreadable or (not memory.available and (memory.interrupted or memory.identity.try_number > 1)):
             raise AirflowFailException(
@@ -191,9 +191,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             )
         return self._restore_found(started, memory)
 
-    def _restore_found(self, started: Started, memory: TaskMemory) -> Started | None:
+    def _restore_found(self, started: Started, memory: TaskState) -> Started | None:
         """A restore that OAC accepted from an earlier try."""
-        from airflow_provider_oac.client import work_requests
+        from airflow_provider_oac.client.rest import work_requests
 
         # A retry, and not a Clear.
         repeated = memory.repeated
@@ -242,15 +242,15 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         return self.snapshot_id or (self.snapshot or {}).get("snapshot_id")
 
     def _what_to_check(self) -> str:
-        from airflow_provider_oac.client.restoring import what_to_check
+        from airflow_provider_oac.client.flows.restore import what_to_check
 
         return what_to_check(self.expected_host)
 
     # -- the safety snapshot
 
-    def start(self, memory: TaskMemory, context: Context) -> Started:
+    def start(self, memory: TaskState, context: Context) -> Started:
         """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
-        from airflow_provider_oac.client.restoring import NOT_SAVED, REPLACED
+        from airflow_provider_oac.client.flows.restore import NOT_SAVED, REPLACED
         from airflow_provider_oac.operators.restore_checks import facts_of_restore
 
         facts = facts_of_restore(
@@ -278,7 +278,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             return self._submit(_with_safety(facts, safety), memory)
         return self._safety_snapshot(facts, memory)
 
-    def _way_back(self, facts: RestoreFacts, memory: TaskMemory) -> dict[str, Any] | None:
+    def _way_back(self, facts: RestoreFacts, memory: TaskState) -> dict[str, Any] | None:
         """The safety snapshot of a restore that failed before this one: one taken now holds what that left behind."""
         way_back = memory.recall().way_back
         if not way_back or way_back["address"] != facts.address:
@@ -291,7 +291,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )  # fmt: skip
         return safety
 
-    def _safety_snapshot(self, facts: RestoreFacts, memory: TaskMemory) -> Started:
+    def _safety_snapshot(self, facts: RestoreFacts, memory: TaskState) -> Started:
         taking = self._taking(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
@@ -313,7 +313,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
                 "without_safety_snapshot=True restores without one. Nothing was sent."
             )
-        from airflow_provider_oac.operators.taking import SnapshotTaking
+        from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
 
         return SnapshotTaking(
             hook=self.hook,
@@ -325,7 +325,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             region=self.safety_region,
             namespace=self.safety_namespace,
             storage_conn_id=self.safety_storage_conn_id,
-            settling_time=self.settling_time,
+            confirmation_timeout=self.confirmation_timeout,
             durable=self.durable,
             purpose=SAFETY,
         )
@@ -334,7 +334,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def tolerated(self, started: Started) -> tuple[int, ...]:
         """While it restores, OAC may log everybody out, or not know its own work."""
-        from airflow_provider_oac.client.restoring import TOLERATED
+        from airflow_provider_oac.client.flows.restore import TOLERATED
 
         return TOLERATED if started.facts.work == RESTORE else ()
 
@@ -350,7 +350,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         if self._latest is not None:
             deadline = min(deadline, self._latest)
         if self.deferrable:
-            from airflow_provider_oac.client.restoring import ready_now
+            from airflow_provider_oac.client.flows.restore import ready_now
             from airflow_provider_oac.triggers.readiness import OACReadyTrigger
 
             if ready := self.hook.run(ready_now()):
@@ -378,10 +378,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             return found
         return self._checked(started, self._until, 0.0, self._memory(context))
 
-    def _submit(self, facts: RestoreFacts, memory: TaskMemory) -> Started:
+    def _submit(self, facts: RestoreFacts, memory: TaskState) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
-        from airflow_provider_oac.client.restoring import Restore
-        from airflow_provider_oac.client.submit import submit_once
+        from airflow_provider_oac.client.flows.restore import Restore
+        from airflow_provider_oac.client.flows.submit import submit_once
         from airflow_provider_oac.operators.restore_checks import opening_passwords, refuse_other_target
 
         # The Connection may have been edited while the safety snapshot was taken.
@@ -430,11 +430,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )  # fmt: skip
         return True
 
-    def clean_up(self, started: Started, memory: TaskMemory) -> None:
+    def clean_up(self, started: Started, memory: TaskState) -> None:
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
         safety = started.facts.safety
         if started.facts.work == SAFETY:
-            from airflow_provider_oac.operators.taking import forget_failed
+            from airflow_provider_oac.operators.snapshot_base import forget_failed
 
             forget_failed(self.hook, self.log, started.facts.taking.name, memory, delete_storage=True)
             return
@@ -447,10 +447,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             else "There is no safety snapshot to go back to.",
         )
 
-    def _checked(
-        self, started: Started, deadline: float, refusal_patience: float, memory: TaskMemory
-    ) -> dict[str, Any]:
-        from airflow_provider_oac.client.restoring import ready_again
+    def _checked(self, started: Started, deadline: float, refusal_patience: float, memory: TaskState) -> dict[str, Any]:
+        from airflow_provider_oac.client.flows.restore import ready_again
 
         facts = started.facts
         flow = ready_again(
@@ -475,7 +473,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             ) from error
         return self._result(started, ready, memory)
 
-    def _result(self, started: Started, ready: Readiness, memory: TaskMemory) -> dict[str, Any]:
+    def _result(self, started: Started, ready: Readiness, memory: TaskState) -> dict[str, Any]:
         facts = started.facts
         self.log.info("%s answers again as %s.", facts.host, ready.system.description)
         memory.remember(checked=True, way_back=None)

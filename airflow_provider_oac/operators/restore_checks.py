@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.registering import origin_facts
+from airflow_provider_oac.operators.register import origin_facts
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.restoring import RestoreFacts
-    from airflow_provider_oac.client.snapshots import Snapshot
+    from airflow_provider_oac.client.flows.restore import RestoreFacts
+    from airflow_provider_oac.client.rest.snapshots import Snapshot
     from airflow_provider_oac.hooks.oac import OACHook
 
 
@@ -36,7 +36,7 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
 
 def refuse_other_target(expected_host: str, hook: OACHook) -> None:
     """Refuse any instance but the one that is meant."""
-    from airflow_provider_oac.client.restoring import check_target
+    from airflow_provider_oac.client.flows.restore import check_target
 
     try:
         check_target(expected_host, hook.settings.address)
@@ -53,8 +53,8 @@ def facts_of_restore(
     expected_system: str | None,
 ) -> RestoreFacts:
     """What is known of a restore before it is sent: target, snapshot, and whose password opens it."""
-    from airflow_provider_oac.client import system
-    from airflow_provider_oac.client.restoring import RestoreFacts, check_system, seal_of
+    from airflow_provider_oac.client.flows.restore import RestoreFacts, check_system, seal_of
+    from airflow_provider_oac.client.rest import system
 
     try:
         found = hook.run(system.get())
@@ -79,7 +79,7 @@ def facts_of_restore(
 
 
 def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | None) -> Snapshot:
-    from airflow_provider_oac.client import snapshots
+    from airflow_provider_oac.client.rest import snapshots
 
     known = snapshot or {}
     wanted = snapshot_id or known.get("snapshot_id")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from airflow_provider_oac.operators.running import RunningArguments, RunningOperator
+from airflow_provider_oac.operators.run_base import RunningArguments, RunningOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.calls import Call
-    from airflow_provider_oac.client.jobs import Runnable
+    from airflow_provider_oac.client.rest.jobs import Runnable
 
 __all__ = ["OACReloadDatasetOperator", "OACRunDataFlowOperator", "OACRunSequenceOperator"]
 
@@ -20,7 +20,7 @@ class OACReloadDatasetOperator(RunningOperator):
     OAC reloads only datasets that are built on a connection, with at least one table that is cached automatically; not
     those made from files (documented). Needs DV Content Author (documented).
 
-    Everything else is as :class:`~airflow_provider_oac.operators.running.RunningOperator` says: waiting, retries, what
+    Everything else is as :class:`~airflow_provider_oac.operators.run_base.RunningOperator` says: waiting, retries, what
     happens if it is running already, and the result.
 
     :param dataset: its plain id: ``'owner'.'name'``, with the quotes; or
@@ -44,13 +44,13 @@ class OACReloadDatasetOperator(RunningOperator):
 
     def runnable(self, object_id: str) -> Runnable:
         """The dataset."""
-        from airflow_provider_oac.client import datasets
+        from airflow_provider_oac.client.rest import datasets
 
         return datasets.runnable(object_id)
 
     def starting(self, object_id: str) -> Call[str]:
         """The call that reloads it."""
-        from airflow_provider_oac.client import datasets
+        from airflow_provider_oac.client.rest import datasets
 
         return datasets.reload(object_id)
 
@@ -59,7 +59,7 @@ class OACRunDataFlowOperator(RunningOperator):
     """Runs a data flow, as it was saved or with a source, a target or an Essbase cube replaced for this run.
 
     Needs DV Content Author (documented). Everything else is as
-    :class:`~airflow_provider_oac.operators.running.RunningOperator` says: waiting, retries, what happens if it is
+    :class:`~airflow_provider_oac.operators.run_base.RunningOperator` says: waiting, retries, what happens if it is
     running already, and the result.
 
     :param data_flow: its plain id: ``'owner'.'name'``, with the quotes; or
@@ -94,13 +94,13 @@ class OACRunDataFlowOperator(RunningOperator):
 
     def runnable(self, object_id: str) -> Runnable:
         """The data flow."""
-        from airflow_provider_oac.client import data_flows
+        from airflow_provider_oac.client.rest import data_flows
 
         return data_flows.runnable(object_id)
 
     def starting(self, object_id: str) -> Call[str]:
         """The call that runs it."""
-        from airflow_provider_oac.client import data_flows
+        from airflow_provider_oac.client.rest import data_flows
 
         return data_flows.run(object_id, self.override or None)
 
@@ -109,7 +109,7 @@ class OACRunSequenceOperator(RunningOperator):
     """Runs a sequence as it was saved.
 
     Needs DV Content Author (documented). Everything else is as
-    :class:`~airflow_provider_oac.operators.running.RunningOperator` says: waiting, retries, what happens if it is
+    :class:`~airflow_provider_oac.operators.run_base.RunningOperator` says: waiting, retries, what happens if it is
     running already, and the result.
 
     :param sequence: its plain id: ``'owner'.'name'``, with the quotes; or
@@ -133,12 +133,12 @@ class OACRunSequenceOperator(RunningOperator):
 
     def runnable(self, object_id: str) -> Runnable:
         """The sequence."""
-        from airflow_provider_oac.client import sequences
+        from airflow_provider_oac.client.rest import sequences
 
         return sequences.runnable(object_id)
 
     def starting(self, object_id: str) -> Call[str]:
         """The call that runs it."""
-        from airflow_provider_oac.client import sequences
+        from airflow_provider_oac.client.rest import sequences
 
         return sequences.run(object_id)

@@ -19,13 +19,13 @@ from airflow_provider_oac.operators.base import (
     Started,
     WaitingArguments,
 )
-from airflow_provider_oac.operators.memory import Identity, TaskMemory
+from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.snapshots import Snapshot
-    from airflow_provider_oac.client.work_requests import WorkRequest
-    from airflow_provider_oac.operators.taking import SnapshotTaking
+    from airflow_provider_oac.client.rest.snapshots import Snapshot
+    from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
     from airflow_provider_oac.records import Record
 
 __all__ = [
@@ -57,7 +57,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
     :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
         a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
-    :param settling_time: seconds for which a snapshot whose acceptance is uncertain is looked for in OAC's list
+    :param confirmation_timeout: seconds for which a snapshot whose acceptance is uncertain is looked for in OAC's list
         before it is asked for again.
     """
 
@@ -82,7 +82,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         region: str | None = None,
         namespace: str | None = None,
         storage_conn_id: str | None = None,
-        settling_time: Annotated[Duration, AtLeast(0)] = 30.0,
+        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
         **kwargs: Unpack[WaitingArguments],
     ) -> None:
         super().__init__(**kwargs)
@@ -93,16 +93,16 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         self.region = region
         self.namespace = namespace
         self.storage_conn_id = storage_conn_id
-        self.settling_time = seconds(settling_time)
+        self.confirmation_timeout = seconds(confirmation_timeout)
 
     @property
     def facts_type(self) -> type[Record]:
         """What is known of the snapshot."""
-        from airflow_provider_oac.client.taking import SnapshotFacts
+        from airflow_provider_oac.client.flows.create_snapshot import SnapshotFacts
 
         return SnapshotFacts
 
-    def start(self, memory: TaskMemory, context: Context) -> Started:
+    def start(self, memory: TaskState, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
         return self._taking().start(memory)
 
@@ -119,7 +119,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
     def _tell(self, result: dict[str, Any], context: Context) -> None:
         from airflow_provider_oac.assets import snapshots_uri
         from airflow_provider_oac.client.snapshot_names import parse
-        from airflow_provider_oac.operators.events import Made, tell
+        from airflow_provider_oac.operators.lineage import Made, tell
 
         # Size and SHA-256 of the file are nothing that OAC tells.
         name = parse(result["name"])
@@ -130,18 +130,18 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What OpenLineage's provider asks for when the task succeeded: the instance's content, and its file."""
-        from airflow_provider_oac.operators.events import lineage
+        from airflow_provider_oac.operators.lineage import lineage
 
         return lineage(self)
 
-    def clean_up(self, started: Started, memory: TaskMemory) -> None:
+    def clean_up(self, started: Started, memory: TaskState) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
-        from airflow_provider_oac.operators.taking import forget_failed
+        from airflow_provider_oac.operators.snapshot_base import forget_failed
 
         forget_failed(self.hook, self.log, started.facts.name, memory, delete_storage=True)
 
     def _taking(self) -> SnapshotTaking:
-        from airflow_provider_oac.operators.taking import SnapshotTaking
+        from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
 
         return SnapshotTaking(
             hook=self.hook,
@@ -153,7 +153,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
             region=self.region,
             namespace=self.namespace,
             storage_conn_id=self.storage_conn_id,
-            settling_time=self.settling_time,
+            confirmation_timeout=self.confirmation_timeout,
             durable=self.durable,
         )
 
@@ -213,7 +213,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
 
     def _found(self, context: Context) -> dict[str, Any]:
         from airflow_provider_oac.client.registered_names import newest
-        from airflow_provider_oac.client.snapshots import list_all
+        from airflow_provider_oac.client.rest.snapshots import list_all
 
         self._push_link(context)
         instance = self.source_instance or self.hook.settings.instance
@@ -274,7 +274,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> str | None:
         """Delete it."""
-        from airflow_provider_oac.client.retention import removal
+        from airflow_provider_oac.client.flows.retention import removal
 
         if bool(self.snapshot_id) == bool(self.snapshot_name):
             raise OACConfigurationError("Give either snapshot_id or snapshot_name.")
@@ -282,7 +282,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         wanted = self.snapshot_id or self.snapshot_name
         found = self._find()
         if found is None:
-            if self.missing_ok or Identity.of(context).repeats(self.retries or 0):
+            if self.missing_ok or TaskKey.of(context).repeats(self.retries or 0):
                 self.log.info("Snapshot %s does not exist.", wanted)
                 return self.snapshot_id
             # Without a retry: that one would take it for deleted by this try.
@@ -297,7 +297,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 
     def _find(self) -> Snapshot | None:
         """The one snapshot that is meant, if it may be deleted as asked."""
-        from airflow_provider_oac.client.snapshots import list_all
+        from airflow_provider_oac.client.rest.snapshots import list_all
 
         listed = self.hook.run(list_all())
         matches = [
@@ -399,14 +399,14 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Prune."""
         from airflow_provider_oac._compat import log_group
-        from airflow_provider_oac.client.retention import Own, Retention, prune
+        from airflow_provider_oac.client.flows.retention import Retention, SnapshotSeries, prune
+        from airflow_provider_oac.client.rest.snapshots import Storage
         from airflow_provider_oac.client.snapshot_names import run_mark
-        from airflow_provider_oac.client.snapshots import Storage
 
         retention = Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
         storage = Storage(self.bucket, self.region, self.namespace)
-        own = Own.checked(self.snapshot_label, self.hook.settings.instance, self.folder, storage)
-        me = Identity.of(context)
+        own = SnapshotSeries.checked(self.snapshot_label, self.hook.settings.instance, self.folder, storage)
+        me = TaskKey.of(context)
         self._push_link(context)
         with log_group(self.log, f"Snapshots of {self.snapshot_label}: kept and deleted"):
             plan = self.hook.run(

@@ -11,8 +11,8 @@ from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.api import Work
-    from airflow_provider_oac.client.mail import MailServer
-    from airflow_provider_oac.client.safe_domains import DomainChanges, Policy
+    from airflow_provider_oac.client.rest.mail import MailServer
+    from airflow_provider_oac.client.rest.safe_domains import DomainChanges, Policy
 
 __all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettingsOperator"]
 
@@ -20,22 +20,22 @@ __all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettings
 class _DesiredState(OACBaseOperator):
     """What these operators share: they read what there is, tell the difference, and change only what differs.
 
-    :param like_conn_id: Airflow Connection of another instance, which this one is to be like.
+    :param template_oac_conn_id: Airflow Connection of another instance, which this one is to be like.
     :param dry_run: only tell the difference.
     """
 
     def __init__(
-        self, *, like_conn_id: str | None = None, dry_run: bool = False, **kwargs: Unpack[OACArguments]
+        self, *, template_oac_conn_id: str | None = None, dry_run: bool = False, **kwargs: Unpack[OACArguments]
     ) -> None:
         super().__init__(**kwargs)
-        self.like_conn_id = like_conn_id
+        self.template_oac_conn_id = template_oac_conn_id
         self.dry_run_only = dry_run
 
     def of_the_other(self, work: Work[Any]) -> Any:
         """Ask the instance that this one is to be like."""
         from airflow_provider_oac.hooks.oac import OACHook
 
-        return OACHook(str(self.like_conn_id), stopped=lambda: self._killed).run(work)
+        return OACHook(str(self.template_oac_conn_id), stopped=lambda: self._killed).run(work)
 
     def tell(self, what: str, before: Any, after: Any) -> None:
         """Log one difference."""
@@ -55,36 +55,36 @@ class OACSystemSettingsOperator(_DesiredState):
     ``not_here`` (keys of the other instance that this one does not list) and ``dry_run``.
 
     :param settings: key to value: texts, numbers, booleans. A text whose key sounds like a secret is refused.
-    :param like_conn_id: Airflow Connection of another instance, whose settings are wanted; ``settings`` take
+    :param template_oac_conn_id: Airflow Connection of another instance, whose settings are wanted; ``settings`` take
         precedence.
     :param keys: of the other instance only these settings; by default all.
     :param ignore: of the other instance not these settings, such as those that hold its own name.
     :param dry_run: only tell the difference.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "settings", "like_conn_id", "keys", "ignore")
+    template_fields: Sequence[str] = ("oac_conn_id", "settings", "template_oac_conn_id", "keys", "ignore")
 
     def __init__(
         self,
         *,
         settings: Mapping[str, Any] | None = None,
-        like_conn_id: str | None = None,
+        template_oac_conn_id: str | None = None,
         keys: Collection[str] | None = None,
         ignore: Collection[str] = (),
         dry_run: bool = False,
         **kwargs: Unpack[OACArguments],
     ) -> None:
-        super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
+        super().__init__(template_oac_conn_id=template_oac_conn_id, dry_run=dry_run, **kwargs)
         self.settings = settings
         self.keys = keys
         self.ignore = ignore
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
-        from airflow_provider_oac.client import settings
+        from airflow_provider_oac.client.rest import settings
 
-        if not self.settings and not self.like_conn_id:
-            raise OACConfigurationError("No settings given. Set settings, like_conn_id, or both.")
+        if not self.settings and not self.template_oac_conn_id:
+            raise OACConfigurationError("No settings given. Set settings, template_oac_conn_id, or both.")
         own = {key: settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
         self._push_link(context)
         current = self.hook.run(settings.effective())
@@ -114,29 +114,29 @@ class OACSystemSettingsOperator(_DesiredState):
 
     def check_together(self) -> None:
         """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
+        from airflow_provider_oac.client.rest.settings import no_secret
         from airflow_provider_oac.client.secret_names import is_secret
-        from airflow_provider_oac.client.settings import no_secret
 
         given = self.settings if isinstance(self.settings, Mapping) else {}
         if found := [key for key, value in given.items() if is_secret(str(key)) and not no_secret(value)]:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: settings contain {', '.join(map(repr, found))}. Secrets do not belong in a "
-                "DAG. Set them in OAC, copy them from another instance (like_conn_id), or read them from an Airflow "
-                "Connection in your own task: OACHook().run(settings.update(…)) with "
-                "airflow_provider_oac.client.settings."
+                "DAG. Set them in OAC, copy them from another instance (template_oac_conn_id), or read them from an "
+                "Airflow Connection in your own task: OACHook().run(settings.update(…)) with "
+                "airflow_provider_oac.client.rest.settings."
             )
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         """The values that are wanted, and the keys of the other instance that this one does not have."""
-        from airflow_provider_oac.client import settings
+        from airflow_provider_oac.client.rest import settings
 
-        if not self.like_conn_id:
+        if not self.template_oac_conn_id:
             return dict(own), []
         other = self.of_the_other(settings.effective())
         if self.keys is not None and (missing := sorted(set(self.keys) - set(other))):
             raise OACConfigurationError(
-                f"The instance of Connection {self.like_conn_id!r} has no setting {', '.join(missing)}. Nothing was "
-                "changed. Check the names."
+                f"The instance of Connection {self.template_oac_conn_id!r} has no setting {', '.join(missing)}. "
+                "Nothing was changed. Check the names."
             )
         names = set(other if self.keys is None else self.keys) - set(self.ignore)
         not_here = sorted(names - set(current) - set(own))
@@ -177,27 +177,27 @@ class OACMailServerOperator(_DesiredState):
         characters, documented), or with an object ``auth`` in its extra that goes to OAC as it is, for OAuth. Its host
         and port are taken where neither ``server`` nor the other instance has any. Without it OAC signs in nowhere
         (``NO_AUTH``).
-    :param like_conn_id: Airflow Connection of another instance, whose mail server is wanted; members of ``server`` take
-        precedence. If that one signs in, ``mail_conn_id`` is needed, since secrets cannot be copied.
+    :param template_oac_conn_id: Airflow Connection of another instance, whose mail server is wanted; members of
+        ``server`` take precedence. If that one signs in, ``mail_conn_id`` is needed, since secrets cannot be copied.
     :param absent: ``True`` removes the mail server's settings.
     :param always_send_password: whether settings with a secret are sent even if nothing else differs.
     :param dry_run: only tell the difference.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "server", "mail_conn_id", "like_conn_id")
+    template_fields: Sequence[str] = ("oac_conn_id", "server", "mail_conn_id", "template_oac_conn_id")
 
     def __init__(
         self,
         *,
         server: Mapping[str, Any] | None = None,
         mail_conn_id: str | None = None,
-        like_conn_id: str | None = None,
+        template_oac_conn_id: str | None = None,
         absent: bool = False,
         always_send_password: bool = True,
         dry_run: bool = False,
         **kwargs: Unpack[OACArguments],
     ) -> None:
-        super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
+        super().__init__(template_oac_conn_id=template_oac_conn_id, dry_run=dry_run, **kwargs)
         self.server = server
         self.mail_conn_id = mail_conn_id
         self.absent = absent
@@ -205,13 +205,13 @@ class OACMailServerOperator(_DesiredState):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and tell OAC what differs."""
-        from airflow_provider_oac.client import mail
+        from airflow_provider_oac.client.rest import mail
         from airflow_provider_oac.client.secret_names import secrets_of
 
         if self.absent:
             return self._remove(context)
         # Before anything is asked of OAC, as far as it does not depend on the other instance.
-        wanted = None if self.like_conn_id else self._wanted({})
+        wanted = None if self.template_oac_conn_id else self._wanted({})
         self._push_link(context)
         wanted = wanted or self._wanted(self._other())
         changed = mail.differences(self.hook.run(mail.current()), wanted)
@@ -228,7 +228,7 @@ class OACMailServerOperator(_DesiredState):
         return self._result(changed, sending, "none" if not secret else "sent" if sending else "not compared")
 
     def _remove(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_oac.client import mail
+        from airflow_provider_oac.client.rest import mail
 
         self._push_link(context)
         present = self.hook.run(mail.current())
@@ -245,36 +245,36 @@ class OACMailServerOperator(_DesiredState):
         return {"changed": told, "sent": sent, "secret": secret, "dry_run": self.dry_run_only}
 
     def _wanted(self, other: Mapping[str, Any]) -> MailServer:
-        from airflow_provider_oac.client.mail import NO_AUTH, MailServer
+        from airflow_provider_oac.client.rest.mail import NO_AUTH, MailServer
         from airflow_provider_oac.hooks.mail_accounts import mail_account
 
         account = mail_account(self.mail_conn_id) if self.mail_conn_id else {}
         kind = (other.get("auth") or {}).get("authType", NO_AUTH)
         if not self.mail_conn_id and kind != NO_AUTH:
             raise OACConfigurationError(
-                f"The mail server of Connection {self.like_conn_id!r} signs in by {kind}, and OAC returns no secrets. "
-                "Set mail_conn_id to the Airflow Connection that holds them."
+                f"The mail server of Connection {self.template_oac_conn_id!r} signs in by {kind}, and OAC returns no "
+                "secrets. Set mail_conn_id to the Airflow Connection that holds them."
             )
         return MailServer.of(
             {"auth": {"authType": NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
         )
 
     def _other(self) -> dict[str, Any]:
-        from airflow_provider_oac.client import mail
+        from airflow_provider_oac.client.rest import mail
 
         found: MailServer | None = self.of_the_other(mail.current())
         if found is None:
             raise OACConfigurationError(
-                f"The instance of Connection {self.like_conn_id!r} has no mail server. Nothing was changed. To remove "
-                "the mail server of this instance, set absent=True."
+                f"The instance of Connection {self.template_oac_conn_id!r} has no mail server. Nothing was changed. To "
+                "remove the mail server of this instance, set absent=True."
             )
         return found.body()
 
     def check_together(self) -> None:
         """Either a mail server or none; and no secrets, which whoever reads the DAG would read."""
-        if self.absent == bool(self.server or self.like_conn_id):
+        if self.absent == bool(self.server or self.template_oac_conn_id):
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: no mail server given. Set server, like_conn_id or both, or absent=True."
+                f"Task {self.task_id!r}: no mail server given. Set server, template_oac_conn_id, or absent=True."
             )
         if not isinstance(self.server, Mapping):
             return
@@ -297,37 +297,37 @@ class OACSafeDomainsOperator(_DesiredState):
 
     :param domains: domain to what it is allowed for: names of policies such as ``["img-src", "frame-src"]``, or names
         with true or false. Policies that are not named are off.
-    :param like_conn_id: Airflow Connection of another instance, whose safe domains are wanted; ``domains`` take
+    :param template_oac_conn_id: Airflow Connection of another instance, whose safe domains are wanted; ``domains`` take
         precedence.
     :param remove: domains that are to go.
     :param remove_others: whether every domain goes that is not wanted. Refused if none is wanted at all.
     :param dry_run: only tell the difference.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "domains", "like_conn_id", "remove")
+    template_fields: Sequence[str] = ("oac_conn_id", "domains", "template_oac_conn_id", "remove")
 
     def __init__(
         self,
         *,
         domains: Mapping[str, Iterable[str] | Mapping[str, bool]] | None = None,
-        like_conn_id: str | None = None,
+        template_oac_conn_id: str | None = None,
         remove: Collection[str] = (),
         remove_others: bool = False,
         dry_run: bool = False,
         **kwargs: Unpack[OACArguments],
     ) -> None:
-        super().__init__(like_conn_id=like_conn_id, dry_run=dry_run, **kwargs)
+        super().__init__(template_oac_conn_id=template_oac_conn_id, dry_run=dry_run, **kwargs)
         self.domains = domains
         self.remove = remove
         self.remove_others = remove_others
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
-        from airflow_provider_oac.client import safe_domains
+        from airflow_provider_oac.client.rest import safe_domains
 
         own, gone = self._own()
         self._push_link(context)
-        other: dict[str, Policy] = self.of_the_other(safe_domains.list_all()) if self.like_conn_id else {}
+        other: dict[str, Policy] = self.of_the_other(safe_domains.list_all()) if self.template_oac_conn_id else {}
         # Domains are alike in upper and lower case.
         named = {domain.casefold() for domain in (*own, *gone)}
         wanted = {
@@ -348,16 +348,16 @@ class OACSafeDomainsOperator(_DesiredState):
 
     def _own(self) -> tuple[dict[str, Policy], list[str]]:
         """The domains that are named here, checked."""
-        from airflow_provider_oac.client.safe_domains import checked_domain, checked_policy
+        from airflow_provider_oac.client.rest.safe_domains import checked_domain, checked_policy
 
-        if not (self.domains or self.like_conn_id or self.remove):
-            raise OACConfigurationError("No safe domains given. Set domains, like_conn_id or remove.")
+        if not (self.domains or self.template_oac_conn_id or self.remove):
+            raise OACConfigurationError("No safe domains given. Set domains, template_oac_conn_id or remove.")
         named = (self.domains or {}).items()
         own = {checked_domain(domain): checked_policy(domain, policy) for domain, policy in named}
         return own, [checked_domain(domain) for domain in self.remove]
 
     def _told(self, todo: DomainChanges) -> dict[str, Any]:
-        from airflow_provider_oac.client.safe_domains import allowed
+        from airflow_provider_oac.client.rest.safe_domains import allowed
 
         created = {domain: allowed(policy) for domain, policy in todo.created.items()}
         updated = {domain: [allowed(before), allowed(after)] for domain, (before, after) in todo.updated.items()}
@@ -385,6 +385,6 @@ def _auth(account: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nine(policy: Policy) -> Policy:
     """The policies that are documented, of an instance that may have more."""
-    from airflow_provider_oac.client.safe_domains import POLICIES
+    from airflow_provider_oac.client.rest.safe_domains import POLICIES
 
     return {name: policy.get(name, False) for name in POLICIES}

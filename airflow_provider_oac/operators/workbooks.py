@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 from airflow_provider_oac.arguments import CatalogPath, Location, OneOf, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
-from airflow_provider_oac.operators.exporting import ExportingArguments, ExportingOperator, Wish
-from airflow_provider_oac.operators.memory import TaskMemory
+from airflow_provider_oac.operators.export_base import ExportingArguments, ExportingOperator, ExportRequest
+from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.exporting import ExportFacts, WantedFile
-    from airflow_provider_oac.client.work_requests import WorkRequest
-    from airflow_provider_oac.operators.progress import Progress
+    from airflow_provider_oac.client.flows.export import ExportFacts, WantedFile
+    from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.operators.export_manifest import Progress
 
 __all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
 
@@ -73,10 +73,10 @@ class OACExportWorkbookOperator(ExportingOperator):
         self.file_format = file_format
         self.canvases = canvases
 
-    def wishes(self) -> list[Wish]:
+    def wishes(self) -> list[ExportRequest]:
         """The one workbook."""
         from airflow_provider_oac.client.file_names import plain_name
-        from airflow_provider_oac.client.workbooks import check_format
+        from airflow_provider_oac.client.rest.workbooks import check_format
 
         check_format(self.file_format)
         workbook_id, name = _workbook(self.workbook_path, self.workbook_id)
@@ -135,7 +135,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
         self.workbooks = workbooks
         self.formats = formats
 
-    def wishes(self) -> list[Wish]:
+    def wishes(self) -> list[ExportRequest]:
         """Every workbook in every format."""
         if not self.workbooks:
             raise OACConfigurationError(f"Task {self.task_id!r}: workbooks is empty.")
@@ -149,7 +149,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
             by_url[wish.file.url] = wish.file.label
         return wishes
 
-    def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[Wish]:
+    def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
         from airflow_provider_oac.client.file_names import plain_name
 
         given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
@@ -173,11 +173,11 @@ class OACExportWorkbooksOperator(ExportingOperator):
         self.log.error("An export failed. %s", error)
         facts.failed += ((label, str(error)),)
 
-    def made_before(self, memory: TaskMemory, file: WantedFile) -> dict[str, Any] | None:
+    def made_before(self, memory: TaskState, file: WantedFile) -> dict[str, Any] | None:
         """As an earlier try of this order remembered it, if it is still there."""
         return self._progress(memory).whole(file)
 
-    def note(self, memory: TaskMemory, file: WantedFile, entry: dict[str, Any]) -> None:
+    def note(self, memory: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
         """Remember it for the next try."""
         self._progress(memory).add(file, entry)
 
@@ -197,9 +197,9 @@ class OACExportWorkbooksOperator(ExportingOperator):
         self.tell(files, context)
         return {"files": files}
 
-    def _progress(self, memory: TaskMemory) -> Progress:
+    def _progress(self, memory: TaskState) -> Progress:
         if "progress" not in self.__dict__:
-            from airflow_provider_oac.operators.progress import Progress
+            from airflow_provider_oac.operators.export_manifest import Progress
 
             self.__dict__["progress"] = Progress(memory, self.destination, self.store, self.durable)
         progress: Progress = self.__dict__["progress"]
@@ -211,7 +211,7 @@ def _workbook(path: str | None, workbook_id: str | None) -> tuple[str, str]:
 
     :raises OACConfigurationError: unless exactly one of the two is given.
     """
-    from airflow_provider_oac.client.exporting import name_of
+    from airflow_provider_oac.client.flows.export import name_of
     from airflow_provider_oac.client.ids import item_id
 
     encoded = item_id(item_id=workbook_id, path=path, what="the workbook")

@@ -14,7 +14,7 @@ from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.watching import Sought
+    from airflow_provider_oac.client.flows.catalog_watch import Sought
     from airflow_provider_oac.triggers.base import OACTrigger
 
 
@@ -55,7 +55,9 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, in the triggerer or as every sensor does."""
         if self.deferrable and (trigger := self._worth_deferring()) is not None:
-            self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout) + TRIGGER_GRACE)
+            self.defer(
+                trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout) + TRIGGER_GRACE
+            )
         return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
@@ -65,7 +67,7 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
             raise problem
         return self.poll()
 
-    def resume(self, context: Context, event: dict[str, Any] | None) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Resume after the triggerer waited: poll as every sensor does, which judges what there is."""
         from airflow_provider_oac.triggers.base import outcome_of
 
@@ -84,7 +86,7 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
 
         This sensor polls by itself then, and raises what is wrong where ``never_fail`` and ``silent_fail`` apply to it.
         """
-        from airflow_provider_oac.hooks.deferring import over_soon
+        from airflow_provider_oac.hooks.defer_decision import over_soon
         from airflow_provider_oac.hooks.oac import OACHook
 
         try:
@@ -100,8 +102,8 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
 
     def _sought(self, sought: Sought) -> Any | None:
         """Look for something once."""
+        from airflow_provider_oac.client.flows.polling import passing
         from airflow_provider_oac.client.paging import PagePlan
-        from airflow_provider_oac.client.waiting import passing
         from airflow_provider_oac.hooks.oac import OACHook
 
         try:

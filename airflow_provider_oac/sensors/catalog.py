@@ -11,7 +11,7 @@ from airflow_provider_oac.arguments import CatalogPath, path_text
 from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.watching import Wanted
+    from airflow_provider_oac.client.flows.catalog_watch import Wanted
     from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
 
 
@@ -69,8 +69,8 @@ class OACCatalogItemSensor(OACBaseSensor):
         return PokeReturnValue(item is not None, item.to_dict() if item else None)
 
     def _wanted(self) -> Wanted:
+        from airflow_provider_oac.client.flows.catalog_watch import Wanted
         from airflow_provider_oac.client.ids import item_id
-        from airflow_provider_oac.client.watching import Wanted
 
         since = self.modified_since
         text = since.isoformat() if isinstance(since, datetime) else since

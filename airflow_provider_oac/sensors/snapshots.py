@@ -11,7 +11,7 @@ from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.snapshot_watch import WantedSnapshot
+    from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
     from airflow_provider_oac.triggers.snapshots import OACSnapshotTrigger
 
 
@@ -80,7 +80,7 @@ class OACSnapshotSensor(OACBaseSensor):
         return self._sought(self._wanted()) is not None
 
     def _wanted(self) -> WantedSnapshot:
-        from airflow_provider_oac.client.snapshot_watch import WantedSnapshot
+        from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
         from airflow_provider_oac.hooks.oac import OACHook
 
         if self.max_age is None:

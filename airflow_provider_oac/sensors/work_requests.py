@@ -12,7 +12,7 @@ from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.waiting import Poller
+    from airflow_provider_oac.client.flows.polling import Poller
     from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
 
@@ -53,7 +53,7 @@ class OACWorkRequestSensor(OACBaseSensor):
 
     def poll(self) -> bool:
         """Read the state of the work request once."""
-        from airflow_provider_oac.client import work_requests
+        from airflow_provider_oac.client.rest import work_requests
         from airflow_provider_oac.hooks.oac import OACHook
 
         work_request_id, hook = self.work_request_id, OACHook(self.oac_conn_id)
@@ -70,7 +70,7 @@ class OACWorkRequestSensor(OACBaseSensor):
     @cached_property
     def _poller(self) -> Poller:
         """The rules of waiting, for all looks of this process."""
-        from airflow_provider_oac.client.waiting import Poller, WaitPlan
+        from airflow_provider_oac.client.flows.polling import Poller, WaitPlan
 
         # With mode="reschedule" every look is a process of its own, and none knows when the first one was. They count
         # as late ones, so that an id that OAC does not know is an error and not waited for until the timeout.

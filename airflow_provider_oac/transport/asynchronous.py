@@ -167,11 +167,11 @@ class AsyncIO:
         """A number in [0, 1)."""
         return random.random()  # noqa: S311 (jitter, not cryptography)
 
-    async def offload(self, function: Callable[[], T]) -> T:
+    async def to_thread(self, function: Callable[[], T]) -> T:
         """Run a function in a thread, so that the loop goes on."""
         return await asyncio.to_thread(function)
 
-    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+    async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
         """Run flows as tasks, ``limit`` at once, and return their results in order."""
         gate = asyncio.Semaphore(limit)
 
@@ -190,7 +190,7 @@ class AsyncIO:
             close_unused(pending)
         return [task.result() for task in tasks]
 
-    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+    async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
         """Run a flow in a task of its own; a caller that is canceled waits for its end before it goes."""
         task = asyncio.create_task(flow)
         try:

@@ -157,11 +157,11 @@ class BlockingIO:
         """A number in [0, 1)."""
         return random.random()  # noqa: S311 (jitter, not cryptography)
 
-    async def offload(self, function: Callable[[], T]) -> T:
+    async def to_thread(self, function: Callable[[], T]) -> T:
         """Run a function here: nobody else waits in this thread."""
         return function()
 
-    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+    async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
         """Run flows in ``limit`` threads and return their results in order."""
         pending = list(flows)
         try:
@@ -170,7 +170,7 @@ class BlockingIO:
         finally:
             close_unused(pending)
 
-    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+    async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
         """Run a flow in a thread of its own.
 
         An exception that a signal handler raises here (a timeout of Airflow's, a termination of Airflow 2) is raised

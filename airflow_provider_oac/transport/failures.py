@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.io import Deadline, Request
 from airflow_provider_oac.transport.proxies import Proxy, proxy_for
-from airflow_provider_oac.transport.quoting import quoted
+from airflow_provider_oac.transport.redaction import quoted
 
 # Words of a header that are shorter, such as Bearer, are no secrets.
 _SHORTEST_SECRET = 7

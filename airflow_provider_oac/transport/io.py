@@ -297,14 +297,14 @@ class IO(Protocol):
         """A number in [0, 1) for jitter."""
         ...
 
-    async def offload(self, function: Callable[[], T]) -> T:
+    async def to_thread(self, function: Callable[[], T]) -> T:
         """Run something that takes CPU time or blocks where it holds nobody up."""
         ...
 
-    async def together(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
+    async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
         """Run flows side by side, at most ``limit`` at once, and return their results in order."""
         ...
 
-    async def shielded(self, flow: Coroutine[Any, Any, T]) -> T:
+    async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
         """Run a flow to its end even if whoever waits for it is canceled meanwhile: for what must not be cut in two."""
         ...

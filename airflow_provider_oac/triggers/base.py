@@ -13,10 +13,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
 from airflow_provider_oac.plain_text import plain
-from airflow_provider_oac.transport.quoting import quoted
+from airflow_provider_oac.transport.redaction import quoted
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.waiting import Watch
+    from airflow_provider_oac.client.flows.polling import PollTarget
 
 # Airflow's scheduler fails a task whose trigger fires before it has noticed the deferral ("finished with state
 # success, but the task instance's state attribute is queued"), which takes it a second or so. The worker has just
@@ -60,7 +60,7 @@ class OACTrigger(BaseTrigger):
         """What is waited for, for people."""
 
     @abstractmethod
-    def watch(self, report: Callable[[str], None]) -> Watch[Any]:
+    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
         """Make the watch that is waited for.
 
         :param report: gets lines for people.
@@ -101,7 +101,7 @@ class OACTrigger(BaseTrigger):
 
         The imports happen in a thread: on the event loop no trigger would move meanwhile.
         """
-        from airflow_provider_oac.hooks.polling import loaded, waited
+        from airflow_provider_oac.hooks.shared_poller import loaded, waited
 
         # Those who begin in one instant spread over a second.
         await asyncio.sleep(QUIET_SECONDS + random.random() * min(1.0, QUIET_SECONDS))  # noqa: S311

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_oac.triggers.base import OACTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.watching import SoughtWatch, Wanted
+    from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget, Wanted
 
 
 class OACCatalogItemTrigger(OACTrigger):
@@ -22,7 +22,7 @@ class OACCatalogItemTrigger(OACTrigger):
     :param poll_interval: pause between two polls, in seconds.
     """
 
-    imports = ("airflow_provider_oac.client.watching",)
+    imports = ("airflow_provider_oac.client.flows.catalog_watch",)
 
     def __init__(
         self,
@@ -43,15 +43,15 @@ class OACCatalogItemTrigger(OACTrigger):
         """The item."""
         return self._wanted().text()
 
-    def watch(self, report: Callable[[str], None]) -> SoughtWatch:
+    def watch(self, report: Callable[[str], None]) -> CatalogTarget:
         """The watch of the item."""
-        from airflow_provider_oac.client.waiting import WaitPlan
-        from airflow_provider_oac.client.watching import SoughtWatch
+        from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget
+        from airflow_provider_oac.client.flows.polling import WaitPlan
 
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
-        return SoughtWatch(self._wanted(), plan, report=report)
+        return CatalogTarget(self._wanted(), plan, report=report)
 
     def _wanted(self) -> Wanted:
-        from airflow_provider_oac.client.watching import Wanted
+        from airflow_provider_oac.client.flows.catalog_watch import Wanted
 
         return Wanted(self.catalog_type, self.item_id, self.modified_since)

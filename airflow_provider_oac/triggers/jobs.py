@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_oac.triggers.base import OACTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.waiting import WorkWatch
+    from airflow_provider_oac.client.flows.polling import WorkRequestTarget
 
 
 class OACJobTrigger(OACTrigger):
@@ -25,7 +25,7 @@ class OACJobTrigger(OACTrigger):
     :param carried: what the event carries to the method that resumes the task.
     """
 
-    imports = ("airflow_provider_oac.client.running",)
+    imports = ("airflow_provider_oac.client.flows.start_run",)
     continues = True
 
     def __init__(
@@ -52,11 +52,11 @@ class OACJobTrigger(OACTrigger):
         """The job."""
         return f"job {self.job_id}"
 
-    def watch(self, report: Callable[[str], None]) -> WorkWatch:
+    def watch(self, report: Callable[[str], None]) -> WorkRequestTarget:
         """The watch of the job."""
-        from airflow_provider_oac.client.jobs import Runnable
-        from airflow_provider_oac.client.running import job_watch
-        from airflow_provider_oac.client.waiting import WaitPlan
+        from airflow_provider_oac.client.flows.polling import WaitPlan
+        from airflow_provider_oac.client.flows.start_run import job_watch
+        from airflow_provider_oac.client.rest.jobs import Runnable
 
         of = Runnable(self.kind, self.noun, self.object_id)
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)

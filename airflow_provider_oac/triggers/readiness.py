@@ -9,7 +9,7 @@ from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.triggers.base import OACTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.restoring import ReadyWatch
+    from airflow_provider_oac.client.flows.restore import ReadinessTarget
 
 
 class OACReadyTrigger(OACTrigger):
@@ -23,7 +23,7 @@ class OACReadyTrigger(OACTrigger):
     :param carried: what the event carries to the method that resumes the task.
     """
 
-    imports = ("airflow_provider_oac.client.restoring",)
+    imports = ("airflow_provider_oac.client.flows.restore",)
     ends = (OACError,)
     deadline: float
 
@@ -35,8 +35,8 @@ class OACReadyTrigger(OACTrigger):
         """The instance."""
         return "the instance"
 
-    def watch(self, report: Callable[[str], None]) -> ReadyWatch:
+    def watch(self, report: Callable[[str], None]) -> ReadinessTarget:
         """The watch of the instance."""
-        from airflow_provider_oac.client.restoring import ReadyWatch
+        from airflow_provider_oac.client.flows.restore import ReadinessTarget
 
-        return ReadyWatch(self.deadline, longest_pause=self.poll_interval, report=report)
+        return ReadinessTarget(self.deadline, longest_pause=self.poll_interval, report=report)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_oac.triggers.base import OACTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.waiting import WorkWatch
+    from airflow_provider_oac.client.flows.polling import WorkRequestTarget
 
 
 class OACWorkRequestTrigger(OACTrigger):
@@ -23,7 +23,7 @@ class OACWorkRequestTrigger(OACTrigger):
     :param tolerated: HTTP statuses that this very work brings about, to be waited out.
     """
 
-    imports = ("airflow_provider_oac.client.waiting",)
+    imports = ("airflow_provider_oac.client.flows.polling",)
     continues = True
 
     def __init__(
@@ -46,9 +46,9 @@ class OACWorkRequestTrigger(OACTrigger):
         """The work request."""
         return f"work request {self.work_request_id}"
 
-    def watch(self, report: Callable[[str], None]) -> WorkWatch:
+    def watch(self, report: Callable[[str], None]) -> WorkRequestTarget:
         """The watch of the work request."""
-        from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
+        from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 
         plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval, tolerated=self.tolerated)
-        return WorkWatch(self.work_request_id, plan, started_at=self.submitted_at, report=report)
+        return WorkRequestTarget(self.work_request_id, plan, started_at=self.submitted_at, report=report)

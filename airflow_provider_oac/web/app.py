@@ -19,10 +19,10 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_oac._compat import setting
-from airflow_provider_oac.hooks.checking import FAILED, Report
+from airflow_provider_oac.hooks.connection_test import FAILED, Report
 from airflow_provider_oac.web import audit, connections, work
 from airflow_provider_oac.web.access import EditableDep, may_edit, missing, require_origin
-from airflow_provider_oac.web.signing_in import SignIn
+from airflow_provider_oac.web.sign_in import SignIn
 
 T = TypeVar("T")
 

@@ -20,12 +20,12 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_oac.auth.keys import certificate_expiry
-from airflow_provider_oac.auth.store import Kept, Record, Slot
+from airflow_provider_oac.auth.store import Kept, Record, StoreEntry
 from airflow_provider_oac.exceptions import OACError, OACTokenStoreError
-from airflow_provider_oac.hooks.checking import DAY, SOON, Report, unreadable
-from airflow_provider_oac.hooks.checking import check as try_connection
+from airflow_provider_oac.hooks.connection_test import DAY, SOON, Report, unreadable
+from airflow_provider_oac.hooks.connection_test import check as try_connection
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.hooks.stores import slot_for_a_person
+from airflow_provider_oac.hooks.stores import store_entry_for_a_person
 from airflow_provider_oac.web.access import may_edit, team_of
 from airflow_provider_oac.web.audit import Check, shown_time
 
@@ -121,7 +121,7 @@ async def check(conn_id: str) -> Report:
         return unreadable(conn_id, str(error))
     except Exception as error:
         return unreadable(conn_id, _cannot_read(conn_id, error))
-    return await try_connection(settings, lambda: hook.slot)
+    return await try_connection(settings, lambda: hook.store_entry)
 
 
 def _cannot_read(conn_id: str, error: Exception) -> str:
@@ -142,8 +142,8 @@ def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
     found = [_Known(conn_id, checks.get(conn_id)) for conn_id in conn_ids]
     for known in found:
         known.tell(_Known.read)
-    stored = [known for known in found if known.slot]
-    for known, kept in zip(stored, _kept([known.slot for known in stored if known.slot]), strict=True):
+    stored = [known for known in found if known.store_entry]
+    for known, kept in zip(stored, _kept([known.store_entry for known in stored if known.store_entry]), strict=True):
         known.kept = kept
     for known in found:
         known.tell(_Known.say)
@@ -151,11 +151,11 @@ def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
     return [known.state for known in found]
 
 
-def _kept(slots: list[Slot]) -> list[Kept | OACTokenStoreError | None]:
+def _kept(slots: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
     """What the store holds, or why that is not known."""
     if not slots:
         return []
-    look = _looks.submit(Slot.read_all, slots)
+    look = _looks.submit(StoreEntry.read_all, slots)
     try:
         return look.result(_STORE_SECONDS)
     except OACTokenStoreError as error:
@@ -176,7 +176,7 @@ class _Known:
     def __init__(self, conn_id: str, last: Check | None) -> None:
         self.state = State(conn_id)
         self.last = last
-        self.slot: Slot | None = None
+        self.store_entry: StoreEntry | None = None
         self.kept: Kept | OACTokenStoreError | None = None
         self._hook = PageHook(conn_id)
 
@@ -196,13 +196,13 @@ class _Known:
         """What the Connection and the deployment's settings say."""
         found, auth = self.state, self._hook.settings.auth
         found.address, found.grant, found.user = self._hook.settings.address, auth.grant, auth.user or ""
-        found.needs_person = auth.chained
+        found.needs_person = auth.uses_refresh_token
         if auth.certificate:
             _say_certificate(found, certificate_expiry(auth.certificate, folder=auth.file_folder) - time.time())
-        self.slot = self._hook.slot
-        if auth.chained:
+        self.store_entry = self._hook.store_entry
+        if auth.uses_refresh_token:
             try:
-                slot_for_a_person(self._hook.settings, self.slot)
+                store_entry_for_a_person(self._hook.settings, self.store_entry)
             except OACError as error:
                 found.refused = str(error)
 
@@ -216,7 +216,7 @@ class _Known:
             lifetime = self.kept.record.lifetime
         if lifetime is not None:
             self.state.lifetime = f"{lifetime:.0f} s"
-        if auth.chained:
+        if auth.uses_refresh_token:
             _say_person(self.state, self.kept.record if self.kept else None, seeded=bool(auth.refresh_token))
 
 

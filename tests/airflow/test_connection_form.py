@@ -19,7 +19,7 @@ PHRASE = "  a phrase with blanks "
 
 def check(stack: AirflowStack, conn_id: str) -> Any:
     """What our command says of a Connection in this Airflow's database."""
-    done = run(stack, "-m", "airflow_provider_oac", "check", "--conn-id", conn_id, "--json")
+    done = run(stack, "-m", "airflow_provider_oac", "check", "--oac-conn-id", conn_id, "--json")
     return json.loads(done.stdout)
 
 

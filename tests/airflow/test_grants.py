@@ -39,7 +39,7 @@ def test_by_a_device_code_after_somebody_has_signed_in(stack: AirflowStack, simu
         "-m",
         "airflow_provider_oac",
         "login",
-        "--conn-id",
+        "--oac-conn-id",
         "oac_device_code",
     ]
     login = subprocess.Popen(

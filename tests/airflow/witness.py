@@ -93,7 +93,7 @@ def _read(process: str, what: str) -> bytes:
 
 @contextmanager
 def watching(home: Path) -> Iterator[Witness]:
-    """Watch for the length of a `with`."""
+    """PollTarget for the length of a `with`."""
     witness = Witness(home)
     thread = threading.Thread(target=witness.watch, name="witness", daemon=True)
     thread.start()

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_oac.client import (
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.ids import catalog_id, object_id
+from airflow_provider_oac.client.rest import (
     acl,
     catalog,
     connections,
@@ -25,8 +27,6 @@ from airflow_provider_oac.client import (
     work_requests,
     workbooks,
 )
-from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.ids import catalog_id, object_id
 
 PASSWORD = "Correct-Horse-7-Battery"
 WORK_REQUEST = "lfc-cc:13347-c9:3962654"

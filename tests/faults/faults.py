@@ -262,7 +262,7 @@ def redis_gone(w: World) -> None:
         server.start()
         w.finish()
         w.chain_is_alive()
-        w.chained = False
+        w.uses_refresh_token = False
 
 
 # ------------------------------------------------------------------------------------------------- how the work ends
@@ -318,7 +318,7 @@ def restore_with_lost_reply(w: World) -> None:
 def listed_late(w: World) -> None:
     """OAC lists the snapshot only when it is done; the reply is lost, and it is looked for that long."""
     w.control.settings(listing="late")
-    w.arguments["settling_time"] = 20.0
+    w.arguments["confirmation_timeout"] = 20.0
     w.control.fault(POST, "drop_after")
     w.attempt()
 

@@ -113,16 +113,16 @@ def _wrap(operator: Any, name: str, around: Callable[..., Any]) -> None:
 
 
 def _die_on_the_note_that_it_is_sent() -> None:
-    from airflow_provider_oac.operators.memory import TaskMemory
+    from airflow_provider_oac.operators.task_state import TaskState
 
-    remember = TaskMemory.remember
+    remember = TaskState.remember
 
-    def noted(self: TaskMemory, **facts: Any) -> None:
+    def noted(self: TaskState, **facts: Any) -> None:
         remember(self, **facts)
         if facts.get("work_request_id", "") is None:
             die()
 
-    TaskMemory.remember = noted  # type: ignore[method-assign]
+    TaskState.remember = noted  # type: ignore[method-assign]
 
 
 def step(order: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -165,7 +165,7 @@ async def _event(deferral: dict[str, Any]) -> Any:
 
 def signed_in_again() -> dict[str, Any]:
     """Whether the sign-in still works: a call after the token that is kept has been refused."""
-    from airflow_provider_oac.client import system
+    from airflow_provider_oac.client.rest import system
     from airflow_provider_oac.hooks.oac import OACHook
 
     try:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import snapshots
-from airflow_provider_oac.client.snapshots import Storage
+from airflow_provider_oac.client.rest import snapshots
+from airflow_provider_oac.client.rest.snapshots import Storage
 from oac_simulator.launch import Simulator
 from tests.drivers import SignIn, blocking
 from tests.faults.matrix import DEFERRED, NEW, PROCESS_FAULTS, Cell, Outcome, chosen
@@ -51,7 +51,7 @@ def world(request: pytest.FixtureRequest, workers: Workers, clean: Simulator, tm
 
 def _backup(w: World) -> None:
     w.arguments |= {"snapshot_label": "nightly", "bucket": "oac-backups", "seal_conn_id": "oac_seal"}
-    w.arguments |= {"settling_time": 4.0}
+    w.arguments |= {"confirmation_timeout": 4.0}
 
 
 def _export(w: World) -> None:
@@ -74,7 +74,7 @@ def _restore(w: World) -> None:
         "seal_conn_id": "oac_seal",
         "safety_bucket": "oac-backups",
         "safety_seal_conn_id": "oac_seal",
-        "settling_time": 4.0,
+        "confirmation_timeout": 4.0,
     }
 
 
@@ -93,7 +93,7 @@ def test_cell(cell: Cell, world: World, record_property: Callable[[str, Any], No
     said = "\n".join(facts.errors) if cell.wanted.told else facts.log
     assert re.search(cell.fault.says, said), said[-3000:]
     _no_half_file(world, facts)
-    if world.chained:
+    if world.uses_refresh_token:
         world.chain_is_alive()
 
 

@@ -68,7 +68,7 @@ class World:
         self.instance = "dev"
         self.largest_file: int | None = None
         #: Whether its sign-in is looked at in the end.
-        self.chained = True
+        self.uses_refresh_token = True
         self.try_number, self.max_tries, self.began = 0, 2, time.time()
         self.killed_tries: list[int] = []
         self.errors: list[str] = []
@@ -190,7 +190,7 @@ class World:
                 self._launch("triggerer")
                 return True
             case "event":
-                self._launch("resume", self.outcome["event"])
+                self._launch("execute_complete", self.outcome["event"])
                 return True
             case "failed":
                 self.errors.append(self.outcome["error"])

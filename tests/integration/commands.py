@@ -23,7 +23,7 @@ from cryptography.fernet import Fernet
 _PRELOADED = [
     "airflow_provider_oac.hooks.oac",
     *(f"airflow_provider_oac.cli.{name}" for name in ("signing_in", "looking", "keygen", "conformance")),
-    "airflow_provider_oac.hooks.checking",
+    "airflow_provider_oac.hooks.connection_test",
     "tests.integration.commands",
 ]
 _FORKS = multiprocessing.get_context("forkserver")
@@ -130,7 +130,7 @@ class CommandLine:
 
 def _run(folder: str, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
     """What the fork does: like a process that was started with this environment and these streams."""
-    from airflow_provider_oac.cli.declared import main
+    from airflow_provider_oac.cli.parser import main
 
     for name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__OAC__"))]:
         del os.environ[name]

@@ -9,9 +9,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.store import Slot, Vault
+from airflow_provider_oac.auth.store import EncryptedStore, StoreEntry
 from airflow_provider_oac.auth.store_file import FileStore
-from airflow_provider_oac.hooks import deferring, polling
+from airflow_provider_oac.hooks import defer_decision, shared_poller
 from airflow_provider_oac.triggers import base
 from oac_simulator.launch import Simulator
 from tests.integration.raw_domain import Domain
@@ -24,8 +24,8 @@ def no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no Airflow scheduler here that would have to notice a deferral before its trigger fires; what is to wait
     in the triggerer does so, however short it is; and a Connection that is not there will not come."""
     monkeypatch.setattr(base, "QUIET_SECONDS", 0.0)
-    monkeypatch.setattr(deferring, "WORKER_SECONDS", 0.0)
-    monkeypatch.setattr(polling, "_READING_AGAIN", (0.1,))
+    monkeypatch.setattr(defer_decision, "WORKER_SECONDS", 0.0)
+    monkeypatch.setattr(shared_poller, "_READING_AGAIN", (0.1,))
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def domain() -> Iterator[Domain]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Callable[[AuthSettings], Slot]:
+def place(tmp_path: Path) -> Callable[[AuthSettings], StoreEntry]:
     """Gives the place of a sign-in in a store of this test."""
-    vault = Vault(FileStore(str(tmp_path / "store")), [Fernet.generate_key().decode()])
-    return vault.slot
+    vault = EncryptedStore(FileStore(str(tmp_path / "store")), [Fernet.generate_key().decode()])
+    return vault.store_entry
 
 
 @pytest.fixture

@@ -55,10 +55,10 @@ def _blocking(url: str) -> Any:
 
 def _asynchronous(url: str) -> Any:
     """The same flow on an event loop, as a trigger would run it."""
-    from airflow_provider_oac.client import workbooks
-    from airflow_provider_oac.client.exporting import Export, WantedFile, make
+    from airflow_provider_oac.client.flows.export import Export, WantedFile, make
+    from airflow_provider_oac.client.flows.polling import WaitPlan
     from airflow_provider_oac.client.ids import catalog_id
-    from airflow_provider_oac.client.waiting import WaitPlan
+    from airflow_provider_oac.client.rest import workbooks
     from airflow_provider_oac.hooks.oac import OACHook
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
 

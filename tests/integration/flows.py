@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from airflow_provider_oac.auth.session import Session
-from airflow_provider_oac.client import snapshots
 from airflow_provider_oac.client.api import Api, Work
+from airflow_provider_oac.client.flows.polling import WaitPlan, wait
+from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.client.snapshot_names import SnapshotName
-from airflow_provider_oac.client.waiting import WaitPlan, wait
 from airflow_provider_oac.transport.io import IO
 from tests.drivers import Drive, SignIn
 

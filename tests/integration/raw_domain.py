@@ -11,11 +11,11 @@ import pytest
 from airflow_provider_oac.auth.device import device_sign_in
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.sharing import keep_sign_in
-from airflow_provider_oac.auth.store import Slot
+from airflow_provider_oac.auth.shared_store import keep_sign_in
+from airflow_provider_oac.auth.store import StoreEntry
 from airflow_provider_oac.auth.token import Issued, Token
-from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.transport.io import IO
 from tests.drivers import Drive
 from tests.integration.servers import Reply, Seen, Server
@@ -76,23 +76,23 @@ class Domain:
         return AuthSettings(**{**fields, **changes})
 
 
-def renewed(drive: Drive, settings: AuthSettings, slot: Slot | None) -> Token:
+def renewed(drive: Drive, settings: AuthSettings, store_entry: StoreEntry | None) -> Token:
     """One renewal by a session of its own, as in a task of its own."""
-    return drive(Session(settings, MemoryStore(), slot if settings.chained else None).renew)
+    return drive(Session(settings, MemoryStore(), store_entry if settings.uses_refresh_token else None).renew)
 
 
 def signed_in(drive: Drive, settings: AuthSettings) -> Issued:
     return drive(lambda io: device_sign_in(io, settings, lambda _code: None, lambda _left: None))
 
 
-def used(drive: Drive, domain: Domain, settings: AuthSettings, slot: Slot) -> Token:
+def used(drive: Drive, domain: Domain, settings: AuthSettings, store_entry: StoreEntry) -> Token:
     """Sign in by any grant and make a call."""
 
     async def flow(io: IO) -> Token:
         if settings.grant == "device_code":
             issued = await device_sign_in(io, settings, lambda _code: None, lambda _left: None)
-            await keep_sign_in(io, slot, settings, issued, None)
-        session = Session(settings, MemoryStore(), slot if settings.chained else None)
+            await keep_sign_in(io, store_entry, settings, issued, None)
+        session = Session(settings, MemoryStore(), store_entry if settings.uses_refresh_token else None)
         await Api(io, domain.server.url, session).perform(system.get())
         return await session.token(io)
 

@@ -25,7 +25,7 @@ def register_operator(snapshot: dict[str, Any] | None = None, **changes: Any) ->
         "oac_conn_id": "oac_prod",
         "snapshot": snapshot,
         "poll_interval": 0.05,
-        "settling_time": 0.4,
+        "confirmation_timeout": 0.4,
     }
     return OACRegisterSnapshotOperator(**{**arguments, **changes})
 
@@ -40,7 +40,7 @@ def restore_operator(connections: Connections, snapshot: Any, **changes: Any) ->
         "safety_bucket": "oac-backups",
         "safety_seal_conn_id": "oac_seal",
         "poll_interval": 0.05,
-        "settling_time": 0.4,
+        "confirmation_timeout": 0.4,
     }
     return OACRestoreSnapshotOperator(**{**arguments, **changes})
 

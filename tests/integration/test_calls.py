@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import snapshots, system, work_requests
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.waiting import wait
-from airflow_provider_oac.client.work_requests import WorkRequest
+from airflow_provider_oac.client.flows.polling import wait
+from airflow_provider_oac.client.rest import snapshots, system, work_requests
+from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACError,

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import (
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.polling import wait
+from airflow_provider_oac.client.flows.start_run import Run, job_since, wait_for_job
+from airflow_provider_oac.client.flows.submit import submit_once
+from airflow_provider_oac.client.ids import object_id
+from airflow_provider_oac.client.rest import (
     connections,
     data_flows,
     datasets,
@@ -19,12 +24,7 @@ from airflow_provider_oac.client import (
     sequences,
     settings,
 )
-from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.connections import NewConnection
-from airflow_provider_oac.client.ids import object_id
-from airflow_provider_oac.client.running import Run, job_since, wait_for_job
-from airflow_provider_oac.client.submit import submit_once
-from airflow_provider_oac.client.waiting import wait
+from airflow_provider_oac.client.rest.connections import NewConnection
 from airflow_provider_oac.exceptions import OACApiError, OACTakenError, OACWorkRequestError
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import acl, arranging, browsing, catalog, ids
+from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Flow
-from airflow_provider_oac.client.arranging import Arranged, Copy, Move, NewFolder, Place, removed
-from airflow_provider_oac.client.owners import handed_over
+from airflow_provider_oac.client.flows import catalog_changes, catalog_search
+from airflow_provider_oac.client.flows.catalog_changes import Arranged, Copy, Move, NewFolder, Place, removed
+from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget, Wanted, seen
+from airflow_provider_oac.client.flows.owners import handed_over
+from airflow_provider_oac.client.flows.polling import WaitPlan, poll_until_done
+from airflow_provider_oac.client.flows.submit import submit_once
 from airflow_provider_oac.client.paging import PagePlan, collected
-from airflow_provider_oac.client.submit import submit_once
-from airflow_provider_oac.client.waiting import WaitPlan, looked_after
-from airflow_provider_oac.client.watching import SoughtWatch, Wanted, seen
+from airflow_provider_oac.client.rest import acl, catalog
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -54,7 +56,7 @@ def an_id(plain: str) -> str:
 
 
 def below(folder: str, **more: Any) -> Any:
-    return collected(browsing.below("folders", an_id(folder), **more))
+    return collected(catalog_search.below("folders", an_id(folder), **more))
 
 
 def paths(items: list[catalog.CatalogItem]) -> list[str]:
@@ -131,8 +133,8 @@ def test_an_item_by_id_padded_or_not(run: Oac) -> None:
 def test_what_is_not_there_is_none(clean: Simulator, run: Oac, missing_details: str) -> None:
     clean.control.settings(missing_details=missing_details)
     for kind in ("workbooks", "folders", "connections"):
-        assert run(browsing.look(kind, an_id(f"{SALES}/Nothing"))) is None
-    assert run(browsing.look("workbooks", an_id(PIPELINE))) is not None
+        assert run(catalog_search.look(kind, an_id(f"{SALES}/Nothing"))) is None
+    assert run(catalog_search.look("workbooks", an_id(PIPELINE))) is not None
 
 
 def test_an_error_of_a_path_names_it_in_plain(run: Oac) -> None:
@@ -145,13 +147,13 @@ def test_an_error_of_a_path_names_it_in_plain(run: Oac) -> None:
 def test_one_item_by_its_exact_name(run: Oac) -> None:
     run(copied("workbooks", an_id(PIPELINE), Place(an_id(FINANCE))))
     run(copied("workbooks", an_id(PIPELINE), Place(name="Pipeline 2026")))
-    found = run(browsing.find("workbooks", "Pipeline", parent_id=an_id("/shared/Finance")))
+    found = run(catalog_search.find("workbooks", "Pipeline", parent_id=an_id("/shared/Finance")))
     assert found.path == f"{FINANCE}/Pipeline"
     with pytest.raises(OACError, match=r"2 workbooks are named 'Pipeline': .*Give the id instead"):
-        run(browsing.find("workbooks", "Pipeline"))
+        run(catalog_search.find("workbooks", "Pipeline"))
     with pytest.raises(OACError, match="OAC lists no workbooks named 'pipeline' in /@Catalog/shared/Sales"):
-        run(browsing.find("workbooks", "pipeline", parent_id=an_id(SALES)))
-    assert run(browsing.find_all("datasets", "Budget Lines", owner="nobody")) == []
+        run(catalog_search.find("workbooks", "pipeline", parent_id=an_id(SALES)))
+    assert run(catalog_search.find_all("datasets", "Budget Lines", owner="nobody")) == []
 
 
 def test_fields_that_make_all_items_alike_do_not_end_a_list(clean: Simulator, run: Oac) -> None:
@@ -219,7 +221,7 @@ def test_an_item_is_copied_and_moved(clean: Simulator, run: Oac, detail_keys: st
     assert (made.item.path, made.done_before) == (f"{SALES}/Old/2026/P", False)
     there = run(moved("workbooks", made.item.id, Place(an_id(FINANCE))))
     assert there.item.path == f"{FINANCE}/P"
-    assert run(browsing.look("workbooks", made.item.id)) is None
+    assert run(catalog_search.look("workbooks", made.item.id)) is None
     assert run(moved("workbooks", there.item.id, Place(name="Q"))).item.path == f"{FINANCE}/Q"
     # By the other form of its path.
     assert run(copied("workbooks", an_id("/shared/Sales/Pipeline"), Place(name="R"))).item.path == f"{SALES}/R"
@@ -326,13 +328,13 @@ def test_a_folder_that_is_not_empty_is_refused(clean: Simulator, run: Oac, folde
     clean.control.fault(ITEM, "status", after=1, times=1, **fault)
     with pytest.raises(OACApiError, match="FolderNotEmpty: The folder /@Catalog/shared/Sales is not empty"):
         run(removed(an_id(SALES)))
-    assert run(browsing.look("folders", an_id(SALES))) is not None
+    assert run(catalog_search.look("folders", an_id(SALES))) is not None
 
 
 def test_a_folder_is_deleted_with_everything_when_that_is_wanted(clean: Simulator, run: Oac) -> None:
     clean.control.fault(DELETE, "drop_after")
     assert run(removed(an_id(SALES), recursive=True)) is True
-    assert run(browsing.look("folders", an_id(SALES))) is None
+    assert run(catalog_search.look("folders", an_id(SALES))) is None
     assert run(removed(an_id(SALES), missing_ok=True)) is False
     with pytest.raises(OACApiError, match="was not found"):
         run(removed(an_id(SALES)))
@@ -395,27 +397,27 @@ def test_an_item_is_watched(clean: Simulator, run: Oac, detail_keys: str) -> Non
     assert run(seen(Wanted("workbooks", an_id(PIPELINE), "2026-01-05 08:00:01"))) is None
     lines: list[str] = []
     clean.control.fault(WORKBOOK, "drop_before", times=6)
-    watch = SoughtWatch(workbook, WaitPlan(longest_pause=0.01), report=lines.append)
-    assert run(looked_after(watch)).item.name
+    watch = CatalogTarget(workbook, WaitPlan(longest_pause=0.01), report=lines.append)
+    assert run(poll_until_done(watch)).item.name
     assert len(lines) == 1, "trouble; the task reports the end"
     soon = WaitPlan(deadline=0.0, longest_pause=0.01)
     with pytest.raises(OACWaitTimeoutError, match=r"Nothing did not come in time. .*not there"):
-        run(looked_after(SoughtWatch(Wanted("folders", an_id(f"{SALES}/Nothing")), soon)))
+        run(poll_until_done(CatalogTarget(Wanted("folders", an_id(f"{SALES}/Nothing")), soon)))
 
 
 def test_roots_are_told_by_their_paths() -> None:
     for path in ("/@Catalog/shared/x", "/shared/x", "/users/jane"):
-        arranging.check_no_root("folders", an_id(path), "deleted")
-    arranging.check_no_root("workbooks", an_id("/shared"), "deleted")
+        catalog_changes.check_no_root("folders", an_id(path), "deleted")
+    catalog_changes.check_no_root("workbooks", an_id("/shared"), "deleted")
 
 
 @pytest.mark.parametrize("path", ["/@Catalog/Shared", "/@catalog/shared/", "/SHARED", "/@CATALOG", "/Users"])
 def test_roots_are_roots_in_upper_and_lower_case(path: str) -> None:
     with pytest.raises(OACConfigurationError, match="holds everybody's content and is not deleted"):
-        arranging.check_no_root("folders", an_id(path), "deleted")
+        catalog_changes.check_no_root("folders", an_id(path), "deleted")
 
 
 @pytest.mark.parametrize("path", ["/@Catalog/shared//Old", "/shared/ /Old", "/@Catalog/shared/Sales/../..", "//shared"])
 def test_a_path_with_an_empty_part_may_lead_anywhere(path: str) -> None:
     with pytest.raises(OACConfigurationError, match=r"(an empty part, so that|everybody's content).*render to"):
-        arranging.check_no_root("folders", an_id(path), "deleted")
+        catalog_changes.check_no_root("folders", an_id(path), "deleted")

@@ -16,7 +16,7 @@ import requests
 from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.store import Record, Vault
+from airflow_provider_oac.auth.store import EncryptedStore, Record
 from airflow_provider_oac.auth.store_file import FileStore
 from oac_simulator.launch import Simulator
 from tests.drivers import SignIn
@@ -58,7 +58,7 @@ def settings(sign_in: SignIn, **changes: Any) -> AuthSettings:
 
 
 def kept(shell: CommandLine, sign_in: SignIn) -> Record | None:
-    found = Vault(FileStore(str(shell.store)), [shell.fernet_key]).slot(settings(sign_in)).read()
+    found = EncryptedStore(FileStore(str(shell.store)), [shell.fernet_key]).store_entry(settings(sign_in)).read()
     return found.record if found else None
 
 
@@ -81,7 +81,7 @@ def tokens(sign_in: SignIn) -> dict[str, Any]:
 
 
 def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
-    login = shell.start("login", "--conn-id", CONN_ID)
+    login = shell.start("login", "--oac-conn-id", CONN_ID)
     assert f"{clean.ready['identity_url']}/ui/v1/device" in login.until("On any device, open")
     clean.control.approve_device(login.until("enter the code").split()[-1], user=ADMIN)
     done = login.done()
@@ -97,19 +97,19 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
     assert record.refresh_token not in done.out + done.err
     assert {path.stat().st_mode & 0o777 for path in shell.store.iterdir()} == {0o600}
 
-    done = shell.run("check", "--json", "--conn-id", CONN_ID)
+    done = shell.run("check", "--json", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert (done.json["works"], done.json["grant"], done.json["user"]) == (True, "device_code", ADMIN)
     renewed = kept(shell, sign_in)
     assert renewed
     assert renewed.refresh_token != record.refresh_token
 
-    done = shell.run("call", "get", "/catalog?search=*", "--conn-id", CONN_ID)
+    done = shell.run("call", "get", "/catalog?search=*", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert isinstance(done.json, list)
     assert clean.control.grants("refresh_token") == 1
 
-    done = shell.run("logout", "--conn-id", CONN_ID)
+    done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert f"Revoked the refresh token at {clean.ready['identity_url']}" in done.out
     assert f"Nothing of Connection '{CONN_ID}' is left in" in done.out
@@ -117,14 +117,14 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
     refused = asked(sign_in, grant_type="refresh_token", refresh_token=renewed.refresh_token or "")
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
 
-    done = shell.run("check", "--conn-id", CONN_ID)
+    done = shell.run("check", "--oac-conn-id", CONN_ID)
     assert done.code == 1
     assert "[FAIL] sign-in: Nobody has signed in for Connection 'oac_person' yet" in done.out
-    assert f"login --conn-id {CONN_ID}" in done.out
+    assert f"login --oac-conn-id {CONN_ID}" in done.out
 
 
 def test_who_gives_up_keeps_nothing(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
-    login = shell.start("login", "--conn-id", CONN_ID)
+    login = shell.start("login", "--oac-conn-id", CONN_ID)
     login.until("s left")
     os.kill(login.pid, signal.SIGINT)
     done = login.done()
@@ -136,11 +136,11 @@ def test_who_gives_up_keeps_nothing(shell: CommandLine, sign_in: SignIn, clean: 
 
 
 def test_a_request_that_is_denied_keeps_what_was_there(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
-    assert shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
+    assert shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
     assert {path.stat().st_mode & 0o777 for path in shell.store.iterdir()} == {0o600}
     assert shell.store.stat().st_mode & 0o777 == 0o700
     before = kept(shell, sign_in)
-    login = shell.start("login", "--conn-id", CONN_ID)
+    login = shell.start("login", "--oac-conn-id", CONN_ID)
     clean.control.approve_device(login.until("enter the code").split()[-1], approve=False)
     done = login.done()
     assert (done.code, done.out) == (1, "")
@@ -152,7 +152,7 @@ def test_a_request_that_is_denied_keeps_what_was_there(shell: CommandLine, sign_
 def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
     command: str, shell: CommandLine, sign_in: SignIn, clean: Simulator
 ) -> None:
-    arguments = [command, *(["-"] if command == "import-tokens" else []), "--conn-id"]
+    arguments = [command, *(["-"] if command == "import-tokens" else []), "--oac-conn-id"]
     shell.connection("oac_robot", oac_connection(clean.ready))
     done = shell.run(*arguments, "oac_robot")
     assert (done.code, done.out) == (1, "")
@@ -168,7 +168,7 @@ def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
 
 def test_a_store_that_cannot_be_written_is_found_before_anybody_is_asked(shell: CommandLine, clean: Simulator) -> None:
     shell.store.write_text("a file where a folder should be")
-    done = shell.run("login", "--conn-id", CONN_ID)
+    done = shell.run("login", "--oac-conn-id", CONN_ID)
     assert (done.code, done.out) == (1, "")
     assert str(shell.store) in done.err
     assert clean.control.counters()["calls"].get("identity", {}) == {}
@@ -179,13 +179,13 @@ def test_tokens_of_a_file_are_kept_and_used(shell: CommandLine, sign_in: SignIn,
     file = shell.folder / "tokens.tok"
     console = {"app_access_token": given["access_token"], "app_refresh_token": given["refresh_token"]}
     file.write_text("\ufeff" + json.dumps(console))
-    done = shell.run("import-tokens", str(file), "--conn-id", CONN_ID)
+    done = shell.run("import-tokens", str(file), "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert f"The tokens belong to {ADMIN}." in done.out
     assert "is good for one renewal by this application" in done.out
     assert f"Delete {file}" in done.out
     assert given["refresh_token"] not in done.out + done.err
-    assert shell.run("check", "--conn-id", CONN_ID).code == 0
+    assert shell.run("check", "--oac-conn-id", CONN_ID).code == 0
     assert clean.control.grants("refresh_token") == 1
 
 
@@ -196,7 +196,7 @@ def test_tokens_of_oacs_own_application_serve_to_their_end(
         sub="jane.doe@example.com", iat=1_700_000_000, exp=9_000_000_000, client_id="ANALYTICSINST"
     )
     profile = {"accessToken": person_of, "refreshToken": "AQIDBA=="}
-    done = shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(profile))
+    done = shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=json.dumps(profile))
     assert done.code == 0
     assert "Only the access token can be used, until 2255-" in done.out
     assert "was issued to the application 'ANALYTICSINST'" in done.out
@@ -208,10 +208,10 @@ def test_tokens_of_oacs_own_application_serve_to_their_end(
 
 
 def test_tokens_that_cannot_be_renewed_end_no_chain(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
-    assert shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
+    assert shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
     before = kept(shell, sign_in)
     profile = {"accessToken": access_token(exp=9_000_000_000, iat=1_700_000_000, client_id="ANALYTICSINST")}
-    done = shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(profile))
+    done = shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=json.dumps(profile))
     assert (done.code, done.out) == (1, "")
     assert "would end that" in done.err
     assert kept(shell, sign_in) == before
@@ -220,9 +220,9 @@ def test_tokens_that_cannot_be_renewed_end_no_chain(shell: CommandLine, sign_in:
 def test_signing_out_where_the_store_cannot_be_read_does_not_claim_that_nothing_was_there(
     shell: CommandLine, sign_in: SignIn
 ) -> None:
-    assert shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
+    assert shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=json.dumps(tokens(sign_in))).code == 0
     shell.environment["AIRFLOW__CORE__FERNET_KEY"] = Fernet.generate_key().decode()
-    done = shell.run("logout", "--conn-id", CONN_ID)
+    done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert (done.code, done.out) == (1, "")
     assert "was not revoked" in done.err
 
@@ -235,7 +235,7 @@ def test_a_file_that_is_none_is_refused(shell: CommandLine) -> None:
         ("binary", "binary cannot be read: it is no text in UTF-8"),
         ("huge", "huge is larger than 1048576 characters"),
     ):
-        done = shell.run("import-tokens", str(shell.folder / file), "--conn-id", CONN_ID)
+        done = shell.run("import-tokens", str(shell.folder / file), "--oac-conn-id", CONN_ID)
         assert (done.code, done.out) == (1, "")
         assert said in done.err
 
@@ -246,19 +246,19 @@ def test_signing_out_where_the_domain_is_out_of_reach_says_what_is_left(
     away = f"http://127.0.0.1:{unused_port()}"
     shell.connection(CONN_ID, person(clean, identity_url=away))
     answer = json.dumps(tokens(sign_in))
-    assert shell.run("import-tokens", "-", "--conn-id", CONN_ID, stdin=answer).code == 0
-    done = shell.run("logout", "--conn-id", CONN_ID)
+    assert shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=answer).code == 0
+    done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert (done.code, done.out) == (1, "")
     assert "the connection was refused" in done.err
     assert "is forgotten here, but was not revoked" in done.err
-    done = shell.run("logout", "--conn-id", CONN_ID)
+    done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert "There was no refresh token to revoke" in done.out
 
 
 def test_signing_out_where_nothing_is_kept(shell: CommandLine) -> None:
-    assert "There was no refresh token to revoke" in shell.run("logout", "--conn-id", CONN_ID).out
+    assert "There was no refresh token to revoke" in shell.run("logout", "--oac-conn-id", CONN_ID).out
     shell.environment["AIRFLOW__OAC__STORE"] = "memory"
-    done = shell.run("logout", "--conn-id", CONN_ID)
+    done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert "There is nothing to forget" in done.out

@@ -13,12 +13,12 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.device import DeviceCode, device_sign_in
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.sharing import keep_sign_in
-from airflow_provider_oac.auth.store import Record, Slot, Vault
+from airflow_provider_oac.auth.shared_store import keep_sign_in
+from airflow_provider_oac.auth.store import EncryptedStore, Record, StoreEntry
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.auth.token import Issued
-from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError
 from airflow_provider_oac.transport.io import IO
 from oac_simulator.launch import Simulator
@@ -72,8 +72,8 @@ class Person:
         return lambda io: device_sign_in(io, settings, self.show, self.waiting)
 
 
-def place(settings: AuthSettings, folder: Path) -> Slot:
-    return Vault(FileStore(str(folder)), [Fernet.generate_key().decode()]).slot(settings)
+def place(settings: AuthSettings, folder: Path) -> StoreEntry:
+    return EncryptedStore(FileStore(str(folder)), [Fernet.generate_key().decode()]).store_entry(settings)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -81,16 +81,16 @@ def test_a_sign_in_is_kept_renewed_and_used(
     way: str, drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path
 ) -> None:
     auth = settings(sign_in, way)
-    slot = place(auth, tmp_path / "store")
+    store_entry = place(auth, tmp_path / "store")
 
     async def flow(io: IO) -> list[Record]:
         issued = await Person(quick).flow(auth)(io)
-        kept = [await keep_sign_in(io, slot, auth, issued, None)]
+        kept = [await keep_sign_in(io, store_entry, auth, issued, None)]
         for _ in range(2):
-            session = Session(auth, MemoryStore(), slot)
+            session = Session(auth, MemoryStore(), store_entry)
             await session.renew(io)
             assert (await Api(io, sign_in.url(), session).perform(system.get())).service_instance_key == "dev"
-            found = slot.read()
+            found = store_entry.read()
             assert found
             kept.append(found.record)
         return kept
@@ -103,11 +103,11 @@ def test_a_sign_in_is_kept_renewed_and_used(
 
 def test_a_first_task_needs_no_renewal(drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path) -> None:
     auth = settings(sign_in)
-    slot = place(auth, tmp_path / "store")
+    store_entry = place(auth, tmp_path / "store")
 
     async def flow(io: IO) -> None:
-        await keep_sign_in(io, slot, auth, await Person(quick).flow(auth)(io), None)
-        session = Session(auth, MemoryStore(), slot)
+        await keep_sign_in(io, store_entry, auth, await Person(quick).flow(auth)(io), None)
+        session = Session(auth, MemoryStore(), store_entry)
         await Api(io, sign_in.url(), session).perform(system.get())
 
     drive(flow)
@@ -116,10 +116,10 @@ def test_a_first_task_needs_no_renewal(drive: Drive, sign_in: SignIn, quick: Sim
 
 def test_a_federated_user_can(drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path) -> None:
     auth = settings(sign_in, user=FEDERATED)
-    slot = place(auth, tmp_path / "store")
+    store_entry = place(auth, tmp_path / "store")
 
     async def flow(io: IO) -> Record:
-        return await keep_sign_in(io, slot, auth, await Person(quick, user=FEDERATED).flow(auth)(io), None)
+        return await keep_sign_in(io, store_entry, auth, await Person(quick, user=FEDERATED).flow(auth)(io), None)
 
     assert drive(flow).owner == FEDERATED
 
@@ -202,14 +202,14 @@ def test_somebody_else_is_refused_and_nothing_kept(
     drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path
 ) -> None:
     auth = settings(sign_in, user=FEDERATED)
-    slot = place(auth, tmp_path / "store")
+    store_entry = place(auth, tmp_path / "store")
 
     async def flow(io: IO) -> Record:
-        return await keep_sign_in(io, slot, auth, await Person(quick).flow(auth)(io), None)
+        return await keep_sign_in(io, store_entry, auth, await Person(quick).flow(auth)(io), None)
 
     with pytest.raises(OACConfigurationError, match=f"belongs to {ADMIN}, but its user is to be {FEDERATED}"):
         drive(flow)
-    assert slot.read() is None
+    assert store_entry.read() is None
 
 
 def test_nothing_secret_is_logged_or_shown(

@@ -130,7 +130,7 @@ def test_the_asset_of_a_snapshot_is_the_series_that_was_submitted(connections: C
     task = EventfulTask(lambda: backup_operator(snapshot_label=label[0], deferrable=True, outlets=[alias]))
     task.start()
     label[0] = "after"
-    task.resume({"outcome": "ended", "message": "", "carried": task.deferred.trigger.carried})  # type: ignore[union-attr]
+    task.execute_complete({"outcome": "ended", "message": "", "carried": task.deferred.trigger.carried})  # type: ignore[union-attr]
     ((uri, _),) = of_alias(task.events[alias])
     assert uri.endswith("/snapshots/before")
 

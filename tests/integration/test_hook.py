@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_oac.client import snapshots, system
-from airflow_provider_oac.client.waiting import WaitPlan
+from airflow_provider_oac.client.flows.polling import WaitPlan
+from airflow_provider_oac.client.rest import snapshots, system
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWaitTimeoutError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.transport.retry import ONCE

@@ -7,11 +7,11 @@ import gc
 
 import pytest
 
-from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.waiting import WaitPlan, wait
+from airflow_provider_oac.client.flows.polling import WaitPlan, wait
+from airflow_provider_oac.client.rest import snapshots, system
 from airflow_provider_oac.exceptions import OACAuthError
-from airflow_provider_oac.hooks import polling
+from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.hooks.oac import OACHook
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections
@@ -88,7 +88,7 @@ def test_a_later_loop_opens_its_own(connections: Connections) -> None:
 
 def test_nothing_is_kept_of_a_loop(connections: Connections) -> None:
     asyncio.run(instance_key())
-    assert polling._drivers == {}
+    assert shared_poller._drivers == {}
 
 
 def test_a_cancelled_coroutine_lets_go(clean: Simulator, opened: Open) -> None:
@@ -116,7 +116,7 @@ def test_a_failure_lets_go(connections: Connections, clean: Simulator) -> None:
         await opened.none()
 
     asyncio.run(fail())
-    assert polling._drivers == {}
+    assert shared_poller._drivers == {}
 
 
 def test_one_flow_runs_in_a_task_and_on_a_loop_alike(connections: Connections) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_oac.client import system
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.session import InstanceSession

@@ -23,10 +23,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.auth.session import MemoryStore, Session
-from airflow_provider_oac.client import catalog, system, workbooks
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.flows.download import PDF, TransferPlan, download
 from airflow_provider_oac.client.paging import collected
-from airflow_provider_oac.client.transfer import PDF, TransferPlan, download
+from airflow_provider_oac.client.rest import catalog, system, workbooks
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACTransportError
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.io import IO, SLOWEST_STREAM, Request

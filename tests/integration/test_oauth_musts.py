@@ -17,12 +17,12 @@ from urllib.parse import unquote, unquote_plus
 
 import pytest
 
-from airflow_provider_oac.auth.asking import mint
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.store import Slot
-from airflow_provider_oac.client import system
+from airflow_provider_oac.auth.store import StoreEntry
+from airflow_provider_oac.auth.token_endpoint import mint
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACTransportError
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS
 from airflow_provider_oac.transport.io import IO
@@ -78,7 +78,7 @@ def test_basic(domain: Domain, drive: Drive) -> None:
 @must("RFC 6749 2.3.1: the secret is never in the address")
 @pytest.mark.parametrize("grant", GRANTS)
 def test_no_secret_in_the_address(
-    grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]
+    grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]
 ) -> None:
     settings = domain.settings(**GRANTS[grant])
     used(drive, domain, settings, place(settings))
@@ -89,7 +89,7 @@ def test_no_secret_in_the_address(
 
 @must("RFC 6749 3.2: POST, and no parameter twice or empty")
 @pytest.mark.parametrize("grant", GRANTS)
-def test_token_endpoint(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_token_endpoint(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]) -> None:
     settings = domain.settings(**GRANTS[grant])
     used(drive, domain, settings, place(settings))
     assert domain.token_calls
@@ -108,20 +108,20 @@ def test_tls_only(url: str, domain: Domain) -> None:
 
 @must("RFC 6749 4.3.1: the password goes to the token endpoint, once, and is not kept beside the token")
 def test_password(
-    domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot], caplog: pytest.LogCaptureFixture
+    domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry], caplog: pytest.LogCaptureFixture
 ) -> None:
     # The Connection keeps it, as nobody is there to type it: the reason why this grant is warned about.
     settings = domain.settings(**GRANTS["password"])
-    slot = place(settings)
+    store_entry = place(settings)
 
     async def flow(io: IO) -> None:
-        session = Session(settings, MemoryStore(), slot)
+        session = Session(settings, MemoryStore(), store_entry)
         for _ in range(2):
             await Api(io, domain.server.url, session).perform(system.get())
 
     drive(flow)
     assert [form(seen)["password"] for seen in domain.token_calls] == ["p+w&"]
-    found = slot.read()
+    found = store_entry.read()
     assert found
     assert "p+w&" not in repr(found) + str(vars(found.record)) + caplog.text
 
@@ -134,7 +134,9 @@ def test_unknown_members(domain: Domain, drive: Drive) -> None:
 
 @must("RFC 6749 6: a renewal asks for no wider scope")
 @pytest.mark.parametrize("grant", ["refresh_token", "device_code"])
-def test_scope_of_a_renewal(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_scope_of_a_renewal(
+    grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]
+) -> None:
     settings = domain.settings(**{**GRANTS[grant], "grant": grant, "refresh_token": FIRST})
     renewed(drive, settings, place(settings))
     assert form(domain.token_calls[0]) == {"grant_type": "refresh_token", "refresh_token": FIRST}
@@ -142,13 +144,13 @@ def test_scope_of_a_renewal(grant: str, domain: Domain, drive: Drive, place: Cal
 
 @must("RFC 6749 6: a new refresh token takes the place of the old one; without one the old one stays")
 @pytest.mark.parametrize("comes", [True, False])
-def test_rotation(comes: bool, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_rotation(comes: bool, domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]) -> None:
     domain.tokens = {} if comes else {"refresh_token": None}
     settings = domain.settings(**GRANTS["refresh_token"])
-    slot = place(settings)
+    store_entry = place(settings)
     for _ in range(2):
-        renewed(drive, settings, slot)
-    found = slot.read()
+        renewed(drive, settings, store_entry)
+    found = store_entry.read()
     assert found
     assert found.record.refresh_token == (SECOND if comes else FIRST)
     assert [form(seen)["refresh_token"] for seen in domain.token_calls] == [FIRST, SECOND if comes else FIRST]
@@ -166,7 +168,7 @@ def test_token_type(kind: Any, domain: Domain, drive: Drive) -> None:
 def test_storage(
     domain: Domain,
     drive: Drive,
-    place: Callable[[AuthSettings], Slot],
+    place: Callable[[AuthSettings], StoreEntry],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -180,7 +182,7 @@ def test_storage(
 
 @must("RFC 6749 10.3, 10.4: tokens are confidential in transit: none goes where a redirect leads")
 @pytest.mark.parametrize("grant", ["jwt_assertion", "refresh_token"])
-def test_transit(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_transit(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]) -> None:
     with answering() as elsewhere:
         domain.answers = [Reply(307, headers=[("Location", f"{elsewhere.url}/oauth2/v1/token")])]
         settings = domain.settings(**GRANTS[grant])
@@ -205,7 +207,7 @@ def test_certificate(drive: Drive) -> None:
 
 @must("RFC 6750 2, 5.3: the token goes in the header Authorization and nowhere else, in no cookie and no address")
 @pytest.mark.parametrize("grant", GRANTS)
-def test_bearer(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_bearer(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]) -> None:
     settings = domain.settings(**GRANTS[grant])
     used(drive, domain, settings, place(settings))
     (call,) = [seen for seen in domain.server.seen if seen.target.endswith("/system")]
@@ -219,7 +221,7 @@ def test_bearer(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthS
 
 
 @must("RFC 9700 2.2.2: the refresh tokens of a public application rotate, and each is used once")
-def test_public(domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_public(domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]) -> None:
     settings = domain.settings(grant="refresh_token", private_key=None, refresh_token=FIRST)
     assert settings.client_authentication_used == "none"
     for _ in range(2):
@@ -228,22 +230,22 @@ def test_public(domain: Domain, drive: Drive, place: Callable[[AuthSettings], Sl
 
 
 @must("RFC 9700 4.14: a refusal of a used refresh token ends the chain: it is not sent again, nor its predecessor")
-def test_reuse(domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_reuse(domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]) -> None:
     settings = domain.settings(**GRANTS["refresh_token"])
-    slot = place(settings)
-    renewed(drive, settings, slot)
+    store_entry = place(settings)
+    renewed(drive, settings, store_entry)
     body = {"error": "invalid_grant", "error_description": "The token has already been consumed"}
     domain.answers = [Reply(400, json.dumps(body).encode())]
     for _ in range(3):
-        session = Session(settings, MemoryStore(), slot)
-        slot.put(_aged(slot))
-        with pytest.raises(OACAuthError, match="login --conn-id oac"):
+        session = Session(settings, MemoryStore(), store_entry)
+        store_entry.put(_aged(store_entry))
+        with pytest.raises(OACAuthError, match="login --oac-conn-id oac"):
             drive(session.token)
     assert [form(seen)["refresh_token"] for seen in domain.token_calls] == [FIRST, SECOND]
 
 
-def _aged(slot: Slot) -> Any:
-    found = slot.read()
+def _aged(store_entry: StoreEntry) -> Any:
+    found = store_entry.read()
     assert found
     return replace(found.record, obtained_at=0.0)
 
@@ -265,12 +267,12 @@ def test_asymmetric(grant: str, domain: Domain) -> None:
 
 @must("OAuth 2.1: an access token is opaque: one that is no JWT works everywhere")
 @pytest.mark.parametrize("grant", GRANTS)
-def test_opaque(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], Slot]) -> None:
+def test_opaque(grant: str, domain: Domain, drive: Drive, place: Callable[[AuthSettings], StoreEntry]) -> None:
     settings = domain.settings(**GRANTS[grant])
-    slot = place(settings)
-    assert used(drive, domain, settings, slot).access_token == OPAQUE
-    if settings.chained:
-        found = slot.read()
+    store_entry = place(settings)
+    assert used(drive, domain, settings, store_entry).access_token == OPAQUE
+    if settings.uses_refresh_token:
+        found = store_entry.read()
         assert found
         assert found.record.owner is None
 

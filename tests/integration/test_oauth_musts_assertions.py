@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_provider_oac.auth.asking import mint
+from airflow_provider_oac.auth.token_endpoint import mint
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.drivers import Drive
 from tests.integration.raw_domain import NAMED, Domain, form, must, renewed

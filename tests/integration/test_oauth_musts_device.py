@@ -48,7 +48,7 @@ class Clock:
     def __init__(self, io: IO) -> None:
         self._io = io
         self.slept: list[float] = []
-        self.send, self.now, self.offload, self.random = io.send, io.now, io.offload, io.random
+        self.send, self.now, self.to_thread, self.random = io.send, io.now, io.to_thread, io.random
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -1,4 +1,4 @@
-"""OACOperator: any call by name or path, in pages, waited for, and never twice by accident."""
+"""OACApiOperator: any call by name or path, in pages, waited for, and never twice by accident."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.operators.api import OACApiOperator
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("connections")
 
 
 def task(*, store: bool = True, **arguments: Any) -> Task:
-    return Task(lambda: OACOperator(task_id="any", **{"retries": 2, **arguments}), store=store)
+    return Task(lambda: OACApiOperator(task_id="any", **{"retries": 2, **arguments}), store=store)
 
 
 def does(**arguments: Any) -> Any:

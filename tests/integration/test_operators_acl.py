@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import acl, ids
-from airflow_provider_oac.client.auditing import COLUMNS
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.flows.acl_report import COLUMNS
+from airflow_provider_oac.client.rest import acl
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.acl import OACAuditACLOperator, OACUpdateACLOperator

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.client import browsing, catalog, ids
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.flows import catalog_search
+from airflow_provider_oac.client.rest import catalog
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -46,7 +48,7 @@ def does(kind: Any, **arguments: Any) -> Any:
 
 
 def there(kind: str, path: str) -> bool:
-    return OACHook().run(browsing.look(kind, ids.catalog_id(path))) is not None
+    return OACHook().run(catalog_search.look(kind, ids.catalog_id(path))) is not None
 
 
 def names(items: list[dict[str, Any]]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import acl, catalog, ids
-from airflow_provider_oac.client import connections as connection_calls
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.rest import acl, catalog
+from airflow_provider_oac.client.rest import connections as connection_calls
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.compare import (
@@ -27,7 +28,7 @@ SALES = "/@Catalog/shared/Sales"
 
 def compare(**changes: Any) -> dict[str, Any]:
     """Compare prod, the copy, with dev."""
-    arguments = {"task_id": "compare", "oac_conn_id": "oac_prod", "source_conn_id": "oac_default"}
+    arguments = {"task_id": "compare", "oac_conn_id": "oac_prod", "source_oac_conn_id": "oac_default"}
     result: dict[str, Any] = Task(lambda: OACCompareCatalogsOperator(**{**arguments, **changes})).attempt()
     return result
 
@@ -81,7 +82,7 @@ def test_what_is_missing_is_named(connections: Connections, clean: Simulator) ->
     clean.control.damage("prod", ["sequences"])
     with pytest.raises(OACError, match=r"The copy differs from the source.*sequences '.+'\.'Nightly'"):
         compare()
-    result = compare(fail=False)
+    result = compare(fail_on_difference=False)
     assert not result["equal"]
     assert [text.partition(" ")[0] for text in result["missing"]] == ["sequences"] * len(result["missing"])
 
@@ -99,14 +100,14 @@ def test_permissions_that_nobody_may_read_are_not_proved(connections: Connection
     # Of a few items, on both sides.
     clean.control.fault(get, "status", status=403, times=None, instance="prod")
     clean.control.fault(get, "status", status=403, times=None, after=4, instance="dev")
-    result = compare(fail=False)
+    result = compare(fail_on_difference=False)
     assert result["permissions_unread"] == result["compared"] - 4
 
 
 def test_permissions_that_differ_are_named(connections: Connections, clean: Simulator) -> None:
     connections.oac("oac_prod", "prod")
     OACHook("oac_prod").run(acl.update(ids.FOLDERS, ids.catalog_id(SALES), [acl.access(AUTHOR, ["read", "write"])]))
-    result = compare(fail=False)
+    result = compare(fail_on_difference=False)
     (different,) = [pair for pair in result["different"] if pair[0].endswith("/Sales")]
     assert AUTHOR in different[1]
     assert compare(permissions=False)["equal"]
@@ -157,7 +158,7 @@ def review(connections: Connections, **changes: Any) -> str:
         "task_id": "review",
         "oac_conn_id": "oac_prod",
         "expected_host": host(connections),
-        "source_conn_id": "oac_default",
+        "source_oac_conn_id": "oac_default",
     }
     text: str = Task(lambda: OACReviewRestoreOperator(**{**arguments, **changes})).attempt()
     return text
@@ -182,7 +183,7 @@ def test_a_review_says_source_target_age_and_what_will_be_lost(connections: Conn
 
 
 def test_a_review_without_the_source_says_so(connections: Connections) -> None:
-    text = review(connections, snapshot=registered(connections), source_conn_id=None)
+    text = review(connections, snapshot=registered(connections), source_oac_conn_id=None)
     assert "The source was not asked" in text
 
 

@@ -45,13 +45,14 @@ def source(connections: Connections) -> Connections:
 def create(**changes: Any) -> OACCreateConnectionOperator:
     arguments = {
         "task_id": "create", "connection_name": "Warehouse", "connection_type": "postgresql",
-        "source_conn_id": "warehouse", "connection_params": {"host": "db.example.com", "port": "5432"}, "retries": 2,
+        "data_source_conn_id": "warehouse", "connection_params": {"host": "db.example.com", "port": "5432"}, "retries":
+        2,
     }  # fmt: skip
     return OACCreateConnectionOperator(**{**arguments, **changes})
 
 
 def update(**changes: Any) -> OACUpdateConnectionOperator:
-    arguments = {"task_id": "update", "connection": CRM, "source_conn_id": "warehouse"}
+    arguments = {"task_id": "update", "connection": CRM, "data_source_conn_id": "warehouse"}
     return OACUpdateConnectionOperator(**{**arguments, **changes})
 
 

@@ -119,7 +119,7 @@ def test_the_bucket_may_be_used_as_an_oci_user(connections: Connections, clean: 
 def test_durations_may_be_given_as_such(connections: Connections) -> None:
     result = Task(lambda: make(
         deferrable=True, poll_interval=timedelta(seconds=0.1), timeout=timedelta(minutes=1),
-        settling_time=timedelta(seconds=0.5),
+        confirmation_timeout=timedelta(seconds=0.5),
     )).attempt()  # fmt: skip
     assert result["verified"]
 

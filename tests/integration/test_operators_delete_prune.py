@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client.flows.polling import WaitPlan
+from airflow_provider_oac.client.rest.snapshots import Storage, create, register
 from airflow_provider_oac.client.snapshot_names import SnapshotName, run_mark, task_mark
-from airflow_provider_oac.client.snapshots import Storage, create, register
-from airflow_provider_oac.client.waiting import WaitPlan
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACPruneSnapshotsOperator

@@ -187,7 +187,7 @@ def test_a_retry_after_a_lost_process_finds_its_exports_and_its_files(
     task = Task(lambda: make(deferrable=True), store=store)
     task.start()
     assert task.deferred is not None
-    task.resume(asyncio.run(first_event(task.deferred.trigger)))
+    task.execute_complete(asyncio.run(first_event(task.deferred.trigger)))
     made = [name for name in names(out) if not name.startswith(".")]
     assert made == ["Pipeline.pdf", "Revenue_by_Region.pdf"]
     before = {name: (out / name).stat().st_mtime_ns for name in made}

@@ -32,7 +32,7 @@ FINANCE, SALES = "/@Catalog/shared/Finance", "/@Catalog/shared/Sales"
 LOOK = "GET /workRequests/{id}"
 EXPORT = "POST /catalog/workbooks/{urlBase64WorkbookId}/exports"
 RELOAD = "POST /catalog/datasets/{datasetId}/actions/reload"
-BACKUP = {"snapshot_label": "nightly", "bucket": "oac-backups", "seal_conn_id": "oac_seal", "settling_time": 0.4}
+BACKUP = {"snapshot_label": "nightly", "bucket": "oac-backups", "seal_conn_id": "oac_seal", "confirmation_timeout": 0.4}
 ANEW, SAME, REFUSED = "anew", "same", "refused"
 
 
@@ -88,12 +88,12 @@ def _restore(connections: Connections, _: Path) -> dict[str, Any]:
 
 def _register(connections: Connections, _: Path) -> dict[str, Any]:
     connections.oac("oac_prod", "prod")
-    return {"oac_conn_id": "oac_prod", "snapshot": Task(backup_operator).attempt(), "settling_time": 0.4}
+    return {"oac_conn_id": "oac_prod", "snapshot": Task(backup_operator).attempt(), "confirmation_timeout": 0.4}
 
 
 def _source(connections: Connections, _: Path) -> dict[str, Any]:
     connections.set("warehouse", {"conn_type": "generic", "login": "LOADER", "password": "Warehouse-Secret-9"})
-    return {"source_conn_id": "warehouse"}
+    return {"data_source_conn_id": "warehouse"}
 
 
 def _new_source(connections: Connections, folder: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _new_source(connections: Connections, folder: Path) -> dict[str, Any]:
 
 def _compared(connections: Connections, folder: Path) -> dict[str, Any]:
     connections.oac("oac_prod", "prod")
-    return {"oac_conn_id": "oac_prod", "source_conn_id": "oac_default", "fail": False}
+    return {"oac_conn_id": "oac_prod", "source_oac_conn_id": "oac_default", "fail_on_difference": False}
 
 
 def _reviewed(connections: Connections, _: Path) -> dict[str, Any]:
@@ -143,18 +143,19 @@ WORKS: dict[str, Works] = {
         cleared_after_success=REFUSED,
         not_durable=REFUSED,
     ),
-    "OACReloadDatasetOperator": Works({"dataset": "'admin'.'Orders'", "settling_time": 0.4}, RELOAD),
+    "OACReloadDatasetOperator": Works({"dataset": "'admin'.'Orders'", "confirmation_timeout": 0.4}, RELOAD),
     "OACRunDataFlowOperator": Works(
-        {"data_flow": "'admin'.'Load Orders'", "settling_time": 0.4},
+        {"data_flow": "'admin'.'Load Orders'", "confirmation_timeout": 0.4},
         "POST /catalog/dataflows/{dataflowId}/actions/run",
     ),
     "OACRunSequenceOperator": Works(
-        {"sequence": "'admin'.'Nightly'", "settling_time": 0.4}, "POST /catalog/sequences/{sequenceId}/actions/run"
+        {"sequence": "'admin'.'Nightly'", "confirmation_timeout": 0.4},
+        "POST /catalog/sequences/{sequenceId}/actions/run",
     ),
     # Harmless to repeat: without a store, and by a Clear, it is.
     "OACExportWorkbookOperator": Works(_export, EXPORT, lost_without_store=ANEW, cleared_while_active=ANEW),
     "OACExportWorkbooksOperator": Works(_exports, EXPORT, lost_without_store=ANEW, cleared_while_active=ANEW),
-    "OACOperator": Works(
+    "OACApiOperator": Works(
         {
             "method": "POST",
             "path": f"/catalog/dataflows/{ids.object_id('admin', 'Load Orders')}/actions/run",
@@ -191,7 +192,7 @@ AT_ONCE: dict[str, AtOnce] = {
     "OACCompareCatalogsOperator": AtOnce(_compared),
     "OACReviewRestoreOperator": AtOnce(_reviewed),
     "OACCheckRolesOperator": AtOnce({}),
-    "OACSystemSettingsOperator": AtOnce({"like_conn_id": "oac_default"}),
+    "OACSystemSettingsOperator": AtOnce({"template_oac_conn_id": "oac_default"}),
     "OACMailServerOperator": AtOnce({"absent": True}),
     "OACSafeDomainsOperator": AtOnce({"domains": {"example.com": ["img-src"]}}),
     "OACCreateConnectionOperator": AtOnce(_new_source),
@@ -321,7 +322,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "OACReloadDatasetOperator": {"dataset": "'admin'.'Budget Lines'"},
     "OACRunDataFlowOperator": {"data_flow": "'admin'.'Score Customers'"},
     "OACRunSequenceOperator": {"sequence": None, "sequence_id": ids.object_id("admin", "Nightly")},
-    "OACOperator": {
+    "OACApiOperator": {
         "method": "POST",
         "path": f"/catalog/datasets/{ids.object_id('admin', 'Orders')}/actions/reload",
         "wait_for_completion": True,
@@ -377,12 +378,12 @@ def test_an_upgrade_while_the_task_is_deferred(name: str, store: bool, logical: 
     event = {"outcome": "ended", "message": "", "carried": {"started": {}, "deadline": 1.0}}
     if it.task.store is not None:
         it.task.store.set("oac_work", {"max_tries": it.task.max_tries, "work_request_id": "x", "facts": {}})
-    wanted = REFUSED if name in ("OACRestoreSnapshotOperator", "OACOperator") else it.entry.lost_without_store
+    wanted = REFUSED if name in ("OACRestoreSnapshotOperator", "OACApiOperator") else it.entry.lost_without_store
     if wanted == REFUSED:
         with pytest.raises(AirflowFailException, match=r"Nothing is sent|it is not sent again"):
-            it.task.resume(event)
+            it.task.execute_complete(event)
     else:
-        it.task.resume(event)
+        it.task.execute_complete(event)
     assert it.sent == 1 + (wanted == ANEW)
 
 

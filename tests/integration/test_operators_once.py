@@ -87,7 +87,7 @@ def test_a_lost_answer_is_looked_for_in_the_list(
 def test_a_lost_answer_is_looked_for_until_the_list_has_settled(connections: Connections, clean: Simulator) -> None:
     clean.control.settings(listing="late")
     clean.control.fault(POST, "drop_after")
-    result = Task(lambda: make(settling_time=20)).attempt()
+    result = Task(lambda: make(confirmation_timeout=20)).attempt()
     assert names(clean) == [result["name"]]
 
 
@@ -278,7 +278,7 @@ def test_work_that_ended_after_all_is_no_timeout(connections: Connections, clean
         threading.Event().wait(0.05)
     assert task.deferred is not None
     carried = task.deferred.trigger.carried
-    assert task.resume({"outcome": "timeout", "message": "late", "carried": carried})["verified"]
+    assert task.execute_complete({"outcome": "timeout", "message": "late", "carried": carried})["verified"]
 
 
 def test_an_unknown_status_fails_the_task_in_the_end(

@@ -160,7 +160,7 @@ def test_the_connection_may_not_lead_elsewhere_after_the_safety_snapshot(
     connections.oac("oac_prod", "dev")
     clean.control.fault(LOOK, "status", body=_last_work(clean), status=200, times=1, instance="dev")
     with pytest.raises(AirflowFailException, match="The Connection leads to"):
-        task.resume(event)
+        task.execute_complete(event)
     assert (restores(clean), restores(clean, "dev")) == (0, 0)
 
 
@@ -292,7 +292,7 @@ def test_nothing_that_crosses_the_database_holds_a_secret(connections: Connectio
     for _ in ("safety snapshot", "restore", "ready"):
         assert task.deferred is not None
         seen.append(json.dumps([task.deferred.trigger.serialize(), task.deferred.kwargs]))
-        result = task.resume(asyncio.run(first_event(task.deferred.trigger)))
+        result = task.execute_complete(asyncio.run(first_event(task.deferred.trigger)))
         seen.append(json.dumps([task.event, task.ti.xcoms, task.store.texts, result]))  # type: ignore[union-attr]
     assert result["verified"]
     assert SEAL_PASSWORD not in "".join(seen)
@@ -353,7 +353,7 @@ def test_a_safety_snapshot_gives_the_restore_no_new_deadline(
     for _ in range(2):
         trigger = task.deferred.trigger  # type: ignore[union-attr]
         deadlines.append(trigger.deadline)
-        task.resume(asyncio.run(first_event(trigger)))
+        task.execute_complete(asyncio.run(first_event(trigger)))
     ready = task.deferred.trigger.deadline  # type: ignore[union-attr]
     assert deadlines[0] == deadlines[1]
     assert (ready == deadlines[0]) is (limit == "execution_timeout")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import data_flows, datasets, jobs
 from airflow_provider_oac.client.ids import catalog_id
+from airflow_provider_oac.client.rest import data_flows, datasets, jobs
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -40,7 +40,13 @@ LOOK = "GET /workRequests/{id}"
 
 
 def reload(**changes: Any) -> OACReloadDatasetOperator:
-    arguments = {"task_id": "reload", "dataset": ORDERS, "retries": 2, "poll_interval": 0.05, "settling_time": 0.4}
+    arguments = {
+        "task_id": "reload",
+        "dataset": ORDERS,
+        "retries": 2,
+        "poll_interval": 0.05,
+        "confirmation_timeout": 0.4,
+    }
     return OACReloadDatasetOperator(**{**arguments, **changes})
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import data_flows, datasets
 from airflow_provider_oac.client.ids import catalog_id
+from airflow_provider_oac.client.rest import data_flows, datasets
 from airflow_provider_oac.exceptions import OACApiError, OACKilledError, OACUncertainError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator, OACRunDataFlowOperator
@@ -36,7 +36,13 @@ class Dying(OACReloadDatasetOperator):
 
 
 def make(kind: type[OACReloadDatasetOperator] = OACReloadDatasetOperator, **changes: Any) -> OACReloadDatasetOperator:
-    arguments = {"task_id": "reload", "dataset": ORDERS, "retries": 2, "poll_interval": 0.05, "settling_time": 0.4}
+    arguments = {
+        "task_id": "reload",
+        "dataset": ORDERS,
+        "retries": 2,
+        "poll_interval": 0.05,
+        "confirmation_timeout": 0.4,
+    }
     return kind(**{**arguments, **changes})
 
 
@@ -101,7 +107,7 @@ def test_a_start_that_oac_refused_leaves_nothing_to_adopt(
     connections: Connections, clean: Simulator, refusal: dict[str, Any]
 ) -> None:
     clean.control.fault(RELOAD, **refusal)
-    task = Task(lambda: make(settling_time=60))
+    task = Task(lambda: make(confirmation_timeout=60))
     with pytest.raises(OACApiError):
         task.attempt()
     # Somebody else's, which a search would take for the task's own.
@@ -135,7 +141,7 @@ def test_an_answer_without_its_header_is_looked_for_in_the_history(
 def test_a_history_that_is_late_is_looked_at_until_it_has_settled(connections: Connections, clean: Simulator) -> None:
     clean.control.settings(history_delay=2.0)
     clean.control.fault(RELOAD, "drop_after")
-    assert Task(lambda: make(settling_time=10)).attempt()["adopted"] is True
+    assert Task(lambda: make(confirmation_timeout=10)).attempt()["adopted"] is True
     assert clean.control.calls("dev", RELOAD) == 1
 
 
@@ -143,7 +149,7 @@ def test_a_run_that_shows_itself_by_a_409_only_is_taken_for_ours(connections: Co
     clean.control.settings(history_delay=1.0, work_seconds=4.0)
     clean.control.fault(RELOAD, "drop_after")
     # The history is too late for the first look, and the second request meets the run of the first.
-    assert Task(lambda: make(settling_time=0, if_running="wait")).attempt()["adopted"] is True
+    assert Task(lambda: make(confirmation_timeout=0, if_running="wait")).attempt()["adopted"] is True
     assert statuses() == ["SUCCEEDED"]
 
 
@@ -227,7 +233,7 @@ def test_a_retry_while_somebody_elses_run_is_waited_for_starts_ours_once(
             deferrable=True,
             retries=2,
             poll_interval=0.05,
-            settling_time=0,
+            confirmation_timeout=0,
         ),
         store=store,
     )
@@ -300,7 +306,7 @@ def test_a_retry_keeps_to_what_the_first_try_asked_for(connections: Connections,
 def test_a_refusal_without_a_job_that_runs_is_tried_again_and_reported(
     connections: Connections, clean: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_oac.client.running._BUSY_PAUSE", 0.05)
+    monkeypatch.setattr("airflow_provider_oac.client.flows.start_run._BUSY_PAUSE", 0.05)
     body = {"code": "Conflict", "message": "The object is locked."}
     clean.control.fault(RELOAD, "status", status=409, body=body, times=None)
     with pytest.raises(OACApiError, match="The object is locked"):

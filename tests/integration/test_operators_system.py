@@ -80,10 +80,10 @@ def test_two_instances_get_the_same_settings(two: Connections, clean: Simulator)
     there = {"EmailMaxRecipients": "7", "DefaultUserPreferredTimeZone": "CET", "EnableDataQueryCache": False}
     settings(settings=there, oac_conn_id="oac_prod")
     given = {"DefaultUserPreferredTimeZone": "UTC"}
-    result = settings(like_conn_id="oac_prod", ignore=["EnableDataQueryCache"], settings=given)
+    result = settings(template_oac_conn_id="oac_prod", ignore=["EnableDataQueryCache"], settings=given)
     assert result["changed"] == {"EmailMaxRecipients": ["512", "7"]}
     assert clean.control.content("dev")["settings"]["EnableDataQueryCache"] == "true"
-    assert settings(like_conn_id="oac_prod", keys=["EnableDataQueryCache"], dry_run=True)["changed"] == {
+    assert settings(template_oac_conn_id="oac_prod", keys=["EnableDataQueryCache"], dry_run=True)["changed"] == {
         "EnableDataQueryCache": ["true", "false"]
     }
 
@@ -91,7 +91,7 @@ def test_two_instances_get_the_same_settings(two: Connections, clean: Simulator)
 def test_a_setting_that_this_instance_does_not_have_is_left_out(two: Connections, clean: Simulator) -> None:
     more = [{"key": "NewFeature", "value": "on"}, {"key": "EmailMaxRecipients", "value": "7"}]
     clean.control.fault("GET /system/settings", "status", instance="prod", status=200, body={"items": more}, times=None)
-    result = settings(like_conn_id="oac_prod")
+    result = settings(template_oac_conn_id="oac_prod")
     assert (result["not_here"], result["changed"]) == (["NewFeature"], {"EmailMaxRecipients": ["512", "7"]})
 
 
@@ -103,9 +103,9 @@ def test_settings_that_read_otherwise_afterwards_are_told(two: Connections, clea
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({}, OACConfigurationError, "Set settings, like_conn_id, or both"),
+        ({}, OACConfigurationError, "Set settings, template_oac_conn_id, or both"),
         ({"settings": {"A": ["x"]}}, OACConfigurationError, "setting A is to be a text, a number or a boolean"),
-        ({"like_conn_id": "oac_prod", "keys": ["None"]}, OACConfigurationError, "one is the text 'None'"),
+        ({"template_oac_conn_id": "oac_prod", "keys": ["None"]}, OACConfigurationError, "one is the text 'None'"),
         ({"settings": {"NoSuchKey": "x"}}, OACApiError, "There is no setting 'NoSuchKey'"),
         ({"settings": {"EmailMaxRecipients": "many"}}, OACApiError, "EmailMaxRecipients is not a whole number"),
     ],
@@ -164,15 +164,15 @@ def test_oauth_goes_as_the_connection_says(two: Connections, clean: Simulator) -
 def test_two_instances_get_the_same_mail_server(two: Connections, clean: Simulator) -> None:
     mail(mail_conn_id="mail", oac_conn_id="oac_prod")
     with pytest.raises(OACConfigurationError, match=r"signs in by USERNAME_PASSWORD_AUTH.*mail_conn_id"):
-        mail(server=None, like_conn_id="oac_prod")
-    mail(server={"host": "smtp.dev.example.com"}, like_conn_id="oac_prod", mail_conn_id="mail")
+        mail(server=None, template_oac_conn_id="oac_prod")
+    mail(server={"host": "smtp.dev.example.com"}, template_oac_conn_id="oac_prod", mail_conn_id="mail")
     dev, prod = (clean.control.content(name)["mail"] for name in ("dev", "prod"))
     assert dev == {**prod, "host": "smtp.dev.example.com"}
 
 
 def test_an_instance_without_a_mail_server_removes_none(two: Connections, clean: Simulator) -> None:
     with pytest.raises(OACConfigurationError, match=r"'oac_prod' has no mail server. Nothing was changed"):
-        mail(server=None, like_conn_id="oac_prod")
+        mail(server=None, template_oac_conn_id="oac_prod")
 
 
 def test_a_mail_server_is_removed_once(two: Connections, clean: Simulator) -> None:
@@ -232,7 +232,7 @@ def test_safe_domains_go_when_asked_only(two: Connections, clean: Simulator) -> 
 def test_two_instances_get_the_same_safe_domains(two: Connections, clean: Simulator) -> None:
     domains(domains={"a.com": ["img-src"], "b.com": ["font-src"]}, oac_conn_id="oac_prod")
     domains(domains={"old.com": ["img-src"]})
-    result = domains(like_conn_id="oac_prod", domains={"B.com": ["media-src"]}, remove_others=True)
+    result = domains(template_oac_conn_id="oac_prod", domains={"B.com": ["media-src"]}, remove_others=True)
     assert result["created"] == {"a.com": ["img-src"], "B.com": ["media-src"]}
     assert result["deleted"] == ["old.com"]
 
@@ -240,7 +240,7 @@ def test_two_instances_get_the_same_safe_domains(two: Connections, clean: Simula
 def test_an_empty_instance_does_not_empty_the_other(two: Connections, clean: Simulator) -> None:
     domains(domains={"a.com": ["img-src"]})
     with pytest.raises(OACConfigurationError, match=r"would remove all of them. Nothing was changed"):
-        domains(like_conn_id="oac_prod", remove_others=True)
+        domains(template_oac_conn_id="oac_prod", remove_others=True)
     assert list(clean.control.content("dev")["safeDomains"]) == ["a.com"]
 
 
@@ -254,7 +254,7 @@ def test_an_empty_instance_does_not_empty_the_other(two: Connections, clean: Sim
         ({"domains": {"a.com": ["img_src"]}}, "OAC has no policy 'img_src', but connect-src"),
         ({"domains": {"a.com": {"img-src": "yes"}}}, "img-src is to be true or false"),
         ({"domains": {"a.com": []}, "remove": ["A.com"]}, "a.com are to be there and to be removed"),
-        ({}, "Set domains, like_conn_id or remove"),
+        ({}, "Set domains, template_oac_conn_id or remove"),
     ],
 )
 def test_safe_domains_that_cannot_be_are_caught_before_they_are_sent(
@@ -277,7 +277,7 @@ def test_nothing_secret_is_told(
         items = [{"key": "SmtpPassword", "value": value}]
         body = {"items": items}
         clean.control.fault("GET /system/settings", "status", status=200, body=body, times=None, instance=instance)
-    changed = settings(like_conn_id="oac_prod", dry_run=True)["changed"]
+    changed = settings(template_oac_conn_id="oac_prod", dry_run=True)["changed"]
     assert changed == {"SmtpPassword": ["***", "***"]}
     said = caplog.text + "".join(capsys.readouterr()) + str(caught.value) + json.dumps(result)
     for secret in (PASSWORD, "Old-Secret-1", "New-Secret-2"):

@@ -1,437 +1,180 @@
-"""Many triggers, one scheduler: what they share, and what they must not do to each other."""
+"""Waiting for a work request over real HTTP, with both drivers, whatever happens on the way."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import gc
-import logging
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
-from airflow_provider_oac.auth.session import PROCESS_STORE
-from airflow_provider_oac.client import work_requests
-from airflow_provider_oac.client.pacing import FEW, MANY
-from airflow_provider_oac.client.waiting import WaitPlan, WorkWatch
-from airflow_provider_oac.client.work_requests import WorkRequest
-from airflow_provider_oac.exceptions import OACApiError
-from airflow_provider_oac.hooks import polling
-from airflow_provider_oac.hooks.scheduler import Scheduler
-from airflow_provider_oac.transport.asynchronous import KEEP_ALIVE, AsyncIO
-from airflow_provider_oac.transport.io import Request
-from airflow_provider_oac.triggers import base
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.client.flows.polling import WaitPlan, wait
+from airflow_provider_oac.client.rest import snapshots, system
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACError,
+    OACWaitTimeoutError,
+    OACWorkRequestError,
+)
 from oac_simulator.launch import Simulator
-from tests.integration.flows import LOOK
-from tests.integration.servers import Reply, Seen, answering
-from tests.tasks import ADMIN, AUTHOR, Connections, first_event
-
+from tests.drivers import Drive, SignIn
+from tests.integration import flows
+from tests.integration.flows import LOOK, QUICK, Oac
+
+AUTHOR = "oac.author@example.com"
+
 
-def trigger(work: str, seconds: float = 30.0, poll_interval: float = 0.05) -> OACWorkRequestTrigger:
-    now = time.time()
-    return OACWorkRequestTrigger("oac_default", work, now, now + seconds, poll_interval)
+@pytest.fixture
+def run(drive: Drive, sign_in: SignIn) -> Oac:
+    return flows.oac(drive, sign_in)
+
+
+def started(clean: Simulator, seconds: float = 1.0) -> str:
+    (work_id,) = clean.control.start_work("dev", seconds)
+    return work_id
+
+
+def statuses(lines: list[str]) -> list[str]:
+    return ["trouble" if "cannot be read" in line else line.split(": ")[1].split(",")[0] for line in lines]
+
+
+def test_a_line_for_each_status_and_not_for_each_look(run: Oac, clean: Simulator) -> None:
+    work_id, lines = started(clean, 1.5), []
+    done = run(wait(work_id, QUICK, report=lines.append))
+    assert (done.id, done.status) == (work_id, "SUCCEEDED")
+    told = statuses(lines)
+    assert told[-1] == "SUCCEEDED"
+    assert len(set(told)) == len(told) <= 3
+    assert clean.control.calls("dev", LOOK) > 3
+    assert all(work_id in line for line in lines)
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "a token that ended": {"fault": "expired_token"},
+    "a reset before": {"fault": "drop_before"},
+    "a reset after": {"fault": "drop_after"},
+    "half a body": {"fault": "truncate"},
+    "half a body and a reset": {"fault": "drop_middle"},
+    "too many requests": {"fault": "status", "status": 429, "headers": {"Retry-After": "0"}},
+    "too many requests, no word when": {"fault": "status", "status": 429},
+    "an outage": {"fault": "status", "status": 503, "body": ""},
+    "an outage in HTML": {"fault": "non_json", "status": 502},
+    "garbage": {"fault": "garbage"},
+    "nothing": {"fault": "empty"},
+    "a page with 200": {"fault": "non_json"},
+    "an unknown status": {"fault": "unknown_status"},
+}
 
-
-def watch(work: str, **plan: Any) -> WorkWatch:
-    return WorkWatch(work, WaitPlan(**{"longest_pause": 0.05, **plan}))
-
-
-def looks(simulator: Simulator) -> int:
-    return simulator.control.calls("dev", LOOK)
-
-
-async def looked(simulator: Simulator, times: int = 1) -> None:
-    """Wait until OAC was asked so often; the test's own limit ends this."""
-    while looks(simulator) < times:
-        await asyncio.sleep(0.02)
-
-
-async def events(works: list[str]) -> list[str]:
-    return [event["outcome"] for event in await asyncio.gather(*(first_event(trigger(work)) for work in works))]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(connections: Connections) -> Iterator[None]:
-    yield
-    assert polling._places == {}
-    assert polling._readings == {}
-
-
-@pytest.mark.parametrize(
-    ("how_many", "sockets"),
-    [
-        # So few that nothing is known yet of how long the instance takes.
-        (30, FEW),
-        # On a busy machine answers come late, which looks like distance, and may need more.
-        (150, MANY),
-    ],
-)
-def test_a_burst_shares_one_reading_one_token_and_few_connections(
-    clean: Simulator, how_many: int, sockets: int
-) -> None:
-    works = clean.control.start_work("dev", 0.0, how_many)
-    assert asyncio.run(events(works)) == ["ended"] * how_many
-    counters = clean.control.counters()
-    assert counters["connections"]["dev"]["accepted"] <= sockets
-    assert counters["grants"] == {"jwt-bearer": 1}
-
-
-def test_one_work_request_is_looked_at_once_for_all_who_wait_for_it(clean: Simulator) -> None:
-    (work,) = clean.control.start_work("dev", 1.0)
-    assert asyncio.run(events([work] * 30)) == ["ended"] * 30
-    assert looks(clean) < 30
-
-
-def test_who_is_cancelled_does_not_cancel_the_look_of_others(clean: Simulator) -> None:
-    (work,) = clean.control.start_work("dev", 0.3)
-    clean.control.fault(LOOK, "delay", seconds=1.0)
-
-    async def cancel_one() -> tuple[Any, int]:
-        one, other = (asyncio.create_task(polling.waited("oac_default", watch(work))) for _ in range(2))
-        await looked(clean)
-        one.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await one
-        return await other, looks(clean)
-
-    found, count = asyncio.run(cancel_one())
-    assert (found.status, count) == ("SUCCEEDED", 1)
-
-
-def test_the_last_one_closes_the_session_and_a_later_one_opens_another(clean: Simulator) -> None:
-    async def twice() -> list[int]:
-        accepted = []
-        for _ in range(2):
-            (work,) = clean.control.start_work("dev", 0.1)
-            await polling.waited("oac_default", watch(work))
-            assert polling._places == {}
-            accepted.append(clean.control.counters()["connections"]["dev"]["accepted"])
-        return accepted
-
-    first, second = asyncio.run(twice())
-    assert second > first
-
-
-def test_two_loops_at_one_time_have_a_scheduler_each(clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 1.0, 6)
-    outcomes: list[list[str]] = []
-    threads = [
-        threading.Thread(target=lambda part=part: outcomes.append(asyncio.run(events(part))))  # type: ignore[misc]
-        for part in (works[:3], works[3:])
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert outcomes == [["ended"] * 3] * 2
-    assert clean.control.grants("jwt-bearer") <= 2
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_loop_that_ended_with_everything_on_it_is_forgotten(clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 60, 2)
-    loop = asyncio.new_event_loop()
-    waiting = loop.create_task(polling.waited("oac_default", watch(works[0])))
-    loop.run_until_complete(looked(clean))
-    loop.close()
-    assert len(polling._places) == 1
-    (short,) = clean.control.start_work("dev", 0.1)
-    assert asyncio.run(events([short])) == ["ended"]
-    assert polling._places == {}
-    waiting.cancelled()
-
-
-def test_who_waits_goes_on_with_the_connection_as_it_was_edited(connections: Connections, clean: Simulator) -> None:
-    connections.oac(user=AUTHOR)
-    long, short = clean.control.start_work("dev", 2.0)[0], clean.control.start_work("dev", 0.2)[0]
-
-    async def edit() -> list[str]:
-        first = asyncio.create_task(polling.waited("oac_default", watch(long)))
-        await looked(clean)
-        connections.oac(user=ADMIN)
-        await polling.waited("oac_default", watch(short))
-        (place,) = polling._places.values()
-        assert place.settings.auth.user == ADMIN
-        return [(await first).status]
-
-    assert asyncio.run(edit()) == ["SUCCEEDED"]
-    assert clean.control.grants("jwt-bearer") == 2
-
-
-def test_an_instance_that_was_edited_is_another_and_who_waits_stays_at_the_first(
-    connections: Connections, clean: Simulator
-) -> None:
-    (here,) = clean.control.start_work("dev", 1.5)
-    (there,) = clean.control.start_work("prod", 0.2)
-
-    async def edit() -> list[str]:
-        first = asyncio.create_task(polling.waited("oac_default", watch(here)))
-        await looked(clean)
-        connections.oac(instance="prod")
-        second = await polling.waited("oac_default", watch(there))
-        return [second.status, (await first).status]
-
-    assert asyncio.run(edit()) == ["SUCCEEDED", "SUCCEEDED"]
-
-
-@pytest.mark.parametrize("edited", [True, False])
-def test_who_is_refused_looks_whether_the_connection_was_edited(
-    connections: Connections, clean: Simulator, edited: bool
-) -> None:
-    connections.oac(user=AUTHOR)
-    (work,) = clean.control.start_work("dev", 1.0)
-
-    async def refuse() -> str:
-        waiting = asyncio.create_task(polling.waited("oac_default", watch(work)))
-        await looked(clean)
-        if edited:
-            connections.oac(user=ADMIN)
-        clean.control.fault(LOOK, "status", status=403, body={"code": "Forbidden", "message": "no"})
-        return str((await waiting).status)
-
-    if edited:
-        assert asyncio.run(refuse()) == "SUCCEEDED"
-    else:
-        with pytest.raises(OACApiError, match="Forbidden"):
-            asyncio.run(refuse())
-
-
-@pytest.mark.parametrize(
-    ("edit", "says"),
-    [
-        ({"instance": "prod"}, r"Connection 'oac_default' now points to \S+, but this work is at \S+"),
-        ({"scope": ""}, r"Connection 'oac_default' can no longer be used: .*scope"),
-    ],
-)
-def test_who_is_refused_hears_why_the_connection_of_now_does_not_help(
-    connections: Connections, clean: Simulator, edit: dict[str, str], says: str
-) -> None:
-    (work,) = clean.control.start_work("dev", 60.0)
-
-    async def refuse() -> None:
-        waiting = asyncio.create_task(polling.waited("oac_default", watch(work)))
-        await looked(clean)
-        connections.oac(**edit)
-        clean.control.fault(LOOK, "status", status=403, body={"code": "Forbidden", "message": "no"})
-        await waiting
-
-    with pytest.raises(OACApiError, match=f"Forbidden.*{says}"):
-        asyncio.run(refuse())
-
-
-def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_edited(
-    connections: Connections, clean: Simulator
-) -> None:
-    (work,) = clean.control.start_work("dev", 1.0)
-    moved: list[bool] = []
-
-    def domain(asked: Seen) -> Reply:
-        if moved:
-            return Reply(200, b"<html>sign in</html>")
-        there = clean.ready["identity_url"] + asked.target
-        answer = requests.post(there, asked.body, headers={"Content-Type": asked.headers["content-type"]}, timeout=30)
-        return Reply(answer.status_code, answer.content)
-
-    async def corrected() -> str:
-        waiting = asyncio.create_task(polling.waited("oac_default", watch(work)))
-        await looked(clean)
-        moved.append(True)
-        connections.oac()
-        clean.control.fault(LOOK, "expired_token")
-        return str((await asyncio.wait_for(waiting, 60)).status)
-
-    with answering(domain) as server:
-        connections.oac(identity_url=server.url)
-        assert asyncio.run(corrected()) == "SUCCEEDED"
-        assert moved
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_all_slow_down_together_and_go_on(clean: Simulator, status: int) -> None:
-    works = clean.control.start_work("dev", 0.2, 40)
-    clean.control.fault(LOOK, "status", status=status, headers={"Retry-After": "2"}, times=None)
-
-    async def slowed() -> list[str]:
-        waiting = asyncio.create_task(events(works))
-        await looked(clean)
-        await asyncio.sleep(1.0)
-        # Those that were under way, and nobody after them.
-        assert looks(clean) <= 8
-        clean.control.clear_faults()
-        return await waiting
-
-    assert asyncio.run(slowed()) == ["ended"] * 40
-
-
-def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 60, 20)
-    clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "60"}, times=None)
-
-    async def all_of_them() -> list[dict[str, Any]]:
-        return list(await asyncio.gather(*(first_event(trigger(work, 1.0)) for work in works)))
-
-    said = asyncio.run(all_of_them())
-    assert [event["outcome"] for event in said] == ["timeout"] * 20
-    assert looks(clean) <= 8
-    # Not only that nobody asks, but what came.
-    assert all("too many requests" in event["message"] for event in said), said
-    assert any("Polling pauses for" in event["message"] for event in said), said
-
-
-def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> None:
-    first, second = clean.control.start_work("dev", 0.0, 2)
-    clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "3"}, times=1)
-    said: list[str] = []
-
-    async def both() -> None:
-        one = asyncio.create_task(polling.waited("oac_default", watch(first)))
-        await looked(clean)
-        await polling.waited("oac_default", WorkWatch(second, WaitPlan(longest_pause=0.05), report=said.append))
-        await one
-
-    asyncio.run(both())
-    assert f"Work request {second} cannot be read at the moment, waiting on: Polling pauses for" in said[0]
-    assert "too many requests" in said[0]
-    assert said[1:] == [], "the task reports the end"
-
-
-def test_a_connection_that_airflow_cannot_read_at_first_is_read_again(
-    clean: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (work,) = clean.control.start_work("dev", 0.0)
-    real, failures = polling.aget_connection, [RuntimeError("a password that the database told")]
-
-    async def sometimes(conn_id: str) -> Any:
-        if failures:
-            raise failures.pop()
-        return await real(conn_id)
-
-    monkeypatch.setattr(polling, "aget_connection", sometimes)
-    assert asyncio.run(events([work])) == ["ended"]
-
-
-def test_a_connection_that_airflow_cannot_read_fails_the_wait_with_an_event(
-    clean: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def broken(_conn_id: str) -> Any:
-        raise RuntimeError("a password that the database told")
-
-    monkeypatch.setattr(polling, "aget_connection", broken)
-    event = asyncio.run(first_event(trigger("w1")))
-    assert event["outcome"] == "error"
-    assert "Connection 'oac_default' cannot be read in the triggerer (RuntimeError). Likely cause" in event["message"]
-    assert "password" not in event["message"]
-
-
-WHOSE: contextvars.ContextVar[str] = contextvars.ContextVar("WHOSE", default="nobody")
-
-
-def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 0.4, 2)
-    lines: list[tuple[str, str]] = []
-
-    class Whose(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append((record.name, WHOSE.get()))
-
-    async def one(work: str) -> None:
-        WHOSE.set(work)
-        report = lambda line: lines.append((line.split()[2].rstrip(":"), WHOSE.get()))  # noqa: E731
-        await polling.waited("oac_default", WorkWatch(work, WaitPlan(longest_pause=0.05), report=report))
-
-    async def both() -> None:
-        await asyncio.gather(*(one(work) for work in works))
-
-    log, handler = logging.getLogger("airflow_provider_oac"), Whose()
-    before = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        asyncio.run(both())
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
-    assert {whose for name, whose in lines if name.startswith("airflow_provider_oac")} == {"nobody"}
-    assert {(name, whose) for name, whose in lines if name in works} == {(work, work) for work in works}
-
-
-def test_a_defect_of_ours_reaches_whoever_waits(clean: Simulator) -> None:
-    def broken(_body: Any) -> WorkRequest:
-        raise KeyError("a defect")
-
-    (work,) = clean.control.start_work("dev", 60)
-    with pytest.raises(KeyError, match="a defect"):
-        asyncio.run(polling.waited("oac_default", WorkWatch(work, look=replace(work_requests.get(work), read=broken))))
-
-
-@pytest.mark.parametrize("how", ["no such Connection", "a bad key", "a grant that needs a store"])
-def test_a_connection_that_cannot_work_fails_all_who_wait(connections: Connections, how: str) -> None:
-    conn_id = "oac_none" if how == "no such Connection" else "oac_default"
-    if how == "a bad key":
-        connections.oac(private_key="nonsense")
-    elif how == "a grant that needs a store":
-        connections.oac(grant="refresh_token", refresh_token="unused")
-
-    async def three() -> list[Any]:
-        waits = (polling.waited(conn_id, watch(f"w{number}")) for number in range(3))
-        return await asyncio.gather(*waits, return_exceptions=True)
-
-    failures = asyncio.run(three())
-    assert len(failures) == 3
-    assert all(conn_id in str(failure) for failure in failures), failures
-
-
-@pytest.mark.parametrize(("options", "accepted"), [({"keep_alive": 0.1}, 2), ({}, 1)])
-def test_a_pause_shorter_than_keep_alive_means_no_handshake(
-    clean: Simulator, options: dict[str, float], accepted: int
-) -> None:
-    url = clean.ready["instances"]["dev"]["url"] + "/api/20210901/system"
-
-    async def twice() -> None:
-        io = AsyncIO(**options)  # type: ignore[arg-type]
-        for pause in (0.6, 0.0):
-            await io.send(Request("GET", url))
-            await asyncio.sleep(pause)
-        await io.close()
-
-    asyncio.run(twice())
-    assert clean.control.counters()["connections"]["dev"]["accepted"] == accepted
-    assert 2 * WaitPlan().longest_pause < KEEP_ALIVE
-
-
-def test_no_trigger_fires_before_the_scheduler_has_noticed_the_deferral(
-    clean: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base, "QUIET_SECONDS", 0.7)
-    (done,) = clean.control.start_work("dev", 0.0)
-    began = time.monotonic()
-    assert asyncio.run(events([done])) == ["ended"]
-    assert time.monotonic() - began >= 0.7
-
-
-def test_nothing_is_left_of_many_triggers(clean: Simulator) -> None:
-    async def rounds() -> list[tuple[int, int]]:
-        counts = []
-        for _ in range(3):
-            works = clean.control.start_work("dev", 0.5, 200)
-            assert await events(works) == ["ended"] * 200
-            await asyncio.sleep(0)
-            gc.collect()
-            # By type: isinstance asks every object, and proxies of Airflow 2 import what they stand for.
-            kept = sum(type(thing) in (OACWorkRequestTrigger, WorkWatch, Scheduler) for thing in gc.get_objects())
-            counts.append((kept, len(asyncio.all_tasks())))
-        return counts
-
-    counts = asyncio.run(rounds())
-    assert counts == [(counts[0][0], 1)] * 3
-    assert counts[0][0] <= 5
-    open_files = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
-    assert open_files < 200
-    assert len(PROCESS_STORE._entries) == 1
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_the_wait_survives(run: Oac, clean: Simulator, fault: dict[str, Any]) -> None:
+    work_id, lines = started(clean), []
+    clean.control.fault(LOOK, after=1, **fault)
+    done = run(wait(work_id, QUICK, report=lines.append))
+    assert done.status == "SUCCEEDED"
+    (ordered,) = clean.control.faults()
+    assert ordered["hits"] == 1
+    assert statuses(lines)[-1] == "SUCCEEDED"
+
+
+def test_a_page_in_place_of_a_token_passes_where_tokens_came_from_before(run: Oac, clean: Simulator) -> None:
+    work_id, lines = started(clean), []
+    run(system.get())
+    clean.control.fault(LOOK, "expired_token", after=1)
+    clean.control.fault("token", "non_json", times=2)
+    assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"
+    assert "trouble" in statuses(lines)
+    assert all(ordered["hits"] for ordered in clean.control.faults())
+
+
+def test_a_page_in_place_of_the_first_token_fails_the_wait_at_once(run: Oac, clean: Simulator) -> None:
+    work_id = started(clean)
+    clean.control.fault("token", "non_json", times=None)
+    with pytest.raises(OACAuthError, match="Check identity_url"):
+        run(wait(work_id, QUICK))
+
+
+def test_trouble_is_told_once_however_many_looks_it_lasts(run: Oac, clean: Simulator) -> None:
+    work_id, lines = started(clean), []
+    clean.control.fault(LOOK, "garbage", after=1, times=5)
+    run(wait(work_id, QUICK, report=lines.append))
+    assert statuses(lines).count("trouble") == 1
+    assert "no valid JSON" in lines[statuses(lines).index("trouble")]
+
+
+def test_an_unknown_status_is_told_by_its_name(run: Oac, clean: Simulator) -> None:
+    work_id, lines = started(clean, 0.0), []
+    clean.control.fault(LOOK, "unknown_status", work_status="HIBERNATING", times=3)
+    assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"
+    assert statuses(lines) == ["HIBERNATING", "SUCCEEDED"]
+
+
+def test_a_status_that_stays_unknown_is_given_up(run: Oac, clean: Simulator) -> None:
+    work_id = started(clean)
+    clean.control.fault(LOOK, "unknown_status", times=None)
+    with pytest.raises(OACWorkRequestError, match="'SUSPENDED', which is not documented, for 3 looks in a row"):
+        run(wait(work_id, WaitPlan(longest_pause=0.05, unknown_states=2)))
+
+
+def test_trouble_that_stays_is_given_up(run: Oac, clean: Simulator) -> None:
+    work_id = started(clean)
+    clean.control.fault(LOOK, "garbage", times=None)
+    with pytest.raises(OACError, match=r"could not be asked about work request .* may go on there.*no valid JSON"):
+        run(wait(work_id, WaitPlan(longest_pause=0.05, trouble_patience=0.2)))
+
+
+def test_a_failure_comes_with_oacs_own_errors(run: Oac, clean: Simulator) -> None:
+    errors = [{"code": "Quota", "message": "The bucket is full."}]
+    clean.control.settings(work_seconds=0.05)
+    clean.control.fault(flows.POST, "fail_work", errors=errors)
+    work_id = run(snapshots.create("one", "file:///a/one.bar", flows.STORAGE, flows.PASSWORD))
+    with pytest.raises(
+        OACWorkRequestError, match=r"CREATE_SNAPSHOT.* ended FAILED .*: Quota: The bucket is full"
+    ) as caught:
+        run(wait(work_id, QUICK))
+    assert caught.value.work_request_id == work_id
+
+
+def test_a_deadline_ends_the_wait_and_not_the_work(run: Oac, clean: Simulator) -> None:
+    work_id = started(clean, 60.0)
+    with pytest.raises(OACWaitTimeoutError, match="goes on in OAC") as caught:
+        run(wait(work_id, WaitPlan(deadline=time.time() + 0.3, longest_pause=0.1)))
+    assert caught.value.work_request_id == work_id
+    assert clean.control.work_requests("dev")[0]["status"] in ("ACCEPTED", "IN_PROGRESS")
+
+
+def test_work_that_nobody_knows_is_an_error_after_the_grace(run: Oac, clean: Simulator) -> None:
+    with pytest.raises(OACWorkRequestError, match="does not know work request no:such") as caught:
+        run(wait("no:such", WaitPlan(longest_pause=0.1, not_found_grace=0.4)))
+    assert caught.value.status == "NOT_FOUND"
+    assert clean.control.calls("dev", LOOK) > 1
+
+
+def test_work_that_is_not_visible_yet_is_waited_for(run: Oac, clean: Simulator) -> None:
+    work_id = started(clean, 0.1)
+    clean.control.fault(LOOK, "status", status=404, body={"code": "NotFound", "message": "no"}, times=3)
+    assert run(wait(work_id, QUICK)).status == "SUCCEEDED"
+
+
+def test_old_work_has_no_grace(run: Oac, clean: Simulator) -> None:
+    with pytest.raises(OACWorkRequestError, match="does not know"):
+        run(wait("no:such", QUICK, started_at=time.time() - 61.0))
+    assert clean.control.calls("dev", LOOK) == 1
+
+
+def test_a_user_who_lost_the_role_is_not_waited_for(run: Oac, clean: Simulator) -> None:
+    work_id = started(clean)
+    clean.control.fault(LOOK, "status", status=401, body={"user": "jane", "status": "unauthorized"}, times=None)
+    with pytest.raises(OACApiError) as caught:
+        run(wait(work_id, QUICK))
+    assert caught.value.missing_role
+
+
+def test_the_wait_goes_on_over_the_outage_that_a_restore_is(run: Oac, clean: Simulator) -> None:
+    clean.control.settings(work_seconds=0.05)
+    snapshot = flows.take(run, "one")
+    assert [item.id for item in run(snapshots.list_all())] == [snapshot]
+    clean.control.settings(restore_outage=True, work_seconds=0.4)
+    lines: list[str] = []
+    work_id = run(system.restore_snapshot(snapshot, flows.PASSWORD))
+    assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import snapshots
-from airflow_provider_oac.client.retention import Own, PrunePlan, Retention, prune, removal
+from airflow_provider_oac.client.flows.retention import PrunePlan, Retention, SnapshotSeries, prune, removal
+from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.client.snapshot_names import SnapshotName, run_mark, task_mark
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
 from oac_simulator.launch import Simulator
@@ -16,7 +16,7 @@ from tests.drivers import Drive, SignIn
 from tests.integration import flows
 from tests.integration.flows import BUCKET, DELETE, FOLDER, LIST, STORAGE, Oac, take
 
-OWN = Own("nightly", "dev", FOLDER, STORAGE)
+OWN = SnapshotSeries("nightly", "dev", FOLDER, STORAGE)
 KEEP_ONE = Retention(keep_last=1)
 
 

@@ -13,7 +13,7 @@ import pytest
 import redis
 from cryptography.fernet import Fernet
 
-from airflow_provider_oac.auth import sharing
+from airflow_provider_oac.auth import shared_store
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Backend, Lock
 from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACError, OACTokenStoreError
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def corrupted(store: Store, settings: AuthSettings) -> Store:
-    Path(store.place, f"{settings.place}.token").write_bytes(b"rubbish")
+    Path(store.place, f"{settings.store_key}.token").write_bytes(b"rubbish")
     return store
 
 
@@ -40,7 +40,7 @@ def sealed_otherwise(store: Store, settings: AuthSettings) -> Store:
 
 
 def opened_to_others(store: Store, settings: AuthSettings) -> Store:
-    Path(store.place, f"{settings.place}.token").chmod(0o644)
+    Path(store.place, f"{settings.store_key}.token").chmod(0o644)
     return store
 
 
@@ -88,7 +88,7 @@ def test_the_same_costs_a_warning_where_a_credential_brings_tokens(
     spoiled = TROUBLES[trouble][0](store, settings)
     with caplog.at_level(logging.WARNING):
         assert drive(spoiled.session(settings).token).access_token
-    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == [sharing.__name__]
+    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == [shared_store.__name__]
     assert clean.control.calls("identity", "token") == 2
 
 
@@ -236,7 +236,7 @@ def test_a_new_login_while_others_renew_wins(
         while not clean.control.calls("identity", "token"):
             threading.Event().wait(0.02)
         if forgotten:
-            redis.Redis.from_url(server.url).delete(f"airflow-provider-oac:lock:{settings.place}")
+            redis.Redis.from_url(server.url).delete(f"airflow-provider-oac:lock:{settings.store_key}")
         login(store, settings, issued)
         assert renewing.result(60)
     assert store.record(settings).refresh_token == issued.refresh_token

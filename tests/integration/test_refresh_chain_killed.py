@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.sharing import through_store
+from airflow_provider_oac.auth.shared_store import through_store
 from airflow_provider_oac.auth.store import Backend, Lock
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTokenStoreError, OACTransportError
@@ -143,7 +143,7 @@ def test_killed_with_a_seed_in_the_store_only(folder_store: Store, sign_in: Sign
 def aged(store: Store, settings: AuthSettings, seconds: float) -> None:
     """Let the store's access token be older."""
     record = store.record(settings)
-    store.slot(settings).put(dataclasses.replace(record, obtained_at=record.obtained_at - seconds))
+    store.store_entry(settings).put(dataclasses.replace(record, obtained_at=record.obtained_at - seconds))
 
 
 # ------------------------------------------------------------------------------------------------------ lost replies
@@ -363,9 +363,9 @@ def test_a_killed_task_still_keeps_what_its_renewal_brought(
 
 @pytest.mark.parametrize("chained", [False, True])
 def test_a_trigger_that_is_cancelled_while_it_takes_the_lock_gives_it_back(
-    chained: bool, folder_store: Store, sign_in: SignIn
+    uses_refresh_token: bool, folder_store: Store, sign_in: SignIn
 ) -> None:
-    settings = chain(sign_in) if chained else sign_in.settings()
+    settings = chain(sign_in) if uses_refresh_token else sign_in.settings()
 
     async def whole() -> None:
         io = AsyncIO()
@@ -378,9 +378,9 @@ def test_a_trigger_that_is_cancelled_while_it_takes_the_lock_gives_it_back(
             await io.close()
 
     asyncio.run(whole())
-    slot = folder_store.slot(settings)
-    assert slot.acquire()
-    slot.release()
+    store_entry = folder_store.store_entry(settings)
+    assert store_entry.acquire()
+    store_entry.release()
 
 
 def test_a_renewal_that_never_reached_the_domain_is_not_blamed(
@@ -389,6 +389,6 @@ def test_a_renewal_that_never_reached_the_domain_is_not_blamed(
     settings = chain(sign_in)
     away = dataclasses.replace(settings, identity_url=f"http://127.0.0.1:{unused_port()}")
     with pytest.raises(OACTransportError):
-        drive(lambda io: through_store(io, folder_store.slot(settings), away, ONCE))
+        drive(lambda io: through_store(io, folder_store.store_entry(settings), away, ONCE))
     assert folder_store.record(settings).attempt is None
     goes_on(folder_store, settings)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowSensorTimeout
-from airflow_provider_oac.client import catalog, ids
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.rest import catalog
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
@@ -140,7 +141,7 @@ def test_bad_input_is_told_at_once(clean: Simulator, deferrable: bool, arguments
 @pytest.mark.parametrize("event", [None, {}, {"outcome": "gone"}, "x"])
 def test_an_event_that_is_none_of_ours_is_an_error(event: Any) -> None:
     with pytest.raises(OACError, match="Unknown trigger event"):
-        OACCatalogItemSensor(task_id="wait", catalog_type="workbooks", path=PIPELINE).resume({}, event)
+        OACCatalogItemSensor(task_id="wait", catalog_type="workbooks", path=PIPELINE).execute_complete({}, event)
 
 
 def test_the_trigger_tells_what_failed(connections: Connections) -> None:

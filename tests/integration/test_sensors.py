@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowSensorTimeout
+from airflow_provider_oac.client.flows.polling import WaitPlan
+from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
+from airflow_provider_oac.client.rest.snapshots import Storage, create, list_all
 from airflow_provider_oac.client.snapshot_names import SnapshotName
-from airflow_provider_oac.client.snapshot_watch import WantedSnapshot
-from airflow_provider_oac.client.snapshots import Storage, create, list_all
-from airflow_provider_oac.client.waiting import WaitPlan
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
@@ -78,11 +78,11 @@ def test_a_failure_of_the_triggerer_is_one_of_a_look(connections: Connections, c
     event = {"outcome": "error", "message": "trouble"}
     arguments: dict[str, Any] = {"work_request_id": work, "task_id": "wait", "poke_interval": 0.05}
     with pytest.raises(AirflowSkipException):
-        OACWorkRequestSensor(**arguments, never_fail=True).resume({}, event)
-    OACWorkRequestSensor(**arguments, silent_fail=True).resume({}, event)
+        OACWorkRequestSensor(**arguments, never_fail=True).execute_complete({}, event)
+    OACWorkRequestSensor(**arguments, silent_fail=True).execute_complete({}, event)
     assert clean.control.calls("dev", LOOK) == 1
     with pytest.raises(OACError, match=r"^trouble$"):
-        OACWorkRequestSensor(**arguments).resume({}, event)
+        OACWorkRequestSensor(**arguments).execute_complete({}, event)
 
 
 def test_a_timeout_is_that_of_every_sensor(connections: Connections, clean: Simulator, deferrable: bool) -> None:

@@ -16,8 +16,8 @@ from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store_redis import RedisStore
-from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.transport.io import IO
 from oac_simulator.launch import Simulator
 from tests.chains import FERNET_KEY, Store, chain, in_processes, in_threads, signed_in, token_of
@@ -124,7 +124,7 @@ def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(
     clean.control.fault("token", "delay", seconds=1.0)
     sessions = [store.session(settings) for _ in range(6)]
     record = store.record(settings)
-    store.slot(settings).put(dataclasses.replace(record, lifetime=100.0, obtained_at=record.obtained_at - 80))
+    store.store_entry(settings).put(dataclasses.replace(record, lifetime=100.0, obtained_at=record.obtained_at - 80))
     tokens = in_threads(sessions, past=False)
     assert sorted({tokens.count(token) for token in tokens}) == [1, 5]
     assert tokens.count(first) == 5
@@ -138,7 +138,7 @@ def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(
 SIGNING = ("assertions", "grants", "keys")
 PROCESS = """
 import sys
-from airflow_provider_oac.client import system
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.hooks.oac import OACHook
 try:

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from airflow_provider_oac.auth.session import MemoryStore, Session, mint
 from airflow_provider_oac.auth.token import Freshness
-from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import snapshots, system
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.transport.io import IO
 from oac_simulator.launch import Simulator
@@ -161,7 +161,7 @@ class TestUnauthorized:
             api = Api(io, sign_in.url(), session)
             await api.perform(system.get())
             clean.control.end_tokens()
-            return await io.together([api.perform(system.get()) for _ in range(24)], 8)
+            return await io.gather([api.perform(system.get()) for _ in range(24)], 8)
 
         assert len(drive(flow)) == 24
         assert clean.control.calls("identity", "token") == 2

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.token import Freshness
-from airflow_provider_oac.client import system
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACAuthError, OACKilledError
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run

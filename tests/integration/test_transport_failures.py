@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import snapshots, system
 from airflow_provider_oac.exceptions import OACApiError, OACResponseError, OACTransportError
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS, AsyncIO
@@ -267,7 +267,7 @@ def test_a_server_that_hangs_holds_no_other_one_up() -> None:
 def test_many_requests_side_by_side_share_few_connections(drive: Drive) -> None:
     with answering() as server:
         results = drive(
-            lambda io: io.together([io.send(Request("GET", f"{server.url}/{number}")) for number in range(40)], 6)
+            lambda io: io.gather([io.send(Request("GET", f"{server.url}/{number}")) for number in range(40)], 6)
         )
     assert [result.url.rpartition("/")[2] for result in results] == [str(number) for number in range(40)]
     assert sorted(seen.target for seen in server.seen) == sorted(f"/{number}" for number in range(40))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_provider_oac.client import snapshots
+from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import IO, Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings

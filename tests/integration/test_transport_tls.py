@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_oac.client import snapshots
+from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTransportError
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings

@@ -114,7 +114,7 @@ def test_a_bad_event_fails_the_operator_and_the_retry_finds_the_work(
     task = Task(lambda: make(deferrable=True))
     task.start()
     with pytest.raises(OACError):
-        task.resume(event)
+        task.execute_complete(event)
     assert task.attempt()["verified"]
     assert len(clean.control.snapshots("dev")) == 1
 
@@ -126,13 +126,13 @@ def test_the_event_alone_is_enough_to_go_on(connections: Connections) -> None:
     assert task.deferred is not None
     event = asyncio.run(first_event(task.deferred.trigger))
     operator = make()
-    result = operator.resume_execution("resume", {"event": event}, task.context(operator.task_id))
+    result = operator.resume_execution("execute_complete", {"event": event}, task.context(operator.task_id))
     assert result["verified"]
 
 
 def test_an_event_that_carries_nothing_is_refused() -> None:
     with pytest.raises(OACError, match="does not say what the task had started"):
-        make().resume({}, {"outcome": "ended", "message": ""})
+        make().execute_complete({}, {"outcome": "ended", "message": ""})
 
 
 class Heard:

@@ -267,7 +267,7 @@ def test_a_deployment_that_forbids_tests_of_connections_sends_no_credentials(
 def test_a_person_signs_in_and_a_task_goes_on_from_there(
     server: Server, boss: requests.Session, person: str, quick: Simulator
 ) -> None:
-    from airflow_provider_oac.client import system
+    from airflow_provider_oac.client.rest import system
     from airflow_provider_oac.hooks.oac import OACHook
 
     name, text = sign_in(boss, server, person, lambda code: quick.control.approve_device(code, user=PERSON))
@@ -280,7 +280,7 @@ def test_a_person_signs_in_and_a_task_goes_on_from_there(
     }  # fmt: skip
     hook = OACHook(person)
     assert hook.run(system.get()).service_instance_key == "dev"
-    kept = hook.slot and hook.slot.read()
+    kept = hook.store_entry and hook.store_entry.read()
     assert kept
     assert kept.record.refresh_token
     assert kept.record.refresh_token not in shown.text
@@ -350,7 +350,7 @@ def test_a_grant_without_a_person_has_nothing_to_sign_in(
     ],
 )
 def test_only_safe_addresses_are_offered(address: str, complete: str | None, link: str | None) -> None:
-    from airflow_provider_oac.web.signing_in import shown
+    from airflow_provider_oac.web.sign_in import shown
 
     code = DeviceCode("secret", "ABCD", address, complete, expires_at=0.0, interval=5.0)
     if link:
@@ -361,7 +361,7 @@ def test_only_safe_addresses_are_offered(address: str, complete: str | None, lin
 
 
 def test_a_sign_in_waits_no_longer_for_a_server_than_a_check() -> None:
-    from airflow_provider_oac.web.signing_in import quick
+    from airflow_provider_oac.web.sign_in import quick
 
     assert quick(TransportSettings(connect_timeout=60.0, read_timeout=900.0, ca_file="ca.pem")) == TransportSettings(
         connect_timeout=15.0, read_timeout=15.0, response_timeout=15.0, ca_file="ca.pem"
@@ -549,7 +549,7 @@ def test_checks_have_limits_and_hold_up_nobody(
 
 
 def test_sign_ins_have_a_limit(server: Server, boss: requests.Session, person: str, quick: Simulator) -> None:
-    from airflow_provider_oac.web.signing_in import MOST_SIGN_INS
+    from airflow_provider_oac.web.sign_in import MOST_SIGN_INS
 
     before = len(audit("oac.sign_in"))
     # Kept, since a reader that is collected closes its connection, and its sign-in ends.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_oac.client import workbooks
+from airflow_provider_oac.client.flows.polling import wait
 from airflow_provider_oac.client.ids import catalog_id
-from airflow_provider_oac.client.waiting import wait
+from airflow_provider_oac.client.rest import workbooks
 from airflow_provider_oac.exceptions import OACApiError
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_oac.cli.looking import _output
+from airflow_provider_oac.cli.inspect import _output
 
 
 def test_is_written_beside_where_nobody_can_prepare_a_link(tmp_path: Path) -> None:

@@ -61,12 +61,12 @@ MODULES = (
 # What parsing loads of ours: all of it costs every DAG file, whenever it is read. What only a running task needs is
 # imported where it is used; a new entry here should have a reason.
 FOR_ONE_OPERATOR = {"_compat", "arguments", "defaults", "exceptions", "links", "plain_text", "records", "tasks"} | {
-    f"operators{name}" for name in ("", ".base", ".memory", ".snapshots")
+    f"operators{name}" for name in ("", ".base", ".snapshots", ".task_state")
 }
 OPERATORS = (
-    "acl", "catalog", "compare", "connections", "oac", "restore", "runs", "snapshots", "system", "workbooks",
+    "acl", "api", "catalog", "compare", "connections", "restore", "runs", "snapshots", "system", "workbooks",
     # What these share.
-    "base", "exporting", "memory", "placing", "registering", "running",
+    "base", "catalog_base", "export_base", "register", "run_base", "task_state",
 )  # fmt: skip
 FOR_ALL = (
     FOR_ONE_OPERATOR
@@ -74,8 +74,8 @@ FOR_ALL = (
     | {f"sensors{name}" for name in ("", ".base", ".catalog", ".snapshots", ".work_requests")}
 )
 # Of no use without an operator, which loads them when its task runs.
-AT_RUN_TIME = {"operators.events", "operators.files", "operators.progress",
-               "operators.restore_checks", "operators.taking"}  # fmt: skip
+AT_RUN_TIME = {"operators.lineage", "operators.files", "operators.export_manifest",
+               "operators.restore_checks", "operators.snapshot_base"}  # fmt: skip
 
 
 def newly_loaded_by(*steps: str, before: str = BEFORE) -> list[set[str]]:

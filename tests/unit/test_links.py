@@ -9,9 +9,9 @@ import pytest
 
 from airflow_provider_oac import links
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
+from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
-from airflow_provider_oac.operators.exporting import ExportingOperator
-from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.operators.export_base import ExportingOperator
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator
 from airflow_provider_oac.provider_info import get_provider_info
 
@@ -57,7 +57,7 @@ def test_at_its_end_a_task_neither_looks_up_nor_pushes_an_address(monkeypatch: p
 
 
 def test_a_task_that_starts_no_work_has_no_link_to_any() -> None:
-    call, work = (OACOperator(task_id="x", call="x", wait_for_completion=waits) for waits in (False, True))
+    call, work = (OACApiOperator(task_id="x", call="x", wait_for_completion=waits) for waits in (False, True))
     assert [type(link) for link in call.operator_extra_links] == [OACInstanceLink]
     assert [type(link) for link in work.operator_extra_links] == [OACInstanceLink, OACWorkRequestLink]
 

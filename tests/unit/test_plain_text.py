@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_oac.cli import process
-from airflow_provider_oac.cli.signing_in import _Progress
-from airflow_provider_oac.client import acl, job_report, work_requests
+from airflow_provider_oac.cli.sign_in import _Progress
 from airflow_provider_oac.client.errors import api_error
-from airflow_provider_oac.client.jobs import read_jobs
-from airflow_provider_oac.client.snapshots import list_all
-from airflow_provider_oac.client.system import get
-from airflow_provider_oac.client.workbooks import Canvas, chosen
+from airflow_provider_oac.client.flows import job_report
+from airflow_provider_oac.client.rest import acl, work_requests
+from airflow_provider_oac.client.rest.jobs import read_jobs
+from airflow_provider_oac.client.rest.snapshots import list_all
+from airflow_provider_oac.client.rest.system import get
+from airflow_provider_oac.client.rest.workbooks import Canvas, chosen
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError, OACTransportError
 from airflow_provider_oac.plain_text import plain
 from tests.manual import response

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_oac._compat import BaseHook, setting
 from airflow_provider_oac.auth.settings import CLIENT_AUTHENTICATIONS, GRANTS
-from airflow_provider_oac.cli.declared import COMMANDS, airflow_commands, parser
+from airflow_provider_oac.cli.parser import COMMANDS, airflow_commands, parser
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.provider_info import (
     CONNECTION_FIELDS,
@@ -164,7 +164,7 @@ def test_every_command_leads_somewhere(command: Any) -> None:
 
 
 def test_declaring_the_commands_loads_nothing_heavy() -> None:
-    code = "import airflow_provider_oac.cli.declared as d, sys; d.parser(); print(*sys.modules)"
+    code = "import airflow_provider_oac.cli.parser as d, sys; d.parser(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert not {"requests", "aiohttp", "jwt", "cryptography", "airflow"} & set(done.stdout.split())
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client.exporting import Export, ExportFacts, WantedFile
-from airflow_provider_oac.client.registering import RegistrationFacts
-from airflow_provider_oac.client.restoring import RestoreFacts
-from airflow_provider_oac.client.running import Mark, RunFacts
-from airflow_provider_oac.client.taking import SnapshotFacts
+from airflow_provider_oac.client.flows.create_snapshot import SnapshotFacts
+from airflow_provider_oac.client.flows.export import Export, ExportFacts, WantedFile
+from airflow_provider_oac.client.flows.register_snapshot import RegistrationFacts
+from airflow_provider_oac.client.flows.restore import RestoreFacts
+from airflow_provider_oac.client.flows.start_run import Mark, RunFacts
 from airflow_provider_oac.operators.base import Deferred, NoFacts
-from airflow_provider_oac.operators.memory import TaskRecord
+from airflow_provider_oac.operators.task_state import TaskRecord
 from airflow_provider_oac.records import Record
 
 SNAPSHOT = SnapshotFacts("n", "file:///n.bar", "b", "seal", None)

@@ -23,7 +23,7 @@ TRIGGERS = {
 PROGRAM = """
 import asyncio, importlib, importlib.abc, json, sys, threading
 from airflow_provider_oac.triggers import base
-from airflow_provider_oac.hooks import polling
+from airflow_provider_oac.hooks import shared_poller
 base.QUIET_SECONDS = 0.0
 name, arguments = json.loads(sys.argv[1])
 module, _, kind = name.partition(".")
@@ -60,5 +60,5 @@ def test_nothing_is_imported_on_the_event_loop(name: str) -> None:
     assert found, done.stderr
     outcome, on_loop, anywhere = json.loads(found[-1].removeprefix("RESULT"))
     assert outcome == "timeout"
-    assert {"aiohttp", "airflow_provider_oac.client.waiting"} <= set(anywhere)
+    assert {"aiohttp", "airflow_provider_oac.client.flows.polling"} <= set(anywhere)
     assert on_loop == []

@@ -116,14 +116,14 @@ def _requests(url: str, cert: str, target: Path) -> Callable[[], None]:
 
 def _ours(url: str, cert: str, target: Path) -> Callable[[], None]:
     """To a file of this machine, as the parts of a PDF that is joined."""
-    from airflow_provider_oac.client.transfer import FileSink
+    from airflow_provider_oac.client.flows.download import FileSink
 
     return _downloading(url, cert, FileSink(target))
 
 
 def _store(url: str, cert: str, target: Path) -> Callable[[], None]:
     """Through Airflow's ObjectStoragePath, as operators do: summed, flushed to the disk, put in its place."""
-    from airflow_provider_oac.client.checksum import SummedSink
+    from airflow_provider_oac.client.flows.checksum import SummedSink
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
 
     return _downloading(url, cert, SummedSink(ObjectStorageSink(Destination(target.as_uri()))))
@@ -142,8 +142,9 @@ def _downloading(url: str, cert: str, sink: Any) -> Callable[[], None]:
     """Signed in already: that is a row of its own."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
-    from airflow_provider_oac.client import transfer, workbooks
     from airflow_provider_oac.client.api import Api
+    from airflow_provider_oac.client.flows import download
+    from airflow_provider_oac.client.rest import workbooks
     from airflow_provider_oac.transport.blocking import BlockingIO, run
     from airflow_provider_oac.transport.settings import TransportSettings
 
@@ -151,7 +152,7 @@ def _downloading(url: str, cert: str, sink: Any) -> Callable[[], None]:
     settings = AuthSettings(url, "c", "s", user="u", private_key=pem, certificate_alias="a")
     api = Api(BlockingIO(TransportSettings(ca_file=cert)), url, Session(settings))
     run(api.session.token(api.io))
-    flow = transfer.download(workbooks.download("w", "e"), sink, transfer.PDF)
+    flow = download.download(workbooks.download("w", "e"), sink, download.PDF)
     return lambda: run(flow(api)) and None
 
 

@@ -141,9 +141,9 @@ def tokens(port: int, folder: Path) -> dict[str, Any]:
 
     import requests
 
-    from airflow_provider_oac.auth.asking import mint
     from airflow_provider_oac.auth.grants import token_request
     from airflow_provider_oac.auth.settings import AuthSettings
+    from airflow_provider_oac.auth.token_endpoint import mint
     from airflow_provider_oac.transport.blocking import BlockingIO, run
     from airflow_provider_oac.transport.settings import TransportSettings
 
@@ -189,7 +189,9 @@ def catalog(port: int, folder: Path) -> dict[str, Any]:
     transport = TransportSettings(ca_file=str(folder / "cert.pem"))
     taken: dict[str, list[float]] = {"sequential": [], "ours": []}
     for name in [*taken, *taken, *taken]:
-        plan = PagePlan(side_by_side=1, allow_cut=True) if name == "sequential" else PagePlan(allow_cut=True)
+        plan = (
+            PagePlan(side_by_side=1, allow_truncated=True) if name == "sequential" else PagePlan(allow_truncated=True)
+        )
         api = Api(BlockingIO(transport), url, Session(settings))
 
         async def all_of_them(api: Api = api, plan: PagePlan = plan) -> int:

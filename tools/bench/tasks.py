@@ -46,9 +46,9 @@ def _executed(operator: Any) -> Any:
 
 
 def _ours() -> None:
-    from airflow_provider_oac.operators.oac import OACOperator
+    from airflow_provider_oac.operators.api import OACApiOperator
 
-    operator = OACOperator(task_id="t", method="POST", path="/work", body={}, wait_for_completion=True)
+    operator = OACApiOperator(task_id="t", method="POST", path="/work", body={}, wait_for_completion=True)
     if _executed(operator)["status"] != "SUCCEEDED":
         raise RuntimeError("the work did not succeed")
 

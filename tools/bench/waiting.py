@@ -66,10 +66,10 @@ def environment(port: int, folder: Path) -> None:
 
 
 def ours() -> Any:
-    from airflow_provider_oac.hooks import polling
+    from airflow_provider_oac.hooks import shared_poller
     from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
 
-    polling._load([*polling._FOR_ALL, *OACWorkRequestTrigger.imports])
+    shared_poller._load([*shared_poller._FOR_ALL, *OACWorkRequestTrigger.imports])
     # An hour old, so that the pause between two looks is the whole interval.
     old = time.time() - 3600.0
     return lambda work: OACWorkRequestTrigger("oac_default", work, old, None, INTERVAL).run()

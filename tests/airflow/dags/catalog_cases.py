@@ -10,6 +10,7 @@ except ImportError:
     from airflow.models.dag import DAG
 
 from airflow_provider_oac.operators.acl import OACUpdateACLOperator
+from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.catalog import (
     OACChangeOwnerOperator,
     OACCopyCatalogItemOperator,
@@ -18,7 +19,6 @@ from airflow_provider_oac.operators.catalog import (
     OACListCatalogOperator,
     OACMoveCatalogItemOperator,
 )
-from airflow_provider_oac.operators.oac import OACOperator
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 
 SALES = "/@Catalog/shared/Sales"
@@ -64,7 +64,7 @@ with DAG(
         manage_content=True,
         destination="{{ var.value.oac_audit_folder }}-lists/{{ run_id }}.jsonl",
     )
-    OACOperator(
+    OACApiOperator(
         task_id="reload",
         method="POST",
         path="/catalog/datasets/{{ 'J2FkbWluJy4nT3JkZXJzJw' }}/actions/reload",
@@ -72,9 +72,9 @@ with DAG(
         deferrable=True,
         poll_interval=1,
     )
-    OACOperator(
+    OACApiOperator(
         task_id="by_name",
         call="catalog.get",
         arguments={"kind": "folders", "item_id": "L0BDYXRhbG9nL3NoYXJlZC9TYWxlcw"},
     )
-    OACOperator(task_id="by_path", method="GET", path="/catalog/workbooks", query={"search": "*"}, paged=True)
+    OACApiOperator(task_id="by_path", method="GET", path="/catalog/workbooks", query={"search": "*"}, paged=True)

@@ -42,9 +42,9 @@ class KilledWhileDownloading(OACExportWorkbookOperator):
         die_while_writing(context)
         return super().execute(context)
 
-    def resume(self, context, event):
+    def execute_complete(self, context, event):
         die_while_writing(context)
-        return super().resume(context, event)
+        return super().execute_complete(context, event)
 
 
 for mode, deferrable in {"blocking": False, "deferred": True}.items():

@@ -61,7 +61,7 @@ for mode, deferrable in MODES.items():
                 task_id="backup",
                 snapshot_label=name.replace("_", "-"),
                 deferrable=deferrable,
-                settling_time=8,
+                confirmation_timeout=8,
                 **({"oac_conn_id": conn_id} if conn_id else {}),
                 **COMMON,
             )

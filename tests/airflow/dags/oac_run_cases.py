@@ -41,7 +41,7 @@ class RunKilledWhileWaiting(OACRunSequenceOperator):
             kill_this_worker()
 
 
-COMMON = {"task_id": "run", "retries": 2, "retry_delay": timedelta(seconds=1), "settling_time": 8}
+COMMON = {"task_id": "run", "retries": 2, "retry_delay": timedelta(seconds=1), "confirmation_timeout": 8}
 START = datetime(2024, 1, 1)
 
 with DAG("case_warehouse_load", schedule=None, start_date=START):

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_oac.auth import keys, pasted
+from airflow_provider_oac.auth import keys, pem_input
 
 # Without a folder that paths are limited to.
 load_private_key = partial(keys.load_private_key, folder=None)
 certificate_thumbprint = partial(keys.certificate_thumbprint, folder=None)
 check_pair = partial(keys.check_pair, folder=None)
-take = partial(pasted.take, folder=None)
+take = partial(pem_input.take, folder=None)
 
 PASSPHRASE = "a passphrase nobody guesses"
 FORMATS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.store import Backend, Record, Slot, Vault
+from airflow_provider_oac.auth.store import Backend, EncryptedStore, Record, StoreEntry
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACTokenStoreError
 
@@ -64,6 +64,6 @@ class NoLock:
     def release(self) -> None: ...
 
 
-def slot(backend: Backend, *keys: str, settings: AuthSettings = CHAIN) -> Slot:
+def store_entry(backend: Backend, *keys: str, settings: AuthSettings = CHAIN) -> StoreEntry:
     """The place of settings in a backend, sealed with these keys or with the usual one."""
-    return Vault(backend, keys or (FERNET_KEY,)).slot(settings)
+    return EncryptedStore(backend, keys or (FERNET_KEY,)).store_entry(settings)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac import exceptions
-from airflow_provider_oac.auth.asking import issued_by
 from airflow_provider_oac.auth.errors import auth_error
 from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.token_endpoint import issued_by
 from airflow_provider_oac.exceptions import OACAuthError, OACError
 from tests.manual import response
 

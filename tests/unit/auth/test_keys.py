@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_oac.auth import keys, pasted
+from airflow_provider_oac.auth import keys, pem_input
 from airflow_provider_oac.auth.keys import PrivateKey
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.auth import keys_forms as forms
@@ -51,7 +51,7 @@ def test_every_form_gives_back_the_very_bytes(
 ) -> None:
     """Compared before the numbers of a key are checked, which takes 30 ms each."""
     text = forms.pem(kind, forms.PASSPHRASE if encrypted else None)
-    (block,) = pasted.find(forms.take(forms.damaged(text, newlines, carrier, wrapping), "private key"))
+    (block,) = pem_input.find(forms.take(forms.damaged(text, newlines, carrier, wrapping), "private key"))
     headers, _, ciphertext = text.rpartition("\n\n")  # those of encrypted PKCS#1
     assert block.data == base64.b64decode(forms.body(f"BEGIN\n{ciphertext}" if headers else text))
     assert block.kind == (f"encrypted {kind}" if encrypted else kind)
@@ -85,7 +85,7 @@ def test_base64_of_der_is_read_however_it_is_wrapped(
     # None of them into another one: halves of an escape are something else.
     for at, blank in sorted(((min(at, len(text)), blank) for at, blank in blanks), reverse=True):
         text = text[:at] + blank + text[at:]
-    (block,) = pasted.find(forms.take(text, "private key"))
+    (block,) = pem_input.find(forms.take(text, "private key"))
     assert block.data == forms.der(kind, passphrase)
     assert block.form.startswith(f"base64 of DER {'encrypted ' if passphrase else ''}{kind}")
 
@@ -159,7 +159,7 @@ def test_a_plus_that_was_lost_at_the_end_is_put_back() -> None:
     pem = f"-----BEGIN PRIVATE KEY-----\n{forms.base64_of(der)}\n-----END PRIVATE KEY-----\n"
     assert forms.body(pem).endswith("+")
     for text in (forms.plus_lost(pem), f" {forms.plus_lost(pem)} "):
-        (block,) = pasted.find(forms.take(text, "private key"))
+        (block,) = pem_input.find(forms.take(text, "private key"))
         assert block.data == der
 
 
@@ -168,7 +168,9 @@ def test_blanks_around_a_line_that_lost_its_plus_do_not_matter(last: bytes) -> N
     der = b"\x30\x82\x01\x01" + b"\xfe" * 256 + last
     inner = forms.base64_of(der).replace("\n", "").replace("+", " ")
     assert inner.endswith(" ") is (last == b"\xfe")
-    (block,) = pasted.find(forms.take(f"-----BEGIN PRIVATE KEY----- {inner} -----END PRIVATE KEY-----", "private key"))
+    (block,) = pem_input.find(
+        forms.take(f"-----BEGIN PRIVATE KEY----- {inner} -----END PRIVATE KEY-----", "private key")
+    )
     assert block.data == der
 
 

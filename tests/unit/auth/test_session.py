@@ -22,7 +22,7 @@ from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTra
 from airflow_provider_oac.transport.io import Request, Response
 from tests.manual import Answer, ManualIO, in_turn, response, unreachable
 from tests.unit.auth import keys_forms as forms
-from tests.unit.auth.stores import CHAIN, Dictionary, slot
+from tests.unit.auth.stores import CHAIN, Dictionary, store_entry
 
 T = TypeVar("T")
 SETTINGS = AuthSettings(
@@ -344,7 +344,7 @@ class TestMasking:
             return response(200, json.dumps({"access_token": "an-access-token", "refresh_token": "next"}))
 
         class AsideIO(ManualIO):
-            async def offload(self, function: Callable[[], T]) -> T:
+            async def to_thread(self, function: Callable[[], T]) -> T:
                 nonlocal aside
                 aside = True
                 try:
@@ -356,7 +356,7 @@ class TestMasking:
             SETTINGS, grant=grant, mask=mask, private_key=forms.pem("PKCS#8"), certificate_alias="alias",
             refresh_token="the-first",
         )  # fmt: skip
-        place = slot(Dictionary(), settings=settings) if settings.chained else None
+        place = store_entry(Dictionary(), settings=settings) if settings.uses_refresh_token else None
         io = AsideIO(answer)
         token = run(Session(settings, MemoryStore(), place).token(io))
         assert sent
@@ -365,7 +365,7 @@ class TestMasking:
     def test_of_a_token_that_another_process_got_comes_before_sending_too(self) -> None:
         masked: list[str] = []
         settings = dataclasses.replace(CHAIN, mask=masked.append)
-        io, place = ManualIO(in_turn()), slot(Dictionary(), settings=settings)
+        io, place = ManualIO(in_turn()), store_entry(Dictionary(), settings=settings)
         place.put(Record(refresh_token="next").with_token(Token("kept-token", io.time, 100)))
         assert run(Session(settings, MemoryStore(), place).token(io)).access_token == "kept-token"
         assert masked == ["kept-token"]

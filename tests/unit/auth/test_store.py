@@ -14,10 +14,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.store import Attempt, Failure, Record, Vault, minted
+from airflow_provider_oac.auth.store import Attempt, EncryptedStore, Failure, Record, minted
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
-from tests.unit.auth.stores import CHAIN, FERNET_KEY, PASSWORD, RECORD, TOKEN, Dictionary, slot
+from tests.unit.auth.stores import CHAIN, FERNET_KEY, PASSWORD, RECORD, TOKEN, Dictionary, store_entry
 
 OTHER_KEY, THIRD_KEY = (Fernet.generate_key().decode() for _ in range(2))
 FULL = dataclasses.replace(
@@ -44,21 +44,21 @@ OTHER_PLACES: list[dict[str, Any]] = [
 class TestSealing:
     @pytest.mark.parametrize("record", [Record(), RECORD, FULL, minted(PASSWORD, TOKEN)])
     def test_what_is_kept_comes_back(self, record: Record) -> None:
-        vault = Vault(Dictionary(), [FERNET_KEY])
+        vault = EncryptedStore(Dictionary(), [FERNET_KEY])
         assert vault.open(vault.seal(record, ENTRY), ENTRY) == record
 
     def test_nothing_of_it_can_be_read_without_the_key(self) -> None:
-        sealed = Vault(Dictionary(), [FERNET_KEY]).seal(FULL, ENTRY)
+        sealed = EncryptedStore(Dictionary(), [FERNET_KEY]).seal(FULL, ENTRY)
         raw = sealed + base64.urlsafe_b64decode(sealed)
         assert not [part for part in (b"an-access-token", b"a-refresh-token", b"svc", b"invalid_grant") if part in raw]
 
     def test_two_sealings_of_one_record_differ(self) -> None:
-        vault = Vault(Dictionary(), [FERNET_KEY])
+        vault = EncryptedStore(Dictionary(), [FERNET_KEY])
         assert vault.seal(RECORD, ENTRY) != vault.seal(RECORD, ENTRY)
 
     def test_reprs_show_no_token(self) -> None:
         backend = Dictionary()
-        place = slot(backend)
+        place = store_entry(backend)
         place.put(RECORD)
         shown = repr((RECORD, FULL, place.read(), place, minted(PASSWORD, TOKEN)))
         assert "access-token" not in shown
@@ -68,14 +68,14 @@ class TestSealing:
     @pytest.mark.parametrize("keys", [[], [""], ["", ""]])
     def test_without_a_key_nothing_is_kept(self, keys: list[str]) -> None:
         with pytest.raises(OACConfigurationError, match=r"not kept in a dictionary unencrypted.*AIRFLOW__CORE__FERNET"):
-            Vault(Dictionary(), keys)
+            EncryptedStore(Dictionary(), keys)
 
     @pytest.mark.parametrize(
         "key", ["no-key-at-all", "ä" * 44, FERNET_KEY[:-4], " "], ids=["text", "umlauts", "cut short", "blank"]
     )
     def test_a_key_that_is_none_is_named_but_not_shown(self, key: str) -> None:
         with pytest.raises(OACConfigurationError, match="is not one") as caught:
-            Vault(Dictionary(), [key])
+            EncryptedStore(Dictionary(), [key])
         assert key.strip() == "" or key not in str(caught.value)
         assert caught.value.__context__ is None
 
@@ -83,28 +83,28 @@ class TestSealing:
 class TestKeyRotation:
     def test_the_former_key_still_opens_and_the_new_one_seals(self) -> None:
         backend = Dictionary()
-        slot(backend, OTHER_KEY).put(RECORD)
-        rotating = slot(backend, FERNET_KEY, OTHER_KEY)
+        store_entry(backend, OTHER_KEY).put(RECORD)
+        rotating = store_entry(backend, FERNET_KEY, OTHER_KEY)
         kept = rotating.read()
         assert kept
         assert kept.record == RECORD
         assert rotating.write(RECORD, kept)
-        reread = slot(backend, FERNET_KEY).read()
+        reread = store_entry(backend, FERNET_KEY).read()
         assert reread
         assert reread.record == RECORD
 
     def test_blanks_around_keys_do_not_matter(self) -> None:
         backend = Dictionary()
-        slot(backend, OTHER_KEY).put(RECORD)
-        assert slot(backend, FERNET_KEY, f" {OTHER_KEY}\n", "").read()
+        store_entry(backend, OTHER_KEY).put(RECORD)
+        assert store_entry(backend, FERNET_KEY, f" {OTHER_KEY}\n", "").read()
 
     def test_a_key_that_was_dropped_opens_nothing(self) -> None:
         backend = Dictionary()
-        slot(backend, OTHER_KEY).put(RECORD)
+        store_entry(backend, OTHER_KEY).put(RECORD)
         with pytest.raises(
             OACTokenStoreError, match=r"another Fernet key.*keep the former key behind a comma"
         ) as caught:
-            slot(backend, FERNET_KEY, THIRD_KEY).read()
+            store_entry(backend, FERNET_KEY, THIRD_KEY).read()
         assert caught.value.damaged
         assert not caught.value.passing
 
@@ -123,11 +123,11 @@ class TestDamage:
     )
     def test_damaged_bytes_are_named_with_their_entry(self, spoil: Any) -> None:
         backend = Dictionary()
-        place = slot(backend)
+        place = store_entry(backend)
         place.put(RECORD)
-        backend.kept[CHAIN.place] = spoil(backend.kept[CHAIN.place])
+        backend.kept[CHAIN.store_key] = spoil(backend.kept[CHAIN.store_key])
         with pytest.raises(
-            OACTokenStoreError, match=f"entry {CHAIN.place[:12]}… of a dictionary cannot be used"
+            OACTokenStoreError, match=f"entry {CHAIN.store_key[:12]}… of a dictionary cannot be used"
         ) as caught:
             place.read()
         assert caught.value.damaged
@@ -146,18 +146,18 @@ class TestDamage:
     )  # fmt: skip
     def test_a_form_that_is_not_known_is_refused(self, body: str) -> None:
         backend = Dictionary()
-        backend.kept[CHAIN.place] = Fernet(FERNET_KEY).encrypt(body.encode())
+        backend.kept[CHAIN.store_key] = Fernet(FERNET_KEY).encrypt(body.encode())
         with pytest.raises(
             OACTokenStoreError, match="a form that this version of the provider does not know"
         ) as caught:
-            slot(backend).read()
+            store_entry(backend).read()
         assert caught.value.damaged
 
     def test_damaged_bytes_can_be_replaced(self) -> None:
         backend = Dictionary()
-        backend.kept[CHAIN.place] = b"rubbish"
-        slot(backend).put(RECORD)
-        kept = slot(backend).read()
+        backend.kept[CHAIN.store_key] = b"rubbish"
+        store_entry(backend).put(RECORD)
+        kept = store_entry(backend).read()
         assert kept
         assert kept.record == RECORD
 
@@ -173,17 +173,17 @@ class TestCopies:
         backend = Dictionary() if kind is Dictionary else FileStore(str(tmp_path / "tokens"))
         mine = dataclasses.replace(CHAIN, refresh_token=None)
         other = dataclasses.replace(mine, **changes)
-        slot(backend, settings=mine).put(RECORD)
-        sealed = backend.read(mine.place)
+        store_entry(backend, settings=mine).put(RECORD)
+        sealed = backend.read(mine.store_key)
         assert sealed
-        assert backend.write(other.place, sealed, None)
+        assert backend.write(other.store_key, sealed, None)
         with pytest.raises(OACTokenStoreError, match="was sealed for another entry") as caught:
-            slot(backend, settings=other).read()
+            store_entry(backend, settings=other).read()
         assert caught.value.damaged
-        assert slot(backend, settings=mine).read()
+        assert store_entry(backend, settings=mine).read()
 
     def test_the_token_url_is_part_of_what_is_sealed(self) -> None:
-        vault = Vault(Dictionary(), [FERNET_KEY])
+        vault = EncryptedStore(Dictionary(), [FERNET_KEY])
         with pytest.raises(OACTokenStoreError, match="another entry"):
             vault.open(vault.seal(RECORD, ENTRY), {**ENTRY, "token_url": "https://other.example.com/oauth2/v1/token"})
 
@@ -191,7 +191,7 @@ class TestCopies:
 class TestSlot:
     def test_replaces_only_what_was_read(self) -> None:
         backend = Dictionary()
-        mine, rival = slot(backend), slot(backend)
+        mine, rival = store_entry(backend), store_entry(backend)
         first = mine.write(RECORD, None)
         assert first
         assert rival.write(FULL, None) is None
@@ -202,14 +202,14 @@ class TestSlot:
         assert kept.record == FULL
 
     def test_a_written_record_can_be_replaced_without_reading_it_again(self) -> None:
-        place = slot(Dictionary())
+        place = store_entry(Dictionary())
         before = None
         for number in range(3):
             before = place.write(dataclasses.replace(RECORD, refresh_token=str(number)), before)
             assert before
 
     def test_forgets(self) -> None:
-        place = slot(Dictionary())
+        place = store_entry(Dictionary())
         place.put(RECORD)
         place.delete()
         assert place.read() is None
@@ -220,38 +220,38 @@ class TestPlace:
     """Names of entries: they are seen by whoever lists a folder or the keys of Redis."""
 
     def test_is_a_hash(self) -> None:
-        assert all(len(settings.place) == 64 and int(settings.place, 16) for settings in (PASSWORD, CHAIN))
+        assert all(len(settings.store_key) == 64 and int(settings.store_key, 16) for settings in (PASSWORD, CHAIN))
 
     @pytest.mark.parametrize("changes", KEY_CHANGES[:-1])
     def test_does_not_depend_on_a_secret_that_can_be_guessed(self, changes: dict[str, Any]) -> None:
-        assert dataclasses.replace(PASSWORD, **changes).place == PASSWORD.place
+        assert dataclasses.replace(PASSWORD, **changes).store_key == PASSWORD.store_key
 
     @pytest.mark.parametrize("field", ["identity_url", "resource", "client_id", "scope", "user"])
     @pytest.mark.parametrize("settings", [PASSWORD, CHAIN])
     def test_tells_sign_ins_apart(self, settings: AuthSettings, field: str) -> None:
-        assert dataclasses.replace(settings, **{field: "https://other.example.com"}).place != settings.place
+        assert dataclasses.replace(settings, **{field: "https://other.example.com"}).store_key != settings.store_key
 
     def test_tells_the_ways_to_sign_in_apart(self) -> None:
-        places = {dataclasses.replace(PASSWORD, grant=grant).place for grant in ("password", "jwt_assertion")}
-        assert len(places | {dataclasses.replace(PASSWORD, grant="device_code").place}) == 3
+        places = {dataclasses.replace(PASSWORD, grant=grant).store_key for grant in ("password", "jwt_assertion")}
+        assert len(places | {dataclasses.replace(PASSWORD, grant="device_code").store_key}) == 3
 
     def test_does_not_run_its_parts_together(self) -> None:
         parts = (dataclasses.replace(PASSWORD, client_id=one, scope=other) for one, other in (("ab", "c"), ("a", "bc")))
-        assert len({settings.place for settings in parts}) == 2
+        assert len({settings.store_key for settings in parts}) == 2
 
     def test_a_chain_is_found_by_its_seed_whatever_the_connection_is_called(self) -> None:
-        assert dataclasses.replace(CHAIN, name="other").place == CHAIN.place
-        assert dataclasses.replace(CHAIN, refresh_token="other").place != CHAIN.place
+        assert dataclasses.replace(CHAIN, name="other").store_key == CHAIN.store_key
+        assert dataclasses.replace(CHAIN, refresh_token="other").store_key != CHAIN.store_key
 
     def test_a_chain_without_a_seed_is_found_by_the_connections_name(self) -> None:
         unseeded = dataclasses.replace(CHAIN, refresh_token=None)
-        assert dataclasses.replace(unseeded, grant="device_code").place == unseeded.place
-        assert dataclasses.replace(unseeded, name="other").place != unseeded.place
-        assert dataclasses.replace(CHAIN, refresh_token=CHAIN.name).place != unseeded.place
+        assert dataclasses.replace(unseeded, grant="device_code").store_key == unseeded.store_key
+        assert dataclasses.replace(unseeded, name="other").store_key != unseeded.store_key
+        assert dataclasses.replace(CHAIN, refresh_token=CHAIN.name).store_key != unseeded.store_key
 
     def test_holds_no_plain_hash_of_a_secret(self) -> None:
         for settings, secret in itertools.product((PASSWORD, CHAIN), ("user-pass-word", "first-refresh-token")):
-            assert settings.place != hashlib.sha256(secret.encode()).hexdigest()
+            assert settings.store_key != hashlib.sha256(secret.encode()).hexdigest()
 
 
 class TestEditedSettings:

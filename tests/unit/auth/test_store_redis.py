@@ -12,11 +12,11 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from airflow_provider_oac.auth.store import Kept, Slot
+from airflow_provider_oac.auth.store import Kept, StoreEntry
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 from tests.redis_server import RedisServer, redis_server
-from tests.unit.auth.stores import CHAIN, NAME, PASSWORD, RECORD, slot
+from tests.unit.auth.stores import CHAIN, NAME, PASSWORD, RECORD, store_entry
 
 SECRET = "p/w+d@x:y#z"
 LEASE = 30.0
@@ -56,14 +56,16 @@ def test_replaces_only_what_is_expected(store: RedisStore) -> None:
 
 
 def test_several_entries_are_read_with_one_request(server: RedisServer, store: RedisStore) -> None:
-    place, damaged = slot(store), slot(store, settings=PASSWORD)
+    place, damaged = store_entry(store), store_entry(store, settings=PASSWORD)
     place.put(RECORD)
     damaged.put(RECORD)
     client = redis.Redis.from_url(server.url)
-    (key,) = client.keys(f"*:token:{PASSWORD.place}")
+    (key,) = client.keys(f"*:token:{PASSWORD.store_key}")
     client.set(key, b"damaged")
     client.config_resetstat()
-    kept, missing, problem = Slot.read_all([place, slot(store, settings=replace(CHAIN, user="another")), damaged])
+    kept, missing, problem = StoreEntry.read_all(
+        [place, store_entry(store, settings=replace(CHAIN, user="another")), damaged]
+    )
     assert isinstance(kept, Kept)
     assert kept.record == RECORD
     assert missing is None
@@ -71,7 +73,7 @@ def test_several_entries_are_read_with_one_request(server: RedisServer, store: R
     assert problem.damaged
     calls = client.info("commandstats")
     assert (calls["cmdstat_mget"]["calls"], "cmdstat_get" in calls) == (1, False)
-    assert Slot.read_all([]) == []
+    assert StoreEntry.read_all([]) == []
 
 
 def test_of_many_rivals_one_writes(server: RedisServer) -> None:
@@ -336,10 +338,10 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) -> None:
-    place = slot(store)
+    place = store_entry(store)
     place.put(RECORD)
     client = redis.Redis.from_url(server.url)
-    raw = client.get(f"airflow-provider-oac:token:{CHAIN.place}")
+    raw = client.get(f"airflow-provider-oac:token:{CHAIN.store_key}")
     assert raw
     assert not [secret for secret in (b"an-access-token", b"a-refresh-token") if secret in raw]
     kept = place.read()
@@ -349,8 +351,8 @@ def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) ->
 
 def test_a_record_that_was_copied_over_another_entry_is_refused(store: RedisStore, server: RedisServer) -> None:
     elsewhere = replace(CHAIN, resource="https://other.example.com")
-    slot(store).put(RECORD)
-    names = [f"airflow-provider-oac:token:{settings.place}" for settings in (CHAIN, elsewhere)]
+    store_entry(store).put(RECORD)
+    names = [f"airflow-provider-oac:token:{settings.store_key}" for settings in (CHAIN, elsewhere)]
     assert redis.Redis.from_url(server.url).copy(*names)
     with pytest.raises(OACTokenStoreError, match="was sealed for another entry"):
-        slot(store, settings=elsewhere).read()
+        store_entry(store, settings=elsewhere).read()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_oac.client.retention import Own
+from airflow_provider_oac.client.flows.retention import SnapshotSeries
+from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
 from airflow_provider_oac.client.snapshot_names import SnapshotName
-from airflow_provider_oac.client.snapshots import Snapshot, Storage
 
 NOW = datetime(2026, 11, 23, 20, 0, 0, tzinfo=UTC)
 FOLDER, BUCKET, RUN = "oac-snapshots", "backups", "feedbeef"
-OWN = Own("nightly", "prod", FOLDER, Storage(BUCKET))
+OWN = SnapshotSeries("nightly", "prod", FOLDER, Storage(BUCKET))
 
 
 def named(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client import acl
-from airflow_provider_oac.client.acl import (
+from airflow_provider_oac.client.rest import acl
+from airflow_provider_oac.client.rest.acl import (
     DELETE_MATCHING,
     PERMISSIONS,
     REPLACE_ALL,
@@ -21,7 +21,7 @@ from airflow_provider_oac.client.acl import (
     difference,
     expected,
 )
-from airflow_provider_oac.client.catalog import APPLICATION_ROLE
+from airflow_provider_oac.client.rest.catalog import APPLICATION_ROLE
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError
 from tests.manual import response
 

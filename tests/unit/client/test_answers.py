@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client import connections, snapshots, system, work_requests
 from airflow_provider_oac.client.calls import Call, segment
 from airflow_provider_oac.client.ids import encoded
-from airflow_provider_oac.client.work_requests import accepted_id
+from airflow_provider_oac.client.rest import connections, snapshots, system, work_requests
+from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 from tests.manual import response

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.auth.token import Token
-from airflow_provider_oac.client import any_call
-from airflow_provider_oac.client.any_call import named, of_page, raw
+from airflow_provider_oac.client.flows import any_call
+from airflow_provider_oac.client.flows.any_call import named, of_page, raw
 from airflow_provider_oac.client.paging import Page
 from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
 from tests.manual import response
@@ -144,7 +144,6 @@ def test_only_what_http_says_is_repeated_and_outside_the_rest_api_only_a_get(
         ("catalog.list_items", {"limit": "7"}, "limit a whole number, but it is the text '7'"),
         ("catalog.list_items", {"limit": True}, "limit a whole number, but it is of the type bool"),
         ("catalog.get", {"kind": "folders", "item_id": None}, "item_id a text, but it is of the type NoneType"),
-        ("any_call.raw", {"method": "POST", "path": "/x", "repeatable": "false"}, "repeatable True or False"),
         ("safe_domains.put", {"domain": "d", "policy": {"frame": "false"}}, r"policy\['frame'\] True or False"),
     ],
 )

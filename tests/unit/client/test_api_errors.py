@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import snapshots, system
 from airflow_provider_oac.client.errors import api_error
+from airflow_provider_oac.client.rest import snapshots, system
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Response
 from tests.manual import response

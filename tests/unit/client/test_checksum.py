@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from airflow_provider_oac.client.checksum import SummedSink
-from airflow_provider_oac.client.transfer import copy
+from airflow_provider_oac.client.flows.checksum import SummedSink
+from airflow_provider_oac.client.flows.download import copy
 from airflow_provider_oac.exceptions import OACStorageError
 
 LARGE = bytes(1 << 20)

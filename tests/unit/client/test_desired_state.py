@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import connections, mail, safe_domains, settings
-from airflow_provider_oac.client.catalog import CatalogItem
+from airflow_provider_oac.client.flows.submit import submit_once
+from airflow_provider_oac.client.rest import connections, mail, safe_domains, settings
+from airflow_provider_oac.client.rest.catalog import CatalogItem
 from airflow_provider_oac.client.secret_names import masked, secret_names, secrets_of, texts_of
-from airflow_provider_oac.client.submit import submit_once
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError, OACUncertainError
 from airflow_provider_oac.operators.system import OACSystemSettingsOperator
 from airflow_provider_oac.transport.io import Request

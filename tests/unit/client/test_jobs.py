@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_provider_oac.auth.token import Token
-from airflow_provider_oac.client import data_flows, datasets, jobs, sequences
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.job_report import MOST_TASKS, lines, no_summary, summary
 from airflow_provider_oac.client.ids import object_id
-from airflow_provider_oac.client.job_report import MOST_TASKS, lines, no_summary, summary
+from airflow_provider_oac.client.rest import data_flows, datasets, jobs, sequences
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from tests.manual import response
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac import client
-from airflow_provider_oac.client import catalog, snapshots
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.models import Model, plain
 from airflow_provider_oac.client.paging import Listing, Page
+from airflow_provider_oac.client.rest import catalog, snapshots
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.manual import response
 
@@ -43,8 +43,8 @@ def dataclasses_in(kind: Any) -> Iterator[type]:
 
 def returned() -> Iterator[type]:
     """The dataclasses in the results of all calls and flows of the client."""
-    for module in pkgutil.iter_modules(client.__path__):
-        found = vars(importlib.import_module(f"{client.__name__}.{module.name}"))
+    for module in pkgutil.walk_packages(client.__path__, f"{client.__name__}."):
+        found = vars(importlib.import_module(module.name))
         for name, function in found.items():
             annotations = getattr(function, "__annotations__", {})
             if not inspect.isfunction(function) or not str(annotations.get("return")).startswith(

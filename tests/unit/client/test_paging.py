@@ -96,11 +96,11 @@ class Windows(ManualIO):
 
     sizes: list[int]
 
-    async def together(self, flows: Any, limit: int) -> list[Any]:
+    async def gather(self, flows: Any, limit: int) -> list[Any]:
         pending = list(flows)
         self.sizes.append(len(pending))
         assert len(pending) <= limit
-        return await super().together(pending, limit)
+        return await super().gather(pending, limit)
 
 
 def test_pages_are_fetched_in_bounded_windows() -> None:
@@ -159,7 +159,7 @@ def test_the_total_tells_at_once_that_a_list_is_cut() -> None:
 
 def test_who_allows_it_gets_the_list_and_a_line() -> None:
     lines: list[str] = []
-    assert len(listing(world(long_list), PagePlan(allow_cut=True), lines.append)) == LONGEST_LIST
+    assert len(listing(world(long_list), PagePlan(allow_truncated=True), lines.append)) == LONGEST_LIST
     assert [line[:40] for line in lines] == ["OAC lists at most 10000 items (documente"]
 
 
@@ -211,7 +211,7 @@ def test_pages_that_are_equal_for_want_of_ids_are_no_circle(headers: dict[str, A
 def test_a_server_that_never_ends_is_given_up() -> None:
     io = world(lambda page: answer([page % 2], next_page=page + 1))
     with pytest.raises(OACResponseError, match="more than 10000 pages"):
-        listing(io, PagePlan(allow_cut=True))
+        listing(io, PagePlan(allow_truncated=True))
     assert len(asked(io)) == 10_001
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client.waiting import Poller, WaitPlan
-from airflow_provider_oac.client.work_requests import WorkRequest, read_work_request
+from airflow_provider_oac.client.flows.polling import Poller, WaitPlan
+from airflow_provider_oac.client.rest.work_requests import WorkRequest, read_work_request
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,

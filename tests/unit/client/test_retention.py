@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client.retention import Own, PrunePlan, Retention, plan_prune
+from airflow_provider_oac.client.flows.retention import PrunePlan, Retention, SnapshotSeries, plan_prune
+from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
 from airflow_provider_oac.client.snapshot_names import SnapshotName
-from airflow_provider_oac.client.snapshots import Snapshot, Storage
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.client.snapshot_lists import BUCKET, NOW, OWN, RUN, named, snapshot
 
 LAST = Retention(keep_last=1)
 
 
-def plan(*listed: Snapshot, own: Own = OWN, retention: Retention = LAST, **details: Any) -> PrunePlan:
+def plan(*listed: Snapshot, own: SnapshotSeries = OWN, retention: Retention = LAST, **details: Any) -> PrunePlan:
     return plan_prune(listed, own, retention, now=NOW, **details)
 
 
@@ -127,7 +127,7 @@ def test_what_is_not_ours_is_neither_deleted_nor_counted(foreign: Snapshot) -> N
     assert (ages(doomed(made)), list(ages(list(kept(made)))), made.others) == ([2], [1], 1)
 
 
-REGION = Own("nightly", "prod", "oac-snapshots", Storage(BUCKET, region="eu-frankfurt-1", namespace="mine"))
+REGION = SnapshotSeries("nightly", "prod", "oac-snapshots", Storage(BUCKET, region="eu-frankfurt-1", namespace="mine"))
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,8 @@ def test_the_file_of_a_doomed_snapshot_goes_if_nobody_else_uses_it() -> None:
 @pytest.mark.parametrize("label", ["", "a--b", "a b"])
 def test_a_label_that_cannot_be_in_a_name_is_refused(label: str) -> None:
     with pytest.raises(OACConfigurationError, match="snapshot_label"):
-        Own.checked(label, "prod", "f", Storage(BUCKET))
+        SnapshotSeries.checked(label, "prod", "f", Storage(BUCKET))
 
 
 def test_a_folder_is_read_as_it_is_for_taking() -> None:
-    assert Own.checked("nightly", "prod", "/oac-snapshots/", Storage(BUCKET)) == OWN
+    assert SnapshotSeries.checked("nightly", "prod", "/oac-snapshots/", Storage(BUCKET)) == OWN

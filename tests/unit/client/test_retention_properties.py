@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client.retention import Retention, plan_prune
+from airflow_provider_oac.client.flows.retention import Retention, plan_prune
+from airflow_provider_oac.client.rest.snapshots import Snapshot
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
-from airflow_provider_oac.client.snapshots import Snapshot
 from tests.unit.client.snapshot_lists import BUCKET, NOW, OWN, RUN, named, snapshot
 
 # Few values, so that there are many encounters: of times, of names, of files.

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client.snapshot_names import SnapshotName, checked_folder
-from airflow_provider_oac.client.snapshots import (
+from airflow_provider_oac.client.rest.snapshots import (
     Storage,
     UserIdAuthentication,
     check_password,
@@ -17,6 +16,7 @@ from airflow_provider_oac.client.snapshots import (
     create,
     register,
 )
+from airflow_provider_oac.client.snapshot_names import SnapshotName, checked_folder
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.client.test_snapshot_names import names
 

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import datasets, ids
+from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.arranging import Copy, Move, NewFolder, Place
-from airflow_provider_oac.client.connections import ConnectionOrder, NewConnection
-from airflow_provider_oac.client.registering import Registration
-from airflow_provider_oac.client.restoring import Restore
-from airflow_provider_oac.client.running import Mark, Run
+from airflow_provider_oac.client.flows.catalog_changes import Copy, Move, NewFolder, Place
+from airflow_provider_oac.client.flows.create_snapshot import NewSnapshot, SnapshotOrder
+from airflow_provider_oac.client.flows.register_snapshot import Registration
+from airflow_provider_oac.client.flows.restore import Restore
+from airflow_provider_oac.client.flows.start_run import Mark, Run
+from airflow_provider_oac.client.flows.submit import TRACES_HOLD, Attempts, Submission, submit_once
+from airflow_provider_oac.client.rest import datasets
+from airflow_provider_oac.client.rest.connections import ConnectionOrder, NewConnection
+from airflow_provider_oac.client.rest.snapshots import Storage
 from airflow_provider_oac.client.snapshot_names import task_mark
-from airflow_provider_oac.client.snapshots import Storage
-from airflow_provider_oac.client.submit import TRACES_HOLD, Attempts, Submission, submit_once
-from airflow_provider_oac.client.taking import NewSnapshot, SnapshotOrder
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSupersededError
-from airflow_provider_oac.operators.memory import TaskMemory, TaskRecord
+from airflow_provider_oac.operators.task_state import TaskRecord, TaskState
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, ManualIO, response, unreachable
 from tests.tasks import StateStore, TaskInstance
@@ -164,11 +165,11 @@ def test_what_is_waited_for_is_said(kind: str) -> None:
     assert sum(world.io.slept) == 4.0
 
 
-def memory(store: StateStore, try_number: int) -> TaskMemory:
-    return TaskMemory({"ti": TaskInstance("a_task", try_number, 2), "task_state_store": store})
+def memory(store: StateStore, try_number: int) -> TaskState:
+    return TaskState({"ti": TaskInstance("a_task", try_number, 2), "task_state_store": store})
 
 
-def attempts(of: TaskMemory) -> Attempts:
+def attempts(of: TaskState) -> Attempts:
     return of.attempts()
 
 

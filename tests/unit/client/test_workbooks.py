@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client import workbooks
-from airflow_provider_oac.client.exporting import Export, WantedFile, name_of, planned
 from airflow_provider_oac.client.file_names import NAME_BYTES, plain_name
+from airflow_provider_oac.client.flows.export import Export, WantedFile, name_of, planned
 from airflow_provider_oac.client.ids import catalog_id
-from airflow_provider_oac.client.workbooks import PRESENT, VISUALIZE, Canvas, chosen
+from airflow_provider_oac.client.rest import workbooks
+from airflow_provider_oac.client.rest.workbooks import PRESENT, VISUALIZE, Canvas, chosen
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from tests.manual import response
 

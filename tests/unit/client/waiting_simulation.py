@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_oac.client.waiting import WaitPlan
+from airflow_provider_oac.client.flows.polling import WaitPlan
 
 JOBS = 4000
 SHORTEST, LONGEST = 1.0, 7200.0

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.auth.asking import issued_by
 from airflow_provider_oac.auth.device import device_sign_in
 from airflow_provider_oac.auth.errors import auth_error
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.client import snapshots, system, workbooks
-from airflow_provider_oac.client.any_call import streamed
+from airflow_provider_oac.auth.token_endpoint import issued_by
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.checksum import SummedSink
 from airflow_provider_oac.client.errors import api_error
+from airflow_provider_oac.client.flows.any_call import streamed
+from airflow_provider_oac.client.flows.checksum import SummedSink
+from airflow_provider_oac.client.flows.download import PDF, TransferPlan, download
 from airflow_provider_oac.client.paging import read_page
-from airflow_provider_oac.client.transfer import PDF, TransferPlan, download
+from airflow_provider_oac.client.rest import snapshots, system, workbooks
 from airflow_provider_oac.transport.io import Response, http_date
 from airflow_provider_oac.transport.retry import retry_after
 from tests.contract.rows import CALLS, PASSWORD

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.auth.imported import access_token_of, read_token_file
+from airflow_provider_oac.auth.token_file import access_token_of, read_token_file
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import segment
 from airflow_provider_oac.client.snapshot_names import checked_folder, checked_part, instance_prefix, parse

@@ -144,7 +144,7 @@ def test_the_identity_domains_address_may_have_a_path() -> None:
 )
 def test_a_stored_token_belongs_to_the_address_of_oac(host: str, same: bool) -> None:
     person = {"grant": "device_code"}
-    assert (read(host=host, extra=person).auth.place == read(extra=person).auth.place) is same
+    assert (read(host=host, extra=person).auth.store_key == read(extra=person).auth.store_key) is same
 
 
 @pytest.mark.parametrize("host", ["10.1.2.3:9704", "oac-private", "bi.mycompany.internal", "oac.example.gov"])

@@ -43,7 +43,7 @@ def make(kind: Any, **changes: Any) -> Any:
         if argument.default is inspect.Parameter.empty
     }  # fmt: skip
     task = {"task_id": "a_task"} if issubclass(kind, BaseOperator) else {}
-    together = {} if changes.keys() & {"server", "like_conn_id"} else TOGETHER.get(kind.__name__, {})
+    together = {} if changes.keys() & {"server", "template_oac_conn_id"} else TOGETHER.get(kind.__name__, {})
     return kind(**{**task, **needed, **together, **changes})
 
 

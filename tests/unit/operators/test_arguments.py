@@ -15,7 +15,7 @@ from airflow_provider_oac._compat import BaseOperator, ObjectStoragePath
 from airflow_provider_oac.arguments import arguments_of
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.notifications.oac import OACBackupNotifier
-from airflow_provider_oac.operators.oac import OACOperator
+from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
 from airflow_provider_oac.operators.snapshots import (
@@ -178,7 +178,7 @@ def test_the_signature_shows_every_argument(kind: Any) -> None:
     (shown,) = get_args(get_type_hints(inspect.unwrap(kind.__init__))["kwargs"])
     shared = get_type_hints(shown)
     # They wait in any case.
-    waits = {"wait_for_completion"} if not {"settling_time", "if_running"} & own.keys() else set()
+    waits = {"wait_for_completion"} if not {"confirmation_timeout", "if_running"} & own.keys() else set()
     waits = {"wait_for_completion"} if kind is OACRestoreSnapshotOperator else waits
     missing = set(annotations(kind)) - set(own) - set(shared)
     assert missing <= waits
@@ -301,4 +301,4 @@ def test_the_message(make_it: Any, message: str) -> None:
 
 
 def test_a_body_may_be_anything() -> None:
-    assert make(OACOperator, body=7).body == 7
+    assert make(OACApiOperator, body=7).body == 7

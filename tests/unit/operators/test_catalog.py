@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.operators.acl import OACAuditACLOperator, OACUpdateACLOperator
+from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.catalog import (
     OACChangeOwnerOperator,
     OACCopyCatalogItemOperator,
@@ -15,7 +16,6 @@ from airflow_provider_oac.operators.catalog import (
     OACListCatalogOperator,
     OACMoveCatalogItemOperator,
 )
-from airflow_provider_oac.operators.oac import OACOperator
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
 from tests.tasks import through_the_database
@@ -29,7 +29,7 @@ except ImportError:  # Airflow 2.11
 MODULES = (
     "airflow_provider_oac.operators.acl",
     "airflow_provider_oac.operators.catalog",
-    "airflow_provider_oac.operators.oac",
+    "airflow_provider_oac.operators.api",
     "airflow_provider_oac.sensors.catalog",
     "airflow_provider_oac.triggers.catalog",
 )
@@ -43,7 +43,7 @@ TASKS: dict[Any, dict[str, Any]] = {
     OACChangeOwnerOperator: {**ITEM, "new_owner": "{{ params.who }}"},
     OACUpdateACLOperator: {**ITEM, "entries": [{"account": "{{ params.who }}", "permissions": ["read"]}]},
     OACAuditACLOperator: {"destination": "/tmp/{{ params.file }}"},
-    OACOperator: {"call": "catalog.get", "arguments": {"kind": "{{ params.kind }}"}, "result_check": bool},
+    OACApiOperator: {"call": "catalog.get", "arguments": {"kind": "{{ params.kind }}"}, "result_check": bool},
     OACCatalogItemSensor: {**ITEM, "modified_since": "{{ params.moment }}"},
 }  # fmt: skip
 

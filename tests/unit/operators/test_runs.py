@@ -29,12 +29,12 @@ def tasks() -> list[Any]:
         runs.OACRunDataFlowOperator(task_id="flow", data_flow="{{ x }}", override={"type": "{{ x }}"}),
         runs.OACRunSequenceOperator(task_id="sequence", sequence_id="{{ x }}", deferrable=True),
         connections.OACCreateConnectionOperator(
-            task_id="create", connection_name="{{ x }}", connection_type="mysql", source_conn_id="{{ x }}",
+            task_id="create", connection_name="{{ x }}", connection_type="mysql", data_source_conn_id="{{ x }}",
             connection_params={"host": "{{ x }}"},
         ),
-        connections.OACUpdateConnectionOperator(task_id="update", connection="{{ x }}", source_conn_id="c"),
+        connections.OACUpdateConnectionOperator(task_id="update", connection="{{ x }}", data_source_conn_id="c"),
         connections.OACDeleteConnectionOperator(task_id="delete", connection_id="{{ x }}"),
-        system.OACSystemSettingsOperator(task_id="settings", settings={"a": "{{ x }}"}, like_conn_id="{{ x }}"),
+        system.OACSystemSettingsOperator(task_id="settings", settings={"a": "{{ x }}"}, template_oac_conn_id="{{ x }}"),
         system.OACMailServerOperator(task_id="mail", server=SERVER, mail_conn_id="{{ x }}"),
         system.OACSafeDomainsOperator(task_id="domains", domains={"a.com": ["img-src"]}, remove=["{{ x }}"]),
     ]  # fmt: skip
@@ -74,7 +74,7 @@ def test_secrets_that_a_template_brings_into_a_dag_are_refused_as_well() -> None
     task = connections.OACUpdateConnectionOperator(
         task_id="u",
         connection="'a'.'b'",
-        source_conn_id="c",
+        data_source_conn_id="c",
         connection_params="{{ params }}",  # type: ignore[arg-type]
     )
     task.connection_params = {"password": "x"}

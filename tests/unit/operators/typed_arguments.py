@@ -9,8 +9,8 @@ from pathlib import Path
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.catalog import OACChangeOwnerOperator, OACMoveCatalogItemOperator
-from airflow_provider_oac.operators.oac import OACOperator
 from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
 from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACPruneSnapshotsOperator
@@ -19,9 +19,10 @@ from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 
 backup = OACCreateSnapshotOperator(
     task_id="backup", snapshot_label="nightly", bucket="b", seal_conn_id="seal", folder=Path("folder"),
-    oac_conn_id="oac", deferrable=True, poll_interval=5, timeout=timedelta(hours=1), settling_time=timedelta(seconds=5),
-    wait_for_completion=False, retries=3, retry_delay=timedelta(minutes=1), trigger_rule="all_done",
-    execution_timeout=timedelta(hours=2), on_failure_callback=OACBackupNotifier(snapshot_label="nightly"),
+    oac_conn_id="oac", deferrable=True, poll_interval=5, timeout=timedelta(hours=1),
+    confirmation_timeout=timedelta(seconds=5), wait_for_completion=False, retries=3, retry_delay=timedelta(minutes=1),
+    trigger_rule="all_done", execution_timeout=timedelta(hours=2),
+    on_failure_callback=OACBackupNotifier(snapshot_label="nightly"),
 )  # fmt: skip
 register = OACRegisterSnapshotOperator(task_id="register", snapshot=backup.output)
 OACRestoreSnapshotOperator(task_id="restore", expected_host="host", snapshot=register.output, safety_bucket="b")
@@ -32,7 +33,7 @@ OACMoveCatalogItemOperator(
     task_id="d", catalog_type="workbooks", path="/x", new_name="y", oac_conn_id="oac", pool="oac"
 )
 OACReloadDatasetOperator(task_id="e", dataset="'a'.'b'", if_running="wait", deferrable=None)
-OACOperator(task_id="f", method="GET", path="/system", wait_for_completion=True)
+OACApiOperator(task_id="f", method="GET", path="/system", wait_for_completion=True)
 
 OACReloadDatasetOperator(task_id="a", dataset="'a'.'b'", defferable=True)  # type: ignore[call-arg]
 OACReloadDatasetOperator(task_id="b", dataset="'a'.'b'", deferrable="yes")  # type: ignore[arg-type]

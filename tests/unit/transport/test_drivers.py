@@ -84,10 +84,10 @@ class TestTogether:
             await io.sleep(0.002 * (5 - number))
             return number
 
-        assert drive(lambda io: io.together((one(io, number) for number in range(6)), 3)) == list(range(6))
+        assert drive(lambda io: io.gather((one(io, number) for number in range(6)), 3)) == list(range(6))
 
     def test_of_nothing_is_nothing(self, drive: Drive) -> None:
-        assert drive(lambda io: io.together([], 4)) == []
+        assert drive(lambda io: io.gather([], 4)) == []
 
     def test_runs_no_more_than_the_limit_at_once_but_as_many(self, drive: Drive) -> None:
         lock, running, seen = threading.Lock(), [0], []
@@ -98,11 +98,11 @@ class TestTogether:
                 running[0] += 1
                 seen.append(running[0])
             # Each waits for one that runs beside it; nobody ends alone.
-            await io.offload(lambda: both.wait(30))
+            await io.to_thread(lambda: both.wait(30))
             with lock:
                 running[0] -= 1
 
-        drive(lambda io: io.together([one(io) for _ in range(8)], 2))
+        drive(lambda io: io.gather([one(io) for _ in range(8)], 2))
         assert max(seen) == 2
         assert len(seen) == 8
 
@@ -113,7 +113,7 @@ class TestTogether:
             return number
 
         with pytest.raises(LookupError, match="the second"):
-            drive(lambda io: io.together([one(io, number) for number in range(4)], 2))
+            drive(lambda io: io.gather([one(io, number) for number in range(4)], 2))
 
     def test_leaves_no_flow_behind_that_was_never_begun(self, drive: Drive) -> None:
         async def one(io: IO, number: int) -> None:
@@ -124,7 +124,7 @@ class TestTogether:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             with pytest.raises(LookupError):
-                drive(lambda io: io.together([one(io, number) for number in range(50)], 1))
+                drive(lambda io: io.gather([one(io, number) for number in range(50)], 1))
             gc.collect()
         assert [str(warning.message) for warning in warned] == []
 
@@ -133,16 +133,16 @@ def test_offload_returns_and_raises_as_the_function_does(drive: Drive) -> None:
     def fail() -> None:
         raise LookupError("from the function")
 
-    assert drive(lambda io: io.offload(lambda: 42)) == 42
+    assert drive(lambda io: io.to_thread(lambda: 42)) == 42
     with pytest.raises(LookupError, match="from the function"):
-        drive(lambda io: io.offload(fail))
+        drive(lambda io: io.to_thread(fail))
 
 
 def test_offload_keeps_an_event_loop_free() -> None:
     threads: list[int] = []
 
     async def whole() -> None:
-        await AsyncIO().offload(lambda: threads.append(threading.get_ident()))
+        await AsyncIO().to_thread(lambda: threads.append(threading.get_ident()))
 
     asyncio.run(whole())
     assert threads != [threading.get_ident()]
@@ -150,7 +150,7 @@ def test_offload_keeps_an_event_loop_free() -> None:
 
 def test_offload_in_a_task_stays_in_its_thread() -> None:
     threads: list[int] = []
-    run(BlockingIO().offload(lambda: threads.append(threading.get_ident())))
+    run(BlockingIO().to_thread(lambda: threads.append(threading.get_ident())))
     assert threads == [threading.get_ident()]
 
 

@@ -1,0 +1,112 @@
+"""Asking the token service: one request for a token and what came of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from airflow_provider_oac.auth.errors import auth_error, unusable_token
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.token import Issued, Token, read_issued
+from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.transport.io import IO, Request, Response
+from airflow_provider_oac.transport.redaction import quoted
+from airflow_provider_oac.transport.retry import RetryPolicy, send
+
+log = logging.getLogger(__name__)
+
+RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def ask(
+    io: IO,
+    settings: AuthSettings,
+    policy: RetryPolicy = RENEWAL,
+    before_each: Callable[[], Awaitable[None]] = _nothing,
+) -> Issued:
+    """Ask the token service for a token, past every cache. Flow.
+
+    Every passing failure is tried again, each time with new assertions. With a refresh token that is no harm, either:
+    either the first request never arrived, or its answer is lost and with it the token that would have followed.
+
+    :param settings: of a grant that goes on from a refresh token, with the one to use now.
+    :param before_each: done before each request.
+    :raises OACAuthError: if the token service refuses.
+    :raises OACTransportError: if it cannot be reached.
+    """
+    asked_at = io.now()
+
+    def request() -> Request:
+        # What reads keys and signs: a task whose token is kept needs none of it, and its import takes time.
+        from airflow_provider_oac.auth.grants import token_request
+
+        return token_request(settings, io.now())
+
+    async def make() -> Request:
+        nonlocal asked_at
+        await before_each()
+        asked_at = io.now()
+        return await io.to_thread(request)
+
+    response = await send(io, make, repeatable=True, policy=policy)
+    if response.status != 200:
+        raise auth_error(settings, response, io.now())
+    return issued_by(settings, response, asked_at)
+
+
+async def revoke(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) -> None:
+    """Revoke the refresh token of these settings. Flow.
+
+    :raises OACAuthError: if the token service refuses.
+    :raises OACTransportError: if it cannot be reached.
+    """
+
+    def request() -> Request:
+        from airflow_provider_oac.auth.grants import revocation_request
+
+        return revocation_request(settings, io.now())
+
+    async def make() -> Request:
+        return await io.to_thread(request)
+
+    response = await send(io, make, repeatable=True, policy=policy)
+    # RFC 7009 section 2.2: 200 also for a token that was not valid any more.
+    if not 200 <= response.status < 300:
+        raise auth_error(settings, response, io.now())
+
+
+def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Issued:
+    """Read a successful answer.
+
+    :param asked_at: time before it was asked for.
+    :raises OACAuthError: if there is no usable token in it.
+    """
+    try:
+        answer = response.json()
+        if not isinstance(answer, dict):
+            raise OACResponseError("The token service's answer is JSON, but not an object.")
+        issued = read_issued(answer, asked_at)
+    except OACResponseError as problem:
+        raise unusable_token(settings, response, problem) from None
+    granted = answer.get("scope")
+    wanted = set(settings.scope.split()) - {"offline_access"}
+    # RFC 6749 section 5.1: a server that grants less says so.
+    if isinstance(granted, str) and (missing := wanted - set(granted.split())):
+        log.info(
+            "%s granted less than the scope that was asked for: %s is missing.",
+            settings.identity_url, quoted(" ".join(sorted(missing)), settings.secrets),
+        )  # fmt: skip
+    return issued
+
+
+async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) -> Token:
+    """Get an access token for a credential, past every cache. Flow.
+
+    :raises OACAuthError: if the token service refuses.
+    :raises OACTransportError: if it cannot be reached.
+    """
+    return (await ask(io, settings, policy)).token

@@ -1,0 +1,387 @@
+"""Any call: one of this package by its name, or a method and a path, for what is not wrapped."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import posixpath
+import re
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from types import NoneType, UnionType
+from typing import Any
+from urllib.parse import quote, unquote
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import API_BASE, Call
+from airflow_provider_oac.client.flows.checksum import SummedSink
+from airflow_provider_oac.client.flows.download import CHUNK, MOST_BYTES, announced_length
+from airflow_provider_oac.client.paging import Listing, Page, read_page
+from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
+from airflow_provider_oac.transport.io import Response, StreamedResponse, media_type
+
+_SCALARS = {bool: "True or False", int: "a whole number", str: "a text"}
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+# Doing these twice is the same as doing them once in the REST API. Elsewhere, such as in Publisher, a PUT starts a job.
+_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+# RFC 9110, section 5.5, of which the HTTP libraries agree on ASCII only.
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
+# The hook's, the drivers', and those of other arguments.
+_OWN_HEADERS = frozenset(
+    {
+        "accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "cookie",
+        "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+_NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
+_CLIENT = "airflow_provider_oac.client.rest"
+# A restore has guards that a call by itself does not have.
+_RESTORE = "/system/actions/restoresnapshot"
+
+
+def named(name: str, arguments: Mapping[str, Any]) -> Call[Any] | Listing[Any]:
+    """A call of this package, such as ``catalog.get``, or a list that comes in pages, such as ``catalog.list_items``.
+
+    :param name: module below ``airflow_provider_oac.client.rest`` and function.
+    :param arguments: the function's.
+    :raises OACConfigurationError: naming what does not fit.
+    """
+    function = _function(name)
+    try:
+        signature = inspect.signature(function)
+        signature.bind(**arguments)
+        call = function(**_fitting(name, function, arguments))
+    except TypeError as problem:
+        raise OACConfigurationError(
+            f"The call {name} does not take these arguments: {problem}. It is {name}{signature}."
+        ) from None
+    if not isinstance(call, Call | Listing):
+        raise OACConfigurationError(f"{name} makes no call, but {type(call).__name__}. Name a function that makes one.")
+    return call
+
+
+def restores(call: Call[Any]) -> bool:
+    """Whether a call restores a snapshot, however its path is written: what a server or an HTTP library makes of
+    encoded letters, dots, empty parts, parameters and upper case is undone.
+    """
+    path, before = call.base + call.path, ""
+    while path != before:
+        path, before = unquote(path), path
+    path = re.split(r"[?#]", path.replace("\\", "/"))[0]
+    parts = [part.partition(";")[0].strip() for part in path.split("/")]
+    return posixpath.normpath("/" + "/".join(filter(None, parts))).lower().endswith(_RESTORE)
+
+
+def _fitting(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON has them, made those of a function: texts become moments where it takes such.
+
+    :raises OACConfigurationError: naming an argument of another type, or one that is to be an object of this package,
+        which JSON cannot hold.
+    """
+    kinds, fitting = typing.get_type_hints(function), dict(arguments)
+    for argument, value in arguments.items():
+        wanted = kinds.get(argument)
+        fitting[argument] = _scalar(name, argument, value, wanted)
+        inner = typing.get_args(wanted) or (wanted,)
+        if datetime in inner and isinstance(value, str):
+            fitting[argument] = _moment(name, argument, value)
+        models = [kind for kind in inner if is_dataclass(kind)]
+        items = value if isinstance(value, list | tuple) else (value,)
+        if models and len(models) == len(inner) and any(not is_dataclass(item) for item in items):
+            raise OACConfigurationError(
+                f"The call {name} takes as {argument} what a dictionary cannot stand for: "
+                f"{' or '.join(str(getattr(kind, '__name__', kind)) for kind in models)} of this package. Use the "
+                "operator that there is for it, the hook in a task of your own, or method and path with a body."
+            )
+    return fitting
+
+
+def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
+    """A flag, a number or a text. Templates render to text, and the text ``"false"`` would count as yes.
+
+    :raises OACConfigurationError: for a value of another type.
+    """
+    if typing.get_origin(wanted) is Mapping:
+        (_, member) = typing.get_args(wanted)
+        for key, inner in value.items() if isinstance(value, Mapping) else ():
+            _scalar(name, f"{argument}[{key!r}]", inner, member)
+        return value
+    options = typing.get_args(wanted) if typing.get_origin(wanted) in (typing.Union, UnionType) else (wanted,)
+    plain = [option for option in options if option in _SCALARS]
+    if not plain or len(plain) + (NoneType in options) < len(options):
+        return value
+    if str in plain and isinstance(value, int) and not isinstance(value, bool):
+        # Airflow's native rendering makes a number of digits.
+        return str(value)
+    fits = any(isinstance(value, option) for option in plain) and (bool in plain or not isinstance(value, bool))
+    if fits or (value is None and NoneType in options):
+        return value
+    shown = f"the text {value[:100]!r}" if isinstance(value, str) else f"of the type {type(value).__name__}"
+    raise OACConfigurationError(
+        f"The call {name} takes as {argument} {' or '.join(_SCALARS[option] for option in plain)}, but it is {shown}. "
+        "A template renders to text: pass the value itself. Nothing was sent."
+    )
+
+
+def _moment(name: str, argument: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise OACConfigurationError(
+            f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {text!r}."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def lists(name: str) -> bool:
+    """Whether a function of this package makes a list that comes in pages."""
+    return str(_function(name).__annotations__.get("return", "")).startswith("Listing[")
+
+
+def _function(name: str) -> Callable[..., Any]:
+    if not _NAME.fullmatch(name):
+        raise OACConfigurationError(f"A call is named by module and function, such as catalog.get, not {name!r}.")
+    module_name, _, function_name = name.partition(".")
+    try:
+        module = importlib.import_module(f"{_CLIENT}.{module_name}")
+    except ModuleNotFoundError as problem:
+        if problem.name != f"{_CLIENT}.{module_name}":
+            raise
+        raise OACConfigurationError(
+            f"There is no call {name!r}: {_CLIENT} has no module {module_name!r}. For what is not wrapped, give method "
+            "and path."
+        ) from None
+    function = getattr(module, function_name, None)
+    if not inspect.isfunction(function) or function.__module__ != module.__name__:
+        calls = sorted(
+            key for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+            and str(value.__annotations__.get("return", "")).startswith(("Call[", "Listing["))
+        )  # fmt: skip
+        raise OACConfigurationError(f"There is no call {name!r}. {module_name} has: {', '.join(calls) or 'none'}.")
+    return function
+
+
+def raw(
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    accept: str = "application/json",
+    content_type: str = "application/json",
+    base: str = API_BASE,
+    repeatable: bool | None = None,
+) -> Call[Any]:
+    """A call by method and path. Its result is what the answer holds: JSON, a text, or nothing.
+
+    :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``.
+    :param path: path below ``base``. What may not stand in a path is percent-encoded; ``%`` is taken for encoding.
+    :param query: query parameters, as :class:`Call` takes them.
+    :param body: a text or bytes are sent as they are, anything else as JSON. A text of the type JSON must be JSON.
+    :param headers: further headers.
+    :param base: what stands before the path; empty for a path outside the REST API.
+    :param repeatable: whether doing it twice is the same as doing it once; by default a GET is, and in the REST API a
+        PUT and a DELETE.
+    :raises OACConfigurationError: naming what cannot work.
+    """
+    verb = str(method).upper()
+    if verb not in METHODS:
+        raise OACConfigurationError(f"The method of a call is one of {', '.join(METHODS)}, not {method!r}.")
+    own = sorted(name for name in headers or {} if str(name).lower() in _OWN_HEADERS)
+    if own:
+        raise OACConfigurationError(
+            f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection. "
+            "The types of response and body are the arguments accept and content_type."
+        )
+    if wrong := [name for name in headers or {} if not _HEADER.fullmatch(str(name))]:
+        raise OACConfigurationError(
+            f"{', '.join(map(repr, wrong))} cannot be the name of a header, which has letters, digits and hyphens only."
+        )
+    for name, value in {**(headers or {}), "Accept": accept, "Content-Type": content_type}.items():
+        # The value itself may be a secret.
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise OACConfigurationError(
+                f"The value of the header {name} is not a text of printable ASCII characters that begins and ends "
+                "without a blank. Encode others as the API that you call asks for."
+            )
+    if body is not None and verb == "GET":
+        raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
+    whole = _checked_path(path, base)
+    return Call(
+        doing=f"call {verb} {path}",
+        method=verb,
+        path=whole,
+        read=_read if "page" in (query or {}) else _read_whole,
+        query={name: _queried(name, value) for name, value in (query or {}).items()},
+        body=_encoded(body, content_type),
+        repeatable=_repeatable(verb, base.rstrip("/") + whole) if repeatable is None else repeatable,
+        accept=accept,
+        content_type=content_type,
+        headers=dict(headers or {}),
+        base=base.rstrip("/"),
+    )
+
+
+def _repeatable(verb: str, path: str) -> bool:
+    return verb == "GET" or (verb in _IDEMPOTENT and path.startswith(f"{API_BASE}/"))
+
+
+def _queried(name: str, value: Any) -> Any:
+    """A query parameter: a text, a number, a flag or nothing, or a list of these.
+
+    :raises OACConfigurationError: for anything else.
+    """
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Sequence) and all(item is None or isinstance(item, str | int | float) for item in value):
+        return list(value)
+    raise OACConfigurationError(
+        f"The query parameter {name!r} is of the type {type(value).__name__}. It is a text, a number, True, False or "
+        "None, or a list of these. Nothing was sent."
+    )
+
+
+def _encoded(body: Any, content_type: str) -> bytes | None:
+    """The body as it is sent. A text must be the JSON that it is said to be: a template renders a dictionary as Python.
+
+    :raises OACConfigurationError: naming what makes JSON of it.
+    """
+    if body is None or isinstance(body, bytes):
+        return body
+    if not isinstance(body, str):
+        try:
+            return json.dumps(body, allow_nan=False, default=_jsonable).encode()
+        except (TypeError, ValueError, RecursionError) as problem:
+            raise OACConfigurationError(
+                f"The body cannot be sent as JSON: {problem}. JSON has dictionaries with texts as keys, lists, texts, "
+                "numbers, True, False and None. Nothing was sent."
+            ) from None
+    if body.strip() and content_type.partition(";")[0].strip().lower() == "application/json":
+        try:
+            json.loads(body)
+        except ValueError:
+            raise OACConfigurationError(
+                "The body is a text, but not JSON, which content_type says it is. A template makes a Python text of a "
+                "dictionary: write {{ … | tojson }}, or pass the .output of a task. Nothing was sent."
+            ) from None
+    return body.encode()
+
+
+def _jsonable(value: Any) -> Any:
+    """What JSON has another name for. The results of a mapped task are a sequence of Airflow's own."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _checked_path(path: str, base: str) -> str:
+    if not isinstance(path, str) or not path.startswith("/") or path.startswith("//"):
+        raise OACConfigurationError(
+            f"The path of a call begins with one slash, and the host is the Connection's: {path!r} does not. If it "
+            "comes from a template: what does that render to?"
+        )
+    if {".", ".."} & set(path.split("/")) or "?" in path or "#" in path or "//" in path:
+        raise OACConfigurationError(
+            f"The path {path!r} has a part that is empty or made of dots, or holds ? or #. Give query parameters as "
+            "query, and percent-encode what is part of a name. An empty part often is a template that rendered to "
+            "nothing."
+        )
+    if base and not base.startswith("/"):
+        raise OACConfigurationError(f"What stands before a path begins with a slash or is empty, not {base!r}.")
+    if {".", ".."} & set(unquote(base + path).split("/")) or re.search(r"[?#\\\s]", base):
+        raise OACConfigurationError(
+            f"The path {base + path!r} has a part made of dots, also if they are encoded, or holds ?, # or blanks "
+            "where none can stand."
+        )
+    # Who copies a path out of a log has the base in it already.
+    own = path.removeprefix(base) if base and path.startswith(base + "/") else path
+    return quote(own, safe="/%:@!$&'()*+,;=~-._")
+
+
+def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
+    """The call for a page of a list, from a raw one; the parameter ``page`` is documented."""
+
+    def read(response: Response) -> Page[Any]:
+        body = _read(response)
+        items = body.get("items") if isinstance(body, dict) else body
+        if not isinstance(items, list):
+            raise OACResponseError(
+                "A page of a list should be a JSON array, or an object with an array 'items'; "
+                f"{type(items).__name__} came."
+            )
+        return read_page(response, items)
+
+    return replace(call, read=read, query={**call.query, "page": number})
+
+
+def streamed(call: Call[Any], sink: SummedSink) -> Flow[None]:
+    """Pass the body of an answer on into a sink, piece by piece, and commit it. Flow. Nothing is tried again.
+
+    :param sink: knows its size and checksum afterwards.
+    :raises OACResponseError: if the size is not the one that was announced.
+    """
+
+    async def use(api: Api, answer: StreamedResponse) -> None:
+        async for piece in answer.chunks(CHUNK):
+            if sink.size + len(piece) > MOST_BYTES:
+                raise OACResponseError(f"More than {MOST_BYTES} bytes came, and the answer was given up.")
+            await api.io.to_thread(partial(sink.write, piece))
+        said = announced_length(answer)
+        if said is not None and said != sink.size:
+            raise OACResponseError(f"{sink.size} bytes came, but {said} were announced.")
+
+    async def flow(api: Api) -> None:
+        try:
+            await api.stream(call, partial(use, api))
+            await api.io.to_thread(sink.commit)
+        except BaseException:
+            # Also when a task is killed. Not offloaded, since nothing may be awaited then.
+            sink.discard()
+            raise
+
+    return flow
+
+
+def _read_whole(response: Response) -> Any:
+    """What an answer holds, unless it is the first page of several.
+
+    :raises OACIncompleteListError: if it is.
+    """
+    page: Page[Any] = read_page(response, ())
+    if page.more or (page.count or 1) > 1:
+        raise OACIncompleteListError(
+            f"The answer is only a part of a list: page {page.number or 1} of {page.count or 'several'}"
+            f"{f', which have {page.total} items' if page.total else ''}. Let paged=True fetch all pages, or ask for "
+            "one with the query parameter page."
+        )
+    return _read(response)
+
+
+def _read(response: Response) -> Any:
+    """What an answer holds.
+
+    :raises OACResponseError: if it is neither JSON nor a text.
+    """
+    if not response.body.strip():
+        return None
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        text = response.body.decode()
+        if kind.startswith("text/") or kind.endswith("xml"):
+            return text
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise OACResponseError(
+            f"HTTP {response.status} brought {len(response.body)} bytes of {media_type(response.headers)}, which are "
+            "neither JSON nor a text. Let destination name a file for them."
+        ) from None

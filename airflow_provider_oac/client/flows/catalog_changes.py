@@ -1,0 +1,390 @@
+"""Changing the catalog such that doing it again does no harm: folders, copies, moves, removal.
+
+OAC has no idempotency key. What was done is told by looking: an item whose path follows from folder and name is read by
+its id, which needs no search index (documented); others are looked for in the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.catalog_search import CONTAINERS, below, find_all, look
+from airflow_provider_oac.client.flows.submit import Submission
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.paging import PagePlan, collected, index_not_ready
+from airflow_provider_oac.client.rest import catalog
+from airflow_provider_oac.client.rest.catalog import CatalogItem
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACConfigurationError,
+    OACError,
+    OACKilledError,
+    OACTakenError,
+    OACUncertainError,
+    OACWaitTimeoutError,
+)
+
+# Above these there is nothing that belongs to one task alone.
+_ROOTS = frozenset({"", "shared", "users"})
+# How many items an error names.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an item is to go.
+
+    :param parent_id: id of the folder; ``None`` for the one where the item is.
+    :param name: its name there; ``None`` for the one that it has.
+    :param overwrite: whether an item that is there is replaced.
+    :param create_parents: whether missing folders are created.
+    """
+
+    parent_id: str | None = None
+    name: str | None = None
+    overwrite: bool = False
+    create_parents: bool = False
+
+
+@dataclass(frozen=True)
+class Arranged(Model):
+    """What became of an item.
+
+    :param item: the item as it is now.
+    :param done_before: whether an earlier attempt had done it, so that nothing was sent.
+    """
+
+    item: CatalogItem
+    done_before: bool = False
+
+
+@dataclass
+class NewFolder(Submission[CatalogItem, Arranged]):
+    """Creates a folder unless it is there.
+
+    :param parent_id: id of the folder it is in.
+    :param name: its name.
+    :param create_parents: whether missing folders above are created.
+    """
+
+    parent_id: str
+    name: str
+    create_parents: bool = True
+    confirmation_timeout: float = field(default=0.0, kw_only=True)
+
+    where = "the catalog"
+    looks_first = True
+    sends = 1
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"create folder {self.name!r}"
+
+    async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
+        """The folder, if it is there."""
+        found = await _there(api, ids.FOLDERS, self.parent_id, self.name)
+        return None if found is None else Arranged(found, done_before=lost is None)
+
+    def call(self, now: float) -> Call[CatalogItem]:
+        """The request."""
+        return catalog.create_folder(self.name, self.parent_id, create_parents=self.create_parents)
+
+    def accepted(self, answer: CatalogItem) -> Arranged:
+        """The new folder."""
+        return Arranged(answer)
+
+    async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Arranged | None:
+        """Decide whether OAC says that the folder is there; how it does is not documented."""
+        found = await self.trace(api, error) if error.status in (400, 409) else None
+        if found is None:
+            raise error
+        return found
+
+    def uncertain(self, lost: OACError, sends: int) -> OACError:
+        """The failure itself: asking again does no harm."""
+        return lost
+
+
+@dataclass
+class _Placing(Submission[CatalogItem, Arranged]):
+    """Puts an item somewhere, once.
+
+    :param kind: type of the item.
+    :param item_id: its id.
+    :param place: where it goes.
+    :raises OACTakenError: if something else is there already, and is not to be replaced.
+    """
+
+    kind: str
+    item_id: str
+    place: Place
+    confirmation_timeout: float = field(default=0.0, kw_only=True)
+    _source: CatalogItem | None = field(default=None, init=False)
+    _target: tuple[str, str] = field(default=("", ""), init=False)
+
+    where = "the catalog"
+    looks_first = True
+    sends = 1
+    operation: ClassVar[Callable[..., Call[CatalogItem]]]
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"{type(self).__name__.lower()} {self.kind} {ids.shown(self.item_id)}"
+
+    def call(self, now: float) -> Call[CatalogItem]:
+        """The request."""
+        parent_id, name = self._target
+        return type(self).operation(
+            self.kind,
+            self.item_id,
+            parent_id=parent_id,
+            name=name,
+            overwrite=self.place.overwrite,
+            create_parents=self.place.create_parents,
+        )
+
+    def accepted(self, answer: CatalogItem) -> Arranged:
+        """The item in its place."""
+        return Arranged(answer)
+
+    async def there(self, api: Api) -> CatalogItem | None:
+        """The item that is in the place."""
+        return await _there(api, self.kind, *self._target)
+
+    def found(self, source: CatalogItem) -> None:
+        """Note the item, and so where it goes."""
+        self._source, self._target = source, _place(source, self.item_id, self.place)
+
+    def taken(self, there: CatalogItem) -> OACError:
+        """What else is in the place."""
+        what = ids.shown(self._source.id) if self._source else ids.shown(self.item_id)
+        return OACTakenError(
+            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {what} cannot go there. Nothing "
+            "was changed. Give another name, or replace it with overwrite=True."
+        )
+
+    def uncertain(self, lost: OACError, sends: int) -> OACError:
+        """The failure itself: the next try looks first."""
+        return lost
+
+
+@dataclass
+class Copy(_Placing):
+    """Copies an item. If an earlier attempt may have made the copy (``suspect``), one that is there counts as it; of a
+    folder only if it holds what the source holds.
+
+    :raises OACUncertainError: if a copy may have broken off halfway.
+    """
+
+    operation = staticmethod(catalog.copy)
+
+    async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
+        """The copy, if it is there. A replaced item does not show whether it was."""
+        if self._source is None:
+            self.found(await api.perform(catalog.get(self.kind, self.item_id)))
+        there = None if self.place.overwrite else await self.there(api)
+        if there is None:
+            return None
+        if lost is None and not self.suspect:
+            raise self.taken(there)
+        await _check_whole(api, self.kind, self.item_id, there, self.report)
+        self.report(f"{ids.shown(there.id)} is there: an earlier attempt made it.")
+        return Arranged(there, done_before=lost is None)
+
+
+@dataclass
+class Move(_Placing):
+    """Moves an item.
+
+    :raises OACConfigurationError: for a type that OAC does not move, or a folder that nobody should.
+    """
+
+    operation = staticmethod(catalog.move)
+
+    def __post_init__(self) -> None:
+        catalog.check_movable(self.kind)
+        check_no_root(self.kind, self.item_id, "moved")
+
+    async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
+        """The item in its new place, if it is gone from the old one."""
+        source = await look(self.kind, self.item_id)(api)
+        if lost is not None:
+            there = await self.there(api) if source is None else None
+            return None if there is None else Arranged(there)
+        if source is None:
+            return await self._moved_before(api)
+        self.found(source)
+        there = None if self.place.overwrite else await self.there(api)
+        if there is not None:
+            raise self.taken(there)
+        return None
+
+    async def _moved_before(self, api: Api) -> Arranged:
+        plain = ids.shown(self.item_id)
+        folder, last = ids.split_path(self.item_id) or (None, None)
+        parent_id, name = self.place.parent_id or folder, self.place.name or last
+        there = await _there(api, self.kind, parent_id, name) if self.suspect and parent_id and name else None
+        if there is None:
+            # The call itself says it in OAC's words.
+            await api.perform(catalog.get(self.kind, self.item_id))
+            raise OACError(f"{self.kind} {plain} appeared while it was to be moved. Try again.")
+        self.report(f"{plain} is gone and {ids.shown(there.id)} is there: an earlier attempt moved it.")
+        return Arranged(there, done_before=True)
+
+
+def removed(
+    folder_id: str,
+    *,
+    recursive: bool = False,
+    missing_ok: bool = False,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[bool]:
+    """Delete a folder. The flow returns whether there was one.
+
+    :param recursive: whether everything below goes as well.
+    :param missing_ok: whether a folder that is not there is as good as deleted.
+    :raises OACConfigurationError: if it is not empty, or one that nobody should delete.
+    :raises OACApiError: if OAC refuses.
+    """
+
+    async def flow(api: Api) -> bool:
+        check_no_root(ids.FOLDERS, folder_id, "deleted")
+        if missing_ok and await look(ids.FOLDERS, folder_id)(api) is None:
+            return False
+        if not missing_ok:
+            await api.perform(catalog.get(ids.FOLDERS, folder_id))
+        if not recursive:
+            await _check_empty(api, folder_id)
+        try:
+            await api.perform(catalog.delete_folder(folder_id, recursive=recursive))
+        except OACApiError as error:
+            # It was there just now: an answer got lost, and it went with the first attempt.
+            if error.status != 404:
+                raise
+            report("The folder went while it was deleted.")
+        return True
+
+    return flow
+
+
+def check_no_root(kind: str, item_id: str, what: str) -> None:
+    """Refuse a folder that everybody's content lies in: a template that rendered to nothing may lead there.
+
+    :raises OACConfigurationError: naming it.
+    """
+    plain = ids.plain_id(item_id) or ""
+    # Whether OAC tells upper from lower case here, or passes over an empty part, is not documented.
+    inside = plain.casefold().removeprefix(ids.CATALOG_ROOT.casefold()).strip("/")
+    if kind != ids.FOLDERS:
+        return
+    if inside and plain.startswith("/") and any(part.strip() in ("", ".", "..") for part in inside.split("/")):
+        raise OACConfigurationError(
+            f"The path of the folder {plain!r} has an empty part, so that it is not certain which folder is meant, and "
+            f"none is {what}. If a part of it comes from a template: what does that render to?"
+        )
+    if inside in _ROOTS:
+        raise OACConfigurationError(
+            f"The folder {plain or item_id!r} holds everybody's content and is not {what} by this provider. If a part "
+            "of its path comes from a template: what does that render to?"
+        )
+
+
+async def _check_empty(api: Api, folder_id: str) -> None:
+    """OAC deletes only an empty folder without ``recursive`` (documented), but not how it says so."""
+    try:
+        # Not waited for: if the index is not ready, OAC's own refusal has to do.
+        listing = catalog.list_children(ids.FOLDERS, folder_id, limit=5)
+        inside = await collected(listing.each(PagePlan(index_patience=0.0, allow_truncated=True)), most=5)(api)
+    except (OACApiError, OACWaitTimeoutError) as error:
+        if isinstance(error, OACApiError) and not index_not_ready(error):
+            raise
+        return
+    if inside:
+        names = ", ".join(repr(item.name) for item in inside)
+        raise OACConfigurationError(
+            f"The folder {ids.quoted(folder_id)} is not empty: it holds {names}"
+            f"{' and maybe more' if len(inside) == 5 else ''}. Nothing was deleted; recursive=True deletes it with "
+            "everything below."
+        )
+
+
+async def _check_whole(
+    api: Api, kind: str, source_id: str, there: CatalogItem, report: Callable[[str], None]
+) -> None:  # fmt: skip
+    """A copy of a folder that broke off halfway is there, too: it is whole if it holds what the source holds.
+
+    :raises OACUncertainError: if it does not, or that cannot be told.
+    """
+    if kind not in CONTAINERS:
+        return
+    what = f"It is not known whether {ids.shown(there.id)} is a whole copy of {ids.shown(source_id)}"
+    then = (
+        "The copy may have broken off, or still go on, or the source has changed since. Let the task run again later: "
+        "it compares once more. If it stays, look at both, delete the copy unless somebody works in it, and clear the "
+        "task."
+    )
+    try:
+        wanted = await _held(api, kind, source_id, report, but=there.id)
+        found = await _held(api, kind, there.id, report)
+    except OACKilledError:
+        raise
+    except OACError as error:
+        raise OACUncertainError(f"{what}, since the two could not be compared. {then} The failure: {error}") from error
+    if wanted != found:
+        raise OACUncertainError(
+            f"{what}: missing in the copy: {_some(wanted - found)}; only in the copy: {_some(found - wanted)}. {then}"
+        )
+
+
+async def _held(
+    api: Api, kind: str, item_id: str, report: Callable[[str], None], but: str | None = None
+) -> set[tuple[str, str]]:
+    """Type and path, from the container on, of everything below one.
+
+    :param but: a container that does not count, with what it holds: a copy that lies in its source.
+    """
+    top, held = ids.normal(item_id) + "/", set()
+    out = ids.normal(but) if but else None
+    items = below(kind, item_id, report=report)(api)
+    try:
+        async for item in items:
+            path = ids.normal(item.id)
+            if out is None or not f"{path}/".startswith(f"{out}/"):
+                held.add((item.type, path.removeprefix(top) if path.startswith(top) else item.name))
+    finally:
+        await items.aclose()
+    return held
+
+
+def _some(items: set[tuple[str, str]]) -> str:
+    more = len(items) - _NAMED
+    names = [f"{kind} {path!r}" for kind, path in sorted(items)[:_NAMED]]
+    return ", ".join([*names, f"{more} more"] if more > 0 else names) or "none"
+
+
+def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
+    """Folder and name; an item that is known by its path need not tell them (one sample of details does not)."""
+    folder, last = ids.split_path(item_id) or (source.parent_id, source.name)
+    parent_id = place.parent_id or folder
+    if not parent_id:
+        raise OACConfigurationError(
+            f"The folder of {ids.shown(source.id)} is not known. Name the folder that is meant."
+        )
+    return parent_id, place.name or last
+
+
+async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem | None:
+    """The item of this name in this folder."""
+    folder = ids.plain_id(parent_id)
+    if folder and folder.startswith("/") and kind not in catalog.IMMOVABLE:
+        return await look(kind, ids.encoded(f"{folder.rstrip('/')}/{name}"))(api)
+    # Its id is a pair, which does not follow from the folder, and not each of them tells its folder.
+    found = await find_all(kind, name)(api)
+    return next((item for item in found if item.parent_id is None or ids.same(item.parent_id, parent_id)), None)

@@ -1,0 +1,226 @@
+"""Comparing what two instances hold, item by item: a backup is proved by what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.flows.catalog_search import is_missing
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.paging import PagePlan, fetched
+from airflow_provider_oac.client.rest import acl, catalog
+from airflow_provider_oac.client.rest.acl import Access
+from airflow_provider_oac.client.rest.catalog import CatalogItem
+from airflow_provider_oac.exceptions import OACApiError
+
+_SIDE_BY_SIDE = 8
+# Of an item that two instances hold alike, all of these are equal. Not the time of the last change: whether a restore
+# keeps it is not documented.
+_COMPARED = ("name", "owner", "description")
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Held(Model):
+    """An item that an instance holds.
+
+    :param item: as the catalog lists it.
+    :param access: who may do what with it; ``None`` if that was not read, or may not be.
+    """
+
+    item: CatalogItem
+    access: tuple[Access, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What distinguishes a copy from its source. Every text names an item: type and path.
+
+    :param compared: how many items are in both.
+    :param missing: in the source only, and there when the copy was made.
+    :param different: in both, with what differs.
+    :param extra: in the copy only: gone from the source since, or never there.
+    :param changed_since: changed in the source after the copy was made, so that nothing can be said of them.
+    :param permissions_unread: how many of those compared have permissions that were not read on either side.
+    """
+
+    compared: int
+    missing: tuple[str, ...]
+    different: tuple[tuple[str, str], ...]
+    extra: tuple[str, ...]
+    changed_since: tuple[str, ...]
+    permissions_unread: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether the copy holds all that it should, as it should."""
+        return not self.missing and not self.different
+
+
+def held(
+    *,
+    permissions: bool,
+    manage_content: bool | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[dict[Key, Held]]:
+    """All items that an instance lists, type by type, since OAC shows at most 10,000 in one list. Flow.
+
+    :param permissions: whether to read who may do what with each, which is a request each.
+    :param manage_content: whether to list as a content manager, also what others own.
+    :param report: gets lines for people.
+    :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
+    """
+
+    async def flow(api: Api) -> dict[Key, Held]:
+        found: dict[Key, Held] = {}
+        types: tuple[str, ...] = await fetched(api, catalog.list_types(), PagePlan(), report)
+        for kind in sorted(types):
+            async for item in catalog.list_items(kind, manage_content=manage_content).each(report=report)(api):
+                found[item.type, ids.normal(item.id)] = Held(item)
+        if permissions:
+            keys = list(found)
+            lists = await api.io.gather([_access(api, found[key].item) for key in keys], _SIDE_BY_SIDE)
+            found = {key: Held(found[key].item, access) for key, access in zip(keys, lists, strict=True)}
+            unread = sum(access is None for access in lists)
+            if unread:
+                report(f"The permissions of {unread} of {len(found)} items may not be read, and are not compared.")
+        return found
+
+    return flow
+
+
+async def _access(api: Api, item: CatalogItem) -> tuple[Access, ...] | None:
+    try:
+        return await api.perform(acl.get(item.type, item.id))
+    except OACApiError as error:
+        # Types without permissions of their own, items that went meanwhile, and those that are not for this user.
+        if error.status in (400, 403) or error.missing_role or is_missing(error, item.type):
+            return None
+        raise
+
+
+def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datetime | None = None) -> Comparison:
+    """Compare what two instances hold.
+
+    :param source: what was copied.
+    :param copy: what should be equal to it.
+    :param made_at: when the copy was made; what changed in the source later is not held against the copy. By default
+        now.
+    """
+    missing, different, since, compared, unread = [], [], [], 0, 0
+    for key, one in sorted(source.items()):
+        if made_at is not None and one.item.modified is not None and one.item.modified > made_at:
+            since.append(_text(key))
+            continue
+        other = copy.get(key)
+        if other is None:
+            missing.append(_text(key))
+            continue
+        compared += 1
+        unread += one.access is None and other.access is None
+        if differences := _differences(one, other):
+            different.append((_text(key), "; ".join(differences)))
+    extra = [_text(key) for key in sorted(copy) if key not in source]
+    return Comparison(compared, tuple(missing), tuple(different), tuple(extra), tuple(since), unread)
+
+
+def _text(key: Key) -> str:
+    return f"{key[0]} {ids.visible(key[1])}"
+
+
+def _differences(one: Held, other: Held) -> list[str]:
+    found = []
+    for name in _COMPARED:
+        here, there = getattr(one.item, name), getattr(other.item, name)
+        if here != there:
+            found.append(f"{name} {here!r} and {there!r}")
+    if one.access is not None and other.access is not None:
+        found += [f"permissions {line}" for line in acl.difference(one.access, other.access).lines()]
+    elif (one.access is None) != (other.access is None):
+        found.append(f"permissions can be read in {'the copy' if one.access is None else 'the source'} only")
+    return found
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a restore would take away from its target.
+
+    :param items: how many items the target holds, by type.
+    :param only_here: in the target and not in the source.
+    :param changed_here: changed in the target after the snapshot was taken.
+    """
+
+    items: Mapping[str, int]
+    only_here: tuple[str, ...]
+    changed_here: tuple[str, ...]
+
+
+def loss(target: Mapping[Key, Held], source: Mapping[Key, Held] | None, taken_at: datetime | None) -> Loss:
+    """What would be lost in a target.
+
+    :param target: what it holds.
+    :param source: what the instance holds that the snapshot was taken of, as it is now; ``None`` if it is out of reach.
+    :param taken_at: when the snapshot was taken, if that is known.
+    """
+    counts: dict[str, int] = {}
+    for kind, _ in target:
+        counts[kind] = counts.get(kind, 0) + 1
+    only_here = () if source is None else tuple(_text(key) for key in sorted(target) if key not in source)
+    changed = tuple(
+        _text(key)
+        for key, one in sorted(target.items())
+        if taken_at is not None and one.item.modified is not None and one.item.modified > taken_at
+    )
+    return Loss(dict(sorted(counts.items())), only_here, changed)
+
+
+def listed_shortly(texts: tuple[str, ...] | list[str], most: int = 20) -> list[str]:
+    """The first of many, and how many more there are."""
+    more = len(texts) - most
+    return [*texts[:most], f"... and {more} more"] if more > 0 else list(texts)
+
+
+def review(facts: Mapping[str, Any], lost: Loss, *, source_known: bool) -> str:
+    """What a person must know who approves a restore, as Markdown.
+
+    :param facts: ``host``, ``system``, ``owners`` of the target; ``name``, ``source_instance``, ``taken_at``, ``age``
+        of the snapshot; ``replaced`` and ``not_saved``.
+    :param lost: what would be lost.
+    :param source_known: whether the source could be asked what it holds.
+    """
+    counts = ", ".join(f"{number} {kind}" for kind, number in lost.items.items()) or "nothing"
+    only = (
+        _bullets(lost.only_here, "None.")
+        if source_known
+        else ["The source was not asked; anything that came into the target since may be lost."]
+    )
+    return "\n".join(
+        [
+            f"**Target: {facts['host']}** ({facts['system']}; administrators: {facts['owners']})",
+            "",
+            f"**Snapshot:** {facts['name']}",
+            f"**Taken of:** {facts['source_instance']}, at {facts['taken_at']} (**{facts['age']} ago**)",
+            "",
+            f"**The target holds now, and all of it is replaced:** {counts}",
+            "",
+            "**Only in the target, and lost:**",
+            *only,
+            "",
+            "**Changed in the target since the snapshot, and lost:**",
+            *_bullets(lost.changed_here, "None."),
+            "",
+            f"**Replaced:** {facts['replaced']}.",
+            f"**Not saved in a snapshot:** {facts['not_saved']}.",
+            "",
+            "There is no undo except the safety snapshot that is taken before.",
+        ]
+    )
+
+
+def _bullets(texts: tuple[str, ...], none: str) -> list[str]:
+    return [f"- {text}" for text in listed_shortly(texts)] or [none]

@@ -1,0 +1,159 @@
+"""Taking a snapshot once. A snapshot is found again by the mark in its name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.submit import Submission, poll
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage, create, list_all
+from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.records import Record
+
+
+@dataclass(frozen=True)
+class SnapshotOrder:
+    """The snapshot that is wanted.
+
+    :param label: its series.
+    :param instance: name of the instance.
+    :param seal: name of the Connection with the password.
+    :param mark: of the logical task.
+    :param folder: folder in the bucket.
+    :param storage: the bucket.
+    """
+
+    label: str
+    instance: str
+    seal: str
+    mark: str
+    folder: str
+    storage: Storage
+
+    def name(self, now: float, after: SnapshotName | None) -> SnapshotName:
+        """A name that was not used before, so that its file overwrites none.
+
+        :param now: wall-clock time in seconds since the epoch.
+        :param after: the name used before by this task, if any.
+        """
+        time = int(now)
+        if after is not None:
+            time = max(time, int(after.time.timestamp()) + 1)
+        return SnapshotName(self.label, self.instance, datetime.fromtimestamp(time, UTC), self.seal, self.mark)
+
+
+@dataclass(frozen=True)
+class Taken(Model):
+    """A snapshot that OAC has accepted.
+
+    :param name: its name.
+    :param bar_uri: path of its file.
+    :param bucket: the bucket of its file.
+    :param work_request_id: its work request; ``None`` if the snapshot was found in the list only.
+    :param snapshot_id: its id, if it was found in the list.
+    """
+
+    name: str
+    bar_uri: str
+    bucket: str
+    work_request_id: str | None
+    snapshot_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SnapshotFacts(Record):
+    """What a task knows of the snapshot that it takes.
+
+    :param seal: name of the Connection whose password seals it.
+    :param snapshot_id: its id, if it was found in the list.
+    """
+
+    name: str
+    bar_uri: str
+    bucket: str
+    seal: str
+    snapshot_id: str | None
+
+
+@dataclass
+class NewSnapshot(Submission[str, Taken]):
+    """Takes a snapshot. Its clue is the name.
+
+    :param order: what to take; its mark tells whose it is.
+    :param password: seals the file.
+    :param look_first: whether to look for the mark in the list although no earlier try is suspect.
+    :param ignore: names of snapshots of this task that are known to have failed.
+    :param used: the last name that this task has used, if that is known; no name is used twice.
+    """
+
+    order: SnapshotOrder
+    password: str = field(repr=False)
+    look_first: bool = False
+    ignore: Collection[str] = ()
+    used: str | None = None
+    _name: SnapshotName = field(init=False)
+
+    where = "the list of snapshots"
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do, with what it leaves in the list."""
+        return f"take a snapshot with the mark {self.order.mark}"
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether the list is searched before anything is sent."""
+        return self.look_first or self.suspect
+
+    @property
+    def clue(self) -> str | None:
+        """The name of the next snapshot."""
+        return self.used
+
+    async def trace(self, api: Api, lost: OACError | None) -> Taken | None:
+        """The newest listed snapshot with the mark."""
+        marked = []
+        for item in await api.perform(list_all()):
+            name = parse(item.name)
+            if name is not None and name.mark == self.order.mark and item.name not in self.ignore:
+                marked.append(item)
+        if not marked:
+            return None
+        found = max(marked, key=lambda item: item.name.split("--")[2])
+        self.report(
+            f"Snapshot {found.name} carries this task's mark: OAC accepted it from an earlier attempt, and no second "
+            "one is taken. The list shows neither its state nor its work request, so it is adopted UNVERIFIED."
+        )
+        return Taken(found.name, found.bar_uri, found.bucket or self.order.storage.bucket, None, found.id)
+
+    def call(self, now: float) -> Call[str]:
+        """The request for a snapshot under a new name."""
+        self._name = self.order.name(now, parse(self.used) if self.used else None)
+        self.used = str(self._name)
+        return create(self.used, self._name.uri(self.order.folder), self.order.storage, self.password)
+
+    def accepted(self, answer: str) -> Taken:
+        """The snapshot with its work request."""
+        self.report(f"OAC accepted {self._name} as work request {answer}.")
+        return Taken(str(self._name), self._name.uri(self.order.folder), self.order.storage.bucket, answer)
+
+
+def find_named(name: str, patience: float) -> Flow[Snapshot | None]:
+    """Look for a snapshot that OAC has accepted until it lists it. The flow returns ``None`` if it does not.
+
+    :param name: its exact name.
+    :param patience: seconds for which it is looked for.
+    """
+
+    async def flow(api: Api) -> Snapshot | None:
+        async def look() -> Snapshot | None:
+            return next((item for item in await api.perform(list_all()) if item.name == name), None)
+
+        return await poll(api, look, patience)
+
+    return flow

@@ -1,0 +1,97 @@
+"""Registering a file of a bucket as a snapshot, once: an instance that lists the file already is left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.submit import Submission
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.registered_names import registered_name
+from airflow_provider_oac.client.rest.snapshots import Storage, list_all, register
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.records import Record
+
+
+@dataclass(frozen=True)
+class Registered(Model):
+    """A file that the instance knows, or will, as a snapshot.
+
+    :param name: its name in OAC's list.
+    :param work_request_id: the work request of the registration; ``None`` if it was listed already.
+    :param snapshot_id: its id, if it was listed already.
+    """
+
+    name: str
+    work_request_id: str | None
+    snapshot_id: str | None = None
+
+
+@dataclass(frozen=True)
+class RegistrationFacts(Record):
+    """What a task knows of the snapshot that it registers.
+
+    :param snapshot_id: its id, if it was listed already.
+    :param seal: the Connection whose password opens it, if its name tells; so the others.
+    """
+
+    name: str
+    bar_uri: str
+    bucket: str
+    snapshot_id: str | None
+    seal: str | None
+    source_instance: str | None
+    taken_at: str | None
+
+
+@dataclass
+class Registration(Submission[str, Registered]):
+    """Registers a file unless the instance lists it already. Its clue is the name.
+
+    :param bar_uri: path of the file in the bucket.
+    :param storage: the bucket.
+    :param ignore: names of registrations that are known to have failed.
+    """
+
+    bar_uri: str
+    storage: Storage
+    ignore: Collection[str] = ()
+    clue: str | None = None
+
+    where = "the list of snapshots"
+    looks_first = True
+    _used = 0.0
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"register {self.bar_uri}"
+
+    async def trace(self, api: Api, lost: OACError | None) -> Registered | None:
+        """The newest listed snapshot of this file."""
+        found = [
+            item
+            for item in await api.perform(list_all())
+            if item.name not in self.ignore and item.bar_uri == self.bar_uri and item.lies_in(self.storage)
+        ]
+        if not found:
+            return None
+        newest = max(found, key=lambda item: item.created)
+        self.report(
+            f"The instance lists {self.bar_uri} already, as {newest.name} ({newest.id}); it is not registered a second "
+            "time. The list does not show whether that registration is complete: UNVERIFIED."
+        )
+        return Registered(newest.name, None, newest.id)
+
+    def call(self, now: float) -> Call[str]:
+        """The registration under a new name: no name is used twice, not even within one second."""
+        self._used = max(now, self._used + 1)
+        self.clue = str(registered_name(self.bar_uri, self._used))
+        return register(self.clue, self.bar_uri, self.storage)
+
+    def accepted(self, answer: str) -> Registered:
+        """The registration with its work request."""
+        self.report(f"OAC accepted {self.clue} as work request {answer}.")
+        return Registered(str(self.clue), answer)

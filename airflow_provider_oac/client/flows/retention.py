@@ -1,0 +1,272 @@
+"""Which snapshots to prune: a pure decision over the list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage, delete, list_all
+from airflow_provider_oac.client.snapshot_names import SnapshotName, checked_folder, checked_part, parse
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What to keep. A snapshot stays if **any** of the rules keeps it.
+
+    OAC's list tells neither whether a snapshot is complete nor whether it failed, so that the rules count whatever is
+    listed. Prune after a backup that was seen to succeed, and keep more than one.
+
+    :param keep_last: the newest so many.
+    :param keep_for: whatever is younger.
+    :param keep_weekly: the newest of each of the last so many (ISO, UTC) weeks that have one.
+    :param keep_monthly: the newest of each of the last so many (UTC) months that have one.
+    :raises OACConfigurationError: if no rule keeps anything, or one is negative.
+    """
+
+    keep_last: int = 0
+    keep_for: timedelta | None = None
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+
+    def __post_init__(self) -> None:
+        numbers = (self.keep_last, self.keep_weekly, self.keep_monthly)
+        if any(number < 0 for number in numbers) or (self.keep_for is not None and self.keep_for < timedelta(0)):
+            raise OACConfigurationError("A retention rule must not be negative.")
+        if not any(numbers) and not self.keep_for:
+            raise OACConfigurationError(
+                "The retention rule is empty, so that every snapshot would be pruned. Give at least one of keep_last, "
+                "keep_for, keep_weekly and keep_monthly."
+            )
+
+
+@dataclass(frozen=True)
+class SnapshotSeries:
+    """Which snapshots are ours to prune: those whose name, bucket and path all say so.
+
+    :param label: the series.
+    :param instance: name of the instance.
+    :param folder: folder in the bucket.
+    :param storage: the bucket.
+    """
+
+    label: str
+    instance: str
+    folder: str
+    storage: Storage
+
+    @classmethod
+    def checked(cls, label: str, instance: str, folder: str, storage: Storage) -> SnapshotSeries:
+        """Make one of what a person wrote.
+
+        :raises OACConfigurationError: if label or folder cannot be part of a name.
+        """
+        return cls(checked_part(label, "snapshot_label"), instance, checked_folder(folder), storage)
+
+    def name_of(self, snapshot: Snapshot) -> SnapshotName | None:
+        """The parsed name, if the snapshot is ours; else ``None``."""
+        name = parse(snapshot.name)
+        if name is None or (name.label, name.instance) != (self.label, self.instance):
+            return None
+        if not snapshot.lies_in(self.storage) or snapshot.bar_uri != name.uri(self.folder):
+            return None
+        return name
+
+
+@dataclass(frozen=True)
+class Deletion(Model):
+    """A snapshot to delete.
+
+    :param delete_file: whether its file goes, too; not if another listed snapshot uses it.
+    """
+
+    snapshot: Snapshot
+    delete_file: bool
+
+
+@dataclass(frozen=True)
+class PrunePlan(Model):
+    """What pruning would do.
+
+    :param doomed: to delete, oldest first.
+    :param kept: own snapshots that stay, with the reason, newest first.
+    :param others: how many listed snapshots are not ours and were not considered.
+    """
+
+    doomed: tuple[Deletion, ...]
+    kept: tuple[tuple[Snapshot, str], ...]
+    others: int
+
+
+def plan_prune(
+    listed: Iterable[Snapshot],
+    own: SnapshotSeries,
+    retention: Retention,
+    *,
+    now: datetime,
+    run: str | None = None,
+    protected: Collection[str] = (),
+) -> PrunePlan:
+    """Decide what to prune.
+
+    The newest own snapshot and those of this very DAG run are always kept. So are those named after a time that has
+    not come yet, and they do not count for any rule: a clock that was wrong once must not cost the good ones.
+
+    :param listed: all snapshots that OAC lists.
+    :param own: which are ours.
+    :param retention: what to keep.
+    :param now: the time against which ages are measured.
+    :param run: mark of this DAG run.
+    :param protected: names or ids that stay in any case.
+    """
+    everything = list(listed)
+    stays = _set(protected)
+    uses = Counter(_file(item) for item in everything)
+    ours = [(name, item) for item in everything if (name := own.name_of(item))]
+    ours.sort(key=lambda pair: (pair[0].time, pair[1].id), reverse=True)
+    reasons = _reasons([name for name, _ in ours], retention, now, run)
+    doomed, kept = [], []
+    for index, (_, item) in enumerate(ours):
+        reason = reasons.get(index) or ("protected" if {item.id, item.name} & stays else None)
+        if reason:
+            kept.append((item, reason))
+        else:
+            doomed.append(Deletion(item, delete_file=uses[_file(item)] == 1))
+    return PrunePlan(tuple(reversed(doomed)), tuple(kept), len(everything) - len(ours))
+
+
+def _set(protected: Collection[str]) -> set[str]:
+    # A lone text is a collection, too: of its letters, none of which would protect anything.
+    return {protected} if isinstance(protected, str) else set(protected)
+
+
+def _file(snapshot: Snapshot) -> str:
+    """What file a snapshot uses, so written that two spellings of one path are equal.
+
+    Without the bucket: its name may be missing in the list, and of one bucket too many a file only stays.
+    """
+    path = unquote(snapshot.bar_uri).removeprefix("file:").casefold()
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _reasons(names: list[SnapshotName], retention: Retention, now: datetime, run: str | None) -> dict[int, str]:
+    """Why to keep, by position in the list, which is newest first."""
+    reasons = {index: "named after a time in the future" for index, name in enumerate(names) if name.time > now}
+    counted = [(index, name) for index, name in enumerate(names) if name.time <= now]
+    for index, _ in counted[:1]:
+        reasons[index] = "the newest"
+    for index, _ in counted[: retention.keep_last]:
+        reasons.setdefault(index, f"among the newest {retention.keep_last}")
+    for index, name in counted:
+        if retention.keep_for and now - name.time < retention.keep_for:
+            reasons.setdefault(index, f"younger than {retention.keep_for}")
+        if run and name.mark.startswith(run):
+            reasons.setdefault(index, "of this DAG run")
+    for count, period, what in (
+        (retention.keep_weekly, _week, "week"),
+        (retention.keep_monthly, _month, "month"),
+    ):
+        seen: set[tuple[int, int]] = set()
+        for index, name in counted:
+            if (at := period(name.time)) not in seen and len(seen) < count:
+                seen.add(at)
+                reasons.setdefault(index, f"the newest of its {what}")
+    return reasons
+
+
+def _week(time: datetime) -> tuple[int, int]:
+    return time.isocalendar()[:2]
+
+
+def _month(time: datetime) -> tuple[int, int]:
+    return time.year, time.month
+
+
+def prune(
+    own: SnapshotSeries,
+    retention: Retention,
+    *,
+    max_delete: int,
+    delete_storage: bool = True,
+    dry_run: bool = False,
+    run: str | None = None,
+    protected: Collection[str] = (),
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[PrunePlan]:
+    """Prune. The flow returns what was done, or, as a dry run, what would be.
+
+    :param max_delete: if more would be deleted, nothing is and the flow fails.
+    :param delete_storage: whether files are deleted as well.
+    :param dry_run: only report; also says whether ``max_delete`` would stand in the way.
+    :param report: gets a line for people for each snapshot.
+    :raises OACError: if more than ``max_delete`` snapshots would go.
+    """
+
+    async def flow(api: Api) -> PrunePlan:
+        listed = await api.perform(list_all())
+        now = datetime.fromtimestamp(api.io.now(), UTC)
+        plan = plan_prune(listed, own, retention, now=now, run=run, protected=protected)
+        for missing in sorted(_unknown(protected, listed)):
+            report(f"{missing!r} was to be kept, but OAC lists no snapshot of this name or id. Check the spelling.")
+        for snapshot, reason in plan.kept:
+            report(f"Keeping {snapshot.name}: {reason}.")
+        too_many = _too_many(plan, own, max_delete)
+        if too_many and not dry_run:
+            raise OACError(too_many)
+        for item in plan.doomed:
+            delete_file = delete_storage and item.delete_file
+            what = "with its file" if delete_file else "but not its file"
+            if not item.delete_file:
+                what += ", which another snapshot uses"
+            if dry_run:
+                report(f"Would delete {item.snapshot.name} {what}.")
+                continue
+            await api.run(removal(item.snapshot.id, delete_storage=delete_file))
+            report(f"Deleted {item.snapshot.name} {what}.")
+        if too_many:
+            report(f"Without dry_run this fails: {too_many}")
+        return plan
+
+    return flow
+
+
+def _unknown(protected: Collection[str], listed: Collection[Snapshot]) -> set[str]:
+    """What was to be kept and is not listed: maybe misspelt, so that what was meant is not kept."""
+    return _set(protected) - {item.id for item in listed} - {item.name for item in listed}
+
+
+def _too_many(plan: PrunePlan, own: SnapshotSeries, max_delete: int) -> str | None:
+    """Why not to prune, if so many snapshots would go that it looks like a mistake."""
+    if len(plan.doomed) <= max_delete:
+        return None
+    names = ", ".join(item.snapshot.name for item in plan.doomed[:5])
+    return (
+        f"Pruning {own.label!r} of {own.instance!r} would delete {len(plan.doomed)} of "
+        f"{len(plan.doomed) + len(plan.kept)} snapshots, more than max_delete={max_delete} allows; none was deleted. "
+        f"The oldest are: {names}. Look at them with dry_run=True, and raise max_delete for one run if this is what "
+        "you want."
+    )
+
+
+def removal(snapshot_id: str, *, delete_storage: bool) -> Flow[bool]:
+    """Delete a snapshot; one that is gone already is as good (the answer to a first attempt may have been lost).
+
+    :param delete_storage: whether its file is deleted as well.
+    :returns: a flow whose result says whether the snapshot was still there.
+    """
+
+    async def flow(api: Api) -> bool:
+        try:
+            await api.perform(delete(snapshot_id, delete_storage=delete_storage))
+        except OACApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+    return flow

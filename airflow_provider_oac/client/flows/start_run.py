@@ -1,0 +1,248 @@
+"""Starting a reload, a data flow or a sequence once, although OAC has neither an idempotency key nor a list of work
+requests: what it ran stands in the job history, where nothing says who asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, succeeded
+from airflow_provider_oac.client.flows.submit import Submission, poll
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.rest import jobs
+from airflow_provider_oac.client.rest.jobs import Job, Runnable
+from airflow_provider_oac.client.rest.work_requests import WorkRequest
+from airflow_provider_oac.exceptions import OACApiError, OACError
+from airflow_provider_oac.records import Record
+
+# What to do if it is running already.
+FAIL = "fail"
+WAIT = "wait"
+ADOPT = "adopt"
+POLICIES = (FAIL, WAIT, ADOPT)
+
+# How a run came about: started and accepted; found in the history after an uncertain start; taken over from somebody
+# else; or not yet, since somebody else's is running.
+OWN = "own"
+FOUND = "found"
+ADOPTED = "adopted"
+BUSY = "busy"
+# An attempt of which nothing is known yet.
+SENT = "sent"
+
+_LOOK_INTERVAL = 2.0
+_NEWEST = 25
+# After a 409 without a job that runs: the history may be late, or the job has just ended.
+_BUSY_PAUSE = 5.0
+# The history tells whole seconds, and clocks differ a little.
+_CLOCKS = 5.0
+
+
+@dataclass(frozen=True)
+class Mark(Record, Model):
+    """A point in the history of an object, so that the jobs after it can be told.
+
+    :param known: ids of the newest jobs at that point. Needs no clock, so that nobody's matters.
+    :param since: seconds since the epoch, where nobody looked at that point; then ``known`` does not count.
+    """
+
+    known: tuple[str, ...] = ()
+    since: float | None = None
+
+
+@dataclass(frozen=True)
+class RunFacts(Record):
+    """What a task knows of the run that it starts.
+
+    :param how: as of :class:`Launched`; ``sent`` if nothing is known yet.
+    :param object_id: id of what runs, encoded.
+    :param mark: the point in the history before it was started.
+    :param job_id: the job in the history, if its work request is not known.
+    """
+
+    how: str
+    object_id: str
+    mark: Mark
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Launched(Model):
+    """What became of a start.
+
+    :param how: ``own``, ``found``, ``adopted`` or ``busy``.
+    :param work_request_id: its work request, if OAC accepted it and said so.
+    :param job_id: the job in the history, for all others.
+    :param mark: the point in the history before it was started.
+    """
+
+    how: str
+    work_request_id: str | None
+    job_id: str | None
+    mark: Mark
+
+
+@dataclass
+class Run(Submission[str, Launched]):
+    """Starts a run. Its clue is the point in the history before it.
+
+    Exactly one run is promised where OAC lists a job as soon as it accepts it, and nobody else starts one of the same
+    object meanwhile: a job does not say who asked for it. The result also says which job runs instead.
+
+    :param of: what to run.
+    :param start: the call that starts it.
+    :param if_running: what to do if OAC answers that it is running already (409): ``fail``; ``wait``, for which the
+        result names the job to be waited for; or ``adopt`` that job.
+    :param traces: the clue of an earlier try that may have started it.
+    """
+
+    of: Runnable
+    start: Call[str]
+    if_running: str = FAIL
+    traces: Mark | None = None
+    clue: Mark | None = None
+
+    where = "the job history"
+
+    def __post_init__(self) -> None:
+        self.suspect = self.traces is not None
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return self.start.doing
+
+    async def trace(self, api: Api, lost: OACError | None) -> Launched | None:
+        """The job that an earlier try has started, or the attempt that was lost."""
+        mark = self.clue or self.traces or Mark()
+        # One that failed is no result of an earlier try.
+        new = [job for job in await _newer(api, self.of, mark) if lost is not None or not job.failed]
+        if not new:
+            return None
+        # By a time others may have been started before: then it is the newest.
+        found = new[-1] if mark.since is None else new[0]
+        self.report(
+            f"Job {found.id} of {self.of} ({found.status}) is new in the job history: it is adopted as the one that "
+            "this task started, and nothing is started again. A job does not say who asked for it."
+        )
+        return Launched(FOUND, None, found.id, mark)
+
+    async def prepare(self, api: Api) -> None:
+        """Note which jobs there are already."""
+        self.clue = Mark(tuple(job.id for job in await _listed(api, self.of)))
+
+    def call(self, now: float) -> Call[str]:
+        """The call that starts it."""
+        return self.start
+
+    def accepted(self, answer: str) -> Launched:
+        """The run with its work request."""
+        self.report(f"OAC accepted the request to {self.doing} as work request {answer}.")
+        return Launched(OWN, answer, None, self.clue or Mark())
+
+    async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Launched | None:
+        """Decide what a 409 leads to: the object is running already, maybe by the attempt that was lost."""
+        if error.status != 409:
+            raise error
+        of, mark = self.of, self.clue or Mark()
+        running = next((job for job in await _listed(api, of) if not job.over), None)
+        if running is None:
+            self.report(f"OAC refuses to run {of} (409), although its job history shows no job that runs.")
+            # What was lost is probably what runs: the history is late.
+            if lost is not None and (late := await poll(api, lambda: self.trace(api, lost), _BUSY_PAUSE)):
+                return late
+            if self.if_running == FAIL:
+                raise error
+            await api.io.sleep(_BUSY_PAUSE)
+            return None
+        asked = f"asked for at {running.requested or 'an unknown time'} ({running.origin or 'unknown'})"
+        which = f"as job {running.id}, {asked}"
+        if lost is not None and running.id not in mark.known:
+            self.report(f"The {of} is running {which}, which is new: it is taken for the one that was asked for.")
+            return Launched(FOUND, None, running.id, mark)
+        if self.if_running == ADOPT:
+            self.report(f"The {of} is running already {which}: it is adopted, and its result is this task's.")
+            return Launched(ADOPTED, None, running.id, mark)
+        if self.if_running == WAIT:
+            self.report(f"The {of} is running already {which}: waiting for its end, then starting anew.")
+            return Launched(BUSY, None, running.id, mark)
+        self.report(f"The {of} is running already {which}. With if_running 'wait' or 'adopt' this would be no failure.")
+        raise error
+
+
+def job_since(of: Runnable, mark: Mark, patience: float = 10.0) -> Flow[Job | None]:
+    """The first job after a point in the history, with its tasks. The flow returns ``None`` if there is none, and a job
+    that has not ended if the history is still behind when the patience is over.
+
+    :param of: what ran.
+    :param mark: the point.
+    :param patience: seconds for which a history that is behind is waited for.
+    """
+
+    async def flow(api: Api) -> Job | None:
+        left = patience
+        while True:
+            new = await _newer(api, of, mark)
+            if (new and new[-1].over) or left <= 0:
+                if not new:
+                    return None
+                return await api.perform(jobs.one(of, new[-1].id))
+            pause = min(left, _LOOK_INTERVAL)
+            await api.io.sleep(pause)
+            left -= pause
+
+    return flow
+
+
+def wait_for_job(
+    of: Runnable,
+    job_id: str,
+    plan: WaitPlan = WaitPlan(),
+    *,
+    started_at: float | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Flow[WorkRequest]:
+    """Wait for a job of which no work request is known. The flow returns it, seen as a work request, when it succeeded.
+
+    :param of: what runs.
+    :param job_id: id of the job. The other parameters are those of
+        :func:`airflow_provider_oac.client.flows.polling.wait`.
+    :raises OACWorkRequestError: if it failed or was canceled.
+    :raises OACWaitTimeoutError: if the deadline came first.
+    """
+    return succeeded(job_watch(of, job_id, plan, started_at=started_at, report=report))
+
+
+def job_watch(
+    of: Runnable,
+    job_id: str,
+    plan: WaitPlan = WaitPlan(),
+    *,
+    started_at: float | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> WorkRequestTarget:
+    """The watch of :func:`wait_for_job`, whose parameters it has."""
+    look = jobs.watched(of, job_id)
+    return WorkRequestTarget(job_id, plan, started_at=started_at, report=report, look=look, noun="job")
+
+
+async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequence[Job]:
+    """The newest jobs, the newest first."""
+    moment = None if since is None else datetime.fromtimestamp(since - _CLOCKS, UTC)
+    try:
+        return await api.perform(jobs.history(of, since=moment, limit=_NEWEST, tasks=False))
+    except OACApiError as error:
+        # Of what never ran there may be no history (not documented). If there is no such object at all, the start says.
+        if error.status == 404:
+            return []
+        raise
+
+
+async def _newer(api: Api, of: Runnable, mark: Mark) -> list[Job]:
+    """The jobs after a point, the newest first."""
+    known = mark.known if mark.since is None else ()
+    return [job for job in await _listed(api, of, mark.since) if job.id not in known]

@@ -1,0 +1,310 @@
+"""Jobs: the history of what datasets, data flows and sequences ran. Source: the "Job history" operations of these three
+(documented), which answer alike; unless said otherwise at the fact.
+
+Durations come as text, in seconds; row counts as numbers (documented). Nothing links a work request to its job
+(documented by absence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_oac.client.calls import Call, member_names, segment
+from airflow_provider_oac.client.ids import shown, visible
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.rest.work_requests import ENDED, SUCCEEDED, WorkRequest
+from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.transport.redaction import quoted
+
+_BAD = frozenset(ENDED - {SUCCEEDED})
+
+
+@dataclass(frozen=True)
+class JobTask(Model):
+    """One task of a job, such as a table that was loaded or a step of a sequence.
+
+    :param status: of the words of a work request, or one that is not documented.
+    :param source: the connection that data came from.
+    :param target: the connection that data went to.
+    :param seconds: how long it ran.
+    :param size: bytes of data.
+    :param rows: rows that succeeded.
+    :param throughput: average throughput of reading as OAC tells it; its unit is not documented.
+    """
+
+    name: str
+    status: str
+    source: str | None
+    target: str | None
+    started: str | None
+    ended: str | None
+    seconds: float | None
+    size: float | None
+    rows: float | None
+    throughput: float | None
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without success."""
+        return self.status in _BAD
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """Rows by time, where OAC tells both."""
+        return self.rows / self.seconds if self.rows is not None and self.seconds else None
+
+
+@dataclass(frozen=True)
+class Job(Model):
+    """One run of a dataset, data flow or sequence.
+
+    :param id: its id, 32 characters; percent-encoded in paths, not base64url.
+    :param status: ``ACCEPTED``, ``IN_PROGRESS``, ``FAILED``, ``SUCCEEDED``, ``CANCELING``, ``CANCELED``, or one that is
+        not documented.
+    :param run_type: such as ``DATASET``.
+    :param origin: ``Manual`` or ``Schedule``.
+    :param requested: when it was asked for, as OAC writes it; the form is not documented.
+    :param began: when it began to run.
+    :param queued_seconds: how long it waited.
+    :param seconds: how long it ran.
+    :param tasks: what it consists of; empty if they were not asked for.
+    """
+
+    id: str
+    name: str
+    status: str
+    run_type: str
+    origin: str
+    requested: str | None
+    began: str | None
+    ended: str | None
+    queued_seconds: float | None
+    seconds: float | None
+    tasks: tuple[JobTask, ...]
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.status in ENDED
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without success."""
+        return self.status in _BAD
+
+    @property
+    def rows(self) -> float | None:
+        """Rows of all tasks; ``None`` if no task tells."""
+        return _total([task.rows for task in self.tasks])
+
+    @property
+    def size(self) -> float | None:
+        """Bytes of all tasks; ``None`` if no task tells."""
+        return _total([task.size for task in self.tasks])
+
+    def as_work(self) -> WorkRequest:
+        """The job as a work request, so that it can be waited for in the same way."""
+        failures = tuple(
+            f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed
+        )
+        return WorkRequest(self.id, self.status, self.run_type or "job", None, (), failures, self.raw)
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """What has a history.
+
+    :param kind: its type in the catalog, such as ``datasets``.
+    :param noun: for messages, such as ``dataset``.
+    :param object_id: its id, encoded as lists return it.
+    """
+
+    kind: str
+    noun: str
+    object_id: str
+
+    def __str__(self) -> str:
+        return f"{self.noun} {shown(self.object_id)}"
+
+    @property
+    def path(self) -> str:
+        """Path of its operations."""
+        return f"/catalog/{self.kind}/{segment(self.object_id)}"
+
+
+def history(
+    of: Runnable,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    status: str | None = None,
+    limit: int | None = None,
+    tasks: bool = True,
+) -> Call[list[Job]]:
+    """List jobs, the newest first (documented). Whether an object that never ran has an empty history or none (404) is
+    not documented.
+
+    :param of: what ran.
+    :param since: only jobs that were started after this time.
+    :param until: only jobs that were started before this time.
+    :param status: only jobs with this status.
+    :param limit: at most so many.
+    :param tasks: whether to tell the tasks of each.
+    """
+    query = {
+        "fromStartTime": _time(since),
+        "toStartTime": _time(until),
+        "jobStatus": status,
+        "numberOfJobs": limit,
+        "includeTasks": tasks,
+    }
+    return Call(f"list the jobs of {of}", "GET", f"{of.path}/history", read_jobs, query=query, repeatable=True)
+
+
+def latest(of: Runnable, *, tasks: bool = True) -> Call[list[Job]]:
+    """The most recent job: a list of one (documented), or of none (not documented).
+
+    :param of: what ran.
+    :param tasks: whether to tell its tasks.
+    """
+    return Call(
+        doing=f"read the latest job of {of}",
+        method="GET",
+        path=f"{of.path}/history/latest",
+        read=read_jobs,
+        query={"includeTasks": tasks},
+        repeatable=True,
+    )
+
+
+def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
+    """One job.
+
+    :param of: what ran.
+    :param job_id: id of the job, from the history.
+    :param tasks: whether to tell its tasks.
+    """
+    return Call(
+        doing=f"read job {job_id} of {of}",
+        method="GET",
+        path=f"{of.path}/history/{segment(job_id)}",
+        read=lambda response: _read_one(response, job_id),
+        query={"includeTasks": tasks},
+        repeatable=True,
+    )
+
+
+def watched(of: Runnable, job_id: str) -> Call[WorkRequest]:
+    """One job, seen as a work request, so that it can be waited for in the same way."""
+    call = one(of, job_id)
+    return Call(
+        doing=f"read the state of job {job_id} of {of}",
+        method=call.method,
+        path=call.path,
+        read=lambda response: _read_one(response, job_id).as_work(),
+        query=call.query,
+        repeatable=True,
+    )
+
+
+def read_jobs(response: Response) -> list[Job]:
+    """Read the array in which jobs come, also a single one (documented).
+
+    :raises OACResponseError: if the answer is anything else, or a job has no id.
+    """
+    body = response.json()
+    if not isinstance(body, list):
+        raise OACResponseError(f"Jobs should come as a JSON array, {type(body).__name__} came.")
+    return [_read_job(item) for item in body]
+
+
+def _read_one(response: Response, job_id: str) -> Job:
+    for job in read_jobs(response):
+        if job.id == job_id:
+            return job
+    raise OACResponseError(f"OAC was asked for job {job_id}, but its answer does not hold that job.")
+
+
+def _read_job(item: Any) -> Job:
+    members = _members(item, "A job")
+    tasks = members.get("jobTasks")
+    job_id = _text(members.get("jobIdentifier"))
+    if job_id is None:
+        raise OACResponseError(
+            f"A job without a usable 'jobIdentifier' came from OAC; its members are: {member_names(members)}."
+        )
+    return Job(
+        id=visible(job_id),
+        name=_text(members.get("jobName")) or "",
+        status=(quoted(_text(members.get("jobStatus")), limit=100) or "").upper(),
+        run_type=_text(members.get("jobRunType")) or "",
+        origin=_text(members.get("jobOriginOfRequest")) or "",
+        requested=_text(members.get("jobStartTimestamp")),
+        began=_text(members.get("jobExecutionTimestamp")),
+        ended=_text(members.get("jobEndTimestamp")),
+        queued_seconds=_number(members.get("jobQueuedDuration")),
+        seconds=_number(members.get("jobRunDuration")),
+        tasks=tuple(_read_task(task) for task in tasks) if isinstance(tasks, list) else (),
+        raw=item,
+    )
+
+
+def _read_task(item: Any) -> JobTask:
+    members = _members(item, "A task of a job")
+    return JobTask(
+        name=_text(members.get("taskName")) or "",
+        status=(quoted(_text(members.get("taskStatus")), limit=100) or "").upper(),
+        source=_text(members.get("taskSourceName")),
+        target=_text(members.get("taskTargetName")),
+        started=_text(members.get("taskStartTimestamp")),
+        ended=_text(members.get("taskEndTimestamp")),
+        seconds=_number(members.get("taskRunDuration")),
+        size=_number(members.get("taskDataSizeInBytes")),
+        rows=_number(members.get("taskNumberOfSuccessfulRows")),
+        throughput=_number(members.get("taskAverageReadThroughput")),
+        raw=item,
+    )
+
+
+def _members(item: Any, what: str) -> dict[str, Any]:
+    """The members by their right names: older references print some with a stray quote, ``taskStartTimestamp"``."""
+    if not isinstance(item, dict):
+        raise OACResponseError(f"{what} should be a JSON object, {type(item).__name__} came.")
+    return {str(name).strip('"'): value for name, value in item.items()}
+
+
+def _text(value: Any) -> str | None:
+    return None if value in (None, "") or isinstance(value, dict | list) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or a text that is one; whole numbers stay whole. Anything else counts as not told."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    if number in (float("inf"), float("-inf")) or number != number:
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def _total(values: list[float | None]) -> float | None:
+    told = [value for value in values if value is not None]
+    return sum(told) if told else None
+
+
+def _time(moment: datetime | None) -> str | None:
+    """The documented form ``yyyy-MM-dd'T'HH:mm:ss.SZ``; that its last letter stands for itself is inferred. The others,
+    without a zone, leave open which clock is meant."""
+    if moment is None:
+        return None
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 100_000}Z"

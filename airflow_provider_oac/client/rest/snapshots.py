@@ -1,0 +1,245 @@
+"""Snapshots. Source: "Snapshots REST Endpoints" (documented), unless said otherwise at the fact."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_oac.client.calls import Call, json_object, nothing, segment, text_member
+from airflow_provider_oac.client.ids import visible
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.rest.work_requests import accepted_id
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.transport.io import Response
+
+RESOURCE_PRINCIPAL = "OCI_RESOURCE_PRINCIPAL"
+USER_ID = "OSS_AUTH_OCI_USER_ID"
+
+
+@dataclass(frozen=True)
+class UserIdAuthentication:
+    """Access to the bucket as an OCI user with an API key: ``OSS_AUTH_OCI_USER_ID`` (documented as deprecated).
+
+    :param region: OCI region of the user's API calls.
+    :param tenancy_id: OCID of the tenancy.
+    :param user_id: OCID of the user.
+    :param fingerprint: fingerprint of the API key.
+    :param private_key_wrapped: base64 of the complete PEM file of the API key (observed).
+    """
+
+    region: str
+    tenancy_id: str
+    user_id: str
+    fingerprint: str
+    private_key_wrapped: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The bucket that holds the file of a snapshot.
+
+    :param bucket: name of the bucket.
+    :param region: its OCI region, if it is not the instance's (documented since March 2025).
+    :param namespace: its Object Storage namespace, if it is in another tenancy (documented since March 2025).
+    :param user: how the instance signs in at the bucket; by default as a resource principal.
+    """
+
+    bucket: str
+    region: str | None = None
+    namespace: str | None = None
+    user: UserIdAuthentication | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As the REST API wants it."""
+        auth: dict[str, Any] = {"type": RESOURCE_PRINCIPAL}
+        if self.user:
+            auth = {
+                "type": USER_ID,
+                "ociRegion": self.user.region,
+                "ociTenancyId": self.user.tenancy_id,
+                "ociUserId": self.user.user_id,
+                "ociKeyFingerprint": self.user.fingerprint,
+                "ociPrivateKeyWrapped": self.user.private_key_wrapped,
+            }
+        body: dict[str, Any] = {"type": "OCI_NATIVE", "bucket": self.bucket, "auth": auth}
+        if self.region:
+            body["bucketOciRegion"] = self.region
+        if self.namespace:
+            body["bucketOciNamespace"] = self.namespace
+        return body
+
+
+@dataclass(frozen=True)
+class Snapshot(Model):
+    """A snapshot as OAC lists it: without a state and without the work request that made it (documented).
+
+    :param created: time of creation as OAC writes it.
+    :param bar_uri: ``file:///…``, the path of its file in the bucket.
+    """
+
+    id: str
+    name: str
+    created: str
+    created_by: str
+    bar_uri: str
+    bucket: str | None
+    region: str | None
+    namespace: str | None
+    raw: Mapping[str, Any] = field(repr=False)
+
+    def lies_in(self, storage: Storage) -> bool:
+        """Whether its file is in this bucket."""
+        # Listed only if they differ from the instance's own (inferred), so that nothing is as good as equal.
+        pairs = ((self.region, storage.region), (self.namespace, storage.namespace))
+        return self.bucket == storage.bucket and all(
+            not listed or not wanted or listed == wanted for listed, wanted in pairs
+        )
+
+
+def list_all() -> Call[list[Snapshot]]:
+    """List the snapshots made or registered through the REST API; those of the console do not appear
+    (documented). No paging (documented by absence), no documented order. Operation ``GET /snapshots``.
+    """
+    return Call("list the snapshots", "GET", "/snapshots", _read_list, repeatable=True)
+
+
+def get(snapshot_id: str) -> Call[Snapshot]:
+    """Get one snapshot. Operation ``GET /snapshots/{snapshotId}`` (documented)."""
+    return Call(
+        doing=f"read snapshot {snapshot_id}",
+        method="GET",
+        path=f"/snapshots/{segment(snapshot_id)}",
+        read=lambda response: _read_snapshot(json_object(response)),
+        repeatable=True,
+    )
+
+
+def create(name: str, bar_uri: str, storage: Storage, password: str) -> Call[str]:
+    """Take a snapshot of the whole instance into a bucket. Operation ``POST /snapshots``, type CREATE (documented;
+    its answer is observed). OAC has no idempotency key: a second call takes a second snapshot.
+
+    :param name: its name in OAC's list; nothing else is kept of it there but the path.
+    :param bar_uri: ``file:///folder/name.bar`` (observed: other forms are refused). An existing file may be
+        overwritten.
+    :param storage: the bucket.
+    :param password: seals the file; see :func:`check_password`. OAC cannot give it back.
+    :returns: a call whose result is the id of the work request.
+    :raises OACConfigurationError: if OAC would refuse the password or the path.
+    """
+    check_password(password)
+    secrets = (password, storage.user.private_key_wrapped) if storage.user else (password,)
+    return _start("CREATE", name, storage, {"uri": checked_uri(bar_uri), "password": password}, secrets)
+
+
+def register(name: str, bar_uri: str, storage: Storage) -> Call[str]:
+    """Make an existing file in a bucket known as a snapshot. Operation ``POST /snapshots``, type REGISTER
+    (documented); takes no password (observed).
+
+    :returns: a call whose result is the id of the work request.
+    :raises OACConfigurationError: if OAC would refuse the path.
+    """
+    secrets = (storage.user.private_key_wrapped,) if storage.user else ()
+    return _start("REGISTER", name, storage, {"uri": checked_uri(bar_uri)}, secrets)
+
+
+def delete(snapshot_id: str, *, delete_storage: bool = False) -> Call[None]:
+    """Remove a snapshot from the list. Operation ``DELETE /snapshots/{snapshotId}`` (documented).
+
+    :param delete_storage: whether the file in the bucket is deleted as well; by default it stays.
+    """
+    return Call(
+        doing=f"delete snapshot {snapshot_id}",
+        method="DELETE",
+        path=f"/snapshots/{segment(snapshot_id)}",
+        read=nothing,
+        query={"deleteStorage": "true" if delete_storage else "false"},
+        repeatable=True,
+    )
+
+
+def check_password(password: str) -> None:
+    """Refuse a snapshot password that OAC would refuse: 14 to 50 characters with a digit, a lower-case letter, an
+    upper-case letter and a special character (documented in March 2025).
+
+    :raises OACConfigurationError: naming what is missing, never the password.
+    """
+    missing = []
+    if not 14 <= len(password) <= 50:
+        missing.append(f"14 to 50 characters (it has {len(password)})")
+    # Which characters count is not documented: letters and digits of other scripts are not relied on for any class.
+    for fits, what in (
+        (string.digits.__contains__, "a digit"),
+        (string.ascii_lowercase.__contains__, "a lower-case letter"),
+        (string.ascii_uppercase.__contains__, "an upper-case letter"),
+        (_is_special, "a special character"),
+    ):
+        if not any(map(fits, password)):
+            missing.append(what)
+    if missing:
+        raise OACConfigurationError(
+            f"The snapshot password does not follow OAC's rules; it needs {', '.join(missing)}. Put another one into a "
+            "new Connection and name that; the password of a Connection that sealed snapshots must stay as it is."
+        )
+
+
+def _is_special(character: str) -> bool:
+    return character.isprintable() and not character.isalnum() and not character.isspace()
+
+
+def checked_uri(uri: str) -> str:
+    """Refuse a path that OAC would refuse, or that could mean another one than it says.
+
+    :raises OACConfigurationError: saying which form is wanted.
+    """
+    form = re.fullmatch(r"file:///(?P<folders>(?:[^/]+/)*)(?P<file>[^/]+)\.bar", uri)
+    if not form or {".", ".."} & set(form["folders"].split("/")) or not uri.isprintable():
+        raise OACConfigurationError(
+            f"The path of a snapshot's file must look like file:///folder/name.bar, but is {uri!r}; OAC refuses bare "
+            "names, oci:// and https:// addresses."
+        )
+    return uri
+
+
+def _start(kind: str, name: str, storage: Storage, bar: dict[str, str], secrets: tuple[str, ...]) -> Call[str]:
+    return Call(
+        doing=f"{kind.lower()} snapshot {name!r}",
+        method="POST",
+        path="/snapshots",
+        read=accepted_id,
+        body={"type": kind, "name": name, "storage": storage.body(), "bar": bar},
+        secrets=secrets,
+    )
+
+
+def _read_list(response: Response) -> list[Snapshot]:
+    items = json_object(response).get("items")
+    if not isinstance(items, list):
+        raise OACResponseError("The list of snapshots has no member 'items' that is an array.")
+    return [_read_snapshot(item) for item in items]
+
+
+def _read_snapshot(item: Any) -> Snapshot:
+    if not isinstance(item, dict):
+        raise OACResponseError(f"A snapshot should be a JSON object, {type(item).__name__} came.")
+    bar = item.get("bar")
+    storage = item.get("storage")
+    bar = bar if isinstance(bar, dict) else {}
+    storage = storage if isinstance(storage, dict) else {}
+    return Snapshot(
+        id=visible(text_member(item, "id", "A snapshot")),
+        name=visible(str(item.get("name") or "")),
+        created=visible(str(item.get("timeCreated") or "")),
+        created_by=visible(str(item.get("createdByUser") or "")),
+        bar_uri=visible(str(bar.get("uri") or "")),
+        bucket=_text_or_none(storage.get("bucket")),
+        region=_text_or_none(storage.get("bucketOciRegion")),
+        namespace=_text_or_none(storage.get("bucketOciNamespace")),
+        raw=item,
+    )
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

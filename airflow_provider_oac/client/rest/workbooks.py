@@ -1,0 +1,244 @@
+"""Workbooks: details, canvases, export. Source: "Workbooks REST Endpoints" (documented), unless said otherwise at the
+fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.ids import quoted, visible
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.rest.work_requests import accepted_id
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.transport.io import Response
+
+PDF = "pdf"
+PNG = "png"
+# All documented.
+MAX_CANVASES = 5
+MAX_CANVAS_ID = 2000
+MAX_SCREEN = 3600
+
+VISUALIZE = "visualize"
+PRESENT = "present"
+
+
+@dataclass(frozen=True)
+class Workbook(Model):
+    """Details of a workbook, loosely specified (documented).
+
+    :param id: its id, encoded as in paths; empty if the answer has none.
+    :param name: its name, or its path (one sample shows a path).
+    :param raw: the whole answer.
+    """
+
+    id: str
+    name: str
+    description: str
+    owner: str
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Canvas(Model):
+    """One canvas of a workbook.
+
+    :param id: what an export needs, such as ``snapshot!canvas!1``.
+    :param name: what people see; not known to be unique.
+    :param tab: ``visualize`` or ``present``.
+    :param enabled: of the present tab: whether it is shown. OAC says it in text (documented).
+    """
+
+    id: str
+    name: str
+    tab: str
+    enabled: bool
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+def get(workbook_id: str, fields: Sequence[str] = ()) -> Call[Workbook]:
+    """Get details of a workbook. Operation ``GET /catalog/workbooks/{urlBase64WorkbookId}`` (documented).
+
+    :param workbook_id: its id, encoded as lists return it.
+    :param fields: only these members; ``content`` adds the definition (documented). By default all but that.
+    """
+    return Call(
+        doing=f"read workbook {quoted(workbook_id)}",
+        method="GET",
+        path=f"/catalog/workbooks/{segment(workbook_id)}",
+        read=_read_workbook,
+        query={"fields": ",".join(fields)} if fields else {},
+        repeatable=True,
+    )
+
+
+def canvases(workbook_id: str) -> Call[list[Canvas]]:
+    """List the canvases of a workbook: first those of the visualize tab, then those of the present tab, each in the
+    order in which OAC lists them. Operation ``POST /catalog/workbooks/{id}/actions/getCanvases`` (documented); it
+    changes nothing.
+
+    :param workbook_id: its id, encoded as lists return it.
+    """
+    return Call(
+        doing=f"list the canvases of workbook {quoted(workbook_id)}",
+        method="POST",
+        path=f"/catalog/workbooks/{segment(workbook_id)}/actions/getCanvases",
+        read=_read_canvases,
+        repeatable=True,
+    )
+
+
+def export(
+    workbook_id: str, name: str, canvas_ids: Sequence[str], file_format: str, width: int = 1440, height: int = 900
+) -> Call[str]:
+    """Start an export of canvases to one file. Operation ``POST /catalog/workbooks/{urlBase64WorkbookId}/exports``
+    (documented). The user needs the permission *Schedule Workbooks* (documented for another way to the same export).
+
+    Doing it twice does no harm: a second file is made.
+
+    :param workbook_id: its id, encoded as lists return it.
+    :param name: name of the file.
+    :param canvas_ids: one to five ids of canvases, each of at most 2000 characters (documented).
+    :param file_format: ``pdf`` or ``png``.
+    :param width: width of the screen that is drawn, in pixels; at most 3600 (documented).
+    :param height: its height; at most 3600 (documented).
+    :returns: a call whose result is the id of the work request, which is the id of the export, too (documented).
+    :raises OACConfigurationError: naming what OAC would refuse.
+    """
+    check_format(file_format)
+    check_screen(width, height)
+    if not 1 <= len(canvas_ids) <= MAX_CANVASES:
+        raise OACConfigurationError(
+            f"An export takes 1 to {MAX_CANVASES} canvases, but {len(canvas_ids)} are given. Make several exports; "
+            "OACExportWorkbookOperator does so and joins them."
+        )
+    for canvas_id in canvas_ids:
+        if not canvas_id or len(canvas_id) > MAX_CANVAS_ID:
+            raise OACConfigurationError(
+                f"The id of a canvas has 1 to {MAX_CANVAS_ID} characters, but one given has {len(canvas_id)}: "
+                f"{canvas_id[:60]!r}. Ids come from the call that lists a workbook's canvases."
+            )
+    return Call(
+        doing=f"export {len(canvas_ids)} canvases of workbook {quoted(workbook_id)} as {file_format}",
+        method="POST",
+        path=f"/catalog/workbooks/{segment(workbook_id)}/exports",
+        read=accepted_id,
+        body={
+            "name": name,
+            "type": "file",
+            "format": file_format,
+            "canvasIds": list(canvas_ids),
+            "screenwidth": width,
+            "screenheight": height,
+        },
+        repeatable=True,
+    )
+
+
+def download(workbook_id: str, export_id: str) -> Call[bytes]:
+    """Get the file of an export whose work request succeeded. Operation ``GET
+    /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}`` (documented). How long it can be got is
+    not documented.
+
+    As a call it holds the whole file in memory, and no more than 64 MiB;
+    :func:`airflow_provider_oac.client.flows.download.download` streams it.
+    """
+    return Call(
+        doing=f"download export {export_id} of workbook {quoted(workbook_id)}",
+        method="GET",
+        path=f"/catalog/workbooks/{segment(workbook_id)}/exports/{segment(export_id)}",
+        read=lambda response: response.body,
+        repeatable=True,
+        accept="*/*",
+    )
+
+
+def check_format(file_format: str) -> None:
+    """Refuse a format that OAC does not export (documented).
+
+    :raises OACConfigurationError: naming those that it does.
+    """
+    if file_format not in (PDF, PNG):
+        raise OACConfigurationError(f"The format of an export is {PDF!r} or {PNG!r}, but {file_format!r} is given.")
+
+
+def check_screen(width: int, height: int) -> None:
+    """Refuse a size that OAC would refuse (documented).
+
+    :raises OACConfigurationError: naming the limit.
+    """
+    for what, pixels in (("width", width), ("height", height)):
+        if isinstance(pixels, bool) or not isinstance(pixels, int) or not 1 <= pixels <= MAX_SCREEN:
+            raise OACConfigurationError(
+                f"The {what} of an exported canvas is a whole number of 1 to {MAX_SCREEN} pixels, not {pixels!r}."
+            )
+
+
+def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canvas]:
+    """The canvases that are meant, in the order in which they are named.
+
+    :param listed: what the workbook has.
+    :param wanted: ids or names; ``None`` for all of the visualize tab, in its order. A name is looked for in the
+        visualize tab first, whose ids the reference's own export example shows.
+    :raises OACConfigurationError: if one is not there, is named twice, or a name fits several.
+    """
+    names = ", ".join(f"{canvas.name!r} ({visible(canvas.id)}, {canvas.tab})" for canvas in listed) or "none"
+    if wanted is None:
+        found = [canvas for canvas in listed if canvas.tab == VISUALIZE]
+        if not found:
+            raise OACConfigurationError(f"The workbook has no canvas in its visualize tab. It has: {names}.")
+        return found
+    if not wanted:
+        raise OACConfigurationError(f"No canvas is named; leave canvases out for all of them. It has: {names}.")
+    found = [_one(listed, item, names) for item in wanted]
+    twice = {canvas.id for canvas in found if [other.id for other in found].count(canvas.id) > 1}
+    if twice:
+        raise OACConfigurationError(f"The same canvas is named twice: {', '.join(map(visible, sorted(twice)))}.")
+    return found
+
+
+def _one(listed: Sequence[Canvas], wanted: str, names: str) -> Canvas:
+    for canvas in listed:
+        if canvas.id == wanted:
+            return canvas
+    for tab in (VISUALIZE, PRESENT):
+        fitting = [canvas for canvas in listed if canvas.tab == tab and canvas.name == wanted]
+        if len(fitting) > 1:
+            ids = ", ".join(canvas.id for canvas in fitting)
+            raise OACConfigurationError(f"{len(fitting)} canvases are named {wanted!r}: {ids}. Give the id instead.")
+        if fitting:
+            return fitting[0]
+    raise OACConfigurationError(f"The workbook has no canvas {wanted!r}, by name or by id. It has: {names}.")
+
+
+def _read_workbook(response: Response) -> Workbook:
+    body = json_object(response)
+    texts = {name: str(body.get(name) or "") for name in ("id", "name", "description", "owner")}
+    return Workbook(**texts, raw=body)
+
+
+def _read_canvases(response: Response) -> list[Canvas]:
+    body = json_object(response)
+    found = []
+    for tab, member in ((VISUALIZE, "visualizeCanvases"), (PRESENT, "presentCanvases")):
+        items = [] if body.get(member) is None else body[member]
+        if not isinstance(items, list):
+            raise OACResponseError(f"The canvases of a workbook have a member {member!r} that is no array.")
+        found += [_read_canvas(item, tab) for item in items]
+    return found
+
+
+def _read_canvas(item: Any, tab: str) -> Canvas:
+    if not isinstance(item, dict):
+        raise OACResponseError(f"A canvas should be a JSON object, {type(item).__name__} came.")
+    return Canvas(
+        id=text_member(item, "canvasId", "A canvas"),
+        name=str(item.get("canvasName") or ""),
+        tab=tab,
+        # A text (documented); a boolean would not surprise.
+        enabled=str(item.get("isEnabled", True)).lower() != "false",
+        raw=item,
+    )

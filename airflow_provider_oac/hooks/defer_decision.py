@@ -1,0 +1,26 @@
+"""Whether to wait in the worker or in the triggerer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.client.flows.polling import PollTarget
+    from airflow_provider_oac.hooks.oac import OACHook
+
+# A deferral takes ten seconds or more: a task that ends, a trigger that begins, at least five seconds, a new process.
+# So a worker waits some seconds itself; zero is for tests, which defer at once.
+WORKER_SECONDS = 3.0
+
+
+def over_soon(hook: OACHook, watch: PollTarget[Any]) -> bool:
+    """Look for some seconds, once at least, whether a watch is over.
+
+    A failure counts as over, too: who goes on looks again and judges. It is also what keeps a task from deferring for
+    work that is done, whose trigger would fire before Airflow's scheduler has noticed the deferral.
+    """
+    from airflow_provider_oac.client.flows.polling import done_within
+
+    if WORKER_SECONDS <= 0:
+        return False
+    return hook.run(done_within(watch, WORKER_SECONDS))

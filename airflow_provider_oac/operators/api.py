@@ -1,0 +1,409 @@
+"""The operator for any call: what is not wrapped, and what Oracle adds next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
+
+from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_oac.arguments import EMPTY, Location, Number, path_text
+from airflow_provider_oac.exceptions import (
+    OACConfigurationError,
+    OACError,
+    OACKilledError,
+    OACResponseError,
+    OACStorageError,
+    OACSupersededError,
+    OACWorkRequestError,
+)
+from airflow_provider_oac.operators.base import NoFacts, OACBaseOperator, OACWorkOperator, Started, WorkArguments
+from airflow_provider_oac.operators.task_state import TaskState
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.calls import Call
+    from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.hooks.oac import OACHook
+    from airflow_provider_oac.transport.io import Response
+
+__all__ = ["OACApiOperator"]
+
+_API_BASE = "/api/20210901"
+
+
+class OACApiOperator(OACWorkOperator):
+    """Makes any call: one of :mod:`airflow_provider_oac.client` by its name, or a method and a path.
+
+    ::
+
+        OACApiOperator(task_id="types", call="catalog.list_types")
+        OACApiOperator(task_id="books", call="catalog.list_items", arguments={"kind": "workbooks"})
+        OACApiOperator(task_id="system", method="GET", path="/system")
+        OACApiOperator(task_id="new", method="POST", path="/catalog/…/actions/…", body={…}, wait_for_completion=True)
+
+    A call that starts work is waited for with ``wait_for_completion=True``, here or in the triggerer; a retry finds the
+    work again where Airflow has a task state store (3.3). What changes something and must not be done twice (a
+    ``POST`` or ``PATCH``, and outside the REST API everything but a ``GET``, unless ``repeatable`` is set) is never
+    sent again when nobody knows whether OAC did it: the task then fails without a retry. What an Airflow without a
+    store cannot know is that a worker was killed in between.
+
+    The result (XCom) is what the answer holds as JSON: an object, a list, a text, or nothing. With ``destination``
+    it is a dictionary: ``path``, ``size``, ``sha256``, and for a list ``items``. With ``wait_for_completion`` it is a
+    dictionary: ``work_request_id``, ``status``, ``operation``, ``resources`` (status is ``None`` if nobody waited).
+
+    :param call: name of a call, such as ``catalog.get``: module below ``airflow_provider_oac.client`` and function; or
+    :param arguments: the arguments of that call. One that sends a secret is refused: there is an operator for each of
+        these, which takes it from an Airflow Connection.
+    :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``, with
+    :param path: path below ``base``, its ids encoded.
+    :param query: query parameters; ``None`` leaves one out, a list repeats it.
+    :param body: anything but a text is sent as JSON, a text as it is. ``{{ … | tojson }}`` makes JSON of a dictionary
+        in a template; the ``.output`` of a task needs no template.
+    :param headers: further headers.
+    :param accept: which types of content the answer may have.
+    :param content_type: type of the body.
+    :param base: what stands before the path; ``""`` for a path outside the REST API.
+    :param scope: ask for a token of this scope, in place of the Connection's; what lies outside the REST API may want
+        its own.
+    :param paged: whether the answer of a path is a page of a list, of which all are wanted; of a list that ``call``
+        names they always are. Pages are fetched side by side; the
+        search index is waited for; a list that reached OAC's limit of 10,000 items fails.
+    :param max_items: most items of a paged list in XCom.
+    :param destination: URL of a file that takes the answer as it is, piece by piece, or a paged list as JSON lines.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    :param repeatable: whether doing it twice is the same as doing it once; by default what is known of the call or
+        the method.
+    :param result_check: called with the result; the task fails unless it says yes.
+    :param result_filter: called with the result, to make the task's result of it.
+    :param wait_for_completion: whether the call starts work (its answer names a work request) that is waited for.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "call",
+        "arguments",
+        "method",
+        "path",
+        "query",
+        "body",
+        "headers",
+        "accept",
+        "content_type",
+        "base",
+        "scope",
+        "destination",
+        "destination_conn_id",
+    )
+    _accepted = False
+
+    def __init__(
+        self,
+        *,
+        call: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        method: str | None = None,
+        path: str | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        content_type: str = "application/json",
+        base: Annotated[str, EMPTY] = _API_BASE,
+        scope: str | None = None,
+        paged: bool = False,
+        max_items: Number = 1000,
+        destination: Location | None = None,
+        destination_conn_id: str | None = None,
+        repeatable: bool | None = None,
+        result_check: Callable[[Any], Any] | None = None,
+        result_filter: Callable[[Any], Any] | None = None,
+        wait_for_completion: bool = False,
+        **kwargs: Unpack[WorkArguments],
+    ) -> None:
+        super().__init__(wait_for_completion=wait_for_completion, **kwargs)
+        self.call = call
+        self.arguments = arguments
+        self.method = method
+        self.path = path
+        self.query = query
+        self.body = body
+        self.headers = headers
+        self.accept = accept
+        self.content_type = content_type
+        self.base = base
+        self.scope = scope
+        self.paged = paged
+        self.max_items = max_items
+        self.destination = path_text(destination)
+        self.destination_conn_id = destination_conn_id
+        self.repeatable = repeatable
+        self.result_check = result_check
+        self.result_filter = result_filter
+        if not wait_for_completion:
+            self.operator_extra_links = OACBaseOperator.operator_extra_links
+
+    @cached_property
+    def hook(self) -> OACHook:
+        """The hook of this task, with the scope that is asked for."""
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        hook = OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        if self.scope:
+            settings = hook.settings
+            hook.__dict__["settings"] = replace(settings, auth=replace(settings.auth, scope=self.scope))
+        return hook
+
+    def _begin(self, context: Context) -> Any:
+        """Make the call; wait if it starts work."""
+        call = self._call()
+        self._check_together(call)
+        if self.wait_for_completion:
+            with self._no_second_time(call, self._memory(context)):
+                return super()._begin(context)
+        self._push_link(context)
+        if self._in_pages():
+            return self._checked(self._listed(context), call)
+        memory = self._memory(context)
+        memory.claim()
+        self._refuse_second(call, memory)
+        return self._checked(self._answer(call, memory), call)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
+        """Go on after the triggerer waited."""
+        self._accepted = True
+        with self._no_second_time(self._call(), self._memory(context)):
+            return super().execute_complete(context, event)
+
+    def start(self, memory: TaskState, context: Context) -> Started:
+        """Send the call that starts the work."""
+        from airflow_provider_oac.client.rest.work_requests import accepted_id
+
+        call = self._call()
+        self._refuse_second(call, memory)
+        # Some calls read the id themselves; all of them answer with it in one of the known ways.
+        logged = self._logged(replace(call, read=accepted_id))
+        work = self._sent(call, memory, self._fenced(logged, memory))
+        self._accepted = True
+        self.log.info("OAC accepted: %s (work request %s).", call.doing, work)
+        return Started(work, time.time(), NoFacts())
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+        """Make the result."""
+        return self._checked(
+            {
+                "work_request_id": started.work_request_id,
+                "status": work.status if work else None,
+                "operation": work.operation if work else None,
+                "resources": [dict(resource) for resource in work.resources] if work else [],
+            },
+            self._call(),
+        )
+
+    def clean_up(self, started: Started, memory: TaskState) -> None:
+        """Note that the work ended without success, so that it may be started anew."""
+        memory.remember(sending=False, work_request_id=None)
+
+    def _call(self) -> Call[Any]:
+        from airflow_provider_oac.client.flows import any_call
+        from airflow_provider_oac.client.paging import Listing
+
+        if bool(self.call) == bool(self.method and self.path):
+            raise OACConfigurationError(
+                f"Give either call (now {self.call!r}) or method and path (now {self.method!r}, {self.path!r}). If one "
+                "comes from a template, check what it renders to."
+            )
+        if self.call:
+            given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
+            if given:
+                raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
+            found = any_call.named(self.call, self._arguments())
+            made = found.page(1) if isinstance(found, Listing) else found
+            self._refuse_restore(made)
+            if made.secrets:
+                raise OACConfigurationError(
+                    f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
+                    "reads it from an Airflow Connection, or use OACHook in your own task."
+                )
+        else:
+            if self.arguments:
+                raise OACConfigurationError("arguments belong to call. With method and path, use query and body.")
+            made = any_call.raw(
+                str(self.method),
+                str(self.path),
+                query=self.query,
+                body=self.body,
+                headers=self.headers,
+                accept="*/*" if self.destination and not self.paged else self.accept,
+                content_type=self.content_type,
+                base=self.base,
+            )
+            self._refuse_restore(made)
+        return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
+
+    def _logged(self, call: Call[Any]) -> Call[Any]:
+        """The call, which logs that it is sent and what came: no bodies, which may hold secrets."""
+        from airflow_provider_oac.transport.io import media_type
+
+        def read(response: Response) -> Any:
+            kind = media_type(response.headers)
+            self.log.info("OAC answered HTTP %d: %s, %d bytes.", response.status, kind, len(response.body))
+            return call.read(response)
+
+        self.log.info("Sending %s %s.", call.method, call.base + call.path)
+        return replace(call, read=read)
+
+    def _refuse_restore(self, call: Call[Any]) -> None:
+        from airflow_provider_oac.client.flows.any_call import restores
+
+        if restores(call):
+            raise OACConfigurationError(
+                "A restore replaces the content of the whole instance and cannot be undone. Use "
+                "OACRestoreSnapshotOperator, which has safety checks."
+            )
+
+    def _arguments(self) -> dict[str, Any]:
+        return dict(self.arguments or {})
+
+    def _check_together(self, call: Call[Any]) -> None:
+        if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
+            raise OACConfigurationError(
+                "wait_for_completion=True cannot be combined with paged, destination or scope: such a call returns a "
+                "work request of the REST API."
+            )
+        if self.paged and (call.method != "GET" or "page" in (self.query or {})):
+            raise OACConfigurationError(
+                "paged=True fetches all pages of a list with GET. Use method='GET' and leave page out of query."
+            )
+        if self.paged and self.call and not self._in_pages():
+            raise OACConfigurationError(f"{self.call} does not return pages. Leave paged out.")
+
+    def _in_pages(self) -> bool:
+        """Whether all pages of a list are wanted: of one of this package they always are."""
+        from airflow_provider_oac.client.flows.any_call import lists
+
+        return lists(self.call) if self.call else self.paged
+
+    def _listed(self, context: Context) -> Any:
+        """All pages of a list."""
+        from airflow_provider_oac.client.flows.any_call import named, of_page
+        from airflow_provider_oac.client.models import plain
+        from airflow_provider_oac.client.paging import Listing, collected
+        from airflow_provider_oac.client.writers import json_line, written
+        from airflow_provider_oac.operators.files import sink_of
+
+        found = named(self.call, self._arguments()) if self.call else None
+        listing = found if isinstance(found, Listing) else Listing(partial(of_page, self._call()))
+        self._logged(listing.page(1))
+        source = listing.each(report=self.log.info)
+        if self.destination:
+            sink = sink_of(self.destination, self.destination_conn_id, TaskState(context).identity)
+            done = self.hook.run(written(source, sink, lambda item: json_line(plain(item))))
+            return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
+        items = self.hook.run(collected(source, self.max_items + 1))
+        if len(items) > self.max_items:
+            raise OACConfigurationError(
+                f"The list has more than {self.max_items} items, too many for XCom. Set destination to a file for "
+                "them, narrow the list, or raise max_items."
+            )
+        return plain(items)
+
+    def _answer(self, call: Call[Any], memory: TaskState) -> Any:
+        """What the one answer holds."""
+        from airflow_provider_oac.client.flows.any_call import streamed
+        from airflow_provider_oac.client.flows.checksum import SummedSink
+        from airflow_provider_oac.operators.files import sink_of
+
+        if not self.destination:
+            logged = self._logged(call)
+            return self._sent(call, memory, self._fenced(logged, memory))
+        # Before anything is sent: what the store refuses now has no consequence.
+        sink = SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
+        self._logged(call)
+        self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
+        self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
+        return {"path": self.destination, "size": sink.size, "sha256": sink.sha256}
+
+    def _checked(self, result: Any, call: Call[Any]) -> Any:
+        """The result of the task; no retry follows if that fails after what must not be done twice."""
+        from airflow_provider_oac.client.models import plain
+
+        # A check or a filter gets the models, XCom what can be stored.
+        try:
+            if self.result_check and not self.result_check(result):
+                raise OACResponseError(
+                    f"result_check rejected the result: {repr(result)[:500]}. The call itself succeeded"
+                    + (", and a retry repeats it." if self.retries and call.repeatable else ".")
+                )
+            return plain(self.result_filter(result) if self.result_filter else result)
+        except Exception as error:
+            if call.repeatable or isinstance(error, (AirflowSkipException, AirflowFailException)):
+                raise
+            raise AirflowFailException(
+                f"{error if isinstance(error, OACError) else f'{type(error).__name__}: {error}'} OAC completed the "
+                f"call ({call.doing}), and repeating it could do harm, so the task is not retried. Clear the task to "
+                "repeat the call."
+            ) from error
+
+    # -- never a second time unless that does no harm
+
+    def _refuse_second(self, call: Call[Any], memory: TaskState) -> None:
+        if not call.repeatable and (memory.interrupted or (memory.available and memory.suspect())):
+            work = memory.of_this_order().work_request_id
+            what = f"OAC no longer knows its work request {work}" if work else "its response was lost"
+            raise AirflowFailException(
+                f"Could not {call.doing}: an earlier try sent the call, and {what}. OAC may have completed it, so it "
+                "is not sent again. Check in OAC whether it did. If so, mark this task as success; if not, clear it. "
+                "repeatable=True always sends the call again."
+            )
+
+    def _fenced(self, call: Call[Any], memory: TaskState) -> Callable[[], Any]:
+        """Sends a call, each attempt only if this still is the current try."""
+        if call.repeatable:
+            return lambda: self.hook.run(call)
+        return lambda: self.hook.run(lambda api: api.perform(call, before_send=memory.check_current))
+
+    def _sent(self, call: Call[Any], memory: TaskState, send: Callable[[], Any]) -> Any:
+        """Send it, and tell whether OAC may have acted when no answer of success comes."""
+        if call.repeatable:
+            return send()
+        from airflow_provider_oac.client.flows.submit import may_have_acted
+
+        task = memory.attempts()
+        task.remember(None)
+        try:
+            task.check_current()
+            result = send()
+        except OACSupersededError:
+            raise
+        except OACError as error:
+            # The store for the answer is only asked once there is one.
+            if not may_have_acted(error) and not isinstance(error, OACStorageError):
+                task.take_back()
+                raise
+            raise AirflowFailException(
+                f"{error} The task is not retried, since sending the call twice could do harm. Check in OAC whether it "
+                "was completed. repeatable=True sends it again."
+            ) from error
+        if not self.wait_for_completion:
+            memory.remember(sending=False)
+        return result
+
+    @contextmanager
+    def _no_second_time(self, call: Call[Any], memory: TaskState) -> Iterator[None]:
+        """Without a store a retry would start work that goes on a second time."""
+        try:
+            yield
+        except OACKilledError:
+            raise
+        except OACError as error:
+            ended = isinstance(error, OACWorkRequestError) and error.status in ("FAILED", "CANCELED")
+            if call.repeatable or memory.available or ended or not self._accepted:
+                raise
+            raise AirflowFailException(
+                f"{error} The task is not retried: this Airflow version does not store the work request, and a retry "
+                "would start the work a second time. repeatable=True allows that."
+            ) from error

@@ -1,0 +1,150 @@
+"""Nothing is left of thousands of triggers, neither after the last one nor beside one that stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_oac.auth.session import PROCESS_STORE
+from airflow_provider_oac.hooks import shared_poller
+from airflow_provider_oac.transport import asynchronous
+from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from oac_simulator.launch import Simulator
+from tests.integration.flows import LOOK
+
+# The poller is the same on every line, and test_polling.py has this with 600 triggers on all of them.
+pytest.importorskip("airflow.sdk", reason="takes half a minute; runs on Airflow 3 only")
+
+ROUNDS, AT_ONCE, THREADS = 9, 500, 4
+# Caches fill while the first few run.
+WARM = 4
+# Rounds beside somebody who stays.
+FURTHER = 5
+
+
+async def outcome(work: str, *, pause: float = 0.05, seconds: float = 60.0) -> str:
+    now = time.time()
+    async for event in OACWorkRequestTrigger("oac_default", work, now, now + seconds, pause).run():
+        return str(event.payload["outcome"])
+    raise AssertionError("the trigger ended without an event")
+
+
+def kept() -> tuple[int, int, int]:
+    """Objects, tasks of the event loop, and open files."""
+    gc.collect()
+    folder = Path("/proc/self/fd")
+    return len(gc.get_objects()), len(asyncio.all_tasks()), len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+@pytest.fixture
+def silence() -> Iterator[None]:
+    """pytest keeps each line that is logged, with what it holds."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("connections", "silence")
+def test_nothing_is_left_of_thousands_of_triggers(clean: Simulator) -> None:
+    # Each round asks for the same, which is over: a look each, and the simulator does not grow.
+    works = clean.control.start_work("dev", 0.0, AT_ONCE)
+
+    async def rounds() -> list[tuple[int, int, int]]:
+        counts = []
+        # The event loop's threads stay, and are begun when they are first needed.
+        all_there = threading.Barrier(THREADS)
+        pool = ThreadPoolExecutor(THREADS)
+        asyncio.get_running_loop().set_default_executor(pool)
+        await asyncio.gather(*(asyncio.to_thread(all_there.wait, 30) for _ in range(THREADS)))
+        for _ in range(ROUNDS):
+            found = await asyncio.gather(*(outcome(work) for work in works))
+            assert found == ["ended"] * AT_ONCE
+            # What closes the session has ended as well.
+            await asyncio.sleep(0.05)
+            counts.append(kept())
+        return counts
+
+    counts = asyncio.run(rounds())
+    objects, tasks, files = zip(*counts[WARM:], strict=True)
+    assert set(tasks) == {1}
+    assert len(set(files)) == 1
+    # Not even one object for fifty triggers, whatever it is.
+    assert max(objects) - objects[0] < (ROUNDS - WARM) * AT_ONCE / 50
+    assert shared_poller._places == {}
+    assert shared_poller._readings == {}
+    assert len(PROCESS_STORE._entries) == 1
+
+
+@pytest.mark.usefixtures("connections", "silence")
+def test_a_scheduler_that_stays_open_does_not_grow(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Somebody waits all day, so that the scheduler and its session stay; others come, wait and go: most since their
+    # work is over, some canceled in a pause.
+    monkeypatch.setattr(asynchronous, "_REMEMBERED", 0.5)
+    (long_work,) = clean.control.start_work("dev", 3600.0)
+
+    async def others() -> None:
+        canceled = [asyncio.create_task(outcome(work)) for work in clean.control.start_work("dev", 3600.0, 50)]
+        over = clean.control.start_work("dev", 0.0, AT_ONCE - 50)
+        assert await asyncio.gather(*(outcome(work) for work in over)) == ["ended"] * len(over)
+        for task in canceled:
+            task.cancel()
+        ends = await asyncio.gather(*canceled, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+        # What was due for them has come by now.
+        await asyncio.sleep(0.6)
+
+    async def rounds() -> list[int]:
+        long = asyncio.create_task(outcome(long_work, pause=1.0, seconds=3600.0))
+        counts = []
+        for _ in range(WARM + FURTHER):
+            await others()
+            (place,) = shared_poller._places.values()
+            io = place.scheduler.api.io
+            assert isinstance(io, asynchronous.AsyncIO)
+            # Those of the last two or three rounds.
+            addresses = len(io._urls) + len(io._older_urls)
+            assert addresses < 4 * AT_ONCE
+            counts.append(kept()[0] - addresses)
+        scheduler = place.scheduler
+        (target,) = scheduler._targets.values()
+        assert [entry[2] for entry in scheduler._due] == [target] * (not target.looking)
+        assert not scheduler._ready
+        assert scheduler._rate == pytest.approx(1.0 / target.pause)
+        long.cancel()
+        await asyncio.gather(long, return_exceptions=True)
+        return counts[WARM:]
+
+    objects = asyncio.run(rounds())
+    assert max(objects) - objects[0] < FURTHER * AT_ONCE / 10
+    assert shared_poller._places == {}
+
+
+@pytest.mark.usefixtures("connections", "silence")
+def test_a_trigger_that_waits_is_few_objects(clean: Simulator) -> None:
+    # A thousand that begin at once must not make Python's garbage collector go through all that Airflow has loaded,
+    # which it does when a quarter as many objects were added: no trigger would move for a tenth of a second.
+    (before_all,), works = clean.control.start_work("dev", 3600.0), clean.control.start_work("dev", 3600.0, AT_ONCE)
+
+    async def of_each() -> float:
+        first = asyncio.create_task(outcome(before_all, pause=60.0, seconds=3600.0))
+        while not clean.control.calls("dev", LOOK):
+            await asyncio.sleep(0.1)
+        before = kept()[0]
+        going = [first, *(asyncio.create_task(outcome(work, pause=60.0, seconds=3600.0)) for work in works)]
+        while clean.control.calls("dev", LOOK) <= AT_ONCE:
+            await asyncio.sleep(0.1)
+        found = (kept()[0] - before) / AT_ONCE
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
+        return found
+
+    assert asyncio.run(of_each()) < 32

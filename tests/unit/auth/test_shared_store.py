@@ -1,0 +1,95 @@
+"""What happens at a store as time passes, which over HTTP would take minutes."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs
+
+import pytest
+
+from airflow_provider_oac.auth.shared_store import keep_sign_in, through_store
+from airflow_provider_oac.auth.store import Record
+from airflow_provider_oac.auth.token import Issued, Token
+from airflow_provider_oac.exceptions import OACAuthError, OACTokenStoreError
+from airflow_provider_oac.transport.blocking import run
+from airflow_provider_oac.transport.io import Request, Response
+from tests.manual import Answer, ManualIO, response, unreachable
+from tests.unit.auth.stores import CHAIN, Dictionary, store_entry
+
+CONSUMED = response(
+    400, json.dumps({"error": "invalid_grant", "error_description": "The token has already been consumed"})
+)
+
+
+def test_a_refused_renewal_is_left_alone_for_a_minute_and_then_tried_once() -> None:
+    io, place = ManualIO(lambda _request: CONSUMED), store_entry(Dictionary())
+    for _ in range(100):
+        with pytest.raises(OACAuthError, match="login --oac-conn-id oac_default"):
+            run(through_store(io, place, CHAIN))
+        io.time += 3
+    # At 0, 60, 120, 180 and 240 of 300 seconds.
+    assert len(io.requests) == 5
+
+
+def test_a_clock_that_was_set_back_does_not_lengthen_that() -> None:
+    io, place = ManualIO(lambda _request: CONSUMED), store_entry(Dictionary())
+    for _ in range(2):
+        with pytest.raises(OACAuthError):
+            run(through_store(io, place, CHAIN))
+        io.time -= 3600
+    assert len(io.requests) == 2
+
+
+def test_a_new_sign_in_ends_it_at_once() -> None:
+    io, place = ManualIO(lambda _request: CONSUMED), store_entry(Dictionary())
+    with pytest.raises(OACAuthError):
+        run(through_store(io, place, CHAIN))
+    run(keep_sign_in(io, place, CHAIN, Issued(Token("new", io.time, 100), "next"), None))
+    assert run(through_store(io, place, CHAIN)).access_token == "new"
+    assert [request.url for request in io.requests] == [CHAIN.token_url, CHAIN.revocation_url]
+
+
+@pytest.mark.parametrize("answer", [response(200, ""), CONSUMED, unreachable()], ids=["revoked", "refused", "away"])
+def test_a_new_sign_in_revokes_the_refresh_token_that_it_replaces(
+    answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    io, place = ManualIO(lambda _request: answer), store_entry(Dictionary())
+    place.put(Record(refresh_token="former-token"))
+    for _ in range(2):
+        run(keep_sign_in(io, place, CHAIN, Issued(Token("new", io.time, 100), "next"), None))
+    kept = place.read()
+    assert kept
+    assert kept.record.refresh_token == "next"
+    # The second sign-in brought the same one.
+    (request,) = io.requests
+    assert request.url == CHAIN.revocation_url
+    assert parse_qs((request.body or b"").decode())["token"] == ["former-token"]
+    assert ("could not be revoked" in caplog.text) is (answer is CONSUMED or not isinstance(answer, Response))
+    assert "former-token" not in caplog.text
+
+
+def test_a_store_that_never_takes_the_new_refresh_token_is_given_up_with_the_step_that_repairs_it() -> None:
+    backend = Dictionary()
+
+    def renew(_request: Request) -> Response:
+        backend.kept_is_full = True
+        return response(200, json.dumps({"access_token": "a", "refresh_token": "next", "expires_in": 100}))
+
+    io = ManualIO(renew)
+    with pytest.raises(
+        OACTokenStoreError, match=r"could not be kept.*used up.*login --oac-conn-id oac_default"
+    ) as caught:
+        run(through_store(io, store_entry(backend), CHAIN))
+    assert "next" not in str(caught.value).split()
+    assert 20 < sum(io.slept) < 60
+    assert len(io.requests) == 1
+
+
+def test_whoever_holds_the_lock_for_ever_is_named() -> None:
+    backend = Dictionary()
+    backend.locked = True
+    io = ManualIO()
+    with pytest.raises(OACTokenStoreError, match="or that process hangs"):
+        run(through_store(io, store_entry(backend), CHAIN))
+    assert io.requests == []
+    assert sum(io.slept) < 400

@@ -1,0 +1,98 @@
+"""How fast an instance is asked: connections by rate and latency, and a rest for all when it cannot keep up."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_oac.client.throttle import FEW, MANY, Pace
+from airflow_provider_oac.exceptions import OACApiError, OACError, OACTransportError
+
+
+def answer(status: int, retry_after: float | None = None, code: str | None = None) -> OACApiError:
+    return OACApiError("no", status=status, code=code, method="GET", path="/", retry_after=retry_after)
+
+
+# That the word stands in the code is inferred: it may stand in the text.
+IN_TEXT = OACApiError("no", status=503, detail="SearchIndexNotReady: later", method="GET", path="/", retry_after=300.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "latency", "at_once"),
+    [(1000.0, 0.002, FEW), (200.0, 0.1, 30), (2000.0, 1.0, MANY), (0.0, 5.0, FEW)],
+    ids=["a fast server", "a server that is far away", "more than is sensible", "nobody waits"],
+)
+def test_more_connections_only_where_rate_times_latency_needs_them(rate: float, latency: float, at_once: int) -> None:
+    pace = Pace()
+    pace.answered(10.0)
+    assert pace.at_once(rate) == FEW, "the first answers hold handshakes and the sign-in"
+    for _ in range(60):
+        pace.answered(latency)
+    assert pace.at_once(rate) == at_once
+
+
+def test_one_slow_answer_among_many_changes_little() -> None:
+    pace = Pace()
+    for _ in range(50):
+        pace.answered(0.005)
+    pace.answered(0.5)
+    assert pace.at_once(50.0) == FEW
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_rest_lasts_as_long_as_oac_asks(status: int) -> None:
+    pace = Pace()
+    pace.refused(answer(status, 30.0), 10.0, 11.0)
+    assert pace.quiet_until == 41.0
+    pace.refused(answer(status, 1e9), 41.0, 42.0)
+    assert pace.quiet_until == 42.0 + 300.0
+
+
+def test_without_a_word_when_the_rest_doubles_and_those_under_way_do_not_count() -> None:
+    pace = Pace()
+    rests, now = [], 0.0
+    for _ in range(7):
+        now += 1.0
+        pace.refused(answer(429), now - 0.5, now)
+        rests.append(pace.quiet_until - now)
+        pace.refused(answer(429), now - 0.4, now + 0.1)
+        assert pace.quiet_until == now + rests[-1]
+        now = pace.quiet_until
+    assert rests == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    pace.answered(0.01)
+    pace.refused(answer(429), now + 1.0, now + 1.0)
+    assert pace.quiet_until == now + 2.0
+
+
+def test_after_a_rest_one_asks_then_one_more_with_each_answer() -> None:
+    pace = Pace()
+    pace.refused(answer(503), 0.0, 0.0)
+    allowed = []
+    for _ in range(4):
+        allowed.append(pace.at_once(10.0))
+        pace.answered(0.01)
+    assert allowed == [1, 2, 3, 4]
+
+
+def test_after_a_rest_an_answer_that_refuses_counts_as_well() -> None:
+    pace = Pace()
+    pace.refused(answer(503), 0.0, 0.0)
+    allowed = []
+    for error in (answer(401), answer(404), answer(500), OACTransportError("no", sent=True), answer(401)):
+        pace.refused(error, 1.0, 2.0)
+        allowed.append(pace.at_once(10.0))
+    assert allowed == [2, 3, 4, 4, 5]
+    pace.refused(answer(504), 1.0, 2.0)
+    pace.refused(answer(401), -1.0, 2.0)
+    assert pace.at_once(10.0) == 5, "a gateway is not the instance; what was under way before tells nothing"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [answer(500), answer(404), answer(503, code="SearchIndexNotReady"), IN_TEXT, OACTransportError("no", sent=True)],
+    ids=["500", "404", "the search index", "the same in the text", "no answer"],
+)
+def test_other_trouble_is_nobody_elses(error: OACError) -> None:
+    pace = Pace()
+    pace.refused(error, 0.0, 1.0)
+    assert pace.quiet_until < 0
+    assert pace.at_once(0.0) == FEW

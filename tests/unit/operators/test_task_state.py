@@ -1,0 +1,98 @@
+"""What a task remembers from try to try."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider_oac.operators.task_state import TaskKey, TaskRecord, TaskState
+from tests.tasks import StateStore, TaskInstance
+
+
+def memory(store: StateStore | None, *, try_number: int = 1, max_tries: int = 2, used: bool = True) -> TaskState:
+    return TaskState({"ti": TaskInstance("a_task", try_number, max_tries), "task_state_store": store}, used)
+
+
+def test_facts_add_up_over_the_tries_of_an_order() -> None:
+    store = StateStore()
+    memory(store).remember(name="a", work_request_id="1")
+    memory(store, try_number=2).remember(work_request_id=None, failed=("a",))
+    assert memory(store, try_number=3).of_this_order() == TaskRecord(2, name="a", failed=("a",))
+
+
+def test_a_clear_begins_a_new_order() -> None:
+    store = StateStore()
+    memory(store).remember(name="a", failed=("a",))
+    cleared = memory(store, try_number=2, max_tries=3)
+    assert cleared.of_this_order() == TaskRecord()
+    assert cleared.recall().name == "a"
+    cleared.remember(work_request_id="2")
+    assert cleared.recall() == TaskRecord(3, work_request_id="2")
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_without_a_store_it_remembers_nothing(used: bool) -> None:
+    nothing = memory(None if used else StateStore(), used=used)
+    nothing.remember(name="a")
+    assert not nothing.available
+    assert nothing.recall() == nothing.of_this_order() == TaskRecord()
+    assert not nothing.suspect()
+
+
+@pytest.mark.parametrize("text", ["[]", '"text"', "{}", '{"max_tries": 2, "work_request_id": "1", "facts": {}}'])
+def test_what_another_version_has_written_makes_a_suspect(text: str) -> None:
+    store = StateStore()
+    store.texts["oac_work"] = text
+    assert memory(store).recall() == TaskRecord()
+    assert memory(store).suspect()
+
+
+def test_nothing_makes_no_suspect() -> None:
+    store = StateStore()
+    assert not memory(store, try_number=2).suspect()
+    store.texts["oac_work"] = "null"
+    assert not memory(store, try_number=2).suspect()
+
+
+def test_a_task_that_is_not_mapped_has_the_index_minus_one() -> None:
+    ti = TaskInstance("a_task", 1, 2)
+    ti.map_index = None
+    assert TaskKey.of({"ti": ti}).map_index == -1
+
+
+def test_without_a_store_a_try_whose_supervisor_is_gone_is_not_the_current_one() -> None:
+    # A supervisor starts a task process, which claims its try, and is killed.
+    code = """
+import os, time
+from types import SimpleNamespace
+from airflow_provider_oac.operators.task_state import TaskState
+ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=1, try_number=1)
+supervisor = os.fork()
+if supervisor:
+    os.waitpid(supervisor, 0)
+    time.sleep(30)
+parent = os.getpid()
+ready, tell = os.pipe()
+if os.fork():
+    os.read(ready, 1)
+    os._exit(0)
+memory = TaskState({"ti": ti})
+memory.claim()
+memory.check_current()
+os.write(tell, b"x")
+while os.getppid() == parent:
+    time.sleep(0.01)
+try:
+    memory.check_current()
+except Exception as error:
+    print(type(error).__name__, error, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        process.kill()
+    assert said.startswith(
+        "OACSupersededError Try 1 of task 't' sends nothing any more: the process that supervised it"
+    )
