@@ -78,7 +78,7 @@ def test_the_whole_way(running: Simulator, way: tuple[str, str], form: str) -> N
     assert len(seen["tools"]) == 11
     count, tables, missing, refused, absent = seen["results"]
     assert (rows(count), count["is_error"]) == ([{"n": 1200}], False)
-    assert [table["tableName"] for table in json.loads(tables["text"])["tables"]][0] == "Time"
+    assert json.loads(tables["text"])["tables"][0]["tableName"] == "Time"
     assert missing["is_error"] is True
     assert refused["code"] == -32000
     assert "[nQSError: 27005]" in refused["data"]["details"]

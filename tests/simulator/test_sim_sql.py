@@ -142,6 +142,7 @@ REGION, REVENUE = "{Customers.Region}", "{Facts.Revenue}"
         (f"SELECT COUNT({REVENUE}) a FROM {SALES}", "without OVERRIDEAGGR"),
         (f"SELECT SUM({REVENUE} + 1) a FROM {SALES}", "an aggregate of a measure"),
         (f"SELECT OVERRIDEAGGR({REVENUE}) a FROM {SALES}", "OVERRIDEAGGR outside"),
+        (f"SELECT MIN(CASE WHEN OVERRIDEAGGR({REVENUE}) > 1 THEN 1 END) a FROM {SALES}", "OVERRIDEAGGR in"),
         (f"SELECT CASE WHEN {REGION} = 'x' THEN {REVENUE} END a FROM {SALES}", "an attribute and a measure"),
         (f"SELECT {REGION} a FROM {SALES} WHERE {{Time.Day}} = '2026-01-01'", "date and text"),
         (f"SELECT CAST({REGION} AS INTEGER) a FROM {SALES}", "CAST of a text"),

@@ -1,4 +1,4 @@
-"""What the MCP Python SDK makes of an MCP endpoint. Runs in an environment that holds the SDK and nothing of this project.
+"""What the MCP Python SDK makes of an MCP endpoint; for an environment that holds the SDK and nothing of this project.
 
     python mcp_sdk.py < order.json > report.json
 
@@ -46,8 +46,8 @@ async def connected(order: dict[str, Any]) -> AsyncIterator[tuple[Any, str, str]
             httpx2.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=False) as http,
             Client(streamable_http_client(order["url"], http_client=http), mode=order["mode"]) as client,
         ):
-            assert client.server_info is not None
-            yield client, client.protocol_version, client.server_info.name
+            server = client.server_info
+            yield client, client.protocol_version, server.name if server else ""
 
 
 async def report(order: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Mcp:
             if message["method"] == "initialize":
                 _check_initialize(message.get("params"))
                 key = self._sessions.begin(self._instance.name, user["name"])
-                return await self._reply(number, {"result": _INITIALIZED}, headers={"Mcp-Session-Id": key})
+                return self._reply(number, {"result": _INITIALIZED}, headers={"Mcp-Session-Id": key})
             session = self._session(request, user, message["method"])
             if number is None:
                 # A notification: no answer, whatever it is (documented: 202).
@@ -93,11 +93,11 @@ class Mcp:
                     session.ready = True
                 return web.Response(status=202)
             result = await self._result(request, user, session, message)
-            return await self._reply(number, {"result": result})
+            return self._reply(number, {"result": result})
         except ToolError as error:
-            return await self._reply(number, {"result": {**block(str(error)), "isError": True}})
+            return self._reply(number, {"result": {**block(str(error)), "isError": True}})
         except RpcError as error:
-            return await self._reply(number, {"error": error.body}, error.status)
+            return self._reply(number, {"error": error.body}, error.status)
 
     def _session(self, request: web.Request, user: Record, method: str) -> Session | None:
         """The session of the request.
@@ -183,7 +183,7 @@ class Mcp:
 
     # ------------------------------------------------------------------------------------------- replies
 
-    async def _reply(
+    def _reply(
         self, number: Any, body: Message, status: int = 200, headers: dict[str, str] | None = None
     ) -> web.StreamResponse:
         """The answer as JSON, or as an event of a stream; which one OAC sends is unknown. Errors of HTTP are JSON."""

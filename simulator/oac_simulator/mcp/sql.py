@@ -495,6 +495,8 @@ def _typed(value: Value, kind: str) -> Value:
 
 def _level(*values: Value) -> str:
     levels = {value.level for value in values} - {""}
+    if "override" in levels:
+        raise Unsupported("OVERRIDEAGGR in an expression")
     if len(levels) > 1:
         raise Unsupported("an attribute and a measure in one expression")
     return levels.pop() if levels else ""
