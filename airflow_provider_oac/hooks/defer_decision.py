@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac import lazy
+
 if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.polling import PollTarget
     from airflow_provider_oac.hooks.oac import OACHook
@@ -19,8 +21,6 @@ def over_soon(hook: OACHook, watch: PollTarget[Any]) -> bool:
     A failure counts as over, too: who goes on looks again and judges. It is also what keeps a task from deferring for
     work that is done, whose trigger would fire before Airflow's scheduler has noticed the deferral.
     """
-    from airflow_provider_oac.client.flows.polling import done_within
-
     if WORKER_SECONDS <= 0:
         return False
-    return hook.run(done_within(watch, WORKER_SECONDS))
+    return hook.run(lazy.polling.done_within(watch, WORKER_SECONDS))

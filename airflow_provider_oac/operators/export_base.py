@@ -10,10 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from urllib.parse import quote
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import Location, Number, path_text, seconds
+from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
+from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.operators.lineage import Made, lineage, tell
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -127,17 +131,14 @@ class ExportingOperator(OACWorkOperator):
 
         :raises OACConfigurationError: naming what OAC would refuse.
         """
-        from airflow_provider_oac.client.flows.export import WantedFile
-        from airflow_provider_oac.client.rest.workbooks import check_format, check_screen
-
-        check_format(file_format)
-        check_screen(self.screen_width, self.screen_height)
+        lazy.workbooks.check_format(file_format)
+        lazy.workbooks.check_screen(self.screen_width, self.screen_height)
         # In a dictionary for one workbook.
         if canvases is not None and (isinstance(canvases, str | Mapping) or not isinstance(canvases, Collection)):
             raise OACConfigurationError(f"{label}: canvases is a list of names or ids, not {canvases!r}.")
         # A store that cannot be reached is found before anything is ordered for it.
         self.store(url)
-        file = WantedFile(
+        file = lazy.export.WantedFile(
             f"{label} as {file_format}", url, workbook_id, name, file_format, self.screen_width, self.screen_height
         )
         return ExportRequest(file, canvases)
@@ -145,17 +146,13 @@ class ExportingOperator(OACWorkOperator):
     @property
     def facts_type(self) -> type[Record]:
         """What is made, and what is left."""
-        from airflow_provider_oac.client.flows.export import ExportFacts
-
-        return ExportFacts
+        return lazy.export.ExportFacts
 
     def start(self, memory: TaskState, context: Context) -> Started:
         """Find out what to make, leave out what is there, and order the first exports."""
-        from airflow_provider_oac.client.flows.export import ExportFacts
-
         wishes = self.wishes()
         self._push_workbook_link(wishes, context)
-        facts = ExportFacts()
+        facts = lazy.export.ExportFacts()
         files = self._planned(wishes, facts)
         facts.order = tuple(file.url for file in files)
         facts.left = tuple(self._missing(files, facts, memory))
@@ -163,9 +160,7 @@ class ExportingOperator(OACWorkOperator):
 
     def _push_workbook_link(self, wishes: list[ExportRequest], context: Context) -> None:
         """Where the workbook is, if it is just one."""
-        from airflow_provider_oac.client.ids import plain_id
-
-        paths = {plain_id(wish.file.workbook_id) or "" for wish in wishes}
+        paths = {lazy.ids.plain_id(wish.file.workbook_id) or "" for wish in wishes}
         if len(paths) == 1 and (path := paths.pop()).startswith("/"):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
@@ -184,15 +179,11 @@ class ExportingOperator(OACWorkOperator):
 
     def _planned(self, wishes: list[ExportRequest], facts: ExportFacts) -> list[WantedFile]:
         """The files with their canvases."""
-        from airflow_provider_oac.client.flows.export import planned
-        from airflow_provider_oac.client.pdf import check_can_join
-        from airflow_provider_oac.client.rest import workbooks
-
         ids = list(dict.fromkeys(wish.file.workbook_id for wish in wishes))
 
         async def listed(api: Api, workbook_id: str) -> list[Canvas] | OACError:
             try:
-                return await api.perform(workbooks.canvases(workbook_id))
+                return await api.perform(lazy.workbooks.canvases(workbook_id))
             except OACKilledError:
                 raise
             except OACError as error:
@@ -208,9 +199,9 @@ class ExportingOperator(OACWorkOperator):
             try:
                 if isinstance(found, OACError):
                     raise found
-                made = planned(wish.file, workbooks.chosen(found, wish.canvases))
+                made = lazy.export.planned(wish.file, lazy.workbooks.chosen(found, wish.canvases))
                 if any(len(file.exports) > 1 for file in made):
-                    check_can_join()
+                    lazy.pdf.check_can_join()
                 files += made
             except OACError as error:
                 self.failed(wish.file.label, error, facts)
@@ -218,13 +209,11 @@ class ExportingOperator(OACWorkOperator):
 
     def _next_round(self, facts: ExportFacts) -> Started:
         """Order the next exports of what is left; none if nothing is."""
-        from airflow_provider_oac.client.flows.export import ordered
-
         left, current, budget, last = list(facts.left), [], self.max_parallel, None
         while left and budget > 0:
             file = left.pop(0)
             try:
-                file = self.hook.run(ordered(file, budget))
+                file = self.hook.run(lazy.export.ordered(file, budget))
             except OACKilledError:
                 raise
             except OACError as error:
@@ -258,18 +247,14 @@ class ExportingOperator(OACWorkOperator):
 
     def _settle(self, files: list[WantedFile], facts: ExportFacts, deadline: float, memory: TaskState) -> None:
         """Make files side by side."""
-        from airflow_provider_oac.client.flows.export import make
-        from airflow_provider_oac.client.flows.polling import WaitPlan
-        from airflow_provider_oac.operators.files import sink_of
-
-        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        plan = lazy.polling.WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
         # Not kept on the operator: Airflow copies operators, and a lock cannot be copied.
         recording = threading.Lock()
 
         async def one(api: Api, file: WantedFile, sink: ObjectStorageSink) -> OACError | None:
             try:
-                made = await make(file, sink, plan, limit=parts, report=self.log.info)(api)
+                made = await lazy.export.make(file, sink, plan, limit=parts, report=self.log.info)(api)
             except OACKilledError:
                 raise
             except OACError as error:
@@ -315,13 +300,9 @@ class ExportingOperator(OACWorkOperator):
 
     def tell(self, files: list[dict[str, Any]], context: Context) -> None:
         """Say in asset events, and to OpenLineage, what was made of what."""
-        from airflow_provider_oac.assets import catalog_uri
-        from airflow_provider_oac.client.ids import plain_id
-        from airflow_provider_oac.operators.lineage import Made, tell
-
         address, made = self.hook.settings.address, []
         for file in files:
-            workbook = catalog_uri(address, plain_id(file["workbook_id"]) or file["workbook_id"])
+            workbook = catalog_uri(address, lazy.ids.plain_id(file["workbook_id"]) or file["workbook_id"])
             path = _asset_uri(file["path"])
             extra = {name: file[name] for name in ("size", "sha256", "format", "work_request_ids")}
             made.append(Made(path, (workbook, path), {**extra, "workbook": workbook}))
@@ -329,15 +310,11 @@ class ExportingOperator(OACWorkOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What OpenLineage's provider asks for when the task succeeded: workbooks, and their files."""
-        from airflow_provider_oac.operators.lineage import lineage
-
         return lineage(self)
 
     def store(self, url: str) -> Destination:
         """A file in the store."""
-        from airflow_provider_oac.hooks.object_storage import Destination
-
-        return Destination(url, self.destination_conn_id)
+        return lazy.object_storage.Destination(url, self.destination_conn_id)
 
     def _found_again(self, memory: TaskState) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.

@@ -26,8 +26,8 @@ from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.hooks.poll_scheduler import Scheduler
 from airflow_provider_oac.transport.asynchronous import KEEP_ALIVE, AsyncIO
 from airflow_provider_oac.transport.io import Request
-from airflow_provider_oac.triggers import base
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.triggers import oac
+from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK
 from tests.integration.servers import Reply, Seen, answering
@@ -36,7 +36,13 @@ from tests.tasks import ADMIN, AUTHOR, Connections, first_event
 
 def trigger(work: str, seconds: float = 30.0, poll_interval: float = 0.05) -> OACWorkRequestTrigger:
     now = time.time()
-    return OACWorkRequestTrigger("oac_default", work, now, now + seconds, poll_interval)
+    return OACWorkRequestTrigger(
+        oac_conn_id="oac_default",
+        work_request_id=work,
+        submitted_at=now,
+        deadline=now + seconds,
+        poll_interval=poll_interval,
+    )
 
 
 def watch(work: str, **plan: Any) -> WorkRequestTarget:
@@ -415,7 +421,7 @@ def test_a_pause_shorter_than_keep_alive_means_no_handshake(
 def test_no_trigger_fires_before_the_scheduler_has_noticed_the_deferral(
     clean: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "QUIET_SECONDS", 0.7)
+    monkeypatch.setattr(oac, "QUIET_SECONDS", 0.7)
     (done,) = clean.control.start_work("dev", 0.0)
     began = time.monotonic()
     assert asyncio.run(events([done])) == ["ended"]

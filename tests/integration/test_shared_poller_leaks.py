@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.transport import asynchronous
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK
 
@@ -32,7 +32,9 @@ FURTHER = 5
 
 async def outcome(work: str, *, pause: float = 0.05, seconds: float = 60.0) -> str:
     now = time.time()
-    async for event in OACWorkRequestTrigger("oac_default", work, now, now + seconds, pause).run():
+    async for event in OACWorkRequestTrigger(
+        oac_conn_id="oac_default", work_request_id=work, submitted_at=now, deadline=now + seconds, poll_interval=pause
+    ).run():
         return str(event.payload["outcome"])
     raise AssertionError("the trigger ended without an event")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -257,13 +258,11 @@ def check_can_join() -> None:
 
     :raises OACConfigurationError: if pypdf is not installed.
     """
-    try:
-        import pypdf  # noqa: F401
-    except ImportError:
+    if find_spec("pypdf") is None:
         raise OACConfigurationError(
             "More than five canvases in one PDF are joined of several exports, for which pypdf is needed: install "
             "airflow-provider-oac[pdf] where the task runs, or export at most five canvases per file."
-        ) from None
+        )
 
 
 def join(parts: Sequence[Path], target: Path) -> int:
@@ -274,6 +273,7 @@ def join(parts: Sequence[Path], target: Path) -> int:
     :raises OACContentError: if a part is no PDF that can be read.
     """
     check_can_join()
+    # An optional package.
     import pypdf
 
     pages = 0
