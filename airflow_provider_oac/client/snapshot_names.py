@@ -78,7 +78,9 @@ def parse(name: str) -> SnapshotName | None:
     """Read a name; ``None`` if it is not exactly of our form."""
     found = re.fullmatch(_NAME, name)
     time = _read(found["time"]) if found else None
-    return SnapshotName(found["label"], found["instance"], time, found["seal"], found["mark"]) if found and time else None
+    return (
+        SnapshotName(found["label"], found["instance"], time, found["seal"], found["mark"]) if found and time else None
+    )
 
 
 class RegisteredName(NamedTuple):

@@ -120,7 +120,7 @@ class OACHook(BaseHook):
         :raises OACWorkRequestError: if it failed, with OAC's own errors.
         :raises OACWaitTimeoutError: if the plan's deadline came first.
         """
-        return self.run(lazy.polling.wait(work_request_id, plan or lazy.polling.WaitPlan(), report=self.log.info))
+        return self.run(lazy.polling.wait(work_request_id, plan or lazy.polling.WaitPlan()))
 
     def get_conn(self) -> requests.Session:
         """A ``requests.Session`` for what is not wrapped yet: signed in, and bound to this instance.

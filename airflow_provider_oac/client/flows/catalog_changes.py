@@ -298,9 +298,7 @@ async def change_owners(
         raise OACConfigurationError(f"Only what lies below a folder can be handed over as a whole, not below {kind}.")
     count = 0
     paths: list[str] = []
-    items = below(
-        api, kind, item_id, PagePlan(limit), itself=True, recursive=recursive, manage_content=manage_content
-    )
+    items = below(api, kind, item_id, PagePlan(limit), itself=True, recursive=recursive, manage_content=manage_content)
     async for group in in_groups(items, limit * _HELD):
         chosen = []
         for item in group:
@@ -362,8 +360,9 @@ async def _check_whole(api: Api, kind: str, source_id: str, there: CatalogItem) 
     """
     what = f"It is not known whether {ids.shown(there.id)} is a whole copy of {ids.shown(source_id)}"
     then = (
-        "The copy may have broken off, or still continue, or the source has changed since. Run the task again later: it "
-        "compares once more. If it stays, check both, delete the copy unless somebody works in it, and clear the task."
+        "The copy may have broken off, or still continue, or the source has changed since. Run the task again later: "
+        "it compares once more. If it stays, check both, delete the copy unless somebody works in it, and clear the "
+        "task."
     )
     try:
         wanted = await _held(api, kind, source_id, but=there.id)

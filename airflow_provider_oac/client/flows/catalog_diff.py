@@ -74,7 +74,8 @@ async def held(api: Api, *, permissions: bool, manage_content: bool | None = Non
     :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
     """
     found: dict[Key, Held] = {}
-    for kind in sorted(await api.run(fetched(catalog.list_types()))):
+    types = await api.run(fetched(catalog.list_types()))
+    for kind in sorted(types):
         async for item in catalog.list_items(kind, manage_content=manage_content).each(api):
             found[item.type, ids.normal(item.id)] = Held(item)
     if permissions:

@@ -230,7 +230,8 @@ async def _fetch(api: Api, file: WantedFile, export: Export, sink: Sink, plan: W
 async def _ordered(api: Api, file: WantedFile, export: Export) -> Export:
     call = workbooks.export(file.workbook_id, file.name, export.canvas_ids, file.file_format, file.width, file.height)
     submitted_at = api.now()
-    return replace(export, work_request_id=await api.perform(call), submitted_at=submitted_at)
+    work_request_id = await api.perform(call)
+    return replace(export, work_request_id=work_request_id, submitted_at=submitted_at)
 
 
 @flow
@@ -240,17 +241,18 @@ async def side_by_side(api: Api, works: Iterable[Work[T]], limit: int) -> list[T
 
     :param limit: how many run at once.
     """
-    return await api.gather([_attempt(work) for work in works], limit)
+    return await api.gather(map(_attempt, works), limit)
 
 
 @flow
 async def _attempt(api: Api, work: Work[T]) -> T | OACError:
     try:
-        return await api.run(work)
+        result = await api.run(work)
     except OACKilledError:
         raise
     except OACError as error:
         return error
+    return result
 
 
 def check_can_join() -> None:

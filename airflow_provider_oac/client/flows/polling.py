@@ -118,7 +118,7 @@ class PollTarget(ABC, Generic[R]):
 
     @abstractmethod
     async def poll(self, api: Api) -> R:
-        """Poll once, without trying again: when to poll again is :meth:`on_error`'s to say, which knows the deadline."""
+        """Poll once, without trying again: :meth:`on_error`, which knows the deadline, says when to poll again."""
 
     @abstractmethod
     def on_result(self, found: R, now: float) -> float | None:
@@ -180,15 +180,6 @@ class PollTarget(ABC, Generic[R]):
         """The error at the deadline."""
 
 
-async def _poll_once(api: Api, target: PollTarget[R]) -> tuple[R | None, float | None]:
-    """What a poll showed, and the seconds until the next one."""
-    try:
-        found = await target.poll(api)
-    except OACError as error:
-        return None, target.on_error(error, api.now())
-    return found, target.on_result(found, api.now())
-
-
 @flow
 async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
     """Poll, and pause, until it is done. Returns what the last poll showed.
@@ -197,9 +188,14 @@ async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
     """
     target.begin(api.now())
     while True:
-        found, pause = await _poll_once(api, target)
+        try:
+            found = await target.poll(api)
+        except OACError as error:
+            pause: float | None = target.on_error(error, api.now())
+        else:
+            pause = target.on_result(found, api.now())
         if pause is None:
-            return found  # type: ignore[return-value]
+            return found
         await api.sleep(pause)
 
 
@@ -213,7 +209,10 @@ async def done_within(api: Api, target: PollTarget[Any], seconds: float) -> bool
     target.begin(api.now())
     try:
         while True:
-            _, pause = await _poll_once(api, target)
+            try:
+                pause = target.on_result(await target.poll(api), api.now())
+            except OACError as error:
+                pause = target.on_error(error, api.now())
             if pause is None:
                 return True
             if api.now() + pause > end:

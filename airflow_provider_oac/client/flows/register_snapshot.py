@@ -9,8 +9,8 @@ from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.flows.submit import Submission
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.snapshot_names import registered_name
 from airflow_provider_oac.client.rest.snapshots import Storage, list_all, register
+from airflow_provider_oac.client.snapshot_names import registered_name
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.records import Record
 

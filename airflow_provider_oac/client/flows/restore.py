@@ -20,10 +20,10 @@ from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan, poll
 from airflow_provider_oac.client.flows.submit import Submission
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import fetched
-from airflow_provider_oac.client.snapshot_names import origin_of
 from airflow_provider_oac.client.rest import catalog, system
 from airflow_provider_oac.client.rest.snapshots import Snapshot
 from airflow_provider_oac.client.rest.system import System
+from airflow_provider_oac.client.snapshot_names import origin_of
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -269,9 +269,9 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
     def timed_out(self, now: float) -> OACWaitTimeoutError:
         """The error at the deadline."""
         return OACWaitTimeoutError(
-            f"The restore is done, but after {now - self.began:.0f} s more the instance is not ready. Do not restore it "
-            "again for that: check it in the OCI console, and clear the task once it answers, which only polls again "
-            f"and sends nothing (before Airflow 3.3: mark it as success). The last failure: {self._trouble}"
+            f"The restore is done, but after {now - self.began:.0f} s more the instance is not ready. Do not restore "
+            "it again for that: check it in the OCI console, and clear the task once it answers, which only polls "
+            f"again and sends nothing (before Airflow 3.3: mark it as success). The last failure: {self._trouble}"
         )
 
 

@@ -188,10 +188,13 @@ async def job_since(api: Api, of: Runnable, mark: Mark, patience: float = 10.0) 
     while True:
         new = await _newer(api, of, mark)
         if (new and new[-1].over) or patience <= 0:
-            return await api.perform(jobs.one(of, new[-1].id)) if new else None
+            break
         pause = min(patience, _POLL_INTERVAL)
         await api.sleep(pause)
         patience -= pause
+    if not new:
+        return None
+    return await api.perform(jobs.one(of, new[-1].id))
 
 
 def job_target(

@@ -231,9 +231,7 @@ def without_user(error: OACError) -> bool:
     return isinstance(error, OACApiError) and error.status == 500 and not error.retryable
 
 
-async def search(
-    api: Api, attempt: Callable[[], Awaitable[R | None]], patience: float
-) -> R | None:
+async def search(api: Api, attempt: Callable[[], Awaitable[R | None]], patience: float) -> R | None:
     """Try until there is a result, or ``patience`` seconds have passed; once at least.
 
     Counts its own pauses: a wall clock that is set meanwhile must not end the search early.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.flows.download import Sink, SummedSink
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.models import Model, plain
 from airflow_provider_oac.client.paging import Source
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Written(Model):
     sha256: str
 
 
-def json_line(record: Mapping[str, Any]) -> str:
+def json_line(record: Any) -> str:
     """A record as a line of JSON."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
@@ -49,12 +49,12 @@ def csv_line(values: Iterable[Any]) -> str:
 
 
 @flow
-async def write_items(api: Api, source: Source[T], sink: Sink, line: Callable[[T], str]) -> Written:
-    """Write all that a source yields to a file.
+async def write_json_lines(api: Api, source: Source[T], sink: Sink, record: Callable[[T], Any] = plain) -> Written:
+    """Write all that a source yields to a file, as JSON lines.
 
-    :param line: makes the line of an item.
+    :param record: makes JSON of an item.
     """
-    return await api.run(write_lines(sink, (line(item) async for item in source(api))))
+    return await api.run(write_lines(sink, (json_line(record(item)) async for item in source(api))))
 
 
 @flow

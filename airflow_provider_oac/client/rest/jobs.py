@@ -186,7 +186,7 @@ def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
 
 def state(of: Runnable, job_id: str) -> Call[WorkRequest]:
     """One job as a work request, so that it can be waited for in the same way."""
-    call = one(of, job_id)
+    call: Call[Any] = one(of, job_id)
     return replace(
         call,
         doing=f"read the state of job {job_id} of {of}",
