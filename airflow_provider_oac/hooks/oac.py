@@ -34,7 +34,7 @@ class OACHook(BaseHook):
 
     Everything that OAC can do is a *call* (such as ``snapshots.list_all()`` of
     :mod:`airflow_provider_oac.client.rest.snapshots`) or a *flow* of several calls (such as
-    ``waiting.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
+    ``polling.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
 
         from airflow_provider_oac.client.rest import snapshots
 

@@ -173,7 +173,7 @@ class PollTarget(ABC, Generic[R]):
             return pause
         if now >= self.deadline:
             raise self.timed_out(now) from self._trouble
-        return min(pause, max(_SHORTEST_PAUSE, self.deadline - now))
+        return min(pause, self.deadline - now)
 
     @abstractmethod
     def timed_out(self, now: float) -> OACWaitTimeoutError:
