@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+import requests
+
 from airflow_provider_oac.auth.claims import claims, header
 from airflow_provider_oac.auth.token_file import access_token_of
 from airflow_provider_oac.cli.process import CommandFailed, answer, hook, say, tell
 from airflow_provider_oac.cli.sign_in import read_text
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.hooks.connection_test import FAILED, Report, Step
+from airflow_provider_oac.hooks.object_storage import new_file
 
 _MARKS = {"ok": "ok  ", "note": "note", "warning": "WARN", "failed": "FAIL"}
 _LARGEST_DATA = 64 << 20
@@ -42,8 +45,6 @@ def check(arguments: argparse.Namespace) -> int:
 
 def call(arguments: argparse.Namespace) -> int:
     """``call``: one signed-in request; the body of the answer goes to standard output."""
-    import requests
-
     if arguments.method not in _METHODS:
         raise CommandFailed(f"{arguments.method!r} is no method of HTTP. Known are: {', '.join(_METHODS)}.")
     oac = hook(arguments.oac_conn_id)
@@ -120,9 +121,6 @@ def _output(name: str | None) -> Iterator[IO[bytes]]:
     if name is None:
         yield answer()
         return
-    # It loads Airflow, which not all commands need.
-    from airflow_provider_oac.hooks.object_storage import new_file
-
     part = f"{name}.{secrets.token_hex(8)}.part"
     try:
         file, mode = new_file(part)

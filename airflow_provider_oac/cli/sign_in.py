@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.auth.claims import looks_personal
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.auth.shared_store import keep_sign_in
@@ -100,9 +101,7 @@ def read_text(name: str, largest: int = _LARGEST) -> str:
 
 def _slot(oac: OACHook) -> StoreEntry:
     """The place for a person's tokens. Commands that need no Airflow do without it: this one loads it."""
-    from airflow_provider_oac.hooks.stores import store_entry_for_a_person
-
-    return store_entry_for_a_person(oac.settings, oac.store_entry)
+    return lazy.stores.store_entry_for_a_person(oac.settings, oac.store_entry)
 
 
 def _say_kept(oac: OACHook, store_entry: StoreEntry) -> None:
