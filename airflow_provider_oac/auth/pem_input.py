@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from airflow_provider_oac.exceptions import OACSetupError
-from airflow_provider_oac.transport.files import NamedFileError, read_file
+from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_file
 
 __all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
 
@@ -373,24 +373,10 @@ def _read_file(path: str, what: str, folder: str | None) -> Given:
             step = f"Put the file with the {what} into that folder, or enter the {what} itself"
             raise refusal(what, f"it is a path, and the file {problem}", step)
         step = f"Give the absolute path of a file with the {what} on the machine that runs the task"
-        seen = f"it is a path, and the file {problem}. Of the path there is {_existing(path)!r}"
+        seen = f"it is a path, and the file {problem}. Of the path there is {existing_part(path)!r}"
         raise refusal(what, seen, step)
     warning = None
     mode = stat.S_IMODE(file.info.st_mode)
     if what == "private key" and mode & 0o077:
         warning = f"the file {path!r} is open to other users of the machine (mode {mode:04o}): chmod 600 it"
     return Given(what, file.content, "file with ", warning)
-
-
-def _existing(path: str) -> str:
-    """The longest part of a path that exists; empty if there is none (an unknown user's ``~``)."""
-    with suppress(ValueError):
-        path = os.path.expanduser(path)
-    while path:
-        try:
-            os.lstat(path)
-        except (OSError, ValueError):
-            path = "" if path == os.path.dirname(path) else os.path.dirname(path)
-        else:
-            break
-    return path
