@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import base64
 import codecs
-import os
 import re
 import stat
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 

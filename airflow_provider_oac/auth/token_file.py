@@ -16,7 +16,6 @@ from airflow_provider_oac.auth.claims import claims, owner
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Issued, Token, fits_header, read_lifetime
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.plain_text import name_or_length
 
 _LARGEST = 1 << 20
 _ACCESS = ("access_token", "accessToken", "app_access_token")
@@ -127,7 +126,6 @@ def _unrenewable(refresh: str | None, found: dict[str, Any], settings: AuthSetti
         # Observed: the identity domain answers 401 to whoever tries.
         return (
             f"its refresh token was issued to the application {issued_to!r}, and the identity domain does not renew "
-            f"it for {name_or_length(settings.client_id, settings.secrets)!r}, this Connection's (tokens of OAC's Profile page belong to OAC's own "
-            "application)"
+            "it for this Connection's application (tokens of OAC's Profile page belong to OAC's own application)"
         )
     return None

@@ -16,8 +16,8 @@ from airflow_provider_oac.transport.files import NamedFileError, existing_part, 
 _LARGEST_CA_FILE = 16 * 1024 * 1024
 # Libraries disagree on what follows such a character, and so on whom they send to.
 _MISREAD = re.compile(r"[\x00-\x20\\\x7f]")
-# Of letters, digits, hyphens and (outside of the standards) underscores, at most 63 to a label (RFC 1035 section 2.3.4);
-# or an IPv6 address.
+# Labels of letters, digits, hyphens and (against the standards) underscores, each of at most 63 (RFC 1035 section
+# 2.3.4); or an IPv6 address.
 _HOST = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-z:.%_-]*", re.ASCII)
 # A Connection may ask for less. More would let a silent server hold a worker for hours.
 MAX_CONNECT_TIMEOUT = 60.0

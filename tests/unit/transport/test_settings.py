@@ -80,7 +80,8 @@ class TestAddress:
         [
             "", "oac.example.com", "//oac.example.com", "https://", "https:///path", "https:oac", "file:///etc/x",
             "https://host:port", "https://host:99999", "https://[::1", "javascript:1", "https://ho st",
-            "https://a..b", "https://h$", f"https://{'a' * 64}", "https://host\r\nx: y", "https://host\n", " https://host", "http://localhost\\.example.com",
+            "https://a..b", "https://h$", f"https://{'a' * 64}",
+            "https://host\r\nx: y", "https://host\n", " https://host", "http://localhost\\.example.com",
             "https://h\u00f6st.example", "https://host/\u00e4", "https://host/\x00",
         ],
     )  # fmt: skip
