@@ -77,7 +77,7 @@ class OACHook(BaseHook):
         """
         from airflow_provider_oac.hooks.connection import read_connection
 
-        settings = read_connection(self.get_connection(self.oac_conn_id), mask_token)
+        settings = read_connection(self.get_connection(self.oac_conn_id), self._mask_token)
         for secret in settings.auth.secrets:
             mask_secret(secret)
         self._tell(settings)
@@ -202,6 +202,11 @@ class OACHook(BaseHook):
 
         return BlockingIO(self.settings.transport, self._stopped)
 
+    @property
+    def _mask_token(self) -> Callable[[str], None]:
+        """What masks this Connection's tokens in the logs of this process."""
+        return mask_token
+
     @cached_property
     def _session(self) -> Session:
         from airflow_provider_oac.auth.session import Session
@@ -213,7 +218,10 @@ class OACHook(BaseHook):
         from airflow_provider_oac.hooks.connection import read_connection
 
         if "settings" not in self.__dict__:
-            settings = read_connection(await aget_connection(self.oac_conn_id))
+            from airflow_provider_oac.hooks.token_mask import mask_tokens_of
+
+            conn = await aget_connection(self.oac_conn_id)
+            settings = read_connection(conn, mask_tokens_of(self.oac_conn_id))
             await amask(settings.auth.secrets)
             self._tell(settings)
             self.__dict__["settings"] = settings

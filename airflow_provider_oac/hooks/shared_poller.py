@@ -306,8 +306,9 @@ async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
 async def _read_now(conn_id: str, again: Iterable[float] = ()) -> tuple[ConnectionSettings, StoreEntry | None]:
     from airflow_provider_oac.hooks.connection import read_connection
     from airflow_provider_oac.hooks.stores import store_entry_of
+    from airflow_provider_oac.hooks.token_mask import mask_tokens_of
 
-    settings = read_connection(await _connection(conn_id, again))
+    settings = read_connection(await _connection(conn_id, again), mask_tokens_of(conn_id))
     if all(place.settings.auth.secrets != settings.auth.secrets for place in list(_places.values())):
         await amask(settings.auth.secrets)
     # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
@@ -323,6 +324,7 @@ _FOR_ALL = (
     "airflow_provider_oac.hooks.oac",
     "airflow_provider_oac.hooks.poll_scheduler",
     "airflow_provider_oac.hooks.stores",
+    "airflow_provider_oac.hooks.token_mask",
     "airflow_provider_oac.transport.asynchronous",
 )
 # What was imported.
