@@ -146,8 +146,8 @@ def mask_token(token: str) -> None:
     """Mask a token or an assertion in logs, in a task or a command.
 
     Only its end is registered, without which it is worthless: Airflow's masker forgets nothing and compiles all that it
-    knows anew each time, 3 ms for each token of a usual size, and a task may see many. A triggerer sees a new one every
-    75 seconds for months: there nothing is registered.
+    knows anew each time, 3 ms for each token of a usual size, and a task may see many. For event loops there is
+    :mod:`airflow_provider_oac.hooks.token_mask`.
     """
     _compat.mask_secret(token[-64:])
 
