@@ -32,6 +32,8 @@ class Network:
         self._universe = universe
         #: Processes that got a new refresh token and have not kept it yet.
         self.unkept: set[Process] = set()
+        #: Processes of which a request that changes something meets a fault.
+        self.hot: set[Process] = set()
         #: Whether a new refresh token was lost, with the response or the process that it came to.
         self.chain_lost = False
         #: What was sent to OAC and changed something there: endpoint and process.
@@ -42,10 +44,14 @@ class Network:
         universe, kernel, chance = self._universe, self._universe.kernel, self._universe.chance
         wait = Wait()
         name = self._name(request)
+        # What changes something is more interesting than the many looks.
+        changes = request.method != "GET" and universe.oac.place(request) != "identity"
         kinds = universe.plan.network
-        if request.method == "POST" and universe.plan.work_fails and universe.oac.place(request) != "identity":
+        if request.method == "POST" and changes and universe.plan.work_fails:
             kinds = (*kinds, WORK_FAILS)
-        fault = chance.event(name, kinds, universe.plan.rate)
+        fault = chance.event(name, kinds, min(0.5, universe.plan.rate * 3) if changes else universe.plan.rate / 2)
+        if fault and changes:
+            self.hot.add(process)
         if fault:
             universe.tell(f"{fault}: {name} of {process.name}")
         out = 0.02 + 0.08 * chance.random("latency")
@@ -73,7 +79,8 @@ class Network:
         if fault == LOST_BEFORE:
             return fail(sent=True)
         if fault == TOO_MANY:
-            asked = str(1 + int(100 * chance.random("retry after") ** 2))
+            longest = 59 if chance.random("retry after") < 0.5 else 119
+            asked = str(1 + int(longest * chance.random("retry after")))
             return reply(_error(429, request, {"retry-after": asked}))
         if fault == UNAVAILABLE:
             return reply(_error(503, request))

@@ -126,7 +126,7 @@ class Night:
                 return
             if self.state == "retry":
                 if self.try_number <= self.max_tries:
-                    kernel.wait(kernel.timer(30.0 + 270.0 * chance.random("retry delay")))
+                    kernel.wait(kernel.timer(_some_time(chance.random("retry delay"))))
                     continue
                 self.state = FAILED
             # All tries are used up, or Airflow is not to try again: a person looks at it when all is well again.
@@ -194,7 +194,7 @@ class Night:
             return self._told_to_stop(worker)
         if not worker.ended.done:
             # Airflow notices that nobody sends a heartbeat for the task any more.
-            kernel.wait(kernel.timer(40.0 + 260.0 * self.universe.chance.random("heartbeat")))
+            kernel.wait(kernel.timer(_some_time(self.universe.chance.random("heartbeat"))))
             return "retry"
         return self._outcome(worker, order)
 
@@ -270,6 +270,11 @@ class Night:
         """A person ends it."""
         if worker is self.worker:
             self._person.finish(how)
+
+
+def _some_time(number: float) -> float:
+    """From 5 s to five minutes, more often short than long."""
+    return float(5.0 * 60.0 ** (number**2))
 
 
 __all__ = ["FAILED", "SUCCESS", "Night", "OACSupersededError", "Order"]

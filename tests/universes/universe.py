@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,10 @@ ADMIN = "oac.admin@example.com"
 KILLED, ORPHANED, STOPPED, MARKED = "killed", "supervisor lost", "cleared while it runs", "marked failed"
 RESTART, TOKENS_END = "OAC restarts", "tokens end"
 HAPPENINGS = (KILLED, ORPHANED, STOPPED, MARKED, RESTART, TOKENS_END)
+#: So many points of a process are more interesting than the others.
+_SOON = 40
+#: How probable it is that something happens to a process after a request that changes something went wrong.
+_HOT = 0.25
 _places = itertools.count()
 
 
@@ -64,6 +69,9 @@ class Plan:
         """The seed's plan."""
 
         def some(name: str, kinds: tuple[str, ...], share: float) -> tuple[str, ...]:
+            # Few at a time: then two of one kind come together.
+            if len(kinds) > 1 and chance.random(f"plan few {name}") < 0.6:
+                return tuple(dict.fromkeys(kinds[int(len(kinds) * chance.random(f"plan {name}"))] for _ in range(2)))
             return tuple(kind for kind in kinds if chance.random(f"plan {name}") < share)
 
         return cls(
@@ -109,6 +117,7 @@ class Universe:
         self.locks: dict[str, Any] = {}
         self.nights: list[Night] = []
         self.complaints: list[str] = []
+        self._points: Counter[Process] = Counter()
         self._triggerer: Loop | None = None
         self._waiting: dict[Wait, Callable[[], Any]] = {}
         self._tasks: dict[Wait, asyncio.Task[None]] = {}
@@ -206,7 +215,14 @@ class Universe:
         """A point between two awaits of a process."""
         if process.dead:
             self._vanish(process)
-        what = self.chance.event(f"at {where}", self.plan.happenings, self.plan.happening_rate)
+        self._points[process] += 1
+        # A process that has come so far mostly waits.
+        rate = self.plan.happening_rate * (1.0 if self._points[process] < _SOON else 0.2)
+        if process in self.network.hot:
+            # What it wanted to change may have been changed, or will be asked for again.
+            self.network.hot.discard(process)
+            rate = _HOT
+        what = self.chance.event(f"at {where}", self.plan.happenings, rate)
         if what:
             self._happen(what, process, where)
             if process.dead:
