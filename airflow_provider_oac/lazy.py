@@ -19,11 +19,12 @@ if TYPE_CHECKING:
         system, work_requests, workbooks,
     )
     from airflow_provider_oac.client.flows import (
-        acl_report, any_call, catalog_changes, catalog_diff, catalog_search, catalog_watch, checksum, create_snapshot,
-        export, job_report, owners, polling, register_snapshot, restore, retention, snapshot_watch, start_run, submit,
+        acl_report, any_call, catalog_changes, catalog_diff, catalog_search, catalog_watch, create_connection,
+        create_snapshot, download, export, polling, register_snapshot, restore, retention, start_run, submit,
+        system_settings, throttle, writers,
     )
     from airflow_provider_oac.client import (
-        api, calls, file_names, ids, models, paging, pdf, registered_names, secret_names, snapshot_names, writers,
+        api, calls, file_names, ids, models, paging, secret_names, snapshot_names,
     )
     from airflow_provider_oac.hooks import (
         connection, connection_test, credentials, data_sources, defer_decision, mail_accounts, oac, object_storage,

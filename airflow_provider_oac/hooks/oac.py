@@ -34,7 +34,7 @@ class OACHook(BaseHook):
 
     Everything that OAC can do is a *call* (such as ``snapshots.list_all()`` of
     :mod:`airflow_provider_oac.client.rest.snapshots`) or a *flow* of several calls (such as
-    ``waiting.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
+    ``polling.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
 
         from airflow_provider_oac.client.rest import snapshots
 
@@ -120,7 +120,7 @@ class OACHook(BaseHook):
         :raises OACWorkRequestError: if it failed, with OAC's own errors.
         :raises OACWaitTimeoutError: if the plan's deadline came first.
         """
-        return self.run(lazy.polling.wait(work_request_id, plan or lazy.polling.WaitPlan(), report=self.log.info))
+        return self.run(lazy.polling.wait(work_request_id, plan or lazy.polling.WaitPlan()))
 
     def get_conn(self) -> requests.Session:
         """A ``requests.Session`` for what is not wrapped yet: signed in, and bound to this instance.

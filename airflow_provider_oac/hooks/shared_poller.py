@@ -23,7 +23,7 @@ from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.store import StoreEntry
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.flows.polling import PollTarget
-from airflow_provider_oac.client.throttle import MANY
+from airflow_provider_oac.client.flows.throttle import MANY
 from airflow_provider_oac.exceptions import OACError, OACSetupError
 from airflow_provider_oac.hooks.connection import ConnectionSettings, read_connection
 from airflow_provider_oac.hooks.oac import name_connection
@@ -164,17 +164,17 @@ _closings: set[asyncio.Task[None]] = set()
 _readings: dict[tuple[asyncio.AbstractEventLoop, str], _Reading] = {}
 
 
-async def waited(conn_id: str, watch: PollTarget[R]) -> R:
-    """Wait until a watch is over, together with all others who wait on this event loop.
+async def wait(conn_id: str, target: PollTarget[R]) -> R:
+    """Wait until a poll target is done, together with all others who wait on this event loop.
 
     :param conn_id: the Airflow Connection.
-    :returns: what was seen last.
-    :raises OACError: as the watch says, naming the Connection where it is the cause.
+    :returns: what the last poll showed.
+    :raises OACError: as the target says, naming the Connection where it is the cause.
     """
     place: _Place | None = None
     try:
         place = _place(conn_id, *await _read(conn_id))
-        return await place.scheduler.wait(watch)
+        return await place.scheduler.wait(target)
     except OACError as error:
         name_connection(error, conn_id)
         if place is not None and place.hindrance and refuses_us(error):

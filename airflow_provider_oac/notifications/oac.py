@@ -79,7 +79,7 @@ class OACBackupNotifier(BaseNotifier, Checked, metaclass=Declared):
         """What OAC lists, in a sentence."""
         now = datetime.now(UTC)
         here = [item for item in listed if self.bucket in (None, item.bucket)]
-        found = lazy.registered_names.newest(here, self.snapshot_label, instance, registered=False, now=now)
+        found = lazy.retention.newest(here, self.snapshot_label, instance, registered=False, now=now)
         if found is None:
             return f"OAC lists NO snapshot of the series {self.snapshot_label} of {instance}."
         item, name = found

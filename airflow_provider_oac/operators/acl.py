@@ -177,14 +177,19 @@ class OACAuditACLOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write them down."""
         folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
-        audit = lazy.acl_report.Audit(
-            self.file_format, self.unreadable, self.max_parallel, self.manage_content
-        ).checked()
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
         try:
             done = self.hook.run(
-                lazy.acl_report.audited(lazy.ids.FOLDERS, folder_id, sink, audit, report=self.log.info)
+                lazy.acl_report.write_acl_report(
+                    lazy.ids.FOLDERS,
+                    folder_id,
+                    sink,
+                    file_format=self.file_format,
+                    unreadable=self.unreadable,
+                    limit=self.max_parallel,
+                    manage_content=self.manage_content,
+                )
             )
         except OACApiError as error:
             if error.path.endswith("/getACL") and self.unreadable == "fail":

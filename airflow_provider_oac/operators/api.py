@@ -250,14 +250,11 @@ class OACApiOperator(OACWorkOperator):
             else lazy.paging.Listing(partial(lazy.any_call.of_page, self._call()))
         )
         self._logged(listing.page(1))
-        source = listing.each(report=self.log.info)
         if self.destination:
             sink = sink_of(self.destination, self.destination_conn_id, TaskState(context).identity)
-            done = self.hook.run(
-                lazy.writers.written(source, sink, lambda item: lazy.writers.json_line(lazy.models.plain(item)))
-            )
+            done = self.hook.run(lazy.writers.write_json_lines(listing.each, sink))
             return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
-        items = self.hook.run(lazy.paging.collected(source, self.max_items + 1))
+        items = self.hook.run(lazy.paging.collected(listing.each, self.max_items + 1))
         if len(items) > self.max_items:
             raise OACConfigurationError(
                 f"The list has more than {self.max_items} items, too many for XCom. Set destination to a file for "
@@ -271,11 +268,12 @@ class OACApiOperator(OACWorkOperator):
             logged = self._logged(call)
             return self._sent(call, memory, self._fenced(logged, memory))
         # Before anything is sent: what the store refuses now has no consequence.
-        sink = lazy.checksum.SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
+        sink = sink_of(self.destination, self.destination_conn_id, memory.identity)
         self._logged(call)
-        self._sent(call, memory, lambda: self.hook.run(lazy.any_call.streamed(call, sink)))
-        self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
-        return {"path": self.destination, "size": sink.size, "sha256": sink.sha256}
+        download = lazy.download.download(call, sink, None, lazy.download.ONE_ATTEMPT)
+        stored = self._sent(call, memory, lambda: self.hook.run(download))
+        self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, stored.size, stored.sha256)
+        return {"path": self.destination, **stored.to_dict()}
 
     def _checked(self, result: Any, call: Call[Any]) -> Any:
         """The result of the task; no retry follows if that fails after what must not be done twice."""

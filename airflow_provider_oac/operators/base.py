@@ -226,7 +226,7 @@ class OACWorkOperator(OACBaseOperator):
         if not self.wait_for_completion or started.work_request_id is None:
             return self.complete(started, None, context)
         if self.deferrable:
-            with self._stopping(self._goes_on(started.work_request_id)):
+            with self._stopping(self._continuing(started.work_request_id)):
                 soon = self._over_soon(started, started.work_request_id, deadline)
             if not soon:
                 self._defer(started, started.work_request_id, deadline)
@@ -278,17 +278,17 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     @staticmethod
-    def _goes_on(work_request_id: str) -> str:
+    def _continuing(work_request_id: str) -> str:
         return (
-            f"Its work goes on in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
+            f"Its work continues in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
             "the task finds it again."
         )
 
     def _over_soon(self, started: Started, work_request_id: str, deadline: float) -> bool:
-        watch = lazy.polling.WorkRequestTarget(
+        target = lazy.polling.WorkRequestTarget(
             work_request_id, self._plan(started, deadline), started_at=started.submitted_at
         )
-        return lazy.defer_decision.over_soon(self.hook, watch)
+        return lazy.defer_decision.over_soon(self.hook, target)
 
     def _plan(self, started: Started, deadline: float) -> WaitPlan:
         return lazy.polling.WaitPlan(
@@ -333,9 +333,9 @@ class OACWorkOperator(OACBaseOperator):
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """Wait in this process until the work request ends, and complete what was started."""
         plan = self._plan(started, deadline)
-        flow = lazy.polling.wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
+        flow = lazy.polling.wait(work_request_id, plan, started_at=started.submitted_at)
         try:
-            with self._stopping(self._goes_on(work_request_id)):
+            with self._stopping(self._continuing(work_request_id)):
                 work = self.hook.run(flow)
         except OACWorkRequestError as error:
             if error.status in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):

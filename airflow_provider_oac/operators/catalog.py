@@ -81,35 +81,37 @@ class OACListCatalogOperator(OACBaseOperator):
         return [item.to_dict() for item in found]
 
     def _source(self) -> Source[CatalogItem]:
-        plan, report = lazy.paging.PagePlan(allow_truncated=self.allow_truncated), self.log.info
+        """The items that are meant; a type, an owner and a name are compared here, too."""
+        words = "" if self.search == "*" else self.search.casefold()
+        items = self._listed()
+        return lambda api: (
+            item
+            async for item in items(api)
+            if self.catalog_type in (None, item.type)
+            and self.owned_by in (None, item.owner)
+            and words in item.name.casefold()
+        )
+
+    def _listed(self) -> Source[CatalogItem]:
+        plan = lazy.paging.PagePlan(allow_truncated=self.allow_truncated)
         words, manage = self.search or "*", self.manage_content or None
         if self.folder_path is None and self.folder_id is None:
             if self.recursive:
                 raise OACConfigurationError("recursive=True needs a folder: give folder_path or folder_id.")
             listing = lazy.catalog.list_items(self.catalog_type, search=words, manage_content=manage)
-            return self._chosen(listing.each(plan, report=report))
+            return lambda api: listing.each(api, plan)
+        folders = lazy.ids.FOLDERS
         folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         if self.recursive:
             # Folders on the way must be listed whatever they are called.
-            return self._chosen(
-                lazy.catalog_search.below(lazy.ids.FOLDERS, folder_id, plan, report=report, manage_content=manage)
-            )
-        listing = lazy.catalog.list_children(lazy.ids.FOLDERS, folder_id, search=words, manage_content=manage)
-        return self._chosen(listing.each(plan, report=report))
-
-    def _chosen(self, source: Source[CatalogItem]) -> Source[CatalogItem]:
-        """The items that are meant; a type, an owner and a name are compared here, too."""
-        words = "" if self.search == "*" else self.search.casefold()
-
-        def fits(item: CatalogItem) -> bool:
-            right = self.catalog_type in (None, item.type) and self.owned_by in (None, item.owner)
-            return right and words in item.name.casefold()
-
-        return lazy.catalog_search.only(source, fits)
+            below = lazy.catalog_search.below
+            return lambda api: below(api, folders, folder_id, plan, manage_content=self.manage_content)
+        listing = lazy.catalog.list_children(folders, folder_id, search=words, manage_content=manage)
+        return lambda api: listing.each(api, plan)
 
     def _written(self, source: Source[CatalogItem], url: str, context: Context) -> dict[str, Any]:
         sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
-        done = self.hook.run(lazy.writers.written(source, sink, lambda item: lazy.writers.json_line(item.to_dict())))
+        done = self.hook.run(lazy.writers.write_json_lines(source, sink))
         self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
         return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
 
@@ -132,9 +134,7 @@ class OACCreateFolderOperator(OACBaseOperator):
         if place is None:
             raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
         self._push_link(context)
-        done = self.hook.run(
-            lazy.submit.submit_once(lazy.catalog_changes.NewFolder(*place, self.create_parents, report=self.log.info))
-        )
+        done = self.hook.run(lazy.submit.submit_once(lazy.catalog_changes.NewFolder(*place, self.create_parents)))
         became = "already existed" if done.done_before else "was created"
         self.log.info("Folder %s %s.", lazy.ids.shown(done.item.id), became)
         return {**done.item.to_dict(), "created": not done.done_before}
@@ -153,7 +153,7 @@ class OACCopyCatalogItemOperator(PlacingOperator):
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        return lazy.catalog_changes.Copy(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
+        return lazy.catalog_changes.Copy(self.catalog_type, item_id, place, suspect=suspect)
 
 
 class OACMoveCatalogItemOperator(PlacingOperator):
@@ -170,7 +170,7 @@ class OACMoveCatalogItemOperator(PlacingOperator):
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        return lazy.catalog_changes.Move(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
+        return lazy.catalog_changes.Move(self.catalog_type, item_id, place, suspect=suspect)
 
 
 class OACDeleteFolderOperator(OACBaseOperator):
@@ -201,9 +201,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
         self._push_link(context)
         try:
             gone = self.hook.run(
-                lazy.catalog_changes.removed(
-                    folder_id, recursive=self.recursive, missing_ok=missing_ok, report=self.log.info
-                )
+                lazy.catalog_changes.delete_folder(folder_id, recursive=self.recursive, missing_ok=missing_ok)
             )
         except OACApiError as error:
             if error.method == "GET" and error.status == 404:
@@ -242,7 +240,7 @@ class OACChangeOwnerOperator(ItemOperator):
         item_id = self.checked_id()
         self._push_link(context)
         changed, paths = self.hook.run(
-            lazy.owners.handed_over(
+            lazy.catalog_changes.change_owners(
                 self.catalog_type,
                 item_id,
                 self.new_owner,
@@ -251,7 +249,6 @@ class OACChangeOwnerOperator(ItemOperator):
                 only_owner=self.only_owner,
                 manage_content=self.manage_content,
                 limit=self.max_parallel,
-                report=self.log.info,
             )
         )
         self.log.info("Gave %d items to %s %s.", changed, self.account_type, self.new_owner)

@@ -103,11 +103,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
         }
 
     def _held(self, hook: OACHook) -> dict[tuple[str, str], Held]:
-        return hook.run(
-            lazy.catalog_diff.held(
-                permissions=self.permissions, manage_content=self.manage_content, report=self.log.info
-            )
-        )
+        return hook.run(lazy.catalog_diff.held(permissions=self.permissions, manage_content=self.manage_content))
 
 
 class OACReviewRestoreOperator(OACBaseOperator):
@@ -136,9 +132,9 @@ class OACReviewRestoreOperator(OACBaseOperator):
         taken_at = moment_of(snapshot.get("taken_at"), "the snapshot's taken_at")
         self._push_link(context)
         found = self.hook.run(lazy.system.get())
-        look = lazy.catalog_diff.held(permissions=False, manage_content=self.manage_content, report=self.log.info)
+        held = lazy.catalog_diff.held(permissions=False, manage_content=self.manage_content)
         source = (
-            lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(look)
+            lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(held)
             if self.source_oac_conn_id
             else None
         )
@@ -154,9 +150,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
             "replaced": lazy.restore.REPLACED,
             "not_saved": lazy.restore.NOT_SAVED,
         }
-        text = lazy.catalog_diff.review(
-            facts, lazy.catalog_diff.loss(self.hook.run(look), source, taken_at), source_known=source is not None
-        )
+        text = lazy.catalog_diff.review(facts, self.hook.run(held), source, taken_at)
         self.log.info("%s", text)
         return text
 
@@ -177,7 +171,7 @@ class OACCheckRolesOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, bool]:
         """Look."""
         self._push_link(context)
-        found = self.hook.run(lazy.restore.access_of())
+        found = self.hook.run(lazy.restore.roles_held())
         self.log.info("%s: %s", self.hook.settings.auth.user, found)
         lacking = [role for role in self.needed if not found[role]]
         if lacking:

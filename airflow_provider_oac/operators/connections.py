@@ -99,13 +99,12 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         self._push_link(context)
         memory = TaskState(context, fingerprint=self._fingerprint)
         memory.claim()
-        wanted = lazy.connections.NewConnection(
+        wanted = lazy.create_connection.NewConnection(
             order,
             self.hook.settings.auth.user,
             self.if_exists,
             known=memory.available,
             suspect=memory.suspect(self.retries or 0),
-            report=self.log.info,
         )
         try:
             made = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts()))
@@ -116,7 +115,8 @@ class OACCreateConnectionOperator(_ConnectionOperator):
             raise AirflowFailException(
                 f"{error} if_exists='keep' or 'update' accepts an existing connection."
             ) from error
-        connection_id = made.id or self.hook.run(lazy.connections.listed_id(order.name, self.hook.settings.auth.user))
+        listed_id = lazy.create_connection.listed_id(order.name, self.hook.settings.auth.user)
+        connection_id = made.id or self.hook.run(listed_id)
         self.log.info("Connection %r (%s) is %s.", order.name, connection_id or "id not known", made.how)
         return {"connection_id": connection_id, "name": order.name, "how": made.how}
 
@@ -191,7 +191,7 @@ class OACDeleteConnectionOperator(OACBaseOperator):
         connection_id = lazy.ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
         self._push_link(context)
         name = self.connection or connection_id
-        if self.hook.run(lazy.connections.removal(connection_id)):
+        if self.hook.run(lazy.create_connection.delete_connection(connection_id)):
             self.log.info("Deleted connection %s.", name)
         elif self.missing_ok or TaskKey.of(context).repeats(self.retries or 0):
             self.log.info("Connection %s does not exist.", name)

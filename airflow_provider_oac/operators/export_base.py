@@ -9,6 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -23,10 +24,8 @@ from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.api import Api
     from airflow_provider_oac.client.flows.export import ExportFacts, MadeFile, WantedFile
-    from airflow_provider_oac.client.rest.workbooks import Canvas
-    from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+    from airflow_provider_oac.hooks.object_storage import Destination
     from airflow_provider_oac.records import Record
 
 
@@ -163,18 +162,8 @@ class ExportingOperator(OACWorkOperator):
         """The files with their canvases."""
         ids = list(dict.fromkeys(wish.file.workbook_id for wish in wishes))
 
-        async def listed(api: Api, workbook_id: str) -> list[Canvas] | OACError:
-            try:
-                return await api.perform(lazy.workbooks.canvases(workbook_id))
-            except OACKilledError:
-                raise
-            except OACError as error:
-                return error
-
-        async def flow(api: Api) -> list[list[Canvas] | OACError]:
-            return await api.io.gather([listed(api, workbook_id) for workbook_id in ids], self.max_parallel)
-
-        canvases = dict(zip(ids, self.hook.run(flow), strict=True))
+        listed = lazy.export.side_by_side(map(lazy.workbooks.canvases, ids), self.max_parallel)
+        canvases = dict(zip(ids, self.hook.run(listed), strict=True))
         files: list[WantedFile] = []
         for wish in wishes:
             found = canvases[wish.file.workbook_id]
@@ -183,7 +172,7 @@ class ExportingOperator(OACWorkOperator):
                     raise found
                 made = lazy.export.planned(wish.file, lazy.workbooks.chosen(found, wish.canvases))
                 if any(len(file.exports) > 1 for file in made):
-                    lazy.pdf.check_can_join()
+                    lazy.export.check_can_join()
                 files += made
             except OACError as error:
                 self.failed(wish.file.label, error, facts)
@@ -195,7 +184,7 @@ class ExportingOperator(OACWorkOperator):
         while left and budget > 0:
             file = left.pop(0)
             try:
-                file = self.hook.run(lazy.export.ordered(file, budget))
+                file = self.hook.run(lazy.export.order_exports(file, budget))
             except OACKilledError:
                 raise
             except OACError as error:
@@ -234,33 +223,25 @@ class ExportingOperator(OACWorkOperator):
         # Not kept on the operator: Airflow copies operators, and a lock cannot be copied.
         recording = threading.Lock()
 
-        async def one(api: Api, file: WantedFile, sink: ObjectStorageSink) -> OACError | None:
-            try:
-                made = await lazy.export.make(file, sink, plan, limit=parts, report=self.log.info)(api)
-            except OACKilledError:
-                raise
-            except OACError as error:
-                return error
+        def record(file: WantedFile, made: MadeFile) -> None:
             with recording:
                 self._made(file, made, facts, memory)
-            return None
-
-        async def flow(api: Api) -> list[OACError | None]:
-            flows = [one(api, file, sink) for file, sink in sinks]
-            # Alone, it runs in this thread, which Airflow's alarms reach.
-            return [await flows[0]] if len(flows) == 1 else await api.io.gather(flows, self.max_parallel)
 
         # Before any thread starts: a store asks Airflow for its Connection.
-        sinks = [(file, sink_of(file.url, self.destination_conn_id, memory.identity)) for file in files]
+        sinks = [sink_of(file.url, self.destination_conn_id, memory.identity) for file in files]
+        works = [
+            lazy.export.make(file, sink, plan, limit=parts, on_made=partial(record, file))
+            for file, sink in zip(files, sinks, strict=True)
+        ]
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
             f"Its exports continue in OAC as work requests {ids}, which cannot be canceled. A retry reattaches to them "
             "or starts them again."
         ):
-            made = self.hook.run(flow)
-        for file, error in zip(files, made, strict=True):
-            if error is not None:
-                self.failed(file.label, error, facts)
+            results = self.hook.run(lazy.export.side_by_side(works, self.max_parallel))
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, OACError):
+                self.failed(file.label, result, facts)
 
     def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, memory: TaskState) -> None:
         entry = {

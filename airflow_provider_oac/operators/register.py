@@ -68,7 +68,6 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
             ignore=record.failed,
             suspect=memory.suspect() and record.name not in record.failed,
             confirmation_timeout=seconds(self.confirmation_timeout),
-            report=self.log.info,
         )
         task = memory.attempts(lambda name: {"name": name})
         found = self.hook.run(lazy.submit.submit_once(wanted, task))
@@ -114,7 +113,7 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
 
 def origin_facts(name: str) -> dict[str, str | None]:
     """What the name of a snapshot tells of its making; ``None`` for what it does not."""
-    origin = lazy.registered_names.origin_of(name)
+    origin = lazy.snapshot_names.origin_of(name)
     return {
         "seal": origin.seal if origin else None,
         "source_instance": origin.instance if origin else None,

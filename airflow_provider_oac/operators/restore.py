@@ -335,7 +335,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         intent = {"submitted_at": time.time(), "facts": facts.to_json(), "checked": False}
         # The last one, should the Connection have been edited since.
         password = passwords[min(facts.form, len(passwords) - 1)]
-        wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host, report=self.log.info)
+        wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host)
         try:
             # Certainly not accepted, it is taken back: a retry may send it.
             accepted = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts(lambda _clue: intent)))
@@ -385,12 +385,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def _checked(self, started: Started, deadline: float, refusal_patience: float, memory: TaskState) -> dict[str, Any]:
         facts = started.facts
-        flow = lazy.restore.ready_again(
-            deadline,
-            longest_pause=seconds(self.poll_interval),
-            refusal_patience=refusal_patience,
-            report=self.log.info,
-        )
+        plan = lazy.polling.WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        flow = lazy.restore.ready_again(plan, refusal_patience=refusal_patience)
         try:
             with self._stopping(
                 f"Snapshot {facts.name} is restored in {facts.host} (work request {started.work_request_id}); "

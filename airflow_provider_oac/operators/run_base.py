@@ -101,8 +101,8 @@ class RunningOperator(OACWorkOperator):
                 work_request_id=str(started.work_request_id),
                 status=job.status,
             )
-        told = lazy.job_report.no_summary() if job is None else lazy.job_report.summary(job)
-        return {"work_request_id": started.work_request_id, "adopted": not own, **told}
+        summary = lazy.start_run.job_summary(job)
+        return {"work_request_id": started.work_request_id, "adopted": not own, **summary}
 
     def clean_up(self, started: Started, memory: TaskState) -> None:
         """Tell what the job history knows of the failure, and forget the run: the next try starts anew."""
@@ -146,7 +146,7 @@ class RunningOperator(OACWorkOperator):
     def _job_over_soon(self, started: Started, deadline: float) -> bool:
         plan, since = self._plan(started, deadline), started.submitted_at
         return lazy.defer_decision.over_soon(
-            self.hook, lazy.start_run.job_watch(self._of(started), started.facts.job_id, plan, started_at=since)
+            self.hook, lazy.start_run.job_target(self._of(started), started.facts.job_id, plan, started_at=since)
         )
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
@@ -157,7 +157,7 @@ class RunningOperator(OACWorkOperator):
             return self._finish_job(started, deadline, context)
         except OACWorkRequestError:
             if self._job is not None:
-                context["ti"].xcom_push(key="oac_job", value=lazy.job_report.summary(self._job))
+                context["ti"].xcom_push(key="oac_job", value=lazy.start_run.job_summary(self._job))
             raise
 
     def _finish_job(self, started: Started, deadline: float, context: Context) -> Any:
@@ -166,7 +166,7 @@ class RunningOperator(OACWorkOperator):
         memory = self._memory(context)
         plan = self._plan(started, deadline)
         of, since = self._of(started), started.submitted_at
-        flow = lazy.start_run.wait_for_job(of, job_id, plan, started_at=since, report=self.log.info)
+        flow = lazy.start_run.wait_for_job(of, job_id, plan, started_at=since)
         try:
             with self._stopping(self._job_goes_on(started)):
                 self.hook.run(flow)
@@ -194,7 +194,6 @@ class RunningOperator(OACWorkOperator):
             self.if_running,
             traces,
             confirmation_timeout=seconds(self.confirmation_timeout),
-            report=self.log.info,
         )
         launched = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts(intent)))
         facts = lazy.start_run.RunFacts(launched.how, object_id, launched.mark, launched.job_id)
@@ -252,7 +251,7 @@ class RunningOperator(OACWorkOperator):
         if job is None:
             self.log.warning("The job history of %s shows no new job, so that rows are not known.", of)
             return None
-        for failed, line in lazy.job_report.lines(job):
+        for failed, line in lazy.start_run.job_lines(job):
             (self.log.error if failed else self.log.info)(line)
         self._job = job
         return job

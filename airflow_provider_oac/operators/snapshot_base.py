@@ -61,12 +61,11 @@ class SnapshotTaking:
         wanted = lazy.create_snapshot.NewSnapshot(
             order,
             password,
-            look_first=self.durable and not memory.available,
+            search_first=self.durable and not memory.available,
             ignore=failed,
             used=record.name or next(reversed(passed_over), None),
             suspect=memory.suspect() and record.name not in failed,
             confirmation_timeout=self.confirmation_timeout,
-            report=self.log.info,
         )
         task = memory.attempts(lambda name: {"name": name})
         taken = self.hook.run(lazy.submit.submit_once(wanted, task))
@@ -139,7 +138,8 @@ def forget_failed(hook: OACHook, log: Any, name: str, memory: TaskState, *, dele
     try:
         for item in hook.run(lazy.snapshots.list_all()):
             if item.name == name:
-                hook.run(lazy.retention.removal(item.id, delete_storage=delete_storage))
+                delete = lazy.snapshots.delete(item.id, delete_storage=delete_storage)
+                hook.run(lazy.submit.unless_gone(delete))
                 log.info("The failed snapshot %s was taken off OAC's list.", name)
     except OACKilledError:
         raise

@@ -174,7 +174,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         instance = self.source_instance or self.hook.settings.instance
         now = datetime.now(UTC)
         listed = [item for item in self.hook.run(lazy.snapshots.list_all()) if self.bucket in (None, item.bucket)]
-        found = lazy.registered_names.newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
+        found = lazy.retention.newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
             raise _NoSnapshot(
                 f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
@@ -231,7 +231,8 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
                 f"There is no snapshot {wanted!r} to delete: OAC does not list it. OAC lists only snapshots that were "
                 "created or registered through the REST API. Check id or name. missing_ok=True treats this as success."
             )
-        self.hook.run(lazy.retention.removal(found.id, delete_storage=self.delete_storage))
+        delete = lazy.snapshots.delete(found.id, delete_storage=self.delete_storage)
+        self.hook.run(lazy.submit.unless_gone(delete))
         what = "and its file" if self.delete_storage else "but kept its file"
         self.log.info("Deleted snapshot %s (%s) %s %s.", found.name, found.id, what, found.bar_uri)
         return found.id
@@ -325,16 +326,15 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
                     dry_run=self.dry_run_only,
                     run=lazy.snapshot_names.run_mark(me.dag_id, me.run_id),
                     protected=_words(self.keep),
-                    report=self.log.info,
                 )
             )
         self.log.info(
             "%s %d and kept %d snapshots of %s; %d others were not considered.",
             "Would delete" if self.dry_run_only else "Deleted",
-            len(plan.doomed), len(plan.kept), self.snapshot_label, plan.others,
+            len(plan.deletions), len(plan.kept), self.snapshot_label, plan.others,
         )  # fmt: skip
         return {
-            "deleted": [item.snapshot.name for item in plan.doomed],
+            "deleted": [item.snapshot.name for item in plan.deletions],
             "kept": [snapshot.name for snapshot, _ in plan.kept],
             "others": plan.others,
             "dry_run": self.dry_run_only,

@@ -13,8 +13,9 @@ from airflow_provider_oac.operators.base import OACBaseOperator
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.api import Work
+    from airflow_provider_oac.client.flows.system_settings import DomainChanges
     from airflow_provider_oac.client.rest.mail import MailServer
-    from airflow_provider_oac.client.rest.safe_domains import DomainChanges, Policy
+    from airflow_provider_oac.client.rest.safe_domains import Policy
 
 __all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettingsOperator"]
 
@@ -66,26 +67,24 @@ class OACSystemSettingsOperator(_DesiredState):
         """Compare, and change what differs."""
         if not self.settings and not self.template_oac_conn_id:
             raise OACConfigurationError("No settings given. Set settings, template_oac_conn_id, or both.")
-        own = {key: lazy.settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
+        own = {key: lazy.system_settings.setting_text(key, value) for key, value in (self.settings or {}).items()}
         self._push_link(context)
-        current = self.hook.run(lazy.settings.effective())
+        effective, shown = lazy.system_settings.effective_settings(), lazy.system_settings.shown_setting
+        current = self.hook.run(effective)
         wanted, not_here = self._wanted(own, current)
-        changes = lazy.settings.changes(current, wanted)
+        changes = lazy.system_settings.setting_changes(current, wanted)
         for key, (before, after) in changes.items():
-            self.tell(f"Setting {key}", lazy.settings.shown(key, before), lazy.settings.shown(key, after))
+            self.tell(f"Setting {key}", shown(key, before), shown(key, after))
         pending, unconfirmed = [], []
         if changes and not self.dry_run_only:
             self.hook.run(lazy.settings.update({key: after for key, (_, after) in changes.items()}))
             waiting = self.hook.run(lazy.settings.get(pending=True))
             pending = sorted(setting.key for setting in waiting if setting.key in changes)
-            now = self.hook.run(lazy.settings.effective())
+            now = self.hook.run(effective)
             unconfirmed = sorted(key for key, (_, after) in changes.items() if now.get(key) != after)
         self._sum_up(len(changes), pending, unconfirmed)
         return {
-            "changed": {
-                key: [lazy.settings.shown(key, before), lazy.settings.shown(key, after)]
-                for key, (before, after) in changes.items()
-            },
+            "changed": {key: [shown(key, before), shown(key, after)] for key, (before, after) in changes.items()},
             "unchanged": len(wanted) - len(changes),
             "pending": pending,
             "unconfirmed": unconfirmed,
@@ -99,7 +98,7 @@ class OACSystemSettingsOperator(_DesiredState):
         if found := [
             key
             for key, value in given.items()
-            if lazy.secret_names.is_secret(str(key)) and not lazy.settings.no_secret(value)
+            if lazy.secret_names.is_secret(str(key)) and not lazy.system_settings.no_secret(value)
         ]:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: settings contain {', '.join(map(repr, found))}. Secrets do not belong in a "
@@ -112,7 +111,7 @@ class OACSystemSettingsOperator(_DesiredState):
         """The values that are wanted, and the keys of the other instance that this one does not have."""
         if not self.template_oac_conn_id:
             return dict(own), []
-        other = self.of_the_other(lazy.settings.effective())
+        other = self.of_the_other(lazy.system_settings.effective_settings())
         if self.keys is not None and (missing := sorted(set(self.keys) - set(other))):
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no setting {', '.join(missing)}. "
@@ -177,7 +176,9 @@ class OACMailServerOperator(_DesiredState):
         wanted = None if self.template_oac_conn_id else self._wanted({})
         self._push_link(context)
         wanted = wanted or self._wanted(self._other())
-        changed = lazy.mail.differences(self.hook.run(lazy.mail.current()), wanted)
+        changed = lazy.system_settings.mail_differences(
+            self.hook.run(lazy.system_settings.current_mail_server()), wanted
+        )
         for name, (before, after) in changed.items():
             self.tell(f"Mail server: {name}", before, after)
         secret = bool(lazy.secret_names.secrets_of(wanted.auth))
@@ -192,13 +193,13 @@ class OACMailServerOperator(_DesiredState):
 
     def _remove(self, context: Context) -> dict[str, Any]:
         self._push_link(context)
-        present = self.hook.run(lazy.mail.current())
+        present = self.hook.run(lazy.system_settings.current_mail_server())
         if present is None:
             self.log.info("There is no mail server; nothing is sent.")
             return self._result({}, False, "none")
         self.tell("Mail server: host", present.host, None)
         if not self.dry_run_only:
-            self.hook.run(lazy.mail.removal())
+            self.hook.run(lazy.submit.unless_gone(lazy.mail.delete()))
         return self._result({"host": (present.host, None)}, not self.dry_run_only, "none")
 
     def _result(self, changed: Mapping[str, Sequence[Any]], sent: bool, secret: str) -> dict[str, Any]:
@@ -218,7 +219,7 @@ class OACMailServerOperator(_DesiredState):
         )
 
     def _other(self) -> dict[str, Any]:
-        found: MailServer | None = self.of_the_other(lazy.mail.current())
+        found: MailServer | None = self.of_the_other(lazy.system_settings.current_mail_server())
         if found is None:
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no mail server. Nothing was changed. To "
@@ -279,10 +280,10 @@ class OACSafeDomainsOperator(_DesiredState):
                 "domains to delete in remove."
             )
         present = self.hook.run(lazy.safe_domains.list_all())
-        todo = lazy.safe_domains.changes(present, wanted, gone, only=self.remove_others)
+        todo = lazy.system_settings.domain_changes(present, wanted, gone, only=self.remove_others)
         result = self._told(todo)
         if not self.dry_run_only:
-            self.hook.run(lazy.safe_domains.apply(todo))
+            self.hook.run(lazy.system_settings.apply_domains(todo))
         return result
 
     def _own(self) -> tuple[dict[str, Policy], list[str]]:
@@ -297,9 +298,9 @@ class OACSafeDomainsOperator(_DesiredState):
         return own, [lazy.safe_domains.checked_domain(domain) for domain in self.remove]
 
     def _told(self, todo: DomainChanges) -> dict[str, Any]:
-        created = {domain: lazy.safe_domains.allowed(policy) for domain, policy in todo.created.items()}
+        created = {domain: lazy.system_settings.allowed(policy) for domain, policy in todo.created.items()}
         updated = {
-            domain: [lazy.safe_domains.allowed(before), lazy.safe_domains.allowed(after)]
+            domain: [lazy.system_settings.allowed(before), lazy.system_settings.allowed(after)]
             for domain, (before, after) in todo.updated.items()
         }
         for domain, policies in created.items():
@@ -307,7 +308,7 @@ class OACSafeDomainsOperator(_DesiredState):
         for domain, (before, after) in updated.items():
             self.tell(f"Safe domain {domain}", before, after)
         for domain, policy in todo.deleted.items():
-            self.tell(f"Safe domain {domain}", lazy.safe_domains.allowed(policy), None)
+            self.tell(f"Safe domain {domain}", lazy.system_settings.allowed(policy), None)
         if not (created or updated or todo.deleted):
             self.log.info("Every safe domain already has its policies; nothing is sent.")
         return {

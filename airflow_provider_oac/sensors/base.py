@@ -17,7 +17,7 @@ from airflow_provider_oac.triggers.oac import OACTrigger, outcome_of
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_watch import Sought
+    from airflow_provider_oac.client.flows.catalog_watch import Wanted
 
 
 class OACBaseSensor(BaseSensorOperator, CheckedOperator):
@@ -103,7 +103,7 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
             trigger = self.trigger(time.time() + self.timeout)
             return (
                 None
-                if lazy.defer_decision.over_soon(lazy.oac.OACHook(self.oac_conn_id), trigger.watch(lambda _line: None))
+                if lazy.defer_decision.over_soon(lazy.oac.OACHook(self.oac_conn_id), trigger.target(lambda _line: None))
                 else trigger
             )
         except OACKilledError:
@@ -114,12 +114,14 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
             self.log.warning("The first poll failed, so this sensor does not defer but polls in the worker: %s", why)
             return None
 
-    def _sought(self, sought: Sought) -> Any | None:
-        """Look for something once."""
+    def _found(self, wanted: Wanted) -> Any | None:
+        """Search for something once."""
         try:
-            return lazy.oac.OACHook(self.oac_conn_id).run(sought.seen(self.log.info, lazy.paging.PagePlan()))
+            sighting = lazy.oac.OACHook(self.oac_conn_id).run(wanted.poll)
         except OACError as error:
             if not lazy.polling.passing(error):
                 raise
-            self.log.warning("%s cannot be looked for at the moment: %s", sought.text(), error)
+            self.log.warning("%s could not be read; trying again: %s", wanted.text(), error)
             return None
+        self.log.info("%s", sighting.text)
+        return sighting.item

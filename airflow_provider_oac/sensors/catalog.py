@@ -12,7 +12,7 @@ from airflow_provider_oac.sensors.base import OACBaseSensor
 from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import Wanted
+    from airflow_provider_oac.client.flows.catalog_watch import WantedItem
 
 
 class OACCatalogItemSensor(OACBaseSensor):
@@ -48,16 +48,16 @@ class OACCatalogItemSensor(OACBaseSensor):
         )
 
     def poll(self) -> PokeReturnValue:
-        """Look for the item once."""
-        item = self._sought(self._wanted())
+        """Search for the item once."""
+        item = self._found(self._wanted())
         return PokeReturnValue(item is not None, item.to_dict() if item else None)
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> WantedItem:
         since = self.modified_since
         text = since.isoformat() if isinstance(since, datetime) else since
-        wanted = lazy.catalog_watch.Wanted(
+        wanted = lazy.catalog_watch.WantedItem(
             self.catalog_type, lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item"), text
         )
         # Here, and not in the triggerer: a mistake is an error at once.
-        wanted.checked()
+        wanted.since()
         return wanted

@@ -12,7 +12,7 @@ from airflow_provider_oac.sensors.base import OACBaseSensor
 from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
+    from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 
 
 class OACSnapshotSensor(OACBaseSensor):
@@ -49,13 +49,13 @@ class OACSnapshotSensor(OACBaseSensor):
         return OACSnapshotTrigger(**self._trigger_arguments(deadline), wanted=self._wanted().record())
 
     def poll(self) -> bool:
-        """Look for the snapshot once."""
-        return self._sought(self._wanted()) is not None
+        """Search for the snapshot once."""
+        return self._found(self._wanted()) is not None
 
     def _wanted(self) -> WantedSnapshot:
         if self.max_age is None:
-            return lazy.snapshot_watch.WantedSnapshot(self.snapshot_id, self.snapshot_name)
-        return lazy.snapshot_watch.WantedSnapshot(
+            return lazy.catalog_watch.WantedSnapshot(self.snapshot_id, self.snapshot_name)
+        return lazy.catalog_watch.WantedSnapshot(
             self.snapshot_id,
             self.snapshot_name,
             self.max_age.total_seconds(),

@@ -16,9 +16,8 @@ from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWo
 from airflow_provider_oac.plain_text import plain
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import Wanted
+    from airflow_provider_oac.client.flows.catalog_watch import WantedItem, WantedSnapshot
     from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan
-    from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
 
 # Airflow's scheduler fails a task whose trigger fires before it has noticed the deferral ("finished with state
 # success, but the task instance's state attribute is queued"), which takes it a second or so. The worker has just
@@ -41,7 +40,7 @@ class OACTrigger(BaseTrigger):
     :param carried: what the event carries to the method that resumes the task.
     """
 
-    # Modules of `lazy` that making the watch needs. They are imported in a thread.
+    # Modules of `lazy` that making the poll target needs. They are imported in a thread.
     imports: ClassVar[tuple[str, ...]] = ()
     # Errors of a wait that ends: the task meets them itself.
     ends: ClassVar[tuple[type[OACError], ...]] = (OACWorkRequestError,)
@@ -62,7 +61,7 @@ class OACTrigger(BaseTrigger):
         """What is waited for, for people."""
 
     @abstractmethod
-    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
         """Make the poll target that is waited for.
 
         :param report: gets lines for people.
@@ -104,7 +103,7 @@ class OACTrigger(BaseTrigger):
         if missing := [name for name in ("shared_poller", *self.imports) if name not in vars(lazy)]:
             # In a thread: on the event loop no trigger would move meanwhile.
             await asyncio.to_thread(lambda: [getattr(lazy, name) for name in missing])
-        await lazy.shared_poller.waited(self.oac_conn_id, self.watch(self._report))
+        await lazy.shared_poller.wait(self.oac_conn_id, self.target(self._report))
 
     @property
     def _plan(self) -> WaitPlan:
@@ -148,7 +147,7 @@ class OACWorkRequestTrigger(OACTrigger):
         """The work request."""
         return f"work request {self.work_request_id}"
 
-    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
         """The work request as a poll target."""
         plan = replace(self._plan, tolerated=self.tolerated)
         return lazy.polling.WorkRequestTarget(self.work_request_id, plan, started_at=self.submitted_at, report=report)
@@ -179,10 +178,10 @@ class OACJobTrigger(OACTrigger):
         """The job."""
         return f"job {self.job_id}"
 
-    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
         """The job as a poll target."""
         of = lazy.jobs.Runnable(self.kind, self.noun, self.object_id)
-        return lazy.start_run.job_watch(of, self.job_id, self._plan, started_at=self.submitted_at, report=report)
+        return lazy.start_run.job_target(of, self.job_id, self._plan, started_at=self.submitted_at, report=report)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -192,7 +191,7 @@ class OACReadyTrigger(OACTrigger):
     Its event is never an error: the task looks once more, and fails with the error itself.
     """
 
-    imports = ("restore",)
+    imports = ("polling", "restore")
     ends = (OACError,)
 
     deadline: float
@@ -202,9 +201,9 @@ class OACReadyTrigger(OACTrigger):
         """The instance."""
         return "the instance"
 
-    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
         """The instance as a poll target."""
-        return lazy.restore.ReadinessTarget(self.deadline, longest_pause=self.poll_interval, report=report)
+        return lazy.restore.ReadinessTarget(self._plan, report=report)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -227,13 +226,13 @@ class OACCatalogItemTrigger(OACTrigger):
         """The item."""
         return self._wanted.text()
 
-    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
         """The item as a poll target."""
         return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
 
     @property
-    def _wanted(self) -> Wanted:
-        return lazy.catalog_watch.Wanted(self.catalog_type, self.item_id, self.modified_since)
+    def _wanted(self) -> WantedItem:
+        return lazy.catalog_watch.WantedItem(self.catalog_type, self.item_id, self.modified_since)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -241,10 +240,10 @@ class OACSnapshotTrigger(OACTrigger):
     """Waits until a snapshot is listed, or the newest of a series is young enough, or the deadline comes.
 
     :param wanted: what is waited for, as
-        :meth:`airflow_provider_oac.client.flows.snapshot_watch.WantedSnapshot.record` has it.
+        :meth:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot.record` has it.
     """
 
-    imports = ("polling", "catalog_watch", "snapshot_watch")
+    imports = ("polling", "catalog_watch")
 
     wanted: dict[str, Any]
 
@@ -253,13 +252,13 @@ class OACSnapshotTrigger(OACTrigger):
         """The snapshot."""
         return self._wanted.text()
 
-    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
         """The snapshot as a poll target."""
         return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
 
     @property
     def _wanted(self) -> WantedSnapshot:
-        return lazy.snapshot_watch.WantedSnapshot(**self.wanted)
+        return lazy.catalog_watch.WantedSnapshot(**self.wanted)
 
 
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:

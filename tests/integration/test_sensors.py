@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowSensorTimeout
+from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 from airflow_provider_oac.client.flows.polling import WaitPlan
-from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
 from airflow_provider_oac.client.rest.snapshots import Storage, create, list_all
 from airflow_provider_oac.client.snapshot_names import SnapshotName
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWorkRequestError

@@ -116,10 +116,10 @@ def test_a_scheduler_that_stays_open_does_not_grow(clean: Simulator, monkeypatch
             assert addresses < 4 * AT_ONCE
             counts.append(kept()[0] - addresses)
         scheduler = place.scheduler
-        (target,) = scheduler._targets.values()
-        assert [entry[2] for entry in scheduler._due] == [target] * (not target.looking)
+        (poll,) = scheduler._polls.values()
+        assert [entry[2] for entry in scheduler._due] == [poll] * (not poll.polling)
         assert not scheduler._ready
-        assert scheduler._rate == pytest.approx(1.0 / target.pause)
+        assert scheduler._rate == pytest.approx(1.0 / poll.pause)
         long.cancel()
         await asyncio.gather(long, return_exceptions=True)
         return counts[WARM:]
