@@ -5,25 +5,20 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier
-from airflow_provider_oac.arguments import check
+from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.tasks import Checked, Declared
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.rest.snapshots import Snapshot
 
 
-class _NotifierArguments(TypedDict, total=False):
-    """The arguments of Airflow's ``BaseNotifier``."""
-
-    context: Any
-
-
-class OACBackupNotifier(BaseNotifier):
+class OACBackupNotifier(BaseNotifier, Checked, metaclass=Declared):
     """Says that a backup failed or did not come in time, with the newest snapshot that OAC lists and its age.
 
     For the callbacks of DAGs and tasks (``on_failure_callback``), and for deadline alerts (Airflow 3.1 and later),
@@ -38,31 +33,17 @@ class OACBackupNotifier(BaseNotifier):
     :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
     """
 
-    template_fields: Sequence[str] = ("snapshot_label", "oac_conn_id", "bucket", "to", "smtp_conn_id")
-
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        oac_conn_id: str = "oac_default",
-        bucket: str | None = None,
-        to: str | Sequence[str] | None = None,
-        smtp_conn_id: str = "smtp_default",
-        **kwargs: Unpack[_NotifierArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.oac_conn_id = oac_conn_id
-        self.bucket = bucket
-        self.to = to
-        self.smtp_conn_id = smtp_conn_id
-        check(self, type(self).__name__, rendered=False)
+    snapshot_label: Template[str]
+    oac_conn_id: Template[str] = "oac_default"
+    bucket: Template[str | None] = None
+    to: Template[str | Sequence[str] | None] = None
+    smtp_conn_id: Template[str] = "smtp_default"
 
     def notify(self, context: Context) -> None:
         """Tell, from a callback."""
         hook = lazy.oac.OACHook(self.oac_conn_id)
         try:
-            check(self, type(self).__name__, rendered=True)
+            self.check_arguments(rendered=True)
             listed = hook.run(lazy.snapshots.list_all())
             state = self._state(listed, hook.settings.instance)
         except Exception as error:
@@ -77,7 +58,7 @@ class OACBackupNotifier(BaseNotifier):
         """Tell, from the triggerer."""
         hook = lazy.oac.OACHook(self.oac_conn_id)
         try:
-            check(self, type(self).__name__, rendered=True)
+            self.check_arguments(rendered=True)
             listed = await hook.arun(lazy.snapshots.list_all())
             state = self._state(listed, hook.settings.instance)
         except Exception as error:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
-from airflow_provider_oac.arguments import EMPTY, Location, Number, path_text
+from airflow_provider_oac.arguments import EMPTY, Location, Number, Template
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
@@ -21,8 +21,8 @@ from airflow_provider_oac.exceptions import (
     OACSupersededError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import NoFacts, OACBaseOperator, OACWorkOperator, Started, WorkArguments
-from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.links import INSTANCE_LINKS
+from airflow_provider_oac.operators.base import NoFacts, OACWorkOperator, Started, sink_of
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -84,69 +84,33 @@ class OACApiOperator(OACWorkOperator):
     :param wait_for_completion: whether the call starts work (its answer names a work request) that is waited for.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "call",
-        "arguments",
-        "method",
-        "path",
-        "query",
-        "body",
-        "headers",
-        "accept",
-        "content_type",
-        "base",
-        "scope",
-        "destination",
-        "destination_conn_id",
-    )
+    call: Template[str | None] = None
+    arguments: Template[Mapping[str, Any] | None] = None
+    method: Template[str | None] = None
+    path: Template[str | None] = None
+    query: Template[Mapping[str, Any] | None] = None
+    body: Template[Any] = None
+    headers: Template[Mapping[str, str] | None] = None
+    accept: Template[str] = "application/json"
+    content_type: Template[str] = "application/json"
+    base: Template[Annotated[str, EMPTY]] = _API_BASE
+    scope: Template[str | None] = None
+    paged: bool = False
+    max_items: Number = 1000
+    destination: Template[Location | None] = None
+    destination_conn_id: Template[str | None] = None
+    repeatable: bool | None = None
+    result_check: Callable[[Any], Any] | None = None
+    result_filter: Callable[[Any], Any] | None = None
+    wait_for_completion: bool = False
+
     _accepted = False
 
-    def __init__(
-        self,
-        *,
-        call: str | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        method: str | None = None,
-        path: str | None = None,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-        content_type: str = "application/json",
-        base: Annotated[str, EMPTY] = _API_BASE,
-        scope: str | None = None,
-        paged: bool = False,
-        max_items: Number = 1000,
-        destination: Location | None = None,
-        destination_conn_id: str | None = None,
-        repeatable: bool | None = None,
-        result_check: Callable[[Any], Any] | None = None,
-        result_filter: Callable[[Any], Any] | None = None,
-        wait_for_completion: bool = False,
-        **kwargs: Unpack[WorkArguments],
-    ) -> None:
-        super().__init__(wait_for_completion=wait_for_completion, **kwargs)
-        self.call = call
-        self.arguments = arguments
-        self.method = method
-        self.path = path
-        self.query = query
-        self.body = body
-        self.headers = headers
-        self.accept = accept
-        self.content_type = content_type
-        self.base = base
-        self.scope = scope
-        self.paged = paged
-        self.max_items = max_items
-        self.destination = path_text(destination)
-        self.destination_conn_id = destination_conn_id
-        self.repeatable = repeatable
-        self.result_check = result_check
-        self.result_filter = result_filter
-        if not wait_for_completion:
-            self.operator_extra_links = OACBaseOperator.operator_extra_links
+    def __post_init__(self) -> None:
+        """Only what waits has a link to a work request."""
+        super().__post_init__()
+        if not self.wait_for_completion:
+            self.operator_extra_links = INSTANCE_LINKS
 
     @cached_property
     def hook(self) -> OACHook:

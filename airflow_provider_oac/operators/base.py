@@ -5,29 +5,30 @@ from __future__ import annotations
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable, deferral_error
-from airflow_provider_oac.arguments import Duration, seconds
+from airflow_provider_oac._compat import default_deferrable, deferral_error
+from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
     OACApiError,
+    OACConfigurationError,
     OACError,
     OACKilledError,
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
-from airflow_provider_oac.operators.task_state import TaskRecord, TaskState
+from airflow_provider_oac.links import INSTANCE_LINKS, WORK_LINKS, OACInstanceLink, OACWorkRequestLink
+from airflow_provider_oac.operators.task_state import TaskKey, TaskRecord, TaskState
 from airflow_provider_oac.records import Record
-from airflow_provider_oac.tasks import CheckedOperator, TaskArguments
+from airflow_provider_oac.tasks import CheckedOperator
 from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger, carried_by
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.polling import WaitPlan
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
+    from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
 
 
 @dataclass(frozen=True)
@@ -74,27 +76,6 @@ class Deferred(Record):
     latest: float | None
 
 
-class OACArguments(TaskArguments, total=False):
-    """Arguments of all operators for OAC."""
-
-    oac_conn_id: str
-
-
-class WorkArguments(OACArguments, total=False):
-    """Arguments of all operators that start work and wait for it."""
-
-    deferrable: bool | None
-    poll_interval: Duration
-    timeout: Duration
-    durable: bool
-
-
-class WaitingArguments(WorkArguments, total=False):
-    """Arguments of all operators that may wait for the work that they start, or not."""
-
-    wait_for_completion: bool
-
-
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
 
@@ -104,14 +85,10 @@ class OACBaseOperator(CheckedOperator):
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id",)
-    operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(),)
-    _killed = False
+    oac_conn_id: Template[str] = "oac_default"
 
-    def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Unpack[TaskArguments]) -> None:
-        super().__init__(**kwargs)
-        # All there is to do: OACWorkOperator does it itself.
-        self.oac_conn_id = oac_conn_id
+    operator_extra_links = INSTANCE_LINKS
+    _killed = False
 
     @cached_property
     def hook(self) -> OACHook:
@@ -184,27 +161,18 @@ class OACWorkOperator(OACBaseOperator):
     :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
     """
 
-    def __init__(
-        self,
-        *,
-        oac_conn_id: str = "oac_default",
-        wait_for_completion: bool = True,
-        deferrable: bool | None = None,
-        poll_interval: Duration = 30.0,
-        timeout: Duration = timedelta(hours=6),
-        durable: bool = True,
-        **kwargs: Unpack[TaskArguments],
-    ) -> None:
-        # Past the base's: Airflow goes through the DAG's default arguments once more for each `__init__` on the way.
-        super(OACBaseOperator, self).__init__(**kwargs)
-        self.oac_conn_id = oac_conn_id
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        self.durable = durable
+    wait_for_completion: bool = True
+    deferrable: bool | None = None
+    poll_interval: Duration = 30.0
+    timeout: Duration = timedelta(hours=6)
+    durable: bool = True
 
-    operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(), OACWorkRequestLink())
+    operator_extra_links = WORK_LINKS
+
+    def __post_init__(self) -> None:
+        """By default, the deployment says whether to defer."""
+        if self.deferrable is None:
+            self.deferrable = default_deferrable()
 
     @abstractmethod
     def start(self, memory: TaskState, context: Context) -> Started:
@@ -429,3 +397,21 @@ class OACWorkOperator(OACBaseOperator):
         else:
             self.log.info("Work request %s of an earlier try is %s; waiting for it.", work.id, work.status)
         return started
+
+
+def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
+    """A file in any store, whole or not at all; what earlier tries of the task left behind is put away.
+
+    :param url: of the file.
+    :param conn_id: the Airflow Connection of the store, if the URL names none.
+    :param me: the task that writes.
+    :raises OACConfigurationError: for a folder.
+    """
+    url = path_text(url)
+    if url.endswith("/"):
+        raise OACConfigurationError(
+            f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
+        )
+    # The same after a Clear, so that what was left behind before it is found, too.
+    mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
+    return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, path_text
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
-from airflow_provider_oac.operators.catalog_base import ItemArguments, ItemOperator, PlacingOperator
-from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
+from airflow_provider_oac.operators.catalog_base import ItemOperator, PlacingOperator
 from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
@@ -55,52 +53,24 @@ class OACListCatalogOperator(OACBaseOperator):
     :param allow_truncated: whether a list that reached OAC's limit is worth having.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "catalog_type",
-        "search",
-        "folder_path",
-        "folder_id",
-        "owned_by",
-        "destination",
-        "destination_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        catalog_type: str | None = None,
-        search: Annotated[str, EMPTY] = "*",
-        folder_path: CatalogPath | None = None,
-        folder_id: str | None = None,
-        recursive: bool = False,
-        owned_by: str | None = None,
-        manage_content: bool = False,
-        destination: Location | None = None,
-        destination_conn_id: str | None = None,
-        max_items: Number = 1000,
-        allow_truncated: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.catalog_type = catalog_type
-        self.search = search
-        self.folder_path = path_text(folder_path)
-        self.folder_id = folder_id
-        self.recursive = recursive
-        self.owned_by = owned_by
-        self.manage_content = manage_content
-        self.destination = path_text(destination)
-        self.destination_conn_id = destination_conn_id
-        self.max_items = max_items
-        self.allow_truncated = allow_truncated
+    catalog_type: Template[str | None] = None
+    search: Template[Annotated[str, EMPTY]] = "*"
+    folder_path: Template[CatalogPath | None] = None
+    folder_id: Template[str | None] = None
+    recursive: bool = False
+    owned_by: Template[str | None] = None
+    manage_content: bool = False
+    destination: Template[Location | None] = None
+    destination_conn_id: Template[str | None] = None
+    max_items: Number = 1000
+    allow_truncated: bool = False
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """List."""
         self._push_link(context)
         source = self._source()
         if self.destination:
-            return self._written(source, self.destination, context)
+            return self._written(source, path_text(self.destination), context)
         found = self.hook.run(lazy.paging.collected(source, self.max_items + 1))
         if len(found) > self.max_items:
             raise OACConfigurationError(
@@ -131,7 +101,7 @@ class OACListCatalogOperator(OACBaseOperator):
             listing = lazy.catalog.list_items(self.catalog_type, search=words, manage_content=manage)
             return lambda api: listing.each(api, plan)
         folders = lazy.ids.FOLDERS
-        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         if self.recursive:
             # Folders on the way must be listed whatever they are called.
             below = lazy.catalog_search.below
@@ -155,16 +125,12 @@ class OACCreateFolderOperator(OACBaseOperator):
     :param create_parents: whether missing folders above are created, too.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "path")
-
-    def __init__(self, *, path: CatalogPath, create_parents: bool = True, **kwargs: Unpack[OACArguments]) -> None:
-        super().__init__(**kwargs)
-        self.path = path_text(path)
-        self.create_parents = create_parents
+    path: Template[CatalogPath]
+    create_parents: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        place = lazy.ids.split_path(lazy.ids.catalog_id(self.path))
+        place = lazy.ids.split_path(lazy.ids.catalog_id(path_text(self.path)))
         if place is None:
             raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
         self._push_link(context)
@@ -222,26 +188,14 @@ class OACDeleteFolderOperator(OACBaseOperator):
         A retry takes it so in any case, since the try before may have deleted it.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "path", "folder_id")
-
-    def __init__(
-        self,
-        *,
-        path: CatalogPath | None = None,
-        folder_id: str | None = None,
-        recursive: bool = False,
-        missing_ok: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.path = path_text(path)
-        self.folder_id = folder_id
-        self.recursive = recursive
-        self.missing_ok = missing_ok
+    path: Template[CatalogPath | None] = None
+    folder_id: Template[str | None] = None
+    recursive: bool = False
+    missing_ok: bool = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete it."""
-        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.path), what="the folder")
         shown, path = lazy.ids.shown(folder_id), lazy.ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or TaskKey.of(context).repeats(self.retries or 0)
         self._push_link(context)
@@ -274,26 +228,12 @@ class OACChangeOwnerOperator(ItemOperator):
     :param max_parallel: how many requests run side by side.
     """
 
-    template_fields: Sequence[str] = (*ItemOperator.template_fields, "new_owner", "account_type", "only_owner")
-
-    def __init__(
-        self,
-        *,
-        new_owner: str,
-        account_type: Annotated[str, OneOf(("User", "ApplicationRole"))] = "User",
-        recursive: bool = False,
-        only_owner: str | None = None,
-        manage_content: bool = True,
-        max_parallel: Number = 4,
-        **kwargs: Unpack[ItemArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.new_owner = new_owner
-        self.account_type = account_type
-        self.recursive = recursive
-        self.only_owner = only_owner
-        self.manage_content = manage_content
-        self.max_parallel = max_parallel
+    new_owner: Template[str]
+    account_type: Template[Annotated[str, OneOf(("User", "ApplicationRole"))]] = "User"
+    recursive: bool = False
+    only_owner: Template[str | None] = None
+    manage_content: bool = True
+    max_parallel: Number = 4
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change it."""

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Required, Unpack
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import CatalogPath, path_text
+from airflow_provider_oac.arguments import CatalogPath, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.flows.catalog_changes import Arranged, Place
     from airflow_provider_oac.client.flows.submit import Submission
-
-
-class ItemArguments(OACArguments, total=False):
-    """Arguments of all operators that work on one item of the catalog."""
-
-    catalog_type: Required[str]
-    path: CatalogPath | None
-    item_id: str | None
 
 
 class ItemOperator(OACBaseOperator):
@@ -35,27 +26,16 @@ class ItemOperator(OACBaseOperator):
     :param item_id: its id as lists return it.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id")
-
-    def __init__(
-        self,
-        *,
-        catalog_type: str,
-        path: CatalogPath | None = None,
-        item_id: str | None = None,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.catalog_type = catalog_type
-        self.path = path_text(path)
-        self.item_id = item_id
+    catalog_type: Template[str]
+    path: Template[CatalogPath | None] = None
+    item_id: Template[str | None] = None
 
     def checked_id(self) -> str:
         """The id of the item.
 
         :raises OACConfigurationError: unless exactly one of path and id is given.
         """
-        return lazy.ids.item_id(item_id=self.item_id, path=self.path, what="the item")
+        return lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item")
 
 
 class PlacingOperator(ItemOperator):
@@ -69,25 +49,13 @@ class PlacingOperator(ItemOperator):
     :param create_folders: whether missing folders on the way are created.
     """
 
-    template_fields: Sequence[str] = (*ItemOperator.template_fields, "to_folder_path", "to_folder_id", "new_name")
     done = ""
 
-    def __init__(
-        self,
-        *,
-        to_folder_path: CatalogPath | None = None,
-        to_folder_id: str | None = None,
-        new_name: str | None = None,
-        overwrite: bool = False,
-        create_folders: bool = False,
-        **kwargs: Unpack[ItemArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.to_folder_path = path_text(to_folder_path)
-        self.to_folder_id = to_folder_id
-        self.new_name = new_name
-        self.overwrite = overwrite
-        self.create_folders = create_folders
+    to_folder_path: Template[CatalogPath | None] = None
+    to_folder_id: Template[str | None] = None
+    new_name: Template[str | None] = None
+    overwrite: bool = False
+    create_folders: bool = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Put it there, unless an earlier try has."""
@@ -113,7 +81,7 @@ class PlacingOperator(ItemOperator):
         folder = None
         if self.to_folder_path is not None or self.to_folder_id is not None:
             folder = lazy.ids.item_id(
-                item_id=self.to_folder_id, path=self.to_folder_path, what="the folder it goes into"
+                item_id=self.to_folder_id, path=path_text(self.to_folder_path), what="the folder it goes into"
             )
         elif not self.new_name:
             raise OACConfigurationError(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import OneOf
+from airflow_provider_oac.arguments import OneOf, Template
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.base import OACBaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -43,24 +43,11 @@ class OACCompareCatalogsOperator(OACBaseOperator):
     :param fail_on_difference: whether the task fails if something is missing or different.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "source_oac_conn_id", "taken_at")
-
-    def __init__(
-        self,
-        *,
-        source_oac_conn_id: str,
-        taken_at: datetime | str | None = None,
-        permissions: bool = True,
-        manage_content: bool | None = None,
-        fail_on_difference: bool = True,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.source_oac_conn_id = source_oac_conn_id
-        self.taken_at = taken_at
-        self.permissions = permissions
-        self.manage_content = manage_content
-        self.fail_on_difference = fail_on_difference
+    source_oac_conn_id: Template[str]
+    taken_at: Template[datetime | str | None] = None
+    permissions: bool = True
+    manage_content: bool | None = None
+    fail_on_difference: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare."""
@@ -133,22 +120,10 @@ class OACReviewRestoreOperator(OACBaseOperator):
     :param manage_content: whether to list as a content manager, also what others own.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "expected_host", "snapshot", "source_oac_conn_id")
-
-    def __init__(
-        self,
-        *,
-        expected_host: str,
-        snapshot: Mapping[str, Any],
-        source_oac_conn_id: str | None = None,
-        manage_content: bool | None = None,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.expected_host = expected_host
-        self.snapshot = snapshot
-        self.source_oac_conn_id = source_oac_conn_id
-        self.manage_content = manage_content
+    expected_host: Template[str]
+    snapshot: Template[Mapping[str, Any]]
+    source_oac_conn_id: Template[str | None] = None
+    manage_content: bool | None = None
 
     def execute(self, context: Context) -> str:
         """Write it."""
@@ -191,14 +166,7 @@ class OACCheckRolesOperator(OACBaseOperator):
     :param needed: the roles without which the task fails.
     """
 
-    def __init__(
-        self,
-        *,
-        needed: Sequence[Annotated[str, _ROLES]] = ("administrator", "author"),
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.needed = needed
+    needed: Sequence[Annotated[str, _ROLES]] = ("administrator", "author")
 
     def execute(self, context: Context) -> dict[str, bool]:
         """Look."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import Location, Number, path_text, seconds
+from airflow_provider_oac.arguments import Location, Number, Template, seconds
 from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
-from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
-from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.links import WORK_LINKS, OACWorkbookLink, workbook_url
+from airflow_provider_oac.operators.base import OACWorkOperator, Started, sink_of
 from airflow_provider_oac.operators.lineage import Made, lineage, tell
 from airflow_provider_oac.operators.task_state import TaskState
 
@@ -49,14 +50,6 @@ def _asset_uri(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{quote(path, safe='/')}"
 
 
-class ExportingArguments(WorkArguments, total=False):
-    """Arguments of all operators that export workbooks."""
-
-    screen_width: int
-    screen_height: int
-    max_parallel: int
-
-
 class ExportingOperator(OACWorkOperator):
     """Makes files of workbooks, in rounds.
 
@@ -72,24 +65,13 @@ class ExportingOperator(OACWorkOperator):
     :param max_parallel: how many exports run side by side.
     """
 
-    operator_extra_links = (OACInstanceLink(), OACWorkRequestLink(), OACWorkbookLink())
+    destination: Template[Location]
+    destination_conn_id: Template[str | None] = None
+    screen_width: Number = 1440
+    screen_height: Number = 900
+    max_parallel: Number = 3
 
-    def __init__(
-        self,
-        *,
-        destination: Location,
-        destination_conn_id: str | None = None,
-        screen_width: Number = 1440,
-        screen_height: Number = 900,
-        max_parallel: Number = 3,
-        **kwargs: Unpack[WorkArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.destination = path_text(destination)
-        self.destination_conn_id = destination_conn_id
-        self.screen_width = screen_width
-        self.screen_height = screen_height
-        self.max_parallel = max_parallel
+    operator_extra_links = (*WORK_LINKS, OACWorkbookLink())
 
     def check_together(self) -> None:
         """Its result is the work's."""
@@ -300,3 +282,64 @@ class ExportingOperator(OACWorkOperator):
     def _found_again(self, memory: TaskState) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.
         return super()._found_again(memory) if memory.repeated else None
+
+
+class ExportManifest:
+    """Remembers the files that a task made, for its own retries.
+
+    In Airflow's task state store where there is one (3.3 and later), else in a manifest in the folder of the files. Its
+    name holds the mark of the order, which a Clear changes: what was made for a former order does not count.
+
+    :param memory: the task's memory.
+    :param folder: URL of the folder.
+    :param store: makes a file in the store of a URL.
+    :param used: ``False`` remembers nothing.
+    """
+
+    def __init__(self, memory: TaskState, folder: str, store: Callable[[str], Destination], used: bool) -> None:
+        self._memory = memory
+        self._store = store
+        self._manifest: Destination | None = None
+        if used and not memory.available:
+            me = memory.identity
+            mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries)
+            self._manifest = store(f"{folder.rstrip('/')}/.oac-export-{mark}.json")
+        self._entries = self._remembered()
+
+    def whole(self, file: WantedFile) -> dict[str, Any] | None:
+        """The entry of a file that was made as it is wanted now, and is still there with the same size."""
+        entry = self._entries.get(file.url)
+        if entry is None or entry["made_as"] != _made_as(file) or self._store(file.url).size() != entry["size"]:
+            return None
+        return {name: value for name, value in entry.items() if name != "made_as"}
+
+    def add(self, file: WantedFile, entry: dict[str, Any]) -> None:
+        """Remember a file that is in its place."""
+        self._entries[file.url] = {**entry, "made_as": _made_as(file)}
+        if self._manifest is not None:
+            self._manifest.write(json.dumps(self._entries, indent=1).encode())
+        else:
+            self._memory.remember(exported=self._entries)
+
+    def finish(self) -> None:
+        """Everything is made: nothing needs to be remembered."""
+        if self._manifest is not None:
+            self._manifest.remove()
+        else:
+            self._memory.remember(exported={})
+
+    def _remembered(self) -> dict[str, Any]:
+        if self._manifest is None:
+            entries = self._memory.of_this_order().exported
+        elif self._manifest.size() is None:
+            entries = {}
+        else:
+            entries = json.loads(self._manifest.read())
+        return dict(entries)
+
+
+def _made_as(file: WantedFile) -> str:
+    """A digest of all that decides how a file looks: arguments may have changed from try to try."""
+    canvases = [canvas for export in file.exports for canvas in export.canvas_ids]
+    what = [file.workbook_id, file.file_format, file.width, file.height, canvases]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:20]

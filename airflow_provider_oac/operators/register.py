@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import AtLeast, CatalogPath, Duration, path_text, seconds
+from airflow_provider_oac.arguments import AtLeast, CatalogPath, Duration, Template, seconds
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, WaitingArguments
+from airflow_provider_oac.operators.base import OACWorkOperator, Started
 from airflow_provider_oac.operators.snapshot_base import forget_failed, listed_id
 from airflow_provider_oac.operators.task_state import TaskState
 
@@ -45,36 +45,13 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
         list before it is asked for again.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "snapshot",
-        "bar_uri",
-        "bucket",
-        "region",
-        "namespace",
-        "storage_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        snapshot: Mapping[str, Any] | None = None,
-        bar_uri: CatalogPath | None = None,
-        bucket: str | None = None,
-        region: str | None = None,
-        namespace: str | None = None,
-        storage_conn_id: str | None = None,
-        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
-        **kwargs: Unpack[WaitingArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot = snapshot
-        self.bar_uri = path_text(bar_uri)
-        self.bucket = bucket
-        self.region = region
-        self.namespace = namespace
-        self.storage_conn_id = storage_conn_id
-        self.confirmation_timeout = seconds(confirmation_timeout)
+    snapshot: Template[Mapping[str, Any] | None] = None
+    bar_uri: Template[CatalogPath | None] = None
+    bucket: Template[str | None] = None
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
+    storage_conn_id: Template[str | None] = None
+    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
     @property
     def facts_type(self) -> type[Record]:
@@ -90,7 +67,7 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
             storage,
             ignore=record.failed,
             suspect=memory.suspect() and record.name not in record.failed,
-            confirmation_timeout=self.confirmation_timeout,
+            confirmation_timeout=seconds(self.confirmation_timeout),
         )
         task = memory.attempts(lambda name: {"name": name})
         found = self.hook.run(lazy.submit.submit_once(wanted, task))
@@ -121,7 +98,7 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
         result = {**asdict(facts), "work_request_id": started.work_request_id, "verified": work is not None}
         if work is not None:
             result["snapshot_id"] = work.resource_id("SNAPSHOT") or listed_id(
-                self.hook, facts.name, self.confirmation_timeout
+                self.hook, facts.name, seconds(self.confirmation_timeout)
             )
             self.log.info(
                 "%s of bucket %s is registered in %s as %s.",

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Duration, path_text, seconds
+from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Duration, Template, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -19,7 +19,7 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started, WorkArguments
+from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started
 from airflow_provider_oac.operators.register import OACRegisterSnapshotOperator
 from airflow_provider_oac.operators.restore_checks import (
     facts_of_restore,
@@ -95,65 +95,26 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     :param confirmation_timeout: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "expected_host",
-        "snapshot",
-        "snapshot_id",
-        "expected_system",
-        "seal_conn_id",
-        "safety_label",
-        "safety_bucket",
-        "safety_seal_conn_id",
-        "safety_folder",
-        "safety_region",
-        "safety_namespace",
-        "safety_storage_conn_id",
-        "approval",
-    )
+    expected_host: Template[str]
+    snapshot: Template[Mapping[str, Any] | None] = None
+    snapshot_id: Template[str | None] = None
+    expected_system: Template[str | None] = None
+    seal_conn_id: Template[str | None] = None
+    safety_label: Template[str] = "before-restore"
+    safety_bucket: Template[str | None] = None
+    safety_seal_conn_id: Template[str | None] = None
+    safety_folder: Template[Annotated[CatalogPath, EMPTY]] = DEFAULT_FOLDER
+    safety_region: Template[str | None] = None
+    safety_namespace: Template[str | None] = None
+    safety_storage_conn_id: Template[str | None] = None
+    without_safety_snapshot: bool = False
+    approval: Template[Annotated[str, EMPTY] | None] = None
+    allowed_run_types: Sequence[str] = ("manual",)
+    ready_timeout: Duration = timedelta(minutes=30)
+    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
-    def __init__(
-        self,
-        *,
-        expected_host: str,
-        snapshot: Mapping[str, Any] | None = None,
-        snapshot_id: str | None = None,
-        expected_system: str | None = None,
-        seal_conn_id: str | None = None,
-        safety_label: str = "before-restore",
-        safety_bucket: str | None = None,
-        safety_seal_conn_id: str | None = None,
-        safety_folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
-        safety_region: str | None = None,
-        safety_namespace: str | None = None,
-        safety_storage_conn_id: str | None = None,
-        without_safety_snapshot: bool = False,
-        approval: Annotated[str, EMPTY] | None = None,
-        allowed_run_types: Sequence[str] = ("manual",),
-        ready_timeout: Duration = timedelta(minutes=30),
-        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
-        **kwargs: Unpack[WorkArguments],
-    ) -> None:
-        # Set here, and not by default_args, which are meant for tasks that can be tried again.
-        kwargs.setdefault("retries", 0)
-        super().__init__(**kwargs)
-        self.expected_host = expected_host
-        self.snapshot = snapshot
-        self.snapshot_id = snapshot_id
-        self.expected_system = expected_system
-        self.seal_conn_id = seal_conn_id
-        self.safety_label = safety_label
-        self.safety_bucket = safety_bucket
-        self.safety_seal_conn_id = safety_seal_conn_id
-        self.safety_folder = path_text(safety_folder)
-        self.safety_region = safety_region
-        self.safety_namespace = safety_namespace
-        self.safety_storage_conn_id = safety_storage_conn_id
-        self.without_safety_snapshot = without_safety_snapshot
-        self.approval = approval
-        self.allowed_run_types = allowed_run_types
-        self.ready_timeout = ready_timeout
-        self.confirmation_timeout = seconds(confirmation_timeout)
+    # Those of a DAG's default arguments are meant for tasks that can be tried again.
+    _airflow_defaults: ClassVar[dict[str, Any]] = {"retries": 0}
 
     def check_together(self) -> None:
         """Its result is the work's."""
@@ -316,11 +277,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             label=f"{self.safety_label}-failed" if facts.after_failure else self.safety_label,
             bucket=self.safety_bucket,
             seal_conn_id=self.safety_seal_conn_id,
-            folder=self.safety_folder,
+            folder=path_text(self.safety_folder),
             region=self.safety_region,
             namespace=self.safety_namespace,
             storage_conn_id=self.safety_storage_conn_id,
-            confirmation_timeout=self.confirmation_timeout,
+            confirmation_timeout=seconds(self.confirmation_timeout),
             durable=self.durable,
             purpose=SAFETY,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import order_began
@@ -15,7 +15,7 @@ from airflow_provider_oac.exceptions import (
     OACKilledError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, WaitingArguments
+from airflow_provider_oac.operators.base import OACWorkOperator, Started
 from airflow_provider_oac.operators.task_state import TaskState
 from airflow_provider_oac.triggers.oac import OACJobTrigger
 
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.jobs import Job, Runnable
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
-
-
-class RunningArguments(WaitingArguments, total=False):
-    """Arguments of all operators that start a run."""
-
-    if_running: Literal["fail", "wait", "adopt"]
-    confirmation_timeout: Duration
 
 
 class RunningOperator(OACWorkOperator):
@@ -57,16 +50,8 @@ class RunningOperator(OACWorkOperator):
 
     _job: Job | None = None
 
-    def __init__(
-        self,
-        *,
-        if_running: Literal["fail", "wait", "adopt"] = "fail",
-        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
-        **kwargs: Unpack[WaitingArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.if_running = if_running
-        self.confirmation_timeout = seconds(confirmation_timeout)
+    if_running: Literal["fail", "wait", "adopt"] = "fail"
+    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
     @abstractmethod
     def object_id(self) -> str:
@@ -208,7 +193,7 @@ class RunningOperator(OACWorkOperator):
             self.starting(object_id),
             self.if_running,
             traces,
-            confirmation_timeout=self.confirmation_timeout,
+            confirmation_timeout=seconds(self.confirmation_timeout),
         )
         launched = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts(intent)))
         facts = lazy.start_run.RunFacts(launched.how, object_id, launched.mark, launched.job_id)

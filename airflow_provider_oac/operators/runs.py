@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.operators.run_base import RunningArguments, RunningOperator
+from airflow_provider_oac.arguments import Template
+from airflow_provider_oac.operators.run_base import RunningOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.calls import Call
@@ -28,14 +29,8 @@ class OACReloadDatasetOperator(RunningOperator):
     :param dataset_id: its id as lists return it, already encoded.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "dataset", "dataset_id")
-
-    def __init__(
-        self, *, dataset: str | None = None, dataset_id: str | None = None, **kwargs: Unpack[RunningArguments]
-    ) -> None:
-        super().__init__(**kwargs)
-        self.dataset = dataset
-        self.dataset_id = dataset_id
+    dataset: Template[str | None] = None
+    dataset_id: Template[str | None] = None
 
     def object_id(self) -> str:
         """Id of the dataset."""
@@ -66,20 +61,9 @@ class OACRunDataFlowOperator(RunningOperator):
         without ``type`` is sent as it is.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "data_flow", "data_flow_id", "override")
-
-    def __init__(
-        self,
-        *,
-        data_flow: str | None = None,
-        data_flow_id: str | None = None,
-        override: Mapping[str, Any] | None = None,
-        **kwargs: Unpack[RunningArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.data_flow = data_flow
-        self.data_flow_id = data_flow_id
-        self.override = override
+    data_flow: Template[str | None] = None
+    data_flow_id: Template[str | None] = None
+    override: Template[Mapping[str, Any] | None] = None
 
     def object_id(self) -> str:
         """Id of the data flow."""
@@ -105,14 +89,8 @@ class OACRunSequenceOperator(RunningOperator):
     :param sequence_id: its id as lists return it, already encoded.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "sequence", "sequence_id")
-
-    def __init__(
-        self, *, sequence: str | None = None, sequence_id: str | None = None, **kwargs: Unpack[RunningArguments]
-    ) -> None:
-        super().__init__(**kwargs)
-        self.sequence = sequence
-        self.sequence_id = sequence_id
+    sequence: Template[str | None] = None
+    sequence_id: Template[str | None] = None
 
     def object_id(self) -> str:
         """Id of the sequence."""

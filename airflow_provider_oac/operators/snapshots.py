@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, log_group
-from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Count, Duration, path_text, seconds
+from airflow_provider_oac.arguments import (
+    EMPTY,
+    AtLeast,
+    CatalogPath,
+    Count,
+    Duration,
+    Template,
+    argument,
+    path_text,
+    seconds,
+)
 from airflow_provider_oac.assets import snapshots_uri
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import (
-    OACArguments,
     OACBaseOperator,
     OACWorkOperator,
     Started,
-    WaitingArguments,
 )
 from airflow_provider_oac.operators.lineage import Made, lineage, tell
 from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed
@@ -64,39 +72,14 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         before it is asked for again.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "snapshot_label",
-        "bucket",
-        "seal_conn_id",
-        "folder",
-        "region",
-        "namespace",
-        "storage_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        bucket: str,
-        seal_conn_id: str,
-        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
-        region: str | None = None,
-        namespace: str | None = None,
-        storage_conn_id: str | None = None,
-        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
-        **kwargs: Unpack[WaitingArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.bucket = bucket
-        self.seal_conn_id = seal_conn_id
-        self.folder = path_text(folder)
-        self.region = region
-        self.namespace = namespace
-        self.storage_conn_id = storage_conn_id
-        self.confirmation_timeout = seconds(confirmation_timeout)
+    snapshot_label: Template[str]
+    bucket: Template[str]
+    seal_conn_id: Template[str]
+    folder: Template[Annotated[CatalogPath, EMPTY]] = DEFAULT_FOLDER
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
+    storage_conn_id: Template[str | None] = None
+    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
     @property
     def facts_type(self) -> type[Record]:
@@ -138,11 +121,11 @@ class OACCreateSnapshotOperator(OACWorkOperator):
             label=self.snapshot_label,
             bucket=self.bucket,
             seal_conn_id=self.seal_conn_id,
-            folder=self.folder,
+            folder=path_text(self.folder),
             region=self.region,
             namespace=self.namespace,
             storage_conn_id=self.storage_conn_id,
-            confirmation_timeout=self.confirmation_timeout,
+            confirmation_timeout=seconds(self.confirmation_timeout),
             durable=self.durable,
         )
 
@@ -169,26 +152,12 @@ class OACFindSnapshotOperator(OACBaseOperator):
         branch to go by. If not, the task fails.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "snapshot_label", "source_instance", "bucket")
-
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        source_instance: str | None = None,
-        registered: bool = False,
-        bucket: str | None = None,
-        max_age: timedelta | None = None,
-        missing_ok: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.source_instance = source_instance
-        self.registered = registered
-        self.bucket = bucket
-        self.max_age = max_age
-        self.missing_ok = missing_ok
+    snapshot_label: Template[str]
+    source_instance: Template[str | None] = None
+    registered: bool = False
+    bucket: Template[str | None] = None
+    max_age: timedelta | None = None
+    missing_ok: bool = False
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Find it."""
@@ -241,22 +210,10 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         retry. A retry after another failure takes it so in any case, since the try before may have deleted it.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "snapshot_id", "snapshot_name")
-
-    def __init__(
-        self,
-        *,
-        snapshot_id: str | None = None,
-        snapshot_name: str | None = None,
-        delete_storage: bool = False,
-        missing_ok: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_id = snapshot_id
-        self.snapshot_name = snapshot_name
-        self.delete_storage = delete_storage
-        self.missing_ok = missing_ok
+    snapshot_id: Template[str | None] = None
+    snapshot_name: Template[str | None] = None
+    delete_storage: bool = False
+    missing_ok: bool = False
 
     def execute(self, context: Context) -> str | None:
         """Delete it."""
@@ -336,55 +293,26 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     :param dry_run: only say what would be deleted.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "snapshot_label",
-        "bucket",
-        "folder",
-        "region",
-        "namespace",
-        "keep",
-    )
-
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        bucket: str,
-        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
-        region: str | None = None,
-        namespace: str | None = None,
-        keep_last: Count = 0,
-        keep_for: timedelta | None = None,
-        keep_weekly: Count = 0,
-        keep_monthly: Count = 0,
-        keep: Collection[str] | Annotated[str, EMPTY] = (),
-        delete_storage: bool = True,
-        max_delete: Count = 10,
-        dry_run: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.bucket = bucket
-        self.folder = path_text(folder)
-        self.region = region
-        self.namespace = namespace
-        self.keep_last = keep_last
-        self.keep_for = keep_for
-        self.keep_weekly = keep_weekly
-        self.keep_monthly = keep_monthly
-        self.keep = keep
-        self.delete_storage = delete_storage
-        self.max_delete = max_delete
-        self.dry_run_only = dry_run
+    snapshot_label: Template[str]
+    bucket: Template[str]
+    folder: Template[Annotated[CatalogPath, EMPTY]] = DEFAULT_FOLDER
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
+    keep_last: Count = 0
+    keep_for: timedelta | None = None
+    keep_weekly: Count = 0
+    keep_monthly: Count = 0
+    keep: Template[Collection[str] | Annotated[str, EMPTY]] = ()
+    delete_storage: bool = True
+    max_delete: Count = 10
+    dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Prune."""
         retention = lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
         storage = lazy.snapshots.Storage(self.bucket, self.region, self.namespace)
         own = lazy.retention.SnapshotSeries.checked(
-            self.snapshot_label, self.hook.settings.instance, self.folder, storage
+            self.snapshot_label, self.hook.settings.instance, path_text(self.folder), storage
         )
         me = TaskKey.of(context)
         self._push_link(context)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import CatalogPath, Location, OneOf, path_text
+from airflow_provider_oac.arguments import CatalogPath, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
-from airflow_provider_oac.operators.export_base import ExportingArguments, ExportingOperator, ExportRequest
-from airflow_provider_oac.operators.export_manifest import Progress
+from airflow_provider_oac.operators.export_base import ExportingOperator, ExportManifest, ExportRequest
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -47,45 +46,25 @@ class OACExportWorkbookOperator(ExportingOperator):
     :param canvases: names or ids of canvases, in the order wanted; by default all of the visualize tab.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "workbook_path",
-        "workbook_id",
-        "destination",
-        "destination_conn_id",
-        "file_format",
-        "canvases",
-    )
-
-    def __init__(
-        self,
-        *,
-        workbook_path: CatalogPath | None = None,
-        workbook_id: str | None = None,
-        destination: Location,
-        destination_conn_id: str | None = None,
-        file_format: Annotated[str, _FORMATS] = "pdf",
-        canvases: Sequence[str] | None = None,
-        **kwargs: Unpack[ExportingArguments],
-    ) -> None:
-        super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
-        self.workbook_path = path_text(workbook_path)
-        self.workbook_id = workbook_id
-        self.file_format = file_format
-        self.canvases = canvases
+    workbook_path: Template[CatalogPath | None] = None
+    workbook_id: Template[str | None] = None
+    file_format: Template[Annotated[str, _FORMATS]] = "pdf"
+    canvases: Template[Sequence[str] | None] = None
 
     def wishes(self) -> list[ExportRequest]:
         """The one workbook."""
         lazy.workbooks.check_format(self.file_format)
-        workbook_id, name = _workbook(self.workbook_path, self.workbook_id)
-        url = self.destination
+        workbook_id, name = _workbook(path_text(self.workbook_path), self.workbook_id)
+        url = path_text(self.destination)
         if url.endswith("/"):
             url = f"{url}{lazy.file_names.plain_name(name)}.{self.file_format}"
         elif not url.endswith(f".{self.file_format}"):
             raise OACConfigurationError(
                 f"The destination is {url!r}, but must end in .{self.file_format} (the format), or in / for a folder."
             )
-        return [self.wish(self.workbook_path or name, url, workbook_id, name, self.file_format, self.canvases)]
+        return [
+            self.wish(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
+        ]
 
     def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
         """The task fails with this error, which names workbook and canvas first."""
@@ -118,20 +97,10 @@ class OACExportWorkbooksOperator(ExportingOperator):
     :param formats: ``pdf`` or ``png`` or both, for all that do not say otherwise.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "workbooks", "destination", "destination_conn_id", "formats")
+    workbooks: Template[Sequence[CatalogPath | Mapping[str, Any]]]
+    formats: Template[Sequence[Annotated[str, _FORMATS]] | Annotated[str, _FORMATS]] = ("pdf",)
 
-    def __init__(
-        self,
-        *,
-        workbooks: Sequence[CatalogPath | Mapping[str, Any]],
-        destination: Location,
-        destination_conn_id: str | None = None,
-        formats: Sequence[Annotated[str, _FORMATS]] | Annotated[str, _FORMATS] = ("pdf",),
-        **kwargs: Unpack[ExportingArguments],
-    ) -> None:
-        super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
-        self.workbooks = workbooks
-        self.formats = formats
+    _manifest: ExportManifest | None = None
 
     def wishes(self) -> list[ExportRequest]:
         """Every workbook in every format."""
@@ -155,7 +124,8 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"Unknown field {', '.join(sorted(map(repr, unknown)))} in the workbook {item!r}."
             )
         workbook_id, own_name = _workbook(given.get("workbook_path"), given.get("workbook_id"))
-        name, folder = lazy.file_names.plain_name(str(given.get("name") or own_name)), self.destination.rstrip("/")
+        name = lazy.file_names.plain_name(str(given.get("name") or own_name))
+        folder = path_text(self.destination).rstrip("/")
         label = str(given.get("workbook_path") or own_name)
         formats = given.get("formats") or self.formats
         return [
@@ -171,11 +141,11 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
     def made_before(self, memory: TaskState, file: WantedFile) -> dict[str, Any] | None:
         """As an earlier try of this order remembered it, if it is still there."""
-        return self._progress(memory).whole(file)
+        return self._manifest_of(memory).whole(file)
 
     def note(self, memory: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
         """Remember it for the next try."""
-        self._progress(memory).add(file, entry)
+        self._manifest_of(memory).add(file, entry)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, or fail naming each that failed.
@@ -189,15 +159,14 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"{len(failed)} exports failed; {len(files)} files are complete in {self.destination}. A retry exports "
                 f"only the missing ones.\n{each}"
             )
-        self._progress(self._memory(context)).finish()
+        self._manifest_of(self._memory(context)).finish()
         self.tell(files, context)
         return {"files": files}
 
-    def _progress(self, memory: TaskState) -> Progress:
-        if "progress" not in self.__dict__:
-            self.__dict__["progress"] = Progress(memory, self.destination, self.store, self.durable)
-        progress: Progress = self.__dict__["progress"]
-        return progress
+    def _manifest_of(self, memory: TaskState) -> ExportManifest:
+        if self._manifest is None:
+            self._manifest = ExportManifest(memory, path_text(self.destination), self.store, self.durable)
+        return self._manifest
 
 
 def _workbook(path: str | None, workbook_id: str | None) -> tuple[str, str]:
