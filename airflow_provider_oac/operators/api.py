@@ -126,29 +126,29 @@ class OACApiOperator(OACWorkOperator):
         call = self._call()
         self._check_together(call)
         if self.wait_for_completion:
-            with self._no_second_time(call, self._memory(context)):
+            with self._no_second_time(call, self._state(context)):
                 return super()._begin(context)
         self._push_link(context)
         if self._in_pages():
             return self._checked(self._listed(context), call)
-        memory = self._memory(context)
-        memory.claim()
-        self._refuse_second(call, memory)
-        return self._checked(self._answer(call, memory), call)
+        state = self._state(context)
+        state.claim()
+        self._refuse_second(call, state)
+        return self._checked(self._answer(call, state), call)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited."""
         self._accepted = True
-        with self._no_second_time(self._call(), self._memory(context)):
+        with self._no_second_time(self._call(), self._state(context)):
             return super().execute_complete(context, event)
 
-    def start(self, memory: TaskState, context: Context) -> Started:
+    def start(self, state: TaskState, context: Context) -> Started:
         """Send the call that starts the work."""
         call = self._call()
-        self._refuse_second(call, memory)
+        self._refuse_second(call, state)
         # Some calls read the id themselves; all of them answer with it in one of the known ways.
         logged = self._logged(replace(call, read=lazy.work_requests.accepted_id))
-        work = self._sent(call, memory, self._fenced(logged, memory))
+        work = self._sent(call, state, self._fenced(logged, state))
         self._accepted = True
         self.log.info("OAC accepted: %s (work request %s).", call.doing, work)
         return Started(work, time.time(), NoFacts())
@@ -165,9 +165,9 @@ class OACApiOperator(OACWorkOperator):
             self._call(),
         )
 
-    def clean_up(self, started: Started, memory: TaskState) -> None:
+    def clean_up(self, started: Started, state: TaskState) -> None:
         """Note that the work ended without success, so that it may be started anew."""
-        memory.remember(sending=False, work_request_id=None)
+        state.remember(sending=False, work_request_id=None)
 
     def _call(self) -> Call[Any]:
         if bool(self.call) == bool(self.method and self.path):
@@ -251,7 +251,7 @@ class OACApiOperator(OACWorkOperator):
         )
         self._logged(listing.page(1))
         if self.destination:
-            sink = sink_of(self.destination, self.destination_conn_id, TaskState(context).identity)
+            sink = sink_of(self.destination, self.destination_conn_id, TaskState(context).key)
             done = self.hook.run(lazy.writers.write_json_lines(listing.each, sink))
             return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
         items = self.hook.run(lazy.paging.collected(listing.each, self.max_items + 1))
@@ -262,16 +262,16 @@ class OACApiOperator(OACWorkOperator):
             )
         return lazy.models.plain(items)
 
-    def _answer(self, call: Call[Any], memory: TaskState) -> Any:
+    def _answer(self, call: Call[Any], state: TaskState) -> Any:
         """What the one answer holds."""
         if not self.destination:
             logged = self._logged(call)
-            return self._sent(call, memory, self._fenced(logged, memory))
+            return self._sent(call, state, self._fenced(logged, state))
         # Before anything is sent: what the store refuses now has no consequence.
-        sink = sink_of(self.destination, self.destination_conn_id, memory.identity)
+        sink = sink_of(self.destination, self.destination_conn_id, state.key)
         self._logged(call)
         download = lazy.download.download(call, sink, None, lazy.download.ONE_ATTEMPT)
-        stored = self._sent(call, memory, lambda: self.hook.run(download))
+        stored = self._sent(call, state, lambda: self.hook.run(download))
         self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, stored.size, stored.sha256)
         return {"path": self.destination, **stored.to_dict()}
 
@@ -296,9 +296,9 @@ class OACApiOperator(OACWorkOperator):
 
     # -- never a second time unless that does no harm
 
-    def _refuse_second(self, call: Call[Any], memory: TaskState) -> None:
-        if not call.repeatable and (memory.interrupted or (memory.available and memory.suspect())):
-            work = memory.of_this_order().work_request_id
+    def _refuse_second(self, call: Call[Any], state: TaskState) -> None:
+        if not call.repeatable and (state.interrupted or (state.available and state.suspect())):
+            work = state.of_this_order().work_request_id
             what = f"OAC no longer knows its work request {work}" if work else "its response was lost"
             raise AirflowFailException(
                 f"Could not {call.doing}: an earlier try sent the call, and {what}. OAC may have completed it, so it "
@@ -306,17 +306,17 @@ class OACApiOperator(OACWorkOperator):
                 "repeatable=True always sends the call again."
             )
 
-    def _fenced(self, call: Call[Any], memory: TaskState) -> Callable[[], Any]:
+    def _fenced(self, call: Call[Any], state: TaskState) -> Callable[[], Any]:
         """Sends a call, each attempt only if this still is the current try."""
         if call.repeatable:
             return lambda: self.hook.run(call)
-        return lambda: self.hook.run(lambda api: api.perform(call, before_send=memory.check_current))
+        return lambda: self.hook.run(lambda api: api.perform(call, before_send=state.check_current))
 
-    def _sent(self, call: Call[Any], memory: TaskState, send: Callable[[], Any]) -> Any:
+    def _sent(self, call: Call[Any], state: TaskState, send: Callable[[], Any]) -> Any:
         """Send it, and tell whether OAC may have acted when no answer of success comes."""
         if call.repeatable:
             return send()
-        task = memory.attempts()
+        task = state.attempts()
         task.remember(None)
         try:
             task.check_current()
@@ -333,11 +333,11 @@ class OACApiOperator(OACWorkOperator):
                 "was completed. repeatable=True sends it again."
             ) from error
         if not self.wait_for_completion:
-            memory.remember(sending=False)
+            state.remember(sending=False)
         return result
 
     @contextmanager
-    def _no_second_time(self, call: Call[Any], memory: TaskState) -> Iterator[None]:
+    def _no_second_time(self, call: Call[Any], state: TaskState) -> Iterator[None]:
         """Without a store a retry would start work that goes on a second time."""
         try:
             yield
@@ -345,7 +345,7 @@ class OACApiOperator(OACWorkOperator):
             raise
         except OACError as error:
             ended = isinstance(error, OACWorkRequestError) and error.status in ("FAILED", "CANCELED")
-            if call.repeatable or memory.available or ended or not self._accepted:
+            if call.repeatable or state.available or ended or not self._accepted:
                 raise
             raise AirflowFailException(
                 f"{error} The task is not retried: this Airflow version does not store the work request, and a retry "

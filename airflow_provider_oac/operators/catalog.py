@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, Template, path_text
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
-from airflow_provider_oac.operators.catalog_base import ItemOperator, PlacingOperator
-from airflow_provider_oac.operators.task_state import TaskKey
+from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -27,6 +27,86 @@ __all__ = [
     "OACListCatalogOperator",
     "OACMoveCatalogItemOperator",
 ]
+
+
+class ItemOperator(OACBaseOperator):
+    """Works on one item of the catalog.
+
+    :param catalog_type: type of the item, such as ``workbooks`` or ``folders``.
+    :param path: its path, such as ``/@Catalog/shared/Sales/Board``, or a pair ``'owner'.'name'``; or
+    :param item_id: its id as lists return it.
+    """
+
+    catalog_type: Template[str]
+    path: Template[CatalogPath | None] = None
+    item_id: Template[str | None] = None
+
+    def checked_id(self) -> str:
+        """The id of the item.
+
+        :raises OACConfigurationError: unless exactly one of path and id is given.
+        """
+        return lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item")
+
+
+class PlacingOperator(ItemOperator):
+    """Puts an item somewhere else.
+
+    :param to_folder_path: path of the folder it goes into; or
+    :param to_folder_id: its id as lists return it; by default the folder that it is in.
+    :param new_name: its name there; by default the one that it has.
+    :param overwrite: whether an item that is there is replaced. If not, one that is there fails the task without a
+        retry.
+    :param create_folders: whether missing folders on the way are created.
+    """
+
+    done = ""
+
+    to_folder_path: Template[CatalogPath | None] = None
+    to_folder_id: Template[str | None] = None
+    new_name: Template[str | None] = None
+    overwrite: bool = False
+    create_folders: bool = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Put it there, unless an earlier try has."""
+        state = TaskState(context, fingerprint=self._fingerprint)
+        state.claim()
+        suspect = state.suspect(self.retries or 0)
+        item_id, place = self.checked_id(), self._place()
+        self._push_link(context)
+        try:
+            wanted = self.wanted(item_id, place, suspect)
+            done = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
+        except OACTakenError as error:
+            # Without a retry: that one would take what is there for the work of this try.
+            raise AirflowFailException(str(error)) from error
+        except OACApiError as error:
+            if error.method == "GET" and lazy.catalog_search.is_missing(error, self.catalog_type):
+                raise AirflowFailException(str(error)) from error
+            raise
+        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, lazy.ids.shown(done.item.id))
+        return {**done.item.to_dict(), "done_before": done.done_before}
+
+    def _place(self) -> Place:
+        folder = None
+        if self.to_folder_path is not None or self.to_folder_id is not None:
+            folder = lazy.ids.item_id(
+                item_id=self.to_folder_id, path=path_text(self.to_folder_path), what="the folder it goes into"
+            )
+        elif not self.new_name:
+            raise OACConfigurationError(
+                "No destination given. Set to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
+                "comes from a template, check what it renders to."
+            )
+        return lazy.catalog_changes.Place(folder, self.new_name or None, self.overwrite, self.create_folders)
+
+    @abstractmethod
+    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
+        """What puts it there.
+
+        :param suspect: whether an earlier try may have done so.
+        """
 
 
 class OACListCatalogOperator(OACBaseOperator):

@@ -97,17 +97,17 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=path_text(self.folder_path))
         self._push_link(context)
-        memory = TaskState(context, fingerprint=self._fingerprint)
-        memory.claim()
+        state = TaskState(context, fingerprint=self._fingerprint)
+        state.claim()
         wanted = lazy.create_connection.NewConnection(
             order,
             self.hook.settings.auth.user,
             self.if_exists,
-            known=memory.available,
-            suspect=memory.suspect(self.retries or 0),
+            known=state.available,
+            suspect=state.suspect(self.retries or 0),
         )
         try:
-            made = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts()))
+            made = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
         except (OACApiError, OACTakenError) as error:
             if isinstance(error, OACApiError) and error.status != 409:
                 raise

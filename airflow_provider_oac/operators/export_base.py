@@ -18,8 +18,8 @@ from airflow_provider_oac.arguments import Location, Number, Template, seconds
 from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import WORK_LINKS, OACWorkbookLink, workbook_url
-from airflow_provider_oac.operators.base import OACWorkOperator, Started, sink_of
-from airflow_provider_oac.operators.lineage import Made, lineage, tell
+from airflow_provider_oac.operators.base import Started, sink_of
+from airflow_provider_oac.operators.lineage import LineageOperator, Made
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _asset_uri(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{quote(path, safe='/')}"
 
 
-class ExportingOperator(OACWorkOperator):
+class ExportingOperator(LineageOperator):
     """Makes files of workbooks, in rounds.
 
     A round orders up to ``max_parallel`` exports and waits for the last of them, here or in the triggerer. Then all of
@@ -92,11 +92,11 @@ class ExportingOperator(OACWorkOperator):
     def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
         """A file could not be made: raise, or note it and let the others go on."""
 
-    def made_before(self, memory: TaskState, file: WantedFile) -> dict[str, Any] | None:
+    def made_before(self, state: TaskState, file: WantedFile) -> dict[str, Any] | None:
         """The entry of a file that an earlier try made and that is still whole in its place."""
         return None
 
-    def note(self, memory: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
+    def note(self, state: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
         """A file is in its place. Called by one thread at a time."""
 
     def wish(
@@ -129,14 +129,14 @@ class ExportingOperator(OACWorkOperator):
         """What is made, and what is left."""
         return lazy.export.ExportFacts
 
-    def start(self, memory: TaskState, context: Context) -> Started:
+    def start(self, state: TaskState, context: Context) -> Started:
         """Find out what to make, leave out what is there, and order the first exports."""
         wishes = self.wishes()
         self._push_workbook_link(wishes, context)
         facts = lazy.export.ExportFacts()
         files = self._planned(wishes, facts)
         facts.order = tuple(file.url for file in files)
-        facts.left = tuple(self._missing(files, facts, memory))
+        facts.left = tuple(self._missing(files, facts, state))
         return self._next_round(facts)
 
     def _push_workbook_link(self, wishes: list[ExportRequest], context: Context) -> None:
@@ -146,11 +146,11 @@ class ExportingOperator(OACWorkOperator):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
 
-    def _missing(self, files: Sequence[WantedFile], facts: ExportFacts, memory: TaskState) -> list[WantedFile]:
+    def _missing(self, files: Sequence[WantedFile], facts: ExportFacts, state: TaskState) -> list[WantedFile]:
         """The files that are not in their places yet; the others are done."""
         missing = []
         for file in files:
-            entry = self.made_before(memory, file)
+            entry = self.made_before(state, file)
             if entry is None:
                 missing.append(file)
             else:
@@ -196,14 +196,14 @@ class ExportingOperator(OACWorkOperator):
             current.append(file)
         return Started(last, time.time(), replace(facts, left=tuple(left), round=tuple(current)))
 
-    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
-        """Settle a round, whatever became of the export that was waited for, and go on with the next."""
-        memory, facts = self._memory(context), replace(started.facts)
+    def _finish(self, started: Started, context: Context) -> Any:
+        """Make the files of a round, whatever became of the export that was waited for, and begin the next one."""
+        state, facts = self._state(context), replace(started.facts)
         now = facts.round
         if not self.deferrable:
             now, facts.left = now + facts.left, ()
         try:
-            self._settle(self._missing(now, facts, memory), facts, deadline, memory)
+            self._settle(self._missing(now, facts, state), facts, state)
             following = self._next_round(facts)
             if following.work_request_id is None:
                 return self.complete(following, None, context)
@@ -212,23 +212,23 @@ class ExportingOperator(OACWorkOperator):
             raise
         except OACError:
             # An export that OAC has forgotten, or whose file is spoiled, must not be found again by each further try.
-            memory.remember(work_request_id=None)
+            state.remember(work_request_id=None)
             raise
-        return self._pursue(following, memory, deadline, context)
+        return self._pursue(following, state, context)
 
-    def _settle(self, files: list[WantedFile], facts: ExportFacts, deadline: float, memory: TaskState) -> None:
+    def _settle(self, files: list[WantedFile], facts: ExportFacts, state: TaskState) -> None:
         """Make files side by side."""
-        plan = lazy.polling.WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        plan = lazy.polling.WaitPlan(deadline=self._until, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
         # Not kept on the operator: Airflow copies operators, and a lock cannot be copied.
         recording = threading.Lock()
 
         def record(file: WantedFile, made: MadeFile) -> None:
             with recording:
-                self._made(file, made, facts, memory)
+                self._made(file, made, facts, state)
 
         # Before any thread starts: a store asks Airflow for its Connection.
-        sinks = [sink_of(file.url, self.destination_conn_id, memory.identity) for file in files]
+        sinks = [sink_of(file.url, self.destination_conn_id, state.key) for file in files]
         works = [
             lazy.export.make(file, sink, plan, limit=parts, on_made=partial(record, file))
             for file, sink in zip(files, sinks, strict=True)
@@ -243,7 +243,7 @@ class ExportingOperator(OACWorkOperator):
             if isinstance(result, OACError):
                 self.failed(file.label, result, facts)
 
-    def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, memory: TaskState) -> None:
+    def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, state: TaskState) -> None:
         entry = {
             "path": file.url,
             "size": made.size,
@@ -255,7 +255,7 @@ class ExportingOperator(OACWorkOperator):
         }
         self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
         facts.done += (entry,)
-        self.note(memory, file, entry)
+        self.note(state, file, entry)
 
     def made(self, facts: ExportFacts) -> list[dict[str, Any]]:
         """The files that were made, in the order in which they are wanted."""
@@ -269,19 +269,15 @@ class ExportingOperator(OACWorkOperator):
             path = _asset_uri(file["path"])
             extra = {name: file[name] for name in ("size", "sha256", "format", "work_request_ids")}
             made.append(Made(path, (workbook, path), {**extra, "workbook": workbook}))
-        tell(self, context, made)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """What OpenLineage's provider asks for when the task succeeded: workbooks, and their files."""
-        return lineage(self)
+        self.report_made(context, made)
 
     def store(self, url: str) -> Destination:
         """A file in the store."""
         return lazy.object_storage.Destination(url, self.destination_conn_id)
 
-    def _found_again(self, memory: TaskState) -> Started | None:
+    def _found_again(self, state: TaskState) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.
-        return super()._found_again(memory) if memory.repeated else None
+        return super()._found_again(state) if state.repeated else None
 
 
 class ExportManifest:
@@ -290,18 +286,18 @@ class ExportManifest:
     In Airflow's task state store where there is one (3.3 and later), else in a manifest in the folder of the files. Its
     name holds the mark of the order, which a Clear changes: what was made for a former order does not count.
 
-    :param memory: the task's memory.
+    :param state: of the task.
     :param folder: URL of the folder.
     :param store: makes a file in the store of a URL.
     :param used: ``False`` remembers nothing.
     """
 
-    def __init__(self, memory: TaskState, folder: str, store: Callable[[str], Destination], used: bool) -> None:
-        self._memory = memory
+    def __init__(self, state: TaskState, folder: str, store: Callable[[str], Destination], used: bool) -> None:
+        self._state = state
         self._store = store
         self._manifest: Destination | None = None
-        if used and not memory.available:
-            me = memory.identity
+        if used and not state.available:
+            me = state.key
             mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries)
             self._manifest = store(f"{folder.rstrip('/')}/.oac-export-{mark}.json")
         self._entries = self._remembered()
@@ -319,18 +315,18 @@ class ExportManifest:
         if self._manifest is not None:
             self._manifest.write(json.dumps(self._entries, indent=1).encode())
         else:
-            self._memory.remember(exported=self._entries)
+            self._state.remember(exported=self._entries)
 
     def finish(self) -> None:
         """Everything is made: nothing needs to be remembered."""
         if self._manifest is not None:
             self._manifest.remove()
         else:
-            self._memory.remember(exported={})
+            self._state.remember(exported={})
 
     def _remembered(self) -> dict[str, Any]:
         if self._manifest is None:
-            entries = self._memory.of_this_order().exported
+            entries = self._state.of_this_order().exported
         elif self._manifest.size() is None:
             entries = {}
         else:

@@ -1,4 +1,4 @@
-"""Operators that bring a snapshot into an instance: register its file, restore it."""
+"""The operator that restores a snapshot."""
 
 from __future__ import annotations
 
@@ -20,24 +20,19 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started
-from airflow_provider_oac.operators.register import OACRegisterSnapshotOperator
-from airflow_provider_oac.operators.restore_checks import (
-    facts_of_restore,
-    opening_passwords,
-    refuse_other_target,
-    refuse_run,
-)
-from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed
+from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed, origin_facts
 from airflow_provider_oac.operators.task_state import TaskState
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.flows.restore import Readiness, RestoreFacts
+    from airflow_provider_oac.client.rest.snapshots import Snapshot
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.hooks.oac import OACHook
     from airflow_provider_oac.records import Record
 
-__all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
+__all__ = ["OACRestoreSnapshotOperator"]
 
 # The two works of a restore, each with a work request of its own.
 SAFETY, RESTORE = "safety snapshot", "restore"
@@ -137,29 +132,29 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     # -- what an earlier try did
 
-    def _found_again(self, memory: TaskState) -> Started | None:
+    def _found_again(self, state: TaskState) -> Started | None:
         """The work of an earlier try, of this order or of one before a Clear. A restore is never sent again lightly."""
-        if memory.unreadable or (not memory.available and (memory.interrupted or memory.identity.try_number > 1)):
+        if state.unreadable or (not state.available and (state.interrupted or state.key.try_number > 1)):
             raise AirflowFailException(
                 "This is not the first try of this task in its DAG run, and this Airflow (before 3.3, or with "
                 "durable=False, or upgraded meanwhile) keeps nothing that shows whether an earlier one sent it. "
                 f"Nothing is sent. {self._what_to_check()}"
             )
-        started = self._started(memory.recall())
+        started = self._started(state.recall())
         if started is None or started.facts.work != RESTORE:
             # After a Clear, templates may name another snapshot: the one that was begun does not count.
-            return super()._found_again(memory) if memory.repeated else None
+            return super()._found_again(state) if state.repeated else None
         if not started.work_request_id:
             raise AirflowFailException(
                 f"An earlier try sent the restore of snapshot {started.facts.name}, and it is not known whether OAC "
                 f"accepted it. Nothing is sent again. {self._what_to_check()}"
             )
-        return self._restore_found(started, memory)
+        return self._restore_found(started, state)
 
-    def _restore_found(self, started: Started, memory: TaskState) -> Started | None:
+    def _restore_found(self, started: Started, state: TaskState) -> Started | None:
         """A restore that OAC accepted from an earlier try."""
         # A retry, and not a Clear.
-        repeated = memory.repeated
+        repeated = state.repeated
         name, approved = started.facts.name, started.facts.approval
         try:
             work = self.hook.run(lazy.work_requests.get(str(started.work_request_id)))
@@ -170,7 +165,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             if self.approval and self.approval != approved:
                 self.log.info("Restored before under another approval (%s); this is a new order.", approved)
                 return None
-            if not memory.recall().checked and self._wanted_id() == started.facts.snapshot_id:
+            if not state.recall().checked and self._wanted_id() == started.facts.snapshot_id:
                 self.log.info(
                     "Snapshot %s was restored by this very task already (work request %s), and it was not seen that "
                     "the instance is well: only that is looked at now. Nothing is sent.", name, work.id,
@@ -190,7 +185,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 )
             self.log.info("The restore of an earlier try ended %s; the task was cleared: sent anew.", work.status)
             if safety := started.facts.safety:
-                memory.remember(way_back={"address": started.facts.address, "safety": safety})
+                state.remember(way_back={"address": started.facts.address, "safety": safety})
             return None
         if not repeated and self._wanted_id() != started.facts.snapshot_id:
             raise AirflowFailException(
@@ -209,7 +204,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     # -- the safety snapshot
 
-    def start(self, memory: TaskState, context: Context) -> Started:
+    def start(self, state: TaskState, context: Context) -> Started:
         """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
         facts = facts_of_restore(
             self.hook,
@@ -224,24 +219,24 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             facts.host, facts.system, facts.name, facts.source_instance or "an unknown instance",
             facts.taken_at or "an unknown time", lazy.restore.REPLACED, lazy.restore.NOT_SAVED,
         )  # fmt: skip
-        if way_back := self._way_back(facts, memory):
+        if way_back := self._way_back(facts, state):
             facts = replace(facts, safety=way_back, after_failure=True)
         if self.without_safety_snapshot:
             self.log.warning("Without a safety snapshot (without_safety_snapshot=True): what is there now is lost.")
-            return self._submit(facts, memory)
-        record = memory.of_this_order()
+            return self._submit(facts, state)
+        record = state.of_this_order()
         # The Connection may have been edited since.
         if (safety := record.safety) and record.safety_of == facts.address:
             self.log.info("The safety snapshot %s of an earlier try is good.", safety["name"])
-            return self._submit(_with_safety(facts, safety), memory)
-        return self._safety_snapshot(facts, memory)
+            return self._submit(_with_safety(facts, safety), state)
+        return self._safety_snapshot(facts, state)
 
-    def _way_back(self, facts: RestoreFacts, memory: TaskState) -> dict[str, Any] | None:
+    def _way_back(self, facts: RestoreFacts, state: TaskState) -> dict[str, Any] | None:
         """The safety snapshot of a restore that failed before this one: one taken now holds what that left behind."""
-        way_back = memory.recall().way_back
+        way_back = state.recall().way_back
         if not way_back or way_back["address"] != facts.address:
             return None
-        memory.remember(way_back=way_back)
+        state.remember(way_back=way_back)
         safety: dict[str, Any] = way_back["safety"]
         self.log.warning(
             "An earlier restore of this task failed, and %s may hold a part of it. What was there before is in safety "
@@ -249,17 +244,17 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )  # fmt: skip
         return safety
 
-    def _safety_snapshot(self, facts: RestoreFacts, memory: TaskState) -> Started:
+    def _safety_snapshot(self, facts: RestoreFacts, state: TaskState) -> Started:
         taking = self._taking(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
-            taken = taking.start(memory, unverified)
+            taken = taking.start(state, unverified)
             if taken.work_request_id:
                 return taken._replace(facts=replace(facts, work=SAFETY, taking=taken.facts))
             name = taken.facts.name
             self.log.warning("Nobody can tell whether safety snapshot %s is complete; taking another one.", name)
             unverified.append(name)
-            memory.remember(failed=(*memory.of_this_order().failed, name))
+            state.remember(failed=(*state.of_this_order().failed, name))
         raise OACError(
             f"No safety snapshot of {facts.host} could be seen to succeed, out of {_SAFETY_SNAPSHOTS}. The restore "
             "was not sent. Check the instance, then clear the task."
@@ -294,35 +289,31 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
         """After the safety snapshot: restore. After the restore: see that the instance is well."""
-        memory, facts = self._memory(context), started.facts
+        state, facts = self._state(context), started.facts
         if facts.work == SAFETY:
             safety = self._taking(facts).result(facts.taking, started.work_request_id, work)
-            memory.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
-            return self._pursue(self._submit(_with_safety(facts, safety), memory), memory, self._until, context)
+            state.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
+            return self._pursue(self._submit(_with_safety(facts, safety), state), state, context)
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts.name, facts.host)
         deadline = time.time() + seconds(self.ready_timeout)
         if self._latest is not None:
             deadline = min(deadline, self._latest)
         if self.deferrable:
             if ready := self.hook.run(lazy.restore.ready_now()):
-                return self._result(started, ready, memory)
+                return self._result(started, ready, state)
 
-            self.defer(
-                trigger=OACReadyTrigger(**self._trigger_arguments(started, deadline)),
-                method_name="resume_ready",
-                timeout=self._trigger_timeout(deadline),
-            )
-        return self._checked(started, deadline, 300.0, memory)
+            self._defer(OACReadyTrigger(**self._trigger_arguments(started, deadline)), "resume_ready")
+        return self._checked(started, deadline, 300.0, state)
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
         """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
         started = self._carried_on(carried_by(event))
         if started is None:
-            found: dict[str, Any] = self._look_again(context, OTHER_VERSION)
+            found: dict[str, Any] = self._search_again(context, OTHER_VERSION)
             return found
-        return self._checked(started, self._until, 0.0, self._memory(context))
+        return self._checked(started, self._until, 0.0, self._state(context))
 
-    def _submit(self, facts: RestoreFacts, memory: TaskState) -> Started:
+    def _submit(self, facts: RestoreFacts, state: TaskState) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
         # The Connection may have been edited while the safety snapshot was taken.
         refuse_other_target(facts.address, self.hook)
@@ -338,25 +329,25 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host)
         try:
             # Certainly not accepted, it is taken back: a retry may send it.
-            accepted = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts(lambda _clue: intent)))
+            accepted = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda _clue: intent)))
         except OACUncertainError as error:
             raise AirflowFailException(str(error)) from error
         except OACError as error:
             if not self._has_other_form(facts, error):
                 raise
-            return self._submit(replace(facts, form=1), memory)
+            return self._submit(replace(facts, form=1), state)
         self.log.info("OAC accepted the restore of %s as work request %s.", facts.name, accepted)
         return Started(accepted, time.time(), facts)
 
-    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+    def _finish(self, started: Started, context: Context) -> Any:
         try:
-            return super()._finish(started, work_request_id, deadline, context)
+            return super()._finish(started, context)
         except OACWorkRequestError as error:
             if started.facts.work != RESTORE or not self._has_other_form(started.facts, error):
                 raise
-        memory = self._memory(context)
-        started = self._submit(replace(started.facts, form=1), memory)
-        return self._pursue(started, memory, self._until, context)
+        state = self._state(context)
+        started = self._submit(replace(started.facts, form=1), state)
+        return self._pursue(started, state, context)
 
     def _has_other_form(self, facts: RestoreFacts, error: OACError) -> bool:
         """Whether OAC refused the password and there is another form of it: one without a line break at its end."""
@@ -368,11 +359,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )  # fmt: skip
         return True
 
-    def clean_up(self, started: Started, memory: TaskState) -> None:
+    def clean_up(self, started: Started, state: TaskState) -> None:
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
         safety = started.facts.safety
         if started.facts.work == SAFETY:
-            forget_failed(self.hook, self.log, started.facts.taking.name, memory, delete_storage=True)
+            forget_failed(self.hook, self.log, started.facts.taking.name, state, delete_storage=True)
             return
         self.log.error(
             "The restore failed, and %s may hold a part of snapshot %s now. %s",
@@ -383,7 +374,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             else "There is no safety snapshot to go back to.",
         )
 
-    def _checked(self, started: Started, deadline: float, refusal_patience: float, memory: TaskState) -> dict[str, Any]:
+    def _checked(self, started: Started, deadline: float, refusal_patience: float, state: TaskState) -> dict[str, Any]:
         facts = started.facts
         plan = lazy.polling.WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         flow = lazy.restore.ready_again(plan, refusal_patience=refusal_patience)
@@ -401,12 +392,12 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "restore again; clear this task then, which only looks again and sends nothing (before Airflow 3.3: "
                 f"mark it as success). OAC said: {error}"
             ) from error
-        return self._result(started, ready, memory)
+        return self._result(started, ready, state)
 
-    def _result(self, started: Started, ready: Readiness, memory: TaskState) -> dict[str, Any]:
+    def _result(self, started: Started, ready: Readiness, state: TaskState) -> dict[str, Any]:
         facts = started.facts
         self.log.info("%s answers again as %s.", facts.host, ready.system.description)
-        memory.remember(checked=True, way_back=None)
+        state.remember(checked=True, way_back=None)
         names = "snapshot_id name host seal source_instance taken_at safety safety_after_failure"
         return {
             **{name: getattr(facts, name) for name in names.split()},
@@ -421,3 +412,97 @@ def _with_safety(facts: RestoreFacts, safety: dict[str, Any]) -> RestoreFacts:
     if facts.after_failure:
         return replace(facts, taking=None, safety_after_failure=safety)
     return replace(facts, taking=None, safety=safety)
+
+
+def refuse_run(context: Context, allowed: Sequence[str]) -> None:
+    """Refuse DAG runs that nobody started on purpose, such as those of a backfill or a schedule.
+
+    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context tells it
+    from one that a person started: only an approval stops it there.
+
+    :param allowed: the types of DAG runs that may restore.
+    """
+    run_type = getattr(context["dag_run"], "run_type", None)
+    kind = str(getattr(run_type, "value", run_type))
+    if kind not in allowed:
+        raise AirflowFailException(
+            f"A restore replaces the whole instance, so only runs of the type {', '.join(allowed)} may start one. This "
+            f"DAG run is of the type {kind!r}. Nothing was sent. Start a run manually, or add the type to "
+            "allowed_run_types."
+        )
+
+
+def refuse_other_target(expected_host: str, hook: OACHook) -> None:
+    """Refuse any instance but the one that is meant."""
+    try:
+        lazy.restore.check_target(expected_host, hook.settings.address)
+    except OACConfigurationError as error:
+        raise AirflowFailException(str(error)) from None
+
+
+def facts_of_restore(
+    hook: OACHook,
+    *,
+    snapshot: Mapping[str, Any] | None,
+    snapshot_id: str | None,
+    seal_conn_id: str | None,
+    expected_system: str | None,
+) -> RestoreFacts:
+    """What is known of a restore before it is sent: target, snapshot, and whose password opens it."""
+    try:
+        found = hook.run(lazy.system.get())
+        lazy.restore.check_system(expected_system, found)
+        item = _find(hook, snapshot, snapshot_id)
+        address = hook.settings.address
+        origin = origin_facts(item.name)
+        facts = lazy.restore.RestoreFacts(
+            item.id,
+            item.name,
+            address,
+            address.partition("://")[2],
+            found.description or found.service_instance_key,
+            origin["source_instance"],
+            origin["taken_at"],
+            seal_conn_id or lazy.restore.seal_of(item),
+        )
+        opening_passwords(facts)
+    except OACConfigurationError as error:
+        raise AirflowFailException(str(error)) from None
+    return facts
+
+
+def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | None) -> Snapshot:
+    known = snapshot or {}
+    wanted = snapshot_id or known.get("snapshot_id")
+    if bool(snapshot) == bool(snapshot_id) or not isinstance(wanted, str):
+        raise OACConfigurationError(
+            "Give either snapshot (the result of the task that registered it in this instance) or snapshot_id (now "
+            f"{wanted!r}). Nothing was restored."
+        )
+    try:
+        found: Snapshot = hook.run(lazy.snapshots.get(wanted))
+    except OACApiError as error:
+        if error.status != 404:
+            raise
+        raise OACConfigurationError(
+            f"{hook.settings.address} lists no snapshot {wanted}. Nothing was restored. Register the snapshot in this "
+            "instance first (OACRegisterSnapshotOperator with this Connection): the ids of other instances are not "
+            f"valid here. OAC's error: {error}"
+        ) from error
+    return found
+
+
+def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:
+    """The password that opens the snapshot, in the forms to try one after the other.
+
+    :raises OACConfigurationError: naming the Connection that should hold it.
+    """
+    try:
+        return lazy.credentials.sealed_with(facts.seal)
+    # Airflow's error for a missing Connection has another class in each line.
+    except Exception as error:
+        raise OACConfigurationError(
+            f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
+            f"cannot be read: {error} Nothing was restored. Create that Connection again with its former password, or "
+            "set seal_conn_id to a Connection that holds that password."
+        ) from None

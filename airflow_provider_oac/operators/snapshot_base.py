@@ -49,25 +49,25 @@ class SnapshotTaking:
     durable: bool
     purpose: str = ""
 
-    def start(self, memory: TaskState, passed_over: Sequence[str] = ()) -> Started:
+    def start(self, state: TaskState, passed_over: Sequence[str] = ()) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark.
 
         :param passed_over: names of snapshots of this very try that do not count, oldest first; a store has them too.
         """
         seal_name, password = lazy.credentials.seal(self.seal_conn_id)
-        order = self._order(seal_name, memory.identity)
-        record = memory.of_this_order()
+        order = self._order(seal_name, state.key)
+        record = state.of_this_order()
         failed = [*record.failed, *passed_over]
         wanted = lazy.create_snapshot.NewSnapshot(
             order,
             password,
-            search_first=self.durable and not memory.available,
+            search_first=self.durable and not state.available,
             ignore=failed,
             used=record.name or next(reversed(passed_over), None),
-            suspect=memory.suspect() and record.name not in failed,
+            suspect=state.suspect() and record.name not in failed,
             confirmation_timeout=self.confirmation_timeout,
         )
-        task = memory.attempts(lambda name: {"name": name})
+        task = state.attempts(lambda name: {"name": name})
         taken = self.hook.run(lazy.submit.submit_once(wanted, task))
         # An adopted one was ordered by an earlier try, whose templates or arguments may have been others.
         name = lazy.snapshot_names.parse(taken.name)
@@ -128,13 +128,13 @@ def listed_id(hook: OACHook, name: str, confirmation_timeout: float) -> str:
     return found.id
 
 
-def forget_failed(hook: OACHook, log: Any, name: str, memory: TaskState, *, delete_storage: bool) -> None:
+def forget_failed(hook: OACHook, log: Any, name: str, state: TaskState, *, delete_storage: bool) -> None:
     """Remember that a snapshot failed, and take it off OAC's list if it is there: the next try would otherwise take
     it for a good one.
 
     :param delete_storage: whether what there is of its file goes as well; never that of a registered one.
     """
-    memory.remember(failed=(*memory.of_this_order().failed, name), sending=False, work_request_id=None)
+    state.remember(failed=(*state.of_this_order().failed, name), sending=False, work_request_id=None)
     try:
         for item in hook.run(lazy.snapshots.list_all()):
             if item.name == name:
@@ -148,3 +148,13 @@ def forget_failed(hook: OACHook, log: Any, name: str, memory: TaskState, *, dele
             "The failed snapshot %s may still be on OAC's list: delete it there, so that nobody takes it for a "
             "good one. It could not be removed: %s", name, problem,
         )  # fmt: skip
+
+
+def origin_facts(name: str) -> dict[str, str | None]:
+    """What the name of a snapshot tells of its making; ``None`` for what it does not."""
+    origin = lazy.snapshot_names.origin_of(name)
+    return {
+        "seal": origin.seal if origin else None,
+        "source_instance": origin.instance if origin else None,
+        "taken_at": origin.time.isoformat() if origin else None,
+    }

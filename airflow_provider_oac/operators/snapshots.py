@@ -1,9 +1,11 @@
-"""Operators for snapshots: take, find, delete, prune."""
+"""Operators for snapshots: create, register, find, delete, prune."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -29,13 +31,14 @@ from airflow_provider_oac.operators.base import (
     OACWorkOperator,
     Started,
 )
-from airflow_provider_oac.operators.lineage import Made, lineage, tell
-from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed
+from airflow_provider_oac.operators.lineage import LineageOperator, Made
+from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed, listed_id, origin_facts
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.snapshots import Snapshot
+    from airflow_provider_oac.client.flows.register_snapshot import RegistrationFacts
+    from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
 
@@ -44,10 +47,11 @@ __all__ = [
     "OACDeleteSnapshotOperator",
     "OACFindSnapshotOperator",
     "OACPruneSnapshotsOperator",
+    "OACRegisterSnapshotOperator",
 ]
 
 
-class OACCreateSnapshotOperator(OACWorkOperator):
+class OACCreateSnapshotOperator(LineageOperator):
     """Takes a snapshot of the whole instance into a bucket of OCI Object Storage.
 
     The snapshot is named ``<label>--<instance>--<UTC time>--<seal>--<mark>`` and its file is
@@ -86,9 +90,9 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         """What is known of the snapshot."""
         return lazy.create_snapshot.SnapshotFacts
 
-    def start(self, memory: TaskState, context: Context) -> Started:
+    def start(self, state: TaskState, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
-        return self._taking().start(memory)
+        return self._taking().start(state)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
@@ -104,15 +108,11 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         # What was submitted: templates may render to something else by now.
         series = snapshots_uri(self.hook.settings.address, name.label if name else self.snapshot_label)
         file = f"oci://{result['bucket']}/{quote(result['bar_uri'].removeprefix('file:///'))}"
-        tell(self, context, [Made(series, (series, file), result)])
+        self.report_made(context, [Made(series, (series, file), result)])
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """What OpenLineage's provider asks for when the task succeeded: the instance's content, and its file."""
-        return lineage(self)
-
-    def clean_up(self, started: Started, memory: TaskState) -> None:
+    def clean_up(self, started: Started, state: TaskState) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
-        forget_failed(self.hook, self.log, started.facts.name, memory, delete_storage=True)
+        forget_failed(self.hook, self.log, started.facts.name, state, delete_storage=True)
 
     def _taking(self) -> SnapshotTaking:
         return SnapshotTaking(
@@ -128,6 +128,95 @@ class OACCreateSnapshotOperator(OACWorkOperator):
             confirmation_timeout=seconds(self.confirmation_timeout),
             durable=self.durable,
         )
+
+
+class OACRegisterSnapshotOperator(OACWorkOperator):
+    """Makes a snapshot's file, which lies in a bucket already, known to an instance, so that it can be restored there.
+
+    It is named ``registered--<UTC time>--<name of the file>``: never a name that
+    :class:`OACPruneSnapshotsOperator` takes for one of its own. A file that
+    the instance lists already is not registered again: that one is the result, unverified. Needs the application role
+    BI Service Administrator (documented), and the instance must be allowed to read the bucket.
+
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``work_request_id``,
+    ``verified`` (whether the work request was seen to succeed); and as far as the file's name tells it ``seal`` (the
+    Connection whose password opens it), ``source_instance`` and ``taken_at``, else ``None``.
+
+    :param snapshot: the result of a backup: ``backup.output``; or
+    :param bar_uri: path of the file: ``file:///folder/name.bar``, or ``folder/name.bar``.
+    :param bucket: the bucket as this instance reaches it. By default, that of ``snapshot``.
+    :param region: OCI region of the bucket, if it is not the instance's.
+    :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
+    :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
+        a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
+    :param confirmation_timeout: seconds for which a registration whose acceptance is uncertain is looked for in OAC's
+        list before it is asked for again.
+    """
+
+    snapshot: Template[Mapping[str, Any] | None] = None
+    bar_uri: Template[CatalogPath | None] = None
+    bucket: Template[str | None] = None
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
+    storage_conn_id: Template[str | None] = None
+    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
+
+    @property
+    def facts_type(self) -> type[Record]:
+        """What is known of the snapshot."""
+        return lazy.register_snapshot.RegistrationFacts
+
+    def start(self, state: TaskState, context: Context) -> Started:
+        """Register the file, unless OAC lists it."""
+        bar_uri, storage = self._wanted()
+        record = state.of_this_order()
+        wanted = lazy.register_snapshot.Registration(
+            bar_uri,
+            storage,
+            ignore=record.failed,
+            suspect=state.suspect() and record.name not in record.failed,
+            confirmation_timeout=seconds(self.confirmation_timeout),
+        )
+        task = state.attempts(lambda name: {"name": name})
+        found = self.hook.run(lazy.submit.submit_once(wanted, task))
+        origin = origin_facts(found.name)
+        facts = lazy.register_snapshot.RegistrationFacts(
+            found.name, bar_uri, storage.bucket, found.snapshot_id, **origin
+        )
+        return Started(found.work_request_id, time.time(), facts)
+
+    def _wanted(self) -> tuple[str, Storage]:
+        if bool(self.snapshot) == bool(self.bar_uri):
+            raise OACConfigurationError("Give either snapshot, the result of a backup, or bar_uri with bucket.")
+        known = self.snapshot or {}
+        bar_uri, bucket = self.bar_uri or known.get("bar_uri"), self.bucket or known.get("bucket")
+        if not isinstance(bar_uri, str) or not isinstance(bucket, str) or not bucket:
+            raise OACConfigurationError(
+                f"To register a snapshot, its file and its bucket must be known, not {bar_uri!r} and {bucket!r}. If "
+                "one comes from a template: what does that render to?"
+            )
+        if "://" not in bar_uri and not bar_uri.startswith("file:"):
+            bar_uri = f"file:///{bar_uri.lstrip('/')}"
+        user = lazy.credentials.storage_user(self.storage_conn_id) if self.storage_conn_id else None
+        return lazy.snapshots.checked_uri(bar_uri), lazy.snapshots.Storage(bucket, self.region, self.namespace, user)
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+        """Make the result, with the id of the snapshot."""
+        facts: RegistrationFacts = started.facts
+        result = {**asdict(facts), "work_request_id": started.work_request_id, "verified": work is not None}
+        if work is not None:
+            result["snapshot_id"] = work.resource_id("SNAPSHOT") or listed_id(
+                self.hook, facts.name, seconds(self.confirmation_timeout)
+            )
+            self.log.info(
+                "%s of bucket %s is registered in %s as %s.",
+                facts.bar_uri, facts.bucket, self.hook.settings.address, facts.name,
+            )  # fmt: skip
+        return result
+
+    def clean_up(self, started: Started, state: TaskState) -> None:
+        """Remember the failure, and take the failed registration off OAC's list. The file is not ours to delete."""
+        forget_failed(self.hook, self.log, started.facts.name, state, delete_storage=False)
 
 
 class _NoSnapshot(OACError):

@@ -139,13 +139,13 @@ class OACExportWorkbooksOperator(ExportingOperator):
         self.log.error("An export failed. %s", error)
         facts.failed += ((label, str(error)),)
 
-    def made_before(self, memory: TaskState, file: WantedFile) -> dict[str, Any] | None:
+    def made_before(self, state: TaskState, file: WantedFile) -> dict[str, Any] | None:
         """As an earlier try of this order remembered it, if it is still there."""
-        return self._manifest_of(memory).whole(file)
+        return self._manifest_of(state).whole(file)
 
-    def note(self, memory: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
+    def note(self, state: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
         """Remember it for the next try."""
-        self._manifest_of(memory).add(file, entry)
+        self._manifest_of(state).add(file, entry)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, or fail naming each that failed.
@@ -159,13 +159,13 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"{len(failed)} exports failed; {len(files)} files are complete in {self.destination}. A retry exports "
                 f"only the missing ones.\n{each}"
             )
-        self._manifest_of(self._memory(context)).finish()
+        self._manifest_of(self._state(context)).finish()
         self.tell(files, context)
         return {"files": files}
 
-    def _manifest_of(self, memory: TaskState) -> ExportManifest:
+    def _manifest_of(self, state: TaskState) -> ExportManifest:
         if self._manifest is None:
-            self._manifest = ExportManifest(memory, path_text(self.destination), self.store, self.durable)
+            self._manifest = ExportManifest(state, path_text(self.destination), self.store, self.durable)
         return self._manifest
 
 

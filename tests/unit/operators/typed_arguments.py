@@ -11,9 +11,13 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_oac.notifications.oac import OACBackupNotifier
 from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.catalog import OACChangeOwnerOperator, OACMoveCatalogItemOperator
-from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
-from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACPruneSnapshotsOperator
+from airflow_provider_oac.operators.snapshots import (
+    OACCreateSnapshotOperator,
+    OACPruneSnapshotsOperator,
+    OACRegisterSnapshotOperator,
+)
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 
