@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
+import certifi
+
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
 from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_authorities
 
@@ -82,8 +84,6 @@ class TransportSettings:
         ):
             if path:
                 return os.path.expanduser(path)
-        import certifi
-
         return certifi.where()
 
 
