@@ -35,7 +35,7 @@ class Record:
         :returns: the record; ``None`` if this is no record of this version: another version, another member, another
             type.
         """
-        hints = _hints(cls)
+        hints = _hints(cls)  # type: ignore[arg-type]
         if not isinstance(value, dict) or set(value) != {"version", *hints} or value["version"] != cls.VERSION:
             return None
         try:

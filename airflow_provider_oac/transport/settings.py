@@ -84,7 +84,6 @@ class TransportSettings:
         ):
             if path:
                 return os.path.expanduser(path)
-
         return certifi.where()
 
 
