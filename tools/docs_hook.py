@@ -10,7 +10,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import docs_reference  # noqa: E402
+from tools import docs_reference
 
 # Where a name is not to become a link: it is one, or it is code of several lines or a heading.
 _LEFT_ALONE = re.compile(r"(<a\b.*?</a>|<pre\b.*?</pre>|<h[1-6]\b.*?</h[1-6]>)", re.DOTALL)

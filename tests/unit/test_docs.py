@@ -48,7 +48,10 @@ def test_every_operator_is_shown_in_its_page_as_an_example_calls_it() -> None:
 
 def test_the_reference_has_a_page_for_each_public_module() -> None:
     wanted = docs_reference.pages()
-    found = {path: path.read_text() for path in [*docs_reference.TARGET.rglob("*.md"), docs_reference.TARGET.with_suffix(".md")]}
+    found = {
+        path: path.read_text()
+        for path in [*docs_reference.TARGET.rglob("*.md"), docs_reference.TARGET.with_suffix(".md")]
+    }
     assert found == wanted, "python3 tools/docs_reference.py writes them anew"
 
 

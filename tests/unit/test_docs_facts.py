@@ -97,7 +97,10 @@ def test_every_setting_is_in_the_table() -> None:
 
 
 KINDS = {
-    "scheduled": {"logical_date": datetime(2026, 1, 2, tzinfo=UTC), "data_interval_start": datetime(2026, 1, 1, tzinfo=UTC)},
+    "scheduled": {
+        "logical_date": datetime(2026, 1, 2, tzinfo=UTC),
+        "data_interval_start": datetime(2026, 1, 1, tzinfo=UTC),
+    },
     "asset-triggered, or by hand without a date": {"logical_date": None, "data_interval_start": None},
 }
 
