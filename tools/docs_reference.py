@@ -59,7 +59,8 @@ def _internal(node: ast.ClassDef) -> bool:
 
 
 def _is_call(node: ast.FunctionDef) -> bool:
-    return ast.unparse(node.returns or ast.Constant(None)).startswith("Call[")
+    returns = ast.unparse(node.returns or ast.Constant(None))
+    return not node.name.startswith("_") and returns.startswith(("Call[", "Listing["))
 
 
 def places() -> dict[str, str]:

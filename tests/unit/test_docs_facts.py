@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_oac.provider_info import SETTINGS
 from airflow_provider_oac.tasks import CheckedOperator
 from tests.unit.test_readme import classes
-from tools import docs_reference
+from tools import docs_reference, public_api
 
 try:
     from airflow.sdk import DAG
@@ -87,6 +87,10 @@ def test_every_default_is_in_the_table() -> None:
     head, rows = next(tables("defaults.md"))
     assert head[:2] == ["argument", "default"]
     assert {(row[0].strip("`"), row[1]) for row in rows} == defaults()
+
+
+def test_the_public_api_is_what_a_person_reviewed() -> None:
+    assert public_api.TARGET.read_text() == public_api.text(), "python3 tools/public_api.py writes it anew; review it"
 
 
 def test_every_setting_is_in_the_table() -> None:
