@@ -36,7 +36,7 @@ PUBLIC = (
     ("client/rest/*.py", r"[A-Za-z]\w*"),
 )
 # Of these the members are public, too. Of the others the constructor is.
-WITH_MEMBERS = {"OACHook"}
+WITH_MEMBERS = {"OACHook", "JobHistory"}
 
 
 def modules() -> Iterator[tuple[str, list[ast.ClassDef | ast.FunctionDef]]]:
@@ -88,6 +88,8 @@ def pages() -> dict[Path, str]:
                 bases = [name for base in node.bases if (name := ast.unparse(base)) in known]
                 for name in bases:
                     text += f"\nAlso takes the arguments of `{name}`.\n"
+        if "jobs.JobHistory(" in (PACKAGE / f"{module}.py").read_text():
+            text += "\n`runnable`, `history`, `latest` and `job` are those of [`JobHistory`](jobs.md), for this type.\n"
         made[TARGET / f"{module}.md"] = text
         names = ", ".join(f"`{node.name}`" for node in found)
         index += f"| [{dotted}](reference/{module}.md) | {names} |\n"
