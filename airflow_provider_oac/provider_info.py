@@ -156,7 +156,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 HIDDEN_FIELDS = ["schema", "extra"]
 RELABELING = {"host": "OAC address", "login": "Client ID", "password": "Client secret"}
-PLACEHOLDERS = {"host": "https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com"}
+PLACEHOLDERS = {
+    "host": "https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com",
+    # Airflow 3.3 tests no saved Connection without a port.
+    "port": "443 (Airflow 3.3 needs it for Test)",
+}
 
 ASSETS = {
     "schemes": ["oac"],
