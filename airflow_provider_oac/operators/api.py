@@ -115,10 +115,10 @@ class OACApiOperator(OACWorkOperator):
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task, with the scope that is asked for."""
-        hook = lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        hook = super().hook
         if self.scope:
             settings = hook.settings
-            hook.__dict__["settings"] = replace(settings, auth=replace(settings.auth, scope=self.scope))
+            hook.settings = replace(settings, auth=replace(settings.auth, scope=self.scope))
         return hook
 
     def _begin(self, context: Context) -> Any:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import default_deferrable, deferral_error
+from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
@@ -80,6 +80,15 @@ class Deferred(Record):
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
 
+@contextmanager
+def no_retry(*kinds: type[OACError]) -> Iterator[None]:
+    """Fail for good, without a retry, at errors of these kinds."""
+    try:
+        yield
+    except kinds as error:
+        raise AirflowFailException(str(error)) from error
+
+
 class OACBaseOperator(CheckedOperator):
     """What all operators for OAC share.
 
@@ -94,7 +103,10 @@ class OACBaseOperator(CheckedOperator):
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task; its waits end soon after the task is killed."""
-        return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        return self._hook_of(self.oac_conn_id)
+
+    def _hook_of(self, oac_conn_id: str) -> OACHook:
+        return lazy.oac.OACHook(oac_conn_id, stopped=lambda: self._killed)
 
     def pre_execute(self, context: Context) -> None:
         """Keep Airflow 3 from pushing the links when the task's process ends.

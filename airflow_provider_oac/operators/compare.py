@@ -52,7 +52,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare."""
         made_at = moment_of(self.taken_at, "taken_at")
-        source = lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed)
+        source = self._hook_of(self.source_oac_conn_id)
         if source.settings.address == self.hook.settings.address:
             raise OACConfigurationError(
                 f"Both Connections point to {source.settings.address}. Set source_oac_conn_id and oac_conn_id to "
@@ -133,11 +133,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
         self._push_link(context)
         found = self.hook.run(lazy.system.get())
         held = lazy.catalog_diff.held(permissions=False, manage_content=self.manage_content)
-        source = (
-            lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(held)
-            if self.source_oac_conn_id
-            else None
-        )
+        source = self._hook_of(self.source_oac_conn_id).run(held) if self.source_oac_conn_id else None
         age = str(datetime.now(UTC) - taken_at).partition(".")[0] if taken_at else "an unknown time"
         facts = {
             "host": self.hook.settings.address.partition("://")[2],

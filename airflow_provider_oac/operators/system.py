@@ -32,7 +32,7 @@ class _DesiredState(OACBaseOperator):
 
     def of_the_other(self, work: Work[Any]) -> Any:
         """Ask the instance that this one is to be like."""
-        return lazy.oac.OACHook(str(self.template_oac_conn_id), stopped=lambda: self._killed).run(work)
+        return self._hook_of(str(self.template_oac_conn_id)).run(work)
 
     def tell(self, what: str, before: Any, after: Any) -> None:
         """Log one difference."""
