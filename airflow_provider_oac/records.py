@@ -10,8 +10,6 @@ from dataclasses import fields
 from types import UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Record"]
-
 
 class Record:
     """Base of frozen dataclasses that are kept as JSON. No member holds a secret.

@@ -34,6 +34,7 @@ from airflow_provider_oac.triggers.oac import OACTrigger, OACWorkRequestTrigger,
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.calls import Call
+    from airflow_provider_oac.client.paging import Source
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
     from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
@@ -151,6 +152,31 @@ class OACBaseOperator(CheckedOperator):
             "cancel it. It is not adopted; this order is submitted anew.", work,
         )  # fmt: skip
         return True
+
+    def _collect(
+        self, source: Source[Any], destination: Location | None, conn_id: str | None, max_items: int, context: Context
+    ) -> list[Any] | dict[str, Any]:
+        """All items of a list, for XCom; or written to a file as JSON lines, and what that holds.
+
+        :param conn_id: the Airflow Connection of the file's store, if its URL names none.
+        :param max_items: most items for XCom.
+        :raises OACConfigurationError: if there are more.
+        """
+        if destination:
+            sink = sink_of(destination, conn_id, TaskKey.of(context))
+            done = self.hook.run(lazy.writers.write_json_lines(source, sink))
+            self.log.info(
+                "Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, destination, done.size, done.sha256
+            )
+            return {"path": destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
+        items = self.hook.run(lazy.paging.collected(source, max_items + 1))
+        if len(items) > max_items:
+            raise OACConfigurationError(
+                f"More than {max_items} items were found, too many for XCom. Set destination to a file for them, "
+                "narrow the list, or raise max_items."
+            )
+        self.log.info("Found %d items.", len(items))
+        return [lazy.models.plain(item) for item in items]
 
     def _push_link(self, context: Context) -> None:
         context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")

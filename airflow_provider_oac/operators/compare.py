@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_diff import Held
     from airflow_provider_oac.hooks.oac import OACHook
 
-__all__ = ["OACCheckRolesOperator", "OACCompareCatalogsOperator", "OACReviewRestoreOperator"]
-
 # So many items of each kind of difference stand in a result.
 _SHOWN = 500
 _ROLES = OneOf(("administrator", "author"))

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
 
-__all__ = ["OACRestoreSnapshotOperator"]
-
 # The two works of a restore, each with a work request of its own.
 SAFETY, RESTORE = "safety snapshot", "restore"
 # So many safety snapshots are taken at most until one is seen to succeed.

@@ -23,10 +23,7 @@ from airflow_provider_oac.arguments import (
 from airflow_provider_oac.assets import snapshots_uri
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import (
-    OACBaseOperator,
-    Started,
-)
+from airflow_provider_oac.operators.base import OACBaseOperator, Started
 from airflow_provider_oac.operators.lineage import LineageOperator, Made
 from airflow_provider_oac.operators.snapshot_base import NewSnapshot, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
@@ -36,14 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
-
-__all__ = [
-    "OACCreateSnapshotOperator",
-    "OACDeleteSnapshotOperator",
-    "OACFindSnapshotOperator",
-    "OACPruneSnapshotsOperator",
-    "OACRegisterSnapshotOperator",
-]
 
 
 class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):

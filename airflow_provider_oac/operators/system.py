@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.mail import MailServer
     from airflow_provider_oac.client.rest.safe_domains import Policy
 
-__all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettingsOperator"]
-
 
 class _DesiredState(OACBaseOperator):
     """What these operators share: they read what there is, tell the difference, and change only what differs.
