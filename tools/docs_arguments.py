@@ -1,4 +1,4 @@
-"""An extension of griffe for the reference: what a class declares as attributes are the parameters of its constructor."""
+"""An extension of griffe for the reference: attributes that declare arguments are parameters of the constructor."""
 
 from __future__ import annotations
 
