@@ -170,6 +170,14 @@ ASSETS = {
 }
 
 
+OPERATORS = "acl catalog connections compare api restore runs snapshots system workbooks"
+SENSORS = "base catalog snapshots work_requests"
+
+
+def _modules(package: str, names: str) -> list[str]:
+    return [f"airflow_provider_oac.{package}.{name}" for name in names.split()]
+
+
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata, as Airflow's ``apache_airflow_provider`` entry point wants it."""
     name = "Oracle Analytics Cloud"
@@ -184,41 +192,10 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [
-            {
-                "integration-name": name,
-                "python-modules": [
-                    "airflow_provider_oac.operators.acl",
-                    "airflow_provider_oac.operators.catalog",
-                    "airflow_provider_oac.operators.connections",
-                    "airflow_provider_oac.operators.compare",
-                    "airflow_provider_oac.operators.api",
-                    "airflow_provider_oac.operators.restore",
-                    "airflow_provider_oac.operators.runs",
-                    "airflow_provider_oac.operators.snapshots",
-                    "airflow_provider_oac.operators.system",
-                    "airflow_provider_oac.operators.workbooks",
-                ],
-            }
-        ],
-        "sensors": [
-            {
-                "integration-name": name,
-                "python-modules": [
-                    "airflow_provider_oac.sensors.base",
-                    "airflow_provider_oac.sensors.catalog",
-                    "airflow_provider_oac.sensors.snapshots",
-                    "airflow_provider_oac.sensors.work_requests",
-                ],
-            }
-        ],
+        "operators": [{"integration-name": name, "python-modules": _modules("operators", OPERATORS)}],
+        "sensors": [{"integration-name": name, "python-modules": _modules("sensors", SENSORS)}],
         "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_oac.hooks.oac"]}],
-        "triggers": [
-            {
-                "integration-name": name,
-                "python-modules": ["airflow_provider_oac.triggers.oac"],
-            }
-        ],
+        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_oac.triggers.oac"]}],
         "connection-types": [
             {
                 "connection-type": "oac",

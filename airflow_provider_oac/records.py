@@ -11,8 +11,6 @@ from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Record"]
-
 
 class Record:
     """Base of frozen dataclasses that are kept as JSON. No member holds a secret.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.rest.acl import Access
 
-__all__ = ["OACAuditACLOperator", "OACUpdateACLOperator"]
-
 _MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll"))
 _MEMBERS = {"account", "account_type", "permissions"}
 

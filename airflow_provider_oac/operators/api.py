@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
     from airflow_provider_oac.transport.io import Response
 
-__all__ = ["OACApiOperator"]
-
 _API_BASE = "/api/20210901"
 
 
@@ -115,10 +113,10 @@ class OACApiOperator(OACWorkOperator):
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task, with the scope that is asked for."""
-        hook = lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        hook = super().hook
         if self.scope:
             settings = hook.settings
-            hook.__dict__["settings"] = replace(settings, auth=replace(settings.auth, scope=self.scope))
+            hook.settings = replace(settings, auth=replace(settings.auth, scope=self.scope))
         return hook
 
     def _begin(self, context: Context) -> Any:
@@ -137,7 +135,7 @@ class OACApiOperator(OACWorkOperator):
         return self._checked(self._answer(call, state), call)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Go on after the triggerer waited."""
+        """Resume after the triggerer waited."""
         self._accepted = True
         with self._no_second_time(self._call(), self._state(context)):
             return super().execute_complete(context, event)
@@ -179,9 +177,8 @@ class OACApiOperator(OACWorkOperator):
             given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
             if given:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
-            found = lazy.any_call.named(self.call, self._arguments())
+            found = lazy.any_call.named(self.call, dict(self.arguments or {}))
             made = found.page(1) if isinstance(found, lazy.paging.Listing) else found
-            self._refuse_restore(made)
             if made.secrets:
                 raise OACConfigurationError(
                     f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
@@ -200,7 +197,11 @@ class OACApiOperator(OACWorkOperator):
                 content_type=self.content_type,
                 base=self.base,
             )
-            self._refuse_restore(made)
+        if lazy.any_call.restores(made):
+            raise OACConfigurationError(
+                "A restore replaces the content of the whole instance and cannot be undone. Use "
+                "OACRestoreSnapshotOperator, which has safety checks."
+            )
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
     def _logged(self, call: Call[Any]) -> Call[Any]:
@@ -213,16 +214,6 @@ class OACApiOperator(OACWorkOperator):
 
         self.log.info("Sending %s %s.", call.method, call.base + call.path)
         return replace(call, read=read)
-
-    def _refuse_restore(self, call: Call[Any]) -> None:
-        if lazy.any_call.restores(call):
-            raise OACConfigurationError(
-                "A restore replaces the content of the whole instance and cannot be undone. Use "
-                "OACRestoreSnapshotOperator, which has safety checks."
-            )
-
-    def _arguments(self) -> dict[str, Any]:
-        return dict(self.arguments or {})
 
     def _check_together(self, call: Call[Any]) -> None:
         if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
@@ -243,24 +234,11 @@ class OACApiOperator(OACWorkOperator):
 
     def _listed(self, context: Context) -> Any:
         """All pages of a list."""
-        found = lazy.any_call.named(self.call, self._arguments()) if self.call else None
-        listing = (
-            found
-            if isinstance(found, lazy.paging.Listing)
-            else lazy.paging.Listing(partial(lazy.any_call.of_page, self._call()))
-        )
+        listing = lazy.any_call.named(self.call, dict(self.arguments or {})) if self.call else None
+        if not isinstance(listing, lazy.paging.Listing):
+            listing = lazy.paging.Listing(partial(lazy.any_call.of_page, self._call()))
         self._logged(listing.page(1))
-        if self.destination:
-            sink = sink_of(self.destination, self.destination_conn_id, TaskState(context).key)
-            done = self.hook.run(lazy.writers.write_json_lines(listing.each, sink))
-            return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
-        items = self.hook.run(lazy.paging.collected(listing.each, self.max_items + 1))
-        if len(items) > self.max_items:
-            raise OACConfigurationError(
-                f"The list has more than {self.max_items} items, too many for XCom. Set destination to a file for "
-                "them, narrow the list, or raise max_items."
-            )
-        return lazy.models.plain(items)
+        return self._collect(listing.each, self.destination, self.destination_conn_id, self.max_items, context)
 
     def _answer(self, call: Call[Any], state: TaskState) -> Any:
         """What the one answer holds."""
@@ -338,7 +316,7 @@ class OACApiOperator(OACWorkOperator):
 
     @contextmanager
     def _no_second_time(self, call: Call[Any], state: TaskState) -> Iterator[None]:
-        """Without a store a retry would start work that goes on a second time."""
+        """Without a store a retry would start work that still runs a second time."""
         try:
             yield
         except OACKilledError:

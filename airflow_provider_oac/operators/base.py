@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import default_deferrable, deferral_error
+from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
@@ -34,6 +34,7 @@ from airflow_provider_oac.triggers.oac import OACTrigger, OACWorkRequestTrigger,
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.calls import Call
+    from airflow_provider_oac.client.paging import Source
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
     from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
@@ -80,6 +81,15 @@ class Deferred(Record):
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
 
+@contextmanager
+def no_retry(*kinds: type[OACError]) -> Iterator[None]:
+    """Fail for good, without a retry, at errors of these kinds."""
+    try:
+        yield
+    except kinds as error:
+        raise AirflowFailException(str(error)) from error
+
+
 class OACBaseOperator(CheckedOperator):
     """What all operators for OAC share.
 
@@ -94,7 +104,10 @@ class OACBaseOperator(CheckedOperator):
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task; its waits end soon after the task is killed."""
-        return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        return self._hook_of(self.oac_conn_id)
+
+    def _hook_of(self, oac_conn_id: str) -> OACHook:
+        return lazy.oac.OACHook(oac_conn_id, stopped=lambda: self._killed)
 
     def pre_execute(self, context: Context) -> None:
         """Keep Airflow 3 from pushing the links when the task's process ends.
@@ -139,6 +152,31 @@ class OACBaseOperator(CheckedOperator):
             "cancel it. It is not adopted; this order is submitted anew.", work,
         )  # fmt: skip
         return True
+
+    def _collect(
+        self, source: Source[Any], destination: Location | None, conn_id: str | None, max_items: int, context: Context
+    ) -> list[Any] | dict[str, Any]:
+        """All items of a list, for XCom; or written to a file as JSON lines, and what that holds.
+
+        :param conn_id: the Airflow Connection of the file's store, if its URL names none.
+        :param max_items: most items for XCom.
+        :raises OACConfigurationError: if there are more.
+        """
+        if destination:
+            sink = sink_of(destination, conn_id, TaskKey.of(context))
+            done = self.hook.run(lazy.writers.write_json_lines(source, sink))
+            self.log.info(
+                "Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, destination, done.size, done.sha256
+            )
+            return {"path": destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
+        items = self.hook.run(lazy.paging.collected(source, max_items + 1))
+        if len(items) > max_items:
+            raise OACConfigurationError(
+                f"More than {max_items} items were found, too many for XCom. Set destination to a file for them, "
+                "narrow the list, or raise max_items."
+            )
+        self.log.info("Found %d items.", len(items))
+        return [lazy.models.plain(item) for item in items]
 
     def _push_link(self, context: Context) -> None:
         context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")

@@ -9,7 +9,7 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
-from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
+from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.submit import Submission
     from airflow_provider_oac.client.paging import Source
     from airflow_provider_oac.client.rest.catalog import CatalogItem
-
-__all__ = [
-    "OACChangeOwnerOperator",
-    "OACCopyCatalogItemOperator",
-    "OACCreateFolderOperator",
-    "OACDeleteFolderOperator",
-    "OACListCatalogOperator",
-    "OACMoveCatalogItemOperator",
-]
 
 
 class ItemOperator(OACBaseOperator):
@@ -148,17 +139,7 @@ class OACListCatalogOperator(OACBaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """List."""
         self._push_link(context)
-        source = self._source()
-        if self.destination:
-            return self._written(source, path_text(self.destination), context)
-        found = self.hook.run(lazy.paging.collected(source, self.max_items + 1))
-        if len(found) > self.max_items:
-            raise OACConfigurationError(
-                f"More than {self.max_items} items were found, too many for XCom. Set destination to a file for them, "
-                "narrow the list, or raise max_items."
-            )
-        self.log.info("Found %d items.", len(found))
-        return [item.to_dict() for item in found]
+        return self._collect(self._source(), self.destination, self.destination_conn_id, self.max_items, context)
 
     def _source(self) -> Source[CatalogItem]:
         """The items that are meant; a type, an owner and a name are compared here, too."""
@@ -188,12 +169,6 @@ class OACListCatalogOperator(OACBaseOperator):
             return lambda api: below(api, folders, folder_id, plan, manage_content=self.manage_content)
         listing = lazy.catalog.list_children(folders, folder_id, search=words, manage_content=manage)
         return lambda api: listing.each(api, plan)
-
-    def _written(self, source: Source[CatalogItem], url: str, context: Context) -> dict[str, Any]:
-        sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
-        done = self.hook.run(lazy.writers.write_json_lines(source, sink))
-        self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
-        return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
 
 
 class OACCreateFolderOperator(OACBaseOperator):

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_diff import Held
     from airflow_provider_oac.hooks.oac import OACHook
 
-__all__ = ["OACCheckRolesOperator", "OACCompareCatalogsOperator", "OACReviewRestoreOperator"]
-
 # So many items of each kind of difference stand in a result.
 _SHOWN = 500
 _ROLES = OneOf(("administrator", "author"))
@@ -52,7 +50,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare."""
         made_at = moment_of(self.taken_at, "taken_at")
-        source = lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed)
+        source = self._hook_of(self.source_oac_conn_id)
         if source.settings.address == self.hook.settings.address:
             raise OACConfigurationError(
                 f"Both Connections point to {source.settings.address}. Set source_oac_conn_id and oac_conn_id to "
@@ -133,11 +131,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
         self._push_link(context)
         found = self.hook.run(lazy.system.get())
         held = lazy.catalog_diff.held(permissions=False, manage_content=self.manage_content)
-        source = (
-            lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(held)
-            if self.source_oac_conn_id
-            else None
-        )
+        source = self._hook_of(self.source_oac_conn_id).run(held) if self.source_oac_conn_id else None
         age = str(datetime.now(UTC) - taken_at).partition(".")[0] if taken_at else "an unknown time"
         facts = {
             "host": self.hook.settings.address.partition("://")[2],

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.rest.connections import ConnectionOrder
 
-__all__ = ["OACCreateConnectionOperator", "OACDeleteConnectionOperator", "OACUpdateConnectionOperator"]
-
 
 class _ConnectionOperator(OACBaseOperator):
     """What creating and updating share.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import Location, Number, Template, seconds
+from airflow_provider_oac.arguments import Location, Number, Template, path_text, seconds
 from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import WORK_LINKS, OACWorkbookLink, workbook_url
@@ -81,32 +81,19 @@ class ExportingOperator(LineageOperator):
                 "downloaded. Use deferrable=True to wait without a worker."
             )
 
+    # Of several workbooks, one that fails does not stop the others, and a retry makes what is missing.
+    several = False
+    _manifest: ExportManifest | None = None
+
     @abstractmethod
-    def wishes(self) -> list[ExportRequest]:
+    def requests(self) -> list[ExportRequest]:
         """What is to be exported.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
 
-    @abstractmethod
-    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
-        """A file could not be made: raise, or note it and let the others go on."""
-
-    def made_before(self, state: TaskState, file: WantedFile) -> dict[str, Any] | None:
-        """The entry of a file that an earlier try made and that is still whole in its place."""
-        return None
-
-    def note(self, state: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
-        """A file is in its place. Called by one thread at a time."""
-
-    def wish(
-        self,
-        label: str,
-        url: str,
-        workbook_id: str,
-        name: str,
-        file_format: str,
-        canvases: Sequence[str] | None,
+    def request(
+        self, label: str, url: str, workbook_id: str, name: str, file_format: str, canvases: Sequence[str] | None
     ) -> ExportRequest:
         """A workbook in a format, checked as far as it can be without OAC.
 
@@ -131,26 +118,25 @@ class ExportingOperator(LineageOperator):
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Find out what to make, leave out what is there, and order the first exports."""
-        wishes = self.wishes()
-        self._push_workbook_link(wishes, context)
-        facts = lazy.export.ExportFacts()
-        files = self._planned(wishes, facts)
+        requests, facts = self.requests(), lazy.export.ExportFacts()
+        self._push_workbook_link(requests, context)
+        files = self._planned(requests, facts)
         facts.order = tuple(file.url for file in files)
         facts.left = tuple(self._missing(files, facts, state))
         return self._next_round(facts)
 
-    def _push_workbook_link(self, wishes: list[ExportRequest], context: Context) -> None:
+    def _push_workbook_link(self, requests: list[ExportRequest], context: Context) -> None:
         """Where the workbook is, if it is just one."""
-        paths = {lazy.ids.plain_id(wish.file.workbook_id) or "" for wish in wishes}
+        paths = {lazy.ids.plain_id(request.file.workbook_id) or "" for request in requests}
         if len(paths) == 1 and (path := paths.pop()).startswith("/"):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
 
     def _missing(self, files: Sequence[WantedFile], facts: ExportFacts, state: TaskState) -> list[WantedFile]:
         """The files that are not in their places yet; the others are done."""
-        missing = []
+        missing, manifest = [], self._manifest_of(state)
         for file in files:
-            entry = self.made_before(state, file)
+            entry = manifest.whole(file) if manifest else None
             if entry is None:
                 missing.append(file)
             else:
@@ -158,24 +144,24 @@ class ExportingOperator(LineageOperator):
                 facts.done += (entry,)
         return missing
 
-    def _planned(self, wishes: list[ExportRequest], facts: ExportFacts) -> list[WantedFile]:
+    def _planned(self, requests: list[ExportRequest], facts: ExportFacts) -> list[WantedFile]:
         """The files with their canvases."""
-        ids = list(dict.fromkeys(wish.file.workbook_id for wish in wishes))
+        ids = list(dict.fromkeys(request.file.workbook_id for request in requests))
 
         listed = lazy.export.side_by_side(map(lazy.workbooks.canvases, ids), self.max_parallel)
         canvases = dict(zip(ids, self.hook.run(listed), strict=True))
         files: list[WantedFile] = []
-        for wish in wishes:
-            found = canvases[wish.file.workbook_id]
+        for request in requests:
+            found = canvases[request.file.workbook_id]
             try:
                 if isinstance(found, OACError):
                     raise found
-                made = lazy.export.planned(wish.file, lazy.workbooks.chosen(found, wish.canvases))
+                made = lazy.export.planned(request.file, lazy.workbooks.chosen(found, request.canvases))
                 if any(len(file.exports) > 1 for file in made):
                     lazy.export.check_can_join()
                 files += made
             except OACError as error:
-                self.failed(wish.file.label, error, facts)
+                self._failed(request.file.label, error, facts)
         return files
 
     def _next_round(self, facts: ExportFacts) -> Started:
@@ -188,7 +174,7 @@ class ExportingOperator(LineageOperator):
             except OACKilledError:
                 raise
             except OACError as error:
-                self.failed(file.label, error, facts)
+                self._failed(file.label, error, facts)
                 continue
             ids = [export.work_request_id for export in file.exports if export.work_request_id]
             self.log.info("OAC accepted the export of %s as %s.", file.label, ", ".join(ids))
@@ -241,7 +227,7 @@ class ExportingOperator(LineageOperator):
             results = self.hook.run(lazy.export.side_by_side(works, self.max_parallel))
         for file, result in zip(files, results, strict=True):
             if isinstance(result, OACError):
-                self.failed(file.label, result, facts)
+                self._failed(file.label, result, facts)
 
     def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, state: TaskState) -> None:
         entry = {
@@ -255,13 +241,27 @@ class ExportingOperator(LineageOperator):
         }
         self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
         facts.done += (entry,)
-        self.note(state, file, entry)
+        if manifest := self._manifest_of(state):
+            manifest.add(file, entry)
+
+    def _manifest_of(self, state: TaskState) -> ExportManifest | None:
+        if self.several and self._manifest is None:
+            self._manifest = ExportManifest(state, path_text(self.destination), self.store, self.durable)
+        return self._manifest
+
+    def _failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
+        """A file could not be made: raise the error, which names workbook and canvas first; of several, note it."""
+        error.of(label)
+        if not self.several:
+            raise error
+        self.log.error("An export failed. %s", error)
+        facts.failed += ((label, str(error)),)
 
     def made(self, facts: ExportFacts) -> list[dict[str, Any]]:
         """The files that were made, in the order in which they are wanted."""
         return sorted(facts.done, key=lambda entry: facts.order.index(entry["path"]))
 
-    def tell(self, files: list[dict[str, Any]], context: Context) -> None:
+    def report_files(self, files: list[dict[str, Any]], context: Context) -> None:
         """Say in asset events, and to OpenLineage, what was made of what."""
         address, made = self.hook.settings.address, []
         for file in files:

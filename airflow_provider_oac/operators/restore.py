@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Duration, Template, path_text, seconds
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Duration, Template, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -19,8 +19,8 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started
-from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed, origin_facts
+from airflow_provider_oac.operators.base import OTHER_VERSION, Started, no_retry
+from airflow_provider_oac.operators.snapshot_base import NewSnapshot, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskState
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
 
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.restore import Readiness, RestoreFacts
     from airflow_provider_oac.client.rest.snapshots import Snapshot
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.hooks.oac import OACHook
     from airflow_provider_oac.records import Record
-
-__all__ = ["OACRestoreSnapshotOperator"]
 
 # The two works of a restore, each with a work request of its own.
 SAFETY, RESTORE = "safety snapshot", "restore"
@@ -40,7 +37,7 @@ SAFETY, RESTORE = "safety snapshot", "restore"
 _SAFETY_SNAPSHOTS = 3
 
 
-class OACRestoreSnapshotOperator(OACWorkOperator):
+class OACRestoreSnapshotOperator(SnapshotOperator):
     """Restores a snapshot. It **replaces the whole instance, and there is no undo**, except a snapshot taken before.
 
     In this order: refuse any run that is not of the type ``manual``, and any instance but ``expected_host``; find the
@@ -106,7 +103,6 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     approval: Template[Annotated[str, EMPTY] | None] = None
     allowed_run_types: Sequence[str] = ("manual",)
     ready_timeout: Duration = timedelta(minutes=30)
-    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
     # Those of a DAG's default arguments are meant for tasks that can be tried again.
     _airflow_defaults: ClassVar[dict[str, Any]] = {"retries": 0}
@@ -127,8 +123,14 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     def _begin(self, context: Context) -> Any:
         """Refuse, or go on."""
         refuse_run(context, self.allowed_run_types)
-        refuse_other_target(self.expected_host, self.hook)
+        self._refuse_other_target(self.expected_host)
         return super()._begin(context)
+
+    def _refuse_other_target(self, *expected: str) -> None:
+        """Refuse any instance but the one that is meant."""
+        with no_retry(OACConfigurationError):
+            for host in expected:
+                lazy.restore.check_target(host, self.hook.settings.address)
 
     # -- what an earlier try did
 
@@ -206,13 +208,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
-        facts = facts_of_restore(
-            self.hook,
-            snapshot=self.snapshot,
-            snapshot_id=self.snapshot_id,
-            seal_conn_id=self.seal_conn_id,
-            expected_system=self.expected_system,
-        )
+        with no_retry(OACConfigurationError):
+            facts = self._facts()
         self.log.warning(
             "This REPLACES the content of %s (%s) by snapshot %s, taken of %s at %s. Replaced: %s. Not saved in a "
             "snapshot, and so not restored: %s. There is no undo but a snapshot taken before.",
@@ -231,6 +228,43 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             return self._submit(_with_safety(facts, safety), state)
         return self._safety_snapshot(facts, state)
 
+    def _facts(self) -> RestoreFacts:
+        """What is known before anything is sent: target, snapshot, and whose password opens it."""
+        found = self.hook.run(lazy.system.get())
+        lazy.restore.check_system(self.expected_system, found)
+        item, address = self._found_snapshot(), self.hook.settings.address
+        origin = origin_facts(item.name)
+        facts = lazy.restore.RestoreFacts(
+            item.id,
+            item.name,
+            address,
+            address.partition("://")[2],
+            found.description or found.service_instance_key,
+            origin["source_instance"],
+            origin["taken_at"],
+            self.seal_conn_id or lazy.restore.seal_of(item),
+        )
+        opening_passwords(facts)
+        return facts
+
+    def _found_snapshot(self) -> Snapshot:
+        wanted = self._wanted_id()
+        if bool(self.snapshot) == bool(self.snapshot_id) or not isinstance(wanted, str):
+            raise OACConfigurationError(
+                "Give either snapshot (the result of the task that registered it in this instance) or snapshot_id (now "
+                f"{wanted!r}). Nothing was restored."
+            )
+        try:
+            return self.hook.run(lazy.snapshots.get(wanted))
+        except OACApiError as error:
+            if error.status != 404:
+                raise
+            raise OACConfigurationError(
+                f"{self.hook.settings.address} lists no snapshot {wanted}. Nothing was restored. Register the snapshot "
+                "in this instance first (OACRegisterSnapshotOperator with this Connection): the ids of other instances "
+                f"are not valid here. OAC's error: {error}"
+            ) from error
+
     def _way_back(self, facts: RestoreFacts, state: TaskState) -> dict[str, Any] | None:
         """The safety snapshot of a restore that failed before this one: one taken now holds what that left behind."""
         way_back = state.recall().way_back
@@ -245,10 +279,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         return safety
 
     def _safety_snapshot(self, facts: RestoreFacts, state: TaskState) -> Started:
-        taking = self._taking(facts)
+        new = self._new_safety(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
-            taken = taking.start(state, unverified)
+            taken = self._create(new, state, unverified)
             if taken.work_request_id:
                 return taken._replace(facts=replace(facts, work=SAFETY, taking=taken.facts))
             name = taken.facts.name
@@ -260,26 +294,15 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             "was not sent. Check the instance, then clear the task."
         )
 
-    def _taking(self, facts: RestoreFacts) -> SnapshotTaking:
+    def _new_safety(self, facts: RestoreFacts) -> NewSnapshot:
         if not self.safety_bucket or not self.safety_seal_conn_id:
             raise AirflowFailException(
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
                 "without_safety_snapshot=True restores without one. Nothing was sent."
             )
-        return SnapshotTaking(
-            hook=self.hook,
-            log=self.log,
-            label=f"{self.safety_label}-failed" if facts.after_failure else self.safety_label,
-            bucket=self.safety_bucket,
-            seal_conn_id=self.safety_seal_conn_id,
-            folder=path_text(self.safety_folder),
-            region=self.safety_region,
-            namespace=self.safety_namespace,
-            storage_conn_id=self.safety_storage_conn_id,
-            confirmation_timeout=seconds(self.confirmation_timeout),
-            durable=self.durable,
-            purpose=SAFETY,
-        )
+        label = f"{self.safety_label}-failed" if facts.after_failure else self.safety_label
+        place = self.safety_bucket, path_text(self.safety_folder), self.safety_region, self.safety_namespace
+        return NewSnapshot(label, self.safety_seal_conn_id, *place, self.safety_storage_conn_id, SAFETY)
 
     # -- the restore
 
@@ -291,7 +314,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         """After the safety snapshot: restore. After the restore: see that the instance is well."""
         state, facts = self._state(context), started.facts
         if facts.work == SAFETY:
-            safety = self._taking(facts).result(facts.taking, started.work_request_id, work)
+            safety = self._created(facts.taking, started.work_request_id, work)
             state.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
             return self._pursue(self._submit(_with_safety(facts, safety), state), state, context)
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts.name, facts.host)
@@ -316,12 +339,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     def _submit(self, facts: RestoreFacts, state: TaskState) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
         # The Connection may have been edited while the safety snapshot was taken.
-        refuse_other_target(facts.address, self.hook)
-        refuse_other_target(self.expected_host, self.hook)
-        try:
+        self._refuse_other_target(facts.address, self.expected_host)
+        with no_retry(OACConfigurationError):
             passwords = opening_passwords(facts)
-        except OACConfigurationError as error:
-            raise AirflowFailException(str(error)) from None
         facts = replace(facts, work=RESTORE, approval=self.approval)
         intent = {"submitted_at": time.time(), "facts": facts.to_json(), "checked": False}
         # The last one, should the Connection have been edited since.
@@ -329,9 +349,8 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host)
         try:
             # Certainly not accepted, it is taken back: a retry may send it.
-            accepted = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda _clue: intent)))
-        except OACUncertainError as error:
-            raise AirflowFailException(str(error)) from error
+            with no_retry(OACUncertainError):
+                accepted = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda _clue: intent)))
         except OACError as error:
             if not self._has_other_form(facts, error):
                 raise
@@ -363,7 +382,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
         safety = started.facts.safety
         if started.facts.work == SAFETY:
-            forget_failed(self.hook, self.log, started.facts.taking.name, state, delete_storage=True)
+            self._forget_failed(started.facts.taking.name, state, delete_storage=True)
             return
         self.log.error(
             "The restore failed, and %s may hold a part of snapshot %s now. %s",
@@ -430,66 +449,6 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
             f"DAG run is of the type {kind!r}. Nothing was sent. Start a run manually, or add the type to "
             "allowed_run_types."
         )
-
-
-def refuse_other_target(expected_host: str, hook: OACHook) -> None:
-    """Refuse any instance but the one that is meant."""
-    try:
-        lazy.restore.check_target(expected_host, hook.settings.address)
-    except OACConfigurationError as error:
-        raise AirflowFailException(str(error)) from None
-
-
-def facts_of_restore(
-    hook: OACHook,
-    *,
-    snapshot: Mapping[str, Any] | None,
-    snapshot_id: str | None,
-    seal_conn_id: str | None,
-    expected_system: str | None,
-) -> RestoreFacts:
-    """What is known of a restore before it is sent: target, snapshot, and whose password opens it."""
-    try:
-        found = hook.run(lazy.system.get())
-        lazy.restore.check_system(expected_system, found)
-        item = _find(hook, snapshot, snapshot_id)
-        address = hook.settings.address
-        origin = origin_facts(item.name)
-        facts = lazy.restore.RestoreFacts(
-            item.id,
-            item.name,
-            address,
-            address.partition("://")[2],
-            found.description or found.service_instance_key,
-            origin["source_instance"],
-            origin["taken_at"],
-            seal_conn_id or lazy.restore.seal_of(item),
-        )
-        opening_passwords(facts)
-    except OACConfigurationError as error:
-        raise AirflowFailException(str(error)) from None
-    return facts
-
-
-def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | None) -> Snapshot:
-    known = snapshot or {}
-    wanted = snapshot_id or known.get("snapshot_id")
-    if bool(snapshot) == bool(snapshot_id) or not isinstance(wanted, str):
-        raise OACConfigurationError(
-            "Give either snapshot (the result of the task that registered it in this instance) or snapshot_id (now "
-            f"{wanted!r}). Nothing was restored."
-        )
-    try:
-        found: Snapshot = hook.run(lazy.snapshots.get(wanted))
-    except OACApiError as error:
-        if error.status != 404:
-            raise
-        raise OACConfigurationError(
-            f"{hook.settings.address} lists no snapshot {wanted}. Nothing was restored. Register the snapshot in this "
-            "instance first (OACRegisterSnapshotOperator with this Connection): the ids of other instances are not "
-            f"valid here. OAC's error: {error}"
-        ) from error
-    return found
 
 
 def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:

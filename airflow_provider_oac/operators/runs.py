@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
 
-__all__ = ["OACReloadDatasetOperator", "OACRunDataFlowOperator", "OACRunSequenceOperator"]
-
 
 class RunningOperator(OACWorkOperator):
     """Starts a run, waits for its work request, and reports from the job history what it did.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -14,10 +13,8 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, log_group
 from airflow_provider_oac.arguments import (
     EMPTY,
-    AtLeast,
     CatalogPath,
     Count,
-    Duration,
     Template,
     argument,
     path_text,
@@ -26,32 +23,19 @@ from airflow_provider_oac.arguments import (
 from airflow_provider_oac.assets import snapshots_uri
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import (
-    OACBaseOperator,
-    OACWorkOperator,
-    Started,
-)
+from airflow_provider_oac.operators.base import OACBaseOperator, Started
 from airflow_provider_oac.operators.lineage import LineageOperator, Made
-from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed, listed_id, origin_facts
+from airflow_provider_oac.operators.snapshot_base import NewSnapshot, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.register_snapshot import RegistrationFacts
     from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
 
-__all__ = [
-    "OACCreateSnapshotOperator",
-    "OACDeleteSnapshotOperator",
-    "OACFindSnapshotOperator",
-    "OACPruneSnapshotsOperator",
-    "OACRegisterSnapshotOperator",
-]
 
-
-class OACCreateSnapshotOperator(LineageOperator):
+class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
     """Takes a snapshot of the whole instance into a bucket of OCI Object Storage.
 
     The snapshot is named ``<label>--<instance>--<UTC time>--<seal>--<mark>`` and its file is
@@ -83,7 +67,6 @@ class OACCreateSnapshotOperator(LineageOperator):
     region: Template[str | None] = None
     namespace: Template[str | None] = None
     storage_conn_id: Template[str | None] = None
-    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
     @property
     def facts_type(self) -> type[Record]:
@@ -91,46 +74,28 @@ class OACCreateSnapshotOperator(LineageOperator):
         return lazy.create_snapshot.SnapshotFacts
 
     def start(self, state: TaskState, context: Context) -> Started:
-        """Take the snapshot, unless OAC lists one with this task's mark."""
-        return self._taking().start(state)
+        """Create the snapshot, unless OAC lists one with this task's mark."""
+        place = self.bucket, path_text(self.folder), self.region, self.namespace, self.storage_conn_id
+        return self._create(NewSnapshot(self.snapshot_label, self.seal_conn_id, *place), state)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
-        result = self._taking().result(started.facts, started.work_request_id, work)
+        result = self._created(started.facts, started.work_request_id, work)
+        # What was submitted: templates may render to something else now.
         name = lazy.snapshot_names.parse(result["name"])
         result["taken_at"] = name.time.isoformat() if name else None
-        self._tell(result, context)
-        return result
-
-    def _tell(self, result: dict[str, Any], context: Context) -> None:
-        # Size and SHA-256 of the file are nothing that OAC tells.
-        name = lazy.snapshot_names.parse(result["name"])
-        # What was submitted: templates may render to something else by now.
+        # OAC does not report size and SHA-256 of the file.
         series = snapshots_uri(self.hook.settings.address, name.label if name else self.snapshot_label)
         file = f"oci://{result['bucket']}/{quote(result['bar_uri'].removeprefix('file:///'))}"
         self.report_made(context, [Made(series, (series, file), result)])
+        return result
 
     def clean_up(self, started: Started, state: TaskState) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
-        forget_failed(self.hook, self.log, started.facts.name, state, delete_storage=True)
-
-    def _taking(self) -> SnapshotTaking:
-        return SnapshotTaking(
-            hook=self.hook,
-            log=self.log,
-            label=self.snapshot_label,
-            bucket=self.bucket,
-            seal_conn_id=self.seal_conn_id,
-            folder=path_text(self.folder),
-            region=self.region,
-            namespace=self.namespace,
-            storage_conn_id=self.storage_conn_id,
-            confirmation_timeout=seconds(self.confirmation_timeout),
-            durable=self.durable,
-        )
+        self._forget_failed(started.facts.name, state, delete_storage=True)
 
 
-class OACRegisterSnapshotOperator(OACWorkOperator):
+class OACRegisterSnapshotOperator(SnapshotOperator):
     """Makes a snapshot's file, which lies in a bucket already, known to an instance, so that it can be restored there.
 
     It is named ``registered--<UTC time>--<name of the file>``: never a name that
@@ -159,7 +124,6 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
     region: Template[str | None] = None
     namespace: Template[str | None] = None
     storage_conn_id: Template[str | None] = None
-    confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
     @property
     def facts_type(self) -> type[Record]:
@@ -177,11 +141,9 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
             suspect=state.suspect() and record.name not in record.failed,
             confirmation_timeout=seconds(self.confirmation_timeout),
         )
-        task = state.attempts(lambda name: {"name": name})
-        found = self.hook.run(lazy.submit.submit_once(wanted, task))
-        origin = origin_facts(found.name)
+        found = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda name: {"name": name})))
         facts = lazy.register_snapshot.RegistrationFacts(
-            found.name, bar_uri, storage.bucket, found.snapshot_id, **origin
+            found.name, bar_uri, storage.bucket, found.snapshot_id, **origin_facts(found.name)
         )
         return Started(found.work_request_id, time.time(), facts)
 
@@ -197,26 +159,22 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
             )
         if "://" not in bar_uri and not bar_uri.startswith("file:"):
             bar_uri = f"file:///{bar_uri.lstrip('/')}"
-        user = lazy.credentials.storage_user(self.storage_conn_id) if self.storage_conn_id else None
-        return lazy.snapshots.checked_uri(bar_uri), lazy.snapshots.Storage(bucket, self.region, self.namespace, user)
+        storage = self._storage(bucket, self.region, self.namespace, self.storage_conn_id)
+        return lazy.snapshots.checked_uri(bar_uri), storage
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
-        facts: RegistrationFacts = started.facts
-        result = {**asdict(facts), "work_request_id": started.work_request_id, "verified": work is not None}
+        result = self._snapshot(started.facts, started.work_request_id, work)
         if work is not None:
-            result["snapshot_id"] = work.resource_id("SNAPSHOT") or listed_id(
-                self.hook, facts.name, seconds(self.confirmation_timeout)
-            )
             self.log.info(
                 "%s of bucket %s is registered in %s as %s.",
-                facts.bar_uri, facts.bucket, self.hook.settings.address, facts.name,
+                result["bar_uri"], result["bucket"], self.hook.settings.address, result["name"],
             )  # fmt: skip
         return result
 
     def clean_up(self, started: Started, state: TaskState) -> None:
         """Remember the failure, and take the failed registration off OAC's list. The file is not ours to delete."""
-        forget_failed(self.hook, self.log, started.facts.name, state, delete_storage=False)
+        self._forget_failed(started.facts.name, state, delete_storage=False)
 
 
 class _NoSnapshot(OACError):

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.mail import MailServer
     from airflow_provider_oac.client.rest.safe_domains import Policy
 
-__all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettingsOperator"]
-
 
 class _DesiredState(OACBaseOperator):
     """What these operators share: they read what there is, tell the difference, and change only what differs.
@@ -32,7 +30,7 @@ class _DesiredState(OACBaseOperator):
 
     def of_the_other(self, work: Work[Any]) -> Any:
         """Ask the instance that this one is to be like."""
-        return lazy.oac.OACHook(str(self.template_oac_conn_id), stopped=lambda: self._killed).run(work)
+        return self._hook_of(str(self.template_oac_conn_id)).run(work)
 
     def tell(self, what: str, before: Any, after: Any) -> None:
         """Log one difference."""

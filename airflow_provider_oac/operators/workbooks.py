@@ -9,15 +9,11 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import CatalogPath, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
-from airflow_provider_oac.operators.export_base import ExportingOperator, ExportManifest, ExportRequest
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.export_base import ExportingOperator, ExportRequest
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.export import ExportFacts, WantedFile
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
-
-__all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
 
 
 _FORMATS = OneOf(("pdf", "png"))
@@ -51,7 +47,7 @@ class OACExportWorkbookOperator(ExportingOperator):
     file_format: Template[Annotated[str, _FORMATS]] = "pdf"
     canvases: Template[Sequence[str] | None] = None
 
-    def wishes(self) -> list[ExportRequest]:
+    def requests(self) -> list[ExportRequest]:
         """The one workbook."""
         lazy.workbooks.check_format(self.file_format)
         workbook_id, name = _workbook(path_text(self.workbook_path), self.workbook_id)
@@ -63,20 +59,14 @@ class OACExportWorkbookOperator(ExportingOperator):
                 f"The destination is {url!r}, but must end in .{self.file_format} (the format), or in / for a folder."
             )
         return [
-            self.wish(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
+            self.request(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
         ]
-
-    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
-        """The task fails with this error, which names workbook and canvas first."""
-        error.of(label)
-        raise error
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result."""
         files = self.made(started.facts)
-        only = files[0] if len(files) == 1 else {}
-        self.tell(files, context)
-        return {**only, "files": files}
+        self.report_files(files, context)
+        return {**(files[0] if len(files) == 1 else {}), "files": files}
 
 
 class OACExportWorkbooksOperator(ExportingOperator):
@@ -100,23 +90,24 @@ class OACExportWorkbooksOperator(ExportingOperator):
     workbooks: Template[Sequence[CatalogPath | Mapping[str, Any]]]
     formats: Template[Sequence[Annotated[str, _FORMATS]] | Annotated[str, _FORMATS]] = ("pdf",)
 
-    _manifest: ExportManifest | None = None
+    several = True
 
-    def wishes(self) -> list[ExportRequest]:
+    def requests(self) -> list[ExportRequest]:
         """Every workbook in every format."""
         if not self.workbooks:
             raise OACConfigurationError(f"Task {self.task_id!r}: workbooks is empty.")
-        wishes = [wish for item in self.workbooks for wish in self._wishes(item)]
+        requests = [request for item in self.workbooks for request in self._requests(item)]
         by_url: dict[str, str] = {}
-        for wish in wishes:
-            if other := by_url.get(wish.file.url):
+        for request in requests:
+            if other := by_url.get(request.file.url):
                 raise OACConfigurationError(
-                    f"{wish.file.label} and {other} would both be written to {wish.file.url}. Give one of them a name."
+                    f"{request.file.label} and {other} would both be written to {request.file.url}. Give one of them a "
+                    "name."
                 )
-            by_url[wish.file.url] = wish.file.label
-        return wishes
+            by_url[request.file.url] = request.file.label
+        return requests
 
-    def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
+    def _requests(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
         given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
         unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
         if unknown:
@@ -129,23 +120,9 @@ class OACExportWorkbooksOperator(ExportingOperator):
         label = str(given.get("workbook_path") or own_name)
         formats = given.get("formats") or self.formats
         return [
-            self.wish(label, f"{folder}/{name}.{kind}", workbook_id, name, kind, given.get("canvases"))
+            self.request(label, f"{folder}/{name}.{kind}", workbook_id, name, kind, given.get("canvases"))
             for kind in ([formats] if isinstance(formats, str) else formats)
         ]
-
-    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
-        """Note it; the others go on."""
-        error.of(label)
-        self.log.error("An export failed. %s", error)
-        facts.failed += ((label, str(error)),)
-
-    def made_before(self, state: TaskState, file: WantedFile) -> dict[str, Any] | None:
-        """As an earlier try of this order remembered it, if it is still there."""
-        return self._manifest_of(state).whole(file)
-
-    def note(self, state: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
-        """Remember it for the next try."""
-        self._manifest_of(state).add(file, entry)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, or fail naming each that failed.
@@ -159,14 +136,10 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"{len(failed)} exports failed; {len(files)} files are complete in {self.destination}. A retry exports "
                 f"only the missing ones.\n{each}"
             )
-        self._manifest_of(self._state(context)).finish()
-        self.tell(files, context)
+        if manifest := self._manifest_of(self._state(context)):
+            manifest.finish()
+        self.report_files(files, context)
         return {"files": files}
-
-    def _manifest_of(self, state: TaskState) -> ExportManifest:
-        if self._manifest is None:
-            self._manifest = ExportManifest(state, path_text(self.destination), self.store, self.durable)
-        return self._manifest
 
 
 def _workbook(path: str | None, workbook_id: str | None) -> tuple[str, str]:
