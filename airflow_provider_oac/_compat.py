@@ -72,6 +72,8 @@ __all__ = [
     "asset_class",
     "default_deferrable",
     "deferral_error",
+    "frames_have_addresses",
+    "is_airflow_2",
     "log_group",
     "mask_secret",
     "mask_token",
@@ -222,9 +224,7 @@ def order_began(context: Context, first_try: int) -> float | None:
     """
     ti: Any = context["ti"]
     began = getattr(context.get("dag_run"), "start_date", None)
-    try:
-        import airflow.sdk  # noqa: F401
-    except ImportError:  # Airflow 2.11
+    if is_airflow_2():
         from airflow.models.taskinstancehistory import TaskInstanceHistory
         from airflow.utils.session import create_session
         from sqlalchemy.exc import SQLAlchemyError
@@ -243,13 +243,27 @@ def task_state_store(context: Context) -> Any:
     return context.get("task_state_store")
 
 
+def frames_have_addresses() -> bool:
+    """Whether Airflow's interface has an address for each page inside of a plugin's frame: since 3.3."""
+    from airflow import __version__
+
+    return tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
+
+
+def is_airflow_2() -> bool:
+    """Whether this is Airflow 2.11, whose interface shows no pages of this provider."""
+    try:
+        import airflow.sdk  # noqa: F401
+    except ImportError:
+        return True
+    return False
+
+
 def xcom_value(ti_key: Any, key: str) -> Any:
     """Read an XCom of another process's task, for an extra link in the web server of Airflow 2.11. In Airflow 3 the web
     server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
     error."""
-    try:
-        import airflow.sdk  # noqa: F401
-    except ImportError:  # Airflow 2.11
+    if is_airflow_2():
         from airflow.models.xcom import XCom
 
         return XCom.get_value(key=key, ti_key=ti_key)

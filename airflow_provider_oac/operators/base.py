@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
-from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable, deferral_error
+from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable, deferral_error, is_airflow_2
 from airflow_provider_oac.arguments import Duration, seconds
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
@@ -22,7 +22,7 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
+from airflow_provider_oac.links import WORK_REQUEST, OACInstanceLink, OACWorkRequestLink, work_request_page
 from airflow_provider_oac.operators.task_state import TaskRecord, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.tasks import CheckedOperator, TaskArguments
@@ -386,8 +386,11 @@ class OACWorkOperator(OACBaseOperator):
         if started.work_request_id is not None:
             from airflow_provider_oac.client.calls import API_BASE, segment
 
-            address = f"{self.hook.settings.address}{API_BASE}/workRequests/{segment(started.work_request_id)}"
-            context["ti"].xcom_push(key=OACWorkRequestLink.xcom_key, value=address)
+            ti, work_request_id, address = context["ti"], started.work_request_id, self.hook.settings.address
+            known = {"work_request_id": work_request_id, "oac_conn_id": self.oac_conn_id, "address": address}
+            ti.xcom_push(key=WORK_REQUEST, value=known)
+            rest = f"{address}{API_BASE}/workRequests/{segment(work_request_id)}"
+            ti.xcom_push(key=OACWorkRequestLink.xcom_key, value=rest if is_airflow_2() else work_request_page(ti))
 
     def _deadline(self) -> float:
         now = time.time()
