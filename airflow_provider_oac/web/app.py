@@ -273,7 +273,7 @@ def _outcome(report: Report) -> dict[str, Any]:
     return {
         "works": report.works,
         "failed": failed.name if failed else None,
-        "reason": quoted(failed.text, limit=500) if failed else None,
+        "reason": quoted(failed.text) if failed else None,
         "token_lifetime": report.facts.get("token_lifetime"),
     }
 

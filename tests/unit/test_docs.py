@@ -16,7 +16,7 @@ import airflow
 import pytest
 from airflow import DAG
 
-from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac.notifications.oac import OACBackupNotifier, OACWorkNotifier
 from tests.unit.test_readme import classes
 from tools import docs_examples
 
@@ -54,7 +54,7 @@ def test_every_example_is_included_whole() -> None:
 
 # What a reader of a snippet knows without an import: our operators, sensors and the notifier. A later snippet of a page
 # knows what an earlier one has made.
-KNOWN = {**classes(), "OACBackupNotifier": OACBackupNotifier}
+KNOWN = {**classes(), "OACBackupNotifier": OACBackupNotifier, "OACWorkNotifier": OACWorkNotifier}
 # At the level of a module, these ask a server, or change this process.
 ASKS = re.compile(r"^(?! ).*(\bOACHook\(|\bget_connection\(|\blaunch\(|\bos\.environ\b)", re.MULTILINE)
 

@@ -96,10 +96,9 @@ function renewCard(card, fresh) {
   for (const part of [".level", ".facts"]) renew(card.querySelector(part), fresh.querySelector(part));
 }
 
-function say(card, text, details = [], className = "") {
-  const said = card.querySelector(".said");
-  said.className = `said ${className}`;
-  said.textContent = text;
+// In the live region, which is read aloud; and below it, which is not.
+function say(card, said, ...details) {
+  card.querySelector(".said").replaceChildren(...said);
   card.querySelector(".details").replaceChildren(...details);
 }
 
@@ -111,11 +110,11 @@ function showCode(card, code) {
   link.dataset.outside = "";
   box.append("Open", link, "and enter", element("span", "user-code", code.user_code), element("span", "left", `${code.left} s left`));
   const hint = "Sign in there as the user that the DAGs act as. Closing this page cancels the sign-in.";
-  say(card, `Enter the code ${code.user_code} at ${code.address}. ${hint}`, [box]);
+  say(card, [`Enter the code ${code.user_code} at ${code.address}. ${hint}`], box);
 }
 
 async function signIn(card, connection) {
-  say(card, "Asking the identity domain for a code …");
+  say(card, ["Asking the identity domain for a code …"]);
   const answer = await post("sign-in", connection);
   if (!answer.ok) throw new Error(await problem(answer));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -133,7 +132,7 @@ async function signIn(card, connection) {
       if (name === "failed") throw new Error(data.text);
       if (name === "done") {
         renewCard(card, (await parsed(await post("state", connection))).querySelector("article"));
-        say(card, data.text, [], "good");
+        say(card, [element("p", "good", data.text)]);
         return;
       }
     }
@@ -141,10 +140,10 @@ async function signIn(card, connection) {
 }
 
 async function check(card, connection) {
-  say(card, "Checking …");
+  say(card, ["Checking …"]);
   const fresh = (await parsed(await post("check", connection))).querySelector("article");
   renewCard(card, fresh);
-  say(card, fresh.querySelector(".said").textContent, fresh.querySelector(".details").childNodes);
+  say(card, fresh.querySelector(".said").childNodes);
 }
 
 document.addEventListener("click", async (event) => {
@@ -164,7 +163,7 @@ document.addEventListener("click", async (event) => {
   try {
     await (button.dataset.do === "check" ? check : signIn)(card, card.dataset.connection);
   } catch (error) {
-    say(card, error.message, [], "problem");
+    say(card, [element("p", "problem", error.message)]);
   } finally {
     card.ariaBusy = "false";
     for (const one of buttons) one.ariaDisabled = "false";
