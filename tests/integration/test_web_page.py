@@ -249,7 +249,7 @@ def test_a_check_that_fails_says_where_and_the_page_says_why_afterwards(
     assert "failed at sign-in" in shown
     assert 'class="step-failed"' in shown
     later = card(boss.get(f"{server.url}/oac/", timeout=60).text, "oac_wrong")
-    assert re.search(r'<p class="problem">[^<]*certificate_alias', later)
+    assert re.search(r'<p class="problem reason">[^<]*certificate_alias', later)
     assert not [secret for secret in secrets_of(connections.ready) if secret in later]
 
 
