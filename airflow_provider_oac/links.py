@@ -32,8 +32,8 @@ WORK_REQUEST = "oac_work_request"
 
 
 class OACWorkRequestLink(OACInstanceLink):
-    """The state of the work request that a task waits for: a page of Airflow's interface, which asks OAC. Airflow 2.11 has
-    no such page. There it is the address in OAC's REST API, which asks for a token."""
+    """The state of the work request that a task waits for: a page of Airflow's interface, which asks OAC. Airflow 2.11
+    has no such page. There it is the address in OAC's REST API, which asks for a token."""
 
     name = "OAC work request"
     xcom_key = "oac_work_request_url"

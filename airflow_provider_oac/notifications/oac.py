@@ -198,8 +198,8 @@ class OACWorkNotifier(_Notifier):
 
     For ``on_failure_callback`` of tasks, where it asks OAC for the task's work request and repeats what the job history
     said of a run. A callback of a DAG and a deadline alert (Airflow 3.1 and later) name the DAG run only. It writes a
-    line of the log, at the level of errors, and a mail if ``to`` is given, which needs Airflow's provider ``smtp``. That
-    OAC cannot be asked keeps nobody from being told.
+    line of the log, at the level of errors, and a mail if ``to`` is given, which needs Airflow's provider ``smtp``. It
+    also tells people if OAC cannot be asked.
 
     :param work_name: what people call the work, such as ``export of the sales board``.
     :param to: addresses of people.

@@ -124,9 +124,19 @@ def page(
     :param dag_id: as the other three, which work requests are shown; see :func:`work.recent`.
     """
     trouble: list[str] = []
-    wanted = {"dag_id": dag_id.strip(), "oac_conn_id": oac_conn_id.strip(), "state": state, "rows": rows}
+    wanted: dict[str, Any] = {
+        "dag_id": dag_id.strip(),
+        "oac_conn_id": oac_conn_id.strip(),
+        "state": state,
+        "rows": rows,
+    }
     found = _part_of(trouble, "Airflow's tasks and XComs", lambda: work.recent(user, **wanted), work.Found([]))
-    shown = {"found": found, "wanted": wanted, "states_of_tasks": ["none", *TaskInstanceState], "trouble": trouble}
+    shown: dict[str, Any] = {
+        "found": found,
+        "wanted": wanted,
+        "states_of_tasks": ["none", *TaskInstanceState],
+        "trouble": trouble,
+    }
     return _html("page.html", **shown, **_connections(user, connection.strip(), trouble))
 
 
@@ -142,7 +152,7 @@ def _connections(user: BaseUser, wanted: str, trouble: list[str]) -> dict[str, A
         return {}
     not_there = ""
     if wanted and wanted not in conn_ids:
-        if may_edit(user, wanted) and connections.exists(wanted):
+        if _edits(user, wanted):
             conn_ids.append(wanted)
         else:
             not_there = wanted
@@ -192,11 +202,15 @@ async def ask(found: WorkDep, user: GetUserDep) -> HTMLResponse:
     try:
         answer = await work_state.ask(found)
     except OACError as error:
-        # What a sign-in fails of is for those who may edit the Connection.
-        told = isinstance(error, OACApiError) or await run_in_threadpool(may_edit, user, found.oac_conn_id)
+        told = isinstance(error, OACApiError) or await run_in_threadpool(_edits, user, found.oac_conn_id)
         hidden = f"OAC cannot be asked through Connection {found.oac_conn_id!r}. A user who may edit it sees why here."
         return _html("answer.html", problem=str(error) if told else hidden)
     return _html("answer.html", answer=answer, ended=answer.status in ENDED)
+
+
+def _edits(user: BaseUser, conn_id: str) -> bool:
+    """Whether there is a Connection that a user may edit: only then the user learns what is wrong with it."""
+    return may_edit(user, conn_id) and connections.exists(conn_id)
 
 
 def _part_of(trouble: list[str], what: str, read: Callable[[], T], otherwise: T) -> T:

@@ -1,5 +1,5 @@
-"""Work requests of DAG runs: what operators leave in XCom as soon as OAC has accepted their work, and the state of their
-tasks. OAC has no list of work requests."""
+"""Work requests of DAG runs: what operators leave in XCom as soon as OAC has accepted their work, and the state of
+their tasks. OAC has no list of work requests."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def recent(user: BaseUser, *, dag_id: str = "", oac_conn_id: str = "", state: st
     """
     wanted = [XComModel.dag_id == dag_id] if dag_id else []
     if state:
-        wanted.append(TaskInstance.state == state)
+        wanted.append(TaskInstance.state.is_(None) if state == "none" else TaskInstance.state == state)
     works: list[Work] = []
     searched = unreadable = 0
     for row in _rows(user, *wanted):
@@ -132,6 +132,8 @@ def _rows(user: BaseUser, *wanted: Any) -> Iterator[Any]:
         .where(XComModel.key == WORK_REQUEST, XComModel.dag_id.in_(dag_ids), *wanted)
         .order_by(XComModel.timestamp.desc())
         .limit(SEARCHED)
+        # Most pages are full long before.
+        .execution_options(yield_per=100)
     )
     seen = cache(lambda dag_id: may_see_results(user, dag_id))
     with create_session() as session:

@@ -180,7 +180,7 @@ def test_people_are_told_of_work_although_oac_or_the_xcoms_are_away(
     mail: Mailbox, connections: Connections, clean: Simulator, awaited: bool
 ) -> None:
     connections.seal()
-    context, left = failed_task(clean)
+    context, _ = failed_task(clean)
     connections.oac(host=f"http://127.0.0.1:{unused_port()}")
     work_notified(context, awaited)
     assert "The state of the work request is unknown because OAC could not be reached: " in text(mail)[1]

@@ -113,11 +113,15 @@ def test_what_people_wrote_is_text(
     markup = "\"'><img src=x onerror=alert(1)>{{ 1111 * 1111 }}"
     connections.oac(user=markup, grant=markup)
     connections.oac("oac_marked", user=markup)
-    note("oac.check", {"connection_id": "oac_marked", "works": False, "failed": markup, "token_lifetime": None, "reason": markup}, markup)
+    note(
+        "oac.check",
+        {"connection_id": "oac_marked", "works": False, "failed": markup, "token_lifetime": None, "reason": markup},
+        markup,
+    )
     names = dict.fromkeys(("work_request_id", "oac_conn_id", "address"), markup)
     leave_work(f"dag {markup}", f"task {markup}", "success", names)
     script = "<script>alert(1)</script>"
-    asked = {name: script for name in ("connection", "oac_conn_id", "state")}
+    asked = dict.fromkeys(("connection", "oac_conn_id", "state"), script)
     page = boss.get(f"{server.url}/oac/", params=asked, timeout=60).text
     for shown in (page, boss.get(f"{server.url}/oac/", timeout=60).text):
         assert "<img" not in shown
@@ -237,7 +241,9 @@ def test_a_check_is_shown_kept_and_in_the_audit_log(
         "token_lifetime": entry["token_lifetime"],
     }  # fmt: skip
     later = card(boss.get(f"{server.url}/oac/", timeout=60).text, "oac_default")
-    assert re.search(r'worked, <time datetime="[-:T.\d]+\+00:00">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC</time>, by boss', later)
+    assert re.search(
+        r'worked, <time datetime="[-:T.\d]+\+00:00">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC</time>, by boss', later
+    )
 
 
 def test_a_check_that_fails_says_where_and_the_page_says_why_afterwards(

@@ -79,8 +79,8 @@ def test_recent_work_requests_are_those_that_tasks_told_airflow(server: Server, 
 def test_xcoms_that_are_no_work_requests_are_left_out_and_counted(server: Server, boss: requests.Session) -> None:
     good = work_request("12345")
     strange = [
-        "", "x", 5, True, 1e300, [], {}, {"work_request_id": "1"}, {**good, "address": None}, {**good, "oac_conn_id": ""},
-        {**good, "work_request_id": 5}, {**good, "work_request_id": "1" * 5000},
+        "", "x", 5, True, 1e300, [], {}, {"work_request_id": "1"}, {**good, "address": None},
+        {**good, "oac_conn_id": ""}, {**good, "work_request_id": 5}, {**good, "work_request_id": "1" * 5000},
         "json:no JSON", "json:" + "[" * 3000, 'json:"http://h/1', "json:NaN", "json:null",
     ]  # fmt: skip
     for number, value in enumerate(strange):
@@ -98,13 +98,15 @@ def test_they_are_filtered_and_more_are_shown_on_demand(server: Server, boss: re
     for number in range(25):
         leave_work("oac_nightly", f"task_{number}", "success", work_request(f"of-nightly-{number}"))
     leave_work("oac_weekly", "a", "failed", work_request("of-weekly"))
+    leave_work("oac_weekly", "c", None, work_request("of-a-task-that-waits"))
     leave_work("oac_weekly", "b", "success", work_request("of-another", oac_conn_id="oac_other"))
     page = boss.get(f"{server.url}/oac/", timeout=60).text
     assert (len(rows(page)), "There may be more" in page) == (20, True)
     page = boss.get(f"{server.url}/oac/?rows=100", timeout=60).text
-    assert (len(rows(page)), "There may be more" in page) == (27, False)
+    assert (len(rows(page)), "There may be more" in page) == (28, False)
     assert len(shown(boss, server, dag_id="oac_nightly", rows=100)) == 25
-    assert len(shown(boss, server, dag_id="oac_weekly")) == 2
+    assert len(shown(boss, server, dag_id="oac_weekly")) == 3
+    assert ["of-a-task-that-waits" in row for row in shown(boss, server, state="none")] == [True]
     assert ["of-weekly" in row for row in shown(boss, server, state="failed")] == [True]
     assert ["of-another" in row for row in shown(boss, server, oac_conn_id="oac_other")] == [True]
     assert shown(boss, server, dag_id="oac_nightly", state="failed") == []
@@ -288,7 +290,7 @@ def test_a_connection_of_another_team_than_the_dags_is_not_asked(
     monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
     of_us = oac_connection(connections.ready)
     with create_session() as session:
-        session.add(Team(name="us"))
+        session.add_all([Team(name="us"), Team(name="them")])
         session.flush()
         row = {**of_us, "extra": json.dumps(of_us["extra"]), "conn_id": "oac_of_us", "team_name": "us"}
         session.add(Connection(**row))
@@ -296,8 +298,10 @@ def test_a_connection_of_another_team_than_the_dags_is_not_asked(
         clean.control.reset_counters()
         leave_work("oac_nightly", "theirs", "success", {**backup, "oac_conn_id": "oac_of_us"})
         leave_work("oac_nightly", "nobodys", "success", {**backup, "oac_conn_id": "oac_not_us"})
-        theirs, nobodys = (ask(boss, server, task_id).text for task_id in ("theirs", "nobodys"))
-        assert "it is not there, or Airflow cannot read it" in theirs
+        assert "it is not there, or Airflow cannot read it" in ask(boss, server, "theirs").text
+        # A user of another team does not learn that there is such a Connection.
+        other = server.session("other", "OP", teams=["them"])
+        theirs, nobodys = (ask(other, server, task_id).text for task_id in ("theirs", "nobodys"))
         assert theirs.replace("oac_of_us", "") == nobodys.replace("oac_not_us", "")
         assert clean.control.calls("dev", LOOK) == 0
     finally:
