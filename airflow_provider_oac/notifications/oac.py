@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier, is_airflow_2, setting
 from airflow_provider_oac.arguments import check
 from airflow_provider_oac.exceptions import OACError
@@ -72,45 +73,43 @@ class _Notifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Tell, from a callback."""
-        from airflow_provider_oac.hooks.oac import OACHook
-
         oac_conn_id, state = "", ""
         try:
             check(self, type(self).__name__, rendered=True)
             if question := self.question(context):
                 oac_conn_id, work = question
-                hook = OACHook(oac_conn_id)
+                hook = lazy.oac.OACHook(oac_conn_id)
                 state = self.answered(hook.run(work), hook)
         except Exception as error:
             # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
             state = self._unknown(error, oac_conn_id)
         mail = self._said(context, state)
         if self.to:
-            from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-            with SmtpHook(smtp_conn_id=self.smtp_conn_id) as smtp:
+            with self._smtp() as smtp:
                 smtp.send_email_smtp(**mail)
 
     async def async_notify(self, context: Context) -> None:
         """Tell, from the triggerer."""
-        from airflow_provider_oac.hooks.oac import OACHook
-
         oac_conn_id, state = "", ""
         try:
             check(self, type(self).__name__, rendered=True)
             if question := self.question(context):
                 oac_conn_id, work = question
-                hook = OACHook(oac_conn_id)
+                hook = lazy.oac.OACHook(oac_conn_id)
                 state = self.answered(await hook.arun(work), hook)
         except Exception as error:
             # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
             state = self._unknown(error, oac_conn_id)
         mail = self._said(context, state)
         if self.to:
-            from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-            async with SmtpHook(smtp_conn_id=self.smtp_conn_id) as smtp:
+            async with self._smtp() as smtp:
                 await smtp.asend_email_smtp(**mail)
+
+    def _smtp(self) -> Any:
+        # An optional package.
+        from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+        return SmtpHook(smtp_conn_id=self.smtp_conn_id)
 
     def _unknown(self, error: Exception, oac_conn_id: str) -> str:
         """That OAC could not be asked, and why."""
@@ -175,17 +174,13 @@ class OACBackupNotifier(_Notifier):
 
     def question(self, context: Context) -> tuple[str, Work[Any]]:
         """Ask for all snapshots."""
-        from airflow_provider_oac.client.rest.snapshots import list_all
-
-        return self.oac_conn_id, list_all()
+        return self.oac_conn_id, lazy.snapshots.list_all()
 
     def answered(self, answer: list[Snapshot], hook: OACHook) -> str:
         """The newest one of the series."""
-        from airflow_provider_oac.client.registered_names import newest
-
         instance, now = hook.settings.instance, datetime.now(UTC)
         here = [item for item in answer if self.bucket in (None, item.bucket)]
-        found = newest(here, self.snapshot_label, instance, registered=False, now=now)
+        found = lazy.retention.newest(here, self.snapshot_label, instance, registered=False, now=now)
         if found is None:
             return f"OAC lists NO snapshot of the series {self.snapshot_label} of {instance}."
         item, name = found
@@ -220,10 +215,10 @@ class OACWorkNotifier(_Notifier):
 
     def question(self, context: Context) -> tuple[str, Work[Any]] | None:
         """Ask for the work request, if the task has told Airflow of one."""
-        from airflow_provider_oac.client.rest.work_requests import get
-
         known = _left(context, WORK_REQUEST)
-        return (str(known["oac_conn_id"]), get(str(known["work_request_id"]))) if known else None
+        if not known:
+            return None
+        return str(known["oac_conn_id"]), lazy.work_requests.get(str(known["work_request_id"]))
 
     def answered(self, answer: WorkRequest, hook: OACHook) -> str:
         """Its state."""

@@ -41,6 +41,7 @@ class LazyApp:
 
 
 def _page() -> App:
+    # Every process of Airflow loads the plugin; only the API server needs the page.
     from airflow_provider_oac.web.app import create_app
 
     return create_app()
