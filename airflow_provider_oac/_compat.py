@@ -164,8 +164,7 @@ def order_began(context: Context, first_try: int) -> float | None:
     """
     ti: Any = context["ti"]
     began = getattr(context.get("dag_run"), "start_date", None)
-    if find_spec("airflow.sdk") is None:
-        # Airflow 2.11 only.
+    if is_airflow_2():
         from airflow.models.taskinstancehistory import TaskInstanceHistory
         from airflow.utils.session import create_session
         from sqlalchemy.exc import SQLAlchemyError
@@ -184,12 +183,23 @@ def task_state_store(context: Context) -> Any:
     return context.get("task_state_store")
 
 
+def frames_have_addresses() -> bool:
+    """Whether Airflow's interface has an address for each page inside of a plugin's frame: since 3.3."""
+    from airflow import __version__
+
+    return tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
+
+
+def is_airflow_2() -> bool:
+    """Whether this is Airflow 2.11, whose interface shows no pages of this provider."""
+    return find_spec("airflow.sdk") is None
+
+
 def xcom_value(ti_key: Any, key: str) -> Any:
     """Read an XCom of another process's task, for an extra link in the web server of Airflow 2.11. In Airflow 3 the web
     server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
     error."""
-    if find_spec("airflow.sdk") is None:
-        # Airflow 2.11 only.
+    if is_airflow_2():
         from airflow.models.xcom import XCom
 
         return XCom.get_value(key=key, ti_key=ti_key)

@@ -209,7 +209,10 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
-        "notifications": ["airflow_provider_oac.notifications.oac.OACBackupNotifier"],
+        "notifications": [
+            "airflow_provider_oac.notifications.oac.OACBackupNotifier",
+            "airflow_provider_oac.notifications.oac.OACWorkNotifier",
+        ],
         "asset-uris": [ASSETS],
         # The name that Airflow 2 reads.
         "dataset-uris": [ASSETS],

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error
+from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error, is_airflow_2
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
@@ -25,7 +25,14 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.links import INSTANCE_LINKS, WORK_LINKS, OACInstanceLink, OACWorkRequestLink
+from airflow_provider_oac.links import (
+    INSTANCE_LINKS,
+    WORK_LINKS,
+    WORK_REQUEST,
+    OACInstanceLink,
+    OACWorkRequestLink,
+    work_request_page,
+)
 from airflow_provider_oac.operators.task_state import TaskKey, TaskRecord, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.tasks import CheckedOperator
@@ -387,9 +394,11 @@ class OACWorkOperator(OACBaseOperator):
     def _push_work_link(self, started: Started, context: Context) -> None:
         """Say where the state of the work is, as soon as there is some."""
         if started.work_request_id is not None:
-            address, work = self.hook.settings.address, lazy.calls.segment(started.work_request_id)
-            url = f"{address}{lazy.calls.API_BASE}/workRequests/{work}"
-            context["ti"].xcom_push(key=OACWorkRequestLink.xcom_key, value=url)
+            ti, work_request_id, address = context["ti"], started.work_request_id, self.hook.settings.address
+            known = {"work_request_id": work_request_id, "oac_conn_id": self.oac_conn_id, "address": address}
+            ti.xcom_push(key=WORK_REQUEST, value=known)
+            rest = f"{address}{lazy.calls.API_BASE}/workRequests/{lazy.calls.segment(work_request_id)}"
+            ti.xcom_push(key=OACWorkRequestLink.xcom_key, value=rest if is_airflow_2() else work_request_page(ti))
 
     def _found_again(self, state: TaskState) -> Started | None:
         """The work of an earlier try, if the store knows its id and it is still of use."""

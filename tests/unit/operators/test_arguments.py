@@ -16,7 +16,7 @@ from airflow.exceptions import AirflowException
 from airflow_provider_oac._compat import BaseOperator, ObjectStoragePath
 from airflow_provider_oac.arguments import arguments_of
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac.notifications.oac import OACBackupNotifier, OACWorkNotifier
 from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
@@ -93,13 +93,14 @@ def references() -> list[Any]:
 
 @every_class
 def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(kind: Any, references: list[Any]) -> None:
-    assert issubclass(kind, CheckedOperator) or kind is OACBackupNotifier
+    notifier = kind in (OACBackupNotifier, OACWorkNotifier)
+    assert issubclass(kind, CheckedOperator) or notifier
     for name, annotation in annotations(kind).items():
         for value in wrong_values(annotation):
-            with pytest.raises(OACConfigurationError, match=rf"^(Task 'a_task'|OACBackupNotifier): {name} "):
+            with pytest.raises(OACConfigurationError, match=rf"^(Task 'a_task'|OAC(Backup|Work)Notifier): {name} "):
                 make(kind, **{name: value})
-        for number, value in enumerate(references if kind is not OACBackupNotifier else references[:2]):
-            task = {} if kind is OACBackupNotifier else {"task_id": f"{kind.__name__}_{name}_{number}"}
+        for number, value in enumerate(references[:2] if notifier else references):
+            task = {} if notifier else {"task_id": f"{kind.__name__}_{name}_{number}"}
             if name in kind.template_fields or annotation == "Any":
                 make(kind, **task, **{name: value})
                 continue

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac.notifications.oac import OACBackupNotifier, OACWorkNotifier
 from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.catalog import OACChangeOwnerOperator, OACMoveCatalogItemOperator
 from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
@@ -26,7 +26,7 @@ backup = OACCreateSnapshotOperator(
     oac_conn_id="oac", deferrable=True, poll_interval=5, timeout=timedelta(hours=1),
     confirmation_timeout=timedelta(seconds=5), wait_for_completion=False, retries=3, retry_delay=timedelta(minutes=1),
     trigger_rule="all_done", execution_timeout=timedelta(hours=2),
-    on_failure_callback=OACBackupNotifier(snapshot_label="nightly"),
+    on_failure_callback=[OACBackupNotifier(snapshot_label="nightly"), OACWorkNotifier(work_name="x", to=["a"])],
 )  # fmt: skip
 register = OACRegisterSnapshotOperator(task_id="register", snapshot=backup.output)
 OACRestoreSnapshotOperator(task_id="restore", expected_host="host", snapshot=register.output, safety_bucket="b")
