@@ -37,7 +37,7 @@ _UNANSWERED = (
 
 def conformance(arguments: argparse.Namespace) -> int:
     """Ask, compare, write the report. Ends with 1 if something disagreed."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     checked = oac.check()
     if not checked.works:
         raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")

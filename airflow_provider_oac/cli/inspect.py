@@ -29,11 +29,11 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 def check(arguments: argparse.Namespace) -> int:
     """``check``: try a Connection step by step."""
     try:
-        report = hook(arguments.conn_id).check()
+        report = hook(arguments.oac_conn_id).check()
     except CommandFailed as problem:
         if not arguments.json:
             raise
-        report = Report(arguments.conn_id, (Step("connection", FAILED, str(problem)),), {})
+        report = Report(arguments.oac_conn_id, (Step("connection", FAILED, str(problem)),), {})
     if arguments.json:
         say(json.dumps(report.as_dict(), indent=2))
     else:
@@ -47,7 +47,7 @@ def call(arguments: argparse.Namespace) -> int:
     """``call``: one signed-in request; the body of the answer goes to standard output."""
     if arguments.method not in _METHODS:
         raise CommandFailed(f"{arguments.method!r} is no method of HTTP. Known are: {', '.join(_METHODS)}.")
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     headers = {"Accept": "application/json, */*;q=0.5"}
     body = _body(arguments.data)
     if body is not None:

@@ -28,7 +28,7 @@ _LARGEST = 1 << 20
 
 def login(arguments: argparse.Namespace) -> None:
     """``login``: a person signs in with a code; the refresh token goes into the store."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, _slot(oac)
     progress = _Progress()
     try:
@@ -42,7 +42,7 @@ def login(arguments: argparse.Namespace) -> None:
 
 def import_tokens(arguments: argparse.Namespace) -> None:
     """``import-tokens``: the tokens of a file go into the store."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, _slot(oac)
     imported = read_token_file(read_text(arguments.file), auth, time.time())
     token = imported.issued.token
@@ -68,14 +68,14 @@ def import_tokens(arguments: argparse.Namespace) -> None:
 
 def logout(arguments: argparse.Namespace) -> None:
     """``logout``: the refresh token is revoked, and everything of the Connection in the store is forgotten."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, oac.store_entry
     if store_entry is None:
         say("There is nothing to forget: [oac] store is memory, and no process keeps tokens for another one.")
         return
     had = run(forget(oac.io, store_entry, auth))
     say(f"Revoked the refresh token at {auth.identity_url}." if had else "There was no refresh token to revoke.")
-    say(f"Nothing of Connection {arguments.conn_id!r} is left in {store_entry.where}.")
+    say(f"Nothing of Connection {arguments.oac_conn_id!r} is left in {store_entry.where}.")
     if auth.refresh_token:
         say("The Connection still holds the refresh token that its chain began with: empty that field.")
 

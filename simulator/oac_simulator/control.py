@@ -47,7 +47,7 @@ class Control:
         :param endpoint: `token`, `device`, `POST /snapshots`, `GET /workRequests/{id}`, ..., or `*`.
         :param fault: the kind, see `docs/simulator.md`.
         :param details: `instance`, `grant`, `times` (None: for ever), `after`, `seconds`, `status`, `headers`,
-            `body`, `location`, `errors`, `work_status`, `size`, `at`, `act`.
+            `body`, `location`, `errors`, `work_status`, `size`, `at`, `form`, `act`.
         :returns: all faults that are ordered now.
         """
         faults: list[dict[str, Any]] = self._call("POST", "/faults", {"endpoint": endpoint, "fault": fault, **details})
@@ -235,6 +235,23 @@ class Control:
     def end_tokens(self) -> None:
         """No access token issued so far is good any more: the next call meets a 401."""
         self._call("POST", "/tokens/end", {})
+
+    def data(self, instance: str, sql: str, *parameters: Any) -> list[list[Any]]:
+        """Read or change the rows that MCP answers from.
+
+        :param instance: whose.
+        :param sql: a statement of SQLite. Each source is a table (`"Sales History"`, `"XSA('admin'.'Orders')"`), each
+            column is named with its table (`"Facts.Revenue"`); dates are texts such as `2026-01-31 00:00:00.0`.
+        :param parameters: for its question marks.
+        :returns: the rows.
+        """
+        body = {"sql": sql, "parameters": list(parameters)}
+        rows: list[list[Any]] = self._call("POST", f"/instances/{instance}/data", body)
+        return rows
+
+    def end_sessions(self) -> int:
+        """The server forgets all sessions of MCP, as after a restart; returns how many there were."""
+        return int(self._call("POST", "/mcp/end", {})["ended"])
 
     def approve_device(self, user_code: str, *, user: str | None = None, approve: bool = True) -> None:
         """Approve or deny a device sign-in, as a person does on the page."""

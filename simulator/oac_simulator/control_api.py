@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from oac_simulator.control_world import checked
 from oac_simulator.faults import FaultError
 from oac_simulator.identity.device_codes import DecisionError
 from oac_simulator.identity.domain import Domain
+from oac_simulator.mcp import data
+from oac_simulator.mcp.sessions import Sessions
 from oac_simulator.oac import profile
 from oac_simulator.oac.content import damaged, default_content
 from oac_simulator.oac.export_files import forget_all
@@ -41,8 +44,9 @@ _DAMAGE = ["workbooks", "dataflows"]
 class Control:
     """The handlers of the control address."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, sessions: Sessions) -> None:
         self._domain = domain
+        self._sessions = sessions
         self._world: World = domain.world
 
     def seed_content(self) -> None:
@@ -189,6 +193,19 @@ class Control:
         self._domain.access.end_all()
         return json_reply({})
 
+    async def data(self, request: web.Request) -> web.Response:
+        """`POST /instances/{name}/data`: a statement of SQLite over the rows behind MCP, with `parameters`."""
+        name, wanted = self._instance(request), await read_json(request)
+        try:
+            rows = data.change(self._world, name, str(wanted.get("sql", "")), wanted.get("parameters", []))
+        except sqlite3.Error as error:
+            raise ControlError(f"SQLite refuses it: {error}") from error
+        return json_reply(rows)
+
+    async def end_sessions(self, request: web.Request) -> web.Response:
+        """`POST /mcp/end`: no session of MCP is known any more."""
+        return json_reply({"ended": self._sessions.end_all()})
+
     async def decide_device(self, request: web.Request) -> web.Response:
         """`POST /device/approve`: what a person would do on the page."""
         wanted = await read_json(request)
@@ -217,6 +234,8 @@ class Control:
         ):  # fmt: skip
             table.clear()
         forget_all(world)
+        data.reset(world)
+        self._sessions.end_all()
         world.seed_roles()
         first = world.meta.get("first") or {}
         world.settings.apply({**Settings().as_dict(), **first.get("settings", {})})
@@ -281,6 +300,8 @@ def build(control: Control) -> web.Application:
         ("POST", "/instances/{name}/profile-tokens", control.profile_tokens),
         ("GET", "/bucket", control.bucket),
         ("POST", "/tokens/end", control.end_tokens),
+        ("POST", "/mcp/end", control.end_sessions),
+        ("POST", "/instances/{name}/data", control.data),
         ("POST", "/device/approve", control.decide_device),
         ("POST", "/reset", control.reset),
         ("GET", "/", control.page),

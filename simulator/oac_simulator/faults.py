@@ -21,7 +21,11 @@ _ACTING = {
     "delay", "delay_after", "drop_after", "drop_middle", "truncate", "non_json", "garbage", "empty", "huge",
     "fail_work", "unknown_status", "drip", "short",
 }  # fmt: skip
-KINDS = _ACTING | {"drop_before", "status", "redirect", "consumed_token", "expired_token"}
+KINDS = _ACTING | {
+    "drop_before", "status", "redirect", "consumed_token", "expired_token", "lost_session", "query_error",
+}  # fmt: skip
+#: Where an answer of MCP can say that a query failed.
+FORMS = ("error", "tool", "status")
 
 
 class FaultError(ValueError):
@@ -48,6 +52,7 @@ class Fault:
     :param work_status: status that `unknown_status` shows.
     :param size: bytes that `huge` sends.
     :param at: after how many bytes of the body `truncate`, `drop_middle` and `short` end; None for half of it.
+    :param form: where `query_error` says what failed, one of FORMS; None for the place that the setting names.
     """
 
     endpoint: str
@@ -66,6 +71,7 @@ class Fault:
     work_status: str = "SUSPENDED"
     size: int = 64 * 1024 * 1024
     at: int | None = None
+    form: str | None = None
     seen: int = 0
     hits: int = 0
 
@@ -100,6 +106,8 @@ class Faults:
             raise FaultError(f"A fault has no {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
         if not isinstance(data.get("endpoint"), str) or data.get("fault") not in KINDS:
             raise FaultError(f"A fault needs `endpoint` and a `fault` out of {', '.join(sorted(KINDS))}.")
+        if data.get("form") not in (None, *FORMS):
+            raise FaultError(f"The `form` of a fault is one of {', '.join(FORMS)}.")
         fault = Fault(**data)
         self._faults.append(fault)
         return fault
@@ -140,7 +148,10 @@ async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.Stre
     await request.read()
     reply = await handler(request) if fault.acts else web.Response()
     match fault.fault:
-        case "delay" | "fail_work" | "unknown_status" | "consumed_token" | "expired_token":
+        case (
+            "delay" | "fail_work" | "unknown_status" | "consumed_token" | "expired_token" | "lost_session"
+            | "query_error"
+        ):  # fmt: skip
             # What is left of these happens in the handlers, which know their protocol's wording.
             return reply if fault.acts else await handler(request)
         case "delay_after":

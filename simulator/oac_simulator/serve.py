@@ -21,6 +21,8 @@ from aiohttp import web
 from oac_simulator import control_api, keys
 from oac_simulator.identity import app as identity_app
 from oac_simulator.identity.domain import Domain
+from oac_simulator.mcp import rpc
+from oac_simulator.mcp.sessions import Sessions
 from oac_simulator.oac import app as oac_app
 from oac_simulator.options import ServeOptions
 from oac_simulator.store import Store
@@ -59,12 +61,15 @@ class Simulation:
             world.instances[name] = replace(instance, url=self._url(scheme, name))
         domain = Domain(world)
         oac_app.register_jobs(world)
-        control = control_api.Control(domain)
+        sessions = Sessions(world)
+        control = control_api.Control(domain, sessions)
         control.seed_content()
         world.work.resume()
         await self._listen("identity", identity_app.build(domain), tls)
         for name, instance in world.instances.items():
-            await self._listen(name, oac_app.build(domain, instance), tls)
+            app = oac_app.build(domain, instance)
+            rpc.add(app, rpc.Mcp(domain, sessions, instance))
+            await self._listen(name, app, tls)
         await self._listen("control", control_api.build(control), None)
         ready = self._ready()
         text = json.dumps(ready, indent=2) + "\n"

@@ -35,6 +35,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "empty_history": ("list", "404"),
     "connection_error": ("mixed", "standard"),
     "connection_created": ("200", "201_json", "201_id", "201_empty"),
+    "mcp_reply": ("json", "sse", "sse_lines"),
+    "mcp_tools": ("current", "ansi", "old"),
+    "mcp_consumer": ("refuse", "hide"),
+    "mcp_unknown_tool": ("-32601", "-32602"),
+    "mcp_lost_session": ("404", "error"),
+    "mcp_error_form": ("error", "tool", "status"),
+    "mcp_nulls": ("null", "missing"),
+    "mcp_charset": ("latin1", "utf8"),
 }
 
 
@@ -106,6 +114,20 @@ class Settings:
     connection_error: str = "mixed"
     connection_created: str = "200"
     pending_seconds: float = 0.0
+    paused: list[str] = field(default_factory=list)
+    mcp_reply: str = "json"
+    mcp_tools: str = "current"
+    mcp_tools_page: int = 0
+    mcp_consumer: str = "refuse"
+    mcp_unknown_tool: str = "-32601"
+    mcp_session_seconds: float = 0.0
+    mcp_session_status: int = 400
+    mcp_lost_session: str = "404"
+    mcp_list_needs_session: bool = False
+    mcp_error_form: str = "error"
+    mcp_nulls: str = "null"
+    mcp_max_rows: int = 0
+    mcp_charset: str = "latin1"
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Set several switches, all or none.

@@ -98,4 +98,6 @@ def build(domain: Domain, instance: Instance) -> web.Application:
     app.router.add_post(profile.PATH, endpoint(world, instance.name, f"POST {profile.PATH}", renew))
     for path in ("/", "/ui", "/ui/"):
         app.router.add_get(path, endpoint(world, instance.name, f"GET {path}", login))
+    # The browser's route to MCP (observed): a program is sent to the sign-in page.
+    app.router.add_route("*", "/ui/api/mcp", endpoint(world, instance.name, "/ui/api/mcp", login))
     return app

@@ -10,6 +10,9 @@ from oac_simulator.oac.api import OACError
 from oac_simulator.store import Record
 from oac_simulator.world import Instance, World
 
+#: The page of a paused instance, for every call (observed, but for the words below the title).
+_PAUSED = "<html><head><title>Instance Suspended</title></head><body><h1>Instance Suspended</h1></body></html>"
+
 
 def _invalid_token(message: str) -> OACError:
     challenge = {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{message}"'}
@@ -28,6 +31,8 @@ def admit(
 
     :raises OACError: if the call is refused.
     """
+    if instance.name in world.settings.paused:
+        raise OACError(403, "", "", body=_PAUSED)
     header = request.headers.get("Authorization")
     if header is None or header[:7].lower() != "bearer ":
         challenge = {"WWW-Authenticate": "Bearer"}
