@@ -178,12 +178,12 @@ PARTS = (
         )
         for python in ("3.13", "3.14")
     ),
-    # Without the fuzz tests, whose examples depend on the version of hypothesis, and the tests of these tools.
+    # Without the tests of these tools.
     Part(
         "floors",
         "floors",
         "unit tests on the oldest dependencies that pyproject.toml allows",
-        (side_by_side("--ignore=tests/unit/fuzz", "--ignore=tests/unit/test_tools.py", "tests/unit"),),
+        (side_by_side("--ignore=tests/unit/test_tools.py", "tests/unit"),),
     ),
     # The longest first, so that all lanes end at about the same time.
     *(

@@ -106,7 +106,13 @@ def segment(value: str) -> str:
         raise OACConfigurationError(
             f"An id for OAC is {value!r}, which names nothing. Check where it comes from: an empty XCom or template?"
         )
-    return quote(value, safe="")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise OACConfigurationError(
+            f"An id for OAC is {value!r}, which is not Unicode text: it holds half of a surrogate pair. Check where it "
+            "comes from."
+        ) from None
 
 
 def multipart(parts: Mapping[str, str | bytes], boundary: str | None = None) -> tuple[bytes, str]:

@@ -84,6 +84,7 @@ def test_a_token_file(content: bytes) -> None:
 
 @few
 @given(texts)
+@example("\ud800")
 def test_ids(text: str) -> None:
     for function in (ids.catalog_id, ids.plain_id, ids.normal, ids.split_path, segment):
         given_or_refused((), function, text)
