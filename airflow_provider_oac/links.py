@@ -46,6 +46,10 @@ class OACWorkbookLink(OACInstanceLink):
     xcom_key = "oac_workbook_url"
 
 
+INSTANCE_LINKS: tuple[BaseOperatorLink, ...] = (OACInstanceLink(),)
+WORK_LINKS: tuple[BaseOperatorLink, ...] = (*INSTANCE_LINKS, OACWorkRequestLink())
+
+
 def workbook_url(address: str, path: str) -> str:
     """Address of a workbook in OAC's own pages (observed in links that people share).
 

@@ -6,13 +6,14 @@ import html
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier, is_airflow_2, setting
-from airflow_provider_oac.arguments import check
+from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.links import WORK_REQUEST, work_request_page
+from airflow_provider_oac.tasks import Checked, Declared
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -22,37 +23,14 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
 
 
-class _NotifierArguments(TypedDict, total=False):
-    """The arguments of Airflow's ``BaseNotifier``."""
-
-    context: Any
-
-
-class _MailArguments(_NotifierArguments, total=False):
-    """The arguments of all notifiers."""
-
-    to: str | Sequence[str] | None
-    smtp_conn_id: str
-
-
-class _Notifier(BaseNotifier):
+class _Notifier(BaseNotifier, Checked, metaclass=Declared):
     """Writes a line of the log, at the level of errors, and a mail if ``to`` is given."""
 
     #: What the messages say is unknown if OAC cannot be asked.
-    subject: str
+    subject: ClassVar[str]
 
-    def __init__(
-        self,
-        *,
-        to: str | Sequence[str] | None = None,
-        smtp_conn_id: str = "smtp_default",
-        **kwargs: Unpack[_NotifierArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.to = to
-        self.smtp_conn_id = smtp_conn_id
-        # What subclasses take is there already.
-        check(self, type(self).__name__, rendered=False)
+    to: Template[str | Sequence[str] | None] = None
+    smtp_conn_id: Template[str] = "smtp_default"
 
     @property
     @abstractmethod
@@ -75,7 +53,7 @@ class _Notifier(BaseNotifier):
         """Tell, from a callback."""
         oac_conn_id, state = "", ""
         try:
-            check(self, type(self).__name__, rendered=True)
+            self.check_arguments(rendered=True)
             if question := self.question(context):
                 oac_conn_id, work = question
                 hook = lazy.oac.OACHook(oac_conn_id)
@@ -92,7 +70,7 @@ class _Notifier(BaseNotifier):
         """Tell, from the triggerer."""
         oac_conn_id, state = "", ""
         try:
-            check(self, type(self).__name__, rendered=True)
+            self.check_arguments(rendered=True)
             if question := self.question(context):
                 oac_conn_id, work = question
                 hook = lazy.oac.OACHook(oac_conn_id)
@@ -151,21 +129,11 @@ class OACBackupNotifier(_Notifier):
     :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
     """
 
-    template_fields: Sequence[str] = ("snapshot_label", "oac_conn_id", "bucket", "to", "smtp_conn_id")
     subject = "OAC's snapshots are"
 
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        oac_conn_id: str = "oac_default",
-        bucket: str | None = None,
-        **kwargs: Unpack[_MailArguments],
-    ) -> None:
-        self.snapshot_label = snapshot_label
-        self.oac_conn_id = oac_conn_id
-        self.bucket = bucket
-        super().__init__(**kwargs)
+    snapshot_label: Template[str]
+    oac_conn_id: Template[str] = "oac_default"
+    bucket: Template[str | None] = None
 
     @property
     def name(self) -> str:
@@ -201,12 +169,9 @@ class OACWorkNotifier(_Notifier):
     :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
     """
 
-    template_fields: Sequence[str] = ("work_name", "to", "smtp_conn_id")
     subject = "The state of the work request is"
 
-    def __init__(self, *, work_name: str, **kwargs: Unpack[_MailArguments]) -> None:
-        self.work_name = work_name
-        super().__init__(**kwargs)
+    work_name: Template[str]
 
     @property
     def name(self) -> str:

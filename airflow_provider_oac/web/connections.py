@@ -26,6 +26,7 @@ from airflow_provider_oac.hooks.connection_test import DAY, SOON, Report, unread
 from airflow_provider_oac.hooks.connection_test import check as try_connection
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.stores import store_entry_for_a_person
+from airflow_provider_oac.hooks.token_mask import mask_tokens_of
 from airflow_provider_oac.web.access import may_edit, team_of
 from airflow_provider_oac.web.audit import Check
 
@@ -115,6 +116,10 @@ class PageHook(OACHook):
         team = team_of(conn_id)
         # Airflow 3.1 has no teams.
         return Connection.get_connection_from_secrets(conn_id, **({"team_name": team} if team else {}))
+
+    @property
+    def _mask_token(self) -> Callable[[str], None]:
+        return mask_tokens_of(self.oac_conn_id)
 
 
 async def check(conn_id: str) -> Report:

@@ -526,17 +526,21 @@ def test_checks_have_limits_and_hold_up_nobody(
 
 
 def test_sign_ins_have_a_limit(server: Server, boss: requests.Session, person: str, quick: Simulator) -> None:
-    from airflow_provider_oac.web.sign_in import MOST_SIGN_INS
+    from airflow_provider_oac.web.sign_in import MOST_OF_A_USER, MOST_SIGN_INS
 
     before = len(audit("oac.sign_in"))
     # Kept, since a reader that is collected closes its connection, and its sign-in ends.
     readers = []
     with ExitStack() as stack:
-        for _ in range(MOST_SIGN_INS):
-            answer = boss.post(f"{server.url}/oac/sign-in/{person}", stream=True, timeout=60)
-            stack.enter_context(answer)
-            readers.append(events(answer))
-            assert next(readers[-1])[0] == "code"
+        for number in range(MOST_SIGN_INS // MOST_OF_A_USER):
+            user = server.session(f"boss-{number}", "admin")
+            for _ in range(MOST_OF_A_USER):
+                answer = user.post(f"{server.url}/oac/sign-in/{person}", stream=True, timeout=60)
+                stack.enter_context(answer)
+                readers.append(events(answer))
+                assert next(readers[-1])[0] == "code"
+            name, text = sign_in(user, server, person, lambda code: pytest.fail("a code was asked for"))
+            assert (name, "You have 2 sign-ins in progress" in text) == ("failed", True)
         name, text = sign_in(boss, server, person, lambda code: pytest.fail("a code was asked for"))
         assert (name, "Try again in a few minutes" in text) == ("failed", True)
     while len(audit("oac.sign_in")) < before + MOST_SIGN_INS:
