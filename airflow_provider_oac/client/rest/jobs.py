@@ -7,6 +7,7 @@ Durations come as text, in seconds; row counts as numbers (documented). Nothing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -254,10 +255,9 @@ def read_jobs(response: Response) -> list[Job]:
 
 
 def _read_one(response: Response, job_id: str) -> Job:
-    for job in read_jobs(response):
-        if job.id == job_id:
-            return job
-    raise OACResponseError(f"OAC was asked for job {job_id}, but its answer does not hold that job.")
+    if found := next((job for job in read_jobs(response) if job.id == job_id), None):
+        return found
+    raise OACResponseError(f"OAC was asked for job {job_id}, but its response does not hold that job.")
 
 
 def _read_job(item: Any) -> Job:
@@ -303,13 +303,11 @@ def _text(value: Any) -> str | None:
 
 def _number(value: Any) -> float | None:
     """A number, or a text that is one; whole numbers stay whole. Anything else counts as not told."""
-    if isinstance(value, bool):
-        return None
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         return None
-    if number in (float("inf"), float("-inf")) or number != number:
+    if not math.isfinite(number):
         return None
     return int(number) if number.is_integer() else number
 
