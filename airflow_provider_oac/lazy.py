@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_oac.hooks import (
         connection, connection_test, credentials, data_sources, defer_decision, mail_accounts, oac, object_storage,
-        requests_session, shared_poller, stores,
+        requests_session, shared_poller, stores, token_mask,
     )
     from airflow_provider_oac.auth import keys, session
     from airflow_provider_oac.transport import blocking, io, redaction

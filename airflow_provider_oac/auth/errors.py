@@ -13,6 +13,7 @@ from typing import Any
 from airflow_provider_oac.auth.settings import ASSERTION, JWT_ASSERTION, NONE, AuthSettings
 from airflow_provider_oac.auth.token import UnknownTokenType
 from airflow_provider_oac.exceptions import OACAuthError, OACResponseError
+from airflow_provider_oac.plain_text import name_or_length
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.redaction import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
@@ -217,9 +218,10 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
         else:
             cause = f"{cause} ({skew})"
     came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description.rstrip('.')}" if description else "")
+    user = f", user {name_or_length(settings.user, settings.secrets)}" if settings.user else ""
     message = (
-        f"Signing in at {settings.identity_url} (grant {settings.grant}, client {settings.client_id}"
-        f"{f', user {settings.user}' if settings.user else ''}) failed. The token service answered {came}"
+        f"Signing in at {settings.identity_url} (grant {settings.grant}, client "
+        f"{name_or_length(settings.client_id, settings.secrets)}{user}) failed. The token service answered {came}"
         f"{f' (ecid {ecid})' if ecid else ''}. Likely cause: {cause}. Next step: {next_step}"
     )
     return OACAuthError(

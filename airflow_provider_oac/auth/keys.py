@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-from airflow_provider_oac.auth.pem_input import COPY_AGAIN, Block, Given, find, is_mask, refusal, take
+from airflow_provider_oac.auth.pem_input import COPY_AGAIN, PSS_KEY, Block, Given, find, is_mask, refusal, take
 from airflow_provider_oac.transport.forking import ProcessLock
 
 __all__ = ["PrivateKey", "certificate_expiry", "certificate_thumbprint", "check_pair", "load_private_key"]
@@ -32,6 +35,19 @@ MIN_RSA_BITS = 2048
 """Smallest RSA key for RS256 (documented: RFC 7518 section 3.3)."""
 
 CACHE_SIZE = 16
+
+# PBES2 with PBKDF2 and AES-CBC (RFC 8018 A.2, A.4 and B.2.5): salt, iterations, hash, length of the AES key, start
+# value, and the first blocks of what is encrypted.
+_PBES2 = re.compile(
+    rb"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c\x30.\x04(?:\x08(?P<salt8>.{8})|\x10(?P<salt16>.{16}))"
+    rb"\x02(?:\x01|\x02(?=..\x30)|\x03(?=...\x30))(?P<iterations>.{1,3})"
+    rb"\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02(?P<prf>[\x09\x0a\x0b])\x05\x00"
+    rb"\x30\x1d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01(?P<aes>[\x02\x16\x2a])\x04\x10(?P<iv>.{16})"
+    rb"\x04\x82..(?P<data>.{48})",
+    re.DOTALL,
+)
+_PRFS = {b"\x09": hashes.SHA256(), b"\x0a": hashes.SHA384(), b"\x0b": hashes.SHA512()}
+_AES_KEYS = {b"\x02": 16, b"\x16": 24, b"\x2a": 32}
 
 
 @dataclass(frozen=True)
@@ -177,7 +193,7 @@ def _load(given: Given, passphrase: str | None) -> PrivateKey:
     if not isinstance(key, RSAPrivateKey):
         kind = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
         raise refusal(given.what, f"{block.form}: a key of the kind {kind}, and RS256 needs an RSA key")
-    if block.for_pss_only:
+    if any(PSS_KEY.match(begin) for begin in (block.data, *(_decrypted_begin(block.data, one) for one in secrets))):
         raise refusal(
             given.what,
             f"{block.form}: an RSA-PSS key, whose signatures by RS256 nobody accepts",
@@ -195,6 +211,22 @@ def _load(given: Given, passphrase: str | None) -> PrivateKey:
     if secrets and not block.encrypted:
         warnings.append("a passphrase is given but the key is not encrypted: remove the passphrase")
     return PrivateKey(key=key, form=block.form, warning="; ".join(warnings) or None)
+
+
+def _decrypted_begin(data: bytes, secret: bytes) -> bytes:
+    """The first bytes of an encrypted PKCS#8 key, which name its algorithm; the library makes no difference between RSA
+    and RSA-PSS. Empty if it is not encrypted as OpenSSL does by default."""
+    found = _PBES2.search(data[:200])
+    if found is None:
+        return b""
+    kdf = PBKDF2HMAC(
+        algorithm=_PRFS[found["prf"]],
+        length=_AES_KEYS[found["aes"]],
+        salt=found["salt8"] or found["salt16"],
+        iterations=int.from_bytes(found["iterations"], "big"),
+    )
+    aes = Cipher(algorithms.AES(kdf.derive(secret)), modes.CBC(found["iv"])).decryptor()
+    return aes.update(found["data"])
 
 
 def _fits(key: RSAPrivateKey) -> bool:

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import base64
 import codecs
-import os
 import re
 import stat
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from airflow_provider_oac.exceptions import OACSetupError
-from airflow_provider_oac.transport.files import NamedFileError, read_file
+from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_file
 
-__all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
+__all__ = ["COPY_AGAIN", "PSS_KEY", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
 
 MAX_BYTES = 128 * 1024
 COPY_AGAIN = "Copy the whole file again, from its BEGIN line to its END line"
@@ -101,7 +99,7 @@ _BEGINNINGS = {
 # RFC 4055 section 1.2 in PKCS#8, and RFC 8017 A.1.2 alone or in PKCS#8.
 _LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...)"
 _PKCS8 = rb"\x30" + _LENGTH + rb"\x02\x01\x00\x30" + _LENGTH + rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
-_PSS = re.compile(_PKCS8 + rb"\x0a", re.DOTALL)
+PSS_KEY = re.compile(_PKCS8 + rb"\x0a", re.DOTALL)
 _MANY_PRIMES = re.compile(
     rb"(?:" + _PKCS8 + rb"\x01\x05\x00\x04" + _LENGTH + rb")?\x30" + _LENGTH + rb"\x02\x01\x01\x02", re.DOTALL
 )
@@ -155,11 +153,6 @@ class Block:
     def form(self) -> str:
         """The form for people, e.g. ``PEM PKCS#8 with literal \\n``."""
         return f"{self.source} {self.kind}".rstrip() + self.shape
-
-    @property
-    def for_pss_only(self) -> bool:
-        """Whether it is an RSA key that may sign by PSS only."""
-        return bool(_PSS.match(self.data))
 
     @property
     def many_primes(self) -> bool:
@@ -373,24 +366,10 @@ def _read_file(path: str, what: str, folder: str | None) -> Given:
             step = f"Put the file with the {what} into that folder, or enter the {what} itself"
             raise refusal(what, f"it is a path, and the file {problem}", step)
         step = f"Give the absolute path of a file with the {what} on the machine that runs the task"
-        seen = f"it is a path, and the file {problem}. Of the path there is {_existing(path)!r}"
+        seen = f"it is a path, and the file {problem}. Of the path there is {existing_part(path)!r}"
         raise refusal(what, seen, step)
     warning = None
     mode = stat.S_IMODE(file.info.st_mode)
     if what == "private key" and mode & 0o077:
         warning = f"the file {path!r} is open to other users of the machine (mode {mode:04o}): chmod 600 it"
     return Given(what, file.content, "file with ", warning)
-
-
-def _existing(path: str) -> str:
-    """The longest part of a path that exists; empty if there is none (an unknown user's ``~``)."""
-    with suppress(ValueError):
-        path = os.path.expanduser(path)
-    while path:
-        try:
-            os.lstat(path)
-        except (OSError, ValueError):
-            path = "" if path == os.path.dirname(path) else os.path.dirname(path)
-        else:
-            break
-    return path

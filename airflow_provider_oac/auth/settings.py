@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.plain_text import word_or_length
 from airflow_provider_oac.transport.settings import checked_url
 
 JWT_ASSERTION = "jwt_assertion"
@@ -175,11 +176,12 @@ class AuthSettings:
                 "HTTP 500 or 401 to others. Use jwt_assertion (the default), which acts as a user unattended."
             )
         if self.grant not in GRANTS:
-            raise OACConfigurationError(f"Unknown grant {self.grant!r}. Known are: {', '.join(GRANTS)}.")
+            given = word_or_length(self.grant, self.secrets)
+            raise OACConfigurationError(f"Unknown grant: {given}. Known are: {', '.join(GRANTS)}.")
         if self.client_authentication not in (None, *CLIENT_AUTHENTICATIONS):
+            given = word_or_length(self.client_authentication, self.secrets)
             raise OACConfigurationError(
-                f"Unknown client_authentication {self.client_authentication!r}. "
-                f"Known are: {', '.join(CLIENT_AUTHENTICATIONS)}."
+                f"Unknown client_authentication: {given}. Known are: {', '.join(CLIENT_AUTHENTICATIONS)}."
             )
         if self.client_authentication == NONE and not self.uses_refresh_token:
             raise OACConfigurationError(

@@ -26,6 +26,7 @@ from airflow_provider_oac.exceptions import (
     OACTokenStoreError,
     OACTransportError,
 )
+from airflow_provider_oac.plain_text import name_or_length
 from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
 
@@ -390,9 +391,10 @@ def check_owner(settings: AuthSettings, who: str | None) -> None:
     :raises OACConfigurationError: naming both.
     """
     if settings.user and who and settings.user.lower() != who.lower():
+        user = name_or_length(settings.user, settings.secrets)
         raise OACConfigurationError(
-            f"The sign-in of {settings.label} belongs to {who}, but its user is to be {settings.user}. Sign in as "
-            f"{settings.user}, or correct or empty the Connection's user."
+            f"The sign-in of {settings.label} belongs to {who}, but the Connection's user is {user}. Sign in as that "
+            "user, or correct or empty the Connection's user."
         )
 
 

@@ -15,6 +15,8 @@ from airflow_provider_oac.transport.retry import RetryPolicy, send
 
 log = logging.getLogger(__name__)
 
+# Entries whose tokens have less than the requested scope. They get no more at their next renewal.
+_narrowed: set[str] = set()
 RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
 
 
@@ -97,10 +99,12 @@ def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Is
     wanted = set(settings.scope.split()) - {"offline_access"}
     # RFC 6749 section 5.1: a server that grants less says so.
     if isinstance(granted, str) and (missing := wanted - set(granted.split())):
-        log.info(
-            "%s granted less than the scope that was asked for: %s is missing.",
+        log.log(
+            logging.DEBUG if settings.store_key in _narrowed else logging.INFO,
+            "%s granted less than the requested scope: %s is missing.",
             settings.identity_url, quoted(" ".join(sorted(missing)), settings.secrets),
         )  # fmt: skip
+        _narrowed.add(settings.store_key)
     return issued
 
 

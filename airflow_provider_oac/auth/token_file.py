@@ -126,7 +126,6 @@ def _unrenewable(refresh: str | None, found: dict[str, Any], settings: AuthSetti
         # Observed: the identity domain answers 401 to whoever tries.
         return (
             f"its refresh token was issued to the application {issued_to!r}, and the identity domain does not renew "
-            f"it for {settings.client_id!r}, this Connection's (tokens of OAC's Profile page belong to OAC's own "
-            "application)"
+            "it for this Connection's application (tokens of OAC's Profile page belong to OAC's own application)"
         )
     return None

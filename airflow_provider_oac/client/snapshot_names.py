@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.plain_text import hidden
 
 # No dot at the beginning: the instance is a folder, and "." and ".." are other ones than they say.
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._]*(?:-[A-Za-z0-9._]+)*"
@@ -143,16 +144,18 @@ def _read(text: str) -> datetime | None:
         return None
 
 
-def checked_part(value: str, what: str) -> str:
+def checked_part(value: str, what: str, *, show: bool = True) -> str:
     """Refuse a part that would make the name unreadable.
 
     :param what: what it is, for the error text.
+    :param show: whether the error quotes it. A field of a Connection may hold a secret that belongs into another one.
     :raises OACConfigurationError: saying which characters may be used.
     """
     if not re.fullmatch(_PART, value) or len(value) > 80:
         raise OACConfigurationError(
-            f"{what} is {value!r}, but must have 1 to 80 letters, digits and underscores, with dots and single hyphens "
-            "inside: it becomes a part of the snapshot's name, where two hyphens separate the parts."
+            f"{what} is {repr(value) if show else hidden(value)}, but must have 1 to 80 letters, digits and "
+            "underscores, with dots and single hyphens inside: it becomes a part of the snapshot's name, where two "
+            "hyphens separate the parts."
         )
     return value
 

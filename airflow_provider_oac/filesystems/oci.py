@@ -12,6 +12,7 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import BaseHook, mask_secret
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra, file_folder
+from airflow_provider_oac.plain_text import word_or_length
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
@@ -70,7 +71,8 @@ def options(conn: Connection) -> dict[str, Any]:
         return {**found, **_api_key(conn, extra)}
     if principal not in _PRINCIPALS:
         raise OACConfigurationError(
-            f"iam_type is {principal!r}, but must be one of {', '.join(_PRINCIPALS)}, or be left out for an API key."
+            f"iam_type is {word_or_length(principal, extra.secrets)}, but must be one of {', '.join(_PRINCIPALS)}, or "
+            "be left out for an API key."
         )
     return {**found, "iam_type": principal}
 

@@ -25,6 +25,8 @@ from airflow_provider_oac.transport.settings import TransportSettings, checked_u
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
 
+_INSTANCE = "The instance's name (Connection: extra, instance)"
+
 
 @dataclass(frozen=True)
 class ConnectionSettings:
@@ -115,7 +117,7 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
     return ConnectionSettings(
         conn_id=conn.conn_id or "",
         address=address,
-        instance=checked_part(instance, "The instance's name (instance)") if instance else _instance(address),
+        instance=checked_part(instance, _INSTANCE, show=False) if instance else _instance(address),
         auth=auth,
         transport=transport,
         warnings=tuple(odd),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac._compat import setting
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.plain_text import hidden, is_word
+from airflow_provider_oac.provider_info import SECRET_FIELDS
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
@@ -41,11 +43,14 @@ _OTHER_NAMES = {
     "verify": "ca_file",
 }
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z_. -]{0,39}")
+
 
 class Extra:
     """Reads the fields of an extra. Missing, empty and null are alike: the form stores unset fields as null.
 
     :param conn: the Connection.
+    :ivar secrets: the Connection's secrets, which no message quotes.
     :raises OACConfigurationError: if its extra is not a JSON object.
     """
 
@@ -57,6 +62,8 @@ class Extra:
         if not isinstance(extra, dict):
             raise OACConfigurationError("Its extra is not a JSON object.")
         self._extra = extra
+        secrets = (conn.password, *(self.value(name) for name in SECRET_FIELDS))
+        self.secrets = frozenset(str(secret).strip() for secret in secrets if secret)
 
     def value(self, name: str) -> Any:
         """A field as it is, under its name or with the prefix of Airflow 2; ``None`` if it is unset."""
@@ -85,10 +92,12 @@ class Extra:
             plain = key.removeprefix(_PREFIX)
             if plain in names:
                 continue
-            written = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower())
-            meant = difflib.get_close_matches(_OTHER_NAMES.get(written, written), names, n=1, cutoff=0.7)
-            likely = f" Did you mean {meant[0]!r}?" if meant else ""
-            yield f"Unknown field {plain!r} in extra.{likely}"
+            if plain not in self.secrets and (meant := _meant(plain, names)):
+                yield f"Unknown field {plain!r} in extra. Did you mean {meant!r}?"
+            elif is_word(plain, self.secrets):
+                yield f"Unknown field {plain!r} in extra."
+            else:
+                yield f"Unknown field in extra: its name is {hidden(plain)}."
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A field that holds several words: a JSON array, or a text with commas or blanks in between."""
@@ -109,8 +118,16 @@ class Extra:
         except (TypeError, ValueError, OverflowError):
             seconds = -1.0
         if not 0 < seconds < 1e6:
-            raise OACConfigurationError(f"{name} must be a positive number of seconds, but is {str(value)[:40]!r}.")
+            raise OACConfigurationError(f"{name} must be a positive number of seconds, less than 1,000,000.")
         return seconds
+
+
+def _meant(written: str, names: list[str]) -> str | None:
+    """The field whose name somebody misspelled. A name with a digit is like none of them, and may be a secret."""
+    if not _NAME.fullmatch(written):
+        return None
+    snake = re.sub(r"[^a-z]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", written).lower())
+    return next(iter(difflib.get_close_matches(_OTHER_NAMES.get(snake, snake), names, n=1, cutoff=0.7)), None)
 
 
 def without_line_break(secret: str) -> str:

@@ -76,7 +76,7 @@ class OACHook(BaseHook):
 
         :raises OACConfigurationError: if it cannot work, naming the field.
         """
-        settings = lazy.connection.read_connection(self.get_connection(self.oac_conn_id), mask_token)
+        settings = lazy.connection.read_connection(self.get_connection(self.oac_conn_id), self._mask_token)
         for secret in settings.auth.secrets:
             mask_secret(secret)
         self._tell(settings)
@@ -186,6 +186,11 @@ class OACHook(BaseHook):
         """The driver of this hook, for flows that are none of OAC's, such as a sign-in."""
         return lazy.blocking.BlockingIO(self.settings.transport, self._stopped)
 
+    @property
+    def _mask_token(self) -> Callable[[str], None]:
+        """What masks this Connection's tokens in the logs of this process."""
+        return mask_token
+
     @cached_property
     def _session(self) -> Session:
         return lazy.session.Session(self.settings.auth, store_entry=self.store_entry)
@@ -193,10 +198,11 @@ class OACHook(BaseHook):
     async def _asettings(self) -> ConnectionSettings:
         """The settings, read without blocking the loop."""
         if "settings" not in self.__dict__:
-            settings = lazy.connection.read_connection(await aget_connection(self.oac_conn_id))
+            mask = lazy.token_mask.mask_tokens_of(self.oac_conn_id)
+            settings = lazy.connection.read_connection(await aget_connection(self.oac_conn_id), mask)
             await amask(settings.auth.secrets)
             self._tell(settings)
-            self.__dict__["settings"] = settings
+            self.settings = settings
         return self.settings
 
     def _tell(self, settings: ConnectionSettings) -> None:

@@ -29,6 +29,7 @@ from airflow_provider_oac.hooks.connection import ConnectionSettings, read_conne
 from airflow_provider_oac.hooks.oac import name_connection
 from airflow_provider_oac.hooks.poll_scheduler import Scheduler, refuses_us
 from airflow_provider_oac.hooks.stores import store_entry_of
+from airflow_provider_oac.hooks.token_mask import mask_tokens_of
 from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS, AsyncIO
 from airflow_provider_oac.transport.settings import TransportSettings
 
@@ -290,7 +291,7 @@ async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
 
 
 async def _read_now(conn_id: str, again: Iterable[float] = ()) -> tuple[ConnectionSettings, StoreEntry | None]:
-    settings = read_connection(await _connection(conn_id, again))
+    settings = read_connection(await _connection(conn_id, again), mask_tokens_of(conn_id))
     if all(place.settings.auth.secrets != settings.auth.secrets for place in list(_places.values())):
         await amask(settings.auth.secrets)
     # Reading Airflow's settings may run a command or ask a secrets backend, the first time.

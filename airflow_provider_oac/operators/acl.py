@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, path_text
+from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, Template, argument, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
-from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
 from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.rest.acl import Access
-
-__all__ = ["OACAuditACLOperator", "OACUpdateACLOperator"]
 
 _MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll"))
 _MEMBERS = {"account", "account_type", "permissions"}
@@ -48,32 +45,17 @@ class OACUpdateACLOperator(OACBaseOperator):
     :param dry_run: only say what would change.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id", "entries", "mode")
-
-    def __init__(
-        self,
-        *,
-        catalog_type: str,
-        path: CatalogPath | None = None,
-        item_id: str | None = None,
-        entries: Sequence[Mapping[str, Any]],
-        mode: Annotated[str, _MODES] = "ReplaceMatchingAccounts",
-        recursive: bool = False,
-        dry_run: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.catalog_type = catalog_type
-        self.path = path_text(path)
-        self.item_id = item_id
-        self.entries = entries
-        self.mode = mode
-        self.recursive = recursive
-        self.dry_run_only = dry_run
+    catalog_type: Template[str]
+    path: Template[CatalogPath | None] = None
+    item_id: Template[str | None] = None
+    entries: Template[Sequence[Mapping[str, Any]]]
+    mode: Template[Annotated[str, _MODES]] = "ReplaceMatchingAccounts"
+    recursive: bool = False
+    dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change them."""
-        item_id = lazy.ids.item_id(item_id=self.item_id, path=self.path, what="the item")
+        item_id = lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item")
         shown = lazy.ids.shown(item_id)
         entries: Sequence[Access] = self._entries()
         # Made first: it refuses what OAC would refuse.
@@ -182,42 +164,18 @@ class OACAuditACLOperator(OACBaseOperator):
     :param max_parallel: how many requests run side by side.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "folder_path",
-        "folder_id",
-        "destination",
-        "destination_conn_id",
-        "file_format",
-        "unreadable",
-    )
-
-    def __init__(
-        self,
-        *,
-        folder_path: CatalogPath | None = None,
-        folder_id: str | None = None,
-        destination: Location,
-        destination_conn_id: str | None = None,
-        file_format: Annotated[str, OneOf(("csv", "jsonl"))] = "csv",
-        unreadable: Annotated[str, OneOf(("fail", "record"))] = "fail",
-        manage_content: bool = False,
-        max_parallel: Number = 4,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.folder_path = path_text(folder_path)
-        self.folder_id = folder_id
-        self.destination = path_text(destination)
-        self.destination_conn_id = destination_conn_id
-        self.file_format = file_format
-        self.unreadable = unreadable
-        self.manage_content = manage_content
-        self.max_parallel = max_parallel
+    folder_path: Template[CatalogPath | None] = None
+    folder_id: Template[str | None] = None
+    destination: Template[Location]
+    destination_conn_id: Template[str | None] = None
+    file_format: Template[Annotated[str, OneOf(("csv", "jsonl"))]] = "csv"
+    unreadable: Template[Annotated[str, OneOf(("fail", "record"))]] = "fail"
+    manage_content: bool = False
+    max_parallel: Number = 4
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write them down."""
-        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
         try:

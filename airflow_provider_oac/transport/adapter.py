@@ -6,6 +6,7 @@ import http.client
 import io
 import math
 import socket
+import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -23,13 +24,16 @@ _deadline: ContextVar[Deadline] = ContextVar("_deadline")
 
 
 class DeadlineAdapter(requests.adapters.HTTPAdapter):
-    """Gives each response a deadline, as attribute ``deadline``.
+    """Gives each response a deadline, as attribute ``deadline``, and verifies servers by a TLS context.
 
     :param seconds: after which a response must be complete.
+    :param tls: the context, which others share. It is used where ``verify`` is ``True`` and there is no client
+        certificate, with which the library would change the context; the rest is up to ``requests``.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, tls: ssl.SSLContext) -> None:
         self._seconds = seconds
+        self._tls = tls
         self._proxies: dict[str, Proxy] = {}
         super().__init__()
 
@@ -40,13 +44,27 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
         """Make the pools of connections by a proxy."""
-        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **kwargs)
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, proxy_ssl_context=self._tls, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """The login for a proxy."""
         return dict(self._proxies[proxy].headers)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        """Choose the pool for a request."""
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, ({**pool, "ssl_context": self._tls} if verify is True and cert is None else pool)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Prepare a pool for verification. Here ``requests`` would add its own authorities to those of the context."""
+        if verify is True and cert is None:
+            conn.cert_reqs = "CERT_REQUIRED"
+        else:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request, by the proxy that the environment names."""

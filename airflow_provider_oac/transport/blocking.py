@@ -68,11 +68,11 @@ def plain_session(settings: TransportSettings) -> PlainSession:
 
     :raises OACConfigurationError: if the CA file cannot be used.
     """
+    tls = settings.ssl_context()
     session = PlainSession()
     session.trust_env = False
     for scheme in ("https://", "http://"):
-        session.mount(scheme, DeadlineAdapter(settings.response_timeout))
-    session.verify = settings.checked_ca_path()
+        session.mount(scheme, DeadlineAdapter(settings.response_timeout, tls))
     session.headers.clear()
     session.headers.update({"User-Agent": settings.user_agent, "Accept-Encoding": "gzip"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

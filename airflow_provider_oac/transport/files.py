@@ -7,11 +7,15 @@ deployment limits Connections to a folder, tell anything about a file outside of
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath
+
+# How OpenSSL names the certificates of a folder: by a hash of the subject.
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d{1,4}")
 
 
 class NamedFileError(Exception):
@@ -51,27 +55,56 @@ def read_file(path: str, folder: str | None, largest: int) -> NamedFile:
     """
     with _opened(path, folder, largest) as (descriptor, resolved, info):
         _check_kind(info, largest, folders=False)
-        with open(descriptor, "rb", closefd=False) as file:
-            # Some files, such as those of /proc, do not say how large they are.
-            # Such a file may also have nothing to say yet, for which the answer is None.
-            content = file.read(largest + 1) or b""
-        _check_size(len(content), largest)
-        if not content:
-            raise NamedFileError("is empty")
-        return NamedFile(resolved, info, content)
+        return NamedFile(resolved, info, _content(descriptor, largest))
 
 
-def check_file(path: str, folder: str | None, largest: int) -> NamedFile:
-    """Make sure that a library can open a regular file or a folder by its path.
+def read_authorities(path: str, folder: str | None, largest: int) -> bytes:
+    """Read certificate authorities: a regular file, or the files of a folder that OpenSSL would read.
 
-    The parameters and the errors are those of :func:`read_file`.
+    The parameters and the errors are those of :func:`read_file`; ``largest`` counts for all files of a folder together.
     """
-    with _opened(path, folder, largest) as (_, resolved, info):
-        # Files of /proc and the like claim to be empty, too. To read one may block, and the library does not guard
-        # against that.
-        if stat.S_ISREG(info.st_mode) and not info.st_size:
-            raise NamedFileError("is empty")
-        return NamedFile(resolved, info)
+    with _opened(path, folder, largest) as (descriptor, resolved, info):
+        if not stat.S_ISDIR(info.st_mode):
+            return _content(descriptor, largest)
+        names = sorted(name for name in os.listdir(descriptor) if _HASHED.fullmatch(name))
+    found, problem = b"", "holds no certificate under a name that OpenSSL reads (run `openssl rehash` in it)"
+    for name in names:
+        try:
+            found += read_file(os.path.join(resolved, name), folder, largest - len(found)).content + b"\n"
+        except NamedFileError as error:
+            found, problem = b"", f"holds {name}, which {error}"
+            break
+    if not found:
+        raise NamedFileError(problem)
+    return found
+
+
+def _content(descriptor: int, largest: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as file:
+        # Some files, such as those of /proc, do not say how large they are.
+        # Such a file may also have nothing to say yet, for which the answer is None.
+        content = file.read(largest + 1) or b""
+    _check_size(len(content), largest)
+    if not content:
+        raise NamedFileError("is empty")
+    return content
+
+
+def existing_part(path: str) -> str:
+    """The longest part of a path that exists; empty if there is none (an unknown user's ``~``).
+
+    Only this part can be shown: the rest may be a piece of a secret that starts with a slash.
+    """
+    with suppress(ValueError):
+        path = os.path.expanduser(path)
+    while path:
+        try:
+            os.lstat(path)
+        except (OSError, ValueError):
+            path = "" if path == os.path.dirname(path) else os.path.dirname(path)
+        else:
+            break
+    return path
 
 
 @contextmanager

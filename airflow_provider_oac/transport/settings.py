@@ -13,11 +13,14 @@ from urllib.parse import SplitResult, urlsplit
 import certifi
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
-from airflow_provider_oac.transport.files import NamedFileError, check_file
+from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_authorities
 
 _LARGEST_CA_FILE = 16 * 1024 * 1024
 # Libraries disagree on what follows such a character, and so on whom they send to.
 _MISREAD = re.compile(r"[\x00-\x20\\\x7f]")
+# Labels of letters, digits, hyphens and (against the standards) underscores, each of at most 63 (RFC 1035 section
+# 2.3.4); or an IPv6 address.
+_HOST = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-z:.%_-]*", re.ASCII)
 # A Connection may ask for less. More would let a silent server hold a worker for hours.
 MAX_CONNECT_TIMEOUT = 60.0
 MAX_READ_TIMEOUT = 900.0
@@ -49,26 +52,26 @@ class TransportSettings:
         object.__setattr__(self, "read_timeout", min(self.read_timeout, MAX_READ_TIMEOUT))
 
     def ssl_context(self) -> ssl.SSLContext:
-        """The TLS context: verified always. Making one costs some 15 ms, so it is kept until its file is another one.
+        """The TLS context: verified always. Making one takes some 15 ms, so those of the last CA files are kept.
 
         :raises OACConfigurationError: if the CA file cannot be used.
         """
-        return self._checked_ca()[1]
-
-    def _checked_ca(self) -> tuple[str, ssl.SSLContext]:
-        path = self.ca_path()
+        path, file = self.ca_path(), "The CA file (Connection: extra, ca_file)"
         try:
-            file = check_file(path, self.file_folder if self.ca_file else None, _LARGEST_CA_FILE)
-            return file.path, _context(file.path, file.info.st_ino, file.info.st_mtime_ns, file.info.st_size)
+            return _context(read_authorities(path, self.file_folder if self.ca_file else None, _LARGEST_CA_FILE))
         except NamedFileError as error:
             problem, outside = f": it {error}", error.outside
-        except (OSError, ssl.SSLError) as error:
+        except ssl.SSLError as error:
             problem, outside = f" ({type(error).__name__}: {error})", False
+        step = "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
         if outside:
             step = "Put the file into that folder."
+        elif not self.ca_file:
+            file = f"The CA file {path!r}"
         else:
-            step = "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
-        raise OACSetupError(f"The CA file {path!r} cannot be used{problem}. {step}")
+            # The rest of it may be a secret that somebody pasted into the wrong field.
+            step = f"Of its path there is {existing_part(path)!r}. {step}"
+        raise OACSetupError(f"{file} cannot be used{problem}. {step}")
 
     def ca_path(self) -> str:
         """The CA file in force: the Connection's, else ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``,
@@ -81,26 +84,16 @@ class TransportSettings:
         ):
             if path:
                 return os.path.expanduser(path)
-        return _certifi()
-
-    def checked_ca_path(self) -> str:
-        """The CA file in force, for a library that reads it itself, after a look whether it can be read.
-
-        :raises OACConfigurationError: if the CA file cannot be used.
-        """
-        path = self.ca_path()
-        return path if path == _certifi() else self._checked_ca()[0]
+        return certifi.where()
 
 
 @lru_cache(maxsize=8)
-def _context(path: str, _inode: int, _changed_at: int, _size: int) -> ssl.SSLContext:
-    if os.path.isdir(path):
-        return ssl.create_default_context(capath=path)
-    return ssl.create_default_context(cafile=path)
-
-
-def _certifi() -> str:
-    return certifi.where()
+def _context(authorities: bytes) -> ssl.SSLContext:
+    # OpenSSL takes ASCII only; what else there is are comments. Without any text, the library would trust the system's.
+    text = authorities.decode("ascii", "ignore")
+    if "-----BEGIN" not in text:
+        raise NamedFileError("holds no certificate in PEM form")
+    return ssl.create_default_context(cadata=text)
 
 
 def is_loopback(host: str | None) -> bool:
@@ -115,38 +108,32 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def _without_login(url: str) -> str:
-    """For messages. A password that is not percent-encoded may hold what ends a login: up to the last @ it goes."""
-    return re.sub(r"^([^/?#]*//|).*@", r"\1***@", url, flags=re.DOTALL)[:300]
-
-
 def checked_url(url: str, what: str) -> SplitResult:
     """Split a URL and refuse what credentials must not be sent to.
 
-    The host's name is not judged: private endpoints, vanity hosts and other realms have names of their own.
+    Any well-formed host is accepted: private endpoints, vanity hosts and other realms have names of many kinds.
 
-    :param url: the URL.
+    :param url: the URL. It may be a secret that somebody pasted into the wrong field, so errors do not quote it.
     :param what: what it is, for the error text.
     :raises OACConfigurationError: if it is no URL, or plain http to another machine.
     """
     if not url.isascii() or _MISREAD.search(url):
-        raise OACConfigurationError(
-            f"{what} holds a blank, a backslash or a character that must be percent-encoded: {_without_login(url)!r}."
-        )
+        raise OACConfigurationError(f"{what} holds a blank, a backslash or a character that must be percent-encoded.")
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise OACConfigurationError(f"{what} is not a valid URL: {_without_login(url)!r}.") from None
+        raise OACConfigurationError(f"{what} is not a valid URL. It should look like https://host.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OACConfigurationError(
-            f"{what} must be a complete URL such as https://host, but is {_without_login(url)!r}."
-        )
-    if "@" in parts.netloc:
+        raise OACConfigurationError(f"{what} must be a complete URL such as https://host.")
+    # A password that begins with a slash ends the host, and the user name looks like one.
+    if "@" in parts.netloc or (parts.netloc.endswith(":") and "@" in url):
         raise OACConfigurationError(f"{what} must not hold a user name or password in the URL itself.")
+    if not _HOST.fullmatch(parts.hostname):
+        raise OACConfigurationError(f"{what} must be a URL such as https://host, but its host is not a host name.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise OACConfigurationError(
-            f"{what} is {_without_login(url)!r}, plain http: tokens and passwords would travel readable for anybody. "
-            "Use https:// (http is accepted for loopback addresses only, such as the simulator's)."
+            f"{what} is plain http: tokens and passwords would travel readable for anybody. Use https:// (http is "
+            "accepted for loopback addresses only, such as the simulator's)."
         )
     return parts

@@ -29,10 +29,12 @@ from airflow_provider_oac.web import audit
 from airflow_provider_oac.web.connections import PageHook
 
 log = logging.getLogger(__name__)
-# How many sign-ins one API server has in progress. Each asks an identity domain every few seconds, for up to an hour.
+# How many sign-ins one API server has in progress, in all and for each user of Airflow. Each asks an identity domain
+# every few seconds, for up to an hour.
 MOST_SIGN_INS = 8
-# An event loop itself holds its tasks by weak references only.
-_running: set[asyncio.Task[None]] = set()
+MOST_OF_A_USER = 2
+# The tasks, and whose they are. An event loop itself holds its tasks by weak references only.
+_running: dict[asyncio.Task[None], str] = {}
 
 
 class SignIn:
@@ -49,13 +51,13 @@ class SignIn:
 
     async def events(self) -> AsyncIterator[str]:
         """What happens, as server-sent events: ``code``, ``waiting``, then ``done`` or ``failed``."""
-        if len(_running) >= MOST_SIGN_INS:
-            text = f"{len(_running)} people are already signing in through this API server. Try again in a few minutes."
-            yield _event("failed", {"text": text})
+        user = str(self._user.get_id())
+        if refusal := _refusal(user):
+            yield _event("failed", {"text": refusal})
             return
         task = asyncio.create_task(self._run())
-        _running.add(task)
-        task.add_done_callback(_running.discard)
+        _running[task] = user
+        task.add_done_callback(_running.pop)
         try:
             while (said := await self._said.get()) is not None:
                 name, data = said
@@ -106,6 +108,15 @@ class SignIn:
 
     async def _note(self, outcome: str, **what: Any) -> None:
         await asyncio.to_thread(audit.note, self._user, audit.SIGNED_IN, self._conn_id, outcome=outcome, **what)
+
+
+def _refusal(user: str) -> str:
+    """Why this user cannot begin another sign-in now; empty if they can."""
+    if list(_running.values()).count(user) >= MOST_OF_A_USER:
+        return f"You have {MOST_OF_A_USER} sign-ins in progress. End one of them, or close its page, and try again."
+    if len(_running) >= MOST_SIGN_INS:
+        return f"{len(_running)} sign-ins are in progress on this API server. Try again in a few minutes."
+    return ""
 
 
 def quick(transport: TransportSettings) -> TransportSettings:

@@ -31,7 +31,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "unknown_canvas": ("422", "400", "404", "fail"),
     "export_id_in": ("both", "body", "header"),
     "export_early": ("404", "400", "409", "500"),
-    "export_ranges": ("off", "plain", "etag"),
     "empty_history": ("list", "404"),
     "connection_error": ("mixed", "standard"),
     "connection_created": ("200", "201_json", "201_id", "201_empty"),
@@ -104,8 +103,6 @@ class Settings:
     export_early: str = "404"
     export_size: int = 0
     export_length: bool = True
-    export_ranges: str = "off"
-    export_version: int = 1
     export_lifetime: float = 0.0
     refuse_second_run: bool = True
     empty_history: str = "list"

@@ -77,7 +77,7 @@ def home(is_cluster: bool, pytestconfig: pytest.Config) -> Path:
     session = "cluster" if is_cluster else pytestconfig.getoption("--session")
     folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}-{session}"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    shutil.copytree(HERE / "config", folder / "config")
     return folder
 
 

@@ -126,9 +126,24 @@ def test_the_search_finds_what_is_there(
     assert {f"processes/{name}.log" for name in stack.components} <= {place for place, _ in searched}
 
 
+@pytest.fixture(scope="module")
+def loud(stack: AirflowStack) -> str:
+    """What a trigger logged that logs its token."""
+    run_id = stack.trigger("loud")
+    assert stack.wait_run("loud", run_id) == "success", stack.report("loud", run_id)
+    logs = (stack.home / "logs/dag_id=loud").rglob("*.trigger.*")
+    return "".join(path.read_text() for path in logs)
+
+
 @pytest.mark.smoke
 def test_no_secret_is_anywhere(
-    stack: AirflowStack, witness: Witness, redis: RedisServer, known: dict[str, str], canary: tuple[str, str]
+    stack: AirflowStack,
+    witness: Witness,
+    redis: RedisServer,
+    loud: str,
+    known: dict[str, str],
+    canary: tuple[str, str],
 ) -> None:
+    assert [loud.count(text) for text in ("Loud: ", "Loud in a list: ", "Loud exception", "loud error ***")] == [3] * 4
     assert len(known) > 10
     assert Search(known).found(places(stack, witness, redis)) == {}

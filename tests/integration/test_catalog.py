@@ -215,7 +215,20 @@ def test_a_lost_answer_of_a_folder_is_looked_after(clean: Simulator, run: Oac, f
 def test_a_folder_that_somebody_else_makes_at_this_moment_is_as_good(clean: Simulator, run: Oac) -> None:
     run(catalog.create_folder("New", an_id(SALES)))
     clean.control.fault(ITEM, "status", status=404, body={"code": "NotFound", "message": "not yet"})
-    assert run(ensure_folder(an_id(SALES), "New")).item.path == f"{SALES}/New"
+    found = run(ensure_folder(an_id(SALES), "New"))
+    assert (found.item.path, found.done_before) == (f"{SALES}/New", True)
+
+
+def test_a_folder_that_oac_refuses_was_not_created_even_if_the_catalog_cannot_be_read(
+    clean: Simulator, run: Oac
+) -> None:
+    refusal = {"code": "BadRequest", "message": "no folders here"}
+    clean.control.fault(CREATE, "status", status=400, body=refusal, times=None)
+    with pytest.raises(OACApiError, match="no folders here"):
+        run(ensure_folder(an_id(SALES), "New"))
+    clean.control.fault(ITEM, "drop_before", after=1, times=None)
+    with pytest.raises(OACApiError, match="no folders here"):
+        run(ensure_folder(an_id(SALES), "New"))
 
 
 @pytest.mark.parametrize("detail_keys", ["mixed", "sample"])

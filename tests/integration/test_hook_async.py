@@ -13,8 +13,14 @@ from airflow_provider_oac.client.rest import snapshots, system
 from airflow_provider_oac.exceptions import OACAuthError
 from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.hooks.token_mask import MASK
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections
+
+try:
+    from airflow.sdk._shared.secrets_masker import _secrets_masker
+except ImportError:  # before Airflow 3.2
+    from airflow.utils.log.secrets_masker import _secrets_masker
 
 
 class Open:
@@ -125,3 +131,15 @@ def test_one_flow_runs_in_a_task_and_on_a_loop_alike(connections: Connections) -
         return details.service_instance_key, len(await api.perform(snapshots.list_all()))
 
     assert OACHook().run(flow) == asyncio.run(OACHook().arun(flow)) == ("dev", 0)
+
+
+def test_what_it_sends_is_masked_and_airflows_masker_learns_no_token(
+    clean: Simulator, connections: Connections
+) -> None:
+    patterns = len(_secrets_masker().patterns)
+    asyncio.run(instance_key())
+    assert len(_secrets_masker().patterns) <= patterns + len(OACHook().settings.auth.secrets)
+    sent = {item["name"]: item["value"] for item in clean.control.secrets()["seen"]}
+    assert {"access_token", "assertion", "client_assertion"} <= sent.keys()
+    for name in ("access_token", "assertion", "client_assertion"):
+        assert MASK.redact(f"Bearer {sent[name]}") == "Bearer ***", name

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.hooks.token_mask import MASK
 from airflow_provider_oac.triggers.oac import OACJobTrigger, OACWorkRequestTrigger, outcome_of
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, first_event, through_the_database
@@ -32,6 +33,13 @@ def test_its_event_says_that_the_work_ended(connections: Connections, clean: Sim
     (work,) = clean.control.start_work("dev", 0.2)
     event = event_of(trigger(work, seconds))
     assert event == {"outcome": "ended", "message": "", "carried": None}
+
+
+def test_its_tokens_are_masked(connections: Connections, clean: Simulator) -> None:
+    event_of(trigger(*clean.control.start_work("dev", 0.2)))
+    sent = {item["name"]: item["value"] for item in clean.control.secrets()["seen"]}
+    for name in ("access_token", "assertion", "client_assertion"):
+        assert MASK.redact(f"Bearer {sent[name]}") == "Bearer ***", name
 
 
 def test_its_event_says_that_the_deadline_came(connections: Connections, clean: Simulator) -> None:

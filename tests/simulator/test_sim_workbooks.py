@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zlib
 from contextlib import nullcontext
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -203,28 +202,14 @@ def test_a_failed_export_has_no_file(sim: Caller) -> None:
     assert sim.oac("GET", reply.json()["resourceUri"].removeprefix("/api/20210901")).status_code == 404
 
 
-def test_ranges_where_they_are_switched_on(sim: Caller) -> None:
+def test_a_download_without_a_length(sim: Caller) -> None:
     sim.control.settings(export_size=2_500_000)
     path = exported(sim, REGIONS, body(1))
     whole = sim.oac("GET", path).content
-    assert sim.oac("GET", path, headers={"Range": "bytes=10-"}).status_code == 200
-    sim.control.settings(export_ranges="etag")
-    tag = sim.oac("GET", path, stream=True).headers["ETag"]
-    cuts = [0, 1, 2000, 1_048_576 + 7, 2_400_000, len(whole)]
-    for first, last in pairwise(cuts):
-        part = sim.oac("GET", path, headers={"Range": f"bytes={first}-{last - 1}", "If-Range": tag})
-        assert (part.status_code, part.content) == (206, whole[first:last])
-        assert part.headers["Content-Range"] == f"bytes {first}-{last - 1}/{len(whole)}"
-    assert sim.oac("GET", path, headers={"Range": "bytes=2499990-"}).content == whole[-10:]
-    assert sim.oac("GET", path, headers={"Range": "bytes=2500000-"}).status_code == 416
-    sim.control.settings(export_version=2)
-    changed = sim.oac("GET", path, headers={"Range": "bytes=10-", "If-Range": tag})
-    assert (changed.status_code, changed.content == whole) == (200, False)
-    sim.control.settings(export_ranges="plain", export_length=False)
+    sim.control.settings(export_length=False)
     bare = sim.oac("GET", path)
-    assert "ETag" not in bare.headers
     assert "Content-Length" not in bare.headers
-    assert len(bare.content) == len(whole)
+    assert bare.content == whole
 
 
 DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"

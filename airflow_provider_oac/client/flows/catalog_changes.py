@@ -7,6 +7,7 @@ id, which needs no search index (documented); others are searched for in the lis
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ from airflow_provider_oac.exceptions import (
     OACError,
     OACKilledError,
     OACTakenError,
+    OACTransportError,
     OACUncertainError,
 )
 
@@ -118,7 +120,11 @@ class NewFolder(_Change):
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Arranged | None:
         """Decide whether OAC says that the folder is there; how it does is not documented."""
-        found = await self.trace(api, error) if error.status in (400, 409) else None
+        found = None
+        if error.status in (400, 409):
+            # If the catalog cannot be read, the refusal says more than the failure to read it.
+            with suppress(OACApiError, OACTransportError):
+                found = await self.trace(api, None)
         if found is None:
             raise error
         return found

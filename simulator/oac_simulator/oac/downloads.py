@@ -1,17 +1,15 @@
-"""The download of an export: whole or from a byte on, as the settings allow."""
+"""The download of an export."""
 
 from __future__ import annotations
 
 import re
 import time
-from hashlib import sha256
 from urllib.parse import quote
 
 from aiohttp import web
 
 from oac_simulator.oac.api import Call, OACError, not_found
 from oac_simulator.oac.export_files import open_file
-from oac_simulator.oac.filler import LongFile
 from oac_simulator.oac.items import Catalog, compact
 from oac_simulator.replies import LongReply
 from oac_simulator.store import Record
@@ -28,14 +26,7 @@ async def download(call: Call) -> web.StreamResponse:
     if file is None:
         raise not_found("The export")
     headers = {"Content-Type": _KINDS[export["format"]], "Content-Disposition": _disposition(export)}
-    settings = call.world.settings
-    tag = sha256(f"{export_id}/{settings.export_version}".encode()).hexdigest()[:16]
-    if settings.export_ranges == "etag":
-        headers["ETag"] = f'"{tag}"'
-    if settings.export_ranges == "off":
-        return _whole(call, file, headers)
-    headers["Accept-Ranges"] = "bytes"
-    return _part(call, file, headers, tag)
+    return LongReply(file.pieces, file.size, headers, announced=call.world.settings.export_length)
 
 
 def _finished(call: Call, export_id: str) -> Record:
@@ -65,22 +56,3 @@ def _disposition(export: Record) -> str:
     name = f"{export['name']}.{export['format']}"
     plain = re.sub(r"[^ !#-\[\]-~]", "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _whole(call: Call, file: LongFile, headers: dict[str, str], status: int = 200) -> LongReply:
-    announced = call.world.settings.export_length
-    return LongReply(lambda stop: file.pieces(0, stop), file.size, headers, status, announced=announced)
-
-
-def _part(call: Call, file: LongFile, headers: dict[str, str], tag: str) -> web.StreamResponse:
-    """A range where one is asked for and `If-Range` still names this file (RFC 9110, 13.1.5 and 14.2)."""
-    asked = re.fullmatch(r"bytes=(\d{1,18})-(\d{0,18})", call.request.headers.get("Range", ""))
-    condition = call.request.headers.get("If-Range")
-    if asked is None or condition not in (None, f'"{tag}"'):
-        return _whole(call, file, headers)
-    first, last = int(asked[1]), min(int(asked[2] or file.size), file.size - 1)
-    if first >= file.size or first > last:
-        return web.Response(status=416, headers={"Content-Range": f"bytes */{file.size}"})
-    headers["Content-Range"] = f"bytes {first}-{last}/{file.size}"
-    length = last + 1 - first
-    return LongReply(lambda stop: file.pieces(first, first + stop), length, headers, 206)

@@ -66,8 +66,7 @@ def open_file(world: World, export_id: str) -> LongFile | None:
     if export is None or not path.is_file():
         return None
     data, split = path.read_bytes(), export["head"]
-    seed = f"{export_id}/{world.settings.export_version}"
-    return LongFile(data[:split], export["middle"], data[split:], seed, chunked=export["format"] == "png")
+    return LongFile(data[:split], export["middle"], data[split:], export_id, chunked=export["format"] == "png")
 
 
 def forget_all(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Files made of a head, a long middle that is computed, and a tail: sent from any byte on in constant memory."""
+"""Files made of a head, a long middle that is computed, and a tail: sent in constant memory."""
 
 from __future__ import annotations
 
@@ -54,24 +54,22 @@ class LongFile:
         """The whole length."""
         return len(self.head) + self.middle + len(self.tail)
 
-    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from `start` up to `stop`, a block at a time."""
-        for begin, data in self._parts(start):
+    def pieces(self, stop: int) -> Iterator[bytes]:
+        """The bytes up to `stop`, a block at a time."""
+        begin = 0
+        for data in self._parts():
             if begin >= stop:
                 return
-            piece = data[max(0, start - begin) : stop - begin]
-            if piece:
-                yield piece
+            yield data[: stop - begin]
+            begin += len(data)
 
-    def _parts(self, start: int) -> Iterator[tuple[int, bytes]]:
-        """Parts with the place where each begins, those before `start` left out."""
-        yield 0, self.head
+    def _parts(self) -> Iterator[bytes]:
+        yield self.head
         if self.middle:
             filler = Filler(self.seed)
-            for number in range(max(0, start - len(self.head)) // BLOCK, -(-self.middle // BLOCK)):
-                size = min(BLOCK, self.middle - number * BLOCK)
-                yield len(self.head) + number * BLOCK, self._block(filler, number, size)
-        yield len(self.head) + self.middle, self.tail
+            for number in range(-(-self.middle // BLOCK)):
+                yield self._block(filler, number, min(BLOCK, self.middle - number * BLOCK))
+        yield self.tail
 
     def _block(self, filler: Filler, number: int, size: int) -> bytes:
         if not self.chunked:

@@ -80,6 +80,16 @@ def test_each_status_is_explained_whatever_the_body(status: int, cause: str, ret
     assert f"answered HTTP {status}" in str(error)
 
 
+def test_the_names_of_user_and_client_are_shown_unless_they_may_be_secrets() -> None:
+    ours = "0123456789abcdef" * 2
+    shown = str(explained(401, client_id=ours, user="robot.1@example.com"))
+    assert f"(grant jwt_assertion, client {ours}, user robot.1@example.com) failed" in shown
+    swapped = str(explained(401, client_id="idcscs-0b1c2d3e-4f50", user="hunter", user_password="hunter"))
+    assert "idcscs" not in swapped
+    assert "hunter" not in swapped
+    assert "client a text of 20 characters (not shown: it may be a secret), user a text of 6 characters" in swapped
+
+
 @pytest.mark.parametrize("error", ["server_error", "temporarily_unavailable"])
 def test_what_oauth_calls_passing_is_passing(error: str) -> None:
     assert explained(400, {"error": error}).retryable
@@ -124,7 +134,15 @@ def test_a_scope_that_was_narrowed_is_mentioned(caplog: pytest.LogCaptureFixture
         with caplog.at_level("INFO"):
             issued_by(asked, response(200, json.dumps({"access_token": "x", "scope": granted})), NOW)
         assert ("granted less" in caplog.text) is bool(missing)
-        assert not missing or f"asked for: {missing} is missing" in caplog.text
+        assert not missing or f"less than the requested scope: {missing} is missing" in caplog.text
+
+
+def test_a_scope_that_was_narrowed_is_mentioned_once_for_each_sign_in(caplog: pytest.LogCaptureFixture) -> None:
+    answer = response(200, json.dumps({"access_token": "x", "scope": "one"}))
+    with caplog.at_level("INFO"):
+        for client in ("first", "second", "first", "second"):
+            issued_by(settings(scope="one of-several", client_id=client), answer, NOW)
+    assert caplog.text.count("granted less") == 2
 
 
 @pytest.mark.parametrize(("status", "body"), [(401, {"error": "invalid_client"}), (400, {"error": "invalid_client"})])
@@ -220,4 +238,5 @@ class TestExceptions:
         assert (str(other), other.args, other.__dict__) == (str(made), made.args, made.__dict__)
 
     def test_are_all_tried(self) -> None:
-        assert {type(made).__name__ for made in self.MADE} == set(exceptions.__all__)
+        kinds = {kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, OACError)}
+        assert {type(made) for made in self.MADE} == kinds

@@ -193,6 +193,13 @@ def test_a_wrong_passphrase_is_named_and_not_shown(kind: str, passphrase: str) -
     assert len(passphrase) < SECRET_RUN or passphrase[:SECRET_RUN] not in message
 
 
+@pytest.mark.parametrize("iterations", [1, 2048, 600_000])
+@pytest.mark.parametrize("aes", [16, 24, 32])
+def test_an_encrypted_key_for_pss_only_is_noticed(iterations: int, aes: int) -> None:
+    message = refused(forms.base64_of(forms.encrypted_pss_der(iterations, aes)), forms.PASSPHRASE)
+    assert "base64 of DER encrypted PKCS#8: an RSA-PSS key" in message
+
+
 def test_the_mask_as_passphrase_is_named() -> None:
     assert "passphrase is only asterisks" in refused(forms.pem("PKCS#8", forms.PASSPHRASE), "***")
 

@@ -88,7 +88,7 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         ("changes", "named"),
-        [({"grant": "implicit"}, "grant 'implicit'"), ({"client_authentication": "mtls"}, "'mtls'")],
+        [({"grant": "implicit"}, "grant: 'implicit'"), ({"client_authentication": "mtls"}, "'mtls'")],
     )
     def test_an_unknown_choice_with_the_known_ones(self, changes: dict[str, str], named: str) -> None:
         with pytest.raises(OACConfigurationError, match=f"Unknown .*{named}. Known are: "):

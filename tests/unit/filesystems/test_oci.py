@@ -125,6 +125,7 @@ def test_without_a_connection_ocifs_looks_by_itself(modules: Path) -> None:
         ({**API_KEY, "private_key": None}, "u", "private_key missing"),
         ({**API_KEY, "private_key": "nonsense"}, "u", "key"),
         ({"iam_type": "magic"}, "u", "iam_type is 'magic'"),
+        ({"iam_type": "the+secret/="}, "u", "iam_type is a text of 12 characters "),
     ],
 )
 def test_what_cannot_work_is_named_with_the_connection(

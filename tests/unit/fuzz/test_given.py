@@ -69,6 +69,7 @@ def test_a_connection(changed: dict[str, Any], host: str, port: int | None, sche
 @given(bodies)
 @example(b"[" * 100_000)
 @example(b'{"connect_timeout": ' + b"9" * 5000 + b"}")
+@example(b'{"the+client/secret=": null}')
 def test_an_extra_that_is_anything(extra: bytes) -> None:
     given_or_refused((CLIENT_SECRET, USER_PASSWORD), read_connection, connection(extra=extra.decode("latin-1")))
 

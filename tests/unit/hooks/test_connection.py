@@ -226,12 +226,12 @@ def test_every_field_works_however_the_connection_comes(
         ({"extra": {"certificate_alias": None}}, "certificate_alias) is missing"),
         ({"extra": {"grant": "password"}}, "user_password) is missing"),
         ({"extra": {"grant": "client_credentials"}}, "The grant client_credentials cannot work"),
-        ({"extra": {"grant": "implicit"}}, "Unknown grant 'implicit'"),
-        ({"extra": {"client_authentication": "mtls"}}, "Unknown client_authentication 'mtls'"),
+        ({"extra": {"grant": "implicit"}}, "Unknown grant: 'implicit'. Known are"),
+        ({"extra": {"client_authentication": "mtls"}}, "Unknown client_authentication: 'mtls'. Known are"),
         ({"extra": {"client_authentication": "none"}}, "client_authentication none is for public applications"),
         ({"extra": {"connect_timeout": "soon"}}, "connect_timeout must be a positive number of seconds"),
         ({"extra": {"read_timeout": 0}}, "read_timeout must be a positive number of seconds"),
-        ({"extra": {"instance": "a--b"}}, "The instance's name (instance) is 'a--b'"),
+        ({"extra": {"instance": "a--b"}}, "(Connection: extra, instance) is a text of 4 characters (not shown"),
         ({"host": "http://oac.example.com"}, "plain http"),
         ({"extra": {"identity_url": "http://idcs.example.com"}}, "The identity domain's address (identity_url)"),
         ({"host": "ftp://oac.example.com"}, "(Connection: host) must be a complete URL"),
@@ -243,6 +243,51 @@ def test_what_cannot_work_is_named_with_its_connection(changes: dict[str, Any], 
     message = complaint(**changes)
     assert message.startswith("Connection 'oac': ")
     assert named in message
+
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyb2JvdCJ9." + "Zm9yZ2VkLXNpZ25hdHVyZQ" * 8
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        JWT, "the+client/secret=", "idcscs-0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0", "/the/secret+==", "Pass Word:1",
+        "https://jane:Secret.42@idcs.example.com", "Secret.42@idcs.example.com", "hunter", "'\n\x1b[31m\"", "Ä ü" * 400,
+    ],
+    ids=lambda secret: repr(secret[:12]),
+)  # fmt: skip
+def test_a_secret_in_the_wrong_field_is_not_shown(secret: str) -> None:
+    """The word among them is also the password: otherwise nothing tells it from a misspelled value."""
+    rest = {"password": "hunter"}
+    for extra in (
+        {secret: None, "private_key": None},
+        {f"extra__oac__{secret}": "x", "private_key": None},
+        *(
+            {name: secret, "user_password": "x", "scope": None}
+            for name in (
+                "identity_url", "grant", "client_authentication", "instance", "connect_timeout", "read_timeout",
+                "certificate_alias", "assertion_audience", "user",
+            )
+        ),
+        {"identity_url": f"https://robot:{secret}@idcs.example.com/"},
+        {"identity_url": f"http://{secret}"},
+    ):  # fmt: skip
+        message = complaint(extra=extra, **rest)
+        assert secret not in message
+        assert "Secret.42" not in message
+        assert len(message) < 600
+    for fields in ({"host": f"http://{secret}"}, {"host": f"ftp://{secret}"}, {"host": f"https://x:{secret}@y"}):
+        assert secret not in complaint(**fields, **rest)
+    with pytest.raises(OACConfigurationError) as caught:
+        read(extra={"ca_file": secret}).transport.ssl_context()
+    assert secret not in str(caught.value)
+
+
+def test_the_name_of_an_unknown_field_is_counted_where_it_may_be_a_secret() -> None:
+    assert read(extra={"the+client/secret=": None}).warnings == (
+        "Unknown field in extra: its name is a text of 18 characters (not shown: it may be a secret).",
+    )
+    assert "Unknown field 'hunter' in extra." in read(extra={"hunter": "x"}).warnings
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])

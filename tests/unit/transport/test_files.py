@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import certifi
 import pytest
 
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.transport.files import NamedFileError, check_file, read_file
+from airflow_provider_oac.transport.files import NamedFileError, read_authorities, read_file
 from airflow_provider_oac.transport.settings import TransportSettings
 
 LARGEST = 100
@@ -49,7 +51,7 @@ def problem(read: Callable[[], object]) -> NamedFileError:
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-@pytest.mark.parametrize("read", [read_file, check_file])
+@pytest.mark.parametrize("read", [read_file, read_authorities])
 @pytest.mark.parametrize("folder", ["allowed", "linked-folder"])
 def test_all_that_is_outside_of_the_folder_looks_alike(
     place: Path, read: Callable[..., object], name: str, folder: str
@@ -107,25 +109,52 @@ class TestCaFile:
     @pytest.mark.parametrize("name", OUTSIDE)
     def test_outside_of_the_folder_tells_nothing(self, place: Path, name: str) -> None:
         settings = TransportSettings(ca_file=str(place / name), file_folder=str(place / "allowed"))
-        for read in (settings.ssl_context, settings.checked_ca_path):
-            with pytest.raises(OACConfigurationError) as caught:
-                read()
-            assert str(caught.value).startswith(
-                f"The CA file {str(place / name)!r} cannot be used: it lies outside of {place}/allowed, "
-            )
-            assert caught.value.__cause__ is None
+        with pytest.raises(OACConfigurationError) as caught:
+            settings.ssl_context()
+        assert str(caught.value) == (
+            f"The CA file (Connection: extra, ca_file) cannot be used: it lies outside of {place}/allowed, the only "
+            "folder with files that Connections may name ([oac] file_folder). Put the file into that folder."
+        )
+        assert caught.value.__cause__ is None
 
     def test_of_the_environment_is_not_limited(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SSL_CERT_FILE", str(place / "folder"))
+        shutil.copy(certifi.where(), place / "key")
+        monkeypatch.setenv("SSL_CERT_FILE", str(place / "key"))
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
         assert TransportSettings(file_folder=str(place / "allowed")).ssl_context()
 
-    @pytest.mark.parametrize("name", ["/proc/self/status", "/proc/kmsg"])
-    def test_that_says_it_is_empty_is_not_read(self, name: str) -> None:
-        """A library's read of such a file may wait for ever."""
-        if os.access(name, os.R_OK):
-            with pytest.raises(OACConfigurationError, match="it is empty"):
-                TransportSettings(ca_file=name).ssl_context()
+    @pytest.mark.parametrize("name", ["/proc/self/status", "/proc/kmsg", "allowed/below"])
+    def test_that_holds_no_certificate_is_refused_at_once(self, place: Path, name: str) -> None:
+        if os.access(place / name, os.R_OK):
+            with pytest.raises(OACConfigurationError, match=r"it (is empty|holds no certificate|cannot be read)"):
+                TransportSettings(ca_file=str(place / name)).ssl_context()
 
-    def test_may_be_a_folder(self, place: Path) -> None:
-        settings = TransportSettings(ca_file=str(place / "allowed/below"), file_folder=str(place / "allowed"))
-        assert settings.checked_ca_path() == str(place / "allowed/below")
+    def test_does_not_show_the_part_of_its_path_that_does_not_exist(self, place: Path) -> None:
+        """It may be a secret that somebody pasted into the wrong field."""
+        with pytest.raises(OACConfigurationError) as caught:
+            TransportSettings(ca_file=str(place / "se+cret/deeper")).ssl_context()
+        assert f"it does not exist on this machine. Of its path there is {str(place)!r}." in str(caught.value)
+        assert "se+cret" not in str(caught.value)
+
+
+class TestFolderOfAuthorities:
+    def folder(self, place: Path) -> TransportSettings:
+        shutil.copy(certifi.where(), place / "allowed/below/0123abcd.0")
+        (place / "allowed/below/README").write_text("not read")
+        return TransportSettings(ca_file=str(place / "allowed/below"), file_folder=str(place / "allowed"))
+
+    def test_is_read_by_the_names_that_openssl_gives(self, place: Path) -> None:
+        assert self.folder(place).ssl_context().cert_store_stats()["x509_ca"] > 50
+
+    def test_must_not_lead_elsewhere(self, place: Path) -> None:
+        settings = self.folder(place)
+        os.symlink(place / "key", place / "allowed/below/ffffffff.0")
+        with pytest.raises(OACConfigurationError, match=r"it holds ffffffff\.0, which lies outside of"):
+            settings.ssl_context()
+
+    def test_must_not_hold_a_pipe(self, place: Path) -> None:
+        settings = self.folder(place)
+        os.mkfifo(place / "allowed/below/ffffffff.0")
+        with pytest.raises(OACConfigurationError, match=r"it holds ffffffff\.0, which is not a regular file"):
+            settings.ssl_context()

@@ -60,6 +60,13 @@ class TestAddress:
             "ftp://user:pass-phrase@oac.example.com",
             "user:pass-phrase@oac.example.com",
             "https://user:pass-phrase@oac.example.com\\@x",
+            # Secrets in the wrong field.
+            "https://the+pass-phrase/=",
+            "https://pass-phrase:pass-phrase",
+            "https://pass-phrase%",
+            "http://pass-phrase",
+            "pass-phrase",
+            f"https://{'pass-phrase' * 6}",
         ],
     )
     def test_a_login_in_it_is_refused_and_not_shown(self, url: str) -> None:
@@ -73,6 +80,7 @@ class TestAddress:
         [
             "", "oac.example.com", "//oac.example.com", "https://", "https:///path", "https:oac", "file:///etc/x",
             "https://host:port", "https://host:99999", "https://[::1", "javascript:1", "https://ho st",
+            "https://a..b", "https://h$", f"https://{'a' * 64}",
             "https://host\r\nx: y", "https://host\n", " https://host", "http://localhost\\.example.com",
             "https://h\u00f6st.example", "https://host/\u00e4", "https://host/\x00",
         ],
@@ -95,21 +103,25 @@ class TestCertificates:
             assert TransportSettings().ca_path() == f"/{name}"
         assert TransportSettings(ca_file="/own.pem").ca_path() == "/own.pem"
 
-    def test_are_certifis_by_default(self) -> None:
-        assert TransportSettings().checked_ca_path() == certifi.where()
+    def test_are_certifis_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+            monkeypatch.delenv(name, raising=False)
+        assert TransportSettings().ca_path() == certifi.where()
+        alike = ssl.create_default_context(cafile=certifi.where())
+        assert TransportSettings().ssl_context().cert_store_stats() == alike.cert_store_stats()
 
     def test_are_always_verified(self) -> None:
         context = TransportSettings().ssl_context()
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
 
-    @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nnonsense\n"])
+    @pytest.mark.parametrize("content", [None, b"", b"\xff", b"-----BEGIN CERTIFICATE-----\nnonsense\n"])
     def test_a_file_that_cannot_be_used_is_named(self, content: bytes | None, tmp_path: Path) -> None:
         file = tmp_path / "ca.pem"
         if content is not None:
             file.write_bytes(content)
-        with pytest.raises(OACConfigurationError, match=r"ca\.pem.*path of a PEM file"):
-            TransportSettings(ca_file=str(file)).checked_ca_path()
+        with pytest.raises(OACConfigurationError, match=r"extra, ca_file\).*path of a PEM file"):
+            TransportSettings(ca_file=str(file)).ssl_context()
 
     def test_are_read_once_until_the_file_is_another_one(self, tmp_path: Path) -> None:
         file, other = tmp_path / "ca.pem", tmp_path / "other.pem"
@@ -123,6 +135,3 @@ class TestCertificates:
         other.replace(file)
         second = TransportSettings(ca_file=str(file)).ssl_context()
         assert (second.cert_store_stats()["x509"], first.cert_store_stats()["x509"] > 1) == (1, True)
-
-    def test_a_folder_of_certificates_is_accepted(self, tmp_path: Path) -> None:
-        assert TransportSettings(ca_file=str(tmp_path)).ssl_context().verify_mode is ssl.CERT_REQUIRED
