@@ -32,7 +32,7 @@ def without_user(response: Response) -> bool:
 
 
 def refuses_token(response: Response) -> bool:
-    """Whether OAC refuses the token itself, so that another one may help: a 401 that is not about a missing role."""
+    """Whether OAC refuses the token itself, so another one may help: a 401 that is not about a missing role."""
     return response.status == 401 and not _lacks_role(response, error_object(response))
 
 

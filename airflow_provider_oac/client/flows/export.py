@@ -107,7 +107,7 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     """The files that are made of canvases.
 
     PDF: one, of as many exports as five canvases each (documented limit) take. PNG: what OAC makes of several canvases
-    in this format is not documented, so that each has an export and a file of its own: ``board.png`` for one,
+    in this format is not documented, so each has an export and a file of its own: ``board.png`` for one,
     ``board-01-Overview.png``, ``board-02-Details.png`` and so on for several.
     """
     if file.file_format == PDF:

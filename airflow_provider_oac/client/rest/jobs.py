@@ -106,7 +106,7 @@ class Job(Model):
         return _total([task.size for task in self.tasks])
 
     def as_work(self) -> WorkRequest:
-        """The job as a work request, so that it can be waited for in the same way."""
+        """The job as a work request, to be waited for in the same way."""
         failures = tuple(
             f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed
         )
@@ -177,7 +177,7 @@ def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
 
 
 def state(of: Runnable, job_id: str) -> Call[WorkRequest]:
-    """One job as a work request, so that it can be waited for in the same way."""
+    """One job as a work request, to be waited for in the same way."""
     call: Call[Any] = one(of, job_id)
     return replace(call, read=lambda response: _read_one(response, job_id).as_work())
 

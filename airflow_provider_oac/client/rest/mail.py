@@ -1,7 +1,7 @@
 """The mail server. Source: "Mail REST Endpoints" (documented since January 2025), unless said otherwise at the fact.
 Needs BI Service Administrator (documented).
 
-The members of sender, authentication and security beside their types are not documented in what could be read, so that
+The members of sender, authentication and security beside their types are not documented in what could be read, so
 they are passed on as they are given.
 """
 

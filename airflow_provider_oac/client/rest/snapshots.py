@@ -91,7 +91,7 @@ class Snapshot(Model):
 
     def lies_in(self, storage: Storage) -> bool:
         """Whether its file is in this bucket."""
-        # Listed only if they differ from the instance's own (inferred), so that nothing is as good as equal.
+        # Listed only if they differ from the instance's own (inferred), so nothing is as good as equal.
         pairs = ((self.region, storage.region), (self.namespace, storage.namespace))
         return self.bucket == storage.bucket and all(
             not listed or not wanted or listed == wanted for listed, wanted in pairs
