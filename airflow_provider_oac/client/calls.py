@@ -30,8 +30,8 @@ class Call(Generic[T]):
     :param query: query parameters: ``None`` leaves one out, booleans become ``true`` and ``false``, a list or tuple is
         repeated.
     :param body: JSON body; ``None`` for none. Bytes are sent as they are, with ``content_type``.
-    :param repeatable: whether doing it twice is the same as doing it once, so that a lost answer may be
-        followed by a second attempt.
+    :param repeatable: whether doing it twice is the same as doing it once, so a lost response may be followed
+        by a second attempt.
     :param secrets: texts in the body that must not appear in any message.
     :param accept: which types of content the answer may have.
     :param content_type: of the body.
@@ -120,7 +120,7 @@ def multipart(parts: Mapping[str, str | bytes], boundary: str | None = None) -> 
     connection's JSON and wallet (observed).
 
     :param parts: name and content of each part.
-    :param boundary: what separates the parts; by default one that nobody can guess.
+    :param boundary: what separates the parts; by default a random one.
     :returns: the body, and its content type.
     """
     mark = boundary or secrets.token_hex(16)

@@ -32,7 +32,7 @@ def without_user(response: Response) -> bool:
 
 
 def refuses_token(response: Response) -> bool:
-    """Whether OAC refuses the token itself, so that another one may help: a 401 that is not about a missing role."""
+    """Whether OAC refuses the token itself, so another one may help: a 401 that is not about a missing role."""
     return response.status == 401 and not _lacks_role(response, error_object(response))
 
 
@@ -91,6 +91,23 @@ def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable
     return quoted(code, secrets), quoted(detail, secrets)
 
 
+# Cause and next step by HTTP status.
+_KNOWN = {
+    400: ("OAC refused the request as malformed", "Read OAC's message and correct the named argument."),
+    403: (
+        "the user lacks permission for this operation",
+        "Grant the user the application role or permission that this operation needs.",
+    ),
+    404: ("the object does not exist, or the host is not an OAC instance", "Check the id and the Connection's host."),
+    409: (
+        "the operation is already running, or it conflicts with an existing object",
+        "Wait until the running operation ends, or choose another name.",
+    ),
+    429: ("too many requests", "Raise poll_interval or run fewer tasks at once."),
+    503: ("the instance is paused, restarting, restoring or overloaded", "Check its state, then try again."),
+}
+
+
 def _explain(
     response: Response, body: dict[str, Any], code: str | None, detail: str | None, secrets: Iterable[str]
 ) -> tuple[str, str]:
@@ -108,40 +125,20 @@ def _explain(
             "Try again in a few minutes.",
         )
     if 300 <= status < 400:
+        # Without the query, in which there may be anything.
+        location = quoted(response.headers.get("location", "").partition("?")[0], secrets, 200)
         return (
-            f"the address redirects to {_place(response, secrets)}; redirects are never followed",
+            f"the address redirects to {location or 'an unknown location'}; redirects are never followed",
             "Set the Connection's host to the address of the OAC instance, without a path.",
         )
-    known = {
-        400: ("OAC refused the request as malformed", "Read OAC's message and correct the named argument."),
-        403: (
-            "the user lacks permission for this operation",
-            "Grant the user the application role or permission that this operation needs.",
-        ),
-        404: (
-            "the object does not exist, or the host is not an OAC instance",
-            "Check the id and the Connection's host.",
-        ),
-        409: (
-            "the operation is already running, or it conflicts with an existing object",
-            "Wait until the running operation ends, or choose another name.",
-        ),
-        429: ("too many requests", "Raise poll_interval or run fewer tasks at once."),
-        503: ("the instance is paused, restarting, restoring or overloaded", "Check its state, then try again."),
-    }
-    if status in known:
-        return known[status]
+    if status in _KNOWN:
+        return _KNOWN[status]
     if status >= 500:
         return (
             "an internal error in OAC or in a server in front of it",
             "Try again later. If the error persists, send Oracle Support the time and the request id.",
         )
     return ("unknown", "Read OAC's message, or send Oracle Support the time and the request id.")
-
-
-def _place(response: Response, secrets: Iterable[str]) -> str:
-    """Where a redirect leads, without the query, in which there may be anything."""
-    return quoted(response.headers.get("location", "").partition("?")[0], secrets, 200) or "an unknown location"
 
 
 def _other_form_of_path(path: str) -> str:

@@ -13,7 +13,7 @@ _ENDING = 4
 def plain_name(text: str, most: int = NAME_BYTES - _ENDING) -> str:
     """A name as a part of a file's name: letters with their marks, digits, dots, underscores and hyphens.
 
-    In composed form (NFC), so that one name has one spelling.
+    In composed form (NFC), so one name has one spelling.
 
     :param text: the name.
     :param most: bytes that it may have; by default what leaves room for an ending such as ``.pdf``.

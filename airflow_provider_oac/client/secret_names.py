@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# A text: compiled when a name is first looked at, which few DAGs do when they are parsed.
+# A text: compiled when a name is first tested, which few DAGs do when they are parsed.
 _WORDS = (
     r"passw|passphrase|pass_?code|pwd|secret|token|credential|"
     r"(?:private|api|access|account|shared|signing|encryption|master)[_-]?key"

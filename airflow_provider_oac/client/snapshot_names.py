@@ -177,7 +177,7 @@ def checked_folder(folder: str) -> str:
 
 def task_mark(dag_id: str, run_id: str, task_id: str, map_index: int, max_tries: int) -> str:
     """The mark of a logical task: the same on every retry, new after a Clear (which raises ``max_tries``, as a
-    retry does not). Its first part is :func:`run_mark`, so that the snapshots of a DAG run are known as such.
+    retry does not). Its first part is :func:`run_mark`, so the snapshots of a DAG run are known as such.
     """
     task = _digest(dag_id, run_id, task_id, str(map_index), str(max_tries))
     return run_mark(dag_id, run_id) + task[:_TASK_DIGITS]

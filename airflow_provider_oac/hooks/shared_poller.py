@@ -63,7 +63,7 @@ class _Place:
         self._rereading: asyncio.Task[bool] | None = None
         self._reread_at = 0.0
         # Why what the Connection says now does not help who was refused.
-        self.hindrance = ""
+        self.reason = ""
         self.scheduler: Scheduler = Scheduler(self._api(settings, store_entry), self._renewed)
 
     def _api(self, settings: ConnectionSettings, store_entry: StoreEntry | None) -> Api:
@@ -96,17 +96,17 @@ class _Place:
         except Exception as problem:
             # Who waits may tolerate the refusal itself. Whatever Airflow raises may hold anything.
             kind = problem if isinstance(problem, OACError) else type(problem).__name__
-            self.hindrance = f"Connection {before.conn_id!r} can no longer be used: {kind}"
+            self.reason = f"Connection {before.conn_id!r} can no longer be used: {kind}"
         else:
             if settings.address == before.address:
-                self.hindrance = ""
+                self.reason = ""
                 self.follow(settings, store_entry)
                 return self.settings != before
-            self.hindrance = (
+            self.reason = (
                 f"Connection {before.conn_id!r} now points to {settings.address}, but this work is at "
                 f"{before.address}. The changed Connection is not used for it."
             )
-        log.warning("The credentials of Connection %r were refused. %s", before.conn_id, self.hindrance)
+        log.warning("The credentials of Connection %r were refused. %s", before.conn_id, self.reason)
         return False
 
     async def close(self) -> None:
@@ -178,8 +178,8 @@ async def wait(conn_id: str, target: PollTarget[R]) -> R:
         return await place.scheduler.wait(target)
     except OACError as error:
         name_connection(error, conn_id)
-        if place is not None and place.hindrance and refuses_us(error):
-            error.args = (f"{error} {place.hindrance}", *error.args[1:])
+        if place is not None and place.reason and refuses_us(error):
+            error.args = (f"{error} {place.reason}", *error.args[1:])
         raise
     finally:
         if place is not None and place.scheduler.idle and _places.get(place.key) is place:

@@ -49,7 +49,7 @@ class Comparison:
     :param missing: in the source only, and there when the copy was made.
     :param different: in both, with what differs.
     :param extra: in the copy only: gone from the source since, or never there.
-    :param changed_since: changed in the source after the copy was made, so that nothing can be said of them.
+    :param changed_since: changed in the source after the copy was made, so nothing can be said of them.
     :param permissions_unread: how many of those compared have permissions that were not read on either side.
     """
 

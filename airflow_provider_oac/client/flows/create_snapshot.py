@@ -36,7 +36,7 @@ class SnapshotOrder:
     storage: Storage
 
     def name(self, now: float, after: SnapshotName | None) -> SnapshotName:
-        """A name that was not used before, so that its file overwrites none.
+        """A name that was not used before, so its file overwrites none.
 
         :param now: wall-clock time in seconds since the epoch.
         :param after: the name used before by this task, if any.

@@ -107,28 +107,28 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     """The files that are made of canvases.
 
     PDF: one, of as many exports as five canvases each (documented limit) take. PNG: what OAC makes of several canvases
-    in this format is not documented, so that each has an export and a file of its own: ``board.png`` for one,
+    in this format is not documented, so each has an export and a file of its own: ``board.png`` for one,
     ``board-01-Overview.png``, ``board-02-Details.png`` and so on for several.
     """
     if file.file_format == PDF:
         parts = [canvases[start : start + MAX_CANVASES] for start in range(0, len(canvases), MAX_CANVASES)]
-        exports = tuple(Export(tuple(canvas.id for canvas in part)) for part in parts)
-        names = tuple(canvas.name for canvas in canvases)
-        return [replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)]
-    if len(canvases) == 1:
-        exports, names = (Export((canvases[0].id,)),), (canvases[0].name,)
-        return [replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)]
+        return [_with_canvases(file, canvases, parts)]
     digits = max(2, len(str(len(canvases))))
+    single = len(canvases) == 1
     return [
-        replace(
-            file,
-            label=_labeled(file, [canvas]),
-            url=_numbered(file, f"-{number:0{digits}}-", canvas),
-            canvases=(canvas.name,),
-            exports=(Export((canvas.id,)),),
+        _with_canvases(
+            file if single else replace(file, url=_numbered(file, f"-{number:0{digits}}-", canvas)),
+            [canvas],
+            [[canvas]],
         )
         for number, canvas in enumerate(canvases, 1)
     ]
+
+
+def _with_canvases(file: WantedFile, canvases: Sequence[Canvas], parts: Sequence[Sequence[Canvas]]) -> WantedFile:
+    exports = tuple(Export(tuple(canvas.id for canvas in part)) for part in parts)
+    names = tuple(canvas.name for canvas in canvases)
+    return replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)
 
 
 def _labeled(file: WantedFile, canvases: Sequence[Canvas]) -> str:

@@ -1,7 +1,7 @@
 """Restoring a snapshot: the guards before it, the one request, and the check of the instance after it.
 
 A restore replaces the content of a whole instance, and there is no undo (documented by absence). Its answer may get
-lost like any other, and OAC lists no work requests, so that a restore whose answer was lost is never sent again.
+lost like any other, and OAC lists no work requests, so a restore whose answer was lost is never sent again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from airflow_provider_oac.exceptions import (
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.transport.retry import ONCE
 
-# While an instance is restored it may log everybody out, know nobody's roles, or not know its own work requests
+# While an instance is restored it may sign everybody out, know no roles, or not know its own work requests
 # (inferred: users and roles are part of what is replaced).
 TOLERATED = (401, 403, 404)
 # Needs the search index and the role DV Content Author.
@@ -192,7 +192,7 @@ class Restore(Submission[str, str]):
 
 
 def what_to_check(host: str) -> str:
-    """What a person does when nobody can tell whether a restore was accepted."""
+    """What a person does when it is unknown whether a restore was accepted."""
     return (
         f"Check: sign in to {host} and see whether its content is that of the snapshot; while it is restored it may "
         "answer 503 or sign everybody out. If it was restored, mark this task as success. If it was not, an hour later "
@@ -307,7 +307,7 @@ async def ready_now(api: Api) -> Readiness | None:
 async def roles_held(api: Api) -> dict[str, bool]:
     """Which of the application roles that the REST API needs its user has, as calls that need them show.
 
-    The API shows nobody's roles. ``administrator``: ``GET /system`` (BI Service Administrator). ``author``: a search
+    The API shows no roles. ``administrator``: ``GET /system`` (BI Service Administrator). ``author``: a search
     of the catalog (DV Content Author).
     """
     held = {}

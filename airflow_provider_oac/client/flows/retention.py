@@ -27,7 +27,7 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 class Retention:
     """What to keep. A snapshot stays if **any** of the rules keeps it.
 
-    OAC's list tells neither whether a snapshot is complete nor whether it failed, so that the rules count whatever is
+    OAC's list tells neither whether a snapshot is complete nor whether it failed, so the rules count whatever is
     listed. Prune after a backup that was seen to succeed, and keep more than one.
 
     :param keep_last: the newest so many.
@@ -48,7 +48,7 @@ class Retention:
             raise OACConfigurationError("A retention rule must not be negative.")
         if not any(numbers) and not self.keep_for:
             raise OACConfigurationError(
-                "The retention rule is empty, so that every snapshot would be pruned. Give at least one of keep_last, "
+                "The retention rule is empty, so every snapshot would be pruned. Give at least one of keep_last, "
                 "keep_for, keep_weekly and keep_monthly."
             )
 

@@ -46,10 +46,10 @@ _CLOCKS = 5.0
 
 @dataclass(frozen=True)
 class Mark(Record, Model):
-    """A point in the history of an object, so that the jobs after it can be told.
+    """A point in the history of an object, to find the jobs after it.
 
-    :param known: ids of the newest jobs at that point. Needs no clock, so that nobody's matters.
-    :param since: seconds since the epoch, where nobody looked at that point; then ``known`` does not count.
+    :param known: ids of the newest jobs at that point. Needs no clock.
+    :param since: seconds since the epoch, where the history was not read at that point; then ``known`` does not count.
     """
 
     known: tuple[str, ...] = ()
@@ -92,8 +92,8 @@ class Launched(Model):
 class Run(Submission[str, Launched]):
     """Starts a run. Its clue is the point in the history before it.
 
-    Exactly one run is promised where OAC lists a job as soon as it accepts it, and nobody else starts one of the same
-    object meanwhile: a job does not say who asked for it. The result also says which job runs instead.
+    Exactly one run is guaranteed where OAC lists a job as soon as it accepts it, and no other user starts one of the
+    same object meanwhile: a job does not say who asked for it. The result also says which job runs instead.
 
     :param of: what to run.
     :param start: the call that starts it.

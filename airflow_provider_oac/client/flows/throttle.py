@@ -11,7 +11,7 @@ from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACError
 # Sockets by default, and where rate x latency needs more.
 FEW = 8
 MANY = 64
-# How much more than rate x latency, so that a queue that was built up is worked off.
+# How much more than rate x latency, to work off a queue that was built up.
 _SURPLUS = 1.5
 # The weight of the last response in the latency that is reckoned with. A quick one counts for more: where a busy
 # machine makes responses late, more connections would not help.

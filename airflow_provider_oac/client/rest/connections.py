@@ -111,7 +111,7 @@ def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
 
     :param connection_id: its id, encoded as lists return it.
     :param order: its name and what changes.
-    :raises OACConfigurationError: if user name or password are missing, so that nothing is sent.
+    :raises OACConfigurationError: if user name or password are missing; then nothing is sent.
     """
     check_credentials(order.params)
     doing, path = f"update connection {ids.shown(connection_id)}", f"/catalog/connections/{segment(connection_id)}"

@@ -7,6 +7,7 @@ Durations come as text, in seconds; row counts as numbers (documented). Nothing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -105,7 +106,7 @@ class Job(Model):
         return _total([task.size for task in self.tasks])
 
     def as_work(self) -> WorkRequest:
-        """The job as a work request, so that it can be waited for in the same way."""
+        """The job as a work request, to be waited for in the same way."""
         failures = tuple(
             f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed
         )
@@ -176,7 +177,7 @@ def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
 
 
 def state(of: Runnable, job_id: str) -> Call[WorkRequest]:
-    """One job as a work request, so that it can be waited for in the same way."""
+    """One job as a work request, to be waited for in the same way."""
     call: Call[Any] = one(of, job_id)
     return replace(call, read=lambda response: _read_one(response, job_id).as_work())
 
@@ -254,10 +255,9 @@ def read_jobs(response: Response) -> list[Job]:
 
 
 def _read_one(response: Response, job_id: str) -> Job:
-    for job in read_jobs(response):
-        if job.id == job_id:
-            return job
-    raise OACResponseError(f"OAC was asked for job {job_id}, but its answer does not hold that job.")
+    if found := next((job for job in read_jobs(response) if job.id == job_id), None):
+        return found
+    raise OACResponseError(f"OAC was asked for job {job_id}, but its response does not hold that job.")
 
 
 def _read_job(item: Any) -> Job:
@@ -303,13 +303,11 @@ def _text(value: Any) -> str | None:
 
 def _number(value: Any) -> float | None:
     """A number, or a text that is one; whole numbers stay whole. Anything else counts as not told."""
-    if isinstance(value, bool):
-        return None
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         return None
-    if number in (float("inf"), float("-inf")) or number != number:
+    if not math.isfinite(number):
         return None
     return int(number) if number.is_integer() else number
 

@@ -1,7 +1,7 @@
 """The mail server. Source: "Mail REST Endpoints" (documented since January 2025), unless said otherwise at the fact.
 Needs BI Service Administrator (documented).
 
-The members of sender, authentication and security beside their types are not documented in what could be read, so that
+The members of sender, authentication and security beside their types are not documented in what could be read, so
 they are passed on as they are given.
 """
 
@@ -63,7 +63,10 @@ class MailServer(Model):
         security = body["connectionSecurity"]
         if isinstance(security, str):
             security = {"connectionSecurityType": security}
-        server = cls(str(body["host"]), _port(body["port"]), body["sender"], body["auth"], security)
+        port = str(body["port"])
+        if not (port.isascii() and port.isdigit() and len(port) < 6 and 1 <= int(port) <= 65535):
+            raise OACConfigurationError(f"The port of the mail server is 1 to 65535 (documented), not {port!r}.")
+        server = cls(str(body["host"]), int(port), body["sender"], body["auth"], security)
         _check(server)
         return server
 
@@ -86,30 +89,20 @@ def delete() -> Call[None]:
     return Call("remove the mail server", "DELETE", _PATH, nothing, repeatable=True)
 
 
-def _port(value: Any) -> int:
-    try:
-        port = int(str(value))
-    except ValueError:
-        port = 0
-    if isinstance(value, bool) or not 1 <= port <= 65535:
-        raise OACConfigurationError(f"The port of the mail server is 1 to 65535 (documented), not {value!r}.")
-    return port
-
-
 def _check(server: MailServer) -> None:
     for what, value in (("sender", server.sender), ("auth", server.auth), ("connectionSecurity", server.security)):
         if not isinstance(value, Mapping):
             raise OACConfigurationError(f"{what} of the mail server is an object, not {type(value).__name__}.")
-    kind, security = server.auth.get("authType"), server.security.get("connectionSecurityType")
-    if kind not in AUTH_TYPES:
-        raise OACConfigurationError(f"authType is {', '.join(AUTH_TYPES)} (documented), not {kind!r}.")
-    if security not in SECURITY_TYPES:
-        raise OACConfigurationError(
-            f"connectionSecurityType is {', '.join(SECURITY_TYPES)} (documented), not {security!r}."
-        )
+    kind = server.auth.get("authType")
+    for what, given, known in (
+        ("authType", kind, AUTH_TYPES),
+        ("connectionSecurityType", server.security.get("connectionSecurityType"), SECURITY_TYPES),
+    ):
+        if given not in known:
+            raise OACConfigurationError(f"{what} is {', '.join(known)} (documented), not {given!r}.")
     password = server.auth.get("password")
-    if kind == PASSWORD_AUTH and not (isinstance(password, str) and 8 <= len(password) <= 255):
-        length = len(password) if isinstance(password, str) else 0
+    length = len(password) if isinstance(password, str) else 0
+    if kind == PASSWORD_AUTH and not 8 <= length <= 255:
         raise OACConfigurationError(
             f"The password of the mail server has 8 to 255 characters (documented), but the one given has {length}."
         )

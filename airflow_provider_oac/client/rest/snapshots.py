@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,7 +91,7 @@ class Snapshot(Model):
 
     def lies_in(self, storage: Storage) -> bool:
         """Whether its file is in this bucket."""
-        # Listed only if they differ from the instance's own (inferred), so that nothing is as good as equal.
+        # Listed only if they differ from the instance's own (inferred), so nothing is as good as equal.
         pairs = ((self.region, storage.region), (self.namespace, storage.namespace))
         return self.bucket == storage.bucket and all(
             not listed or not wanted or listed == wanted for listed, wanted in pairs
@@ -155,27 +154,17 @@ def check_password(password: str) -> None:
 
     :raises OACConfigurationError: naming what is missing, never the password.
     """
-    missing = []
-    if not 14 <= len(password) <= 50:
-        missing.append(f"14 to 50 characters (it has {len(password)})")
+    missing = [] if 14 <= len(password) <= 50 else [f"14 to 50 characters (it has {len(password)})"]
     # Which characters count is not documented: letters and digits of other scripts are not relied on for any class.
-    for fits, what in (
-        (string.digits.__contains__, "a digit"),
-        (string.ascii_lowercase.__contains__, "a lower-case letter"),
-        (string.ascii_uppercase.__contains__, "an upper-case letter"),
-        (_is_special, "a special character"),
-    ):
-        if not any(map(fits, password)):
-            missing.append(what)
+    classes = {"a digit": "[0-9]", "a lower-case letter": "[a-z]", "an upper-case letter": "[A-Z]"}
+    missing += [what for what, pattern in classes.items() if not re.search(pattern, password)]
+    if not any(sign.isprintable() and not (sign.isalnum() or sign.isspace()) for sign in password):
+        missing.append("a special character")
     if missing:
         raise OACConfigurationError(
             f"The snapshot password does not follow OAC's rules; it needs {', '.join(missing)}. Put another one into a "
             "new Connection and name that; the password of a Connection that sealed snapshots must stay as it is."
         )
-
-
-def _is_special(character: str) -> bool:
-    return character.isprintable() and not character.isalnum() and not character.isspace()
 
 
 def checked_uri(uri: str) -> str:

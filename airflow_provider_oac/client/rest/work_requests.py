@@ -100,21 +100,17 @@ def accepted_id(response: Response) -> str:
 
     :raises OACResponseError: if there is none.
     """
-    body: Any = None
-    if response.body.strip():
-        try:
-            body = response.json()
-        except OACResponseError:
-            body = None
-    if isinstance(body, dict) and isinstance(body.get("workRequestId"), str) and body["workRequestId"]:
-        return visible(body["workRequestId"])
-    if header := response.headers.get("oa-work-request-id", "").strip():
-        return visible(header)
-    if isinstance(body, dict) and isinstance(body.get("resourceUri"), str):
-        # A URI holds the id percent-encoded.
-        tail = unquote(body["resourceUri"].partition("?")[0].rstrip("/").rpartition("/")[2])
-        if tail:
-            return visible(tail)
+    try:
+        body = response.json()
+    except OACResponseError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    # A URI holds the id percent-encoded.
+    uri = body.get("resourceUri")
+    tail = unquote(uri.partition("?")[0].rstrip("/").rpartition("/")[2]) if isinstance(uri, str) else ""
+    for found in (body.get("workRequestId"), response.headers.get("oa-work-request-id", "").strip(), tail):
+        if found and isinstance(found, str):
+            return visible(found)
     raise OACResponseError(
         f"HTTP {response.status} accepts the work but names no work request: neither the body's workRequestId, nor "
         "the header oa-work-request-id, nor a resourceUri is there."

@@ -24,6 +24,8 @@ MAX_SCREEN = 3600
 
 VISUALIZE = "visualize"
 PRESENT = "present"
+# The tabs of a workbook, with the members that list their canvases.
+_TABS = {VISUALIZE: "visualizeCanvases", PRESENT: "presentCanvases"}
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canva
     """The canvases that are meant, in the order in which they are named.
 
     :param listed: what the workbook has.
-    :param wanted: ids or names; ``None`` for all of the visualize tab, in its order. A name is looked for in the
+    :param wanted: ids or names; ``None`` for all of the visualize tab, in its order. A name is searched for in the
         visualize tab first, whose ids the reference's own export example shows.
     :raises OACConfigurationError: if one is not there, is named twice, or a name fits several.
     """
@@ -172,25 +174,20 @@ def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canva
         return found
     if not wanted:
         raise OACConfigurationError(f"No canvas is named; leave canvases out for all of them. It has: {names}.")
-    found = [_one(listed, item, names) for item in wanted]
-    twice = {canvas.id for canvas in found if [other.id for other in found].count(canvas.id) > 1}
-    if twice:
-        raise OACConfigurationError(f"The same canvas is named twice: {', '.join(map(visible, sorted(twice)))}.")
-    return found
-
-
-def _one(listed: Sequence[Canvas], wanted: str, names: str) -> Canvas:
-    for canvas in listed:
-        if canvas.id == wanted:
-            return canvas
-    for tab in (VISUALIZE, PRESENT):
-        fitting = [canvas for canvas in listed if canvas.tab == tab and canvas.name == wanted]
-        if len(fitting) > 1:
+    found = []
+    for item in wanted:
+        by_id = [canvas for canvas in listed if canvas.id == item]
+        by_tab = [[canvas for canvas in listed if (canvas.tab, canvas.name) == (tab, item)] for tab in _TABS]
+        fitting = next(filter(None, (by_id, *by_tab)), [])
+        if not fitting:
+            raise OACConfigurationError(f"The workbook has no canvas {item!r}, by name or by id. It has: {names}.")
+        if len(fitting) > 1 and not by_id:
             ids = ", ".join(canvas.id for canvas in fitting)
-            raise OACConfigurationError(f"{len(fitting)} canvases are named {wanted!r}: {ids}. Give the id instead.")
-        if fitting:
-            return fitting[0]
-    raise OACConfigurationError(f"The workbook has no canvas {wanted!r}, by name or by id. It has: {names}.")
+            raise OACConfigurationError(f"{len(fitting)} canvases are named {item!r}: {ids}. Give the id instead.")
+        if fitting[0] in found:
+            raise OACConfigurationError(f"The same canvas is named twice: {visible(fitting[0].id)}.")
+        found.append(fitting[0])
+    return found
 
 
 def _read_workbook(response: Response) -> Workbook:
@@ -202,7 +199,7 @@ def _read_workbook(response: Response) -> Workbook:
 def _read_canvases(response: Response) -> list[Canvas]:
     body = json_object(response)
     found = []
-    for tab, member in ((VISUALIZE, "visualizeCanvases"), (PRESENT, "presentCanvases")):
+    for tab, member in _TABS.items():
         items = [] if body.get(member) is None else as_array(body[member], f"The member {member!r} of a workbook")
         found += [_read_canvas(as_object(item, "A canvas"), tab) for item in items]
     return found
