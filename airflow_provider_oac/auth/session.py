@@ -10,7 +10,6 @@ import copy
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.shared_store import LONGEST_LOOK_INTERVAL, LOOK_INTERVAL, through_store
@@ -27,8 +26,6 @@ from airflow_provider_oac.exceptions import (
 from airflow_provider_oac.transport.forking import ProcessLock
 from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
-
-R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
@@ -188,35 +185,6 @@ class Session:
         if mask := self.settings.mask:
             await io.to_thread(lambda: mask(token.access_token))
         return token
-
-    async def authorised(
-        self,
-        io: IO,
-        exchange: Callable[[Callable[[], Awaitable[Token]]], Awaitable[R]],
-        refused: Callable[[R], bool],
-    ) -> R:
-        """Talk to the resource server; if it refuses the token, renew once and replay once. Flow.
-
-        A server does not act on a request whose token it refuses, so that any request may be replayed.
-
-        :param exchange: sends the request. It is given a function that returns a token that works now, to be
-            asked at each attempt.
-        :param refused: whether an answer refuses the token itself. A user who lacks a role lacks it with a new token,
-            too.
-        :returns: the answer, which refuses the token if the second one did, too.
-        """
-        used: Token | None = None
-
-        async def token() -> Token:
-            nonlocal used
-            used = await self.token(io)
-            return used
-
-        answer = await exchange(token)
-        if used is not None and refused(answer):
-            self.discard(used)
-            answer = await exchange(token)
-        return answer
 
     def discard(self, token: Token) -> None:
         """Forget a token that the resource server refused, unless another has taken its place."""

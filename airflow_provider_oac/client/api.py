@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.token import Token
@@ -14,60 +15,81 @@ from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import IO, Request, Response, StreamedResponse
 from airflow_provider_oac.transport.retry import RetryPolicy, send
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Api:
-    """An instance of OAC.
+    """An instance of OAC, the user who is signed in, and everything else that a flow may touch.
 
     :param io: the driver.
     :param address: address of the instance, without a path.
     :param session: who is signed in.
     :param policy: how often and how patiently calls are tried.
+    :param report: receives lines for people.
     """
 
-    def __init__(self, io: IO, address: str, session: Session, policy: RetryPolicy = RetryPolicy()) -> None:
+    def __init__(
+        self,
+        io: IO,
+        address: str,
+        session: Session,
+        policy: RetryPolicy = RetryPolicy(),
+        report: Callable[[str], None] = lambda _line: None,
+    ) -> None:
         self.io = io
         self.address = address
         self.session = session
         self.policy = policy
+        self.report = report
+        self.sleep, self.now, self.random = io.sleep, io.now, io.random
+        self.shield = io.shield
 
     def with_policy(self, policy: RetryPolicy) -> Api:
-        """The same instance, asked more or less patiently."""
-        return Api(self.io, self.address, self.session, policy)
+        """The same instance with another retry policy."""
+        return Api(self.io, self.address, self.session, policy, self.report)
+
+    async def run(self, work: Work[T]) -> T:
+        """Make a call or run a flow."""
+        if isinstance(work, Call):
+            return await self.perform(work)
+        return await work(self)
 
     async def perform(
         self, call: Call[T], policy: RetryPolicy | None = None, before_send: Callable[[], None] = lambda: None
     ) -> T:
-        """Make a call. Flow.
+        """Make a call.
 
-        A token that works is attached to each attempt; a 401 that refuses the token leads to one renewal and one
-        replay.
+        Each attempt carries a valid token. A 401 that refuses the token leads to one renewal and one replay.
 
-        :param policy: how patiently, if not as all calls.
+        :param policy: the retry policy of this call, if it differs.
         :param before_send: called directly before each attempt, when its token is at hand. It may end the call.
         :raises OACApiError: if OAC answers with an error.
-        :raises OACTransportError: if no answer came.
-        :raises OACAuthError: if no token could be had.
-        :raises OACResponseError: if the answer is not what the contract says.
+        :raises OACTransportError: if no response came.
+        :raises OACAuthError: if no token can be obtained.
+        :raises OACResponseError: if the response does not fit the contract.
         """
-
         used: Token | None = None
 
-        async def exchange(token: Callable[[], Awaitable[Token]]) -> Response:
-            async def make() -> Request:
-                nonlocal used
-                used = await token()
-                request = call.request(self.address, used)
-                before_send()
-                return request
+        async def make() -> Request:
+            nonlocal used
+            used = await self.session.token(self.io)
+            request = call.request(self.address, used)
+            before_send()
+            return request
 
-            patience = policy or self.policy
-            return await send(self.io, make, repeatable=call.repeatable, policy=patience, refused=without_user)
+        def refused(response: Response) -> bool:
+            if used is None or not refuses_token(response):
+                return False
+            self.session.discard(used)
+            return True
 
-        response = await self.session.authorised(self.io, exchange, refuses_token)
+        response = await send(
+            self.io, make,
+            repeatable=call.repeatable, policy=policy or self.policy, lasting=without_user, refused=refused,
+        )  # fmt: skip
         if not 200 <= response.status < 300:
-            raise api_error(call, response, self.io.now(), _text_of(used))
+            raise api_error(call, response, self.now(), _text_of(used))
         try:
             return call.read(response)
         except OACResponseError as problem:
@@ -80,40 +102,38 @@ class Api:
     async def stream(
         self, call: Call[Any], use: Callable[[StreamedResponse], Awaitable[T]], headers: Mapping[str, str] = {}
     ) -> T:
-        """Make a call whose answer may be large, once, and read its body piece by piece. Flow.
+        """Make a call with a large response, once, and read its body piece by piece.
 
-        A token that works is attached; a 401 that refuses the token leads to one renewal and one replay. Nothing else
-        is tried again: what was read so far is the reader's.
+        A 401 that refuses the token leads to one renewal and one replay. There is no other retry: the reader has seen
+        a part of the body.
 
         :param call: the call. Its ``read`` is not used.
-        :param use: reads an answer of success; what it returns is the result.
+        :param use: reads a successful response; what it returns is the result.
         :param headers: further headers of the request.
         :raises OACApiError: if OAC answers with an error.
-        :raises OACTransportError: if no answer came, or it ended before it was complete.
-        :raises OACAuthError: if no token could be had.
+        :raises OACTransportError: if no response came, or it ended before it was complete.
+        :raises OACAuthError: if no token can be obtained.
         """
-
-        used: Token | None = None
-
-        async def exchange(token: Callable[[], Awaitable[Token]]) -> Response | _Used[T]:
-            nonlocal used
-            used = await token()
-            request = call.request(self.address, used)
+        replayed = False
+        while True:
+            token = await self.session.token(self.io)
+            request = call.request(self.address, token)
             async with self.io.open(replace(request, headers={**request.headers, **headers})) as answer:
-                if not 200 <= answer.status < 300:
-                    return await answer.read()
-                return _Used(await use(answer))
+                if 200 <= answer.status < 300:
+                    return await use(answer)
+                response = await answer.read()
+            if replayed or not refuses_token(response):
+                raise api_error(call, response, self.now(), _text_of(token))
+            self.session.discard(token)
+            replayed = True
 
-        outcome = await self.session.authorised(self.io, exchange, _refuses_token)
-        if isinstance(outcome, Response):
-            raise api_error(call, outcome, self.io.now(), _text_of(used))
-        return outcome.result
+    async def gather(self, works: Iterable[Work[T]], limit: int) -> list[T]:
+        """Run calls and flows side by side, at most ``limit`` at once, and return their results in order."""
+        return await self.io.gather([self.run(work) for work in works], limit)
 
-    async def run(self, work: Work[T]) -> T:
-        """Make a call or run a flow. Flow."""
-        if isinstance(work, Call):
-            return await self.perform(work)
-        return await work(self)
+    async def to_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that takes CPU time or blocks, without holding up the event loop."""
+        return await self.io.to_thread(functools.partial(function, *args, **kwargs))
 
 
 def _text_of(token: Token | None) -> tuple[str, ...]:
@@ -121,16 +141,16 @@ def _text_of(token: Token | None) -> tuple[str, ...]:
     return (token.access_token,) if token is not None and len(token.access_token) > 15 else ()
 
 
-@dataclass(frozen=True)
-class _Used(Generic[T]):
-    """A streamed answer that was read."""
-
-    result: T
+#: Several calls, as one: a coroutine function of the :class:`Api`, its other arguments bound.
+Flow = Callable[[Api], Coroutine[Any, Any, T]]
+Work = Call[T] | Callable[[Api], Awaitable[T]]
 
 
-def _refuses_token(outcome: Response | _Used[Any]) -> bool:
-    return isinstance(outcome, Response) and refuses_token(outcome)
+def flow(function: Callable[Concatenate[Api, P], Coroutine[Any, Any, T]]) -> Callable[P, Flow[T]]:
+    """Make a flow of ``async def f(api, …)``: ``f(…)`` is run by ``api.run``, ``hook.run`` or ``hook.arun``."""
 
+    @functools.wraps(function)
+    def bind(*args: P.args, **kwargs: P.kwargs) -> Flow[T]:
+        return lambda api: function(api, *args, **kwargs)
 
-Flow = Callable[[Api], Awaitable[T]]
-Work = Call[T] | Flow[T]
+    return bind

@@ -94,7 +94,7 @@ class OACHook(BaseHook):
         from airflow_provider_oac.transport.blocking import run
 
         with naming(self.oac_conn_id):
-            return run(Api(self.io, self.settings.address, self._session).run(work))
+            return run(Api(self.io, self.settings.address, self._session, report=self.log.info).run(work))
 
     async def arun(self, work: Work[T]) -> T:
         """Make a call or run a flow, on an event loop such as the triggerer's.
@@ -114,7 +114,8 @@ class OACHook(BaseHook):
         store_entry = await asyncio.to_thread(lambda: self.store_entry)
         with naming(self.oac_conn_id):
             async with shared_io(settings.transport) as io:
-                return await Api(io, settings.address, Session(settings.auth, store_entry=store_entry)).run(work)
+                session = Session(settings.auth, store_entry=store_entry)
+                return await Api(io, settings.address, session, report=self.log.info).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
         """Wait for a work request, in a task; its changes of state are logged.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,23 +66,22 @@ class InstanceSession(PlainSession):
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (self._settings.connect_timeout, self._settings.read_timeout)
         kwargs["allow_redirects"] = False
-        former: requests.Response | None = None
-
-        async def exchange(token: Callable[[], Awaitable[Token]]) -> requests.Response:
-            nonlocal former
-            if former is not None:
-                # A streamed one holds its connection.
-                former.close()
-                _rewind(request)
-            request.headers["Authorization"] = f"Bearer {(await token()).access_token}"
-            former = super(InstanceSession, self).send(request, **kwargs)
-            return former
-
-        answer = run(self._signed_in.authorised(self._io, exchange, _refuses_token))
+        answer, token = self._send_once(request, kwargs)
+        if _refuses_token(answer):
+            self._signed_in.discard(token)
+            # A streamed one holds its connection.
+            answer.close()
+            _rewind(request)
+            answer, _ = self._send_once(request, kwargs)
         if kwargs.get("stream"):
             # How long that may take is up to the caller, who reads it.
             answer.deadline.lift()  # type: ignore[attr-defined]
         return answer
+
+    def _send_once(self, request: requests.PreparedRequest, options: dict[str, Any]) -> tuple[requests.Response, Token]:
+        token = run(self._signed_in.token(self._io))
+        request.headers["Authorization"] = f"Bearer {token.access_token}"
+        return super().send(request, **options), token
 
     def _refuse_elsewhere(self, url: str) -> None:
         # Of a prepared request nobody has read the URL yet.

@@ -91,16 +91,19 @@ async def send(
     *,
     repeatable: bool,
     policy: RetryPolicy = RetryPolicy(),
+    lasting: Callable[[Response], bool] = lambda _response: False,
     refused: Callable[[Response], bool] = lambda _response: False,
 ) -> Response:
-    """Send a request, again where that is safe and may help. Flow.
+    """Send a request, and again where that is safe and may help.
 
-    :param make: makes the request anew for each attempt: a token or an assertion may not outlive a pause.
+    :param make: makes the request anew for each attempt: a token or an assertion may expire during a pause.
     :param repeatable: whether doing it twice is the same as doing it once.
-    :param refused: tells of an answer with a passing status that it will stay the same.
-    :raises OACTransportError: if no answer came, after the last attempt.
+    :param lasting: whether a response with a passing status stays the same.
+    :param refused: whether a response refuses the credentials of its request. The server did not act on it, so it is
+        sent once more with new ones.
+    :raises OACTransportError: if no response came, after the last attempt.
     """
-    attempt, reached, began = 0, False, io.now()
+    attempt, reached, replayed, began = 0, False, False, io.now()
     while True:
         attempt += 1
         request = await make()
@@ -109,8 +112,11 @@ async def send(
             outcome = await io.send(request)
         except OACTransportError as error:
             outcome = error
+        if not replayed and isinstance(outcome, Response) and refused(outcome):
+            replayed = True
+            continue
         delay = None
-        if may_repeat(outcome, repeatable) and not (isinstance(outcome, Response) and refused(outcome)):
+        if may_repeat(outcome, repeatable) and not (isinstance(outcome, Response) and lasting(outcome)):
             asked = retry_after(outcome, io.now()) if isinstance(outcome, Response) else None
             delay = policy.delay(attempt, asked, io.random(), io.now() - began)
         if delay is None:

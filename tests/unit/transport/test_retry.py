@@ -197,7 +197,7 @@ class TestSend:
         async def make() -> Request:
             return Request("GET", URL)
 
-        refused = asyncio.run(send(io, make, repeatable=True, refused=lambda answer: b"no user" in answer.body))
+        refused = asyncio.run(send(io, make, repeatable=True, lasting=lambda answer: b"no user" in answer.body))
         assert refused.status == 500
 
     def test_does_not_catch_errors_of_making_the_request(self) -> None:
