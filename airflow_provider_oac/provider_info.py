@@ -192,6 +192,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_oac.operators.restore",
                     "airflow_provider_oac.operators.runs",
                     "airflow_provider_oac.operators.snapshots",
+                    "airflow_provider_oac.operators.sql",
                     "airflow_provider_oac.operators.system",
                     "airflow_provider_oac.operators.workbooks",
                 ],
@@ -204,11 +205,17 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_oac.sensors.base",
                     "airflow_provider_oac.sensors.catalog",
                     "airflow_provider_oac.sensors.snapshots",
+                    "airflow_provider_oac.sensors.sql",
                     "airflow_provider_oac.sensors.work_requests",
                 ],
             }
         ],
-        "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_oac.hooks.oac"]}],
+        "hooks": [
+            {
+                "integration-name": name,
+                "python-modules": ["airflow_provider_oac.hooks.oac", "airflow_provider_oac.hooks.sql"],
+            }
+        ],
         "triggers": [
             {
                 "integration-name": name,
@@ -218,6 +225,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_oac.triggers.jobs",
                     "airflow_provider_oac.triggers.readiness",
                     "airflow_provider_oac.triggers.snapshots",
+                    "airflow_provider_oac.triggers.sql",
                     "airflow_provider_oac.triggers.work_requests",
                 ],
             }
@@ -225,7 +233,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "oac",
-                "hook-class-name": "airflow_provider_oac.hooks.oac.OACHook",
+                "hook-class-name": "airflow_provider_oac.hooks.connection_type.ConnectionTypeHook",
                 "hook-name": name,
                 "conn-fields": CONNECTION_FIELDS,
                 "ui-field-behaviour": {

@@ -1,0 +1,24 @@
+"""SQL on OAC's semantic model and datasets, through its MCP endpoint: only what reads.
+
+Source of the facts in this package, unless one says otherwise: Oracle's pages on the MCP server (documented), and what
+others saw on live instances (observed).
+"""
+
+from airflow_provider_oac.client.sql.definitions import read_workbook
+from airflow_provider_oac.client.sql.queries import Rows, pages, query, whole
+from airflow_provider_oac.client.sql.session import McpSession
+from airflow_provider_oac.client.sql.sources import DataSource, DataTable, datasets, describe, subject_areas
+
+__all__ = [
+    "DataSource",
+    "DataTable",
+    "McpSession",
+    "Rows",
+    "datasets",
+    "describe",
+    "pages",
+    "query",
+    "read_workbook",
+    "subject_areas",
+    "whole",
+]

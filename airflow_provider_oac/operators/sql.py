@@ -1,0 +1,228 @@
+"""Operators for data and definitions: a query to a file, the definitions of workbooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
+
+from airflow_provider_oac.arguments import CatalogPath, Duration, Location, Number, OneOf, path_text, seconds
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.task_state import TaskKey
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.rest.catalog import CatalogItem
+    from airflow_provider_oac.hooks.oac import OACHook
+
+__all__ = ["OACSqlToStorageOperator", "OACWorkbookBackupOperator"]
+
+
+class OACSqlToStorageOperator(OACBaseOperator):
+    """Runs a query of Logical SQL and writes its rows to a file, in any store that ``ObjectStoragePath`` reaches.
+
+    The file appears whole or not at all. With ``page_rows`` the rows come page by page, so that the task needs memory
+    for one page; without it they come in one response, of which OAC may send less than all: more than ``max_rows`` are
+    an error. A retry runs the query again.
+
+    The result (XCom) is a dictionary: ``path``, ``format``, ``rows``, ``size``, ``sha256``, ``columns``, and
+    ``manifest`` (its path, if there is one). It holds no data.
+
+    :param sql: one SELECT of Logical SQL, or a file ``….sql``. A column without alias is called by its own name.
+    :param parameters: a list of values for the question marks of the query. Values of others belong here and not into
+        the text.
+    :param destination: URL of the file. A file that is there is replaced.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    :param file_format: ``csv``, ``jsonl`` (a JSON object on each line) or ``parquet`` (needs the extra ``parquet``).
+    :param page_rows: most rows of a page; by default there are no pages. The query needs ``page_key`` or ORDER BY.
+    :param page_key: name of a column that has another value in each row and no NULL. It orders the rows.
+    :param max_rows: most rows without pages.
+    :param column_types: for Parquet, types of columns, such as ``{"amount": "decimal128(18, 2)"}``; by default what the
+        first page shows.
+    :param manifest: whether to write ``<destination>.manifest.json`` beside the file, after it: what the result says,
+        and the sources of the query.
+    :param query_timeout: how long OAC may take for a page; at most 900 seconds.
+    """
+
+    template_fields: Sequence[str] = (
+        "oac_conn_id",
+        "sql",
+        "parameters",
+        "destination",
+        "destination_conn_id",
+        "file_format",
+    )
+    template_ext: Sequence[str] = (".sql",)
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        destination: Location,
+        destination_conn_id: str | None = None,
+        file_format: Annotated[str, OneOf(("csv", "jsonl", "parquet"))] = "csv",
+        parameters: Any = None,
+        page_rows: Number | None = None,
+        page_key: str | None = None,
+        max_rows: Number = 100_000,
+        column_types: Mapping[str, Any] | None = None,
+        manifest: bool = False,
+        query_timeout: Duration = 600.0,
+        **kwargs: Unpack[OACArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.destination = path_text(destination)
+        self.destination_conn_id = destination_conn_id
+        self.file_format = file_format
+        self.parameters = parameters
+        self.page_rows = page_rows
+        self.page_key = page_key
+        self.max_rows = max_rows
+        self.column_types = column_types
+        self.manifest = manifest
+        self.query_timeout = query_timeout
+
+    def check_together(self) -> None:
+        """A key orders the rows of pages."""
+        if self.page_key and not self.page_rows:
+            raise OACConfigurationError(f"Task {self.task_id!r}: page_key needs page_rows, the rows of a page.")
+
+    @cached_property
+    def hook(self) -> OACHook:
+        """The hook of this task, which waits as long as a query may take."""
+        from airflow_provider_oac.hooks.oac import OACHook
+
+        return OACHook(self.oac_conn_id, stopped=lambda: self._killed, read_timeout=seconds(self.query_timeout))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Query and write."""
+        from airflow_provider_oac.client import sql
+        from airflow_provider_oac.client.sql.files import write
+        from airflow_provider_oac.client.sql.statement import statement
+        from airflow_provider_oac.operators.files import sink_of
+
+        if self.column_types and self.file_format != "parquet":
+            raise OACConfigurationError(f"column_types are for parquet; file_format is {self.file_format!r}.")
+        self._push_link(context)
+        made = statement(self.sql, self.parameters)
+        if self.page_rows:
+            source = sql.pages(self.sql, self.parameters, page_rows=self.page_rows, key=self.page_key)
+        else:
+            source = sql.whole(self.sql, self.parameters, max_rows=self.max_rows)
+        sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
+        with self._stopping("The query may go on in OAC, which cannot cancel it. No file was written."):
+            done = self.hook.run(write(source, sink, self.file_format, self.column_types))
+        result: dict[str, Any] = {
+            "path": self.destination, "format": self.file_format, "rows": done.lines, "size": done.size,
+            "sha256": done.sha256, "columns": [column.name for column in made.columns], "manifest": None,
+        }  # fmt: skip
+        if self.manifest:
+            from airflow_provider_oac.hooks.object_storage import Destination
+
+            result["manifest"] = f"{self.destination}.manifest.json"
+            content = json.dumps({**result, "sources": made.sources}, indent=1).encode()
+            Destination(result["manifest"], self.destination_conn_id).write(content)
+        self.log.info(
+            "Wrote %d rows to %s: %d bytes, SHA-256 %s.", done.lines, self.destination, done.size, done.sha256
+        )
+        self._tell(made.sources, result, context)
+        return result
+
+    def _tell(self, sources: Sequence[str], result: dict[str, Any], context: Context) -> None:
+        """Say in asset events, and to OpenLineage, what was made of what."""
+        from airflow_provider_oac.assets import source_uri
+        from airflow_provider_oac.operators.export_base import asset_uri
+        from airflow_provider_oac.operators.lineage import Made, tell
+
+        path, extra = asset_uri(self.destination), {name: result[name] for name in ("rows", "size", "sha256", "format")}
+        read = source_uri(self.hook.settings.address, sources[0]) if sources else path
+        tell(self, context, [Made(path, (read, path), extra)])
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What OpenLineage's provider asks for when the task succeeded: the source, and the file."""
+        from airflow_provider_oac.operators.lineage import lineage
+
+        return lineage(self)
+
+
+class OACWorkbookBackupOperator(OACBaseOperator):
+    """Writes the definitions of the workbooks below a folder, each as a JSON file: canvases, visualizations and
+    calculations, no data. The same definition gives the same file, so that Git shows what changed.
+
+    Files lie below the destination as the workbooks do below the folder, and ``manifest.json`` lists them. A file of a
+    workbook that is gone stays. OAC gives definitions out through its MCP server; putting one back is not supported.
+
+    The result (XCom) is a dictionary: ``path``, ``manifest`` (its path), ``workbooks`` (how many).
+
+    :param folder_path: path of the folder in the catalog, such as ``/@Catalog/shared/Sales``; or
+    :param folder_id: its id as lists return it.
+    :param destination: URL of a folder, in any store that ``ObjectStoragePath`` reaches.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "folder_path", "folder_id", "destination", "destination_conn_id")
+
+    def __init__(
+        self,
+        *,
+        folder_path: CatalogPath | None = None,
+        folder_id: str | None = None,
+        destination: Location,
+        destination_conn_id: str | None = None,
+        **kwargs: Unpack[OACArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.folder_path = path_text(folder_path)
+        self.folder_id = folder_id
+        self.destination = path_text(destination)
+        self.destination_conn_id = destination_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read and write each definition."""
+        from airflow_provider_oac.client import ids, sql
+        from airflow_provider_oac.client.flows.catalog_search import below, only
+        from airflow_provider_oac.client.paging import collected
+
+        session = sql.McpSession()
+        folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        self._push_link(context)
+        source = only(below(ids.FOLDERS, folder_id, report=self.log.info), lambda item: item.type == ids.WORKBOOKS)
+        workbooks = self.hook.run(collected(source))
+        entries = []
+        for name, item in sorted(_file_names(workbooks, ids.normal(folder_id)).items()):
+            self._write(name, self.hook.run(sql.read_workbook(item.id, session=session)))
+            entries.append({"file": name, "path": item.path, "id": item.id})
+        manifest = self._write("manifest.json", {"workbooks": entries})
+        self.log.info("Wrote the definitions of %d workbooks to %s.", len(entries), self.destination)
+        return {"path": self.destination, "manifest": manifest, "workbooks": len(entries)}
+
+    def _write(self, name: str, content: Any) -> str:
+        from airflow_provider_oac.hooks.object_storage import Destination
+
+        url = f"{self.destination.rstrip('/')}/{name}"
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        Destination(url, self.destination_conn_id).write(text.encode(errors="backslashreplace"))
+        return url
+
+
+def _file_names(workbooks: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
+    """Workbooks by the names of their files below the destination; two that differ in signs only get a digest."""
+    from airflow_provider_oac.client import ids
+    from airflow_provider_oac.client.file_names import plain_name
+
+    found: dict[str, list[CatalogItem]] = {}
+    for item in workbooks:
+        parts = ids.normal(item.id).removeprefix(f"{folder}/").split("/")
+        # Some file systems take capitals and small letters for the same.
+        found.setdefault("/".join(plain_name(part) for part in parts), []).append(item)
+    names = [name.casefold() for name in found]
+    named = {}
+    for name, items in found.items():
+        for item in items:
+            only = len(items) == 1 and names.count(name.casefold()) == 1 and name != "manifest"
+            named[f"{name}{'' if only else '-' + sha256(item.id.encode()).hexdigest()[:8]}.json"] = item
+    return named

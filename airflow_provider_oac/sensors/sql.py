@@ -1,0 +1,68 @@
+"""Waiting for fresh data in a subject area or dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Unpack
+
+from airflow_provider_oac._compat import PokeReturnValue
+from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.client.sql.freshness import FreshData
+    from airflow_provider_oac.triggers.sql import OACFreshnessTrigger
+
+
+class OACFreshnessSensor(OACBaseSensor):
+    """Waits until the newest date that a query returns is young enough: what OAC shows by then is the data of today.
+
+    The result (XCom) is the date, in ISO 8601. ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the
+    same in the triggerer as in a worker. Each poll runs the query.
+
+    :param sql: a query of Logical SQL that returns one row, whose first column is a date or a time, such as
+        ``SELECT MAX("Sales"."Time"."Day") d FROM "Sales"``; or a file ``….sql``.
+    :param parameters: a list of values for its question marks.
+    :param max_age: how old the date may be.
+    :param timezone: the time zone of the source, such as ``Europe/Berlin``: OAC's dates have none.
+    :param oac_conn_id: the Airflow Connection of the type ``oac``.
+    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    """
+
+    template_fields: Sequence[str] = ("oac_conn_id", "sql", "parameters", "timezone")
+    template_ext: Sequence[str] = (".sql",)
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        max_age: timedelta,
+        parameters: Any = None,
+        timezone: str = "UTC",
+        **kwargs: Unpack[OACSensorArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.max_age = max_age
+        self.parameters = parameters
+        self.timezone = timezone
+
+    def trigger(self, deadline: float) -> OACFreshnessTrigger:
+        """The trigger that waits for the data."""
+        from airflow_provider_oac.triggers.sql import OACFreshnessTrigger
+
+        wanted = self._wanted()
+        return OACFreshnessTrigger(
+            self.oac_conn_id, wanted.sql, wanted.max_age, wanted.timezone, deadline, float(self.poke_interval)
+        )
+
+    def poll(self) -> PokeReturnValue:
+        """Ask for the newest date once."""
+        found = self._sought(self._wanted())
+        return PokeReturnValue(found is not None, found.isoformat() if found else None)
+
+    def _wanted(self) -> FreshData:
+        from airflow_provider_oac.client.sql.freshness import FreshData
+        from airflow_provider_oac.client.sql.statement import statement
+
+        return FreshData(statement(self.sql, self.parameters).text, self.max_age.total_seconds(), self.timezone)
