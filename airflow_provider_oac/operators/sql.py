@@ -48,13 +48,8 @@ class OACSqlToStorageOperator(OACBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "sql",
-        "parameters",
-        "destination",
-        "destination_conn_id",
-        "file_format",
-    )
+        "oac_conn_id", "sql", "parameters", "destination", "destination_conn_id", "file_format"
+    )  # fmt: skip
     template_ext: Sequence[str] = (".sql",)
 
     def __init__(
@@ -109,10 +104,9 @@ class OACSqlToStorageOperator(OACBaseOperator):
             raise OACConfigurationError(f"column_types are for parquet; file_format is {self.file_format!r}.")
         self._push_link(context)
         made = statement(self.sql, self.parameters)
-        if self.page_rows:
-            source = sql.pages(self.sql, self.parameters, page_rows=self.page_rows, key=self.page_key)
-        else:
-            source = sql.whole(self.sql, self.parameters, max_rows=self.max_rows)
+        source = sql.pages(
+            self.sql, self.parameters, page_rows=self.page_rows, key=self.page_key, max_rows=self.max_rows
+        )
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
         with self._stopping("The query may go on in OAC, which cannot cancel it. No file was written."):
             done = self.hook.run(write(source, sink, self.file_format, self.column_types))

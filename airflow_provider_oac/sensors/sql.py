@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -51,10 +52,7 @@ class OACFreshnessSensor(OACBaseSensor):
         """The trigger that waits for the data."""
         from airflow_provider_oac.triggers.sql import OACFreshnessTrigger
 
-        wanted = self._wanted()
-        return OACFreshnessTrigger(
-            self.oac_conn_id, wanted.sql, wanted.max_age, wanted.timezone, deadline, float(self.poke_interval)
-        )
+        return OACFreshnessTrigger(self.oac_conn_id, asdict(self._wanted()), deadline, float(self.poke_interval))
 
     def poll(self) -> PokeReturnValue:
         """Ask for the newest date once."""

@@ -16,6 +16,7 @@ from airflow_provider_oac.plain_text import plain
 from airflow_provider_oac.transport.redaction import quoted
 
 if TYPE_CHECKING:
+    from airflow_provider_oac.client.flows.catalog_watch import Sought
     from airflow_provider_oac.client.flows.polling import PollTarget
 
 # Airflow's scheduler fails a task whose trigger fires before it has noticed the deferral ("finished with state
@@ -123,6 +124,37 @@ class OACTrigger(BaseTrigger):
             f"{self.subject[0].upper()}{self.subject[1:]} continues in OAC, which offers no way to cancel it. The next "
             "try of the task finds it where it can."
         )
+
+
+class SoughtTrigger(OACTrigger):
+    """Waits until what a sensor waits for is as it is wanted, or the deadline comes.
+
+    :param oac_conn_id: the Airflow Connection.
+    :param wanted: what is waited for, as the dictionary of its dataclass.
+    :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
+    :param poll_interval: pause between two polls, in seconds.
+    """
+
+    def __init__(self, oac_conn_id: str, wanted: dict[str, Any], deadline: float | None, poll_interval: float) -> None:
+        super().__init__(oac_conn_id, deadline, poll_interval)
+        self.wanted = wanted
+
+    @abstractmethod
+    def sought(self) -> Sought:
+        """What is waited for."""
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, for people."""
+        return self.sought().text()
+
+    def watch(self, report: Callable[[str], None]) -> PollTarget[Any]:
+        """What is polled."""
+        from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget
+        from airflow_provider_oac.client.flows.polling import WaitPlan
+
+        plan = WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
+        return CatalogTarget(self.sought(), plan, report=report)
 
 
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:

@@ -5,20 +5,11 @@ others saw on live instances (observed).
 """
 
 from airflow_provider_oac.client.sql.definitions import read_workbook
-from airflow_provider_oac.client.sql.queries import Rows, pages, query, whole
+from airflow_provider_oac.client.sql.queries import Rows, pages, query
 from airflow_provider_oac.client.sql.session import McpSession
-from airflow_provider_oac.client.sql.sources import DataSource, DataTable, datasets, describe, subject_areas
+from airflow_provider_oac.client.sql.sources import DataColumn, DataSource, datasets, describe, subject_areas
 
 __all__ = [
-    "DataSource",
-    "DataTable",
-    "McpSession",
-    "Rows",
-    "datasets",
-    "describe",
-    "pages",
-    "query",
-    "read_workbook",
+    "DataColumn", "DataSource", "McpSession", "Rows", "datasets", "describe", "pages", "query", "read_workbook",
     "subject_areas",
-    "whole",
-]
+]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from airflow_provider_oac.client.api import Work
-from airflow_provider_oac.client.sql.errors import refusal
+from airflow_provider_oac.client.sql.errors import Doing
 from airflow_provider_oac.client.sql.queries import MAX_ROWS, Rows, query
 from airflow_provider_oac.client.sql.session import McpSession
 from airflow_provider_oac.client.sql.statement import statement
@@ -72,7 +72,7 @@ class Cursor:
 
     def executemany(self, operation: str, _parameters: Sequence[Sequence[Any]]) -> None:
         """Not supported: it is for what changes data."""
-        raise refusal("run it for several sets of values", "OAC only answers queries", "Run each query by itself.")
+        raise Doing("run it for several sets of values").unsent("OAC only answers queries", "Run each query by itself.")
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """The next row; ``None`` after the last one."""

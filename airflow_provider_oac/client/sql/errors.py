@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from airflow_provider_oac.exceptions import OACQueryError
 from airflow_provider_oac.transport.redaction import quoted
@@ -28,41 +29,57 @@ _VARIABLE = (
     "a session variable of the data model has no value for this user",
     "Let the model's author initialize it for this user.",
 )
-_SOURCE = (
+SOURCE = (
     "the subject area or dataset does not exist, the user may not read it, or the text is not Logical SQL",
     "Check the name in FROM with sql.subject_areas() and sql.datasets(), the user's rights, and the query.",
 )
+_OTHER = (
+    "the user lacks a right, or the MCP server of OAC, which is a preview, changed",
+    "Read what OAC says, and look for a newer version of this provider.",
+)
 
 
-def query_error(doing: str, text: str, values: Sequence[str] = ()) -> OACQueryError:
-    """Explain a refusal, in whichever of the four places OAC says it.
+@dataclass(frozen=True)
+class Doing:
+    """What is being done, for messages.
 
-    :param doing: what was being done: ``query "Sales"``.
-    :param text: what OAC says. It may quote the query, data, and the owner of an item.
-    :param values: texts of the query that must not come back in a message.
+    :param text: such as ``query "Sales"``.
+    :param values: texts that are sent and must not come back in a message.
+    :param cause: the likely cause if OAC refuses it without a known code, and the next step.
     """
-    codes = tuple(int(code) for code in _CODE.findall(text))
-    code = next((one for one in codes if one in _KNOWN), None)
-    code = code or next((one for one in codes if one not in _GENERIC), None)
-    cause, step = _KNOWN.get(code or 0) or (_VARIABLE if "NQ_SESSION" in text else _SOURCE)
-    said = safe(_without_wrappers(text), values) or "nothing"
-    return OACQueryError(
-        f"Could not {doing}: OAC answered {said.rstrip('.')}. Likely cause: {cause}. Next step: {step}",
-        code=code,
-        codes=codes,
-    )
 
+    text: str
+    values: Sequence[str] = field(default=(), repr=False)
+    cause: tuple[str, str] = _OTHER
 
-def refusal(doing: str, problem: str, step: str) -> OACQueryError:
-    """An error of a query that was not sent."""
-    return OACQueryError(f"Could not {doing}: {problem}. Nothing was sent. Next step: {step}")
+    def refused(self, said: str) -> OACQueryError:
+        """OAC refused it, in whichever of the four places it says so.
+
+        :param said: what OAC says. It may quote the query, data, and the owner of an item.
+        """
+        codes = tuple(int(code) for code in _CODE.findall(said))
+        code = next((one for one in codes if one in _KNOWN), None)
+        code = code or next((one for one in codes if one not in _GENERIC), None)
+        cause, step = _KNOWN.get(code or 0) or (_VARIABLE if "NQ_SESSION" in said else self.cause)
+        shown = (safe(_without_wrappers(said), self.values) or "nothing").rstrip(".")
+        message = f"Could not {self.text}: OAC answered {shown}. Likely cause: {cause}. Next step: {step}"
+        return OACQueryError(message, code=code, codes=codes)
+
+    def unsent(self, problem: str, step: str) -> OACQueryError:
+        """It was not sent, since something is wrong with it."""
+        return OACQueryError(f"Could not {self.text}: {problem}. Nothing was sent. Next step: {step}")
 
 
 def safe(text: str, values: Sequence[str] = ()) -> str | None:
     """What a server says, without texts in quotes, addresses of mail, and the given values."""
     text = re.sub(r"'(?:[^']|'')*(?:'|$)", "'…'", text)
     text = re.sub(r"""[^\s@'"<>(),;]+@[^\s@'"<>(),;]+""", "…@…", text)
-    return quoted(text, [value for value in values if len(value) > 3], 400)
+    return quoted(text, secret_texts(values), 400)
+
+
+def secret_texts(values: Sequence[str]) -> tuple[str, ...]:
+    """The values that can be told from words of any text."""
+    return tuple(value for value in values if len(value) > 3)
 
 
 def _without_wrappers(text: str) -> str:

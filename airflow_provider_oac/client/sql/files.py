@@ -20,6 +20,9 @@ from airflow_provider_oac.client.sql.queries import Rows
 from airflow_provider_oac.client.writers import Written
 from airflow_provider_oac.exceptions import OACConfigurationError, OACContentError
 
+# Makes bytes of a page; of ``None``, those that end the file. It is told whether the page is the first one.
+Encoder = Callable[[Rows | None, bool], bytes]
+
 
 @flow
 async def write(
@@ -27,9 +30,9 @@ async def write(
 ) -> Written:
     """Write all rows that a source yields.
 
-    CSV has a head and is as :func:`airflow_provider_oac.client.writers.csv_line` has it. JSON lines hold numbers as OAC
-    sent them, and dates and times in ISO 8601. In Parquet a column of whole numbers is ``int64``, of others ``double``,
-    of dates and times ``timestamp[us]``, else ``string``: what the first page holds decides.
+    CSV (RFC 4180, with the line breaks of Unix) has a head, and NULL is empty. JSON lines hold numbers as OAC sent
+    them, and dates and times in ISO 8601. In Parquet a column of whole numbers is ``int64``, of others ``double``, of
+    dates and times ``timestamp[us]``, else ``string``: the first page decides.
 
     :param file_format: ``csv``, ``jsonl`` or ``parquet``, which needs pyarrow.
     :param types: of Parquet, the types of columns: ``int64``, ``double``, ``decimal128(18, 2)``, ``date32``,
@@ -38,14 +41,17 @@ async def write(
     :raises OACContentError: if a later page holds what does not fit the type of its column.
     """
     summed, count = SummedSink(sink), 0
-    encoder = _ENCODERS[file_format](summed.write, dict(types or {}))
+    encode: Encoder = {"csv": _csv, "jsonl": _json_lines}.get(file_format) or _Parquet(types or {})
     try:
         async with aclosing(source(api)) as pages:
             async for page in pages:
-                _check_names(page.columns, encoder.types)
-                await api.to_thread(encoder.add, page)
+                if len(set(page.columns)) < len(page.columns):
+                    raise OACConfigurationError(
+                        f"Two columns have one name, of {', '.join(page.columns)}. Give each an alias."
+                    )
+                summed.write(await api.to_thread(encode, page, not count))
                 count += len(page)
-        await api.to_thread(encoder.finish)
+        await api.to_thread(summed.write, encode(None, False))
         await api.to_thread(summed.commit)
     except BaseException:
         summed.discard()
@@ -53,42 +59,20 @@ async def write(
     return Written(count, summed.size, summed.sha256)
 
 
-def _check_names(columns: tuple[str, ...], types: Mapping[str, str]) -> None:
-    twice = {name for name in columns if columns.count(name) > 1}
-    unknown = set(types) - set(columns)
-    if twice or unknown:
-        what = f"several columns are called {', '.join(sorted(twice))}; give each an alias" if twice else (
-            f"column_types names {', '.join(sorted(unknown))}, and the columns are {', '.join(columns)}"
-        )  # fmt: skip
-        raise OACConfigurationError(f"The rows cannot be written: {what}.")
+def _csv(page: Rows | None, first: bool) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(([page.columns] if first else []) + page.rows if page else [])
+    return text.getvalue().encode(errors="backslashreplace")
 
 
-class _Csv:
-    def __init__(self, write: Callable[[bytes], None], types: Mapping[str, str]) -> None:
-        self.types = types
-        self._write = write
-        self._begun = False
-
-    def add(self, page: Rows) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if not self._begun:
-            writer.writerow(page.columns)
-        self._begun = True
-        writer.writerows(page.rows)
-        self._write(text.getvalue().encode(errors="backslashreplace"))
-
-    def finish(self) -> None:
-        pass
-
-
-class _JsonLines(_Csv):
-    def add(self, page: Rows) -> None:
-        names = [json.dumps(name, ensure_ascii=False) for name in page.columns]
-        lines = (
-            ",".join(f"{name}:{_json(value)}" for name, value in zip(names, row, strict=True)) for row in page.rows
-        )
-        self._write("".join(f"{{{line}}}\n" for line in lines).encode(errors="backslashreplace"))
+def _json_lines(page: Rows | None, _first: bool) -> bytes:
+    names = [json.dumps(name, ensure_ascii=False) for name in page.columns] if page else []
+    lines = [
+        ",".join(f"{name}:{_json(value)}" for name, value in zip(names, row, strict=True))
+        for row in (page.rows if page else ())
+    ]
+    return "".join(f"{{{line}}}\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _json(value: Any) -> str:
@@ -98,11 +82,12 @@ def _json(value: Any) -> str:
 
 
 class _Parquet:
-    """Writes with pyarrow, which wants a file with a position."""
+    """Writes with pyarrow.
 
-    closed = False
+    :param types: the types of columns that are not to be inferred.
+    """
 
-    def __init__(self, write: Callable[[bytes], None], types: Mapping[str, str]) -> None:
+    def __init__(self, types: Mapping[str, str]) -> None:
         try:
             import pyarrow
             import pyarrow.parquet
@@ -111,27 +96,38 @@ class _Parquet:
                 "Parquet needs pyarrow: install airflow-provider-oac[parquet] where the task runs, or choose csv or "
                 "jsonl."
             ) from None
-        self.types = types
         self._arrow: Any = pyarrow
-        self._wanted = {name: _type(pyarrow, name, text) for name, text in types.items()}
-        self._sink = write
-        self._position = 0
-        self._schema: Any = None
+        self._wanted = {name: self._type(name, text) for name, text in types.items()}
+        self._buffer = io.BytesIO()
         self._writer: Any = None
 
-    def add(self, page: Rows) -> None:
-        if self._schema is None:
-            fields = [
-                (name, self._wanted.get(name) or self._inferred(values))
-                for name, values in zip(page.columns, page.data, strict=True)
-            ]
-            self._schema = self._arrow.schema(fields)
-            self._writer = self._arrow.parquet.ParquetWriter(self, self._schema)
-        columns = [self._column(field, values) for field, values in zip(self._schema, page.data, strict=True)]
-        self._writer.write_table(self._arrow.table(columns, schema=self._schema))
+    def __call__(self, page: Rows | None, first: bool) -> bytes:
+        if page is None:
+            self._writer.close()
+        else:
+            named = list(zip(page.columns, page.data, strict=True))
+            if self._writer is None:
+                fields = [(name, self._wanted.get(name) or self._inferred(values)) for name, values in named]
+                self._writer = self._arrow.parquet.ParquetWriter(self._buffer, self._arrow.schema(fields))
+            schema = self._writer.schema
+            arrays = [self._array(name, schema.field(name).type, values) for name, values in named]
+            self._writer.write_table(self._arrow.table(arrays, schema=schema))
+        data = self._buffer.getvalue()
+        # pyarrow counts by itself where it is in the file.
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return data
 
-    def finish(self) -> None:
-        self._writer.close()
+    def _type(self, name: str, text: str) -> Any:
+        if found := re.fullmatch(r"decimal(?:128)?\((\d+),\s*(\d+)\)", text):
+            return self._arrow.decimal128(int(found[1]), int(found[2]))
+        try:
+            return self._arrow.type_for_alias(text)
+        except ValueError:
+            raise OACConfigurationError(
+                f"column_types[{name!r}] is {text!r}, which pyarrow does not know. Give a type such as 'int64', "
+                "'double', 'decimal128(18, 2)', 'date32', 'timestamp[us]' or 'string'."
+            ) from None
 
     def _inferred(self, values: list[Any]) -> Any:
         kinds = {type(value) for value in values} - {type(None)}
@@ -139,56 +135,23 @@ class _Parquet:
             return self._arrow.float64() if Decimal in kinds else self._arrow.int64()
         return self._arrow.timestamp("us") if kinds == {datetime} else self._arrow.string()
 
-    def _column(self, field: Any, values: list[Any]) -> Any:
-        kinds = self._arrow.types
+    def _array(self, name: str, kind: Any, values: list[Any]) -> Any:
+        types = self._arrow.types
         convert: Callable[[Any], Any] | None = None
-        if kinds.is_floating(field.type):
+        if types.is_floating(kind):
             convert = float
-        elif kinds.is_decimal(field.type):
-            unit = Decimal(1).scaleb(-field.type.scale)
-            convert = lambda value: Decimal(value).quantize(unit)  # noqa: E731
-        elif kinds.is_string(field.type):
+        elif types.is_decimal(kind):
+            convert = lambda value: Decimal(value).quantize(Decimal(1).scaleb(-kind.scale))  # noqa: E731
+        elif types.is_string(kind):
             convert = str
         try:
             if convert is not None:
                 values = [None if value is None else convert(value) for value in values]
-            return self._arrow.array(values, type=field.type)
+            return self._arrow.array(values, type=kind)
         except (ArithmeticError, TypeError, ValueError):
             pass
         # Not while the exception is handled, which holds a value.
         raise OACContentError(
-            f"The column {field.name} has a value that is no {field.type}. Likely cause: its type was taken from the "
-            f"first page, and a later one holds other values. Next step: set column_types={{{field.name!r}: "
-            "'double'}, or another type that fits."
+            f"The column {name} has a value that is no {kind}. Likely cause: the first page decided its type, and a "
+            f"later one holds other values. Next step: set column_types={{{name!r}: 'double'}}, or another type."
         )
-
-    def write(self, data: Any) -> int:
-        """Take the next bytes; called by pyarrow."""
-        piece = bytes(data)
-        self._sink(piece)
-        self._position += len(piece)
-        return len(piece)
-
-    def tell(self) -> int:
-        """The position; called by pyarrow."""
-        return self._position
-
-    def flush(self) -> None:
-        """Without effect; called by pyarrow."""
-
-    close = flush
-
-
-def _type(arrow: Any, name: str, text: str) -> Any:
-    if found := re.fullmatch(r"decimal(?:128)?\((\d+),\s*(\d+)\)", text):
-        return arrow.decimal128(int(found[1]), int(found[2]))
-    try:
-        return arrow.type_for_alias(text)
-    except ValueError:
-        raise OACConfigurationError(
-            f"column_types[{name!r}] is {text!r}, which pyarrow does not know. Give a type such as 'int64', 'double', "
-            "'decimal128(18, 2)', 'date32', 'timestamp[us]' or 'string'."
-        ) from None
-
-
-_ENCODERS: Mapping[str, Any] = {"csv": _Csv, "jsonl": _JsonLines, "parquet": _Parquet}

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.sql.errors import Doing, secret_texts
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response, media_type
 from airflow_provider_oac.transport.redaction import error_object
@@ -29,11 +30,10 @@ Message = dict[str, Any]
 
 
 def request(
-    doing: str, method: str, params: Mapping[str, Any], number: int, headers: Mapping[str, str]
+    doing: Doing, method: str, params: Mapping[str, Any], number: int, headers: Mapping[str, str]
 ) -> Call[tuple[Message, str | None]]:
     """A call that expects a response: its message, and the session that OAC names beside it.
 
-    :param doing: what it does, for messages.
     :param method: of JSON-RPC, such as ``tools/call``. It must only read, since a lost response is asked for again.
     :param params: of the method.
     :param number: id of the request, by which the response is found among other messages.
@@ -44,12 +44,13 @@ def request(
 
 def notification(method: str, headers: Mapping[str, str]) -> Call[None]:
     """A call that expects no message."""
-    return _call(f"send {method}", {"method": method}, headers, nothing)
+    return _call(Doing(f"send {method}"), {"method": method}, headers, nothing)
 
 
-def _call(doing: str, message: Message, headers: Mapping[str, str], read: Any) -> Call[Any]:
+def _call(doing: Doing, message: Message, headers: Mapping[str, str], read: Any) -> Call[Any]:
     return Call(
-        doing=doing,
+        doing=doing.text,
+        secrets=secret_texts(doing.values),
         method="POST",
         path=PATH,
         read=read,
@@ -75,20 +76,12 @@ def _read(number: int, response: Response) -> tuple[Message, str | None]:
     if kind not in (_JSON, _EVENTS):
         what = "a web page, such as that of a sign-in," if kind == "text/html" else f"a body of {kind}"
         raise OACResponseError(f"HTTP {response.status} brought {what} in place of JSON.")
-    texts = events(response.body) if kind == _EVENTS else [response.body]
-    for text in texts:
-        found = loads(text)
-        for message in found if isinstance(found, list) else [found]:
-            if isinstance(message, dict) and _answers(message, number):
-                return message, response.headers.get("mcp-session-id")
+    for text in events(response.body) if kind == _EVENTS else [response.body]:
+        message = loads(text)
+        # An error about a request that the server could not read has no id.
+        if isinstance(message, dict) and message.keys() & {"result", "error"} and message.get("id") in (number, None):
+            return message, response.headers.get("mcp-session-id")
     raise OACResponseError(f"HTTP {response.status} brought no response of JSON-RPC to request {number}.")
-
-
-def _answers(message: Message, number: int) -> bool:
-    """Whether a message is the response: a request that the server could not read has no id."""
-    return ("result" in message and message.get("id") == number) or (
-        "error" in message and message.get("id") in (number, None)
-    )
 
 
 def loads(text: str | bytes) -> Any:

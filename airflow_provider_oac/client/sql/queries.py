@@ -9,9 +9,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.api import Api, Flow, flow
 from airflow_provider_oac.client.paging import Source
-from airflow_provider_oac.client.sql.errors import query_error, refusal
 from airflow_provider_oac.client.sql.session import McpSession
 from airflow_provider_oac.client.sql.statement import Column, Statement, literal, statement
 from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
@@ -70,29 +69,22 @@ async def query(
     if not found.truncated and len(found) <= max_rows:
         return found
     if not allow_truncated:
+        count = min(len(found), max_rows)
         raise OACQueryError(
-            f"Could not {made.doing}: OAC has more rows than the {min(len(found), max_rows)} that it was asked for or "
-            "may return. Nothing was returned, since a part would pass for the whole. Next step: narrow the query, "
-            "raise max_rows, read pages, or set allow_truncated=True."
+            f"Could not {made.doing.text}: OAC has more rows than the {count} that came or may be returned. Nothing was "
+            "returned, since a part would pass for the whole. Next step: narrow the query, raise max_rows, read pages, "
+            "or set allow_truncated=True."
         )
     return Rows(found.columns, tuple(values[:max_rows] for values in found.data), True)
-
-
-def whole(text: str, parameters: Sequence[Any] | None = None, **options: Any) -> Source[Rows]:
-    """The rows of a query as its only page. The parameters are those of :func:`query`."""
-
-    async def iterate(api: Api) -> AsyncGenerator[Rows, None]:
-        yield await api.run(query(text, parameters, **options))
-
-    return iterate
 
 
 def pages(
     text: str,
     parameters: Sequence[Any] | None = None,
     *,
-    page_rows: int = MAX_ROWS,
+    page_rows: int | None = MAX_ROWS,
     key: str | None = None,
+    max_rows: int = MAX_ROWS,
     session: McpSession | None = None,
 ) -> Source[Rows]:
     """The rows of a query, page by page: ``async for page in pages(...)(api)``. There is one page at least.
@@ -104,73 +96,67 @@ def pages(
     :param text: one SELECT without ``FETCH`` and ``OFFSET``; without a key it needs ORDER BY with columns that tell all
         rows apart.
     :param parameters: values for its question marks, in order.
-    :param page_rows: most rows of a page.
+    :param page_rows: most rows of a page; ``None`` for one page, as :func:`query` returns it.
     :param key: name of a column that has another value in each row and no NULL: an attribute, not a measure.
+    :param max_rows: most rows of the only page.
     :param session: to run them in; by default in one that begins here.
     :raises OACQueryError: as :func:`query` does; also if the key has NULL, or a value twice.
     """
+    if page_rows is None:
+        return lambda api: _page(api, query(text, parameters, max_rows=max_rows, session=session))
     made = statement(text, parameters)
-    if key is None:
-        made.page(page_rows)  # What cannot be paged is refused here.
-        return lambda api: _by_offset(api, session or McpSession(), made, page_rows)
-    column = next((one for one in made.columns if one.name.casefold() == key.casefold()), None)
-    if column is None:
+    column = next((one for one in made.columns if key and one.name.casefold() == key.casefold()), None)
+    if key and column is None:
         names = ", ".join(one.name for one in made.columns)
-        raise refusal(made.doing, f"the key {key} is not among its columns: {names}", "Add it after SELECT.")
-    made.page_by_key(column, page_rows, "")
-    return lambda api: _by_key(api, session or McpSession(), made, column, page_rows)
+        raise made.doing.unsent(f"the key {key} is not among its columns: {names}", "Add it after SELECT.")
+    made.page(page_rows, key=column)  # What cannot be paged is refused here.
+    return lambda api: _pages(api, session or McpSession(), made, column, page_rows)
 
 
-async def _by_offset(api: Api, session: McpSession, made: Statement, page_rows: int) -> AsyncGenerator[Rows, None]:
-    offset = 0
+async def _page(api: Api, work: Flow[Rows]) -> AsyncGenerator[Rows, None]:
+    yield await work(api)
+
+
+async def _pages(
+    api: Api, session: McpSession, made: Statement, key: Column | None, page_rows: int
+) -> AsyncGenerator[Rows, None]:
+    offset, last = 0, None
     while True:
-        page = await _run(api, session, made, made.page(page_rows, offset), page_rows + 1)
+        condition = "" if last is None else f"> {literal(last)}"
+        text = made.page(page_rows, key=key, condition=condition) if key else made.page(page_rows, offset=offset)
+        page = await _run(api, session, made, text, page_rows + 1)
+        if key is not None:
+            values = page.data[made.columns.index(key)]
+            if None in values:
+                raise _bad_key(made, key, "NULL")
+            if any(one == other for one, other in pairwise([last, *values])):
+                raise _bad_key(made, key, "one value in several rows, or in another order than OAC compares by")
+            last = values[-1] if values else last
         if len(page) or not offset:
             yield page
         if not len(page):
-            return
-        offset += len(page)
-
-
-async def _by_key(
-    api: Api, session: McpSession, made: Statement, key: Column, page_rows: int
-) -> AsyncGenerator[Rows, None]:
-    place, last = made.columns.index(key), None
-    while True:
-        text = made.page_by_key(key, page_rows, "" if last is None else f"> {literal(last)}")
-        page = await _run(api, session, made, text, page_rows + 1)
-        values = page.data[place]
-        if None in values:
-            raise _bad_key(made, key, "NULL")
-        if any(one == other for one, other in pairwise([last, *values])):
-            raise _bad_key(made, key, "one value in several rows, or in another order than OAC compares by")
-        if values or last is None:
-            yield page
-        if not values:
             break
-        last = values[-1]
+        offset += len(page)
     # A comparison leaves NULL out, wherever it is in the order.
-    nulls = await _run(api, session, made, made.page_by_key(key, 1, "IS NULL"), 1)
-    if len(nulls):
+    if key and len(await _run(api, session, made, made.page(1, key=key, condition="IS NULL"), 1)):
         raise _bad_key(made, key, "NULL")
 
 
 def _bad_key(made: Statement, key: Column, what: str) -> OACQueryError:
     return OACQueryError(
-        f"Could not {made.doing} page by page: its key {key.name} has {what}, so rows would be lost. Next step: name "
-        "a column that has another value in each row and no NULL, or leave the key out and order by several columns."
+        f"Could not {made.doing.text} page by page: its key {key.name} has {what}, so rows would be lost. Next step: "
+        "name a column that has another value in each row and no NULL, or leave the key out and order by several "
+        "columns."
     )
 
 
 async def _run(api: Api, session: McpSession, made: Statement, text: str, max_rows: int) -> Rows:
     """Send a query and read what came."""
     arguments = {"query": text, "maxRows": max_rows}
-    held = await session.tool(api, "execute_logical_sql", arguments, made.doing, made.values)
-    if not isinstance(held, dict):
-        raise _unreadable(made, f"a {type(held).__name__} came in place of an object")
+    held = await session.tool(api, "execute_logical_sql", arguments, made.doing)
     status = held.get("status")
     if isinstance(status, dict) and status.get("error"):
-        raise query_error(made.doing, str(status.get("message")), made.values)
+        raise made.doing.refused(str(status.get("message")))
     batches = held.get("batches")
     if not isinstance(batches, list) or not all(isinstance(batch, dict) for batch in batches):
         raise _unreadable(made, "it has no list of batches")
@@ -211,6 +197,6 @@ def _with_moments(values: list[Any]) -> list[Any]:
 
 def _unreadable(made: Statement, problem: str) -> OACResponseError:
     return OACResponseError(
-        f"Could not {made.doing}: the result cannot be read, {problem}. Likely cause: OAC changed its MCP server, "
+        f"Could not {made.doing.text}: the result cannot be read, {problem}. Likely cause: OAC changed its MCP server, "
         "which is a preview. Next step: look for a newer version of this provider."
     )

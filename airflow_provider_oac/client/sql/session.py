@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.sql import framing
-from airflow_provider_oac.client.sql.errors import query_error
+from airflow_provider_oac.client.sql.errors import Doing
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
 from airflow_provider_oac.transport.retry import RetryPolicy
 
@@ -34,14 +34,10 @@ class McpSession:
         self._tools: dict[str, str] | None = None
         self._number = 0
 
-    async def tool(
-        self, api: Api, name: str, arguments: Mapping[str, Any], doing: str, values: Sequence[str] = ()
-    ) -> Any:
+    async def tool(self, api: Api, name: str, arguments: Mapping[str, Any], doing: Doing) -> dict[str, Any]:
         """Call a tool that reads; returns what its result holds.
 
         :param name: its name without prefix, such as ``describe_data``.
-        :param doing: what it does, for messages: ``query "Sales"``.
-        :param values: texts of the arguments that must not come back in a message.
         :raises OACQueryError: if OAC refuses it.
         """
         if name not in READ_TOOLS:
@@ -49,16 +45,14 @@ class McpSession:
         tools = await self.tools(api)
         if name not in tools:
             raise OACError(
-                f"Could not {doing}: the MCP server of OAC has no tool {name}; it has {', '.join(sorted(tools))}. "
+                f"Could not {doing.text}: the MCP server of OAC has no tool {name}; it has {', '.join(sorted(tools))}. "
                 "Likely cause: the user lacks the role DV Content Author, or OAC renamed the tool. Next step: grant "
                 "the role, or look for a newer version of this provider."
             )
-        result = await self.request(
-            api, doing, "tools/call", {"name": tools[name], "arguments": dict(arguments)}, values
-        )
+        result = await self.request(api, "tools/call", {"name": tools[name], "arguments": arguments}, doing)
         held = _held(result)
-        if result.get("isError") or isinstance(held, str):
-            raise query_error(doing, str(held), values)
+        if result.get("isError") or not isinstance(held, dict):
+            raise doing.refused(str(held))
         return held
 
     async def tools(self, api: Api) -> Mapping[str, str]:
@@ -67,56 +61,51 @@ class McpSession:
         They were spelled ``oracle_analytics-describeData`` before ``oracle_analytics-describe_data`` (observed).
         """
         if self._tools is None:
-            found, cursor = [], None
+            found: list[dict[str, Any]] = []
+            params: dict[str, Any] = {}
             for _ in range(_MOST_PAGES):
-                page = await self.request(api, "list the tools", "tools/list", {"cursor": cursor} if cursor else {})
-                found += [tool["name"] for tool in _objects(page, "tools") if isinstance(tool.get("name"), str)]
-                cursor = page.get("nextCursor")
-                if not cursor:
+                page = await self.request(api, "tools/list", params, Doing("list the tools of OAC's MCP server"))
+                found += objects(page, "tools")
+                if not page.get("nextCursor"):
                     break
-            self._tools = {_plain_name(name): name for name in found}
+                params = {"cursor": page["nextCursor"]}
+            self._tools = {_plain_name(str(tool.get("name"))): str(tool.get("name")) for tool in found}
         return self._tools
 
-    async def request(
-        self, api: Api, doing: str, method: str, params: Mapping[str, Any], values: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    async def request(self, api: Api, method: str, params: Mapping[str, Any], doing: Doing) -> dict[str, Any]:
         """Send a request that reads, and again in a new session if OAC forgot this one; returns its result."""
         for last in (False, True):
-            if self._headers is None:
-                await self._begin(api)
+            self._headers = self._headers or await self._begun(api)
             try:
-                message, _ = await self._send(api, doing, method, params)
+                message, _ = await self._send(api, method, params, doing, self._headers)
             except OACApiError as error:
                 if last or error.status != 404:
                     raise
             else:
                 if last or not _is_lost(message):
-                    return _result(message, doing, values)
+                    return _result(message, doing)
             self._headers = None
         raise AssertionError("unreachable")
 
-    async def _begin(self, api: Api) -> None:
-        params = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT}
-        self._headers = {}
-        try:
-            message, session = await self._send(api, "begin a session of MCP", "initialize", params)
-            version = _result(message, "begin a session of MCP").get("protocolVersion")
-            headers = {
-                "MCP-Protocol-Version": str(version or PROTOCOL),
-                **({"Mcp-Session-Id": session} if session else {}),
-            }
-            # Without it OAC refuses what follows, or answers with empty lists (observed).
-            await api.perform(framing.notification("notifications/initialized", headers), POLICY)
-        except BaseException:
-            self._headers = None
-            raise
-        self._headers = headers
+    async def _begun(self, api: Api) -> dict[str, str]:
+        """The headers of a new session."""
+        params, doing = (
+            {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT},
+            Doing("begin a session of MCP"),
+        )
+        message, session = await self._send(api, "initialize", params, doing, {})
+        headers = {"MCP-Protocol-Version": str(_result(message, doing).get("protocolVersion") or PROTOCOL)}
+        if session:
+            headers["Mcp-Session-Id"] = session
+        # Without it OAC refuses what follows, or answers with empty lists (observed).
+        await api.perform(framing.notification("notifications/initialized", headers), POLICY)
+        return headers
 
     async def _send(
-        self, api: Api, doing: str, method: str, params: Mapping[str, Any]
+        self, api: Api, method: str, params: Mapping[str, Any], doing: Doing, headers: Mapping[str, str]
     ) -> tuple[framing.Message, str | None]:
         self._number += 1
-        return await api.perform(framing.request(doing, method, params, self._number, self._headers or {}), POLICY)
+        return await api.perform(framing.request(doing, method, params, self._number, headers), POLICY)
 
 
 def _plain_name(name: str) -> str:
@@ -130,29 +119,29 @@ def _is_lost(message: framing.Message) -> bool:
     return "session" in text.lower() and "nQSError" not in text
 
 
-def _result(message: framing.Message, doing: str, values: Sequence[str] = ()) -> dict[str, Any]:
+def _result(message: framing.Message, doing: Doing) -> dict[str, Any]:
     if "error" in message:
         error = message["error"] if isinstance(message["error"], dict) else {}
         data = error.get("data")
         details = data.get("details") or data.get("errorCode") if isinstance(data, dict) else data
-        raise query_error(doing, f"{error.get('message')} ({error.get('code')}). {details or ''}", values)
-    result = message.get("result")
-    if not isinstance(result, dict):
-        raise OACResponseError(f"Could not {doing}: the result from OAC is {type(result).__name__}, not a JSON object.")
-    return result
+        raise doing.refused(f"{error.get('message')} ({error.get('code')}). {details or ''}")
+    if not isinstance(message["result"], dict):
+        raise OACResponseError(f"Could not {doing.text}: the result from OAC is not a JSON object.")
+    return message["result"]
 
 
 def _held(result: Mapping[str, Any]) -> Any:
     """What the result of a tool holds: JSON inside its text (observed); a text that is none is a message."""
     if result.get("structuredContent") is not None:
         return result["structuredContent"]
-    text = "".join(str(block.get("text") or "") for block in _objects(result, "content"))
+    text = "".join(str(block.get("text") or "") for block in objects(result, "content"))
     try:
         return framing.loads(text)
     except OACResponseError:
         return text
 
 
-def _objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects in a list of a result; none if there is no such list."""
     found = holder.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
