@@ -89,6 +89,9 @@ ENVIRONMENTS = {
         Environment("airflow-3.3-py3.13", "3.3", VENVS / "airflow-3.3-py3.13", "dev", ((3, 13),)),
         Environment("airflow-3.3-py3.14", "3.3", VENVS / "airflow-3.3-py3.14", "dev", ((3, 14),)),
         Environment("docs", "docs", VENVS / "docs", "", ((3, 11), (3, 12), (3, 13))),
+        # Of tests/judges: what others wrote, with nothing of this project.
+        Environment("judge-mcp-1", "judge-mcp-1", VENVS / "judge-mcp-1", "", ((3, 11), (3, 12), (3, 13))),
+        Environment("judge-mcp-2", "judge-mcp-2", VENVS / "judge-mcp-2", "", ((3, 11), (3, 12), (3, 13))),
         # The oldest versions that pyproject.toml allows: set up only when it is asked for by name.
         Environment("floors", "floors", VENVS / "floors", "test", ((3, 11), (3, 12))),
         # Of `make bench`, with the peers: set up only when it is asked for by name.

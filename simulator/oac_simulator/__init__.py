@@ -1,4 +1,4 @@
-"""A simulated Oracle Analytics Cloud: identity domain, REST API and storage bucket in one process.
+"""A simulated Oracle Analytics Cloud: identity domain, REST API, MCP and storage bucket in one process.
 
 It is a program to develop and test against (`oac-simulator serve`), written from the published contract alone. It
 shares no code with the provider, so a misreading in the client cannot hide behind the same misreading in the server.

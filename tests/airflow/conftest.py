@@ -7,6 +7,7 @@ session the runs of a module that are named by `@pytest.mark.begins` start at on
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -88,6 +89,9 @@ def dags_folder(home: Path) -> Path:
     for source in (ROOT / "dags", HERE / "dags"):
         for file in sorted(source.glob("*.py")):
             shutil.copy(file, folder)
+    (readme,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    if not version("apache-airflow").startswith("2."):
+        (folder / "readme.py").write_text(readme)
     example = (folder / "oac_nightly_backup.py").read_text()
     for grant in GRANTS:
         (folder / f"nightly_by_{grant}.py").write_text(_by_grant(example, grant))

@@ -20,6 +20,8 @@ CONF: dict[str, dict[str, Any]] = {
     "oac_settings_apply": {},
     "oac_data_source": {"name": "Warehouse", "retired": "'admin'.'CRM 2025'"},
     "oac_sequence_then_wait": {},
+    # The DAG of README.md.
+    "nightly_backup": {},
 }
 
 
@@ -87,3 +89,9 @@ def test_a_sensor_waits_for_the_sequence_that_another_task_started(stack: Airflo
     log = stack.log(dag_id, run_id, "done", stack.task(dag_id, run_id, "done")["try_number"])
     assert f"Work request {started}" in log
     assert "SUCCEEDED" in log
+
+
+def test_the_dag_of_the_readme_makes_a_snapshot_when_pasted(stack: AirflowStack, runs: dict[str, str]) -> None:
+    backup = stack.xcom("nightly_backup", runs["nightly_backup"], "backup")
+    assert backup["name"].startswith("nightly--")
+    assert backup["verified"]

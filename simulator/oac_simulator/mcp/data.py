@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -73,6 +74,7 @@ def _seeded(path: Path) -> Path:
         return path
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_CREAT | os.O_RDWR, 0o600))
     with closing(sqlite3.connect(draft)) as database, database:
         for source in SOURCES:
             columns = ", ".join(f'"{column.stored}" {_AFFINITY[column.type]}' for column in source.columns)

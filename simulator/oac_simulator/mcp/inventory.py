@@ -57,8 +57,6 @@ _LISTS = {
     "ansi": [name for name in _TOOLS if name != "discover_data"],
     "old": ["discover_data", "describe_data", "execute_logical_sql"],
 }
-#: The tools that need a right to data (documented: a DV Consumer may only search).
-DATA_TOOLS = ("find_matching_datasources", "describe_data", "execute_logical_sql", "execute_oac_ansi_sql")
 #: The real description holds a grammar of some 82 KB (observed); this one is as long.
 _GRAMMAR = "\n" + "The grammar of Logical SQL would be here.\n" * 2000
 

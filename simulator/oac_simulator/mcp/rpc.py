@@ -21,6 +21,7 @@ from oac_simulator.mcp.results import RpcError, ToolError, block
 from oac_simulator.mcp.sessions import Session, Sessions
 from oac_simulator.oac.api import OACError
 from oac_simulator.oac.guard import admit
+from oac_simulator.oac.items import compact
 from oac_simulator.replies import LongReply, json_reply
 from oac_simulator.store import Record
 from oac_simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, Instance
@@ -82,8 +83,9 @@ class Mcp:
             if isinstance(message, RpcError):
                 raise message
             if message["method"] == "initialize":
+                _check_initialize(message.get("params"))
                 key = self._sessions.begin(self._instance.name, user["name"])
-                return await self._reply(number, {"result": _INITIALIZED}, headers={"Mcp-Session-Id": key})
+                return self._reply(number, {"result": _INITIALIZED}, headers={"Mcp-Session-Id": key})
             session = self._session(request, user, message["method"])
             if number is None:
                 # A notification: no answer, whatever it is (documented: 202).
@@ -91,11 +93,11 @@ class Mcp:
                     session.ready = True
                 return web.Response(status=202)
             result = await self._result(request, user, session, message)
-            return await self._reply(number, {"result": result})
+            return self._reply(number, {"result": result})
         except ToolError as error:
-            return await self._reply(number, {"result": {**block(str(error)), "isError": True}})
+            return self._reply(number, {"result": {**block(str(error)), "isError": True}})
         except RpcError as error:
-            return await self._reply(number, {"error": error.body}, error.status)
+            return self._reply(number, {"error": error.body}, error.status)
 
     def _session(self, request: web.Request, user: Record, method: str) -> Session | None:
         """The session of the request.
@@ -149,8 +151,8 @@ class Mcp:
 
     def _may(self, user: Record, name: str) -> bool:
         """Whether the user's role has a tool (documented: consumers only search)."""
-        roles = user["instance_roles"].get(self._instance.name, user["roles"])
-        return name == "search_catalog" or bool({ADMINISTRATOR, CONTENT_AUTHOR} & set(roles))
+        roles = {compact(role) for role in user["instance_roles"].get(self._instance.name, user["roles"])}
+        return name == "search_catalog" or bool({compact(ADMINISTRATOR), compact(CONTENT_AUTHOR)} & roles)
 
     def _tools(self, user: Record, params: Message) -> Message:
         """The list, in pages if the setting says so."""
@@ -181,7 +183,7 @@ class Mcp:
 
     # ------------------------------------------------------------------------------------------- replies
 
-    async def _reply(
+    def _reply(
         self, number: Any, body: Message, status: int = 200, headers: dict[str, str] | None = None
     ) -> web.StreamResponse:
         """The answer as JSON, or as an event of a stream; which one OAC sends is unknown. Errors of HTTP are JSON."""
@@ -202,6 +204,16 @@ class Mcp:
 
         kind = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", **(headers or {})}
         return LongReply(up_to, sum(len(piece) for piece in pieces), kind, announced=False)
+
+
+def _check_initialize(params: Any) -> None:
+    """Refuse what the specification forbids; any version is answered with the one that OAC speaks.
+
+    :raises RpcError: if a member is missing or of another type.
+    """
+    for name, kind in (("protocolVersion", str), ("capabilities", dict), ("clientInfo", dict)):
+        if not isinstance(params, dict) or not isinstance(params.get(name), kind):
+            raise RpcError(-32602, f"Invalid params: {name} is missing, or of another type")
 
 
 def _event(text: str) -> str:

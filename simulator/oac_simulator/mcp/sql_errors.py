@@ -5,6 +5,8 @@ The codes are documented or observed. The texts around them are the simulator's 
 
 from __future__ import annotations
 
+UNRESOLVED = 27005
+
 
 class QueryError(Exception):
     """A query that OAC refuses.
@@ -17,6 +19,7 @@ class QueryError(Exception):
         super().__init__(text)
         # 10058 and 43113 precede the code that matters (observed).
         generic = "[nQSError: 10058] A general error has occurred. [nQSError: 43113] Message returned from OBIS. "
+        self.code = code
         self.text = generic + (f"[nQSError: {code}] " if code else "") + text
 
 
@@ -33,7 +36,7 @@ class Unsupported(QueryError):
 
 def unresolved(name: str) -> QueryError:
     """27005: there is no such column (documented)."""
-    return QueryError(27005, f"Unresolved column: {name}.")
+    return QueryError(UNRESOLVED, f"Unresolved column: {name}.")
 
 
 def syntax(near: str) -> QueryError:

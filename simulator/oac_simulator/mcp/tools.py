@@ -15,8 +15,8 @@ from oac_simulator.mcp import data
 from oac_simulator.mcp.inventory import schema
 from oac_simulator.mcp.model import SOURCES, Column, Source, dataset
 from oac_simulator.mcp.results import RpcError, ToolError, answered, block, refused
-from oac_simulator.mcp.sql_errors import QueryError, database_error
-from oac_simulator.mcp.sql_sqlite import translate
+from oac_simulator.mcp.sql import translate
+from oac_simulator.mcp.sql_errors import UNRESOLVED, QueryError, database_error
 from oac_simulator.oac.api import OACError
 from oac_simulator.oac.content import Item
 from oac_simulator.oac.items import Catalog
@@ -210,11 +210,22 @@ async def _execute_logical_sql(call: ToolCall) -> dict[str, Any]:
         query = translate(call.arguments["query"], lambda reference: _source(call, reference))
         rows = await asyncio.to_thread(data.read, call.world, call.instance.name, query.sql, limit + 1)
     except QueryError as error:
+        if error.code == UNRESOLVED and _misread(call.arguments["query"]):
+            # A name that was read as ISO-8859-1: no rows, and no error (observed).
+            return answered((), [], more=False, drop_nulls=False, began=began)
         return refused(error.text, settings.mcp_error_form)
     except sqlite3.Error as error:
         return refused(database_error(str(error)).text, settings.mcp_error_form)
     more = len(rows) > limit
     return answered(query.keys, rows[:limit], more=more, drop_nulls=settings.mcp_nulls == "missing", began=began)
+
+
+def _misread(text: str) -> bool:
+    """Whether a text is UTF-8 that was read as ISO-8859-1."""
+    try:
+        return text.encode("latin-1").decode() != text
+    except ValueError:
+        return False
 
 
 def workbook(call: ToolCall, uri: str) -> dict[str, Any]:

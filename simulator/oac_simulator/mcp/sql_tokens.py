@@ -1,0 +1,143 @@
+"""The words of a query, and stepping through them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from oac_simulator.mcp.sql_errors import QueryError, Unsupported, syntax
+
+_TOKEN = re.compile(
+    r"(?P<space>\s+)|(?P<comment>--|/\*)|(?P<text>'(?:[^'\0]|'')*')|(?P<quoted>\"[^\"\0]+\")"
+    r"|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_]\w*)|(?P<sign><>|<=|>=|[-+*/(),.;<>=])"
+)
+#: Words that no name is, unless it is quoted.
+_KEYWORDS = frozenset({
+    "SELECT", "DISTINCT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "OFFSET", "FETCH", "UNION", "AND", "OR", "NOT",
+    "CASE", "WHEN", "THEN", "ELSE", "END", "AS", "IS", "IN", "LIKE", "BETWEEN", "ASC", "DESC", "USING", "NULL",
+})  # fmt: skip
+#: What would need more than SQLite to answer truly.
+_REFUSED = frozenset({
+    "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "WITH", "INTERSECT", "EXCEPT", "MINUS", "SET",
+    "SELECT_PHYSICAL",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word of the query: `kind` is `text`, `quoted`, `number`, `word`, `sign` or `end`."""
+
+    kind: str
+    text: str
+    begin: int
+    end: int
+
+    @property
+    def upper(self) -> str:
+        """A keyword or sign as it is compared; quoted names and texts are none."""
+        return self.text.upper() if self.kind in ("word", "sign") else ""
+
+    @property
+    def plain(self) -> str:
+        """A name or text without its quotes."""
+        return self.text[1:-1].replace("''", "'") if self.kind in ("text", "quoted") else self.text
+
+
+class Tokens:
+    """A query, read from left to right.
+
+    :param text: the query.
+    :raises QueryError: if it is no SELECT, or holds what no query can.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._all: list[Token] = []
+        self.place = at = 0
+        while at < len(text):
+            match = _TOKEN.match(text, at)
+            if match is None:
+                raise syntax(text[at : at + 20])
+            if match.lastgroup == "comment":
+                raise Unsupported("comments")
+            if match.lastgroup != "space":
+                self._all.append(Token(str(match.lastgroup), match.group(), at, match.end()))
+            at = match.end()
+        self._all.append(Token("end", "", at, at))
+        if not self.sees("SELECT"):
+            raise self.wrong()
+
+    @property
+    def now(self) -> Token:
+        """The next word."""
+        return self._all[self.place]
+
+    def ahead(self, count: int) -> Token:
+        """A word further on."""
+        return self._all[min(self.place + count, len(self._all) - 1)]
+
+    def sees(self, *words: str) -> bool:
+        """Whether one of these words comes next."""
+        return self.now.upper in words
+
+    def sees_name(self) -> bool:
+        """Whether a name comes next."""
+        return self.now.kind == "quoted" or (self.now.kind == "word" and self.now.upper not in _KEYWORDS | _REFUSED)
+
+    def take(self, word: str) -> bool:
+        """Step over a word if it comes next."""
+        found = self.now.upper == word
+        self.place += found
+        return found
+
+    def need(self, *words: str) -> None:
+        """Step over these words.
+
+        :raises QueryError: if another comes.
+        """
+        for word in words:
+            if not self.take(word):
+                raise self.wrong()
+
+    def next(self, *kinds: str) -> str:
+        """Step over a word of one of these kinds, `name` among them; returns it without quotes.
+
+        :raises QueryError: if another comes.
+        """
+        token = self.now
+        if not (token.kind in kinds or ("name" in kinds and self.sees_name())):
+            raise self.wrong()
+        self.place += 1
+        return token.plain
+
+    def count(self) -> int:
+        """Step over a positive whole number.
+
+        :raises QueryError: if something else comes.
+        """
+        text = self.next("number")
+        if not text.isdigit() or int(text) == 0:
+            raise syntax(text)
+        return int(text)
+
+    def since(self, place: int) -> str:
+        """The query's text from a word up to the one before the next."""
+        return self._text[self._all[place].begin : self._all[self.place - 1].end]
+
+    def skip_to_from(self) -> None:
+        """Step to the FROM of the SELECT that begins here.
+
+        :raises QueryError: if there is none.
+        """
+        depth = 0
+        while depth or not self.sees("FROM"):
+            if self.now.kind == "end" or self.sees(";"):
+                raise syntax(self.now.text or "end of the query")
+            depth += self.sees("(") - self.sees(")")
+            self.place += 1
+
+    def wrong(self) -> QueryError:
+        """Why the next word cannot be here."""
+        if self.now.upper in _REFUSED:
+            return Unsupported(self.now.upper)
+        return syntax(self.now.text or "end of the query")

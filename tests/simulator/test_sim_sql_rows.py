@@ -1,0 +1,259 @@
+"""Five hundred random queries of the subset: rows over HTTP against what SQLite says to a query written beside them.
+
+The queries of SQLite are written here, from what a measure means, and not by the simulator's translator.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from oac_simulator.launch import Simulator
+from tests.simulator.sim_caller import Caller
+from tests.simulator.sim_mcp import Session
+
+QUERIES = 500
+#: An expression in Logical SQL and in SQLite.
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A source with its columns: measures with their rule, attributes by type, and values that occur."""
+
+    written: str
+    stored: str
+    measures: dict[str, str]
+    texts: dict[str, list[str]]
+    dates: list[str]
+    numbers: list[str]
+
+    def column(self, name: str) -> Pair:
+        table, _, bare = name.partition(".")
+        return f'{self.written}."{table}"."{bare}"', f'"{name}"'
+
+
+AREAS = (
+    Area(
+        '"Sales History"', '"Sales History"',
+        {"Facts.Revenue": "SUM", "Facts.Quantity": "SUM", "Facts.Discount": "SUM", "Facts.Unit Price": "AVG",
+         "Facts.Lowest Price": "MIN", "Facts.Highest Price": "MAX", "Facts.Orders": "COUNT"},
+        {"Products.Category": ["Category 0", "Category 3"], "Customers.Region": ["Asia", "Europe"],
+         "Orders.Status": ["Open", "Returned"], "Products.Product": ["Product 03", "Product 11"]},
+        ["Time.Day", "Orders.Shipped At"], ["Orders.Order Number"],
+    ),
+    Area(
+        "XSA('admin'.'Orders')", "\"XSA('admin'.'Orders')\"",
+        {"ORDERS.Amount": "SUM", "ORDERS.Quantity": "SUM"},
+        {"ORDERS.Status": ["Delivered", "O'Neill"], "ORDERS.Customer": ["Customer 04  ", "Customer 31"]},
+        ["ORDERS.Ordered At"], ["ORDERS.Order ID"],
+    ),
+    Area(
+        "XSA('admin'.'Budget Lines')", "\"XSA('admin'.'Budget Lines')\"",
+        {"BUDGET_LINES.Planned": "SUM"},
+        {"COST_CENTRES.Cost Centre": ["Cost Centre 07"], "COST_CENTRES.Manager": ["Manager 1", "Manager 6"]},
+        ["BUDGET_LINES.Month"], ["BUDGET_LINES.Line"],
+    ),
+)  # fmt: skip
+
+
+@dataclass
+class Writer:
+    """Writes one query twice.
+
+    :param dice: decides.
+    :param area: what it is about.
+    """
+
+    dice: random.Random
+    area: Area
+    rows: list[Pair] = field(default_factory=list)
+
+    def literal(self, text: str) -> str:
+        return "'" + text.replace("'", "''") + "'"
+
+    def text(self) -> tuple[Pair, str]:
+        """A column of texts, and a text to compare it with."""
+        name = self.dice.choice(sorted(self.area.texts))
+        return self.area.column(name), self.literal(self.dice.choice(self.area.texts[name]))
+
+    def date(self) -> tuple[Pair, Pair]:
+        moment = f"2026-0{self.dice.randint(1, 6)}-{self.dice.randint(10, 28)}"
+        short = self.dice.random() < 0.5
+        written = f"DATE '{moment}'" if short else f"TIMESTAMP '{moment} 12:30:00'"
+        stored = f"'{moment} {'00:00:00.0' if short else '12:30:00.0'}'"
+        return self.area.column(self.dice.choice(self.area.dates)), (written, stored)
+
+    def number(self) -> tuple[Pair, str]:
+        name = self.area.numbers[0]
+        first = 9_007_199_254_740_993 if name == "Orders.Order Number" else 1
+        return self.area.column(name), str(first + self.dice.randint(0, 400))
+
+    def test(self) -> Pair:
+        """A condition on one attribute."""
+        no = self.dice.choice(["", "NOT "])
+        sign = self.dice.choice(["=", "<>", "<", ">", "<=", ">="])
+        (text, stored), literal = self.text()
+        (date, date_stored), (moment, moment_stored) = self.date()
+        (number, number_stored), digits = self.number()
+        parts: list[Pair] = [
+            (f"{text} {sign} {literal}", f"{stored} {sign} {literal}"),
+            (f"{text} {no}IN ({literal}, 'x')", f"{stored} {no}IN ({literal}, 'x')"),
+            (f"{text} {no}LIKE '%1%'", f"instr({stored}, '1') {'=' if no else '>'} 0"),
+            (f"{text} IS {no}NULL", f"{stored} {'NOTNULL' if no else 'ISNULL'}"),
+            (f"{date} {sign} {moment}", f"{date_stored} {sign} {moment_stored}"),
+            (f"{number} {no}BETWEEN {digits} AND {digits} + 50",
+             f"{no}({number_stored} >= {digits} AND {number_stored} <= {digits} + 50)"),
+            (f"MONTH({date}) {sign} 3", f"CAST(strftime('%m', {date_stored}) AS INTEGER) {sign} 3"),
+        ]  # fmt: skip
+        return self.dice.choice(parts)
+
+    def condition(self, depth: int = 2) -> Pair:
+        if depth == 0 or self.dice.random() < 0.4:
+            return self.test()
+        left, right = self.condition(depth - 1), self.condition(depth - 1)
+        word = self.dice.choice(["AND", "OR"])
+        if self.dice.random() < 0.3:
+            left = (f"NOT ({left[0]})", f"NOT ({left[1]})")
+        return f"({left[0]}) {word} ({right[0]})", f"({left[1]}) {word} ({right[1]})"
+
+    def attribute(self) -> Pair:
+        (text, stored), literal = self.text()
+        (date, date_stored), _ = self.date()
+        (number, number_stored), digits = self.number()
+        when = self.test()
+        month = f"CAST(strftime('%m', {date_stored}) AS INTEGER)"
+        parts: list[Pair] = [
+            (text, stored), (text, stored), (date, date_stored),
+            (f"YEAR({date})", f"CAST(strftime('%Y', {date_stored}) AS INTEGER)"),
+            (f"QUARTER_OF_YEAR({date})", f"CASE WHEN {month} <= 3 THEN 1 WHEN {month} <= 6 THEN 2 "
+             f"WHEN {month} <= 9 THEN 3 WHEN {month} <= 12 THEN 4 END"),
+            (f"UPPER({text})", f"upper({stored})"),
+            (f"IFNULL({text}, 'none')", f"coalesce({stored}, 'none')"),
+            (f"CASE WHEN {when[0]} THEN {number} - {digits} ELSE 2 * 3 END",
+             f"CASE WHEN {when[1]} THEN {number_stored} - {digits} ELSE 6 END"),
+            (f"CASE {text} WHEN {literal} THEN 'a' END", f"CASE WHEN {stored} = {literal} THEN 'a' END"),
+        ]  # fmt: skip
+        return self.dice.choice(parts)
+
+    def measure(self) -> Pair:
+        name = self.dice.choice(sorted(self.area.measures))
+        other = self.dice.choice(sorted(self.area.measures))
+        (written, stored), rule = self.area.column(name), self.area.measures[name]
+        right, right_stored = self.area.column(other)
+        (text, text_stored), _ = self.text()
+        aggregate = self.dice.choice(["SUM", "AVG", "MIN", "MAX", "COUNT"])
+        trap = self.dice.choice(["AVG", "MIN", "MAX", "SUM"])
+        when = self.condition(1)
+        right_stored = f"{self.area.measures[other]}({right_stored})"
+        parts: list[Pair] = [
+            (written, f"{rule}({stored})"),
+            (f"{trap}({written})", f"{rule}({stored})"),
+            (f"{aggregate}(OVERRIDEAGGR({written}))", f"{aggregate}({stored})"),
+            (f"FILTER({written} USING {when[0]})", f"{rule}({stored}) FILTER (WHERE {when[1]})"),
+            (f"{written} + 2 * {right}", f"{rule}({stored}) + 2 * {right_stored}"),
+            (f"{written} / ({right} * 0 + 4)", f"{rule}({stored}) / (4.0 + 0 * {right_stored})"),
+            (f"COUNT(DISTINCT {text})", f"COUNT(DISTINCT {text_stored})"),
+            ("COUNT(*)", "COUNT(*)"),
+            (f"{aggregate if aggregate not in ('SUM', 'AVG') else 'MAX'}({text})",
+             f"{aggregate if aggregate not in ('SUM', 'AVG') else 'MAX'}({text_stored})"),
+            (f"SUM(CASE WHEN {when[0]} THEN 1 ELSE 0 END)", f"COUNT(*) FILTER (WHERE {when[1]})"),
+        ]  # fmt: skip
+        written, stored = self.dice.choice(parts)
+        if "SUM(CASE" in written:
+            # Of no rows, a sum is NULL and a count is 0.
+            stored = f"CASE WHEN COUNT(*) > 0 THEN {stored} END"
+        return written, stored
+
+    def query(self) -> tuple[str, str, bool]:
+        """A query in both languages, and whether its rows have an order."""
+        dice = self.dice
+        rows = list(dict.fromkeys(self.attribute() for _ in range(dice.randint(0, 3))))
+        groups = [self.measure() for _ in range(dice.randint(0 if rows else 1, 3))]
+        items = [*rows, *groups]
+        dice.shuffle(items)
+        shown = ", ".join(f"{written} {dice.choice(['AS ', ''])}c{n}" for n, (written, _) in enumerate(items))
+        stored = ", ".join(f"{stored} AS c{n}" for n, (_, stored) in enumerate(items))
+        logical = f"SELECT {dice.choice(['', 'DISTINCT '])}{shown} FROM {self.area.written}"
+        direct = f"SELECT DISTINCT {stored} FROM {self.area.stored}"
+        if "DISTINCT" not in logical.partition("c0")[0] and groups:
+            direct = direct.replace("SELECT DISTINCT", "SELECT", 1)
+        if dice.random() < 0.7:
+            written, plain = self.condition()
+            logical, direct = f"{logical} WHERE {written}", f"{direct} WHERE {plain}"
+        if rows and groups:
+            direct += f" GROUP BY {', '.join(plain for _, plain in rows)}"
+        if rows and dice.random() < 0.3:
+            logical += f" GROUP BY {', '.join(written for written, _ in rows)}"
+        if groups and rows and dice.random() < 0.3 and "COUNT(*)" in dict(groups):
+            place = items.index(("COUNT(*)", "COUNT(*)"))
+            logical, direct = f"{logical} HAVING c{place} > 3", f"{direct} HAVING COUNT(*) > 3"
+        if dice.random() < 0.25:
+            # Around it a second query, as tools write that count or limit another.
+            logical = f"SELECT COUNT(*) n, MAX(c0) m FROM ({logical}) AS q"
+            direct = f"SELECT COUNT(*), MAX(c0) FROM ({direct})"
+            if dice.random() < 0.5:
+                logical, direct = f"{logical} UNION ALL {logical}", f"{direct} UNION ALL {direct}"
+            return logical, direct, False
+        if dice.random() < 0.5:
+            ways = [f"{n + 1}{dice.choice(['', ' DESC'])}" for n in range(len(items))]
+            order = f" ORDER BY {', '.join(ways)}"
+            skip, keep = dice.randint(1, 5), dice.randint(1, 40)
+            logical, direct = logical + order, direct + order
+            match dice.randint(0, 2):
+                case 0:
+                    logical += f" OFFSET {skip} ROWS FETCH FIRST {keep} ROWS ONLY"
+                    direct += f" LIMIT {keep} OFFSET {skip}"
+                case 1:
+                    logical, direct = f"{logical} FETCH FIRST {keep} ROWS ONLY", f"{direct} LIMIT {keep}"
+            return logical, direct, True
+        return logical, direct, False
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, float) or isinstance(right, float):
+        return left is not None and right is not None and math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(left == right)
+
+
+def key(row: list[Any]) -> list[tuple[str, Any]]:
+    return [(type(cell).__name__ if not isinstance(cell, int | float) else "number",
+             round(cell, 6) if isinstance(cell, float) else cell or 0) for cell in row]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def database(running: Simulator) -> Iterator[sqlite3.Connection]:
+    running.control.reset()
+    running.control.data("dev", "SELECT 1")
+    with closing(sqlite3.connect(running.state / "data-dev.sqlite")) as opened:
+        yield opened
+
+
+def test_random_queries_give_the_rows_of_sqlite(running: Simulator, database: sqlite3.Connection) -> None:
+    caller = Caller(running)
+    with caller.session:
+        session = Session(caller)
+        answered = 0
+        for seed in range(QUERIES):
+            dice = random.Random(seed)
+            logical, direct, ordered = Writer(dice, dice.choice(AREAS)).query()
+            found = [list(row.values()) for row in session.rows(logical, maxRows=100_000)]
+            wanted = [
+                [cell.rstrip(" ") if isinstance(cell, str) else cell for cell in row]
+                for row in database.execute(direct)
+            ]
+            if not ordered:
+                found, wanted = sorted(found, key=key), sorted(wanted, key=key)
+            said = f"seed {seed}\n{logical}\n{direct}\n{found[:5]}\n{wanted[:5]}"
+            assert len(found) == len(wanted), said
+            assert all(same(*pair) for one in zip(found, wanted, strict=True) for pair in zip(*one, strict=True)), said
+            answered += bool(found)
+        # The queries would prove little if most of them found nothing.
+        assert answered > QUERIES * 0.8
