@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .PHONY: .venv help bench demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade size
-.PHONY: clean setup
+.PHONY: clean setup release
 
 help:
 	@echo "make demo      the whole way once: simulator, Airflow, nightly backup, damage, restore"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
 	@echo "make size      lines of code by package, without blank lines, comments and docstrings"
 	@echo "make setup     only create .venv (Airflow 3.3)   make lock     write requirements/*.txt anew"
+	@echo "make release   build and check both distributions, with an SBOM and notes, into dist/"
 	@echo "make clean     remove environments, caches and what the demo left"
 
 setup .venv:
@@ -76,3 +77,7 @@ upgrade:
 clean:
 	rm -rf .venv .venvs .airflow .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+release:
+	@$(PYTHON) tools/setup_env.py airflow-3.3 docs
+	@.venv/bin/python tools/release.py

@@ -1,4 +1,4 @@
-"""Whether a process that lives long holds on to more and more: samples from /proc, and a judgement of their trend."""
+"""Whether a process that lives long holds on to more and more: samples from /proc, and a judgment of their trend."""
 
 from __future__ import annotations
 

@@ -151,7 +151,12 @@ PARTS = (
         ),
     ),
     # Not quiet: mkdocs counts the warnings that it prints, and no others.
-    Part("docs", "docs", "the site of docs/, warnings as errors", (("mkdocs", "build", "--strict"),)),
+    Part(
+        "docs",
+        "docs",
+        "the site of docs/, warnings as errors; spelling",
+        (("mkdocs", "build", "--strict"), ("codespell", ".")),
+    ),
     Part("unit", "airflow-3.3", "unit, contract, integration, simulator on Airflow 3.3", (side_by_side(*FAST),)),
     *(
         Part(

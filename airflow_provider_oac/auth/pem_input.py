@@ -47,7 +47,7 @@ _KEYSTORE = (bytes.fromhex("feedfeed"), bytes.fromhex("cececece"))
 _BASE64_WITH_SLASH = ("/u3+7Q", "//4t", "/v8ALQ")
 _AROUND = " \t\r\n\"'`,;\ufeff"
 
-_DER = "DER"  # stands for the label where there is no PEM armour
+_DER = "DER"  # stands for the label where there is no PEM armor
 _KEYS = {
     "PRIVATEKEY": "PKCS#8",
     "ENCRYPTEDPRIVATEKEY": "encrypted PKCS#8",
@@ -127,7 +127,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Block:
-    """One thing found in it: a PEM block, or DER without armour.
+    """One thing found in it: a PEM block, or DER without armor.
 
     :param label: what the BEGIN line says, without blanks.
     :param data: the decoded body.

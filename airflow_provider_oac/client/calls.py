@@ -83,7 +83,7 @@ class Call(Generic[T]):
 
 
 def _query(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and texts of query parameters, in order. How a list is serialised is not documented; repeating the name is
+    """Names and texts of query parameters, in order. How a list is serialized is not documented; repeating the name is
     what OpenAPI does by default."""
     found = []
     for name, value in parameters.items():

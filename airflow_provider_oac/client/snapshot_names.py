@@ -92,7 +92,7 @@ def checked_part(value: str, what: str) -> str:
 
 
 def checked_folder(folder: str) -> str:
-    """Normalise a folder in the bucket.
+    """Normalize a folder in the bucket.
 
     :raises OACConfigurationError: if it holds anything but plain names.
     """

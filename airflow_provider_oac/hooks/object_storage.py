@@ -105,7 +105,7 @@ class ObjectStorageSink:
         # Permissions of a local file in its place.
         self._mode = 0
         self._size = 0
-        # A flow that is cancelled discards while a thread may still be writing.
+        # A flow that is canceled discards while a thread may still be writing.
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""An authorised ``requests.Session`` that speaks to one OAC instance only."""
+"""An authorized ``requests.Session`` that speaks to one OAC instance only."""
 
 from __future__ import annotations
 

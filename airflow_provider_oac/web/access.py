@@ -1,4 +1,4 @@
-"""Who may use the page: Airflow's own authorisation, asked for the very Connection or DAG."""
+"""Who may use the page: Airflow's own authorization, asked for the very Connection or DAG."""
 
 from __future__ import annotations
 

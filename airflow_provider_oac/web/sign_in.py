@@ -62,7 +62,7 @@ class SignIn:
                 yield _event(name, data)
         finally:
             # The browser may go at any time. What was begun ends by itself before its next poll, so that tokens that
-            # have come are kept; it is not cancelled in the middle of that.
+            # have come are kept; it is not canceled in the middle of that.
             self._gone = True
 
     async def _run(self) -> None:

@@ -58,7 +58,7 @@ def _instance(world: World, instance: Instance) -> str:
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A table; every cell is escaped, and a state gets its colour."""
+    """A table; every cell is escaped, and a state gets its color."""
     lines = [
         "".join(f'<td class="{escape(str(cell))}">{escape(str(cell))}</td>' if str(cell).isupper() else
                 f"<td>{escape(str(cell))}</td>" for cell in row)

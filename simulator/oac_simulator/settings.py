@@ -75,7 +75,7 @@ class Settings:
     failed_listing: str = "drop"
     missing_bucket: str = "fail"
     object_deletion: str = "allow"
-    wrong_password: str = "fail"  # noqa: S105 - the name of a behaviour, not a password
+    wrong_password: str = "fail"  # noqa: S105 - the name of a behavior, not a password
     work_request_id_in: str = "both"
     work_resources: str = "full"
     register_operation_type: str = "REGISTER_SNAPSHOT"

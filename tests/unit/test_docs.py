@@ -18,7 +18,7 @@ from airflow import DAG
 
 from airflow_provider_oac.notifications.oac import OACBackupNotifier
 from tests.unit.test_readme import classes
-from tools import docs_examples
+from tools import docs_examples, llms_txt
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -105,6 +105,10 @@ def test_every_page_is_in_the_menu() -> None:
     menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     pages = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
     assert sorted(re.findall(r"[\w/-]+\.md", menu)) == pages
+
+
+def test_llms_txt_lists_the_pages() -> None:
+    assert llms_txt.TARGET.read_text() == llms_txt.text(), "python3 tools/llms_txt.py writes it anew"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)

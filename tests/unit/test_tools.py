@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import setup_env
+from tools import hatch_readme, release, setup_env
 from tools.size import lines_of_code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,3 +76,17 @@ def test_provider_and_simulator_have_the_same_version() -> None:
         importlib.import_module("oac_simulator").__version__
         == importlib.import_module("airflow_provider_oac").__version__
     )
+
+
+def test_links_of_the_long_description_are_absolute() -> None:
+    text = "[a](docs/a.md#b) ![p](docs/p.png) [u](https://x.example/) [here](#top)"
+    assert hatch_readme.absolute(text, "https://r.example") == (
+        "[a](https://r.example/blob/main/docs/a.md#b) ![p](https://r.example/raw/main/docs/p.png) "
+        "[u](https://x.example/) [here](#top)"
+    )
+
+
+def test_a_release_has_notes() -> None:
+    assert "### Limits" in release.notes("0.1.0")
+    with pytest.raises(LookupError, match=r"9\.9\.9"):
+        release.notes("9.9.9")

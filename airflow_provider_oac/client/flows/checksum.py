@@ -17,7 +17,7 @@ class SummedSink:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._digest = hashlib.sha256()
-        # A flow that is cancelled discards while a thread may still be writing.
+        # A flow that is canceled discards while a thread may still be writing.
         self._lock = threading.Lock()
         self.size = 0
 

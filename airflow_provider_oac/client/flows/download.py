@@ -172,7 +172,7 @@ def download(
             size = await _fetched(api, call, sink, marks, plan, report)
             await api.io.to_thread(sink.commit)
         except BaseException:
-            # Also when a task is killed or a trigger cancelled. Not offloaded, since nothing may be awaited then.
+            # Also when a task is killed or a trigger canceled. Not offloaded, since nothing may be awaited then.
             sink.discard()
             raise
         return size

@@ -58,7 +58,7 @@ def not_found(what: str) -> OACError:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authorised call."""
+    """One authorized call."""
 
     world: World
     instance: Instance

@@ -35,7 +35,7 @@ async def restore(call: Call) -> web.Response:
     # A registered snapshot can be restored at once (observed): its file is there already.
     if snapshot["state"] != "SUCCEEDED" and not snapshot.get("registered"):
         raise bad_request("The snapshot is not complete.")
-    if call.world.settings.wrong_password == "400":  # noqa: S105 - the name of a behaviour, not a password
+    if call.world.settings.wrong_password == "400":  # noqa: S105 - the name of a behavior, not a password
         try:
             await _open(call.world, snapshot, password)
         except WorkFailed as failure:
