@@ -48,7 +48,8 @@ class OACSqlToStorageOperator(OACBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "oac_conn_id", "sql", "parameters", "destination", "destination_conn_id", "file_format"
+        "oac_conn_id", "sql", "parameters", "destination", "destination_conn_id", "file_format", "page_key",
+        "column_types",
     )  # fmt: skip
     template_ext: Sequence[str] = (".sql",)
 
@@ -81,11 +82,6 @@ class OACSqlToStorageOperator(OACBaseOperator):
         self.manifest = manifest
         self.query_timeout = query_timeout
 
-    def check_together(self) -> None:
-        """A key orders the rows of pages."""
-        if self.page_key and not self.page_rows:
-            raise OACConfigurationError(f"Task {self.task_id!r}: page_key needs page_rows, the rows of a page.")
-
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task, which waits as long as a query may take."""
@@ -100,8 +96,10 @@ class OACSqlToStorageOperator(OACBaseOperator):
         from airflow_provider_oac.client.sql.statement import statement
         from airflow_provider_oac.operators.files import sink_of
 
-        if self.column_types and self.file_format != "parquet":
-            raise OACConfigurationError(f"column_types are for parquet; file_format is {self.file_format!r}.")
+        if (self.column_types and self.file_format != "parquet") or (self.page_key and not self.page_rows):
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: column_types need file_format='parquet', and page_key needs page_rows."
+            )
         self._push_link(context)
         made = statement(self.sql, self.parameters)
         source = sql.pages(

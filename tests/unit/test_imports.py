@@ -64,14 +64,15 @@ FOR_ONE_OPERATOR = {"_compat", "arguments", "defaults", "exceptions", "links", "
     f"operators{name}" for name in ("", ".base", ".snapshots", ".task_state")
 }
 OPERATORS = (
-    "acl", "api", "catalog", "compare", "connections", "restore", "runs", "snapshots", "system", "workbooks",
+    "acl", "api", "catalog", "compare", "connections", "restore", "runs", "snapshots", "sql", "system",
+    "workbooks",
     # What these share.
     "base", "catalog_base", "export_base", "register", "run_base", "task_state",
 )  # fmt: skip
 FOR_ALL = (
     FOR_ONE_OPERATOR
     | {f"operators.{name}" for name in OPERATORS}
-    | {f"sensors{name}" for name in ("", ".base", ".catalog", ".snapshots", ".work_requests")}
+    | {f"sensors{name}" for name in ("", ".base", ".catalog", ".snapshots", ".sql", ".work_requests")}
 )
 # Of no use without an operator, which loads them when its task runs.
 AT_RUN_TIME = {"operators.lineage", "operators.files", "operators.export_manifest",

@@ -83,6 +83,7 @@ def secret_texts(values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _without_wrappers(text: str) -> str:
-    parts = re.split(r"(?=\[nQSError:)", text)
-    kept = [part for part in parts if not (found := _CODE.match(part)) or int(found[1]) not in _GENERIC]
-    return " ".join(part.strip() for part in kept)
+    """The text without the wrappers, if more than they is there."""
+    first, *parts = re.split(r"(?=\[nQSError:)", text)
+    telling = [part for part in parts if not any(part.startswith(f"[nQSError: {code}]") for code in _GENERIC)]
+    return " ".join(part.strip() for part in [first, *(telling or parts)])

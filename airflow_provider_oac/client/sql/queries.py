@@ -71,9 +71,9 @@ async def query(
     if not allow_truncated:
         count = min(len(found), max_rows)
         raise OACQueryError(
-            f"Could not {made.doing.text}: OAC has more rows than the {count} that came or may be returned. Nothing was "
-            "returned, since a part would pass for the whole. Next step: narrow the query, raise max_rows, read pages, "
-            "or set allow_truncated=True."
+            f"Could not {made.doing.text}: OAC has more rows than the {count} that came or may be returned. Nothing "
+            "was returned, since a part would pass for the whole. Next step: narrow the query, raise max_rows, read "
+            "pages, or set allow_truncated=True."
         )
     return Rows(found.columns, tuple(values[:max_rows] for values in found.data), True)
 
