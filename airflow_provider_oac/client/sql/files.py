@@ -107,6 +107,10 @@ class _Parquet:
         else:
             named = list(zip(page.columns, page.data, strict=True))
             if self._writer is None:
+                if unknown := self._wanted.keys() - set(page.columns):
+                    raise OACConfigurationError(
+                        f"column_types names {min(unknown)}; there are {', '.join(page.columns)}."
+                    )
                 fields = [(name, self._wanted.get(name) or self._inferred(values)) for name, values in named]
                 self._writer = self._arrow.parquet.ParquetWriter(self._buffer, self._arrow.schema(fields))
             schema = self._writer.schema
@@ -137,13 +141,14 @@ class _Parquet:
 
     def _array(self, name: str, kind: Any, values: list[Any]) -> Any:
         types = self._arrow.types
-        convert: Callable[[Any], Any] | None = None
-        if types.is_floating(kind):
-            convert = float
-        elif types.is_decimal(kind):
-            convert = lambda value: Decimal(value).quantize(Decimal(1).scaleb(-kind.scale))  # noqa: E731
-        elif types.is_string(kind):
-            convert = str
+        converters: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+            (types.is_floating, float),
+            (types.is_integer, _whole),
+            (types.is_decimal, lambda value: Decimal(value).quantize(Decimal(1).scaleb(-kind.scale))),
+            (types.is_temporal, _moment),
+            (types.is_string, str),
+        )
+        convert = next((made for fits, made in converters if fits(kind)), None)
         try:
             if convert is not None:
                 values = [None if value is None else convert(value) for value in values]
@@ -155,3 +160,17 @@ class _Parquet:
             f"The column {name} has a value that is no {kind}. Likely cause: the first page decided its type, and a "
             f"later one holds other values. Next step: set column_types={{{name!r}: 'double'}}, or another type."
         )
+
+
+def _whole(value: Any) -> int:
+    """A whole number; pyarrow would cut a fraction off."""
+    if value != int(value):
+        raise ValueError
+    return int(value)
+
+
+def _moment(value: Any) -> datetime:
+    """A date or time; pyarrow would take a number for one."""
+    if not isinstance(value, datetime):
+        raise TypeError
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -60,5 +60,12 @@ class FreshData:
             raise OACConfigurationError(
                 f"{self.text()}: the first column of the query is no date. Select one, such as MAX of a date."
             )
-        zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
-        return value and (value if value.tzinfo else value.replace(tzinfo=zone))
+        return value and (value if value.tzinfo else value.replace(tzinfo=self._zone()))
+
+    def _zone(self) -> tzinfo:
+        try:
+            return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+        except (ValueError, KeyError):
+            raise OACConfigurationError(
+                f"No time zone is called {self.timezone!r}. Give one such as Europe/Berlin."
+            ) from None
