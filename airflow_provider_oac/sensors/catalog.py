@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
@@ -53,15 +54,7 @@ class OACCatalogItemSensor(OACBaseSensor):
         """The trigger that waits for the item."""
         from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
 
-        wanted = self._wanted()
-        return OACCatalogItemTrigger(
-            self.oac_conn_id,
-            wanted.kind,
-            wanted.item_id,
-            wanted.modified_since,
-            deadline,
-            float(self.poke_interval),
-        )
+        return OACCatalogItemTrigger(self.oac_conn_id, asdict(self._wanted()), deadline, float(self.poke_interval))
 
     def poll(self) -> PokeReturnValue:
         """Look for the item once."""

@@ -134,8 +134,8 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path: Path, clean: Simu
     assert extract.attempt()["rows"] == 2500
 
 
-def test_the_rows_are_an_event_and_lineage(tmp_path: Path, clean: Simulator) -> None:
-    pytest.importorskip("openlineage.client")
+@pytest.mark.usefixtures("openlineage")
+def test_the_rows_are_an_event_and_lineage(tmp_path: Path) -> None:
     operator = OACSqlToStorageOperator(task_id="extract", sql=QUERY, destination=f"file://{tmp_path}/x.csv")
     operator.execute(task(tmp_path).context())
     found = operator.get_openlineage_facets_on_complete(None)

@@ -75,7 +75,7 @@ def test_one_look(arguments: dict[str, Any], there: bool, mode: str) -> None:
 
 def test_the_triggerer_waits_until_it_comes(clean: Simulator) -> None:
     trigger = through_the_database(
-        OACCatalogItemTrigger("oac_default", "workbooks", ids.catalog_id(NEW), None, None, 0.05)
+        OACCatalogItemTrigger("oac_default", {"kind": "workbooks", "item_id": ids.catalog_id(NEW)}, None, 0.05)
     )
 
     async def both() -> Any:
@@ -146,7 +146,7 @@ def test_an_event_that_is_none_of_ours_is_an_error(event: Any) -> None:
 
 def test_the_trigger_tells_what_failed(connections: Connections) -> None:
     connections.oac(scope="")
-    trigger = OACCatalogItemTrigger("oac_default", "workbooks", ids.catalog_id(NEW), None, None, 0.05)
+    trigger = OACCatalogItemTrigger("oac_default", {"kind": "workbooks", "item_id": ids.catalog_id(NEW)}, None, 0.05)
     event = asyncio.run(first_event(trigger))
     assert event["outcome"] == "error"
     assert "The scope" in event["message"]

@@ -197,10 +197,13 @@ def test_data_frames() -> None:
     assert frame.rows() == [(1200,)]
 
 
+@pytest.mark.usefixtures("openlineage")
 def test_lineage_names_the_sources(clean: Simulator) -> None:
-    pytest.importorskip("openlineage.client")
-    operator = SQLExecuteQueryOperator(task_id="a_task", conn_id="oac_default", sql=COUNT)
-    operator.execute({})
+    hook = OACSqlHook()
+    hook.get_records(COUNT)
+    hook.get_first(f'SELECT {ORDERS}."ORDERS"."Order ID" FROM {ORDERS} WHERE 1 = 2')
     host = clean.ready["instances"]["dev"]["url"].partition("://")[2]
-    found = operator.get_openlineage_facets_on_complete(None)
-    assert [(one.namespace, one.name) for one in found.inputs] == [(f"oac://{host}", "subject-areas/Sales History")]
+    found = hook.get_openlineage_database_specific_lineage(None)
+    assert [(one.namespace, one.name) for one in found.inputs] == [
+        (f"oac://{host}", "subject-areas/Sales History"), (f"oac://{host}", "catalog/'admin'.'Orders'"),
+    ]  # fmt: skip

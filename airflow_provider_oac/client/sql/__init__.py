@@ -4,10 +4,16 @@ Source of the facts in this package, unless one says otherwise: Oracle's pages o
 others saw on live instances (observed).
 """
 
-from airflow_provider_oac.client.sql.definitions import read_workbook
 from airflow_provider_oac.client.sql.queries import Rows, pages, query
 from airflow_provider_oac.client.sql.session import McpSession
-from airflow_provider_oac.client.sql.sources import DataColumn, DataSource, datasets, describe, subject_areas
+from airflow_provider_oac.client.sql.sources import (
+    DataColumn,
+    DataSource,
+    datasets,
+    describe,
+    read_workbook,
+    subject_areas,
+)
 
 __all__ = [
     "DataColumn", "DataSource", "McpSession", "Rows", "datasets", "describe", "pages", "query", "read_workbook",

@@ -1,11 +1,13 @@
-"""What can be queried: subject areas, datasets, their tables and columns."""
+"""What can be read besides rows: subject areas, datasets, their columns, and definitions of workbooks."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.sql.errors import SOURCE, Doing
@@ -15,6 +17,10 @@ from airflow_provider_oac.exceptions import OACResponseError
 # How many tables one call describes.
 _TABLES = 20
 _PAGE, _MOST_PAGES = 200, 500
+_NO_WORKBOOK = (
+    "the workbook does not exist, or the user may not read it",
+    "Check its id, and the user's rights on it in OAC.",
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,30 @@ async def describe(api: Api, reference: str, *, session: McpSession | None = Non
         for table in objects(await session.tool(api, "describe_data", asked_now, doing), "tables"):
             found += [_column(str(table.get("tableName")), column) for column in objects(table, "columns")]
     return found
+
+
+@flow
+async def read_workbook(api: Api, workbook_id: str, *, session: McpSession | None = None) -> dict[str, Any]:
+    """Read the definition of a workbook: canvases, visualizations, calculations; no data. Resource
+    ``content://catalog/workbooks/{id}`` (observed).
+
+    :param workbook_id: its id, encoded as lists return it.
+    :param session: to ask in; by default in one that begins here.
+    :raises OACQueryError: if there is no such workbook, or the user may not read it.
+    """
+    doing = Doing(f"read the definition of workbook {ids.quoted(workbook_id)}", cause=_NO_WORKBOOK)
+    uri = f"content://catalog/workbooks/{workbook_id.rstrip('=')}"
+    result = await (session or McpSession()).request(api, "resources/read", {"uri": uri}, doing)
+    contents = result.get("contents")
+    text = contents[0].get("text") if isinstance(contents, list) and contents else None
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        found = None
+    definition = found.get("json", found) if isinstance(found, dict) else None
+    if not isinstance(definition, dict):
+        raise OACResponseError(f"Could not {doing.text}: OAC returned no JSON object as its content.")
+    return definition
 
 
 def _column(table: str, raw: Mapping[str, Any]) -> DataColumn:

@@ -85,6 +85,7 @@ def test_a_mapped_task_can_be_made_of_them() -> None:
 
 
 def test_a_trigger_goes_through_the_database() -> None:
-    trigger = OACCatalogItemTrigger("oac_default", "workbooks", "L3g", "2026-01-31T00:00:00+00:00", 1.5, 30.0)
+    wanted = {"kind": "workbooks", "item_id": "L3g", "modified_since": "2026-01-31T00:00:00+00:00"}
+    trigger = OACCatalogItemTrigger("oac_default", wanted, 1.5, 30.0)
     assert through_the_database(trigger).serialize() == trigger.serialize()
     assert "secret" not in json.dumps(trigger.serialize())
