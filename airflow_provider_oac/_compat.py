@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import (
+        Asset,
+        AssetAlias,
         BaseHook,
         BaseOperator,
         BaseOperatorLink,
@@ -32,12 +36,14 @@ if TYPE_CHECKING:
 # Where each name is found, the newest Airflow first. They are looked up when they are first asked for: a DAG needs few
 # of them when it is parsed, and some cost more than all of ours (for the notifier Airflow reads its configuration).
 _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")  # the second before Airflow 3.2
-_PLACES = {
+_PLACES: dict[str, tuple[str, ...]] = {
     "AirflowFailException": _EXCEPTIONS,
     "AirflowNotFoundException": _EXCEPTIONS,
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowSkipException": _EXCEPTIONS,
-    # The second place of these is that of Airflow 2.11.
+    # The second place of these is that of Airflow 2.11, with the name there if it is another.
+    "Asset": ("airflow.sdk", "airflow.datasets", "Dataset"),
+    "AssetAlias": ("airflow.sdk", "airflow.datasets", "DatasetAlias"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseNotifier": ("airflow.sdk.bases.notifier", "airflow.notifications.basenotifier"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
@@ -48,6 +54,7 @@ _PLACES = {
     "Context": ("airflow.sdk", "airflow.utils.context"),
     "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "conf": ("airflow.sdk.configuration", "airflow.configuration"),  # the second before Airflow 3.2
     "mask_secret": ("airflow.sdk.log", "airflow.utils.log.secrets_masker"),
 }
 
@@ -56,6 +63,8 @@ __all__ = [
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "Asset",
+    "AssetAlias",
     "BaseHook",
     "BaseNotifier",
     "BaseOperator",
@@ -68,8 +77,6 @@ __all__ = [
     "PokeReturnValue",
     "aget_connection",
     "amask",
-    "asset_alias_class",
-    "asset_class",
     "default_deferrable",
     "deferral_error",
     "log_group",
@@ -86,13 +93,17 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    newest, older = _PLACES[name]
+    newest, older, *renamed = _PLACES[name]
     try:
         found = getattr(import_module(newest), name)
     except (ImportError, AttributeError):
-        found = getattr(import_module(older), name)
+        found = getattr(import_module(older), *renamed or [name])
     globals()[name] = found
     return found
+
+
+# Such a name is not among this module's own before it is first asked for.
+_compat: Any = sys.modules[__name__]
 
 
 async def aget_connection(conn_id: str) -> Connection:
@@ -102,33 +113,33 @@ async def aget_connection(conn_id: str) -> Connection:
     while another call is under way; 2.11 has no asynchronous way. There it is done in a thread, and so it is where
     the asynchronous way finds nothing: ``airflow dags test`` of 3.3 has no asynchronous way to the database.
     """
-    # Not found among this module's own names before somebody asked for them.
-    from airflow_provider_oac._compat import BaseHook, Connection
-
-    if hasattr(Connection, "aextra_dejson"):
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
-        with suppress(AirflowNotFoundException):
-            return await BaseHook.aget_connection(conn_id)
-    from asgiref.sync import sync_to_async
-
-    return await sync_to_async(BaseHook.get_connection)(conn_id)
+    hook = _compat.BaseHook
+    if hasattr(_compat.Connection, "aextra_dejson"):
+        with suppress(_compat.AirflowNotFoundException):
+            asked: Connection = await hook.aget_connection(conn_id)
+            return asked
+    found: Connection = await _in_thread(hook.get_connection, conn_id)
+    return found
 
 
 async def amask(secrets: tuple[str, ...]) -> None:
     """Mask secrets in logs, on an event loop."""
     try:
+        # The newest Airflow only: there is nothing to import elsewhere.
         from airflow.sdk.log import amask_secret
     except ImportError:  # before Airflow 3.3.2
-        from asgiref.sync import sync_to_async
-
-        from airflow_provider_oac._compat import mask_secret
-
         for secret in secrets:
-            await sync_to_async(mask_secret)(secret)
+            await _in_thread(_compat.mask_secret, secret)
     else:
         for secret in secrets:
             await amask_secret(secret)
+
+
+async def _in_thread(function: Callable[[str], Any], text: str) -> Any:
+    # Parsing a DAG does without it.
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(function)(text)
 
 
 def mask_token(token: str) -> None:
@@ -138,35 +149,14 @@ def mask_token(token: str) -> None:
     knows anew each time, 3 ms for each token of a usual size, and a task may see many. A triggerer sees a new one every
     75 seconds for months: there nothing is registered.
     """
-    # Not found among this module's own names before somebody asked for it.
-    from airflow_provider_oac._compat import mask_secret
-
-    mask_secret(token[-64:])
-
-
-def asset_class() -> Any:
-    """Airflow's ``Asset``, which is a ``Dataset`` in 2.11."""
-    try:
-        from airflow.sdk import Asset
-    except ImportError:  # Airflow 2.11
-        from airflow.datasets import Dataset as Asset  # type: ignore[no-redef]
-    return Asset
-
-
-def asset_alias_class() -> Any:
-    """Airflow's ``AssetAlias``, which is a ``DatasetAlias`` in 2.11."""
-    try:
-        from airflow.sdk import AssetAlias
-    except ImportError:  # Airflow 2.11
-        from airflow.datasets import DatasetAlias as AssetAlias  # type: ignore[no-redef]
-    return AssetAlias
+    _compat.mask_secret(token[-64:])
 
 
 @cache
 def default_deferrable() -> bool:
     """The deployment's ``[operators] default_deferrable``, looked up once per process: a look takes a quarter of
     the time in which Airflow makes a whole task."""
-    return bool(_configuration().getboolean("operators", "default_deferrable", fallback=False))
+    return bool(_compat.conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def deferral_error(next_method: str, next_kwargs: dict[str, Any] | None) -> str | None:
@@ -184,15 +174,7 @@ def deferral_error(next_method: str, next_kwargs: dict[str, Any] | None) -> str 
 
 def setting(section: str, option: str) -> str:
     """One of the deployment's settings, as it stands in ``airflow.cfg`` or the environment; empty if it is unset."""
-    return str(_configuration().get(section, option, fallback=None) or "").strip()
-
-
-def _configuration() -> Any:
-    try:
-        from airflow.sdk.configuration import conf
-    except ImportError:  # before Airflow 3.2
-        from airflow.configuration import conf
-    return conf
+    return str(_compat.conf.get(section, option, fallback=None) or "").strip()
 
 
 @contextmanager
@@ -207,9 +189,7 @@ def log_group(log: Any, title: str) -> Iterator[None]:
 
 def object_storage_path(url: str, conn_id: str | None = None) -> Any:
     """Airflow's ``ObjectStoragePath``. It loads some 10 MB, so that nobody imports it before a task runs."""
-    from airflow_provider_oac._compat import ObjectStoragePath
-
-    return ObjectStoragePath(url, conn_id=conn_id) if conn_id else ObjectStoragePath(url)
+    return _compat.ObjectStoragePath(url, conn_id=conn_id) if conn_id else _compat.ObjectStoragePath(url)
 
 
 def order_began(context: Context, first_try: int) -> float | None:
@@ -222,9 +202,8 @@ def order_began(context: Context, first_try: int) -> float | None:
     """
     ti: Any = context["ti"]
     began = getattr(context.get("dag_run"), "start_date", None)
-    try:
-        import airflow.sdk  # noqa: F401
-    except ImportError:  # Airflow 2.11
+    if find_spec("airflow.sdk") is None:
+        # Airflow 2.11 only.
         from airflow.models.taskinstancehistory import TaskInstanceHistory
         from airflow.utils.session import create_session
         from sqlalchemy.exc import SQLAlchemyError
@@ -247,9 +226,8 @@ def xcom_value(ti_key: Any, key: str) -> Any:
     """Read an XCom of another process's task, for an extra link in the web server of Airflow 2.11. In Airflow 3 the web
     server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
     error."""
-    try:
-        import airflow.sdk  # noqa: F401
-    except ImportError:  # Airflow 2.11
+    if find_spec("airflow.sdk") is None:
+        # Airflow 2.11 only.
         from airflow.models.xcom import XCom
 
         return XCom.get_value(key=key, ti_key=ti_key)

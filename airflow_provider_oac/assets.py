@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from airflow_provider_oac import _compat
+
 if TYPE_CHECKING:
-    from airflow.sdk import Asset
+    from airflow_provider_oac._compat import Asset
 
 SCHEME = "oac"
 
@@ -64,20 +66,21 @@ def create_asset(*, host: str, path: str, extra: dict[str, Any] | None = None) -
     :param path: what it is in the instance, such as ``snapshots/nightly``.
     :param extra: its extra.
     """
-    from airflow_provider_oac._compat import asset_class
-
-    asset: Asset = asset_class()(f"{SCHEME}://{host}/{path.lstrip('/')}", extra=extra or {})
+    asset: Asset = _compat.Asset(f"{SCHEME}://{host}/{path.lstrip('/')}", extra=extra or {})
     return asset
 
 
-def openlineage_name(uri: str) -> tuple[str, str]:
-    """Namespace and name of an asset's URI in OpenLineage (https://openlineage.io/docs/spec/naming): everything up to
-    the host, and the path as it is called, without the quoting of the URI."""
+def openlineage_dataset(uri: str) -> Any:
+    """The OpenLineage dataset of an asset's URI, named as https://openlineage.io/docs/spec/naming says: everything up
+    to the host, and the path as it is called, without the quoting of the URI."""
+    # An optional package, which is there when it calls this.
+    from openlineage.client.event_v2 import Dataset
+
     parts = urlsplit(uri)
     host, path = parts.netloc.rpartition("@")[2], unquote(parts.path)
     if not host:
-        return parts.scheme or "file", path
-    return f"{parts.scheme}://{host}", path.lstrip("/")
+        return Dataset(namespace=parts.scheme or "file", name=path)
+    return Dataset(namespace=f"{parts.scheme}://{host}", name=path.lstrip("/"))
 
 
 def convert_asset_to_openlineage(asset: Any, lineage_context: Any = None) -> Any:
@@ -85,7 +88,4 @@ def convert_asset_to_openlineage(asset: Any, lineage_context: Any = None) -> Any
 
     :param asset: an asset with a URI of this scheme.
     """
-    from openlineage.client.event_v2 import Dataset
-
-    namespace, name = openlineage_name(asset.uri)
-    return Dataset(namespace=namespace, name=name)
+    return openlineage_dataset(asset.uri)

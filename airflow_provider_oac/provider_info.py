@@ -219,15 +219,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": name,
-                "python-modules": [
-                    "airflow_provider_oac.triggers.base",
-                    "airflow_provider_oac.triggers.catalog",
-                    "airflow_provider_oac.triggers.jobs",
-                    "airflow_provider_oac.triggers.readiness",
-                    "airflow_provider_oac.triggers.snapshots",
-                    "airflow_provider_oac.triggers.sql",
-                    "airflow_provider_oac.triggers.work_requests",
-                ],
+                "python-modules": ["airflow_provider_oac.triggers.oac"],
             }
         ],
         "connection-types": [

@@ -166,7 +166,7 @@ def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, An
         raise DemoFailed("The damage changed nothing.")
     work_request = hook.run(system.restore_snapshot(result["snapshot_id"], SEAL_PASSWORD))
     say(f"restoring     work request {work_request}")
-    hook.run(polling.wait(work_request, report=say))
+    hook.run(polling.succeeded(polling.WorkRequestTarget(work_request, report=say)))
     say(f"after         {catalog(hook)}")
     if simulator.control.content(INSTANCE) != before:
         raise DemoFailed("The restored content is not the content of before.")

@@ -20,7 +20,7 @@ from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.control import Control
 from tests.tasks import Task, backup_operator, first_event
 
@@ -32,7 +32,13 @@ async def waits(control: Control, until: float) -> None:
     """Wait for one piece of work after the other, as one task's trigger does."""
     while time.time() < until:
         (work,) = await asyncio.to_thread(control.start_work, "dev", 1.5)
-        trigger = OACWorkRequestTrigger("oac_default", work, time.time(), time.time() + 60, 0.5)
+        trigger = OACWorkRequestTrigger(
+            oac_conn_id="oac_default",
+            work_request_id=work,
+            submitted_at=time.time(),
+            deadline=time.time() + 60,
+            poll_interval=0.5,
+        )
         async for event in trigger.run():
             ended[event.payload["outcome"]] += 1
             if event.payload["outcome"] != "ended":

@@ -15,6 +15,7 @@ _MACHINE = re.compile(
 
 def claims(access_token: str) -> dict[str, Any]:
     """The claims of an access token, unverified; empty if it is none that can be read (tokens are opaque)."""
+    # A task whose token is kept needs none of it, and the import takes time.
     import jwt
 
     try:
@@ -27,6 +28,7 @@ def claims(access_token: str) -> dict[str, Any]:
 
 def header(access_token: str) -> dict[str, Any]:
     """The header of an access token; empty if it cannot be read."""
+    # As above.
     import jwt
 
     try:

@@ -48,6 +48,11 @@ class PrivateKey:
     form: str
     warning: str | None = None
 
+    def pem(self) -> bytes:
+        """The key as PEM (PKCS#8), not encrypted."""
+        plain = serialization.NoEncryption()
+        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+
 
 class _Unusable(NamedTuple):
     """Why a block gives no key, and what to do."""

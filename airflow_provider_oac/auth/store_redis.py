@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
+import redis
+import redis.lock
+from redis.exceptions import LockError
 
-if TYPE_CHECKING:
-    import redis
-    import redis.lock
+from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 
 _PREFIX = "airflow-provider-oac"
 # Seconds after which an entry that nobody has touched goes. Refresh tokens live for a week by default.
@@ -36,7 +36,7 @@ class RedisStore:
     is not to end the sign-ins.
 
     :param url: ``redis://``, ``rediss://`` or ``unix://`` address, with login and database if need be.
-    :raises OACConfigurationError: if there is no address, or the extra is not installed.
+    :raises OACConfigurationError: if there is no address.
     """
 
     def __init__(self, url: str) -> None:
@@ -45,12 +45,6 @@ class RedisStore:
                 "[oac] store is redis, but [oac] redis_url is empty: give its address, such as "
                 "rediss://:password@redis.example.com:6379/0."
             )
-        try:
-            import redis
-        except ImportError:
-            raise OACConfigurationError(
-                "[oac] store is redis, but the package is not installed: pip install 'airflow-provider-oac[redis]'."
-            ) from None
         try:
             parts = urlsplit(url)
             port = f":{parts.port}" if parts.port else ""
@@ -102,8 +96,6 @@ class RedisStore:
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Compare and set, as one transaction."""
-        import redis
-
         key = _key("token", name)
         with self.explained("written"), self._client.pipeline() as pipe:
             pipe.watch(key)  # type: ignore[no-untyped-call]
@@ -157,8 +149,6 @@ class RedisLock:
 
     def extend(self) -> bool:
         """Begin its lease anew; ``False`` if it ran out, or Redis forgot it."""
-        from redis.exceptions import LockError
-
         with self._store.explained("locked"):
             try:
                 return bool(self._lock.reacquire())

@@ -66,6 +66,7 @@ async def revoke(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) 
     """
 
     def request() -> Request:
+        # As above.
         from airflow_provider_oac.auth.grants import revocation_request
 
         return revocation_request(settings, io.now())

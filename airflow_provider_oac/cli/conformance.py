@@ -19,6 +19,8 @@ from airflow_provider_oac import __version__
 from airflow_provider_oac.cli.probes import AGREED, DISAGREED, NOT_TRIED, Probes, identity_answers
 from airflow_provider_oac.cli.process import CommandFailed, connection, hook, say, tell
 from airflow_provider_oac.cli.sql_probes import SqlProbes
+from airflow_provider_oac.client.rest import snapshots
+from airflow_provider_oac.hooks.credentials import seal
 from airflow_provider_oac.hooks.oac import OACHook
 
 # What reading, a sign-in and a snapshot cannot find out.
@@ -36,7 +38,7 @@ _UNANSWERED = (
 
 def conformance(arguments: argparse.Namespace) -> int:
     """Ask, compare, write the report. Ends with 1 if something disagreed."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     checked = oac.check()
     if not checked.works:
         raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")
@@ -73,9 +75,6 @@ def _found(
 
 def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Name and body of the snapshot to take, before anything is asked."""
-    from airflow_provider_oac.client.rest import snapshots
-    from airflow_provider_oac.hooks.credentials import seal
-
     if not arguments.bucket or not arguments.seal_conn_id:
         raise CommandFailed(
             "--allow-write takes a snapshot and removes it with its file: give --bucket, which the instance may write "

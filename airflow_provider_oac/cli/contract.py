@@ -13,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import jsonschema
+
 # Only what looks like a member's name or a word of an enumeration is repeated.
 _WORD = re.compile(r"[A-Za-z_][\w.-]{0,60}")
 _KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
@@ -55,9 +57,6 @@ def differences(operation: Operation, status: int, body: Any) -> list[str]:
         return [f"HTTP {status} is not among the statuses of the contract ({known})."]
     if not 200 <= status < 300 or not operation.schema:
         return []
-    # Airflow itself depends on it.
-    import jsonschema
-
     validator = jsonschema.Draft202012Validator(dict(operation.schema))
     found = [_sentence(error) for error in validator.iter_errors(body)]
     return list(dict.fromkeys(found))

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+import requests
+
 from airflow_provider_oac.auth.claims import claims, header
 from airflow_provider_oac.auth.token_file import access_token_of
 from airflow_provider_oac.cli.process import CommandFailed, answer, hook, say, tell
 from airflow_provider_oac.cli.sign_in import read_text
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.hooks.connection_test import FAILED, Report, Step
+from airflow_provider_oac.hooks.object_storage import new_file
 
 _MARKS = {"ok": "ok  ", "note": "note", "warning": "WARN", "failed": "FAIL"}
 _LARGEST_DATA = 64 << 20
@@ -26,11 +29,11 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 def check(arguments: argparse.Namespace) -> int:
     """``check``: try a Connection step by step."""
     try:
-        report = hook(arguments.conn_id).check()
+        report = hook(arguments.oac_conn_id).check()
     except CommandFailed as problem:
         if not arguments.json:
             raise
-        report = Report(arguments.conn_id, (Step("connection", FAILED, str(problem)),), {})
+        report = Report(arguments.oac_conn_id, (Step("connection", FAILED, str(problem)),), {})
     if arguments.json:
         say(json.dumps(report.as_dict(), indent=2))
     else:
@@ -42,11 +45,9 @@ def check(arguments: argparse.Namespace) -> int:
 
 def call(arguments: argparse.Namespace) -> int:
     """``call``: one signed-in request; the body of the answer goes to standard output."""
-    import requests
-
     if arguments.method not in _METHODS:
         raise CommandFailed(f"{arguments.method!r} is no method of HTTP. Known are: {', '.join(_METHODS)}.")
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     headers = {"Accept": "application/json, */*;q=0.5"}
     body = _body(arguments.data)
     if body is not None:
@@ -120,9 +121,6 @@ def _output(name: str | None) -> Iterator[IO[bytes]]:
     if name is None:
         yield answer()
         return
-    # It loads Airflow, which not all commands need.
-    from airflow_provider_oac.hooks.object_storage import new_file
-
     part = f"{name}.{secrets.token_hex(8)}.part"
     try:
         file, mode = new_file(part)

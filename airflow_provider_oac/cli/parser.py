@@ -133,6 +133,7 @@ COMMANDS = (
 
 def airflow_commands() -> list[Any]:
     """The commands for ``airflow oac …``."""
+    # `python -m airflow_provider_oac` does without Airflow where it can.
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     commands = [
@@ -173,6 +174,7 @@ def _runner(command: Command) -> Callable[[argparse.Namespace], None]:
     module, _, name = command.function.rpartition(".")
 
     def run(arguments: argparse.Namespace) -> None:
+        # Airflow makes its parser for every command.
         from airflow_provider_oac.cli.process import as_command
 
         as_command(lambda: getattr(import_module(f"{__package__}.{module}"), name)(arguments))

@@ -11,9 +11,12 @@ from urllib.parse import quote
 
 import requests
 
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION
 from airflow_provider_oac.cli.contract import differences, operations, unknown_members
 from airflow_provider_oac.cli.process import tell
-from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.exceptions import OACAuthError, OACError
+from airflow_provider_oac.transport.blocking import run
 
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
@@ -295,11 +298,6 @@ def _paused(status: int) -> bool:
 
 def identity_answers(hook: OACHook) -> Iterator[tuple[str, str]]:
     """What the identity domain answers to the open questions about it, by signing in past every cache."""
-    from airflow_provider_oac.auth.session import MemoryStore, Session
-    from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION
-    from airflow_provider_oac.exceptions import OACAuthError
-    from airflow_provider_oac.transport.blocking import run
-
     auth = hook.settings.auth
     if auth.grant != JWT_ASSERTION:
         yield "aud acceptance", f"not tried: the grant is {auth.grant}."

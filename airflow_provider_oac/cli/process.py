@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from airflow_provider_oac import _compat, lazy
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.plain_text import plain
 
@@ -70,13 +71,11 @@ def hook(conn_id: str) -> OACHook:
 
     :raises CommandFailed: if there is no such Connection, or it is of another type.
     """
-    from airflow_provider_oac.hooks.oac import OACHook
-
     found = connection(conn_id, "--oac-conn-id")
-    if found.conn_type != OACHook.conn_type:
+    if found.conn_type != lazy.oac.OACHook.conn_type:
         kind = found.conn_type
-        raise CommandFailed(f"Connection {conn_id!r} is of the type {kind!r}, not {OACHook.conn_type!r}.")
-    return OACHook(conn_id)
+        raise CommandFailed(f"Connection {conn_id!r} is of the type {kind!r}, not {lazy.oac.OACHook.conn_type!r}.")
+    return lazy.oac.OACHook(conn_id)
 
 
 def connection(conn_id: str, option: str) -> Connection:
@@ -85,11 +84,9 @@ def connection(conn_id: str, option: str) -> Connection:
     :param option: the one of the command that named it.
     :raises CommandFailed: if there is none.
     """
-    from airflow_provider_oac._compat import AirflowNotFoundException, BaseHook
-
     try:
-        found: Connection = BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException:
+        found: Connection = _compat.BaseHook.get_connection(conn_id)
+    except _compat.AirflowNotFoundException:
         raise CommandFailed(
             f"Airflow has no Connection {conn_id!r} that this process can see. Check {option}; a Connection of the "
             "environment (AIRFLOW_CONN_…) or of a secrets backend must be set up for this process, too, and "

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.auth.claims import looks_personal
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.auth.shared_store import keep_sign_in
@@ -27,7 +28,7 @@ _LARGEST = 1 << 20
 
 def login(arguments: argparse.Namespace) -> None:
     """``login``: a person signs in with a code; the refresh token goes into the store."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, _slot(oac)
     progress = _Progress()
     try:
@@ -41,7 +42,7 @@ def login(arguments: argparse.Namespace) -> None:
 
 def import_tokens(arguments: argparse.Namespace) -> None:
     """``import-tokens``: the tokens of a file go into the store."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, _slot(oac)
     imported = read_token_file(read_text(arguments.file), auth, time.time())
     token = imported.issued.token
@@ -67,14 +68,14 @@ def import_tokens(arguments: argparse.Namespace) -> None:
 
 def logout(arguments: argparse.Namespace) -> None:
     """``logout``: the refresh token is revoked, and everything of the Connection in the store is forgotten."""
-    oac = hook(arguments.conn_id)
+    oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, oac.store_entry
     if store_entry is None:
         say("There is nothing to forget: [oac] store is memory, and no process keeps tokens for another one.")
         return
     had = run(forget(oac.io, store_entry, auth))
     say(f"Revoked the refresh token at {auth.identity_url}." if had else "There was no refresh token to revoke.")
-    say(f"Nothing of Connection {arguments.conn_id!r} is left in {store_entry.where}.")
+    say(f"Nothing of Connection {arguments.oac_conn_id!r} is left in {store_entry.where}.")
     if auth.refresh_token:
         say("The Connection still holds the refresh token that its chain began with: empty that field.")
 
@@ -100,9 +101,7 @@ def read_text(name: str, largest: int = _LARGEST) -> str:
 
 def _slot(oac: OACHook) -> StoreEntry:
     """The place for a person's tokens. Commands that need no Airflow do without it: this one loads it."""
-    from airflow_provider_oac.hooks.stores import store_entry_for_a_person
-
-    return store_entry_for_a_person(oac.settings, oac.store_entry)
+    return lazy.stores.store_entry_for_a_person(oac.settings, oac.store_entry)
 
 
 def _say_kept(oac: OACHook, store_entry: StoreEntry) -> None:

@@ -129,6 +129,9 @@ class Api:
 
     async def gather(self, works: Iterable[Work[T]], limit: int) -> list[T]:
         """Run calls and flows side by side, at most ``limit`` at once, and return their results in order."""
+        works = list(works)
+        if len(works) == 1:
+            return [await self.run(works[0])]
         return await self.io.gather([self.run(work) for work in works], limit)
 
     async def to_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

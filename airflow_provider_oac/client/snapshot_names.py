@@ -8,6 +8,15 @@ OAC keeps nothing about a snapshot but its name and its path, so the name carrie
 ``label`` is the author's; ``instance`` says which OAC it was taken of; ``seal`` is the name of the Connection that
 holds its password; ``mark`` belongs to the logical task that took it. The file is ``<folder>/<instance>/<name>.bar``:
 instances share a bucket under separate folders, and no path is used twice.
+
+Snapshots that we register are files that exist already, made known to another instance. They must never be taken for
+snapshots that we created, whose names decide what pruning deletes::
+
+    registered--<UTC time>--<name of the file, without .bar>
+    registered--20261124T060000Z--nightly--analytics-dev--20261123T203637Z--oac_seal_2026--3f9a5c1d77e0b2a4c6d8
+
+A created name has five parts between double hyphens. A registered one has three, or seven if the file has a created
+name; it has never five, so neither form can be read as the other.
 """
 
 from __future__ import annotations
@@ -26,7 +35,9 @@ _NAME = (
     rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>[0-9]{{8}}T[0-9]{{6}}Z)"
     rf"--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
 )
-_TIME = "%Y%m%dT%H%M%SZ"
+_REGISTERED = r"registered--(?P<time>[0-9]{8}T[0-9]{6}Z)--(?P<stem>.+)"
+_LONE_PART = r"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*"
+_LONGEST_FOREIGN = 80
 _RUN_DIGITS = 8
 _TASK_DIGITS = 12
 
@@ -48,9 +59,7 @@ class SnapshotName(NamedTuple):
     mark: str
 
     def __str__(self) -> str:
-        time = self.time.astimezone(UTC)
-        # Not strftime for the year: below 1000 it writes fewer digits than strptime wants.
-        return f"{self.label}--{self.instance}--{time.year:04}{time:%m%dT%H%M%SZ}--{self.seal}--{self.mark}"
+        return f"{self.label}--{self.instance}--{_written(self.time)}--{self.seal}--{self.mark}"
 
     def uri(self, folder: str) -> str:
         """Path of its file in the bucket, as OAC wants it.
@@ -68,13 +77,70 @@ def instance_prefix(folder: str, instance: str) -> str:
 def parse(name: str) -> SnapshotName | None:
     """Read a name; ``None`` if it is not exactly of our form."""
     found = re.fullmatch(_NAME, name)
-    if not found:
+    time = _read(found["time"]) if found else None
+    return (
+        SnapshotName(found["label"], found["instance"], time, found["seal"], found["mark"]) if found and time else None
+    )
+
+
+class RegisteredName(NamedTuple):
+    """A name of a registered snapshot, in its parts.
+
+    :param time: when it was registered; UTC, whole seconds.
+    :param stem: name of the file without ``.bar``, made fit if it is not one of ours.
+    """
+
+    time: datetime
+    stem: str
+
+    @property
+    def origin(self) -> SnapshotName | None:
+        """The name under which the file was created, if we created it."""
+        return parse(self.stem)
+
+    def __str__(self) -> str:
+        return f"registered--{_written(self.time)}--{self.stem}"
+
+
+def registered_name(bar_uri: str, now: float) -> RegisteredName:
+    """The name for a file that is registered now.
+
+    :param bar_uri: ``file:///folder/name.bar``.
+    :param now: wall-clock time in seconds since the epoch.
+    """
+    stem = bar_uri.rpartition("/")[2].removesuffix(".bar")
+    if parse(stem) is None:
+        # Hyphens among what is replaced: a run of them must not make a part too many.
+        stem = re.sub(r"[^A-Za-z0-9_.]+", "-", stem)[:_LONGEST_FOREIGN].strip("-") or "snapshot"
+    return RegisteredName(datetime.fromtimestamp(int(now), UTC), stem)
+
+
+def parse_registered(name: str) -> RegisteredName | None:
+    """Read a name; ``None`` if it is not exactly of the registered form."""
+    found = re.fullmatch(_REGISTERED, name)
+    if not found or not (parse(found["stem"]) or re.fullmatch(_LONE_PART, found["stem"])):
         return None
+    time = _read(found["time"])
+    return RegisteredName(time, found["stem"]) if time else None
+
+
+def origin_of(name: str) -> SnapshotName | None:
+    """What a snapshot's name says of its making, whether it was created here or registered; ``None`` if nothing."""
+    registered = parse_registered(name)
+    return registered.origin if registered else parse(name)
+
+
+def _written(time: datetime) -> str:
+    time = time.astimezone(UTC)
+    # Not strftime for the year: below 1000 it writes fewer digits than strptime wants.
+    return f"{time.year:04}{time:%m%dT%H%M%SZ}"
+
+
+def _read(text: str) -> datetime | None:
     try:
-        time = datetime.strptime(found["time"], _TIME).replace(tzinfo=UTC)
+        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return SnapshotName(found["label"], found["instance"], time, found["seal"], found["mark"])
 
 
 def checked_part(value: str, what: str) -> str:

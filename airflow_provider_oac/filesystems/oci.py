@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import BaseHook, mask_secret
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra, file_folder
@@ -30,6 +31,7 @@ def get_fs(conn_id: str | None, storage_options: dict[str, Any] | None = None) -
     :raises OACConfigurationError: if ocifs is not installed, or the Connection cannot work.
     """
     try:
+        # An optional package.
         from ocifs import OCIFileSystem
     except ImportError as missing:
         raise OACConfigurationError(
@@ -74,10 +76,8 @@ def options(conn: Connection) -> dict[str, Any]:
 
 
 def _api_key(conn: Connection, extra: Extra) -> dict[str, Any]:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    # An optional package.
     from oci.signer import Signer
-
-    from airflow_provider_oac.auth.keys import load_private_key
 
     names = {name: extra.text(name) or "" for name in ("tenancy_id", "fingerprint", "region")}
     names["login (the user's OCID)"] = user = (conn.login or "").strip()
@@ -91,8 +91,7 @@ def _api_key(conn: Connection, extra: Extra) -> dict[str, Any]:
     for secret in (text, passphrase):
         if secret:
             mask_secret(secret)
-    key = load_private_key(text, passphrase, folder=file_folder()).key
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = lazy.keys.load_private_key(text, passphrase, folder=file_folder()).pem()
     # The key goes into the signer and not into the configuration, which ocifs logs at the level DEBUG. The SDK asks for
     # a key there nevertheless.
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import BaseHook, mask_secret
 from airflow_provider_oac.client.rest.snapshots import UserIdAuthentication, check_password
 from airflow_provider_oac.client.snapshot_names import checked_part
@@ -75,10 +76,6 @@ def storage_user(storage_conn_id: str) -> UserIdAuthentication:
 
 
 def _storage_user(conn: Connection) -> UserIdAuthentication:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    from airflow_provider_oac.auth.keys import load_private_key
-
     extra = Extra(conn)
     names = {name: extra.text(name) or "" for name in ("region", "tenancy_id", "fingerprint")}
     names["user_id"] = (conn.login or "").strip()
@@ -93,8 +90,7 @@ def _storage_user(conn: Connection) -> UserIdAuthentication:
     for secret in (text, passphrase):
         if secret:
             mask_secret(secret)
-    key = load_private_key(text, passphrase, folder=file_folder()).key
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = lazy.keys.load_private_key(text, passphrase, folder=file_folder()).pem()
     wrapped = base64.b64encode(pem).decode()
     mask_secret(wrapped)
     return UserIdAuthentication(private_key_wrapped=wrapped, **names)

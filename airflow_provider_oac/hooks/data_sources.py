@@ -12,6 +12,7 @@ from airflow_provider_oac._compat import BaseHook, mask_secret
 from airflow_provider_oac.client.secret_names import texts_of
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra
+from airflow_provider_oac.hooks.object_storage import Destination
 
 # A wallet has some kilobytes.
 _LARGEST_WALLET = 1024 * 1024
@@ -65,8 +66,6 @@ def wallet(url: str, conn_id: str | None = None) -> bytes:
     :param conn_id: the Airflow Connection of the store, if the URL names none.
     :raises OACConfigurationError: if there is no such file, or it cannot be a wallet.
     """
-    from airflow_provider_oac.hooks.object_storage import Destination
-
     file = Destination(url, conn_id)
     size = file.size()
     if not size or size > _LARGEST_WALLET:

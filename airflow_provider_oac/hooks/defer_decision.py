@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac import lazy
+
 if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.polling import PollTarget
     from airflow_provider_oac.hooks.oac import OACHook
@@ -13,14 +15,12 @@ if TYPE_CHECKING:
 WORKER_SECONDS = 3.0
 
 
-def over_soon(hook: OACHook, watch: PollTarget[Any]) -> bool:
-    """Look for some seconds, once at least, whether a watch is over.
+def over_soon(hook: OACHook, target: PollTarget[Any]) -> bool:
+    """Poll for some seconds, once at least: is it done?
 
-    A failure counts as over, too: who goes on looks again and judges. It is also what keeps a task from deferring for
+    A failure counts as done, too: the caller polls again and judges. It is also what keeps a task from deferring for
     work that is done, whose trigger would fire before Airflow's scheduler has noticed the deferral.
     """
-    from airflow_provider_oac.client.flows.polling import done_within
-
     if WORKER_SECONDS <= 0:
         return False
-    return hook.run(done_within(watch, WORKER_SECONDS))
+    return hook.run(lazy.polling.done_within(target, WORKER_SECONDS))

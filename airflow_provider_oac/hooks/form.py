@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from markupsafe import Markup
+
 from airflow_provider_oac.hooks.extra import SAVED_SECRET
 from airflow_provider_oac.provider_info import (
     CONNECTION_FIELDS,
@@ -16,6 +18,7 @@ from airflow_provider_oac.provider_info import (
 
 def form_widgets() -> dict[str, Any]:
     """One wtforms field for each of our fields; no validator, as one would be asked for every connection type."""
+    # Airflow 2.11 and 3.1 only, in the web server.
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from wtforms import PasswordField, StringField
 
@@ -57,8 +60,6 @@ class ChoiceWidget:
 
     def __call__(self, field: Any, **_attributes: Any) -> Any:
         """The HTML element."""
-        from markupsafe import Markup
-
         value = field.data or next(iter(self._texts))
         option = Markup('<option value="{}"{}>{}</option>')
         options = Markup().join(

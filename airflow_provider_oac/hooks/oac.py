@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret, mask_token
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSetupError, OACTransportError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
@@ -34,7 +35,7 @@ class OACHook(BaseHook):
 
     Everything that OAC can do is a *call* (such as ``snapshots.list_all()`` of
     :mod:`airflow_provider_oac.client.rest.snapshots`) or a *flow* of several calls (such as
-    ``waiting.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
+    ``polling.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
 
         from airflow_provider_oac.client.rest import snapshots
 
@@ -85,9 +86,7 @@ class OACHook(BaseHook):
 
         :raises OACConfigurationError: if it cannot work, naming the field.
         """
-        from airflow_provider_oac.hooks.connection import read_connection
-
-        settings = read_connection(self.get_connection(self.oac_conn_id), mask_token)
+        settings = lazy.connection.read_connection(self.get_connection(self.oac_conn_id), mask_token)
         for secret in settings.auth.secrets:
             mask_secret(secret)
         self._tell(settings)
@@ -100,11 +99,10 @@ class OACHook(BaseHook):
         :returns: its result.
         :raises OACError: as the call or flow says.
         """
-        from airflow_provider_oac.client.api import Api
-        from airflow_provider_oac.transport.blocking import run
-
         with naming(self.oac_conn_id):
-            return run(Api(self.io, self.settings.address, self._session, report=self.log.info).run(work))
+            return lazy.blocking.run(
+                lazy.api.Api(self.io, self.settings.address, self._session, report=self.log.info).run(work)
+            )
 
     async def arun(self, work: Work[T]) -> T:
         """Make a call or run a flow, on an event loop such as the triggerer's.
@@ -115,17 +113,13 @@ class OACHook(BaseHook):
         :returns: its result.
         :raises OACError: as the call or flow says.
         """
-        from airflow_provider_oac.auth.session import Session
-        from airflow_provider_oac.client.api import Api
-        from airflow_provider_oac.hooks.shared_poller import shared_io
-
         settings = await self._asettings()
         # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
         store_entry = await asyncio.to_thread(lambda: self.store_entry)
         with naming(self.oac_conn_id):
-            async with shared_io(settings.transport) as io:
-                session = Session(settings.auth, store_entry=store_entry)
-                return await Api(io, settings.address, session, report=self.log.info).run(work)
+            async with lazy.shared_poller.shared_io(settings.transport) as io:
+                session = lazy.session.Session(settings.auth, store_entry=store_entry)
+                return await lazy.api.Api(io, settings.address, session, report=self.log.info).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
         """Wait for a work request, in a task; its changes of state are logged.
@@ -136,9 +130,7 @@ class OACHook(BaseHook):
         :raises OACWorkRequestError: if it failed, with OAC's own errors.
         :raises OACWaitTimeoutError: if the plan's deadline came first.
         """
-        from airflow_provider_oac.client.flows.polling import WaitPlan, wait
-
-        return self.run(wait(work_request_id, plan or WaitPlan(), report=self.log.info))
+        return self.run(lazy.polling.wait(work_request_id, plan or lazy.polling.WaitPlan()))
 
     def get_conn(self) -> requests.Session:
         """A ``requests.Session`` for what is not wrapped yet: signed in, and bound to this instance.
@@ -147,9 +139,9 @@ class OACHook(BaseHook):
         of this instance, attaches a token to each request, renews it and replays the request once if OAC refuses the
         token, verifies TLS as the Connection says, follows no redirect, and refuses to send anything to another host.
         """
-        from airflow_provider_oac.hooks.session import InstanceSession
-
-        return InstanceSession(self.io, self.settings.address, self._session, self.settings.transport)
+        return lazy.requests_session.InstanceSession(
+            self.io, self.settings.address, self._session, self.settings.transport
+        )
 
     def access_token(self) -> str:
         """An access token that works now, for embedding and other tools. Masked in this task's logs.
@@ -158,10 +150,8 @@ class OACHook(BaseHook):
 
         :raises OACAuthError: if the identity domain refuses.
         """
-        from airflow_provider_oac.transport.blocking import run
-
         with naming(self.oac_conn_id):
-            token = run(self._session.token(self.io)).access_token
+            token = lazy.blocking.run(self._session.token(self.io)).access_token
         mask_secret(token)
         return token
 
@@ -187,13 +177,11 @@ class OACHook(BaseHook):
 
         It runs an event loop: call it where none runs.
         """
-        from airflow_provider_oac.hooks import connection_test
-
         try:
             settings = self.settings
         except OACError as error:
-            return connection_test.unreadable(self.oac_conn_id, str(error))
-        return asyncio.run(connection_test.check(settings, lambda: self.store_entry))
+            return lazy.connection_test.unreadable(self.oac_conn_id, str(error))
+        return asyncio.run(lazy.connection_test.check(settings, lambda: self.store_entry))
 
     @cached_property
     def store_entry(self) -> StoreEntry | None:
@@ -201,31 +189,23 @@ class OACHook(BaseHook):
 
         :raises OACConfigurationError: if the deployment's settings for it cannot work.
         """
-        from airflow_provider_oac.hooks.stores import store_entry_of
-
-        return store_entry_of(self.settings)
+        return lazy.stores.store_entry_of(self.settings)
 
     @cached_property
     def io(self) -> BlockingIO:
         """The driver of this hook, for flows that are none of OAC's, such as a sign-in."""
-        from airflow_provider_oac.transport.blocking import BlockingIO
-
         transport = self.settings.transport
         patience = max(transport.read_timeout, self._read_timeout)
-        return BlockingIO(replace(transport, read_timeout=patience), self._stopped)
+        return lazy.blocking.BlockingIO(replace(transport, read_timeout=patience), self._stopped)
 
     @cached_property
     def _session(self) -> Session:
-        from airflow_provider_oac.auth.session import Session
-
-        return Session(self.settings.auth, store_entry=self.store_entry)
+        return lazy.session.Session(self.settings.auth, store_entry=self.store_entry)
 
     async def _asettings(self) -> ConnectionSettings:
         """The settings, read without blocking the loop."""
-        from airflow_provider_oac.hooks.connection import read_connection
-
         if "settings" not in self.__dict__:
-            settings = read_connection(await aget_connection(self.oac_conn_id))
+            settings = lazy.connection.read_connection(await aget_connection(self.oac_conn_id))
             await amask(settings.auth.secrets)
             self._tell(settings)
             self.__dict__["settings"] = settings

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
 from airflow_provider_oac._compat import object_storage_path
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut
 from airflow_provider_oac.exceptions import OACError, OACStorageError
@@ -259,8 +262,6 @@ def _put(fs: Any, path: str, to: str, size: int) -> bool:
 
 def _renames(fs: Any) -> bool:
     """Whether a store has a move of its own, as those do that rename (SFTP, SMB, HDFS)."""
-    from fsspec.spec import AbstractFileSystem
-
     return type(fs).mv is not AbstractFileSystem.mv
 
 
@@ -284,15 +285,11 @@ def _remove(fs: Any, path: str) -> None:
 
 
 def _is_local(fs: Any) -> bool:
-    from fsspec.implementations.local import LocalFileSystem
-
     return isinstance(fs, LocalFileSystem)
 
 
 def _can_discard(file: Any) -> bool:
     """Whether a store keeps what is written apart until it is committed: fsspec's own methods do nothing."""
-    from fsspec.spec import AbstractBufferedFile
-
     kind = type(file)
     return isinstance(file, AbstractBufferedFile) and not (
         kind.commit is AbstractBufferedFile.commit or kind.discard is AbstractBufferedFile.discard

@@ -1,8 +1,8 @@
-"""One scheduler of looks for all who wait at one instance on one event loop.
+"""One scheduler of polls for all who wait at one instance on one event loop.
 
-Who waits costs a future. Looks that are due are collected four times a second and made by a few workers, one after the
-other: that takes half the CPU time of a loop and a timer for each. What a look means is the watch's to say; when
-there is to be none, the pace's.
+A waiter costs a future. Polls that are due are collected four times a second and made by a few workers, one after the
+other: that takes half the CPU time of a loop and a timer for each. The poll target judges what a poll showed; the
+throttle says when to make none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.flows.polling import PollTarget
-from airflow_provider_oac.client.throttle import Pace
+from airflow_provider_oac.client.flows.throttle import Throttle
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,
@@ -31,37 +31,36 @@ from airflow_provider_oac.exceptions import (
 
 R = TypeVar("R")
 
-# Seconds between two collections of the looks that are due.
+# Seconds between two collections of the polls that are due.
 TICK = 0.25
-# Looks come at most by this share of a pause earlier than asked for, so that those who began together spread.
+# Polls come at most by this share of a pause earlier than asked for, so that those that began together spread.
 _SPREAD = 0.1
-# A first look counts as one of so many seconds when connections are reckoned: it comes once, at once, and a thousand of
+# A first poll counts as one of so many seconds when connections are reckoned: it comes once, at once, and a thousand of
 # them are no rate of thousands per second.
 _FIRST = 5.0
-# Seconds for which a look that is due may be late before those who have no more time are told so without it.
+# Seconds for which a poll that is due may be late before waiters whose deadline has come learn so without it.
 _LATE = 5.0
 
 
 class _Waiter:
-    """Somebody who waits: the decisions, the context for its log lines, and the future."""
+    """A trigger that waits: the poll target, the context for its log lines, and the future."""
 
-    __slots__ = ("context", "future", "watch")
+    __slots__ = ("context", "future", "target")
 
-    def __init__(self, watch: PollTarget[Any], future: asyncio.Future[Any]) -> None:
-        self.watch = watch
+    def __init__(self, target: PollTarget[Any], future: asyncio.Future[Any]) -> None:
+        self.target = target
         self.future = future
         # Airflow tells by the context whose log a line belongs to.
         self.context = contextvars.copy_context()
 
-    def shown(self, found: Any, now: float) -> float | None:
-        """Seconds until the next look after one that showed something; ``None`` if the wait is over."""
-        return self._judged(self.watch.seen, found, now)
+    def on_result(self, found: Any, now: float) -> float | None:
+        """Seconds until the next poll after one that succeeded; ``None`` if the wait is over."""
+        return self._judged(self.target.on_result, found, now)
 
-    def told(self, error: OACError, now: float) -> float | None:
-        """Seconds until the next look after one that failed; ``None`` if the wait is over."""
-        # One of many, who all raise it.
-        own = copy.copy(error)
-        return self._judged(self.watch.troubled, own, now)
+    def on_error(self, error: OACError, now: float) -> float | None:
+        """Seconds until the next poll after one that failed; ``None`` if the wait is over."""
+        # Each of several waiters raises a copy.
+        return self._judged(self.target.on_error, copy.copy(error), now)
 
     def _judged(self, judge: Callable[[Any, float], float | None], what: Any, now: float) -> float | None:
         if self.future.done():
@@ -81,76 +80,76 @@ class _Waiter:
             self.future.set_exception(error)
 
 
-class _Target:
-    """Something that is looked at, for one waiter or several."""
+class _Poll:
+    """What is polled for one waiter or several."""
 
-    __slots__ = ("key", "looking", "pause", "queued", "ready_since", "turn", "waiters")
+    __slots__ = ("key", "pause", "polling", "queued", "ready_since", "turn", "waiters")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.waiters: list[_Waiter] = []
         self.turn = -1
         self.pause = math.inf
-        self.looking = False
+        self.polling = False
         # Whether it is due and waits for a worker.
         self.queued = False
         self.ready_since = -math.inf
 
 
 class Scheduler:
-    """Looks for all who wait.
+    """Polls for all who wait.
 
-    Bound to the running event loop. What it runs there runs in an empty context, so that its log lines are nobody's.
+    Bound to the running event loop. What it runs there runs in an empty context, so its log lines belong to no task.
 
     :param api: the instance, signed in.
-    :param renewed: asked when the instance refuses whoever asks: whether there are new credentials by now.
+    :param renewed: asked when the instance refuses a poll: whether there are new credentials now.
     """
 
     def __init__(self, api: Api, renewed: Callable[[], Awaitable[bool]]) -> None:
         self.api = api
-        self.pace = Pace()
+        self.throttle = Throttle()
         self._renewed = renewed
         self._loop = asyncio.get_running_loop()
-        self._targets: dict[Hashable, _Target] = {}
-        self._due: list[tuple[float, int, _Target]] = []
+        self._polls: dict[Hashable, _Poll] = {}
+        self._due: list[tuple[float, int, _Poll]] = []
         self._turns = itertools.count()
-        self._ready: deque[_Target] = deque()
+        self._ready: deque[_Poll] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0.0
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits."""
-        return not self._targets
+        """Whether it has no waiters."""
+        return not self._polls
 
     @property
-    def looking(self) -> bool:
-        """Whether a look is under way."""
+    def polling(self) -> bool:
+        """Whether a poll is under way."""
         return bool(self._workers)
 
-    async def wait(self, watch: PollTarget[R]) -> R:
-        """Wait until a watch is over.
+    async def wait(self, target: PollTarget[R]) -> R:
+        """Wait until a poll target is done.
 
-        :returns: what was seen last.
-        :raises OACError: as the watch says.
+        :returns: what the last poll showed.
+        :raises OACError: as the target says.
         """
-        watch.begin(self.api.io.now())
-        waiter = _Waiter(watch, self._loop.create_future())
-        target = self._targets.get(watch.key)
-        if target is None:
-            target = self._targets[watch.key] = _Target(watch.key)
-        target.waiters.append(waiter)
-        if not (target.looking or target.queued):
-            self._schedule(target, 0.0)
+        target.begin(self.api.now())
+        waiter = _Waiter(target, self._loop.create_future())
+        poll = self._polls.get(target.key)
+        if poll is None:
+            poll = self._polls[target.key] = _Poll(target.key)
+        poll.waiters.append(waiter)
+        if not (poll.polling or poll.queued):
+            self._schedule(poll, 0.0)
         try:
             result: R = await waiter.future
             return result
         finally:
-            self._leave(target, waiter)
+            self._leave(poll, waiter)
 
     async def close(self) -> None:
-        """End what is under way. Nobody waits any more."""
+        """End what is under way. It has no waiters any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -161,29 +160,29 @@ class Scheduler:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
-    def _leave(self, target: _Target, waiter: _Waiter) -> None:
-        if waiter in target.waiters:
-            target.waiters.remove(waiter)
-        if not target.waiters and self._targets.get(target.key) is target:
-            self._forget_pause(target)
-            del self._targets[target.key]
+    def _leave(self, poll: _Poll, waiter: _Waiter) -> None:
+        if waiter in poll.waiters:
+            poll.waiters.remove(waiter)
+        if not poll.waiters and self._polls.get(poll.key) is poll:
+            self._forget_pause(poll)
+            del self._polls[poll.key]
 
-    def _forget_pause(self, target: _Target) -> None:
-        self._rate -= 1.0 / target.pause
-        target.pause = math.inf
+    def _forget_pause(self, poll: _Poll) -> None:
+        self._rate -= 1.0 / poll.pause
+        poll.pause = math.inf
 
-    def _schedule(self, target: _Target, pause: float) -> None:
-        """Look at it after a pause, and not at any other time."""
-        self._forget_pause(target)
-        target.pause = max(pause, TICK) if pause else _FIRST
-        self._rate += 1.0 / target.pause
-        target.turn = next(self._turns)
-        due = self._loop.time() + pause * (1.0 - _SPREAD * self.api.io.random())
-        heapq.heappush(self._due, (due, target.turn, target))
+    def _schedule(self, poll: _Poll, pause: float) -> None:
+        """Poll it after a pause, and not at any other time."""
+        self._forget_pause(poll)
+        poll.pause = max(pause, TICK) if pause else _FIRST
+        self._rate += 1.0 / poll.pause
+        poll.turn = next(self._turns)
+        due = self._loop.time() + pause * (1.0 - _SPREAD * self.api.random())
+        heapq.heappush(self._due, (due, poll.turn, poll))
         self._wake()
 
     def _wake(self) -> None:
-        """Have the next collection come when the next look is due, or may be late, on a grid that all looks share."""
+        """Have the next collection come when the next poll is due, or may be late, on a grid that all polls share."""
         due = self._due[0][0] if self._due else math.inf
         if self._ready:
             due = min(due, max(self._ready[0].ready_since + _LATE, self._loop.time() + _LATE / 5))
@@ -200,104 +199,104 @@ class Scheduler:
         """Hand what is due to the workers."""
         self._timer = None
         now = self._loop.time() + 0.001
-        self._tell_the_late(now)
+        self._end_the_late(now)
         while self._due and self._due[0][0] <= now:
-            _, turn, target = heapq.heappop(self._due)
-            if turn == target.turn and target.waiters:
-                target.ready_since = now
-                target.queued = True
-                self._ready.append(target)
+            _, turn, poll = heapq.heappop(self._due)
+            if turn == poll.turn and poll.waiters:
+                poll.ready_since = now
+                poll.queued = True
+                self._ready.append(poll)
         self._wake()
-        wanted = min(self.pace.at_once(self._rate) - len(self._workers), len(self._ready))
+        wanted = min(self.throttle.at_once(self._rate) - len(self._workers), len(self._ready))
         for _ in range(wanted):
             worker = self._loop.create_task(self._work(), context=contextvars.Context())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
-        """Make looks until none is due."""
-        while self._ready and len(self._workers) <= self.pace.at_once(self._rate):
-            target = self._ready.popleft()
-            target.queued, target.looking = False, True
+        """Make polls until none is due."""
+        while self._ready and len(self._workers) <= self.throttle.at_once(self._rate):
+            poll = self._ready.popleft()
+            poll.queued, poll.polling = False, True
             try:
-                pause = await self._look(target)
+                pause = await self._poll(poll)
             except Exception as defect:
-                # Ours: whoever waits must hear of it. As it is: not every exception can be copied.
-                for waiter in target.waiters:
+                # Ours: each waiter must raise it. As it is: not every exception can be copied.
+                for waiter in poll.waiters:
                     waiter.fail(defect)
-                target.waiters.clear()
+                poll.waiters.clear()
                 pause = 0.0
             finally:
-                target.looking = False
-            if target.waiters:
-                self._schedule(target, pause)
+                poll.polling = False
+            if poll.waiters:
+                self._schedule(poll, pause)
         if (this := asyncio.current_task()) is not None:
             self._workers.discard(this)
 
-    async def _look(self, target: _Target) -> float:
-        """Look once, and have all who wait for it judge what came.
+    async def _poll(self, poll: _Poll) -> float:
+        """Poll once, and have all waiters judge what came.
 
-        :returns: seconds until the next look that one of them wants.
+        :returns: seconds until the next poll that one of them wants.
         """
-        if not target.waiters:
+        if not poll.waiters:
             return 0.0
-        if (rest := self.pace.quiet_until - self._loop.time()) > 0:
-            return self._put_off(target, rest)
+        if (rest := self.throttle.quiet_until - self._loop.time()) > 0:
+            return self._postpone(poll, rest)
         found, trouble = None, None
         try:
-            found = await self._looked(target)
+            found = await self._polled(poll)
         except OACError as error:
             trouble = error
-        now, pauses = self.api.io.now(), []
-        for waiter in list(target.waiters):
-            pause = waiter.told(trouble, now) if trouble else waiter.shown(found, now)
+        now, pauses = self.api.now(), []
+        for waiter in list(poll.waiters):
+            pause = waiter.on_error(trouble, now) if trouble else waiter.on_result(found, now)
             if pause is None:
-                target.waiters.remove(waiter)
+                poll.waiters.remove(waiter)
             else:
                 pauses.append(pause)
         return min(pauses, default=0.0)
 
-    async def _looked(self, target: _Target) -> Any:
-        """Look once, or twice if there were new credentials in between."""
-        look = target.waiters[0].watch.look
+    async def _polled(self, poll: _Poll) -> Any:
+        """Poll once, or twice if there were new credentials in between."""
+        once = poll.waiters[0].target.poll
         for again in (True, False):
-            # Credentials may be renewed while this look is under way, because another one was refused.
+            # Credentials may be renewed while this poll is under way, because another one was refused.
             began, busy, api = self._loop.time(), time.thread_time(), self.api
             try:
-                found = await look(api)
+                found = await once(api)
             except OACError as error:
                 now = self._loop.time()
-                self.pace.refused(error, began, now)
+                self.throttle.refused(error, began, now)
                 if again and refuses_us(error) and (self.api is not api or await self._renewed()):
                     continue
                 raise
             # What this thread itself worked meanwhile is not the server's: more connections would not help.
-            self.pace.answered(max(0.0, self._loop.time() - began - (time.thread_time() - busy)))
+            self.throttle.answered(max(0.0, self._loop.time() - began - (time.thread_time() - busy)))
             return found
 
-    def _put_off(self, target: _Target, rest: float) -> float:
-        """Do not look now, while everybody rests; but say why to all who wait, of whom some have no more time."""
-        now, why = self.api.io.now(), _resting(rest, self.pace.reason)
-        for waiter in list(target.waiters):
-            if waiter.told(why, now) is None:
-                target.waiters.remove(waiter)
-        left = [waiter.watch.deadline - now for waiter in target.waiters if waiter.watch.deadline is not None]
-        return min([rest + self.api.io.random(), *(seconds for seconds in left if seconds > 0)])
+    def _postpone(self, poll: _Poll, rest: float) -> float:
+        """Do not poll now, while all rest; but give all waiters the reason: the deadline of some may have come."""
+        now, why = self.api.now(), _resting(rest, self.throttle.reason)
+        for waiter in list(poll.waiters):
+            if waiter.on_error(why, now) is None:
+                poll.waiters.remove(waiter)
+        left = [waiter.target.deadline - now for waiter in poll.waiters if waiter.target.deadline is not None]
+        return min([rest + self.api.random(), *(seconds for seconds in left if seconds > 0)])
 
-    def _tell_the_late(self, now: float) -> None:
-        """Tell who has no more time, of those whose look is due and is not made since all workers wait for answers."""
-        for target in self._ready:
-            late = now - target.ready_since
+    def _end_the_late(self, now: float) -> None:
+        """End waits whose deadline has come while their poll is due and all workers wait for responses."""
+        for poll in self._ready:
+            late = now - poll.ready_since
             if late < _LATE:
                 # Those after it are due for a shorter time.
                 break
-            self._tell_who_has_no_time(target, _slow(late), self.api.io.now())
+            self._end_overdue(poll, _slow(late), self.api.now())
 
-    def _tell_who_has_no_time(self, target: _Target, why: OACError, now: float) -> None:
-        for waiter in list(target.waiters):
-            deadline = waiter.watch.deadline
-            if deadline is not None and deadline <= now and waiter.told(why, now) is None:
-                target.waiters.remove(waiter)
+    def _end_overdue(self, poll: _Poll, why: OACError, now: float) -> None:
+        for waiter in list(poll.waiters):
+            deadline = waiter.target.deadline
+            if deadline is not None and deadline <= now and waiter.on_error(why, now) is None:
+                poll.waiters.remove(waiter)
 
 
 def _resting(rest: float, reason: str) -> OACApiError:

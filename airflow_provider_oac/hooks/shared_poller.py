@@ -10,24 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-import importlib
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from airflow_provider_oac._compat import aget_connection, amask
+import asgiref.sync  # noqa: F401
+
+# Some are of use to others: a trigger imports this module in a thread, and on the event loop no import is to happen.
+from airflow_provider_oac._compat import BaseHook, Connection, aget_connection, amask, mask_secret  # noqa: F401
+from airflow_provider_oac.auth.session import Session
+from airflow_provider_oac.auth.store import StoreEntry
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.flows.polling import PollTarget
+from airflow_provider_oac.client.flows.throttle import MANY
 from airflow_provider_oac.exceptions import OACError, OACSetupError
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Connection
-    from airflow_provider_oac.auth.store import StoreEntry
-    from airflow_provider_oac.client.api import Api
-    from airflow_provider_oac.client.flows.polling import PollTarget
-    from airflow_provider_oac.hooks.connection import ConnectionSettings
-    from airflow_provider_oac.hooks.poll_scheduler import Scheduler
-    from airflow_provider_oac.transport.asynchronous import AsyncIO
-    from airflow_provider_oac.transport.settings import TransportSettings
+from airflow_provider_oac.hooks.connection import ConnectionSettings, read_connection
+from airflow_provider_oac.hooks.oac import name_connection
+from airflow_provider_oac.hooks.poll_scheduler import Scheduler, refuses_us
+from airflow_provider_oac.hooks.stores import store_entry_of
+from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS, AsyncIO
+from airflow_provider_oac.transport.settings import TransportSettings
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +55,6 @@ class _Place:
     """An instance at which somebody waits."""
 
     def __init__(self, key: _Key, settings: ConnectionSettings, store_entry: StoreEntry | None) -> None:
-        from airflow_provider_oac.hooks.poll_scheduler import Scheduler
-
         self.key = key
         self.settings = settings
         # The last one is used; those before it are of settings that were edited since.
@@ -65,10 +66,6 @@ class _Place:
         self.scheduler: Scheduler = Scheduler(self._api(settings, store_entry), self._renewed)
 
     def _api(self, settings: ConnectionSettings, store_entry: StoreEntry | None) -> Api:
-        from airflow_provider_oac.auth.session import Session
-        from airflow_provider_oac.client.api import Api
-        from airflow_provider_oac.client.throttle import MANY
-
         session = Session(settings.auth, store_entry=store_entry)
         if settings.transport not in self._transports[-1:]:
             self._io = _take(settings.transport, MANY)
@@ -113,8 +110,6 @@ class _Place:
 
     async def close(self) -> None:
         """Close the connections."""
-        from airflow_provider_oac.client.throttle import MANY
-
         await self.scheduler.close()
         if self._rereading is not None:
             self._rereading.cancel()
@@ -134,8 +129,6 @@ _drivers: dict[_DriverKey, tuple[AsyncIO, int]] = {}
 
 
 def _take(transport: TransportSettings, connections: int) -> AsyncIO:
-    from airflow_provider_oac.transport.asynchronous import AsyncIO
-
     key = _DriverKey(asyncio.get_running_loop(), transport, connections)
     if key not in _drivers:
         _forget_ended_loops()
@@ -157,8 +150,6 @@ async def _give_back(transport: TransportSettings, connections: int) -> None:
 @asynccontextmanager
 async def shared_io(transport: TransportSettings) -> AsyncIterator[AsyncIO]:
     """The driver of this loop for all that hooks run there with these settings."""
-    from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS
-
     io = _take(transport, MAX_CONNECTIONS)
     try:
         yield io
@@ -173,22 +164,18 @@ _closings: set[asyncio.Task[None]] = set()
 _readings: dict[tuple[asyncio.AbstractEventLoop, str], _Reading] = {}
 
 
-async def waited(conn_id: str, watch: PollTarget[R]) -> R:
-    """Wait until a watch is over, together with all others who wait on this event loop.
+async def wait(conn_id: str, target: PollTarget[R]) -> R:
+    """Wait until a poll target is done, together with all others who wait on this event loop.
 
     :param conn_id: the Airflow Connection.
-    :returns: what was seen last.
-    :raises OACError: as the watch says, naming the Connection where it is the cause.
+    :returns: what the last poll showed.
+    :raises OACError: as the target says, naming the Connection where it is the cause.
     """
-    from airflow_provider_oac.hooks.oac import name_connection
-
     place: _Place | None = None
     try:
         place = _place(conn_id, *await _read(conn_id))
-        return await place.scheduler.wait(watch)
+        return await place.scheduler.wait(target)
     except OACError as error:
-        from airflow_provider_oac.hooks.poll_scheduler import refuses_us
-
         name_connection(error, conn_id)
         if place is not None and place.hindrance and refuses_us(error):
             error.args = (f"{error} {place.hindrance}", *error.args[1:])
@@ -264,7 +251,6 @@ class _Reading:
 
     async def _read(self) -> tuple[ConnectionSettings, StoreEntry | None]:
         try:
-            await loaded()
             await asyncio.sleep(_READING_PAUSE)
         finally:
             # Whoever comes from here on wants a reading of its own.
@@ -304,44 +290,8 @@ async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
 
 
 async def _read_now(conn_id: str, again: Iterable[float] = ()) -> tuple[ConnectionSettings, StoreEntry | None]:
-    from airflow_provider_oac.hooks.connection import read_connection
-    from airflow_provider_oac.hooks.stores import store_entry_of
-
     settings = read_connection(await _connection(conn_id, again))
     if all(place.settings.auth.secrets != settings.auth.secrets for place in list(_places.values())):
         await amask(settings.auth.secrets)
     # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
     return settings, await asyncio.to_thread(store_entry_of, settings)
-
-
-# What all take who wait.
-_FOR_ALL = (
-    "asgiref.sync",
-    "airflow_provider_oac.auth.grants",
-    "airflow_provider_oac.auth.session",
-    "airflow_provider_oac.hooks.connection",
-    "airflow_provider_oac.hooks.oac",
-    "airflow_provider_oac.hooks.poll_scheduler",
-    "airflow_provider_oac.hooks.stores",
-    "airflow_provider_oac.transport.asynchronous",
-)
-# What was imported.
-_loaded: set[str] = set()
-
-
-async def loaded(*modules: str) -> None:
-    """Import in a thread what takes a tenth of a second to import, in which no trigger would move.
-
-    :param modules: what is needed besides what all take who wait.
-    """
-    if missing := [name for name in (*_FOR_ALL, *modules) if name not in _loaded]:
-        await asyncio.to_thread(_load, missing)
-
-
-def _load(modules: Iterable[str]) -> None:
-    # These are looked up on first use.
-    from airflow_provider_oac._compat import Connection, mask_secret  # noqa: F401
-
-    for name in modules:
-        importlib.import_module(name)
-        _loaded.add(name)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+from airflow_provider_oac.assets import openlineage_dataset, source_uri
+from airflow_provider_oac.client.sql import dbapi
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 from airflow_provider_oac.hooks.oac import OACHook
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.sql.dbapi import Connection
 
 # Long queries are normal, and OAC sends nothing meanwhile.
 QUERY_TIMEOUT = 600.0
@@ -91,11 +90,9 @@ class OACSqlHook(DbApiHook):
         """The hook for everything else that OAC can do."""
         return OACHook(self.get_conn_id(), read_timeout=self._query_timeout)
 
-    def get_conn(self) -> Connection:
+    def get_conn(self) -> dbapi.Connection:
         """A connection of Python's interface to databases (PEP 249)."""
-        from airflow_provider_oac.client.sql.dbapi import connect
-
-        return connect(self.oac.run, **self._options)
+        return dbapi.connect(self.oac.run, **self._options)
 
     def get_records(self, sql: Any, parameters: Any = None) -> Any:
         """Run a query and return its rows. Checks of columns and tables become one simple query each.
@@ -121,13 +118,12 @@ class OACSqlHook(DbApiHook):
 
     def get_openlineage_database_specific_lineage(self, task_instance: Any) -> Any:
         """What OpenLineage's provider asks for when a task succeeded: the sources of its queries."""
+        # An optional package, which is there when it calls this.
         from airflow.providers.openlineage.extractors import OperatorLineage
-        from openlineage.client.event_v2 import Dataset
 
-        from airflow_provider_oac.assets import openlineage_name, source_uri
-
-        names = [openlineage_name(source_uri(self.oac.settings.address, source)) for source in self._sources]
-        return OperatorLineage(inputs=[Dataset(namespace=namespace, name=name) for namespace, name in names])
+        address = self.oac.settings.address
+        inputs = [openlineage_dataset(source_uri(address, source)) for source in self._sources]
+        return OperatorLineage(inputs=inputs)
 
     def _run_command(self, cur: Any, sql_statement: Any, parameters: Any) -> None:
         super()._run_command(cur, sql_statement, parameters)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from airflow_provider_oac._compat import setting
 from airflow_provider_oac.auth.store import Backend, EncryptedStore, StoreEntry
+from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.connection import ConnectionSettings
 
@@ -55,13 +56,16 @@ def _vault(kind: str, place: str, fernet_keys: str) -> EncryptedStore:
 
 
 def _backend(kind: str, place: str) -> Backend:
-    if kind == REDIS:
+    if kind == FILE:
+        return FileStore(place)
+    try:
+        # It needs an optional package.
         from airflow_provider_oac.auth.store_redis import RedisStore
-
-        return RedisStore(place)
-    from airflow_provider_oac.auth.store_file import FileStore
-
-    return FileStore(place)
+    except ImportError:
+        raise OACConfigurationError(
+            "[oac] store is redis, but the package is not installed: pip install 'airflow-provider-oac[redis]'."
+        ) from None
+    return RedisStore(place)
 
 
 def _default_folder() -> str:

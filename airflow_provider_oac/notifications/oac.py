@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier
 from airflow_provider_oac.arguments import check
 from airflow_provider_oac.exceptions import OACError
@@ -59,51 +60,45 @@ class OACBackupNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Tell, from a callback."""
-        from airflow_provider_oac.client.rest.snapshots import list_all
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        hook = OACHook(self.oac_conn_id)
+        hook = lazy.oac.OACHook(self.oac_conn_id)
         try:
             check(self, type(self).__name__, rendered=True)
-            listed = hook.run(list_all())
+            listed = hook.run(lazy.snapshots.list_all())
             state = self._state(listed, hook.settings.instance)
         except Exception as error:
             # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
             state = self._unknown(error)
         mail = self._said(context, state)
         if self.to:
-            from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-            with SmtpHook(smtp_conn_id=self.smtp_conn_id) as smtp:
+            with self._smtp() as smtp:
                 smtp.send_email_smtp(**mail)
 
     async def async_notify(self, context: Context) -> None:
         """Tell, from the triggerer."""
-        from airflow_provider_oac.client.rest.snapshots import list_all
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        hook = OACHook(self.oac_conn_id)
+        hook = lazy.oac.OACHook(self.oac_conn_id)
         try:
             check(self, type(self).__name__, rendered=True)
-            listed = await hook.arun(list_all())
+            listed = await hook.arun(lazy.snapshots.list_all())
             state = self._state(listed, hook.settings.instance)
         except Exception as error:
             # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
             state = self._unknown(error)
         mail = self._said(context, state)
         if self.to:
-            from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-            async with SmtpHook(smtp_conn_id=self.smtp_conn_id) as smtp:
+            async with self._smtp() as smtp:
                 await smtp.asend_email_smtp(**mail)
+
+    def _smtp(self) -> Any:
+        # An optional package.
+        from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+        return SmtpHook(smtp_conn_id=self.smtp_conn_id)
 
     def _state(self, listed: list[Snapshot], instance: str) -> str:
         """What OAC lists, in a sentence."""
-        from airflow_provider_oac.client.registered_names import newest
-
         now = datetime.now(UTC)
         here = [item for item in listed if self.bucket in (None, item.bucket)]
-        found = newest(here, self.snapshot_label, instance, registered=False, now=now)
+        found = lazy.retention.newest(here, self.snapshot_label, instance, registered=False, now=now)
         if found is None:
             return f"OAC lists NO snapshot of the series {self.snapshot_label} of {instance}."
         item, name = found

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.files import sink_of
 from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
@@ -71,21 +73,18 @@ class OACUpdateACLOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change them."""
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.rest import acl
-
-        item_id = ids.item_id(item_id=self.item_id, path=self.path, what="the item")
-        shown = ids.shown(item_id)
+        item_id = lazy.ids.item_id(item_id=self.item_id, path=self.path, what="the item")
+        shown = lazy.ids.shown(item_id)
         entries: Sequence[Access] = self._entries()
         # Made first: it refuses what OAC would refuse.
-        acl.update(self.catalog_type, item_id, entries, mode=self.mode)
+        lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
-        before = self.hook.run(acl.get(self.catalog_type, item_id))
-        entries = acl.resolved(entries, before)
-        call = acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
-        wanted = acl.expected(before, entries, self.mode)
-        plan = acl.difference(before, wanted)
-        if self.mode == acl.DELETE_MATCHING:
+        before = self.hook.run(lazy.acl.get(self.catalog_type, item_id))
+        entries = lazy.acl.resolved(entries, before)
+        call = lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
+        wanted = lazy.acl.expected(before, entries, self.mode)
+        plan = lazy.acl.difference(before, wanted)
+        if self.mode == lazy.acl.DELETE_MATCHING:
             self._warn_of_absent(shown, entries, before)
         self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
         if self.dry_run_only or not (plan or self.recursive):
@@ -100,13 +99,13 @@ class OACUpdateACLOperator(OACBaseOperator):
                     ", ".join(f"{entry.account_type} {entry.account!r}" for entry in entries),
                 )
             raise
-        if self.mode != acl.DELETE_MATCHING:
-            entries = acl.resolved(entries, after)
-            acl.check_taken(entries, after)
-            wanted = acl.expected(before, entries, self.mode)
-        done = acl.difference(before, after)
+        if self.mode != lazy.acl.DELETE_MATCHING:
+            entries = lazy.acl.resolved(entries, after)
+            lazy.acl.check_taken(entries, after)
+            wanted = lazy.acl.expected(before, entries, self.mode)
+        done = lazy.acl.difference(before, after)
         self._tell(f"Changed {shown}", done)
-        if other := acl.difference(wanted, after):
+        if other := lazy.acl.difference(wanted, after):
             self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other.lines()))
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
@@ -121,8 +120,6 @@ class OACUpdateACLOperator(OACBaseOperator):
             )  # fmt: skip
 
     def _entries(self) -> list[Access]:
-        from airflow_provider_oac.client.rest import acl
-
         found = []
         for given in self.entries:
             if not given.get("account") or set(given) - _MEMBERS:
@@ -131,14 +128,14 @@ class OACUpdateACLOperator(OACBaseOperator):
                     f"{', '.join(sorted(_MEMBERS - {'account'}))}, not {given!r}."
                 )
             permissions = given.get("permissions")
-            if self.mode == acl.DELETE_MATCHING and not permissions:
+            if self.mode == lazy.acl.DELETE_MATCHING and not permissions:
                 permissions = ()
             if isinstance(permissions, str | Mapping) or not isinstance(permissions, Sequence | Set):
                 raise OACConfigurationError(
                     f"The entry for {given['account']!r} has permissions={permissions!r}, but must have a list of all "
                     "permissions of the account. A permission that is not in the list is revoked; [] revokes all."
                 )
-            found.append(acl.access(given["account"], list(permissions), given.get("account_type") or "User"))
+            found.append(lazy.acl.access(given["account"], list(permissions), given.get("account_type") or "User"))
         return found
 
     def _tell(self, what: str, difference: Any) -> None:
@@ -147,10 +144,8 @@ class OACUpdateACLOperator(OACBaseOperator):
                       or " no entry of the item itself")  # fmt: skip
 
     def _result(self, item_id: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
-        from airflow_provider_oac.client import ids
-
         return {
-            "path": ids.plain_id(item_id) or item_id,
+            "path": lazy.ids.plain_id(item_id) or item_id,
             "changed": changed,
             "dry_run": self.dry_run_only,
             "difference": difference.lines(),
@@ -221,16 +216,21 @@ class OACAuditACLOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write them down."""
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.flows.acl_report import Audit, audited
-        from airflow_provider_oac.operators.files import sink_of
-
-        folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
-        audit = Audit(self.file_format, self.unreadable, self.max_parallel, self.manage_content).checked()
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
         try:
-            done = self.hook.run(audited(ids.FOLDERS, folder_id, sink, audit, report=self.log.info))
+            done = self.hook.run(
+                lazy.acl_report.write_acl_report(
+                    lazy.ids.FOLDERS,
+                    folder_id,
+                    sink,
+                    file_format=self.file_format,
+                    unreadable=self.unreadable,
+                    limit=self.max_parallel,
+                    manage_content=self.manage_content,
+                )
+            )
         except OACApiError as error:
             if error.path.endswith("/getACL") and self.unreadable == "fail":
                 raise OACError(
@@ -240,7 +240,7 @@ class OACAuditACLOperator(OACBaseOperator):
         if done.unreadable_count:
             self.log.warning(
                 "The permissions of %d items could not be read; the file holds the errors. The first items: %s",
-                done.unreadable_count, ", ".join(map(ids.visible, done.unreadable[:10])),
+                done.unreadable_count, ", ".join(map(lazy.ids.visible, done.unreadable[:10])),
             )  # fmt: skip
         file = done.file
         self.log.info("Wrote the permissions of %d items to %s: %d lines, %d bytes, SHA-256 %s.",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
 from airflow_provider_oac.arguments import EMPTY, Location, Number, path_text
 from airflow_provider_oac.exceptions import (
@@ -21,6 +22,7 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import NoFacts, OACBaseOperator, OACWorkOperator, Started, WorkArguments
+from airflow_provider_oac.operators.files import sink_of
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -149,9 +151,7 @@ class OACApiOperator(OACWorkOperator):
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task, with the scope that is asked for."""
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        hook = OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        hook = lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
         if self.scope:
             settings = hook.settings
             hook.__dict__["settings"] = replace(settings, auth=replace(settings.auth, scope=self.scope))
@@ -180,12 +180,10 @@ class OACApiOperator(OACWorkOperator):
 
     def start(self, memory: TaskState, context: Context) -> Started:
         """Send the call that starts the work."""
-        from airflow_provider_oac.client.rest.work_requests import accepted_id
-
         call = self._call()
         self._refuse_second(call, memory)
         # Some calls read the id themselves; all of them answer with it in one of the known ways.
-        logged = self._logged(replace(call, read=accepted_id))
+        logged = self._logged(replace(call, read=lazy.work_requests.accepted_id))
         work = self._sent(call, memory, self._fenced(logged, memory))
         self._accepted = True
         self.log.info("OAC accepted: %s (work request %s).", call.doing, work)
@@ -208,9 +206,6 @@ class OACApiOperator(OACWorkOperator):
         memory.remember(sending=False, work_request_id=None)
 
     def _call(self) -> Call[Any]:
-        from airflow_provider_oac.client.flows import any_call
-        from airflow_provider_oac.client.paging import Listing
-
         if bool(self.call) == bool(self.method and self.path):
             raise OACConfigurationError(
                 f"Give either call (now {self.call!r}) or method and path (now {self.method!r}, {self.path!r}). If one "
@@ -220,8 +215,8 @@ class OACApiOperator(OACWorkOperator):
             given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
             if given:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
-            found = any_call.named(self.call, self._arguments())
-            made = found.page(1) if isinstance(found, Listing) else found
+            found = lazy.any_call.named(self.call, self._arguments())
+            made = found.page(1) if isinstance(found, lazy.paging.Listing) else found
             self._refuse_restore(made)
             if made.secrets:
                 raise OACConfigurationError(
@@ -231,7 +226,7 @@ class OACApiOperator(OACWorkOperator):
         else:
             if self.arguments:
                 raise OACConfigurationError("arguments belong to call. With method and path, use query and body.")
-            made = any_call.raw(
+            made = lazy.any_call.raw(
                 str(self.method),
                 str(self.path),
                 query=self.query,
@@ -246,10 +241,9 @@ class OACApiOperator(OACWorkOperator):
 
     def _logged(self, call: Call[Any]) -> Call[Any]:
         """The call, which logs that it is sent and what came: no bodies, which may hold secrets."""
-        from airflow_provider_oac.transport.io import media_type
 
         def read(response: Response) -> Any:
-            kind = media_type(response.headers)
+            kind = lazy.io.media_type(response.headers)
             self.log.info("OAC answered HTTP %d: %s, %d bytes.", response.status, kind, len(response.body))
             return call.read(response)
 
@@ -257,9 +251,7 @@ class OACApiOperator(OACWorkOperator):
         return replace(call, read=read)
 
     def _refuse_restore(self, call: Call[Any]) -> None:
-        from airflow_provider_oac.client.flows.any_call import restores
-
-        if restores(call):
+        if lazy.any_call.restores(call):
             raise OACConfigurationError(
                 "A restore replaces the content of the whole instance and cannot be undone. Use "
                 "OACRestoreSnapshotOperator, which has safety checks."
@@ -283,54 +275,44 @@ class OACApiOperator(OACWorkOperator):
 
     def _in_pages(self) -> bool:
         """Whether all pages of a list are wanted: of one of this package they always are."""
-        from airflow_provider_oac.client.flows.any_call import lists
-
-        return lists(self.call) if self.call else self.paged
+        return lazy.any_call.lists(self.call) if self.call else self.paged
 
     def _listed(self, context: Context) -> Any:
         """All pages of a list."""
-        from airflow_provider_oac.client.flows.any_call import named, of_page
-        from airflow_provider_oac.client.models import plain
-        from airflow_provider_oac.client.paging import Listing, collected
-        from airflow_provider_oac.client.writers import json_line, written
-        from airflow_provider_oac.operators.files import sink_of
-
-        found = named(self.call, self._arguments()) if self.call else None
-        listing = found if isinstance(found, Listing) else Listing(partial(of_page, self._call()))
+        found = lazy.any_call.named(self.call, self._arguments()) if self.call else None
+        listing = (
+            found
+            if isinstance(found, lazy.paging.Listing)
+            else lazy.paging.Listing(partial(lazy.any_call.of_page, self._call()))
+        )
         self._logged(listing.page(1))
-        source = listing.each(report=self.log.info)
         if self.destination:
             sink = sink_of(self.destination, self.destination_conn_id, TaskState(context).identity)
-            done = self.hook.run(written(source, sink, lambda item: json_line(plain(item))))
+            done = self.hook.run(lazy.writers.write_json_lines(listing.each, sink))
             return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
-        items = self.hook.run(collected(source, self.max_items + 1))
+        items = self.hook.run(lazy.paging.collected(listing.each, self.max_items + 1))
         if len(items) > self.max_items:
             raise OACConfigurationError(
                 f"The list has more than {self.max_items} items, too many for XCom. Set destination to a file for "
                 "them, narrow the list, or raise max_items."
             )
-        return plain(items)
+        return lazy.models.plain(items)
 
     def _answer(self, call: Call[Any], memory: TaskState) -> Any:
         """What the one answer holds."""
-        from airflow_provider_oac.client.flows.any_call import streamed
-        from airflow_provider_oac.client.flows.checksum import SummedSink
-        from airflow_provider_oac.operators.files import sink_of
-
         if not self.destination:
             logged = self._logged(call)
             return self._sent(call, memory, self._fenced(logged, memory))
         # Before anything is sent: what the store refuses now has no consequence.
-        sink = SummedSink(sink_of(self.destination, self.destination_conn_id, memory.identity))
+        sink = sink_of(self.destination, self.destination_conn_id, memory.identity)
         self._logged(call)
-        self._sent(call, memory, lambda: self.hook.run(streamed(call, sink)))
-        self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, sink.size, sink.sha256)
-        return {"path": self.destination, "size": sink.size, "sha256": sink.sha256}
+        download = lazy.download.download(call, sink, None, lazy.download.ONE_ATTEMPT)
+        stored = self._sent(call, memory, lambda: self.hook.run(download))
+        self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, stored.size, stored.sha256)
+        return {"path": self.destination, **stored.to_dict()}
 
     def _checked(self, result: Any, call: Call[Any]) -> Any:
         """The result of the task; no retry follows if that fails after what must not be done twice."""
-        from airflow_provider_oac.client.models import plain
-
         # A check or a filter gets the models, XCom what can be stored.
         try:
             if self.result_check and not self.result_check(result):
@@ -338,7 +320,7 @@ class OACApiOperator(OACWorkOperator):
                     f"result_check rejected the result: {repr(result)[:500]}. The call itself succeeded"
                     + (", and a retry repeats it." if self.retries and call.repeatable else ".")
                 )
-            return plain(self.result_filter(result) if self.result_filter else result)
+            return lazy.models.plain(self.result_filter(result) if self.result_filter else result)
         except Exception as error:
             if call.repeatable or isinstance(error, (AirflowSkipException, AirflowFailException)):
                 raise
@@ -370,8 +352,6 @@ class OACApiOperator(OACWorkOperator):
         """Send it, and tell whether OAC may have acted when no answer of success comes."""
         if call.repeatable:
             return send()
-        from airflow_provider_oac.client.flows.submit import may_have_acted
-
         task = memory.attempts()
         task.remember(None)
         try:
@@ -381,7 +361,7 @@ class OACApiOperator(OACWorkOperator):
             raise
         except OACError as error:
             # The store for the answer is only asked once there is one.
-            if not may_have_acted(error) and not isinstance(error, OACStorageError):
+            if not lazy.submit.may_have_acted(error) and not isinstance(error, OACStorageError):
                 task.take_back()
                 raise
             raise AirflowFailException(

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable, deferral_error
 from airflow_provider_oac.arguments import Duration, seconds
 from airflow_provider_oac.defaults import TRIGGER_GRACE
@@ -26,6 +28,7 @@ from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
 from airflow_provider_oac.operators.task_state import TaskRecord, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.tasks import CheckedOperator, TaskArguments
+from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger, carried_by
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -113,9 +116,7 @@ class OACBaseOperator(CheckedOperator):
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task; its waits end soon after the task is killed."""
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        return OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
 
     def pre_execute(self, context: Context) -> None:
         """Keep Airflow 3 from pushing the links when the task's process ends.
@@ -147,8 +148,6 @@ class OACBaseOperator(CheckedOperator):
 
     def _fingerprint(self) -> str:
         """The fingerprint of the order: what decides the outcome, rendered. It is the instance and every template."""
-        from hashlib import sha256
-
         order = {name: getattr(self, name) for name in self.template_fields if name != "oac_conn_id"}
         text = json.dumps([type(self).__name__, self.hook.settings.address, order], sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:20]
@@ -259,31 +258,32 @@ class OACWorkOperator(OACBaseOperator):
         if not self.wait_for_completion or started.work_request_id is None:
             return self.complete(started, None, context)
         if self.deferrable:
-            with self._stopping(self._goes_on(started.work_request_id)):
+            with self._stopping(self._continuing(started.work_request_id)):
                 soon = self._over_soon(started, started.work_request_id, deadline)
             if not soon:
                 self._defer(started, started.work_request_id, deadline)
         return self._finish(started, started.work_request_id, deadline, context)
 
     def _defer(self, started: Started, work_request_id: str, deadline: float) -> None:
-        from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
-
         self.defer(
             trigger=OACWorkRequestTrigger(
-                self.oac_conn_id,
-                work_request_id,
-                started.submitted_at,
-                deadline,
-                seconds(self.poll_interval),
-                carried=self._carried(started, deadline),
-                tolerated=self.tolerated(started),
+                **self._trigger_arguments(started, deadline),
+                work_request_id=work_request_id,
+                submitted_at=started.submitted_at,
+                tolerated=list(self.tolerated(started)),
             ),
             method_name="execute_complete",
             timeout=self._trigger_timeout(deadline),
         )
 
-    def _carried(self, started: Started, deadline: float) -> dict[str, Any]:
-        return Deferred(**started.record(), deadline=deadline, latest=self._latest).to_json()
+    def _trigger_arguments(self, started: Started, deadline: float) -> dict[str, Any]:
+        """Arguments of every trigger."""
+        return {
+            "oac_conn_id": self.oac_conn_id,
+            "deadline": deadline,
+            "poll_interval": seconds(self.poll_interval),
+            "carried": Deferred(**started.record(), deadline=deadline, latest=self._latest).to_json(),
+        }
 
     @staticmethod
     def _trigger_timeout(deadline: float) -> timedelta:
@@ -310,31 +310,28 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     @staticmethod
-    def _goes_on(work_request_id: str) -> str:
+    def _continuing(work_request_id: str) -> str:
         return (
-            f"Its work goes on in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
+            f"Its work continues in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
             "the task finds it again."
         )
 
     def _over_soon(self, started: Started, work_request_id: str, deadline: float) -> bool:
-        from airflow_provider_oac.client.flows.polling import WorkRequestTarget
-        from airflow_provider_oac.hooks.defer_decision import over_soon
-
-        watch = WorkRequestTarget(work_request_id, self._plan(started, deadline), started_at=started.submitted_at)
-        return over_soon(self.hook, watch)
+        target = lazy.polling.WorkRequestTarget(
+            work_request_id, self._plan(started, deadline), started_at=started.submitted_at
+        )
+        return lazy.defer_decision.over_soon(self.hook, target)
 
     def _plan(self, started: Started, deadline: float) -> WaitPlan:
-        from airflow_provider_oac.client.flows.polling import WaitPlan
-
-        return WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval), tolerated=self.tolerated(started))
+        return lazy.polling.WaitPlan(
+            deadline=deadline, longest_pause=seconds(self.poll_interval), tolerated=self.tolerated(started)
+        )
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Go on after the triggerer waited: the same completion as without it, which reads the state itself.
 
         What the task started stands in the event: ``airflow dags test`` drops the arguments of a deferral.
         """
-        from airflow_provider_oac.triggers.base import carried_by
-
         carried = carried_by(event)
         self._memory(context).claim()
         started = self._carried_on(carried)
@@ -367,16 +364,13 @@ class OACWorkOperator(OACBaseOperator):
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """Wait in this process until the work request ends, and complete what was started."""
-        from airflow_provider_oac.client.flows.polling import wait
-        from airflow_provider_oac.client.rest.work_requests import CANCELED, FAILED
-
         plan = self._plan(started, deadline)
-        flow = wait(work_request_id, plan, started_at=started.submitted_at, report=self.log.info)
+        flow = lazy.polling.wait(work_request_id, plan, started_at=started.submitted_at)
         try:
-            with self._stopping(self._goes_on(work_request_id)):
+            with self._stopping(self._continuing(work_request_id)):
                 work = self.hook.run(flow)
         except OACWorkRequestError as error:
-            if error.status in (FAILED, CANCELED):
+            if error.status in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
                 self.clean_up(started, self._memory(context))
             raise
         return self.complete(started, work, context)
@@ -384,10 +378,9 @@ class OACWorkOperator(OACBaseOperator):
     def _push_work_link(self, started: Started, context: Context) -> None:
         """Say where the state of the work is, as soon as there is some."""
         if started.work_request_id is not None:
-            from airflow_provider_oac.client.calls import API_BASE, segment
-
-            address = f"{self.hook.settings.address}{API_BASE}/workRequests/{segment(started.work_request_id)}"
-            context["ti"].xcom_push(key=OACWorkRequestLink.xcom_key, value=address)
+            address, work = self.hook.settings.address, lazy.calls.segment(started.work_request_id)
+            url = f"{address}{lazy.calls.API_BASE}/workRequests/{work}"
+            context["ti"].xcom_push(key=OACWorkRequestLink.xcom_key, value=url)
 
     def _deadline(self) -> float:
         now = time.time()
@@ -400,9 +393,6 @@ class OACWorkOperator(OACBaseOperator):
 
     def _found_again(self, memory: TaskState) -> Started | None:
         """The work of an earlier try, if the store knows its id and it is still of use."""
-        from airflow_provider_oac.client.flows.polling import WaitPlan
-        from airflow_provider_oac.client.rest import work_requests
-
         record = memory.recall()
         if not record.work_request_id or self._differs(memory, f"work request {record.work_request_id}"):
             return None
@@ -414,10 +404,10 @@ class OACWorkOperator(OACBaseOperator):
             memory.remember(sending=memory.repeated)
             return None
         try:
-            work = self.hook.run(work_requests.get(record.work_request_id))
+            work = self.hook.run(lazy.work_requests.get(record.work_request_id))
         except OACError as error:
             if isinstance(error, OACApiError) and error.status == 404:
-                if time.time() - started.submitted_at < WaitPlan().not_found_grace:
+                if time.time() - started.submitted_at < lazy.polling.WaitPlan().not_found_grace:
                     return started
                 self.log.warning("OAC does not know the work request of an earlier try any more. %s", error)
                 memory.remember(sending=memory.repeated)
@@ -427,12 +417,12 @@ class OACWorkOperator(OACBaseOperator):
             # The wait knows what passes and what does not.
             self.log.warning("The work request of an earlier try cannot be read yet, waiting for it: %s", error)
             return started
-        if work.status == work_requests.SUCCEEDED:
+        if work.status == lazy.work_requests.SUCCEEDED:
             if not memory.repeated:
                 self.log.info("Work request %s succeeded before the task was cleared; starting anew.", work.id)
                 return None
             self.log.info("Work request %s of an earlier try succeeded; nothing is sent again.", work.id)
-        elif work.status in work_requests.ENDED:
+        elif work.status in lazy.work_requests.ENDED:
             self.log.info("Work request %s of an earlier try ended %s; starting anew.", work.id, work.status)
             self.clean_up(started, memory)
             return None

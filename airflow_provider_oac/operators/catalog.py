@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 from airflow_provider_oac.operators.catalog_base import ItemArguments, ItemOperator, PlacingOperator
+from airflow_provider_oac.operators.files import sink_of
 from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
@@ -99,9 +101,7 @@ class OACListCatalogOperator(OACBaseOperator):
         source = self._source()
         if self.destination:
             return self._written(source, self.destination, context)
-        from airflow_provider_oac.client.paging import collected
-
-        found = self.hook.run(collected(source, self.max_items + 1))
+        found = self.hook.run(lazy.paging.collected(source, self.max_items + 1))
         if len(found) > self.max_items:
             raise OACConfigurationError(
                 f"More than {self.max_items} items were found, too many for XCom. Set destination to a file for them, "
@@ -111,43 +111,37 @@ class OACListCatalogOperator(OACBaseOperator):
         return [item.to_dict() for item in found]
 
     def _source(self) -> Source[CatalogItem]:
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.flows.catalog_search import below
-        from airflow_provider_oac.client.paging import PagePlan
-        from airflow_provider_oac.client.rest import catalog
+        """The items that are meant; a type, an owner and a name are compared here, too."""
+        words = "" if self.search == "*" else self.search.casefold()
+        items = self._listed()
+        return lambda api: (
+            item
+            async for item in items(api)
+            if self.catalog_type in (None, item.type)
+            and self.owned_by in (None, item.owner)
+            and words in item.name.casefold()
+        )
 
-        plan, report = PagePlan(allow_truncated=self.allow_truncated), self.log.info
+    def _listed(self) -> Source[CatalogItem]:
+        plan = lazy.paging.PagePlan(allow_truncated=self.allow_truncated)
         words, manage = self.search or "*", self.manage_content or None
         if self.folder_path is None and self.folder_id is None:
             if self.recursive:
                 raise OACConfigurationError("recursive=True needs a folder: give folder_path or folder_id.")
-            listing = catalog.list_items(self.catalog_type, search=words, manage_content=manage)
-            return self._chosen(listing.each(plan, report=report))
-        folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+            listing = lazy.catalog.list_items(self.catalog_type, search=words, manage_content=manage)
+            return lambda api: listing.each(api, plan)
+        folders = lazy.ids.FOLDERS
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         if self.recursive:
             # Folders on the way must be listed whatever they are called.
-            return self._chosen(below(ids.FOLDERS, folder_id, plan, report=report, manage_content=manage))
-        listing = catalog.list_children(ids.FOLDERS, folder_id, search=words, manage_content=manage)
-        return self._chosen(listing.each(plan, report=report))
-
-    def _chosen(self, source: Source[CatalogItem]) -> Source[CatalogItem]:
-        """The items that are meant; a type, an owner and a name are compared here, too."""
-        from airflow_provider_oac.client.flows.catalog_search import only
-
-        words = "" if self.search == "*" else self.search.casefold()
-
-        def fits(item: CatalogItem) -> bool:
-            right = self.catalog_type in (None, item.type) and self.owned_by in (None, item.owner)
-            return right and words in item.name.casefold()
-
-        return only(source, fits)
+            below = lazy.catalog_search.below
+            return lambda api: below(api, folders, folder_id, plan, manage_content=self.manage_content)
+        listing = lazy.catalog.list_children(folders, folder_id, search=words, manage_content=manage)
+        return lambda api: listing.each(api, plan)
 
     def _written(self, source: Source[CatalogItem], url: str, context: Context) -> dict[str, Any]:
-        from airflow_provider_oac.client.writers import json_line, written
-        from airflow_provider_oac.operators.files import sink_of
-
         sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
-        done = self.hook.run(written(source, sink, lambda item: json_line(item.to_dict())))
+        done = self.hook.run(lazy.writers.write_json_lines(source, sink))
         self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
         return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
 
@@ -170,17 +164,13 @@ class OACCreateFolderOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.flows.catalog_changes import NewFolder
-        from airflow_provider_oac.client.flows.submit import submit_once
-
-        place = ids.split_path(ids.catalog_id(self.path))
+        place = lazy.ids.split_path(lazy.ids.catalog_id(self.path))
         if place is None:
             raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
         self._push_link(context)
-        done = self.hook.run(submit_once(NewFolder(*place, self.create_parents, report=self.log.info)))
+        done = self.hook.run(lazy.submit.submit_once(lazy.catalog_changes.NewFolder(*place, self.create_parents)))
         became = "already existed" if done.done_before else "was created"
-        self.log.info("Folder %s %s.", ids.shown(done.item.id), became)
+        self.log.info("Folder %s %s.", lazy.ids.shown(done.item.id), became)
         return {**done.item.to_dict(), "created": not done.done_before}
 
 
@@ -197,9 +187,7 @@ class OACCopyCatalogItemOperator(PlacingOperator):
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        from airflow_provider_oac.client.flows.catalog_changes import Copy
-
-        return Copy(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
+        return lazy.catalog_changes.Copy(self.catalog_type, item_id, place, suspect=suspect)
 
 
 class OACMoveCatalogItemOperator(PlacingOperator):
@@ -216,9 +204,7 @@ class OACMoveCatalogItemOperator(PlacingOperator):
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
         """What puts it there."""
-        from airflow_provider_oac.client.flows.catalog_changes import Move
-
-        return Move(self.catalog_type, item_id, place, suspect=suspect, report=self.log.info)
+        return lazy.catalog_changes.Move(self.catalog_type, item_id, place, suspect=suspect)
 
 
 class OACDeleteFolderOperator(OACBaseOperator):
@@ -255,16 +241,13 @@ class OACDeleteFolderOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete it."""
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.flows.catalog_changes import removed
-
-        folder_id = ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
-        shown, path = ids.shown(folder_id), ids.plain_id(folder_id) or folder_id
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
+        shown, path = lazy.ids.shown(folder_id), lazy.ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or TaskKey.of(context).repeats(self.retries or 0)
         self._push_link(context)
         try:
             gone = self.hook.run(
-                removed(folder_id, recursive=self.recursive, missing_ok=missing_ok, report=self.log.info)
+                lazy.catalog_changes.delete_folder(folder_id, recursive=self.recursive, missing_ok=missing_ok)
             )
         except OACApiError as error:
             if error.method == "GET" and error.status == 404:
@@ -314,12 +297,10 @@ class OACChangeOwnerOperator(ItemOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change it."""
-        from airflow_provider_oac.client.flows.owners import handed_over
-
         item_id = self.checked_id()
         self._push_link(context)
         changed, paths = self.hook.run(
-            handed_over(
+            lazy.catalog_changes.change_owners(
                 self.catalog_type,
                 item_id,
                 self.new_owner,
@@ -328,7 +309,6 @@ class OACChangeOwnerOperator(ItemOperator):
                 only_owner=self.only_owner,
                 manage_content=self.manage_content,
                 limit=self.max_parallel,
-                report=self.log.info,
             )
         )
         self.log.info("Gave %d items to %s %s.", changed, self.account_type, self.new_owner)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Required, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import CatalogPath, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
@@ -54,9 +55,7 @@ class ItemOperator(OACBaseOperator):
 
         :raises OACConfigurationError: unless exactly one of path and id is given.
         """
-        from airflow_provider_oac.client.ids import item_id
-
-        return item_id(item_id=self.item_id, path=self.path, what="the item")
+        return lazy.ids.item_id(item_id=self.item_id, path=self.path, what="the item")
 
 
 class PlacingOperator(ItemOperator):
@@ -92,10 +91,6 @@ class PlacingOperator(ItemOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Put it there, unless an earlier try has."""
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.flows.catalog_search import is_missing
-        from airflow_provider_oac.client.flows.submit import submit_once
-
         memory = TaskState(context, fingerprint=self._fingerprint)
         memory.claim()
         suspect = memory.suspect(self.retries or 0)
@@ -103,30 +98,29 @@ class PlacingOperator(ItemOperator):
         self._push_link(context)
         try:
             wanted = self.wanted(item_id, place, suspect)
-            done = self.hook.run(submit_once(wanted, memory.attempts()))
+            done = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts()))
         except OACTakenError as error:
             # Without a retry: that one would take what is there for the work of this try.
             raise AirflowFailException(str(error)) from error
         except OACApiError as error:
-            if error.method == "GET" and is_missing(error, self.catalog_type):
+            if error.method == "GET" and lazy.catalog_search.is_missing(error, self.catalog_type):
                 raise AirflowFailException(str(error)) from error
             raise
-        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, ids.shown(done.item.id))
+        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, lazy.ids.shown(done.item.id))
         return {**done.item.to_dict(), "done_before": done.done_before}
 
     def _place(self) -> Place:
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.flows.catalog_changes import Place
-
         folder = None
         if self.to_folder_path is not None or self.to_folder_id is not None:
-            folder = ids.item_id(item_id=self.to_folder_id, path=self.to_folder_path, what="the folder it goes into")
+            folder = lazy.ids.item_id(
+                item_id=self.to_folder_id, path=self.to_folder_path, what="the folder it goes into"
+            )
         elif not self.new_name:
             raise OACConfigurationError(
                 "No destination given. Set to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
                 "comes from a template, check what it renders to."
             )
-        return Place(folder, self.new_name or None, self.overwrite, self.create_folders)
+        return lazy.catalog_changes.Place(folder, self.new_name or None, self.overwrite, self.create_folders)
 
     @abstractmethod
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:

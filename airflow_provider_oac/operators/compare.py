@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import OneOf
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
@@ -63,18 +64,15 @@ class OACCompareCatalogsOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare."""
-        from airflow_provider_oac.client.flows.catalog_diff import compare
-        from airflow_provider_oac.hooks.oac import OACHook
-
         made_at = moment_of(self.taken_at, "taken_at")
-        source = OACHook(self.source_oac_conn_id, stopped=lambda: self._killed)
+        source = lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed)
         if source.settings.address == self.hook.settings.address:
             raise OACConfigurationError(
                 f"Both Connections point to {source.settings.address}. Set source_oac_conn_id and oac_conn_id to "
                 "Connections of different instances."
             )
         self._push_link(context)
-        found = compare(self._held(source), self._held(self.hook), made_at)
+        found = lazy.catalog_diff.compare(self._held(source), self._held(self.hook), made_at)
         for what, texts in (
             ("Missing", found.missing),
             ("Different", tuple(f"{item}: {differs}" for item, differs in found.different)),
@@ -118,9 +116,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
         }
 
     def _held(self, hook: OACHook) -> dict[tuple[str, str], Held]:
-        from airflow_provider_oac.client.flows.catalog_diff import held
-
-        return hook.run(held(permissions=self.permissions, manage_content=self.manage_content, report=self.log.info))
+        return hook.run(lazy.catalog_diff.held(permissions=self.permissions, manage_content=self.manage_content))
 
 
 class OACReviewRestoreOperator(OACBaseOperator):
@@ -156,19 +152,14 @@ class OACReviewRestoreOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Write it."""
-        from airflow_provider_oac.client.flows.catalog_diff import held, loss, review
-        from airflow_provider_oac.client.flows.restore import NOT_SAVED, REPLACED, check_target
-        from airflow_provider_oac.client.rest import system
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        check_target(self.expected_host, self.hook.settings.address)
+        lazy.restore.check_target(self.expected_host, self.hook.settings.address)
         snapshot = self.snapshot
         taken_at = moment_of(snapshot.get("taken_at"), "the snapshot's taken_at")
         self._push_link(context)
-        found = self.hook.run(system.get())
-        look = held(permissions=False, manage_content=self.manage_content, report=self.log.info)
+        found = self.hook.run(lazy.system.get())
+        held = lazy.catalog_diff.held(permissions=False, manage_content=self.manage_content)
         source = (
-            OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(look)
+            lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(held)
             if self.source_oac_conn_id
             else None
         )
@@ -181,10 +172,10 @@ class OACReviewRestoreOperator(OACBaseOperator):
             "source_instance": snapshot.get("source_instance") or "an unknown instance",
             "taken_at": snapshot.get("taken_at") or "an unknown time",
             "age": age,
-            "replaced": REPLACED,
-            "not_saved": NOT_SAVED,
+            "replaced": lazy.restore.REPLACED,
+            "not_saved": lazy.restore.NOT_SAVED,
         }
-        text = review(facts, loss(self.hook.run(look), source, taken_at), source_known=source is not None)
+        text = lazy.catalog_diff.review(facts, self.hook.run(held), source, taken_at)
         self.log.info("%s", text)
         return text
 
@@ -211,10 +202,8 @@ class OACCheckRolesOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, bool]:
         """Look."""
-        from airflow_provider_oac.client.flows.restore import access_of
-
         self._push_link(context)
-        found = self.hook.run(access_of())
+        found = self.hook.run(lazy.restore.roles_held())
         self.log.info("%s: %s", self.hook.settings.auth.user, found)
         lacking = [role for role in self.needed if not found[role]]
         if lacking:
@@ -232,11 +221,9 @@ def moment_of(text: Any, what: str) -> datetime | None:
 
     :raises OACConfigurationError: if it is no time.
     """
-    from airflow_provider_oac.client.rest.catalog import moment
-
     if text is None or text == "":
         return None
-    found = moment(str(text))
+    found = lazy.catalog.moment(str(text))
     if found is None:
         raise OACConfigurationError(f"{what} is {text!r}, but must be a time such as 2026-11-24T01:00:04+00:00.")
     return found

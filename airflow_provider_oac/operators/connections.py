@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
@@ -53,9 +54,7 @@ class _ConnectionOperator(OACBaseOperator):
         """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
         if not isinstance(self.connection_params, Mapping):
             return
-        from airflow_provider_oac.client.secret_names import secret_names
-
-        if found := secret_names(self.connection_params):
+        if found := lazy.secret_names.secret_names(self.connection_params):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: connection_params contain {', '.join(map(repr, found))}. Secrets do not "
                 "belong in a DAG. The password comes from the Airflow Connection data_source_conn_id; put other "
@@ -67,13 +66,10 @@ class _ConnectionOperator(OACBaseOperator):
 
         :param more: further parameters.
         """
-        from airflow_provider_oac.client.rest.connections import ConnectionOrder
-        from airflow_provider_oac.hooks import data_sources
-
-        source = data_sources.source(self.data_source_conn_id)
+        source = lazy.data_sources.source(self.data_source_conn_id)
         params = {**(self.connection_params or {}), **source.params, **more}
-        content = data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
-        return ConnectionOrder(name, params, self.description, wallet=content, secrets=source.secrets)
+        content = lazy.data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
+        return lazy.connections.ConnectionOrder(name, params, self.description, wallet=content, secrets=source.secrets)
 
 
 class OACCreateConnectionOperator(_ConnectionOperator):
@@ -143,24 +139,20 @@ class OACCreateConnectionOperator(_ConnectionOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        from airflow_provider_oac.client.flows.submit import submit_once
-        from airflow_provider_oac.client.rest.connections import NewConnection, listed_id
-
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=self.folder_path)
         self._push_link(context)
         memory = TaskState(context, fingerprint=self._fingerprint)
         memory.claim()
-        wanted = NewConnection(
+        wanted = lazy.create_connection.NewConnection(
             order,
             self.hook.settings.auth.user,
             self.if_exists,
             known=memory.available,
             suspect=memory.suspect(self.retries or 0),
-            report=self.log.info,
         )
         try:
-            made = self.hook.run(submit_once(wanted, memory.attempts()))
+            made = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts()))
         except (OACApiError, OACTakenError) as error:
             if isinstance(error, OACApiError) and error.status != 409:
                 raise
@@ -168,7 +160,8 @@ class OACCreateConnectionOperator(_ConnectionOperator):
             raise AirflowFailException(
                 f"{error} if_exists='keep' or 'update' accepts an existing connection."
             ) from error
-        connection_id = made.id or self.hook.run(listed_id(order.name, self.hook.settings.auth.user))
+        listed_id = lazy.create_connection.listed_id(order.name, self.hook.settings.auth.user)
+        connection_id = made.id or self.hook.run(listed_id)
         self.log.info("Connection %r (%s) is %s.", order.name, connection_id or "id not known", made.how)
         return {"connection_id": connection_id, "name": order.name, "how": made.how}
 
@@ -230,29 +223,26 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Update it."""
-        from airflow_provider_oac.client import ids
-        from airflow_provider_oac.client.rest import connections
-
-        connection_id = ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
+        connection_id = lazy.ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
         # Before anything is asked of OAC: without a password nothing can be updated.
         order = self.order("")
         self._push_link(context)
-        found = self.hook.run(connections.get(connection_id, ("name", "owner", "id", "content")))
-        kind = connections.type_of(found)
+        found = self.hook.run(lazy.connections.get(connection_id, ("name", "owner", "id", "content")))
+        kind = lazy.connections.type_of(found)
         wanted = order.params.get("connectionType")
         if kind and wanted and wanted != kind:
             raise OACConfigurationError(
-                f"Connection {ids.shown(found.id)} is of the type {kind!r}, not {wanted!r}, and OAC cannot change the "
-                "type. Nothing was sent. Create another connection instead."
+                f"Connection {lazy.ids.shown(found.id)} is of the type {kind!r}, not {wanted!r}, and OAC cannot change "
+                "the type. Nothing was sent. Create another connection instead."
             )
         params = {"connectionType": kind, **order.params} if kind else order.params
         # The id is made of owner and name.
         order = replace(order, name=found.name or found.path.rpartition("'.'")[2].rstrip("'"), params=params)
-        self.hook.run(connections.update(connection_id, order))
+        self.hook.run(lazy.connections.update(connection_id, order))
         sent = sorted(order.params)
         self.log.info(
             "Updated connection %s: sent %s%s. OAC does not report whether the credentials work.",
-            ids.shown(found.id), ", ".join(sent), " and a wallet" if order.wallet else "",
+            lazy.ids.shown(found.id), ", ".join(sent), " and a wallet" if order.wallet else "",
         )  # fmt: skip
         return {"connection_id": connection_id, "name": order.name, "sent": sent}
 
@@ -285,13 +275,10 @@ class OACDeleteConnectionOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> str:
         """Delete it."""
-        from airflow_provider_oac.client.ids import item_id
-        from airflow_provider_oac.client.rest import connections
-
-        connection_id = item_id(item_id=self.connection_id, path=self.connection, what="the connection")
+        connection_id = lazy.ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
         self._push_link(context)
         name = self.connection or connection_id
-        if self.hook.run(connections.removal(connection_id)):
+        if self.hook.run(lazy.create_connection.delete_connection(connection_id)):
             self.log.info("Deleted connection %s.", name)
         elif self.missing_ok or TaskKey.of(context).repeats(self.retries or 0):
             self.log.info("Connection %s does not exist.", name)

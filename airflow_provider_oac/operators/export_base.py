@@ -7,21 +7,24 @@ import time
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from urllib.parse import quote
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import Location, Number, path_text, seconds
+from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import OACInstanceLink, OACWorkbookLink, OACWorkRequestLink, workbook_url
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, WorkArguments
+from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.operators.lineage import Made, lineage, tell
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.api import Api
     from airflow_provider_oac.client.flows.export import ExportFacts, MadeFile, WantedFile
-    from airflow_provider_oac.client.rest.workbooks import Canvas
-    from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+    from airflow_provider_oac.hooks.object_storage import Destination
     from airflow_provider_oac.records import Record
 
 
@@ -127,17 +130,14 @@ class ExportingOperator(OACWorkOperator):
 
         :raises OACConfigurationError: naming what OAC would refuse.
         """
-        from airflow_provider_oac.client.flows.export import WantedFile
-        from airflow_provider_oac.client.rest.workbooks import check_format, check_screen
-
-        check_format(file_format)
-        check_screen(self.screen_width, self.screen_height)
+        lazy.workbooks.check_format(file_format)
+        lazy.workbooks.check_screen(self.screen_width, self.screen_height)
         # In a dictionary for one workbook.
         if canvases is not None and (isinstance(canvases, str | Mapping) or not isinstance(canvases, Collection)):
             raise OACConfigurationError(f"{label}: canvases is a list of names or ids, not {canvases!r}.")
         # A store that cannot be reached is found before anything is ordered for it.
         self.store(url)
-        file = WantedFile(
+        file = lazy.export.WantedFile(
             f"{label} as {file_format}", url, workbook_id, name, file_format, self.screen_width, self.screen_height
         )
         return ExportRequest(file, canvases)
@@ -145,17 +145,13 @@ class ExportingOperator(OACWorkOperator):
     @property
     def facts_type(self) -> type[Record]:
         """What is made, and what is left."""
-        from airflow_provider_oac.client.flows.export import ExportFacts
-
-        return ExportFacts
+        return lazy.export.ExportFacts
 
     def start(self, memory: TaskState, context: Context) -> Started:
         """Find out what to make, leave out what is there, and order the first exports."""
-        from airflow_provider_oac.client.flows.export import ExportFacts
-
         wishes = self.wishes()
         self._push_workbook_link(wishes, context)
-        facts = ExportFacts()
+        facts = lazy.export.ExportFacts()
         files = self._planned(wishes, facts)
         facts.order = tuple(file.url for file in files)
         facts.left = tuple(self._missing(files, facts, memory))
@@ -163,9 +159,7 @@ class ExportingOperator(OACWorkOperator):
 
     def _push_workbook_link(self, wishes: list[ExportRequest], context: Context) -> None:
         """Where the workbook is, if it is just one."""
-        from airflow_provider_oac.client.ids import plain_id
-
-        paths = {plain_id(wish.file.workbook_id) or "" for wish in wishes}
+        paths = {lazy.ids.plain_id(wish.file.workbook_id) or "" for wish in wishes}
         if len(paths) == 1 and (path := paths.pop()).startswith("/"):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
@@ -184,33 +178,19 @@ class ExportingOperator(OACWorkOperator):
 
     def _planned(self, wishes: list[ExportRequest], facts: ExportFacts) -> list[WantedFile]:
         """The files with their canvases."""
-        from airflow_provider_oac.client.flows.export import planned
-        from airflow_provider_oac.client.pdf import check_can_join
-        from airflow_provider_oac.client.rest import workbooks
-
         ids = list(dict.fromkeys(wish.file.workbook_id for wish in wishes))
 
-        async def listed(api: Api, workbook_id: str) -> list[Canvas] | OACError:
-            try:
-                return await api.perform(workbooks.canvases(workbook_id))
-            except OACKilledError:
-                raise
-            except OACError as error:
-                return error
-
-        async def flow(api: Api) -> list[list[Canvas] | OACError]:
-            return await api.io.gather([listed(api, workbook_id) for workbook_id in ids], self.max_parallel)
-
-        canvases = dict(zip(ids, self.hook.run(flow), strict=True))
+        listed = lazy.export.side_by_side(map(lazy.workbooks.canvases, ids), self.max_parallel)
+        canvases = dict(zip(ids, self.hook.run(listed), strict=True))
         files: list[WantedFile] = []
         for wish in wishes:
             found = canvases[wish.file.workbook_id]
             try:
                 if isinstance(found, OACError):
                     raise found
-                made = planned(wish.file, workbooks.chosen(found, wish.canvases))
+                made = lazy.export.planned(wish.file, lazy.workbooks.chosen(found, wish.canvases))
                 if any(len(file.exports) > 1 for file in made):
-                    check_can_join()
+                    lazy.export.check_can_join()
                 files += made
             except OACError as error:
                 self.failed(wish.file.label, error, facts)
@@ -218,13 +198,11 @@ class ExportingOperator(OACWorkOperator):
 
     def _next_round(self, facts: ExportFacts) -> Started:
         """Order the next exports of what is left; none if nothing is."""
-        from airflow_provider_oac.client.flows.export import ordered
-
         left, current, budget, last = list(facts.left), [], self.max_parallel, None
         while left and budget > 0:
             file = left.pop(0)
             try:
-                file = self.hook.run(ordered(file, budget))
+                file = self.hook.run(lazy.export.order_exports(file, budget))
             except OACKilledError:
                 raise
             except OACError as error:
@@ -258,42 +236,30 @@ class ExportingOperator(OACWorkOperator):
 
     def _settle(self, files: list[WantedFile], facts: ExportFacts, deadline: float, memory: TaskState) -> None:
         """Make files side by side."""
-        from airflow_provider_oac.client.flows.export import make
-        from airflow_provider_oac.client.flows.polling import WaitPlan
-        from airflow_provider_oac.operators.files import sink_of
-
-        plan = WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        plan = lazy.polling.WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
         # Not kept on the operator: Airflow copies operators, and a lock cannot be copied.
         recording = threading.Lock()
 
-        async def one(api: Api, file: WantedFile, sink: ObjectStorageSink) -> OACError | None:
-            try:
-                made = await make(file, sink, plan, limit=parts, report=self.log.info)(api)
-            except OACKilledError:
-                raise
-            except OACError as error:
-                return error
+        def record(file: WantedFile, made: MadeFile) -> None:
             with recording:
                 self._made(file, made, facts, memory)
-            return None
-
-        async def flow(api: Api) -> list[OACError | None]:
-            flows = [one(api, file, sink) for file, sink in sinks]
-            # Alone, it runs in this thread, which Airflow's alarms reach.
-            return [await flows[0]] if len(flows) == 1 else await api.io.gather(flows, self.max_parallel)
 
         # Before any thread starts: a store asks Airflow for its Connection.
-        sinks = [(file, sink_of(file.url, self.destination_conn_id, memory.identity)) for file in files]
+        sinks = [sink_of(file.url, self.destination_conn_id, memory.identity) for file in files]
+        works = [
+            lazy.export.make(file, sink, plan, limit=parts, on_made=partial(record, file))
+            for file, sink in zip(files, sinks, strict=True)
+        ]
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
             f"Its exports continue in OAC as work requests {ids}, which cannot be canceled. A retry reattaches to them "
             "or starts them again."
         ):
-            made = self.hook.run(flow)
-        for file, error in zip(files, made, strict=True):
-            if error is not None:
-                self.failed(file.label, error, facts)
+            results = self.hook.run(lazy.export.side_by_side(works, self.max_parallel))
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, OACError):
+                self.failed(file.label, result, facts)
 
     def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, memory: TaskState) -> None:
         entry = {
@@ -315,13 +281,9 @@ class ExportingOperator(OACWorkOperator):
 
     def tell(self, files: list[dict[str, Any]], context: Context) -> None:
         """Say in asset events, and to OpenLineage, what was made of what."""
-        from airflow_provider_oac.assets import catalog_uri
-        from airflow_provider_oac.client.ids import plain_id
-        from airflow_provider_oac.operators.lineage import Made, tell
-
         address, made = self.hook.settings.address, []
         for file in files:
-            workbook = catalog_uri(address, plain_id(file["workbook_id"]) or file["workbook_id"])
+            workbook = catalog_uri(address, lazy.ids.plain_id(file["workbook_id"]) or file["workbook_id"])
             path = asset_uri(file["path"])
             extra = {name: file[name] for name in ("size", "sha256", "format", "work_request_ids")}
             made.append(Made(path, (workbook, path), {**extra, "workbook": workbook}))
@@ -329,15 +291,11 @@ class ExportingOperator(OACWorkOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What OpenLineage's provider asks for when the task succeeded: workbooks, and their files."""
-        from airflow_provider_oac.operators.lineage import lineage
-
         return lineage(self)
 
     def store(self, url: str) -> Destination:
         """A file in the store."""
-        from airflow_provider_oac.hooks.object_storage import Destination
-
-        return Destination(url, self.destination_conn_id)
+        return lazy.object_storage.Destination(url, self.destination_conn_id)
 
     def _found_again(self, memory: TaskState) -> Started | None:
         # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -31,10 +32,8 @@ class Progress:
         self._store = store
         self._manifest: Destination | None = None
         if used and not memory.available:
-            from airflow_provider_oac.client.snapshot_names import task_mark
-
             me = memory.identity
-            mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries)
+            mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries)
             self._manifest = store(f"{folder.rstrip('/')}/.oac-export-{mark}.json")
         self._entries = self._remembered()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.exceptions import OACConfigurationError
 
 if TYPE_CHECKING:
@@ -19,13 +20,10 @@ def sink_of(url: str, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
     :param me: the task that writes.
     :raises OACConfigurationError: for a folder.
     """
-    from airflow_provider_oac.client.snapshot_names import task_mark
-    from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
-
     if url.endswith("/"):
         raise OACConfigurationError(
             f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
         )
     # The same after a Clear, so that what was left behind before it is found, too.
-    mark = task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
-    return ObjectStorageSink(Destination(url, conn_id), mark, me.try_number)
+    mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
+    return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

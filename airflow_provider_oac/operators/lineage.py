@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac import _compat
+from airflow_provider_oac.assets import openlineage_dataset
+
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import BaseOperator, Context
 
@@ -37,17 +40,15 @@ def tell(operator: BaseOperator, context: Context, made: Sequence[Made]) -> None
     accessors = context.get("outlet_events")
     if not made or accessors is None:
         return
-    from airflow_provider_oac._compat import asset_alias_class, asset_class
-
     whole: dict[str, Any] = (
         made[0].extra if len(made) == 1 else {"files": [{"uri": item.uri, **item.extra} for item in made]}
     )
     for outlet in operator.outlets:
-        if isinstance(outlet, asset_class()):
+        if isinstance(outlet, _compat.Asset):
             accessors[outlet].extra = {**accessors[outlet].extra, **whole}
-        elif isinstance(outlet, asset_alias_class()):
+        elif isinstance(outlet, _compat.AssetAlias):
             for item in made:
-                accessors[outlet].add(asset_class()(item.uri), extra=item.extra)
+                accessors[outlet].add(_compat.Asset(item.uri), extra=item.extra)
 
 
 def lineage(operator: BaseOperator) -> Any:
@@ -58,14 +59,10 @@ def lineage(operator: BaseOperator) -> Any:
     made: tuple[Made, ...] = operator.__dict__.get("_oac_made", ())
     if not made:
         return None
+    # An optional package, which is there when it calls this.
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from openlineage.client.event_v2 import Dataset
 
-    from airflow_provider_oac.assets import openlineage_name
+    def datasets(side: int) -> list[Any]:
+        return [openlineage_dataset(uri) for uri in dict.fromkeys(item.flow[side] for item in made)]
 
-    def datasets(uris: Sequence[str]) -> list[Any]:
-        names = [openlineage_name(uri) for uri in dict.fromkeys(uris)]
-        return [Dataset(namespace=namespace, name=name) for namespace, name in names]
-
-    read, written = zip(*(item.flow for item in made), strict=True)
-    return OperatorLineage(inputs=datasets(read), outputs=datasets(written))
+    return OperatorLineage(inputs=datasets(0), outputs=datasets(1))

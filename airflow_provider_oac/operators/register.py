@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import AtLeast, CatalogPath, Duration, path_text, seconds
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, WaitingArguments
+from airflow_provider_oac.operators.snapshot_base import forget_failed, listed_id
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -77,35 +79,28 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
     @property
     def facts_type(self) -> type[Record]:
         """What is known of the snapshot."""
-        from airflow_provider_oac.client.flows.register_snapshot import RegistrationFacts
-
-        return RegistrationFacts
+        return lazy.register_snapshot.RegistrationFacts
 
     def start(self, memory: TaskState, context: Context) -> Started:
         """Register the file, unless OAC lists it."""
-        from airflow_provider_oac.client.flows.register_snapshot import Registration, RegistrationFacts
-        from airflow_provider_oac.client.flows.submit import submit_once
-
         bar_uri, storage = self._wanted()
         record = memory.of_this_order()
-        wanted = Registration(
+        wanted = lazy.register_snapshot.Registration(
             bar_uri,
             storage,
             ignore=record.failed,
             suspect=memory.suspect() and record.name not in record.failed,
             confirmation_timeout=self.confirmation_timeout,
-            report=self.log.info,
         )
         task = memory.attempts(lambda name: {"name": name})
-        found = self.hook.run(submit_once(wanted, task))
+        found = self.hook.run(lazy.submit.submit_once(wanted, task))
         origin = origin_facts(found.name)
-        facts = RegistrationFacts(found.name, bar_uri, storage.bucket, found.snapshot_id, **origin)
+        facts = lazy.register_snapshot.RegistrationFacts(
+            found.name, bar_uri, storage.bucket, found.snapshot_id, **origin
+        )
         return Started(found.work_request_id, time.time(), facts)
 
     def _wanted(self) -> tuple[str, Storage]:
-        from airflow_provider_oac.client.rest.snapshots import Storage, checked_uri
-        from airflow_provider_oac.hooks.credentials import storage_user
-
         if bool(self.snapshot) == bool(self.bar_uri):
             raise OACConfigurationError("Give either snapshot, the result of a backup, or bar_uri with bucket.")
         known = self.snapshot or {}
@@ -117,16 +112,14 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
             )
         if "://" not in bar_uri and not bar_uri.startswith("file:"):
             bar_uri = f"file:///{bar_uri.lstrip('/')}"
-        user = storage_user(self.storage_conn_id) if self.storage_conn_id else None
-        return checked_uri(bar_uri), Storage(bucket, self.region, self.namespace, user)
+        user = lazy.credentials.storage_user(self.storage_conn_id) if self.storage_conn_id else None
+        return lazy.snapshots.checked_uri(bar_uri), lazy.snapshots.Storage(bucket, self.region, self.namespace, user)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         facts: RegistrationFacts = started.facts
         result = {**asdict(facts), "work_request_id": started.work_request_id, "verified": work is not None}
         if work is not None:
-            from airflow_provider_oac.operators.snapshot_base import listed_id
-
             result["snapshot_id"] = work.resource_id("SNAPSHOT") or listed_id(
                 self.hook, facts.name, self.confirmation_timeout
             )
@@ -138,16 +131,12 @@ class OACRegisterSnapshotOperator(OACWorkOperator):
 
     def clean_up(self, started: Started, memory: TaskState) -> None:
         """Remember the failure, and take the failed registration off OAC's list. The file is not ours to delete."""
-        from airflow_provider_oac.operators.snapshot_base import forget_failed
-
         forget_failed(self.hook, self.log, started.facts.name, memory, delete_storage=False)
 
 
 def origin_facts(name: str) -> dict[str, str | None]:
     """What the name of a snapshot tells of its making; ``None`` for what it does not."""
-    from airflow_provider_oac.client.registered_names import origin_of
-
-    origin = origin_of(name)
+    origin = lazy.snapshot_names.origin_of(name)
     return {
         "seal": origin.seal if origin else None,
         "source_instance": origin.instance if origin else None,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Duration, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
@@ -20,13 +21,20 @@ from airflow_provider_oac.exceptions import (
 )
 from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started, WorkArguments
 from airflow_provider_oac.operators.register import OACRegisterSnapshotOperator
+from airflow_provider_oac.operators.restore_checks import (
+    facts_of_restore,
+    opening_passwords,
+    refuse_other_target,
+    refuse_run,
+)
+from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed
 from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.flows.restore import Readiness, RestoreFacts
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
     from airflow_provider_oac.records import Record
 
 __all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
@@ -158,14 +166,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     @property
     def facts_type(self) -> type[Record]:
         """What is known of the restore."""
-        from airflow_provider_oac.client.flows.restore import RestoreFacts
-
-        return RestoreFacts
+        return lazy.restore.RestoreFacts
 
     def _begin(self, context: Context) -> Any:
         """Refuse, or go on."""
-        from airflow_provider_oac.operators.restore_checks import refuse_other_target, refuse_run
-
         refuse_run(context, self.allowed_run_types)
         refuse_other_target(self.expected_host, self.hook)
         return super()._begin(context)
@@ -193,17 +197,15 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def _restore_found(self, started: Started, memory: TaskState) -> Started | None:
         """A restore that OAC accepted from an earlier try."""
-        from airflow_provider_oac.client.rest import work_requests
-
         # A retry, and not a Clear.
         repeated = memory.repeated
         name, approved = started.facts.name, started.facts.approval
         try:
-            work = self.hook.run(work_requests.get(str(started.work_request_id)))
+            work = self.hook.run(lazy.work_requests.get(str(started.work_request_id)))
         except OACError as error:
             self.log.warning("The restore of an earlier try cannot be read yet, waiting for it: %s", error)
             return started
-        if work.status == work_requests.SUCCEEDED and not repeated:
+        if work.status == lazy.work_requests.SUCCEEDED and not repeated:
             if self.approval and self.approval != approved:
                 self.log.info("Restored before under another approval (%s); this is a new order.", approved)
                 return None
@@ -218,7 +220,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "same approval. Nothing is sent again. To restore once more, start a new DAG run, or clear the "
                 "approval as well, so that it is given anew (see docs/restore.md)."
             )
-        if work.status in (work_requests.FAILED, work_requests.CANCELED):
+        if work.status in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
             if repeated:
                 errors = "; ".join(work.errors) or "OAC gave no reason"
                 raise AirflowFailException(
@@ -242,17 +244,12 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         return self.snapshot_id or (self.snapshot or {}).get("snapshot_id")
 
     def _what_to_check(self) -> str:
-        from airflow_provider_oac.client.flows.restore import what_to_check
-
-        return what_to_check(self.expected_host)
+        return lazy.restore.what_to_check(self.expected_host)
 
     # -- the safety snapshot
 
     def start(self, memory: TaskState, context: Context) -> Started:
         """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
-        from airflow_provider_oac.client.flows.restore import NOT_SAVED, REPLACED
-        from airflow_provider_oac.operators.restore_checks import facts_of_restore
-
         facts = facts_of_restore(
             self.hook,
             snapshot=self.snapshot,
@@ -264,7 +261,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             "This REPLACES the content of %s (%s) by snapshot %s, taken of %s at %s. Replaced: %s. Not saved in a "
             "snapshot, and so not restored: %s. There is no undo but a snapshot taken before.",
             facts.host, facts.system, facts.name, facts.source_instance or "an unknown instance",
-            facts.taken_at or "an unknown time", REPLACED, NOT_SAVED,
+            facts.taken_at or "an unknown time", lazy.restore.REPLACED, lazy.restore.NOT_SAVED,
         )  # fmt: skip
         if way_back := self._way_back(facts, memory):
             facts = replace(facts, safety=way_back, after_failure=True)
@@ -313,8 +310,6 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
                 "without_safety_snapshot=True restores without one. Nothing was sent."
             )
-        from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
-
         return SnapshotTaking(
             hook=self.hook,
             log=self.log,
@@ -334,9 +329,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def tolerated(self, started: Started) -> tuple[int, ...]:
         """While it restores, OAC may log everybody out, or not know its own work."""
-        from airflow_provider_oac.client.flows.restore import TOLERATED
-
-        return TOLERATED if started.facts.work == RESTORE else ()
+        return lazy.restore.TOLERATED if started.facts.work == RESTORE else ()
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
         """After the safety snapshot: restore. After the restore: see that the instance is well."""
@@ -350,19 +343,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         if self._latest is not None:
             deadline = min(deadline, self._latest)
         if self.deferrable:
-            from airflow_provider_oac.client.flows.restore import ready_now
-            from airflow_provider_oac.triggers.readiness import OACReadyTrigger
-
-            if ready := self.hook.run(ready_now()):
+            if ready := self.hook.run(lazy.restore.ready_now()):
                 return self._result(started, ready, memory)
 
             self.defer(
-                trigger=OACReadyTrigger(
-                    self.oac_conn_id,
-                    deadline,
-                    seconds(self.poll_interval),
-                    carried=self._carried(started, deadline),
-                ),
+                trigger=OACReadyTrigger(**self._trigger_arguments(started, deadline)),
                 method_name="resume_ready",
                 timeout=self._trigger_timeout(deadline),
             )
@@ -370,8 +355,6 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
         """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
-        from airflow_provider_oac.triggers.base import carried_by
-
         started = self._carried_on(carried_by(event))
         if started is None:
             found: dict[str, Any] = self._look_again(context, OTHER_VERSION)
@@ -380,10 +363,6 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def _submit(self, facts: RestoreFacts, memory: TaskState) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
-        from airflow_provider_oac.client.flows.restore import Restore
-        from airflow_provider_oac.client.flows.submit import submit_once
-        from airflow_provider_oac.operators.restore_checks import opening_passwords, refuse_other_target
-
         # The Connection may have been edited while the safety snapshot was taken.
         refuse_other_target(facts.address, self.hook)
         refuse_other_target(self.expected_host, self.hook)
@@ -395,10 +374,10 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         intent = {"submitted_at": time.time(), "facts": facts.to_json(), "checked": False}
         # The last one, should the Connection have been edited since.
         password = passwords[min(facts.form, len(passwords) - 1)]
-        wanted = Restore(facts.snapshot_id, password, facts.host, report=self.log.info)
+        wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host)
         try:
             # Certainly not accepted, it is taken back: a retry may send it.
-            accepted = self.hook.run(submit_once(wanted, memory.attempts(lambda _clue: intent)))
+            accepted = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts(lambda _clue: intent)))
         except OACUncertainError as error:
             raise AirflowFailException(str(error)) from error
         except OACError as error:
@@ -420,8 +399,6 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def _has_other_form(self, facts: RestoreFacts, error: OACError) -> bool:
         """Whether OAC refused the password and there is another form of it: one without a line break at its end."""
-        from airflow_provider_oac.operators.restore_checks import opening_passwords
-
         if facts.form or "password" not in str(error).lower() or len(opening_passwords(facts)) < 2:
             return False
         self.log.warning(
@@ -434,8 +411,6 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
         safety = started.facts.safety
         if started.facts.work == SAFETY:
-            from airflow_provider_oac.operators.snapshot_base import forget_failed
-
             forget_failed(self.hook, self.log, started.facts.taking.name, memory, delete_storage=True)
             return
         self.log.error(
@@ -448,15 +423,9 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )
 
     def _checked(self, started: Started, deadline: float, refusal_patience: float, memory: TaskState) -> dict[str, Any]:
-        from airflow_provider_oac.client.flows.restore import ready_again
-
         facts = started.facts
-        flow = ready_again(
-            deadline,
-            longest_pause=seconds(self.poll_interval),
-            refusal_patience=refusal_patience,
-            report=self.log.info,
-        )
+        plan = lazy.polling.WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
+        flow = lazy.restore.ready_again(plan, refusal_patience=refusal_patience)
         try:
             with self._stopping(
                 f"Snapshot {facts.name} is restored in {facts.host} (work request {started.work_request_id}); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.operators.register import origin_facts
@@ -36,10 +37,8 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
 
 def refuse_other_target(expected_host: str, hook: OACHook) -> None:
     """Refuse any instance but the one that is meant."""
-    from airflow_provider_oac.client.flows.restore import check_target
-
     try:
-        check_target(expected_host, hook.settings.address)
+        lazy.restore.check_target(expected_host, hook.settings.address)
     except OACConfigurationError as error:
         raise AirflowFailException(str(error)) from None
 
@@ -53,16 +52,13 @@ def facts_of_restore(
     expected_system: str | None,
 ) -> RestoreFacts:
     """What is known of a restore before it is sent: target, snapshot, and whose password opens it."""
-    from airflow_provider_oac.client.flows.restore import RestoreFacts, check_system, seal_of
-    from airflow_provider_oac.client.rest import system
-
     try:
-        found = hook.run(system.get())
-        check_system(expected_system, found)
+        found = hook.run(lazy.system.get())
+        lazy.restore.check_system(expected_system, found)
         item = _find(hook, snapshot, snapshot_id)
         address = hook.settings.address
         origin = origin_facts(item.name)
-        facts = RestoreFacts(
+        facts = lazy.restore.RestoreFacts(
             item.id,
             item.name,
             address,
@@ -70,7 +66,7 @@ def facts_of_restore(
             found.description or found.service_instance_key,
             origin["source_instance"],
             origin["taken_at"],
-            seal_conn_id or seal_of(item),
+            seal_conn_id or lazy.restore.seal_of(item),
         )
         opening_passwords(facts)
     except OACConfigurationError as error:
@@ -79,8 +75,6 @@ def facts_of_restore(
 
 
 def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | None) -> Snapshot:
-    from airflow_provider_oac.client.rest import snapshots
-
     known = snapshot or {}
     wanted = snapshot_id or known.get("snapshot_id")
     if bool(snapshot) == bool(snapshot_id) or not isinstance(wanted, str):
@@ -89,7 +83,7 @@ def _find(hook: OACHook, snapshot: Mapping[str, Any] | None, snapshot_id: str | 
             f"{wanted!r}). Nothing was restored."
         )
     try:
-        found: Snapshot = hook.run(snapshots.get(wanted))
+        found: Snapshot = hook.run(lazy.snapshots.get(wanted))
     except OACApiError as error:
         if error.status != 404:
             raise
@@ -106,10 +100,8 @@ def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:
 
     :raises OACConfigurationError: naming the Connection that should hold it.
     """
-    from airflow_provider_oac.hooks.credentials import sealed_with
-
     try:
-        return sealed_with(facts.seal)
+        return lazy.credentials.sealed_with(facts.seal)
     # Airflow's error for a missing Connection has another class in each line.
     except Exception as error:
         raise OACConfigurationError(

@@ -6,6 +6,7 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import order_began
 from airflow_provider_oac.arguments import AtLeast, Duration, seconds
 from airflow_provider_oac.exceptions import (
@@ -16,6 +17,7 @@ from airflow_provider_oac.exceptions import (
 )
 from airflow_provider_oac.operators.base import OACWorkOperator, Started, WaitingArguments
 from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.triggers.oac import OACJobTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -87,9 +89,7 @@ class RunningOperator(OACWorkOperator):
     @property
     def facts_type(self) -> type[Record]:
         """What is known of the run."""
-        from airflow_provider_oac.client.flows.start_run import RunFacts
-
-        return RunFacts
+        return lazy.start_run.RunFacts
 
     def start(self, memory: TaskState, context: Context) -> Started:
         """Start the run, unless an earlier try has."""
@@ -105,10 +105,7 @@ class RunningOperator(OACWorkOperator):
 
         :raises OACWorkRequestError: if the work request succeeded, but the job history says that the job failed.
         """
-        from airflow_provider_oac.client.flows.job_report import no_summary, summary
-        from airflow_provider_oac.client.flows.start_run import OWN
-
-        own = started.facts.how == OWN
+        own = started.facts.how == lazy.start_run.OWN
         job = None if own and work is None else self._told_job(started)
         if job is not None and job.failed:
             self._memory(context).remember(work_request_id=None, facts=None)
@@ -119,8 +116,8 @@ class RunningOperator(OACWorkOperator):
                 work_request_id=str(started.work_request_id),
                 status=job.status,
             )
-        told = no_summary() if job is None else summary(job)
-        return {"work_request_id": started.work_request_id, "adopted": not own, **told}
+        summary = lazy.start_run.job_summary(job)
+        return {"work_request_id": started.work_request_id, "adopted": not own, **summary}
 
     def clean_up(self, started: Started, memory: TaskState) -> None:
         """Tell what the job history knows of the failure, and forget the run: the next try starts anew."""
@@ -128,15 +125,13 @@ class RunningOperator(OACWorkOperator):
         memory.remember(work_request_id=None, facts=None, sending=False)
 
     def _pursue(self, started: Started, memory: TaskState, deadline: float, context: Context) -> Any:
-        from airflow_provider_oac.client.flows.start_run import BUSY, OWN
-
         how = started.facts.how
-        if how == OWN:
+        if how == lazy.start_run.OWN:
             return super()._pursue(started, memory, deadline, context)
         memory.remember(**started.record(), sending=False)
         self._push_link(context)
         self._push_work_link(started, context)
-        if not self.wait_for_completion and how != BUSY:
+        if not self.wait_for_completion and how != lazy.start_run.BUSY:
             return self.complete(started, None, context)
         if self.deferrable:
             with self._stopping(self._job_goes_on(started)):
@@ -149,113 +144,95 @@ class RunningOperator(OACWorkOperator):
         return f"Job {started.facts.job_id} of {self._of(started)} goes on in OAC and cannot be canceled."
 
     def _defer_for_job(self, started: Started, deadline: float) -> None:
-        from airflow_provider_oac.triggers.jobs import OACJobTrigger
-
         of = self._of(started)
         self.defer(
             trigger=OACJobTrigger(
-                self.oac_conn_id,
-                of.kind,
-                of.noun,
-                of.object_id,
-                started.facts.job_id,
-                started.submitted_at,
-                deadline,
-                seconds(self.poll_interval),
-                carried=self._carried(started, deadline),
+                **self._trigger_arguments(started, deadline),
+                kind=of.kind,
+                noun=of.noun,
+                object_id=of.object_id,
+                job_id=started.facts.job_id,
+                submitted_at=started.submitted_at,
             ),
             method_name="execute_complete",
             timeout=self._trigger_timeout(deadline),
         )
 
     def _job_over_soon(self, started: Started, deadline: float) -> bool:
-        from airflow_provider_oac.client.flows.start_run import job_watch
-        from airflow_provider_oac.hooks.defer_decision import over_soon
-
         plan, since = self._plan(started, deadline), started.submitted_at
-        return over_soon(self.hook, job_watch(self._of(started), started.facts.job_id, plan, started_at=since))
+        return lazy.defer_decision.over_soon(
+            self.hook, lazy.start_run.job_target(self._of(started), started.facts.job_id, plan, started_at=since)
+        )
 
     def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
         """As for every work; what the history tells of a job that failed is kept."""
-        from airflow_provider_oac.client.flows.job_report import summary
-        from airflow_provider_oac.client.flows.start_run import OWN
-
         try:
-            if started.facts.how == OWN:
+            if started.facts.how == lazy.start_run.OWN:
                 return super()._finish(started, work_request_id, deadline, context)
             return self._finish_job(started, deadline, context)
         except OACWorkRequestError:
             if self._job is not None:
-                context["ti"].xcom_push(key="oac_job", value=summary(self._job))
+                context["ti"].xcom_push(key="oac_job", value=lazy.start_run.job_summary(self._job))
             raise
 
     def _finish_job(self, started: Started, deadline: float, context: Context) -> Any:
         """Wait for a job that is known by the history only, and complete it, or start ours if it is somebody else's."""
-        from airflow_provider_oac.client.flows.start_run import BUSY, wait_for_job
-        from airflow_provider_oac.client.rest.work_requests import CANCELED, FAILED
-
         how, job_id = started.facts.how, started.facts.job_id
         memory = self._memory(context)
         plan = self._plan(started, deadline)
         of, since = self._of(started), started.submitted_at
-        flow = wait_for_job(of, job_id, plan, started_at=since, report=self.log.info)
+        flow = lazy.start_run.wait_for_job(of, job_id, plan, started_at=since)
         try:
             with self._stopping(self._job_goes_on(started)):
                 self.hook.run(flow)
         except OACWorkRequestError as error:
-            ended = error.status in (FAILED, CANCELED)
-            if how != BUSY or not ended:
+            ended = error.status in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED)
+            if how != lazy.start_run.BUSY or not ended:
                 if ended:
                     self.clean_up(started, memory)
                 raise
             self.log.warning("What ran before did not succeed; ours starts all the same. %s", error)
-        if how == BUSY:
+        if how == lazy.start_run.BUSY:
             return self._pursue(self._launch(memory, None, of.object_id), memory, deadline, context)
         return self.complete(started, None, context)
 
     def _launch(self, memory: TaskState, traces: Mark | None, object_id: str) -> Started:
-        from airflow_provider_oac.client.flows.start_run import SENT, Run, RunFacts
-        from airflow_provider_oac.client.flows.submit import submit_once
-
         def intent(mark: Mark) -> dict[str, Any]:
-            return {"submitted_at": time.time(), "facts": RunFacts(SENT, object_id, mark).to_json()}
+            return {
+                "submitted_at": time.time(),
+                "facts": lazy.start_run.RunFacts(lazy.start_run.SENT, object_id, mark).to_json(),
+            }
 
-        wanted = Run(
+        wanted = lazy.start_run.Run(
             self.runnable(object_id),
             self.starting(object_id),
             self.if_running,
             traces,
             confirmation_timeout=self.confirmation_timeout,
-            report=self.log.info,
         )
-        launched = self.hook.run(submit_once(wanted, memory.attempts(intent)))
-        facts = RunFacts(launched.how, object_id, launched.mark, launched.job_id)
+        launched = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts(intent)))
+        facts = lazy.start_run.RunFacts(launched.how, object_id, launched.mark, launched.job_id)
         return Started(launched.work_request_id, time.time(), facts)
 
     def _traces(self, memory: TaskState, context: Context) -> Mark | None:
         """The point before an attempt of an earlier try that may have started the run; ``None`` if there was none."""
-        from airflow_provider_oac.client.flows.start_run import Mark
-
         retries = self.retries or 0
         if not memory.suspect(retries):
             return None
         if facts := self._facts(memory):
             return facts.mark
         began = order_began(context, memory.identity.first_try(retries))
-        return None if began is None else Mark(since=began)
+        return None if began is None else lazy.start_run.Mark(since=began)
 
     def _job_found_again(self, memory: TaskState) -> Started | None:
         """The job that an earlier try has adopted, if the store knows it and it is still of use."""
-        from airflow_provider_oac.client.flows.start_run import ADOPTED, FOUND
-        from airflow_provider_oac.client.rest import jobs
-
         started = self._started(memory.recall())
-        if started is None or started.facts.how not in (FOUND, ADOPTED):
+        if started is None or started.facts.how not in (lazy.start_run.FOUND, lazy.start_run.ADOPTED):
             return None
         if self._differs(memory, f"job {started.facts.job_id} of {self._of(started)}"):
             return None
         try:
-            job = self.hook.run(jobs.one(self._of(started), started.facts.job_id, tasks=False))
+            job = self.hook.run(lazy.jobs.one(self._of(started), started.facts.job_id, tasks=False))
         except OACKilledError:
             raise
         except OACError as error:
@@ -275,16 +252,12 @@ class RunningOperator(OACWorkOperator):
     def _told_job(self, started: Started) -> Job | None:
         """The job of a run, told in the log. The work request says how it ended; a history that cannot be read is no
         reason to fail."""
-        from airflow_provider_oac.client.flows.job_report import lines
-        from airflow_provider_oac.client.flows.start_run import job_since
-        from airflow_provider_oac.client.rest import jobs
-
         of, job_id = self._of(started), started.facts.job_id
         try:
             if job_id:
-                job: Job | None = self.hook.run(jobs.one(of, job_id))
+                job: Job | None = self.hook.run(lazy.jobs.one(of, job_id))
             else:
-                job = self.hook.run(job_since(of, started.facts.mark))
+                job = self.hook.run(lazy.start_run.job_since(of, started.facts.mark))
         except OACKilledError:
             raise
         except OACError as error:
@@ -293,7 +266,7 @@ class RunningOperator(OACWorkOperator):
         if job is None:
             self.log.warning("The job history of %s shows no new job, so that rows are not known.", of)
             return None
-        for failed, line in lines(job):
+        for failed, line in lazy.start_run.job_lines(job):
             (self.log.error if failed else self.log.info)(line)
         self._job = job
         return job

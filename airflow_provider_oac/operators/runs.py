@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.operators.run_base import RunningArguments, RunningOperator
 
 if TYPE_CHECKING:
@@ -38,21 +39,15 @@ class OACReloadDatasetOperator(RunningOperator):
 
     def object_id(self) -> str:
         """Id of the dataset."""
-        from airflow_provider_oac.client.ids import item_id
-
-        return item_id(item_id=self.dataset_id, path=self.dataset, what="the dataset")
+        return lazy.ids.item_id(item_id=self.dataset_id, path=self.dataset, what="the dataset")
 
     def runnable(self, object_id: str) -> Runnable:
         """The dataset."""
-        from airflow_provider_oac.client.rest import datasets
-
-        return datasets.runnable(object_id)
+        return lazy.datasets.runnable(object_id)
 
     def starting(self, object_id: str) -> Call[str]:
         """The call that reloads it."""
-        from airflow_provider_oac.client.rest import datasets
-
-        return datasets.reload(object_id)
+        return lazy.datasets.reload(object_id)
 
 
 class OACRunDataFlowOperator(RunningOperator):
@@ -88,21 +83,15 @@ class OACRunDataFlowOperator(RunningOperator):
 
     def object_id(self) -> str:
         """Id of the data flow."""
-        from airflow_provider_oac.client.ids import item_id
-
-        return item_id(item_id=self.data_flow_id, path=self.data_flow, what="the data flow")
+        return lazy.ids.item_id(item_id=self.data_flow_id, path=self.data_flow, what="the data flow")
 
     def runnable(self, object_id: str) -> Runnable:
         """The data flow."""
-        from airflow_provider_oac.client.rest import data_flows
-
-        return data_flows.runnable(object_id)
+        return lazy.data_flows.runnable(object_id)
 
     def starting(self, object_id: str) -> Call[str]:
         """The call that runs it."""
-        from airflow_provider_oac.client.rest import data_flows
-
-        return data_flows.run(object_id, self.override or None)
+        return lazy.data_flows.run(object_id, self.override or None)
 
 
 class OACRunSequenceOperator(RunningOperator):
@@ -127,18 +116,12 @@ class OACRunSequenceOperator(RunningOperator):
 
     def object_id(self) -> str:
         """Id of the sequence."""
-        from airflow_provider_oac.client.ids import item_id
-
-        return item_id(item_id=self.sequence_id, path=self.sequence, what="the sequence")
+        return lazy.ids.item_id(item_id=self.sequence_id, path=self.sequence, what="the sequence")
 
     def runnable(self, object_id: str) -> Runnable:
         """The sequence."""
-        from airflow_provider_oac.client.rest import sequences
-
-        return sequences.runnable(object_id)
+        return lazy.sequences.runnable(object_id)
 
     def starting(self, object_id: str) -> Call[str]:
         """The call that runs it."""
-        from airflow_provider_oac.client.rest import sequences
-
-        return sequences.run(object_id)
+        return lazy.sequences.run(object_id)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACResponseError
 from airflow_provider_oac.operators.base import Started
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
@@ -53,51 +54,42 @@ class SnapshotTaking:
 
         :param passed_over: names of snapshots of this very try that do not count, oldest first; a store has them too.
         """
-        from airflow_provider_oac.client.flows.create_snapshot import NewSnapshot, SnapshotFacts
-        from airflow_provider_oac.client.flows.submit import submit_once
-        from airflow_provider_oac.client.snapshot_names import parse
-        from airflow_provider_oac.hooks.credentials import seal
-
-        seal_name, password = seal(self.seal_conn_id)
+        seal_name, password = lazy.credentials.seal(self.seal_conn_id)
         order = self._order(seal_name, memory.identity)
         record = memory.of_this_order()
         failed = [*record.failed, *passed_over]
-        wanted = NewSnapshot(
+        wanted = lazy.create_snapshot.NewSnapshot(
             order,
             password,
-            look_first=self.durable and not memory.available,
+            search_first=self.durable and not memory.available,
             ignore=failed,
             used=record.name or next(reversed(passed_over), None),
             suspect=memory.suspect() and record.name not in failed,
             confirmation_timeout=self.confirmation_timeout,
-            report=self.log.info,
         )
         task = memory.attempts(lambda name: {"name": name})
-        taken = self.hook.run(submit_once(wanted, task))
+        taken = self.hook.run(lazy.submit.submit_once(wanted, task))
         # An adopted one was ordered by an earlier try, whose templates or arguments may have been others.
-        name = parse(taken.name)
+        name = lazy.snapshot_names.parse(taken.name)
         seal_name = name.seal if name else seal_name
-        facts = SnapshotFacts(taken.name, taken.bar_uri, taken.bucket, seal_name, taken.snapshot_id)
+        facts = lazy.create_snapshot.SnapshotFacts(
+            taken.name, taken.bar_uri, taken.bucket, seal_name, taken.snapshot_id
+        )
         return Started(taken.work_request_id, time.time(), facts)
 
     def _order(self, seal_name: str, me: TaskKey) -> SnapshotOrder:
-        from airflow_provider_oac.client.flows.create_snapshot import SnapshotOrder
-        from airflow_provider_oac.client.rest.snapshots import Storage
-        from airflow_provider_oac.client.snapshot_names import checked_folder, checked_part, task_mark
-        from airflow_provider_oac.hooks.credentials import storage_user
-
-        user = storage_user(self.storage_conn_id) if self.storage_conn_id else None
+        user = lazy.credentials.storage_user(self.storage_conn_id) if self.storage_conn_id else None
         # Without durability every try is an order of its own, and must not take an earlier one's snapshot for its own.
         task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
         if self.purpose:
             task = f"{task}, {self.purpose}"
-        return SnapshotOrder(
-            label=checked_part(self.label, "snapshot_label"),
+        return lazy.create_snapshot.SnapshotOrder(
+            label=lazy.snapshot_names.checked_part(self.label, "snapshot_label"),
             instance=self.hook.settings.instance,
             seal=seal_name,
-            mark=task_mark(me.dag_id, me.run_id, task, me.map_index, me.max_tries),
-            folder=checked_folder(self.folder),
-            storage=Storage(self.bucket, self.region, self.namespace, user),
+            mark=lazy.snapshot_names.task_mark(me.dag_id, me.run_id, task, me.map_index, me.max_tries),
+            folder=lazy.snapshot_names.checked_folder(self.folder),
+            storage=lazy.snapshots.Storage(self.bucket, self.region, self.namespace, user),
         )
 
     def result(self, facts: SnapshotFacts, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
@@ -127,9 +119,7 @@ def listed_id(hook: OACHook, name: str, confirmation_timeout: float) -> str:
 
     :raises OACResponseError: if OAC does not list it either.
     """
-    from airflow_provider_oac.client.flows.create_snapshot import find_named
-
-    found = hook.run(find_named(name, confirmation_timeout))
+    found = hook.run(lazy.create_snapshot.find_named(name, confirmation_timeout))
     if found is None:
         raise OACResponseError(
             f"The work request of snapshot {name} succeeded, but neither names the snapshot's id nor does OAC "
@@ -144,14 +134,12 @@ def forget_failed(hook: OACHook, log: Any, name: str, memory: TaskState, *, dele
 
     :param delete_storage: whether what there is of its file goes as well; never that of a registered one.
     """
-    from airflow_provider_oac.client.flows.retention import removal
-    from airflow_provider_oac.client.rest.snapshots import list_all
-
     memory.remember(failed=(*memory.of_this_order().failed, name), sending=False, work_request_id=None)
     try:
-        for item in hook.run(list_all()):
+        for item in hook.run(lazy.snapshots.list_all()):
             if item.name == name:
-                hook.run(removal(item.id, delete_storage=delete_storage))
+                delete = lazy.snapshots.delete(item.id, delete_storage=delete_storage)
+                hook.run(lazy.submit.unless_gone(delete))
                 log.info("The failed snapshot %s was taken off OAC's list.", name)
     except OACKilledError:
         raise

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 from urllib.parse import quote
 
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import AirflowFailException, log_group
 from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Count, Duration, path_text, seconds
+from airflow_provider_oac.assets import snapshots_uri
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import (
@@ -19,13 +21,14 @@ from airflow_provider_oac.operators.base import (
     Started,
     WaitingArguments,
 )
+from airflow_provider_oac.operators.lineage import Made, lineage, tell
+from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.rest.snapshots import Snapshot
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
     from airflow_provider_oac.records import Record
 
 __all__ = [
@@ -98,9 +101,7 @@ class OACCreateSnapshotOperator(OACWorkOperator):
     @property
     def facts_type(self) -> type[Record]:
         """What is known of the snapshot."""
-        from airflow_provider_oac.client.flows.create_snapshot import SnapshotFacts
-
-        return SnapshotFacts
+        return lazy.create_snapshot.SnapshotFacts
 
     def start(self, memory: TaskState, context: Context) -> Started:
         """Take the snapshot, unless OAC lists one with this task's mark."""
@@ -108,21 +109,15 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
-        from airflow_provider_oac.client.snapshot_names import parse
-
         result = self._taking().result(started.facts, started.work_request_id, work)
-        name = parse(result["name"])
+        name = lazy.snapshot_names.parse(result["name"])
         result["taken_at"] = name.time.isoformat() if name else None
         self._tell(result, context)
         return result
 
     def _tell(self, result: dict[str, Any], context: Context) -> None:
-        from airflow_provider_oac.assets import snapshots_uri
-        from airflow_provider_oac.client.snapshot_names import parse
-        from airflow_provider_oac.operators.lineage import Made, tell
-
         # Size and SHA-256 of the file are nothing that OAC tells.
-        name = parse(result["name"])
+        name = lazy.snapshot_names.parse(result["name"])
         # What was submitted: templates may render to something else by now.
         series = snapshots_uri(self.hook.settings.address, name.label if name else self.snapshot_label)
         file = f"oci://{result['bucket']}/{quote(result['bar_uri'].removeprefix('file:///'))}"
@@ -130,19 +125,13 @@ class OACCreateSnapshotOperator(OACWorkOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What OpenLineage's provider asks for when the task succeeded: the instance's content, and its file."""
-        from airflow_provider_oac.operators.lineage import lineage
-
         return lineage(self)
 
     def clean_up(self, started: Started, memory: TaskState) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
-        from airflow_provider_oac.operators.snapshot_base import forget_failed
-
         forget_failed(self.hook, self.log, started.facts.name, memory, delete_storage=True)
 
     def _taking(self) -> SnapshotTaking:
-        from airflow_provider_oac.operators.snapshot_base import SnapshotTaking
-
         return SnapshotTaking(
             hook=self.hook,
             log=self.log,
@@ -212,14 +201,11 @@ class OACFindSnapshotOperator(OACBaseOperator):
             return None
 
     def _found(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_oac.client.registered_names import newest
-        from airflow_provider_oac.client.rest.snapshots import list_all
-
         self._push_link(context)
         instance = self.source_instance or self.hook.settings.instance
         now = datetime.now(UTC)
-        listed = [item for item in self.hook.run(list_all()) if self.bucket in (None, item.bucket)]
-        found = newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
+        listed = [item for item in self.hook.run(lazy.snapshots.list_all()) if self.bucket in (None, item.bucket)]
+        found = lazy.retention.newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
             raise _NoSnapshot(
                 f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
@@ -274,8 +260,6 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> str | None:
         """Delete it."""
-        from airflow_provider_oac.client.flows.retention import removal
-
         if bool(self.snapshot_id) == bool(self.snapshot_name):
             raise OACConfigurationError("Give either snapshot_id or snapshot_name.")
         self._push_link(context)
@@ -290,16 +274,15 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
                 f"There is no snapshot {wanted!r} to delete: OAC does not list it. OAC lists only snapshots that were "
                 "created or registered through the REST API. Check id or name. missing_ok=True treats this as success."
             )
-        self.hook.run(removal(found.id, delete_storage=self.delete_storage))
+        delete = lazy.snapshots.delete(found.id, delete_storage=self.delete_storage)
+        self.hook.run(lazy.submit.unless_gone(delete))
         what = "and its file" if self.delete_storage else "but kept its file"
         self.log.info("Deleted snapshot %s (%s) %s %s.", found.name, found.id, what, found.bar_uri)
         return found.id
 
     def _find(self) -> Snapshot | None:
         """The one snapshot that is meant, if it may be deleted as asked."""
-        from airflow_provider_oac.client.rest.snapshots import list_all
-
-        listed = self.hook.run(list_all())
+        listed = self.hook.run(lazy.snapshots.list_all())
         matches = [
             item
             for item in listed
@@ -398,36 +381,32 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Prune."""
-        from airflow_provider_oac._compat import log_group
-        from airflow_provider_oac.client.flows.retention import Retention, SnapshotSeries, prune
-        from airflow_provider_oac.client.rest.snapshots import Storage
-        from airflow_provider_oac.client.snapshot_names import run_mark
-
-        retention = Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
-        storage = Storage(self.bucket, self.region, self.namespace)
-        own = SnapshotSeries.checked(self.snapshot_label, self.hook.settings.instance, self.folder, storage)
+        retention = lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
+        storage = lazy.snapshots.Storage(self.bucket, self.region, self.namespace)
+        own = lazy.retention.SnapshotSeries.checked(
+            self.snapshot_label, self.hook.settings.instance, self.folder, storage
+        )
         me = TaskKey.of(context)
         self._push_link(context)
         with log_group(self.log, f"Snapshots of {self.snapshot_label}: kept and deleted"):
             plan = self.hook.run(
-                prune(
+                lazy.retention.prune(
                     own,
                     retention,
                     max_delete=self.max_delete,
                     delete_storage=self.delete_storage,
                     dry_run=self.dry_run_only,
-                    run=run_mark(me.dag_id, me.run_id),
+                    run=lazy.snapshot_names.run_mark(me.dag_id, me.run_id),
                     protected=_words(self.keep),
-                    report=self.log.info,
                 )
             )
         self.log.info(
             "%s %d and kept %d snapshots of %s; %d others were not considered.",
             "Would delete" if self.dry_run_only else "Deleted",
-            len(plan.doomed), len(plan.kept), self.snapshot_label, plan.others,
+            len(plan.deletions), len(plan.kept), self.snapshot_label, plan.others,
         )  # fmt: skip
         return {
-            "deleted": [item.snapshot.name for item in plan.doomed],
+            "deleted": [item.snapshot.name for item in plan.deletions],
             "kept": [snapshot.name for snapshot, _ in plan.kept],
             "others": plan.others,
             "dry_run": self.dry_run_only,

@@ -8,9 +8,14 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import CatalogPath, Duration, Location, Number, OneOf, path_text, seconds
+from airflow_provider_oac.assets import source_uri
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.export_base import asset_uri
+from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.operators.lineage import Made, lineage, tell
 from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
@@ -85,59 +90,44 @@ class OACSqlToStorageOperator(OACBaseOperator):
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task, which waits as long as a query may take."""
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        return OACHook(self.oac_conn_id, stopped=lambda: self._killed, read_timeout=seconds(self.query_timeout))
+        patience = seconds(self.query_timeout)
+        return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed, read_timeout=patience)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Query and write."""
-        from airflow_provider_oac.client import sql
-        from airflow_provider_oac.client.sql.files import write
-        from airflow_provider_oac.client.sql.statement import statement
-        from airflow_provider_oac.operators.files import sink_of
-
         if (self.column_types and self.file_format != "parquet") or (self.page_key and not self.page_rows):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: column_types need file_format='parquet', and page_key needs page_rows."
             )
         self._push_link(context)
-        made = statement(self.sql, self.parameters)
-        source = sql.pages(
-            self.sql, self.parameters, page_rows=self.page_rows, key=self.page_key, max_rows=self.max_rows
-        )
+        made = lazy.sql.read_statement(self.sql, self.parameters)
+        columns = [column.name for column in made.columns]
+        options: dict[str, Any] = {"page_rows": self.page_rows, "key": self.page_key, "max_rows": self.max_rows}
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
         with self._stopping("The query may go on in OAC, which cannot cancel it. No file was written."):
-            done = self.hook.run(write(source, sink, self.file_format, self.column_types))
+            done = self.hook.run(
+                lazy.sql.write_file(
+                    lambda api: lazy.sql.pages(api, self.sql, self.parameters, **options),
+                    sink, self.file_format, columns, self.column_types,
+                )
+            )  # fmt: skip
         result: dict[str, Any] = {
             "path": self.destination, "format": self.file_format, "rows": done.lines, "size": done.size,
-            "sha256": done.sha256, "columns": [column.name for column in made.columns], "manifest": None,
+            "sha256": done.sha256, "columns": columns, "manifest": None,
         }  # fmt: skip
         if self.manifest:
-            from airflow_provider_oac.hooks.object_storage import Destination
-
             result["manifest"] = f"{self.destination}.manifest.json"
-            content = json.dumps({**result, "sources": made.sources}, indent=1).encode()
-            Destination(result["manifest"], self.destination_conn_id).write(content)
+            _write(result["manifest"], self.destination_conn_id, {**result, "sources": made.sources})
         self.log.info(
             "Wrote %d rows to %s: %d bytes, SHA-256 %s.", done.lines, self.destination, done.size, done.sha256
         )
-        self._tell(made.sources, result, context)
-        return result
-
-    def _tell(self, sources: Sequence[str], result: dict[str, Any], context: Context) -> None:
-        """Say in asset events, and to OpenLineage, what was made of what."""
-        from airflow_provider_oac.assets import source_uri
-        from airflow_provider_oac.operators.export_base import asset_uri
-        from airflow_provider_oac.operators.lineage import Made, tell
-
         path, extra = asset_uri(self.destination), {name: result[name] for name in ("rows", "size", "sha256", "format")}
-        read = source_uri(self.hook.settings.address, sources[0]) if sources else path
+        read = source_uri(self.hook.settings.address, made.sources[0]) if made.sources else path
         tell(self, context, [Made(path, (read, path), extra)])
+        return result
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What OpenLineage's provider asks for when the task succeeded: the source, and the file."""
-        from airflow_provider_oac.operators.lineage import lineage
-
         return lineage(self)
 
 
@@ -175,46 +165,40 @@ class OACWorkbookBackupOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read and write each definition."""
-        from airflow_provider_oac.client import ids, sql
-        from airflow_provider_oac.client.flows.catalog_search import below, only
-        from airflow_provider_oac.client.paging import collected
-
-        session = sql.McpSession()
-        folder_id = ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        folders, session = lazy.ids.FOLDERS, lazy.sql.McpSession()
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
         self._push_link(context)
-        source = only(below(ids.FOLDERS, folder_id, report=self.log.info), lambda item: item.type == ids.WORKBOOKS)
-        workbooks = self.hook.run(collected(source))
-        entries = []
-        for name, item in sorted(_file_names(workbooks, ids.normal(folder_id)).items()):
-            self._write(name, self.hook.run(sql.read_workbook(item.id, session=session)))
+        items = self.hook.run(lazy.paging.collected(lambda api: lazy.catalog_search.below(api, folders, folder_id)))
+        entries, folder = [], self.destination.rstrip("/")
+        for name, item in sorted(_file_names(items, lazy.ids.normal(folder_id)).items()):
+            definition = self.hook.run(lazy.sql.read_workbook(item.id, session=session))
+            _write(f"{folder}/{name}", self.destination_conn_id, definition)
             entries.append({"file": name, "path": item.path, "id": item.id})
-        manifest = self._write("manifest.json", {"workbooks": entries})
+        manifest = f"{folder}/manifest.json"
+        _write(manifest, self.destination_conn_id, {"workbooks": entries})
         self.log.info("Wrote the definitions of %d workbooks to %s.", len(entries), self.destination)
         return {"path": self.destination, "manifest": manifest, "workbooks": len(entries)}
 
-    def _write(self, name: str, content: Any) -> str:
-        from airflow_provider_oac.hooks.object_storage import Destination
 
-        url = f"{self.destination.rstrip('/')}/{name}"
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        Destination(url, self.destination_conn_id).write(text.encode(errors="backslashreplace"))
-        return url
+def _write(url: str, conn_id: str | None, content: Any) -> None:
+    """Write JSON; the same content is the same text."""
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    lazy.object_storage.Destination(url, conn_id).write(text.encode(errors="backslashreplace"))
 
 
-def _file_names(workbooks: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
+def _file_names(items: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
     """Workbooks by the names of their files below the destination; two that differ in signs only get a digest."""
-    from airflow_provider_oac.client import ids
-    from airflow_provider_oac.client.file_names import plain_name
-
     found: dict[str, list[CatalogItem]] = {}
-    for item in workbooks:
-        parts = ids.normal(item.id).removeprefix(f"{folder}/").split("/")
+    for item in items:
+        if item.type != lazy.ids.WORKBOOKS:
+            continue
+        parts = lazy.ids.normal(item.id).removeprefix(f"{folder}/").split("/")
         # Some file systems take capitals and small letters for the same.
-        found.setdefault("/".join(plain_name(part) for part in parts), []).append(item)
+        found.setdefault("/".join(lazy.file_names.plain_name(part) for part in parts), []).append(item)
     names = [name.casefold() for name in found]
     named = {}
-    for name, items in found.items():
-        for item in items:
-            only = len(items) == 1 and names.count(name.casefold()) == 1 and name != "manifest"
+    for name, workbooks in found.items():
+        for item in workbooks:
+            only = len(workbooks) == 1 and names.count(name.casefold()) == 1 and name != "manifest"
             named[f"{name}{'' if only else '-' + sha256(item.id.encode()).hexdigest()[:8]}.json"] = item
     return named

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.api import Work
+    from airflow_provider_oac.client.flows.system_settings import DomainChanges
     from airflow_provider_oac.client.rest.mail import MailServer
-    from airflow_provider_oac.client.rest.safe_domains import DomainChanges, Policy
+    from airflow_provider_oac.client.rest.safe_domains import Policy
 
 __all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettingsOperator"]
 
@@ -33,9 +35,7 @@ class _DesiredState(OACBaseOperator):
 
     def of_the_other(self, work: Work[Any]) -> Any:
         """Ask the instance that this one is to be like."""
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        return OACHook(str(self.template_oac_conn_id), stopped=lambda: self._killed).run(work)
+        return lazy.oac.OACHook(str(self.template_oac_conn_id), stopped=lambda: self._killed).run(work)
 
     def tell(self, what: str, before: Any, after: Any) -> None:
         """Log one difference."""
@@ -81,30 +81,26 @@ class OACSystemSettingsOperator(_DesiredState):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
-        from airflow_provider_oac.client.rest import settings
-
         if not self.settings and not self.template_oac_conn_id:
             raise OACConfigurationError("No settings given. Set settings, template_oac_conn_id, or both.")
-        own = {key: settings.wanted_text(key, value) for key, value in (self.settings or {}).items()}
+        own = {key: lazy.system_settings.setting_text(key, value) for key, value in (self.settings or {}).items()}
         self._push_link(context)
-        current = self.hook.run(settings.effective())
+        effective, shown = lazy.system_settings.effective_settings(), lazy.system_settings.shown_setting
+        current = self.hook.run(effective)
         wanted, not_here = self._wanted(own, current)
-        changes = settings.changes(current, wanted)
+        changes = lazy.system_settings.setting_changes(current, wanted)
         for key, (before, after) in changes.items():
-            self.tell(f"Setting {key}", settings.shown(key, before), settings.shown(key, after))
+            self.tell(f"Setting {key}", shown(key, before), shown(key, after))
         pending, unconfirmed = [], []
         if changes and not self.dry_run_only:
-            self.hook.run(settings.update({key: after for key, (_, after) in changes.items()}))
-            waiting = self.hook.run(settings.get(pending=True))
+            self.hook.run(lazy.settings.update({key: after for key, (_, after) in changes.items()}))
+            waiting = self.hook.run(lazy.settings.get(pending=True))
             pending = sorted(setting.key for setting in waiting if setting.key in changes)
-            now = self.hook.run(settings.effective())
+            now = self.hook.run(effective)
             unconfirmed = sorted(key for key, (_, after) in changes.items() if now.get(key) != after)
         self._sum_up(len(changes), pending, unconfirmed)
         return {
-            "changed": {
-                key: [settings.shown(key, before), settings.shown(key, after)]
-                for key, (before, after) in changes.items()
-            },
+            "changed": {key: [shown(key, before), shown(key, after)] for key, (before, after) in changes.items()},
             "unchanged": len(wanted) - len(changes),
             "pending": pending,
             "unconfirmed": unconfirmed,
@@ -114,11 +110,12 @@ class OACSystemSettingsOperator(_DesiredState):
 
     def check_together(self) -> None:
         """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
-        from airflow_provider_oac.client.rest.settings import no_secret
-        from airflow_provider_oac.client.secret_names import is_secret
-
         given = self.settings if isinstance(self.settings, Mapping) else {}
-        if found := [key for key, value in given.items() if is_secret(str(key)) and not no_secret(value)]:
+        if found := [
+            key
+            for key, value in given.items()
+            if lazy.secret_names.is_secret(str(key)) and not lazy.system_settings.no_secret(value)
+        ]:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: settings contain {', '.join(map(repr, found))}. Secrets do not belong in a "
                 "DAG. Set them in OAC, copy them from another instance (template_oac_conn_id), or read them from an "
@@ -128,11 +125,9 @@ class OACSystemSettingsOperator(_DesiredState):
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         """The values that are wanted, and the keys of the other instance that this one does not have."""
-        from airflow_provider_oac.client.rest import settings
-
         if not self.template_oac_conn_id:
             return dict(own), []
-        other = self.of_the_other(settings.effective())
+        other = self.of_the_other(lazy.system_settings.effective_settings())
         if self.keys is not None and (missing := sorted(set(self.keys) - set(other))):
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no setting {', '.join(missing)}. "
@@ -205,22 +200,21 @@ class OACMailServerOperator(_DesiredState):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and tell OAC what differs."""
-        from airflow_provider_oac.client.rest import mail
-        from airflow_provider_oac.client.secret_names import secrets_of
-
         if self.absent:
             return self._remove(context)
         # Before anything is asked of OAC, as far as it does not depend on the other instance.
         wanted = None if self.template_oac_conn_id else self._wanted({})
         self._push_link(context)
         wanted = wanted or self._wanted(self._other())
-        changed = mail.differences(self.hook.run(mail.current()), wanted)
+        changed = lazy.system_settings.mail_differences(
+            self.hook.run(lazy.system_settings.current_mail_server()), wanted
+        )
         for name, (before, after) in changed.items():
             self.tell(f"Mail server: {name}", before, after)
-        secret = bool(secrets_of(wanted.auth))
+        secret = bool(lazy.secret_names.secrets_of(wanted.auth))
         sending = bool(changed or (secret and self.always_send_password)) and not self.dry_run_only
         if sending:
-            self.hook.run(mail.configure(wanted))
+            self.hook.run(lazy.mail.configure(wanted))
         if secret and sending:
             self.log.info("Its secret is always sent: OAC returns no secrets, so it cannot be compared.")
         if not changed and not sending:
@@ -228,16 +222,14 @@ class OACMailServerOperator(_DesiredState):
         return self._result(changed, sending, "none" if not secret else "sent" if sending else "not compared")
 
     def _remove(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_oac.client.rest import mail
-
         self._push_link(context)
-        present = self.hook.run(mail.current())
+        present = self.hook.run(lazy.system_settings.current_mail_server())
         if present is None:
             self.log.info("There is no mail server; nothing is sent.")
             return self._result({}, False, "none")
         self.tell("Mail server: host", present.host, None)
         if not self.dry_run_only:
-            self.hook.run(mail.removal())
+            self.hook.run(lazy.submit.unless_gone(lazy.mail.delete()))
         return self._result({"host": (present.host, None)}, not self.dry_run_only, "none")
 
     def _result(self, changed: Mapping[str, Sequence[Any]], sent: bool, secret: str) -> dict[str, Any]:
@@ -245,24 +237,19 @@ class OACMailServerOperator(_DesiredState):
         return {"changed": told, "sent": sent, "secret": secret, "dry_run": self.dry_run_only}
 
     def _wanted(self, other: Mapping[str, Any]) -> MailServer:
-        from airflow_provider_oac.client.rest.mail import NO_AUTH, MailServer
-        from airflow_provider_oac.hooks.mail_accounts import mail_account
-
-        account = mail_account(self.mail_conn_id) if self.mail_conn_id else {}
-        kind = (other.get("auth") or {}).get("authType", NO_AUTH)
-        if not self.mail_conn_id and kind != NO_AUTH:
+        account = lazy.mail_accounts.mail_account(self.mail_conn_id) if self.mail_conn_id else {}
+        kind = (other.get("auth") or {}).get("authType", lazy.mail.NO_AUTH)
+        if not self.mail_conn_id and kind != lazy.mail.NO_AUTH:
             raise OACConfigurationError(
                 f"The mail server of Connection {self.template_oac_conn_id!r} signs in by {kind}, and OAC returns no "
                 "secrets. Set mail_conn_id to the Airflow Connection that holds them."
             )
-        return MailServer.of(
-            {"auth": {"authType": NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
+        return lazy.mail.MailServer.of(
+            {"auth": {"authType": lazy.mail.NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
         )
 
     def _other(self) -> dict[str, Any]:
-        from airflow_provider_oac.client.rest import mail
-
-        found: MailServer | None = self.of_the_other(mail.current())
+        found: MailServer | None = self.of_the_other(lazy.system_settings.current_mail_server())
         if found is None:
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no mail server. Nothing was changed. To "
@@ -278,9 +265,7 @@ class OACMailServerOperator(_DesiredState):
             )
         if not isinstance(self.server, Mapping):
             return
-        from airflow_provider_oac.client.secret_names import secret_names
-
-        if found := [*secret_names(self.server), *({"auth"} & set(self.server))]:
+        if found := [*lazy.secret_names.secret_names(self.server), *({"auth"} & set(self.server))]:
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: server contains {', '.join(map(repr, found))}. Secrets do not belong in a "
                 "DAG. Put the mail server's credentials into an Airflow Connection and set mail_conn_id to it."
@@ -323,11 +308,9 @@ class OACSafeDomainsOperator(_DesiredState):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
-        from airflow_provider_oac.client.rest import safe_domains
-
         own, gone = self._own()
         self._push_link(context)
-        other: dict[str, Policy] = self.of_the_other(safe_domains.list_all()) if self.template_oac_conn_id else {}
+        other: dict[str, Policy] = self.of_the_other(lazy.safe_domains.list_all()) if self.template_oac_conn_id else {}
         # Domains are alike in upper and lower case.
         named = {domain.casefold() for domain in (*own, *gone)}
         wanted = {
@@ -339,34 +322,36 @@ class OACSafeDomainsOperator(_DesiredState):
                 "No safe domains given, so remove_others would remove all of them. Nothing was changed. List the "
                 "domains to delete in remove."
             )
-        present = self.hook.run(safe_domains.list_all())
-        todo = safe_domains.changes(present, wanted, gone, only=self.remove_others)
+        present = self.hook.run(lazy.safe_domains.list_all())
+        todo = lazy.system_settings.domain_changes(present, wanted, gone, only=self.remove_others)
         result = self._told(todo)
         if not self.dry_run_only:
-            self.hook.run(safe_domains.apply(todo))
+            self.hook.run(lazy.system_settings.apply_domains(todo))
         return result
 
     def _own(self) -> tuple[dict[str, Policy], list[str]]:
         """The domains that are named here, checked."""
-        from airflow_provider_oac.client.rest.safe_domains import checked_domain, checked_policy
-
         if not (self.domains or self.template_oac_conn_id or self.remove):
             raise OACConfigurationError("No safe domains given. Set domains, template_oac_conn_id or remove.")
         named = (self.domains or {}).items()
-        own = {checked_domain(domain): checked_policy(domain, policy) for domain, policy in named}
-        return own, [checked_domain(domain) for domain in self.remove]
+        own = {
+            lazy.safe_domains.checked_domain(domain): lazy.safe_domains.checked_policy(domain, policy)
+            for domain, policy in named
+        }
+        return own, [lazy.safe_domains.checked_domain(domain) for domain in self.remove]
 
     def _told(self, todo: DomainChanges) -> dict[str, Any]:
-        from airflow_provider_oac.client.rest.safe_domains import allowed
-
-        created = {domain: allowed(policy) for domain, policy in todo.created.items()}
-        updated = {domain: [allowed(before), allowed(after)] for domain, (before, after) in todo.updated.items()}
+        created = {domain: lazy.system_settings.allowed(policy) for domain, policy in todo.created.items()}
+        updated = {
+            domain: [lazy.system_settings.allowed(before), lazy.system_settings.allowed(after)]
+            for domain, (before, after) in todo.updated.items()
+        }
         for domain, policies in created.items():
             self.tell(f"Safe domain {domain}", None, policies)
         for domain, (before, after) in updated.items():
             self.tell(f"Safe domain {domain}", before, after)
         for domain, policy in todo.deleted.items():
-            self.tell(f"Safe domain {domain}", allowed(policy), None)
+            self.tell(f"Safe domain {domain}", lazy.system_settings.allowed(policy), None)
         if not (created or updated or todo.deleted):
             self.log.info("Every safe domain already has its policies; nothing is sent.")
         return {
@@ -385,6 +370,4 @@ def _auth(account: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nine(policy: Policy) -> Policy:
     """The policies that are documented, of an instance that may have more."""
-    from airflow_provider_oac.client.rest.safe_domains import POLICIES
-
-    return {name: policy.get(name, False) for name in POLICIES}
+    return {name: policy.get(name, False) for name in lazy.safe_domains.POLICIES}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import task_state_store
 from airflow_provider_oac.exceptions import OACSupersededError
 from airflow_provider_oac.records import Record
@@ -201,8 +202,6 @@ class TaskState:
 
         :param intent: what to remember before an attempt, by its clue.
         """
-        from airflow_provider_oac.client.flows.submit import Attempts
-
         before = self._store.get(_KEY) if self._store is not None else None
 
         def remember(clue: Any) -> None:
@@ -212,7 +211,7 @@ class TaskState:
             if self._store is not None:
                 self._store.set(_KEY, TaskRecord().to_json() if before is None else before)
 
-        return Attempts(remember, take_back, self.check_current)
+        return lazy.submit.Attempts(remember, take_back, self.check_current)
 
     def remember(self, **changes: Any) -> None:
         """Keep facts, beside what is remembered of this order; what was of a former order goes.

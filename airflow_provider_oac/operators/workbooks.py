@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import CatalogPath, Location, OneOf, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
 from airflow_provider_oac.operators.export_base import ExportingArguments, ExportingOperator, ExportRequest
+from airflow_provider_oac.operators.export_manifest import Progress
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.flows.export import ExportFacts, WantedFile
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.operators.export_manifest import Progress
 
 __all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
 
@@ -75,14 +76,11 @@ class OACExportWorkbookOperator(ExportingOperator):
 
     def wishes(self) -> list[ExportRequest]:
         """The one workbook."""
-        from airflow_provider_oac.client.file_names import plain_name
-        from airflow_provider_oac.client.rest.workbooks import check_format
-
-        check_format(self.file_format)
+        lazy.workbooks.check_format(self.file_format)
         workbook_id, name = _workbook(self.workbook_path, self.workbook_id)
         url = self.destination
         if url.endswith("/"):
-            url = f"{url}{plain_name(name)}.{self.file_format}"
+            url = f"{url}{lazy.file_names.plain_name(name)}.{self.file_format}"
         elif not url.endswith(f".{self.file_format}"):
             raise OACConfigurationError(
                 f"The destination is {url!r}, but must end in .{self.file_format} (the format), or in / for a folder."
@@ -150,8 +148,6 @@ class OACExportWorkbooksOperator(ExportingOperator):
         return wishes
 
     def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
-        from airflow_provider_oac.client.file_names import plain_name
-
         given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
         unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
         if unknown:
@@ -159,7 +155,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"Unknown field {', '.join(sorted(map(repr, unknown)))} in the workbook {item!r}."
             )
         workbook_id, own_name = _workbook(given.get("workbook_path"), given.get("workbook_id"))
-        name, folder = plain_name(str(given.get("name") or own_name)), self.destination.rstrip("/")
+        name, folder = lazy.file_names.plain_name(str(given.get("name") or own_name)), self.destination.rstrip("/")
         label = str(given.get("workbook_path") or own_name)
         formats = given.get("formats") or self.formats
         return [
@@ -199,8 +195,6 @@ class OACExportWorkbooksOperator(ExportingOperator):
 
     def _progress(self, memory: TaskState) -> Progress:
         if "progress" not in self.__dict__:
-            from airflow_provider_oac.operators.export_manifest import Progress
-
             self.__dict__["progress"] = Progress(memory, self.destination, self.store, self.durable)
         progress: Progress = self.__dict__["progress"]
         return progress
@@ -211,8 +205,5 @@ def _workbook(path: str | None, workbook_id: str | None) -> tuple[str, str]:
 
     :raises OACConfigurationError: unless exactly one of the two is given.
     """
-    from airflow_provider_oac.client.flows.export import name_of
-    from airflow_provider_oac.client.ids import item_id
-
-    encoded = item_id(item_id=workbook_id, path=path, what="the workbook")
-    return encoded, name_of(encoded)
+    encoded = lazy.ids.item_id(item_id=workbook_id, path=path, what="the workbook")
+    return encoded, lazy.export.name_of(encoded)

@@ -7,15 +7,16 @@ from abc import abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, default_deferrable
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
 from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
+from airflow_provider_oac.triggers.oac import OACTrigger, outcome_of
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_watch import Sought
-    from airflow_provider_oac.triggers.base import OACTrigger
+    from airflow_provider_oac.client.flows.catalog_watch import Wanted
 
 
 class OACSensorArguments(SensorArguments, total=False):
@@ -69,8 +70,6 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Resume after the triggerer waited: poll as every sensor does, which judges what there is."""
-        from airflow_provider_oac.triggers.base import outcome_of
-
         try:
             outcome, message = outcome_of(event)
         except OACError as problem:
@@ -81,17 +80,26 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
                 raise AirflowSensorTimeout(message)
         return super().execute(context)
 
+    def _trigger_arguments(self, deadline: float) -> dict[str, Any]:
+        """Arguments of every trigger."""
+        return {
+            "oac_conn_id": self.oac_conn_id,
+            "deadline": deadline,
+            "poll_interval": float(self.poke_interval),
+        }
+
     def _worth_deferring(self) -> OACTrigger | None:
         """The trigger; ``None`` if what is waited for comes within seconds, or a poll fails.
 
         This sensor polls by itself then, and raises what is wrong where ``never_fail`` and ``silent_fail`` apply to it.
         """
-        from airflow_provider_oac.hooks.defer_decision import over_soon
-        from airflow_provider_oac.hooks.oac import OACHook
-
         try:
             trigger = self.trigger(time.time() + self.timeout)
-            return None if over_soon(OACHook(self.oac_conn_id), trigger.watch(lambda _line: None)) else trigger
+            return (
+                None
+                if lazy.defer_decision.over_soon(lazy.oac.OACHook(self.oac_conn_id), trigger.target(lambda _line: None))
+                else trigger
+            )
         except OACKilledError:
             raise
         except Exception as problem:
@@ -100,16 +108,14 @@ class OACBaseSensor(CheckedOperator, BaseSensorOperator):
             self.log.warning("The first poll failed, so this sensor does not defer but polls in the worker: %s", why)
             return None
 
-    def _sought(self, sought: Sought) -> Any | None:
-        """Look for something once."""
-        from airflow_provider_oac.client.flows.polling import passing
-        from airflow_provider_oac.client.paging import PagePlan
-        from airflow_provider_oac.hooks.oac import OACHook
-
+    def _found(self, wanted: Wanted) -> Any | None:
+        """Search for something once."""
         try:
-            return OACHook(self.oac_conn_id).run(sought.seen(self.log.info, PagePlan()))
+            sighting = lazy.oac.OACHook(self.oac_conn_id).run(wanted.poll)
         except OACError as error:
-            if not passing(error):
+            if not lazy.polling.passing(error):
                 raise
-            self.log.warning("%s cannot be looked for at the moment: %s", sought.text(), error)
+            self.log.warning("%s could not be read; trying again: %s", wanted.text(), error)
             return None
+        self.log.info("%s", sighting.text)
+        return sighting.item

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import PokeReturnValue
 from airflow_provider_oac.arguments import CatalogPath, path_text
 from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import Wanted
-    from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
+    from airflow_provider_oac.client.flows.catalog_watch import WantedItem
 
 
 class OACCatalogItemSensor(OACBaseSensor):
@@ -52,22 +52,25 @@ class OACCatalogItemSensor(OACBaseSensor):
 
     def trigger(self, deadline: float) -> OACCatalogItemTrigger:
         """The trigger that waits for the item."""
-        from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
-
-        return OACCatalogItemTrigger(self.oac_conn_id, asdict(self._wanted()), deadline, float(self.poke_interval))
+        wanted = self._wanted()
+        return OACCatalogItemTrigger(
+            **self._trigger_arguments(deadline),
+            catalog_type=wanted.kind,
+            item_id=wanted.item_id,
+            modified_since=wanted.modified_since,
+        )
 
     def poll(self) -> PokeReturnValue:
-        """Look for the item once."""
-        item = self._sought(self._wanted())
+        """Search for the item once."""
+        item = self._found(self._wanted())
         return PokeReturnValue(item is not None, item.to_dict() if item else None)
 
-    def _wanted(self) -> Wanted:
-        from airflow_provider_oac.client.flows.catalog_watch import Wanted
-        from airflow_provider_oac.client.ids import item_id
-
+    def _wanted(self) -> WantedItem:
         since = self.modified_since
         text = since.isoformat() if isinstance(since, datetime) else since
-        wanted = Wanted(self.catalog_type, item_id(item_id=self.item_id, path=self.path, what="the item"), text)
+        wanted = lazy.catalog_watch.WantedItem(
+            self.catalog_type, lazy.ids.item_id(item_id=self.item_id, path=self.path, what="the item"), text
+        )
         # Here, and not in the triggerer: a mistake is an error at once.
-        wanted.checked()
+        wanted.since()
         return wanted

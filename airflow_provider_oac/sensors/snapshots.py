@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, path_text
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
-    from airflow_provider_oac.triggers.snapshots import OACSnapshotTrigger
+    from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 
 
 class OACSnapshotSensor(OACBaseSensor):
@@ -71,26 +72,21 @@ class OACSnapshotSensor(OACBaseSensor):
 
     def trigger(self, deadline: float) -> OACSnapshotTrigger:
         """The trigger that waits for the snapshot."""
-        from airflow_provider_oac.triggers.snapshots import OACSnapshotTrigger
-
-        return OACSnapshotTrigger(self.oac_conn_id, self._wanted().record(), deadline, float(self.poke_interval))
+        return OACSnapshotTrigger(**self._trigger_arguments(deadline), wanted=self._wanted().record())
 
     def poll(self) -> bool:
-        """Look for the snapshot once."""
-        return self._sought(self._wanted()) is not None
+        """Search for the snapshot once."""
+        return self._found(self._wanted()) is not None
 
     def _wanted(self) -> WantedSnapshot:
-        from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
-        from airflow_provider_oac.hooks.oac import OACHook
-
         if self.max_age is None:
-            return WantedSnapshot(self.snapshot_id, self.snapshot_name)
-        return WantedSnapshot(
+            return lazy.catalog_watch.WantedSnapshot(self.snapshot_id, self.snapshot_name)
+        return lazy.catalog_watch.WantedSnapshot(
             self.snapshot_id,
             self.snapshot_name,
             self.max_age.total_seconds(),
             self.snapshot_label or "",
-            OACHook(self.oac_conn_id).settings.instance,
+            lazy.oac.OACHook(self.oac_conn_id).settings.instance,
             self.bucket or "",
             self.folder,
             self.region,

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import PokeReturnValue
 from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+from airflow_provider_oac.triggers.oac import OACFreshnessTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.sql.freshness import FreshData
-    from airflow_provider_oac.triggers.sql import OACFreshnessTrigger
+    from airflow_provider_oac.client.sql import FreshData
 
 
 class OACFreshnessSensor(OACBaseSensor):
@@ -50,17 +51,13 @@ class OACFreshnessSensor(OACBaseSensor):
 
     def trigger(self, deadline: float) -> OACFreshnessTrigger:
         """The trigger that waits for the data."""
-        from airflow_provider_oac.triggers.sql import OACFreshnessTrigger
-
-        return OACFreshnessTrigger(self.oac_conn_id, asdict(self._wanted()), deadline, float(self.poke_interval))
+        return OACFreshnessTrigger(**self._trigger_arguments(deadline), wanted=asdict(self._wanted()))
 
     def poll(self) -> PokeReturnValue:
         """Ask for the newest date once."""
-        found = self._sought(self._wanted())
+        found = self._found(self._wanted())
         return PokeReturnValue(found is not None, found.isoformat() if found else None)
 
     def _wanted(self) -> FreshData:
-        from airflow_provider_oac.client.sql.freshness import FreshData
-        from airflow_provider_oac.client.sql.statement import statement
-
-        return FreshData(statement(self.sql, self.parameters).text, self.max_age.total_seconds(), self.timezone)
+        text = lazy.sql.read_statement(self.sql, self.parameters).text
+        return lazy.sql.FreshData(text, self.max_age.total_seconds(), self.timezone)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Unpack
 
+from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import Hint
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.polling import Poller
-    from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+    from airflow_provider_oac.client.flows.polling import WorkRequestTarget
 
 
 _NO_ID = Hint(
@@ -45,33 +46,28 @@ class OACWorkRequestSensor(OACBaseSensor):
 
     def trigger(self, deadline: float) -> OACWorkRequestTrigger:
         """The trigger that waits for the work request."""
-        from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
-
         return OACWorkRequestTrigger(
-            self.oac_conn_id, self.work_request_id, time.time(), deadline, float(self.poke_interval)
+            **self._trigger_arguments(deadline), work_request_id=self.work_request_id, submitted_at=time.time()
         )
 
     def poll(self) -> bool:
         """Read the state of the work request once."""
-        from airflow_provider_oac.client.rest import work_requests
-        from airflow_provider_oac.hooks.oac import OACHook
-
-        work_request_id, hook = self.work_request_id, OACHook(self.oac_conn_id)
+        work_request_id, hook = self.work_request_id, lazy.oac.OACHook(self.oac_conn_id)
         try:
-            work = hook.run(work_requests.get(work_request_id))
+            work = hook.run(lazy.work_requests.get(work_request_id))
         except OACError as error:
-            self._poller.troubled(error, time.time())
+            self._target.on_error(error, time.time())
             self.log.warning("Work request %s could not be read; trying again: %s", work_request_id, error)
             return False
         percent = "" if work.percent is None else f", {work.percent:.0f} %"
         self.log.info("Work request %s (%s): %s%s.", work.id, work.operation, work.status, percent)
-        return self._poller.seen(work, time.time()) is None
+        return self._target.on_result(work, time.time()) is None
 
     @cached_property
-    def _poller(self) -> Poller:
-        """The rules of waiting, for all looks of this process."""
-        from airflow_provider_oac.client.flows.polling import Poller, WaitPlan
-
-        # With mode="reschedule" every look is a process of its own, and none knows when the first one was. They count
-        # as late ones, so that an id that OAC does not know is an error and not waited for until the timeout.
-        return Poller(self.work_request_id, 0.0 if self.reschedule else time.time(), WaitPlan())
+    def _target(self) -> WorkRequestTarget:
+        """The rules of waiting, for all polls of this process."""
+        # With mode="reschedule" every poll is a process, and none knows when the first one was. They count as late
+        # ones, so an id that OAC does not know is an error and not waited for until the timeout.
+        target = lazy.polling.WorkRequestTarget(self.work_request_id, started_at=0.0 if self.reschedule else None)
+        target.begin(time.time())
+        return target

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
+import certifi
+
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
 from airflow_provider_oac.transport.files import NamedFileError, check_file
 
@@ -98,8 +100,6 @@ def _context(path: str, _inode: int, _changed_at: int, _size: int) -> ssl.SSLCon
 
 
 def _certifi() -> str:
-    import certifi
-
     return certifi.where()
 
 

@@ -39,6 +39,7 @@ class LazyApp:
 
 
 def _page() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    # Every process of Airflow loads the plugin; only the API server needs the page.
     from airflow_provider_oac.web.app import create_app
 
     return create_app()

@@ -61,7 +61,12 @@ JOBS: dict[str, Any] = {
     "since": datetime(2026, 1, 1, 10, tzinfo=UTC), "until": datetime(2026, 2, 1, tzinfo=UTC), "status": "FAILED",
     "limit": 5, "tasks": False,
 }  # fmt: skip
-OTHER_CUBE = data_flows.CubeOverride("P_APP", "Sample", "P_CUBE", "Basic")
+OTHER_SOURCE = {"type": "source", "parameterName": "P_SOURCE", "datasetId": "'admin'.'Orders'"}
+OTHER_TARGET = {"type": "target", "parameterName": "P", "datasetName": "Orders"}
+OTHER_CUBE = {
+    "type": "cube", "appParameterName": "P_APP", "appName": "Sample", "cubeParameterName": "P_CUBE",
+    "cubeName": "Basic",
+}  # fmt: skip
 DOMAIN = "my.safe-domain.com"
 
 
@@ -142,8 +147,8 @@ CALLS: list[tuple[str, Callable[[], Call[Any]]]] = [
     ("getLatestDatasetJob", lambda: datasets.latest(DATASET)),
     ("getDatasetJob", lambda: datasets.job(DATASET, JOB)),
     ("runDataFlow", lambda: data_flows.run(FLOW)),
-    ("runDataFlow", lambda: data_flows.run(FLOW, data_flows.DatasetOverride("source", "P_SOURCE", "'admin'.'Orders'"))),
-    ("runDataFlow", lambda: data_flows.run(FLOW, data_flows.DatasetOverride("target", "P", dataset_name="Orders"))),
+    ("runDataFlow", lambda: data_flows.run(FLOW, OTHER_SOURCE)),
+    ("runDataFlow", lambda: data_flows.run(FLOW, OTHER_TARGET)),
     ("runDataFlow", lambda: data_flows.run(FLOW, OTHER_CUBE)),
     ("listDataFlowJobs", lambda: data_flows.history(FLOW, **JOBS)),
     ("getLatestDataFlowJob", lambda: data_flows.latest(FLOW, tasks=False)),

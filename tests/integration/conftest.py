@@ -14,7 +14,7 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import EncryptedStore, StoreEntry
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.hooks import defer_decision, shared_poller
-from airflow_provider_oac.triggers import base
+from airflow_provider_oac.triggers import oac
 from oac_simulator.launch import Simulator
 from tests.integration.raw_domain import Domain
 from tests.integration.servers import answering
@@ -25,7 +25,7 @@ from tests.tasks import Connections
 def no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no Airflow scheduler here that would have to notice a deferral before its trigger fires; what is to wait
     in the triggerer does so, however short it is; and a Connection that is not there will not come."""
-    monkeypatch.setattr(base, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(oac, "QUIET_SECONDS", 0.0)
     monkeypatch.setattr(defer_decision, "WORKER_SECONDS", 0.0)
     monkeypatch.setattr(shared_poller, "_READING_AGAIN", (0.1,))
 

@@ -31,11 +31,13 @@ def oac(drive: Drive, sign_in: SignIn, instance: str = "dev") -> Oac:
     """Runs a call or a flow at an instance, in the signed-in session of this test: `run(snapshots.list_all())`."""
     sessions: dict[str, Session] = {}
 
-    def run(work: Work[T], user: str = "oac.admin@example.com") -> T:
+    def run(
+        work: Work[T], user: str = "oac.admin@example.com", report: Callable[[str], None] = lambda _line: None
+    ) -> T:
         session = sessions.setdefault(user, sign_in.session(instance, user=user))
 
         async def flow(io: IO) -> T:
-            return await Api(io, sign_in.url(instance), session).run(work)
+            return await Api(io, sign_in.url(instance), session, report=report).run(work)
 
         return drive(flow)
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows import system_settings
+from airflow_provider_oac.client.flows.create_connection import MadeConnection, NewConnection, delete_connection
 from airflow_provider_oac.client.flows.polling import wait
 from airflow_provider_oac.client.flows.start_run import Run, job_since, wait_for_job
-from airflow_provider_oac.client.flows.submit import submit_once
+from airflow_provider_oac.client.flows.submit import submit_once, unless_gone
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.client.rest import (
     connections,
@@ -24,7 +26,6 @@ from airflow_provider_oac.client.rest import (
     sequences,
     settings,
 )
-from airflow_provider_oac.client.rest.connections import NewConnection
 from airflow_provider_oac.exceptions import OACApiError, OACTakenError, OACWorkRequestError
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
@@ -71,7 +72,7 @@ def test_what_runs_has_a_history(
 def test_a_start_is_found_again_and_its_job_is_waited_for(run: Oac, clean: Simulator) -> None:
     clean.control.fault(RELOAD, "drop_after")
     of, lines = datasets.runnable(ORDERS), []
-    launched = run(submit_once(Run(of, datasets.reload(ORDERS), report=lines.append)))
+    launched = run(submit_once(Run(of, datasets.reload(ORDERS))), report=lines.append)
     assert (launched.how, launched.work_request_id) == ("found", None)
     assert run(wait_for_job(of, launched.job_id, QUICK)).status == "SUCCEEDED"
     job = run(job_since(of, launched.mark))
@@ -101,7 +102,7 @@ def test_a_user_without_the_right_to_run_is_told_so(run: Oac, clean: Simulator) 
 
 def test_a_connection_lives_and_goes(run: Oac, clean: Simulator) -> None:
     made = run(submit_once(NewConnection(ORDER, ADMIN)))
-    assert made == connections.MadeConnection(object_id(ADMIN, "Warehouse"), "created")
+    assert made == MadeConnection(object_id(ADMIN, "Warehouse"), "created")
     found = run(connections.get(made.id, ["name", "owner", "description", "content"]))
     assert (found.name, found.owner, connections.type_of(found)) == ("Warehouse", ADMIN, "mysql")
     assert "Pass-Word-1" not in str(found.raw)
@@ -111,8 +112,8 @@ def test_a_connection_lives_and_goes(run: Oac, clean: Simulator) -> None:
         run(submit_once(NewConnection(ORDER, ADMIN)))
     with pytest.raises(OACApiError, match="409"):
         run(submit_once(NewConnection(ORDER, None)))
-    assert run(connections.removal(made.id)) is True
-    assert run(connections.removal(made.id)) is False
+    assert run(delete_connection(made.id)) is True
+    assert run(delete_connection(made.id)) is False
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "drop_middle", "truncate", "non_json", "empty"])
@@ -141,11 +142,11 @@ def test_settings_are_read_and_changed(run: Oac) -> None:
     }
     assert [setting.key for setting in run(settings.get(kind="updated"))] == ["EmailMaxRecipients"]
     assert run(settings.get(pending=True)) == []
-    assert run(settings.effective())["EmailMaxRecipients"] == "64"
+    assert run(system_settings.effective_settings())["EmailMaxRecipients"] == "64"
 
 
 def test_a_mail_server_comes_and_goes(run: Oac) -> None:
-    assert run(mail.current()) is None
+    assert run(system_settings.current_mail_server()) is None
     body = {
         "host": "smtp.example.com", "port": 25, "sender": {"emailAddress": "oac@example.com"},
         "auth": {"authType": "USERNAME_PASSWORD_AUTH", "username": "u", "password": "Pass-Word-1"},
@@ -153,17 +154,17 @@ def test_a_mail_server_comes_and_goes(run: Oac) -> None:
     }  # fmt: skip
     wanted = mail.MailServer.of(body)
     run(mail.configure(wanted))
-    found = run(mail.current())
-    assert mail.differences(found, wanted) == {}
+    found = run(system_settings.current_mail_server())
+    assert system_settings.mail_differences(found, wanted) == {}
     assert "password" not in found.auth
-    run(mail.removal())
-    run(mail.removal())
-    assert run(mail.current()) is None
+    run(unless_gone(mail.delete()))
+    run(unless_gone(mail.delete()))
+    assert run(system_settings.current_mail_server()) is None
 
 
 def test_safe_domains_come_and_go(run: Oac) -> None:
     wanted = {"*.a.com": safe_domains.checked_policy("*.a.com", ["img-src"])}
-    run(safe_domains.apply(safe_domains.changes({}, wanted)))
+    run(system_settings.apply_domains(system_settings.domain_changes({}, wanted)))
     assert run(safe_domains.list_all()) == wanted
-    run(safe_domains.apply(safe_domains.changes(wanted, {}, ["*.a.com"])))
+    run(system_settings.apply_domains(system_settings.domain_changes(wanted, {}, ["*.a.com"])))
     assert run(safe_domains.list_all()) == {}

@@ -9,9 +9,16 @@ import pytest
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Flow
 from airflow_provider_oac.client.flows import catalog_changes, catalog_search
-from airflow_provider_oac.client.flows.catalog_changes import Arranged, Copy, Move, NewFolder, Place, removed
-from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget, Wanted, seen
-from airflow_provider_oac.client.flows.owners import handed_over
+from airflow_provider_oac.client.flows.catalog_changes import (
+    Arranged,
+    Copy,
+    Move,
+    NewFolder,
+    Place,
+    change_owners,
+    delete_folder,
+)
+from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget, WantedItem
 from airflow_provider_oac.client.flows.polling import WaitPlan, poll_until_done
 from airflow_provider_oac.client.flows.submit import submit_once
 from airflow_provider_oac.client.paging import PagePlan, collected
@@ -19,7 +26,6 @@ from airflow_provider_oac.client.rest import acl, catalog
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
-    OACError,
     OACIncompleteListError,
     OACResponseError,
     OACTakenError,
@@ -56,7 +62,7 @@ def an_id(plain: str) -> str:
 
 
 def below(folder: str, **more: Any) -> Any:
-    return collected(catalog_search.below("folders", an_id(folder), **more))
+    return collected(lambda api: catalog_search.below(api, "folders", an_id(folder), **more))
 
 
 def paths(items: list[catalog.CatalogItem]) -> list[str]:
@@ -133,8 +139,8 @@ def test_an_item_by_id_padded_or_not(run: Oac) -> None:
 def test_what_is_not_there_is_none(clean: Simulator, run: Oac, missing_details: str) -> None:
     clean.control.settings(missing_details=missing_details)
     for kind in ("workbooks", "folders", "connections"):
-        assert run(catalog_search.look(kind, an_id(f"{SALES}/Nothing"))) is None
-    assert run(catalog_search.look("workbooks", an_id(PIPELINE))) is not None
+        assert run(catalog_search.find_by_id(kind, an_id(f"{SALES}/Nothing"))) is None
+    assert run(catalog_search.find_by_id("workbooks", an_id(PIPELINE))) is not None
 
 
 def test_an_error_of_a_path_names_it_in_plain(run: Oac) -> None:
@@ -144,16 +150,12 @@ def test_an_error_of_a_path_names_it_in_plain(run: Oac) -> None:
         run(catalog.get("folders", an_id("/shared/Nothing")))
 
 
-def test_one_item_by_its_exact_name(run: Oac) -> None:
+def test_items_by_their_exact_name(run: Oac) -> None:
     run(copied("workbooks", an_id(PIPELINE), Place(an_id(FINANCE))))
     run(copied("workbooks", an_id(PIPELINE), Place(name="Pipeline 2026")))
-    found = run(catalog_search.find("workbooks", "Pipeline", parent_id=an_id("/shared/Finance")))
-    assert found.path == f"{FINANCE}/Pipeline"
-    with pytest.raises(OACError, match=r"2 workbooks are named 'Pipeline': .*Give the id instead"):
-        run(catalog_search.find("workbooks", "Pipeline"))
-    with pytest.raises(OACError, match="OAC lists no workbooks named 'pipeline' in /@Catalog/shared/Sales"):
-        run(catalog_search.find("workbooks", "pipeline", parent_id=an_id(SALES)))
-    assert run(catalog_search.find_all("datasets", "Budget Lines", owner="nobody")) == []
+    found = run(catalog_search.find_by_name("workbooks", "Pipeline"))
+    assert sorted(paths(found)) == [f"{FINANCE}/Pipeline", PIPELINE]
+    assert run(catalog_search.find_by_name("workbooks", "pipeline")) == []
 
 
 def test_fields_that_make_all_items_alike_do_not_end_a_list(clean: Simulator, run: Oac) -> None:
@@ -168,8 +170,9 @@ def test_lists_wait_for_the_search_index_and_single_items_do_not(clean: Simulato
     assert run(catalog.list_items("workbooks"))
     clean.control.fault("GET /catalog/{type}", "status", times=None, **fault)
     assert run(catalog.get("workbooks", an_id(PIPELINE))).name
+    listing, plan = catalog.list_items("workbooks"), PagePlan(index_patience=0.0)
     with pytest.raises(OACWaitTimeoutError, match="The search index of OAC is not ready after 0 s"):
-        run(collected(catalog.list_items("workbooks").each(PagePlan(index_patience=0.0))))
+        run(collected(lambda api: listing.each(api, plan)))
 
 
 def test_ten_thousand_items_are_not_taken_for_all(clean: Simulator, run: Oac) -> None:
@@ -221,7 +224,7 @@ def test_an_item_is_copied_and_moved(clean: Simulator, run: Oac, detail_keys: st
     assert (made.item.path, made.done_before) == (f"{SALES}/Old/2026/P", False)
     there = run(moved("workbooks", made.item.id, Place(an_id(FINANCE))))
     assert there.item.path == f"{FINANCE}/P"
-    assert run(catalog_search.look("workbooks", made.item.id)) is None
+    assert run(catalog_search.find_by_id("workbooks", made.item.id)) is None
     assert run(moved("workbooks", there.item.id, Place(name="Q"))).item.path == f"{FINANCE}/Q"
     # By the other form of its path.
     assert run(copied("workbooks", an_id("/shared/Sales/Pipeline"), Place(name="R"))).item.path == f"{SALES}/R"
@@ -320,30 +323,30 @@ def test_what_oac_does_not_move_is_refused_before_it_is_asked(clean: Simulator, 
 def test_a_folder_that_is_not_empty_is_refused(clean: Simulator, run: Oac, folder_not_empty: str) -> None:
     clean.control.settings(folder_not_empty=folder_not_empty)
     with pytest.raises(OACConfigurationError, match=r"Sales' is not empty: it holds 'All Regions'.* and maybe more"):
-        run(removed(an_id(SALES)))
+        run(delete_folder(an_id(SALES)))
     assert clean.control.calls("dev", DELETE) == 0
     # With an index that is not ready OAC's own words have to do.
     clean.control.settings(index_seconds=60)
     fault = {"status": 503, "body": {"code": "SearchIndexNotReady", "message": "x"}, "headers": {"Retry-After": "200"}}
     clean.control.fault(ITEM, "status", after=1, times=1, **fault)
     with pytest.raises(OACApiError, match="FolderNotEmpty: The folder /@Catalog/shared/Sales is not empty"):
-        run(removed(an_id(SALES)))
-    assert run(catalog_search.look("folders", an_id(SALES))) is not None
+        run(delete_folder(an_id(SALES)))
+    assert run(catalog_search.find_by_id("folders", an_id(SALES))) is not None
 
 
 def test_a_folder_is_deleted_with_everything_when_that_is_wanted(clean: Simulator, run: Oac) -> None:
     clean.control.fault(DELETE, "drop_after")
-    assert run(removed(an_id(SALES), recursive=True)) is True
-    assert run(catalog_search.look("folders", an_id(SALES))) is None
-    assert run(removed(an_id(SALES), missing_ok=True)) is False
+    assert run(delete_folder(an_id(SALES), recursive=True)) is True
+    assert run(catalog_search.find_by_id("folders", an_id(SALES))) is None
+    assert run(delete_folder(an_id(SALES), missing_ok=True)) is False
     with pytest.raises(OACApiError, match="was not found"):
-        run(removed(an_id(SALES)))
+        run(delete_folder(an_id(SALES)))
 
 
 @pytest.mark.parametrize("path", ["/@Catalog/shared", "/shared/", "/@Catalog", "/@Catalog/users"])
 def test_a_folder_of_everybody_is_never_deleted_or_moved(clean: Simulator, run: Oac, path: str) -> None:
     with pytest.raises(OACConfigurationError, match="holds everybody's content and is not deleted"):
-        run(removed(an_id(path), recursive=True, missing_ok=True))
+        run(delete_folder(an_id(path), recursive=True, missing_ok=True))
     with pytest.raises(OACConfigurationError, match="holds everybody's content and is not moved"):
         run(moved("folders", an_id(path), Place(an_id(SALES))))
     assert clean.control.counters()["calls"].get("dev", {}) == {}
@@ -362,12 +365,12 @@ def test_an_item_is_given_away(run: Oac) -> None:
 def test_all_that_somebody_leaves_is_handed_over(run: Oac) -> None:
     for name in ("Pipeline", "All Regions"):
         run(catalog.change_owner("workbooks", an_id(f"{SALES}/{name}"), AUTHOR))
-    count, given = run(handed_over("folders", an_id(SHARED), COLLEAGUE, recursive=True, only_owner=AUTHOR, limit=1))
+    count, given = run(change_owners("folders", an_id(SHARED), COLLEAGUE, recursive=True, only_owner=AUTHOR, limit=1))
     assert (count, sorted(given)) == (2, [f"{SALES}/All Regions", PIPELINE])
-    assert run(handed_over("folders", an_id(SHARED), COLLEAGUE, recursive=True, only_owner=AUTHOR)) == (0, [])
+    assert run(change_owners("folders", an_id(SHARED), COLLEAGUE, recursive=True, only_owner=AUTHOR)) == (0, [])
     owners = {item.path: item.owner for item in run(below(SALES))}
     assert [path for path, owner in owners.items() if owner == COLLEAGUE] == sorted(given)
-    assert run(handed_over("workbooks", an_id(PIPELINE), AUTHOR)) == (1, [PIPELINE])
+    assert run(change_owners("workbooks", an_id(PIPELINE), AUTHOR)) == (1, [PIPELINE])
 
 
 def test_permissions_are_read_and_only_the_named_accounts_changed(run: Oac) -> None:
@@ -385,24 +388,24 @@ def test_permissions_are_read_and_only_the_named_accounts_changed(run: Oac) -> N
     assert [entry.account for entry in only] == [COLLEAGUE]
 
 
-# --------------------------------------------------------------------------------------------------- watching
+# --------------------------------------------------------------------------------------------------- waiting
 
 
 @pytest.mark.parametrize("detail_keys", ["mixed", "sample"])
-def test_an_item_is_watched(clean: Simulator, run: Oac, detail_keys: str) -> None:
+def test_an_item_is_waited_for(clean: Simulator, run: Oac, detail_keys: str) -> None:
     clean.control.settings(detail_keys=detail_keys)
-    workbook = Wanted("workbooks", an_id(PIPELINE))
-    assert run(seen(workbook)) is not None
-    assert run(seen(Wanted("workbooks", an_id(PIPELINE), "2026-01-05T08:00:00Z"))) is not None
-    assert run(seen(Wanted("workbooks", an_id(PIPELINE), "2026-01-05 08:00:01"))) is None
+    workbook = WantedItem("workbooks", an_id(PIPELINE))
+    assert run(workbook.poll).item
+    assert run(WantedItem("workbooks", an_id(PIPELINE), "2026-01-05T08:00:00Z").poll).item
+    assert run(WantedItem("workbooks", an_id(PIPELINE), "2026-01-05 08:00:01").poll).item is None
     lines: list[str] = []
     clean.control.fault(WORKBOOK, "drop_before", times=6)
-    watch = CatalogTarget(workbook, WaitPlan(longest_pause=0.01), report=lines.append)
-    assert run(poll_until_done(watch)).item.name
+    target = CatalogTarget(workbook, WaitPlan(longest_pause=0.01), report=lines.append)
+    assert run(poll_until_done(target)).item.name
     assert len(lines) == 1, "trouble; the task reports the end"
     soon = WaitPlan(deadline=0.0, longest_pause=0.01)
     with pytest.raises(OACWaitTimeoutError, match=r"Nothing did not come in time. .*not there"):
-        run(poll_until_done(CatalogTarget(Wanted("folders", an_id(f"{SALES}/Nothing")), soon)))
+        run(poll_until_done(CatalogTarget(WantedItem("folders", an_id(f"{SALES}/Nothing")), soon)))
 
 
 def test_roots_are_told_by_their_paths() -> None:

@@ -31,7 +31,7 @@ def run(drive: Drive, sign_in: SignIn, clean: Simulator) -> Oac:
 def taken(run: Oac, lines: list[str] | None = None, **details: Any) -> Taken:
     arguments: dict[str, Any] = {"confirmation_timeout": 0.0, **details}
     report = (lines if lines is not None else []).append
-    result: Taken = run(submit_once(NewSnapshot(ORDER, PASSWORD, report=report, **arguments)))
+    result: Taken = run(submit_once(NewSnapshot(ORDER, PASSWORD, **arguments)), report=report)
     return result
 
 
@@ -40,7 +40,7 @@ def names(clean: Simulator) -> list[str]:
 
 
 def test_an_order_is_one_snapshot_with_its_file(run: Oac, clean: Simulator) -> None:
-    got = taken(run, look_first=True)
+    got = taken(run, search_first=True)
     assert got.work_request_id is not None
     run(wait(got.work_request_id, QUICK))
     assert names(clean) == [got.name]
@@ -162,7 +162,7 @@ def test_a_weak_password_never_leaves(run: Oac, clean: Simulator) -> None:
     assert clean.control.calls("dev", POST) == 0
 
 
-@pytest.mark.parametrize("how", [{"look_first": True}, {"suspect": True}])
+@pytest.mark.parametrize("how", [{"search_first": True}, {"suspect": True}])
 def test_a_second_try_adopts_what_the_first_one_took(run: Oac, clean: Simulator, how: dict[str, bool]) -> None:
     first = taken(run)
     second = taken(run, **how)
@@ -182,6 +182,6 @@ def test_what_failed_is_not_adopted(run: Oac, clean: Simulator) -> None:
     clean.control.settings(failed_listing="keep", work_seconds=0.0)
     clean.control.fault(POST, "fail_work")
     failed = taken(run)
-    good = taken(run, look_first=True, ignore=[failed.name], used=failed.name)
+    good = taken(run, search_first=True, ignore=[failed.name], used=failed.name)
     assert names(clean) == [failed.name, good.name]
     assert good.name > failed.name

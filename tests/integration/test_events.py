@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from airflow_provider_oac._compat import asset_alias_class, asset_class
-from airflow_provider_oac.assets import catalog_uri, convert_asset_to_openlineage, openlineage_name
+from airflow_provider_oac._compat import Asset, AssetAlias
+from airflow_provider_oac.assets import catalog_uri, convert_asset_to_openlineage, openlineage_dataset
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator, OACExportWorkbooksOperator
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, backup_operator
@@ -20,7 +20,6 @@ try:
 except ImportError:  # Airflow 2.11
     from airflow.utils.context import OutletEventAccessors
 
-Asset, AssetAlias = asset_class(), asset_alias_class()
 BOARD = "/@Catalog/shared/Sales/Pipeline"
 MODES = pytest.mark.parametrize("deferrable", [False, True])
 
@@ -78,7 +77,7 @@ def test_each_file_name_is_an_asset_of_its_own(connections: Connections, tmp_pat
     ((uri, _),) = of_alias(task.events[alias])
     assert uri.endswith(f"/{quote(name)}.pdf")
     (made,) = task.made[-1].__dict__["_oac_made"]
-    assert openlineage_name(made.flow[1]) == ("file", f"{tmp_path}/{name}.pdf")
+    assert named([openlineage_dataset(made.flow[1])]) == [("file", f"{tmp_path}/{name}.pdf")]
 
 
 @MODES
@@ -205,5 +204,5 @@ def test_lineage_leads_from_the_workbook_to_its_file(connections: Connections, t
 def test_an_asset_has_a_name_in_openlineage() -> None:
     found = convert_asset_to_openlineage(Asset("oac://oac.example.com/snapshots/nightly"))
     assert (found.namespace, found.name) == ("oac://oac.example.com", "snapshots/nightly")
-    assert openlineage_name("s3://aws_default@reports/a.pdf") == ("s3://reports", "a.pdf")
-    assert openlineage_name("s3://reports/Report%20%231.pdf") == ("s3://reports", "Report #1.pdf")
+    assert named([openlineage_dataset("s3://aws_default@reports/a.pdf")]) == [("s3://reports", "a.pdf")]
+    assert named([openlineage_dataset("s3://reports/Report%20%231.pdf")]) == [("s3://reports", "Report #1.pdf")]

@@ -16,7 +16,7 @@ import requests
 from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.hooks.session import InstanceSession
+from airflow_provider_oac.hooks.requests_session import InstanceSession
 from airflow_provider_oac.transport.blocking import BlockingIO
 from airflow_provider_oac.transport.settings import TransportSettings
 from oac_simulator.launch import Simulator

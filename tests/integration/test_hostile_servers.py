@@ -25,7 +25,6 @@ import pytest
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.flows.download import PDF, TransferPlan, download
-from airflow_provider_oac.client.paging import collected
 from airflow_provider_oac.client.rest import catalog, system, workbooks
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACTransportError
 from airflow_provider_oac.transport import io as transport_io
@@ -378,8 +377,7 @@ def test_nothing_is_asked_where_the_next_page_is_said_to_be(drive: Drive, sign_i
 
     with answering() as elsewhere, answering(reply) as server:
         session = sign_in.session()
-        source = catalog.list_items("folders").each()
-        found = drive(lambda io: collected(source)(Api(io, server.url, session)))
+        found = drive(lambda io: Api(io, server.url, session).run(catalog.list_items("folders")))
         assert len(found) == len(server.seen) == 3
         assert elsewhere.seen == []
 

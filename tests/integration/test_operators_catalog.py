@@ -48,7 +48,7 @@ def does(kind: Any, **arguments: Any) -> Any:
 
 
 def there(kind: str, path: str) -> bool:
-    return OACHook().run(catalog_search.look(kind, ids.catalog_id(path))) is not None
+    return OACHook().run(catalog_search.find_by_id(kind, ids.catalog_id(path))) is not None
 
 
 def names(items: list[dict[str, Any]]) -> list[str]:

@@ -130,7 +130,7 @@ def test_only_ids_travel(connections: Connections, clean: Simulator) -> None:
     assert task.deferred is not None
     assert task.store is not None
     classpath, kwargs = task.deferred.trigger.serialize()
-    assert classpath == "airflow_provider_oac.triggers.work_requests.OACWorkRequestTrigger"
+    assert classpath == "airflow_provider_oac.triggers.oac.OACWorkRequestTrigger"
     assert Trigger.from_object(task.deferred.trigger).kwargs == kwargs
     everything = json.dumps([kwargs, task.deferred.kwargs, task.event, task.ti.xcoms, task.store.texts, result])
     key = Path(clean.ready["private_key_file"]).read_text()

@@ -7,9 +7,8 @@ import threading
 
 import pytest
 
-from airflow_provider_oac.client.registered_names import parse_registered, registered_name
 from airflow_provider_oac.client.rest import snapshots
-from airflow_provider_oac.client.snapshot_names import parse
+from airflow_provider_oac.client.snapshot_names import parse, parse_registered, registered_name
 from airflow_provider_oac.exceptions import OACConfigurationError, OACUncertainError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.snapshots import OACPruneSnapshotsOperator

@@ -109,11 +109,11 @@ def test_values_and_files_with_queries(tmp_path: Path) -> None:
         ({"page_rows": None}, OACConfigurationError, "page_key needs page_rows"),
         ({"column_types": {"id": "int64"}}, OACConfigurationError, "column_types need file_format='parquet'"),
         ({"column_types": {"id": "money"}, "file_format": "parquet"}, OACConfigurationError, "is 'money'"),
-        ({"column_types": {"no": "int64"}, "file_format": "parquet"}, OACConfigurationError, "names no"),
+        ({"column_types": {"no": "int64"}, "file_format": "parquet"}, OACConfigurationError, "The columns are id, "),
         ({"page_rows": None, "page_key": None, "max_rows": 100}, OACQueryError, "more rows than the 100"),
         ({"page_key": None}, OACQueryError, "without ORDER BY"),
         ({"sql": f'SELECT {SH}."Time"."Day", {SH}."Time"."Day" FROM {SH}', "page_key": "Day"}, OACConfigurationError,
-         "Two columns have one name"),
+         "Each needs a name of its own"),
         ({"sql": "DELETE FROM x"}, OACQueryError, "not a SELECT"),
     ],
 )  # fmt: skip

@@ -40,7 +40,7 @@ def statuses(lines: list[str]) -> list[str]:
 
 def test_a_line_for_each_status_and_not_for_each_look(run: Oac, clean: Simulator) -> None:
     work_id, lines = started(clean, 1.5), []
-    done = run(wait(work_id, QUICK, report=lines.append))
+    done = run(wait(work_id, QUICK), report=lines.append)
     assert (done.id, done.status) == (work_id, "SUCCEEDED")
     told = statuses(lines)
     assert told[-1] == "SUCCEEDED"
@@ -70,7 +70,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 def test_the_wait_survives(run: Oac, clean: Simulator, fault: dict[str, Any]) -> None:
     work_id, lines = started(clean), []
     clean.control.fault(LOOK, after=1, **fault)
-    done = run(wait(work_id, QUICK, report=lines.append))
+    done = run(wait(work_id, QUICK), report=lines.append)
     assert done.status == "SUCCEEDED"
     (ordered,) = clean.control.faults()
     assert ordered["hits"] == 1
@@ -82,7 +82,7 @@ def test_a_page_in_place_of_a_token_passes_where_tokens_came_from_before(run: Oa
     run(system.get())
     clean.control.fault(LOOK, "expired_token", after=1)
     clean.control.fault("token", "non_json", times=2)
-    assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"
+    assert run(wait(work_id, QUICK), report=lines.append).status == "SUCCEEDED"
     assert "trouble" in statuses(lines)
     assert all(ordered["hits"] for ordered in clean.control.faults())
 
@@ -97,7 +97,7 @@ def test_a_page_in_place_of_the_first_token_fails_the_wait_at_once(run: Oac, cle
 def test_trouble_is_told_once_however_many_looks_it_lasts(run: Oac, clean: Simulator) -> None:
     work_id, lines = started(clean), []
     clean.control.fault(LOOK, "garbage", after=1, times=5)
-    run(wait(work_id, QUICK, report=lines.append))
+    run(wait(work_id, QUICK), report=lines.append)
     assert statuses(lines).count("trouble") == 1
     assert "no valid JSON" in lines[statuses(lines).index("trouble")]
 
@@ -105,7 +105,7 @@ def test_trouble_is_told_once_however_many_looks_it_lasts(run: Oac, clean: Simul
 def test_an_unknown_status_is_told_by_its_name(run: Oac, clean: Simulator) -> None:
     work_id, lines = started(clean, 0.0), []
     clean.control.fault(LOOK, "unknown_status", work_status="HIBERNATING", times=3)
-    assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"
+    assert run(wait(work_id, QUICK), report=lines.append).status == "SUCCEEDED"
     assert statuses(lines) == ["HIBERNATING", "SUCCEEDED"]
 
 
@@ -177,4 +177,4 @@ def test_the_wait_goes_on_over_the_outage_that_a_restore_is(run: Oac, clean: Sim
     clean.control.settings(restore_outage=True, work_seconds=0.4)
     lines: list[str] = []
     work_id = run(system.restore_snapshot(snapshot, flows.PASSWORD))
-    assert run(wait(work_id, QUICK, report=lines.append)).status == "SUCCEEDED"
+    assert run(wait(work_id, QUICK), report=lines.append).status == "SUCCEEDED"

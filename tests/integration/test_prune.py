@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client.flows.retention import PrunePlan, Retention, SnapshotSeries, prune, removal
+from airflow_provider_oac.client.flows.retention import PrunePlan, Retention, SnapshotSeries, prune
+from airflow_provider_oac.client.flows.submit import unless_gone
 from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.client.snapshot_names import SnapshotName, run_mark, task_mark
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
@@ -43,12 +44,12 @@ def series(run: Oac, *days: float) -> list[str]:
 
 def pruned(oac: Oac, lines: list[str] | None = None, retention: Retention = KEEP_ONE, **details: Any) -> PrunePlan:
     report = (lines if lines is not None else []).append
-    plan: PrunePlan = oac(prune(OWN, retention, **{"max_delete": 10, "report": report, **details}))
+    plan: PrunePlan = oac(prune(OWN, retention, **{"max_delete": 10, **details}), report=report)
     return plan
 
 
-def doomed(plan: PrunePlan) -> list[str]:
-    return [item.snapshot.name for item in plan.doomed]
+def deleted(plan: PrunePlan) -> list[str]:
+    return [item.snapshot.name for item in plan.deletions]
 
 
 def names(clean: Simulator) -> set[str]:
@@ -64,7 +65,7 @@ def files(clean: Simulator) -> set[str]:
 def test_old_snapshots_go_with_their_files(run: Oac, clean: Simulator) -> None:
     old, older, new = series(run, 2, 3, 1)
     lines: list[str] = []
-    assert doomed(pruned(run, lines)) == [older, old]
+    assert deleted(pruned(run, lines)) == [older, old]
     assert names(clean) == files(clean) == {new}
     assert lines == [
         f"Keeping {new}: the newest.", f"Deleted {older} with its file.", f"Deleted {old} with its file.",
@@ -74,7 +75,7 @@ def test_old_snapshots_go_with_their_files(run: Oac, clean: Simulator) -> None:
 def test_a_dry_run_only_tells(run: Oac, clean: Simulator) -> None:
     old, older, new = series(run, 2, 3, 1)
     lines: list[str] = []
-    assert doomed(pruned(run, lines, dry_run=True, max_delete=1)) == [older, old]
+    assert deleted(pruned(run, lines, dry_run=True, max_delete=1)) == [older, old]
     assert names(clean) == files(clean) == {old, older, new}
     assert lines[1:3] == [f"Would delete {older} with its file.", f"Would delete {old} with its file."]
     assert lines[3].startswith("Without dry_run this fails: Pruning 'nightly' of 'dev' would delete 2 of 3 snapshots")
@@ -89,7 +90,7 @@ def test_too_many_at_once_stop_it_before_anything_is_deleted(run: Oac, clean: Si
         pruned(run, max_delete=2)
     assert names(clean) == files(clean) == set(made)
     assert clean.control.calls("dev", DELETE) == 0
-    assert len(doomed(pruned(run, max_delete=3))) == 3
+    assert len(deleted(pruned(run, max_delete=3))) == 3
 
 
 def test_what_is_not_ours_is_not_touched(run: Oac, clean: Simulator) -> None:
@@ -103,7 +104,7 @@ def test_what_is_not_ours_is_not_touched(run: Oac, clean: Simulator) -> None:
     take(run, future)
     before = set(clean.control.bucket())
     plan = pruned(run)
-    assert (doomed(plan), plan.others) == ([old], 4)
+    assert (deleted(plan), plan.others) == ([old], 4)
     assert names(clean) == {new, str(moved), str(future), *map(str, foreign)}
     assert before - set(clean.control.bucket()) == {f"{BUCKET}/{FOLDER}/dev/{old}.bar"}
 
@@ -128,7 +129,7 @@ def test_the_file_of_a_snapshot_that_is_registered_as_well_stays(run: Oac, clean
     take(run, "for the auditors", shared.uri(FOLDER), registered=True)
     series(run, 1)
     lines: list[str] = []
-    assert doomed(pruned(run, lines)) == [str(shared)]
+    assert deleted(pruned(run, lines)) == [str(shared)]
     assert f"Deleted {shared} but not its file, which another snapshot uses." in lines
     assert "for the auditors" in names(clean)
     assert str(shared) in files(clean)
@@ -142,7 +143,7 @@ def test_protected_ones_and_those_of_this_run_stay(run: Oac, clean: Simulator) -
     lines: list[str] = []
     protected = [by_name, id_of[by_id], "mispelt"]
     plan = pruned(run, lines, run=run_mark("backup", "this run"), protected=protected)
-    assert doomed(plan) == [old]
+    assert deleted(plan) == [old]
     assert names(clean) == files(clean) == {str(mine), by_name, by_id, new}
     assert lines[0] == "'mispelt' was to be kept, but OAC lists no snapshot of this name or id. Check the spelling."
 
@@ -154,7 +155,7 @@ def test_rules_add_up(run: Oac, clean: Simulator) -> None:
     for name in sorted(made, key=lambda name: name.split("--")[2]):
         newest_of_month[name.split("--")[2][:6]] = name
     assert names(clean) == files(clean) == {*made[:2], *newest_of_month.values()}
-    assert len(plan.kept) + len(plan.doomed) == 6
+    assert len(plan.kept) + len(plan.deletions) == 6
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_rules_add_up(run: Oac, clean: Simulator) -> None:
 def test_a_delete_whose_answer_is_lost_is_sent_again(run: Oac, clean: Simulator, fault: dict[str, Any]) -> None:
     *_, new = series(run, 3, 2, 1)
     clean.control.fault(DELETE, **fault)
-    assert len(doomed(pruned(run))) == 2
+    assert len(deleted(pruned(run))) == 2
     assert names(clean) == files(clean) == {new}
     assert clean.control.calls("dev", DELETE) == 3
 
@@ -176,7 +177,7 @@ def test_a_delete_that_is_refused_stops_it_and_the_next_run_goes_on(run: Oac, cl
     with pytest.raises(OACApiError, match=r"Could not delete snapshot .*HTTP 403, Forbidden: no"):
         pruned(run)
     assert names(clean) == files(clean) == {old, new}
-    assert doomed(pruned(run)) == [old]
+    assert deleted(pruned(run)) == [old]
     assert older not in names(clean)
 
 
@@ -200,15 +201,15 @@ def test_a_list_that_cannot_be_read_is_no_list(run: Oac, clean: Simulator, answe
 def test_half_a_list_is_asked_for_again(run: Oac, clean: Simulator) -> None:
     *_, new = series(run, 3, 2, 1)
     clean.control.fault(LIST, "truncate")
-    assert len(doomed(pruned(run))) == 2
+    assert len(deleted(pruned(run))) == 2
     assert names(clean) == {new}
     assert clean.control.calls("dev", LIST) == 2
 
 
 def test_removing_what_is_gone_says_so(run: Oac, clean: Simulator) -> None:
     snapshot = take(run, "one")
-    assert run(removal(snapshot, delete_storage=False)) is True
-    assert run(removal(snapshot, delete_storage=True)) is False
+    assert run(unless_gone(snapshots.delete(snapshot))) is True
+    assert run(unless_gone(snapshots.delete(snapshot, delete_storage=True))) is False
     assert len(clean.control.bucket()) == 1
 
 
@@ -217,4 +218,4 @@ def test_removing_what_may_not_be_removed_is_an_error(run: Oac, clean: Simulator
     run(snapshots.create("one", "file:///a/one.bar", STORAGE, flows.PASSWORD))
     (listed,) = run(snapshots.list_all())
     with pytest.raises(OACApiError, match=r"HTTP 400.*being created"):
-        run(removal(listed.id, delete_storage=True))
+        run(unless_gone(snapshots.delete(listed.id, delete_storage=True)))

@@ -361,7 +361,7 @@ def test_a_killed_task_still_keeps_what_its_renewal_brought(
     goes_on(folder_store, settings)
 
 
-@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("uses_refresh_token", [False, True])
 def test_a_trigger_that_is_cancelled_while_it_takes_the_lock_gives_it_back(
     uses_refresh_token: bool, folder_store: Store, sign_in: SignIn
 ) -> None:

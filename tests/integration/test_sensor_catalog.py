@@ -14,7 +14,7 @@ from airflow_provider_oac.client.rest import catalog
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
-from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
+from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, Connections, Task, first_event, through_the_database
 
@@ -75,7 +75,14 @@ def test_one_look(arguments: dict[str, Any], there: bool, mode: str) -> None:
 
 def test_the_triggerer_waits_until_it_comes(clean: Simulator) -> None:
     trigger = through_the_database(
-        OACCatalogItemTrigger("oac_default", {"kind": "workbooks", "item_id": ids.catalog_id(NEW)}, None, 0.05)
+        OACCatalogItemTrigger(
+            oac_conn_id="oac_default",
+            catalog_type="workbooks",
+            item_id=ids.catalog_id(NEW),
+            modified_since=None,
+            deadline=None,
+            poll_interval=0.05,
+        )
     )
 
     async def both() -> Any:
@@ -146,7 +153,14 @@ def test_an_event_that_is_none_of_ours_is_an_error(event: Any) -> None:
 
 def test_the_trigger_tells_what_failed(connections: Connections) -> None:
     connections.oac(scope="")
-    trigger = OACCatalogItemTrigger("oac_default", {"kind": "workbooks", "item_id": ids.catalog_id(NEW)}, None, 0.05)
+    trigger = OACCatalogItemTrigger(
+        oac_conn_id="oac_default",
+        catalog_type="workbooks",
+        item_id=ids.catalog_id(NEW),
+        modified_since=None,
+        deadline=None,
+        poll_interval=0.05,
+    )
     event = asyncio.run(first_event(trigger))
     assert event["outcome"] == "error"
     assert "The scope" in event["message"]

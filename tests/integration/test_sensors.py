@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowSensorTimeout
+from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 from airflow_provider_oac.client.flows.polling import WaitPlan
-from airflow_provider_oac.client.flows.snapshot_watch import WantedSnapshot
 from airflow_provider_oac.client.rest.snapshots import Storage, create, list_all
 from airflow_provider_oac.client.snapshot_names import SnapshotName
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
-from airflow_provider_oac.triggers.snapshots import OACSnapshotTrigger
+from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
 from oac_simulator.launch import Simulator
 from tests.tasks import SEAL_PASSWORD, Connections, Task, through_the_database
 
@@ -230,7 +230,9 @@ def test_what_may_fail_is_told_to_it_in_the_triggerer_too(
 
 
 def test_a_trigger_of_it_goes_through_the_database() -> None:
-    trigger = OACSnapshotTrigger("oac_default", WantedSnapshot(snapshot_name="x").record(), 1.5, 30.0)
+    trigger = OACSnapshotTrigger(
+        oac_conn_id="oac_default", wanted=WantedSnapshot(snapshot_name="x").record(), deadline=1.5, poll_interval=30.0
+    )
     assert through_the_database(trigger).serialize() == trigger.serialize()
 
 

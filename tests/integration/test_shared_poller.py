@@ -18,16 +18,16 @@ import requests
 
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
+from airflow_provider_oac.client.flows.throttle import FEW, MANY
 from airflow_provider_oac.client.rest import work_requests
 from airflow_provider_oac.client.rest.work_requests import WorkRequest
-from airflow_provider_oac.client.throttle import FEW, MANY
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.hooks.poll_scheduler import Scheduler
 from airflow_provider_oac.transport.asynchronous import KEEP_ALIVE, AsyncIO
 from airflow_provider_oac.transport.io import Request
-from airflow_provider_oac.triggers import base
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.triggers import oac
+from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK
 from tests.integration.servers import Reply, Seen, answering
@@ -36,10 +36,16 @@ from tests.tasks import ADMIN, AUTHOR, Connections, first_event
 
 def trigger(work: str, seconds: float = 30.0, poll_interval: float = 0.05) -> OACWorkRequestTrigger:
     now = time.time()
-    return OACWorkRequestTrigger("oac_default", work, now, now + seconds, poll_interval)
+    return OACWorkRequestTrigger(
+        oac_conn_id="oac_default",
+        work_request_id=work,
+        submitted_at=now,
+        deadline=now + seconds,
+        poll_interval=poll_interval,
+    )
 
 
-def watch(work: str, **plan: Any) -> WorkRequestTarget:
+def target(work: str, **plan: Any) -> WorkRequestTarget:
     return WorkRequestTarget(work, WaitPlan(**{"longest_pause": 0.05, **plan}))
 
 
@@ -94,7 +100,7 @@ def test_who_is_cancelled_does_not_cancel_the_look_of_others(clean: Simulator) -
     clean.control.fault(LOOK, "delay", seconds=1.0)
 
     async def cancel_one() -> tuple[Any, int]:
-        one, other = (asyncio.create_task(shared_poller.waited("oac_default", watch(work))) for _ in range(2))
+        one, other = (asyncio.create_task(shared_poller.wait("oac_default", target(work))) for _ in range(2))
         await looked(clean)
         one.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -110,7 +116,7 @@ def test_the_last_one_closes_the_session_and_a_later_one_opens_another(clean: Si
         accepted = []
         for _ in range(2):
             (work,) = clean.control.start_work("dev", 0.1)
-            await shared_poller.waited("oac_default", watch(work))
+            await shared_poller.wait("oac_default", target(work))
             assert shared_poller._places == {}
             accepted.append(clean.control.counters()["connections"]["dev"]["accepted"])
         return accepted
@@ -138,7 +144,7 @@ def test_two_loops_at_one_time_have_a_scheduler_each(clean: Simulator) -> None:
 def test_a_loop_that_ended_with_everything_on_it_is_forgotten(clean: Simulator) -> None:
     works = clean.control.start_work("dev", 60, 2)
     loop = asyncio.new_event_loop()
-    waiting = loop.create_task(shared_poller.waited("oac_default", watch(works[0])))
+    waiting = loop.create_task(shared_poller.wait("oac_default", target(works[0])))
     loop.run_until_complete(looked(clean))
     loop.close()
     assert len(shared_poller._places) == 1
@@ -153,10 +159,10 @@ def test_who_waits_goes_on_with_the_connection_as_it_was_edited(connections: Con
     long, short = clean.control.start_work("dev", 2.0)[0], clean.control.start_work("dev", 0.2)[0]
 
     async def edit() -> list[str]:
-        first = asyncio.create_task(shared_poller.waited("oac_default", watch(long)))
+        first = asyncio.create_task(shared_poller.wait("oac_default", target(long)))
         await looked(clean)
         connections.oac(user=ADMIN)
-        await shared_poller.waited("oac_default", watch(short))
+        await shared_poller.wait("oac_default", target(short))
         (place,) = shared_poller._places.values()
         assert place.settings.auth.user == ADMIN
         return [(await first).status]
@@ -172,10 +178,10 @@ def test_an_instance_that_was_edited_is_another_and_who_waits_stays_at_the_first
     (there,) = clean.control.start_work("prod", 0.2)
 
     async def edit() -> list[str]:
-        first = asyncio.create_task(shared_poller.waited("oac_default", watch(here)))
+        first = asyncio.create_task(shared_poller.wait("oac_default", target(here)))
         await looked(clean)
         connections.oac(instance="prod")
-        second = await shared_poller.waited("oac_default", watch(there))
+        second = await shared_poller.wait("oac_default", target(there))
         return [second.status, (await first).status]
 
     assert asyncio.run(edit()) == ["SUCCEEDED", "SUCCEEDED"]
@@ -189,7 +195,7 @@ def test_who_is_refused_looks_whether_the_connection_was_edited(
     (work,) = clean.control.start_work("dev", 1.0)
 
     async def refuse() -> str:
-        waiting = asyncio.create_task(shared_poller.waited("oac_default", watch(work)))
+        waiting = asyncio.create_task(shared_poller.wait("oac_default", target(work)))
         await looked(clean)
         if edited:
             connections.oac(user=ADMIN)
@@ -216,7 +222,7 @@ def test_who_is_refused_hears_why_the_connection_of_now_does_not_help(
     (work,) = clean.control.start_work("dev", 60.0)
 
     async def refuse() -> None:
-        waiting = asyncio.create_task(shared_poller.waited("oac_default", watch(work)))
+        waiting = asyncio.create_task(shared_poller.wait("oac_default", target(work)))
         await looked(clean)
         connections.oac(**edit)
         clean.control.fault(LOOK, "status", status=403, body={"code": "Forbidden", "message": "no"})
@@ -240,7 +246,7 @@ def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_ed
         return Reply(answer.status_code, answer.content)
 
     async def corrected() -> str:
-        waiting = asyncio.create_task(shared_poller.waited("oac_default", watch(work)))
+        waiting = asyncio.create_task(shared_poller.wait("oac_default", target(work)))
         await looked(clean)
         moved.append(True)
         connections.oac()
@@ -291,9 +297,9 @@ def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> N
     said: list[str] = []
 
     async def both() -> None:
-        one = asyncio.create_task(shared_poller.waited("oac_default", watch(first)))
+        one = asyncio.create_task(shared_poller.wait("oac_default", target(first)))
         await looked(clean)
-        await shared_poller.waited(
+        await shared_poller.wait(
             "oac_default", WorkRequestTarget(second, WaitPlan(longest_pause=0.05), report=said.append)
         )
         await one
@@ -346,7 +352,7 @@ def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(cle
     async def one(work: str) -> None:
         WHOSE.set(work)
         report = lambda line: lines.append((line.split()[2].rstrip(":"), WHOSE.get()))  # noqa: E731
-        await shared_poller.waited("oac_default", WorkRequestTarget(work, WaitPlan(longest_pause=0.05), report=report))
+        await shared_poller.wait("oac_default", WorkRequestTarget(work, WaitPlan(longest_pause=0.05), report=report))
 
     async def both() -> None:
         await asyncio.gather(*(one(work) for work in works))
@@ -371,7 +377,7 @@ def test_a_defect_of_ours_reaches_whoever_waits(clean: Simulator) -> None:
     (work,) = clean.control.start_work("dev", 60)
     with pytest.raises(KeyError, match="a defect"):
         asyncio.run(
-            shared_poller.waited(
+            shared_poller.wait(
                 "oac_default", WorkRequestTarget(work, look=replace(work_requests.get(work), read=broken))
             )
         )
@@ -386,7 +392,7 @@ def test_a_connection_that_cannot_work_fails_all_who_wait(connections: Connectio
         connections.oac(grant="refresh_token", refresh_token="unused")
 
     async def three() -> list[Any]:
-        waits = (shared_poller.waited(conn_id, watch(f"w{number}")) for number in range(3))
+        waits = (shared_poller.wait(conn_id, target(f"w{number}")) for number in range(3))
         return await asyncio.gather(*waits, return_exceptions=True)
 
     failures = asyncio.run(three())
@@ -415,7 +421,7 @@ def test_a_pause_shorter_than_keep_alive_means_no_handshake(
 def test_no_trigger_fires_before_the_scheduler_has_noticed_the_deferral(
     clean: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "QUIET_SECONDS", 0.7)
+    monkeypatch.setattr(oac, "QUIET_SECONDS", 0.7)
     (done,) = clean.control.start_work("dev", 0.0)
     began = time.monotonic()
     assert asyncio.run(events([done])) == ["ended"]

@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.transport import asynchronous
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK
 
@@ -32,7 +32,9 @@ FURTHER = 5
 
 async def outcome(work: str, *, pause: float = 0.05, seconds: float = 60.0) -> str:
     now = time.time()
-    async for event in OACWorkRequestTrigger("oac_default", work, now, now + seconds, pause).run():
+    async for event in OACWorkRequestTrigger(
+        oac_conn_id="oac_default", work_request_id=work, submitted_at=now, deadline=now + seconds, poll_interval=pause
+    ).run():
         return str(event.payload["outcome"])
     raise AssertionError("the trigger ended without an event")
 
@@ -114,10 +116,10 @@ def test_a_scheduler_that_stays_open_does_not_grow(clean: Simulator, monkeypatch
             assert addresses < 4 * AT_ONCE
             counts.append(kept()[0] - addresses)
         scheduler = place.scheduler
-        (target,) = scheduler._targets.values()
-        assert [entry[2] for entry in scheduler._due] == [target] * (not target.looking)
+        (poll,) = scheduler._polls.values()
+        assert [entry[2] for entry in scheduler._due] == [poll] * (not poll.polling)
         assert not scheduler._ready
-        assert scheduler._rate == pytest.approx(1.0 / target.pause)
+        assert scheduler._rate == pytest.approx(1.0 / poll.pause)
         long.cancel()
         await asyncio.gather(long, return_exceptions=True)
         return counts[WARM:]

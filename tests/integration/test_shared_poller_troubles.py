@@ -20,7 +20,7 @@ from airflow_provider_oac.hooks.poll_scheduler import Scheduler
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK, SYSTEM
-from tests.integration.test_polling import events, looked, looks, trigger, watch
+from tests.integration.test_polling import events, looked, looks, target, trigger
 from tests.tasks import ADMIN, AUTHOR, Connections, first_event
 
 FORBIDDEN: dict[str, Any] = {"status": 403, "body": {"code": "Forbidden", "message": "no"}}
@@ -67,9 +67,9 @@ def test_who_is_refused_with_credentials_that_are_not_those_of_now_looks_again(
     refused, released = asyncio.Event(), asyncio.Event()
 
     class Late(WorkRequestTarget):
-        async def look(self, api: Api) -> WorkRequest:
+        async def poll(self, api: Api) -> WorkRequest:
             try:
-                return await super().look(api)
+                return await super().poll(api)
             except OACError:
                 refused.set()
                 await released.wait()
@@ -77,10 +77,10 @@ def test_who_is_refused_with_credentials_that_are_not_those_of_now_looks_again(
 
     async def renew() -> str:
         clean.control.fault(LOOK, "status", **FORBIDDEN)
-        waiting = asyncio.create_task(shared_poller.waited("oac_default", Late(long, QUICK)))
+        waiting = asyncio.create_task(shared_poller.wait("oac_default", Late(long, QUICK)))
         await refused.wait()
         connections.oac(user=ADMIN)
-        await shared_poller.waited("oac_default", watch(short))
+        await shared_poller.wait("oac_default", target(short))
         released.set()
         return (await waiting).status
 
@@ -97,7 +97,7 @@ def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
 
     async def refuse() -> str:
         plan = WaitPlan(longest_pause=0.05, tolerated=frozenset({401}))
-        waiting = asyncio.create_task(shared_poller.waited("oac_default", WorkRequestTarget(work, plan)))
+        waiting = asyncio.create_task(shared_poller.wait("oac_default", WorkRequestTarget(work, plan)))
         await looked(clean)
         monkeypatch.setattr(shared_poller, "aget_connection", broken)
         clean.control.fault(LOOK, "status", status=401, times=4)
@@ -114,14 +114,14 @@ def test_a_ca_file_that_was_corrected_saves_who_waits(connections: Connections, 
     asked: list[Api] = []
 
     class Distrusting(WorkRequestTarget):
-        async def look(self, api: Api) -> WorkRequest:
+        async def poll(self, api: Api) -> WorkRequest:
             asked.append(api)
             if api is asked[0]:
                 connections.oac(user=ADMIN)
                 raise OACTransportError("its certificate is nobody's", sent=False, passing=False)
-            return await super().look(api)
+            return await super().poll(api)
 
-    assert asyncio.run(shared_poller.waited("oac_default", Distrusting(work, QUICK))).status == "SUCCEEDED"
+    assert asyncio.run(shared_poller.wait("oac_default", Distrusting(work, QUICK))).status == "SUCCEEDED"
     assert len(set(map(id, asked))) == 2
 
 
@@ -165,7 +165,7 @@ def test_a_defect_that_cannot_be_copied_reaches_all_who_wait(clean: Simulator) -
     look = replace(work_requests.get(work), read=broken)
 
     async def three() -> list[Any]:
-        waits = (shared_poller.waited("oac_default", WorkRequestTarget(work, look=look)) for _ in range(3))
+        waits = (shared_poller.wait("oac_default", WorkRequestTarget(work, look=look)) for _ in range(3))
         return await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 20)
 
     assert [str(failure) for failure in asyncio.run(three())] == ["odd: a defect"] * 3
@@ -180,7 +180,7 @@ def test_what_goes_wrong_with_the_sign_in_names_the_connection(connections: Conn
         f"Waiting in the triggerer for work request {work} failed: Connection 'oac_default': "
     )
     with pytest.raises(OACAuthError, match=r"^Connection 'oac_default': "):
-        asyncio.run(shared_poller.waited("oac_default", watch(work)))
+        asyncio.run(shared_poller.wait("oac_default", target(work)))
 
 
 def test_who_is_cancelled_twice_leaves_no_connection_open(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_who_is_cancelled_twice_leaves_no_connection_open(clean: Simulator, monk
     monkeypatch.setattr(AsyncIO, "close", noted)
 
     async def cancel_twice() -> None:
-        waiting = asyncio.create_task(shared_poller.waited("oac_default", watch(work)))
+        waiting = asyncio.create_task(shared_poller.wait("oac_default", target(work)))
         await looked(clean)
         waiting.cancel()
         await closing.wait()
@@ -221,13 +221,13 @@ def test_an_instance_that_restarts_gets_a_rest(clean: Simulator) -> None:
 
     async def rest() -> float:
         waiting = asyncio.create_task(
-            shared_poller.waited("oac_default", ReadinessTarget(time.time() + 60, longest_pause=0.05))
+            shared_poller.wait("oac_default", ReadinessTarget(WaitPlan(deadline=time.time() + 60, longest_pause=0.05)))
         )
         while clean.control.calls("dev", SYSTEM) < 1:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.5)
         (place,) = shared_poller._places.values()
-        left = place.scheduler.pace.quiet_until - asyncio.get_running_loop().time()
+        left = place.scheduler.throttle.quiet_until - asyncio.get_running_loop().time()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         return left

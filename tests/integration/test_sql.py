@@ -35,6 +35,11 @@ def refusal(run: Oac, text: str, parameters: Any = None, **changes: Any) -> OACE
     return failure.value
 
 
+def read(run: Oac, text: str, **plan: Any) -> list[sql.Rows]:
+    pages: list[sql.Rows] = run(collected(lambda api: sql.pages(api, text, **plan)))
+    return pages
+
+
 # ------------------------------------------------------------------------------------------------- results
 
 
@@ -88,13 +93,13 @@ def test_a_part_of_the_rows_is_an_error_unless_it_is_wanted(clean: Simulator, ru
 def test_pages_hold_each_row_once(clean: Simulator, run: Oac, text: str, key: str | None, limit: int) -> None:
     """Also where OAC sends fewer rows than it was asked for."""
     clean.control.settings(mcp_max_rows=limit)
-    pages = run(collected(sql.pages(text, page_rows=1000, key=key)))
+    pages = read(run, text, page_rows=1000, key=key)
     assert [value for page in pages for value in page.data[0]] == list(range(1, 2501))
     assert max(map(len, pages)) == (limit or 1000)
 
 
 def test_no_rows_are_one_empty_page(run: Oac) -> None:
-    (page,) = run(collected(sql.pages(f'{ALL} WHERE {ORDERS}."ORDERS"."Order ID" < 0', key="id")))
+    (page,) = read(run, f'{ALL} WHERE {ORDERS}."ORDERS"."Order ID" < 0', key="id")
     assert (page.columns, page.rows) == (("id", "customer"), [])
 
 
@@ -108,7 +113,7 @@ def test_no_rows_are_one_empty_page(run: Oac) -> None:
 )
 def test_a_key_that_would_lose_rows_is_refused(run: Oac, text: str, key: str, problem: str) -> None:
     with pytest.raises(OACQueryError, match=problem):
-        run(lambda api: collected(sql.pages(text, page_rows=100, key=key))(api))
+        read(run, text, page_rows=100, key=key)
 
 
 def test_a_dropped_row_of_a_page_is_noticed(clean: Simulator, run: Oac) -> None:
@@ -189,7 +194,7 @@ def test_a_lost_session_is_begun_anew_once(clean: Simulator, run: Oac, signal: s
 
 def test_a_token_that_expires_in_the_middle_is_renewed(clean: Simulator, run: Oac) -> None:
     clean.control.fault(CALL, "expired_token", after=1)
-    pages = run(collected(sql.pages(ALL, page_rows=1000, key="id")))
+    pages = read(run, ALL, page_rows=1000, key="id")
     assert sum(map(len, pages)) == 2500
     assert clean.control.calls("dev", BEGIN) == 1
 

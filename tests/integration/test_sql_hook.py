@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.common.sql.operators.generic_transfer import GenericTransfer
 from airflow.providers.common.sql.operators.sql import (
     SQLCheckOperator,
@@ -27,7 +28,6 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OAC
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.sql import OACSqlHook
 from oac_simulator.launch import Simulator
-from tests.tasks import Connections
 
 SH, ORDERS = '"Sales History"', "XSA('admin'.'Orders')"
 CATEGORY, REVENUE, NUMBER, REGION = (
@@ -106,16 +106,31 @@ def test_a_sensor_waits_for_a_value() -> None:
     assert not SqlSensor(task_id="a_task", conn_id="oac_default", sql=f"{COUNT} WHERE 1 = 2").poke({})
 
 
-def test_rows_go_to_another_database(tmp_path: Path, connections: Connections) -> None:
-    pytest.importorskip("airflow.providers.sqlite")
-    path = tmp_path / "target.db"
-    connections.set("target", {"conn_type": "sqlite", "host": str(path)})
-    with contextlib.closing(sqlite3.connect(path)) as database:
+class Target(DbApiHook):
+    """Another database."""
+
+    conn_name_attr = "target_conn_id"
+    _placeholder = "?"
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        super().__init__()
+        self.database = database
+
+    def get_conn(self) -> Any:
+        return self.database
+
+    connection_extra: Any = {}  # noqa: RUF012
+    dialect_name = "default"
+
+
+def test_rows_go_to_another_database(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "target.db")) as database:
         database.execute("CREATE TABLE orders (id, status)")
         transfer = GenericTransfer(
             task_id="a_task", sql=f'SELECT {ORDERS}."ORDERS"."Order ID" id, {ORDERS}."ORDERS"."Status" FROM {ORDERS}',
             source_conn_id="oac_default", destination_conn_id="target", destination_table="orders",
         )  # fmt: skip
+        transfer.__dict__["destination_hook"] = Target(sqlite3.connect(tmp_path / "target.db"))
         transfer.execute({})
         assert database.execute("SELECT COUNT(*), COUNT(DISTINCT id) FROM orders").fetchall() == [(2500, 2500)]
 

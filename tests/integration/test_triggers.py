@@ -10,9 +10,7 @@ import pytest
 
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.triggers.base import outcome_of
-from airflow_provider_oac.triggers.jobs import OACJobTrigger
-from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+from airflow_provider_oac.triggers.oac import OACJobTrigger, OACWorkRequestTrigger, outcome_of
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, first_event, through_the_database
 from tests.tasks import backup_operator as make
@@ -153,7 +151,16 @@ def test_whoever_ends_the_task_is_told_what_goes_on(connections: Connections, cl
     made: Any = trigger(started["work_request"])
     if noun == "Job":
         orders, now = object_id("admin", "Orders"), time.time()
-        made = OACJobTrigger("oac_default", "datasets", "dataset", orders, started["job"], now, None, 0.1)
+        made = OACJobTrigger(
+            oac_conn_id="oac_default",
+            kind="datasets",
+            noun="dataset",
+            object_id=orders,
+            job_id=started["job"],
+            submitted_at=now,
+            deadline=None,
+            poll_interval=0.1,
+        )
     made._log = heard = Heard()
 
     async def ended() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_oac.cli import process
 from airflow_provider_oac.cli.sign_in import _Progress
 from airflow_provider_oac.client.errors import api_error
-from airflow_provider_oac.client.flows import job_report
+from airflow_provider_oac.client.flows import start_run
 from airflow_provider_oac.client.rest import acl, work_requests
 from airflow_provider_oac.client.rest.jobs import read_jobs
 from airflow_provider_oac.client.rest.snapshots import list_all
@@ -109,7 +109,7 @@ def test_the_report_of_a_job_is_plain() -> None:
     said = [{f"job{name}": EVIL for name in ("Identifier", "Name", "Status")} | {"jobTasks": [task]}]
     (job,) = read_jobs(response(200, json.dumps(said)))
     assert job.name == EVIL
-    for _failed, line in job_report.lines(job):
+    for _failed, line in start_run.job_lines(job):
         assert is_plain(line)
         assert JWT not in line
 

@@ -10,24 +10,24 @@ import sys
 import pytest
 
 TRIGGERS = {
-    "work_requests.OACWorkRequestTrigger": ("1:2", 0.0, 1.0, 1.0),
-    "jobs.OACJobTrigger": ("datasets", "dataset", "J2onLid4Jw", "1", 0.0, 1.0, 1.0),
-    "catalog.OACCatalogItemTrigger": ("workbooks", "L3NoYXJlZC9h", None, 1.0, 1.0),
-    "readiness.OACReadyTrigger": (1.0, 1.0, {}),
-    "snapshots.OACSnapshotTrigger": ({"snapshot_name": "nightly"}, 1.0, 1.0),
-}
+    "OACWorkRequestTrigger": {"work_request_id": "1:2", "submitted_at": 0.0},
+    "OACJobTrigger": {
+        "kind": "datasets", "noun": "dataset", "object_id": "J2onLid4Jw", "job_id": "1", "submitted_at": 0.0
+    },
+    "OACCatalogItemTrigger": {"catalog_type": "workbooks", "item_id": "L3NoYXJlZC9h", "modified_since": None},
+    "OACReadyTrigger": {"carried": {}},
+    "OACSnapshotTrigger": {"wanted": {"snapshot_name": "nightly"}},
+}  # fmt: skip
 
 # Answers that are read, and what follows from them, are not covered: these modules are loaded by then.
 # Runs a trigger whose time is over, at an address where nobody listens, and prints what of ours, and of the libraries,
 # the main thread imported.
 PROGRAM = """
-import asyncio, importlib, importlib.abc, json, sys, threading
-from airflow_provider_oac.triggers import base
-from airflow_provider_oac.hooks import shared_poller
-base.QUIET_SECONDS = 0.0
+import asyncio, importlib.abc, json, sys, threading
+from airflow_provider_oac.triggers import oac
+oac.QUIET_SECONDS = 0.0
 name, arguments = json.loads(sys.argv[1])
-module, _, kind = name.partition(".")
-trigger = getattr(importlib.import_module("airflow_provider_oac.triggers." + module), kind)("oac_default", *arguments)
+trigger = getattr(oac, name)(oac_conn_id="oac_default", deadline=1.0, poll_interval=1.0, **arguments)
 on_loop, anywhere = [], []
 
 class Watching(importlib.abc.MetaPathFinder):

@@ -123,10 +123,9 @@ def _ours(url: str, cert: str, target: Path) -> Callable[[], None]:
 
 def _store(url: str, cert: str, target: Path) -> Callable[[], None]:
     """Through Airflow's ObjectStoragePath, as operators do: summed, flushed to the disk, put in its place."""
-    from airflow_provider_oac.client.flows.checksum import SummedSink
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
 
-    return _downloading(url, cert, SummedSink(ObjectStorageSink(Destination(target.as_uri()))))
+    return _downloading(url, cert, ObjectStorageSink(Destination(target.as_uri())))
 
 
 KINDS = {

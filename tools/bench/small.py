@@ -195,7 +195,7 @@ def catalog(port: int, folder: Path) -> dict[str, Any]:
         api = Api(BlockingIO(transport), url, Session(settings))
 
         async def all_of_them(api: Api = api, plan: PagePlan = plan) -> int:
-            return len([item async for item in catalog.list_items("workbooks").each(plan)(api)])
+            return len([item async for item in catalog.list_items("workbooks").each(api, plan)])
 
         began = time.time()
         if run(all_of_them()) != 10_000:

@@ -66,20 +66,23 @@ def environment(port: int, folder: Path) -> None:
 
 
 def ours() -> Any:
-    from airflow_provider_oac.hooks import shared_poller
-    from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+    import airflow_provider_oac.hooks.shared_poller  # noqa: F401
+    from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 
-    shared_poller._load([*shared_poller._FOR_ALL, *OACWorkRequestTrigger.imports])
     # An hour old, so that the pause between two looks is the whole interval.
     old = time.time() - 3600.0
-    return lambda work: OACWorkRequestTrigger("oac_default", work, old, None, INTERVAL).run()
+    return lambda work: OACWorkRequestTrigger(
+        oac_conn_id="oac_default", work_request_id=work, submitted_at=old, deadline=None, poll_interval=INTERVAL
+    ).run()
 
 
 def ours_cold() -> Any:
-    from airflow_provider_oac.triggers.work_requests import OACWorkRequestTrigger
+    from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 
     old = time.time() - 3600.0
-    return lambda work: OACWorkRequestTrigger("oac_default", work, old, None, INTERVAL).run()
+    return lambda work: OACWorkRequestTrigger(
+        oac_conn_id="oac_default", work_request_id=work, submitted_at=old, deadline=None, poll_interval=INTERVAL
+    ).run()
 
 
 def databricks() -> Any:

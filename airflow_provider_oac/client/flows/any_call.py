@@ -11,18 +11,14 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from types import NoneType, UnionType
 from typing import Any
 from urllib.parse import quote, unquote
 
-from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import API_BASE, Call
-from airflow_provider_oac.client.flows.checksum import SummedSink
-from airflow_provider_oac.client.flows.download import CHUNK, MOST_BYTES, announced_length
 from airflow_provider_oac.client.paging import Listing, Page, read_page
 from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
-from airflow_provider_oac.transport.io import Response, StreamedResponse, media_type
+from airflow_provider_oac.transport.io import Response, media_type
 
 _SCALARS = {bool: "True or False", int: "a whole number", str: "a text"}
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
@@ -322,34 +318,6 @@ def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
         return read_page(response, items)
 
     return replace(call, read=read, query={**call.query, "page": number})
-
-
-def streamed(call: Call[Any], sink: SummedSink) -> Flow[None]:
-    """Pass the body of an answer on into a sink, piece by piece, and commit it. Flow. Nothing is tried again.
-
-    :param sink: knows its size and checksum afterwards.
-    :raises OACResponseError: if the size is not the one that was announced.
-    """
-
-    async def use(api: Api, answer: StreamedResponse) -> None:
-        async for piece in answer.chunks(CHUNK):
-            if sink.size + len(piece) > MOST_BYTES:
-                raise OACResponseError(f"More than {MOST_BYTES} bytes came, and the answer was given up.")
-            await api.io.to_thread(partial(sink.write, piece))
-        said = announced_length(answer)
-        if said is not None and said != sink.size:
-            raise OACResponseError(f"{sink.size} bytes came, but {said} were announced.")
-
-    async def flow(api: Api) -> None:
-        try:
-            await api.stream(call, partial(use, api))
-            await api.io.to_thread(sink.commit)
-        except BaseException:
-            # Also when a task is killed. Not offloaded, since nothing may be awaited then.
-            sink.discard()
-            raise
-
-    return flow
 
 
 def _read_whole(response: Response) -> Any:

@@ -1,7 +1,7 @@
-"""Changing the catalog such that doing it again does no harm: folders, copies, moves, removal.
+"""Changing the catalog such that doing it again does no harm: folders, copies, moves, deletion, owners.
 
-OAC has no idempotency key. What was done is told by looking: an item whose path follows from folder and name is read by
-its id, which needs no search index (documented); others are looked for in the list.
+OAC has no idempotency key. A search shows what was done: an item whose path follows from folder and name is read by its
+id, which needs no search index (documented); others are searched for in the list.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.flows.catalog_search import CONTAINERS, below, find_all, look
+from airflow_provider_oac.client.flows.catalog_search import CONTAINERS, below, find_by_id, find_by_name
 from airflow_provider_oac.client.flows.submit import Submission
+from airflow_provider_oac.client.flows.writers import in_groups
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.paging import PagePlan, collected, index_not_ready
+from airflow_provider_oac.client.paging import PagePlan, index_not_ready
 from airflow_provider_oac.client.rest import catalog
-from airflow_provider_oac.client.rest.catalog import CatalogItem
+from airflow_provider_oac.client.rest.catalog import USER, CatalogItem
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -26,13 +27,19 @@ from airflow_provider_oac.exceptions import (
     OACKilledError,
     OACTakenError,
     OACUncertainError,
-    OACWaitTimeoutError,
 )
 
 # Above these there is nothing that belongs to one task alone.
 _ROOTS = frozenset({"", "shared", "users"})
-# How many items an error names.
-_NAMED = 5
+# What has an owner that can be changed (documented). A single item of another type is OAC's to judge.
+OWNED = frozenset(
+    {
+        ids.WORKBOOKS, ids.DASHBOARDS, ids.ANALYSIS, ids.REPORTS, ids.FOLDERS, ids.CONNECTIONS, ids.DATASETS,
+        ids.DATAFLOWS, ids.SEQUENCES, ids.MODELS,
+    }
+)  # fmt: skip
+# How many items an error names, a result names, and a flow holds for each request that runs.
+_NAMED, _RETURNED, _HELD = 5, 100, 4
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Arranged(Model):
     """What became of an item.
 
     :param item: the item as it is now.
-    :param done_before: whether an earlier attempt had done it, so that nothing was sent.
+    :param done_before: whether an earlier attempt had done it, so nothing was sent.
     """
 
     item: CatalogItem
@@ -64,7 +71,26 @@ class Arranged(Model):
 
 
 @dataclass
-class NewFolder(Submission[CatalogItem, Arranged]):
+class _Change(Submission[CatalogItem, Arranged]):
+    """A change that is searched for before anything is sent, which asking again does not repeat."""
+
+    confirmation_timeout: float = field(default=0.0, kw_only=True)
+
+    where = "the catalog"
+    looks_first = True
+    sends = 1
+
+    def accepted(self, api: Api, answer: CatalogItem) -> Arranged:
+        """The item in its place."""
+        return Arranged(answer)
+
+    def uncertain(self, lost: OACError, sends: int) -> OACError:
+        """The failure itself: the next try searches first."""
+        return lost
+
+
+@dataclass
+class NewFolder(_Change):
     """Creates a folder unless it is there.
 
     :param parent_id: id of the folder it is in.
@@ -75,11 +101,6 @@ class NewFolder(Submission[CatalogItem, Arranged]):
     parent_id: str
     name: str
     create_parents: bool = True
-    confirmation_timeout: float = field(default=0.0, kw_only=True)
-
-    where = "the catalog"
-    looks_first = True
-    sends = 1
 
     @property
     def doing(self) -> str:
@@ -95,10 +116,6 @@ class NewFolder(Submission[CatalogItem, Arranged]):
         """The request."""
         return catalog.create_folder(self.name, self.parent_id, create_parents=self.create_parents)
 
-    def accepted(self, answer: CatalogItem) -> Arranged:
-        """The new folder."""
-        return Arranged(answer)
-
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Arranged | None:
         """Decide whether OAC says that the folder is there; how it does is not documented."""
         found = await self.trace(api, error) if error.status in (400, 409) else None
@@ -106,13 +123,9 @@ class NewFolder(Submission[CatalogItem, Arranged]):
             raise error
         return found
 
-    def uncertain(self, lost: OACError, sends: int) -> OACError:
-        """The failure itself: asking again does no harm."""
-        return lost
-
 
 @dataclass
-class _Placing(Submission[CatalogItem, Arranged]):
+class _Placing(_Change):
     """Puts an item somewhere, once.
 
     :param kind: type of the item.
@@ -124,13 +137,9 @@ class _Placing(Submission[CatalogItem, Arranged]):
     kind: str
     item_id: str
     place: Place
-    confirmation_timeout: float = field(default=0.0, kw_only=True)
     _source: CatalogItem | None = field(default=None, init=False)
     _target: tuple[str, str] = field(default=("", ""), init=False)
 
-    where = "the catalog"
-    looks_first = True
-    sends = 1
     operation: ClassVar[Callable[..., Call[CatalogItem]]]
 
     @property
@@ -141,38 +150,35 @@ class _Placing(Submission[CatalogItem, Arranged]):
     def call(self, now: float) -> Call[CatalogItem]:
         """The request."""
         parent_id, name = self._target
+        place = self.place
         return type(self).operation(
-            self.kind,
-            self.item_id,
-            parent_id=parent_id,
-            name=name,
-            overwrite=self.place.overwrite,
-            create_parents=self.place.create_parents,
-        )
-
-    def accepted(self, answer: CatalogItem) -> Arranged:
-        """The item in its place."""
-        return Arranged(answer)
+            self.kind, self.item_id, parent_id=parent_id, name=name, overwrite=place.overwrite,
+            create_parents=place.create_parents,
+        )  # fmt: skip
 
     async def there(self, api: Api) -> CatalogItem | None:
         """The item that is in the place."""
         return await _there(api, self.kind, *self._target)
 
     def found(self, source: CatalogItem) -> None:
-        """Note the item, and so where it goes."""
-        self._source, self._target = source, _place(source, self.item_id, self.place)
+        """Note the item, and so where it goes. One that is known by its path need not name its folder (one sample of
+        details does not).
+        """
+        folder, last = ids.split_path(self.item_id) or (source.parent_id, source.name)
+        parent_id = self.place.parent_id or folder
+        if not parent_id:
+            raise OACConfigurationError(
+                f"The folder of {ids.shown(source.id)} is not known. Name the folder that is meant."
+            )
+        self._source, self._target = source, (parent_id, self.place.name or last)
 
     def taken(self, there: CatalogItem) -> OACError:
-        """What else is in the place."""
-        what = ids.shown(self._source.id) if self._source else ids.shown(self.item_id)
+        """The error if something else is in the place."""
+        what = ids.shown(self._source.id if self._source else self.item_id)
         return OACTakenError(
             f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {what} cannot go there. Nothing "
             "was changed. Give another name, or replace it with overwrite=True."
         )
-
-    def uncertain(self, lost: OACError, sends: int) -> OACError:
-        """The failure itself: the next try looks first."""
-        return lost
 
 
 @dataclass
@@ -194,8 +200,9 @@ class Copy(_Placing):
             return None
         if lost is None and not self.suspect:
             raise self.taken(there)
-        await _check_whole(api, self.kind, self.item_id, there, self.report)
-        self.report(f"{ids.shown(there.id)} is there: an earlier attempt made it.")
+        if self.kind in CONTAINERS:
+            await _check_whole(api, self.kind, self.item_id, there)
+        api.report(f"{ids.shown(there.id)} is there: an earlier attempt made it.")
         return Arranged(there, done_before=lost is None)
 
 
@@ -203,7 +210,7 @@ class Copy(_Placing):
 class Move(_Placing):
     """Moves an item.
 
-    :raises OACConfigurationError: for a type that OAC does not move, or a folder that nobody should.
+    :raises OACConfigurationError: for a type that OAC does not move, or a folder that is not to be moved.
     """
 
     operation = staticmethod(catalog.move)
@@ -214,7 +221,7 @@ class Move(_Placing):
 
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
         """The item in its new place, if it is gone from the old one."""
-        source = await look(self.kind, self.item_id)(api)
+        source = await api.run(find_by_id(self.kind, self.item_id))
         if lost is not None:
             there = await self.there(api) if source is None else None
             return None if there is None else Arranged(there)
@@ -235,43 +242,75 @@ class Move(_Placing):
             # The call itself says it in OAC's words.
             await api.perform(catalog.get(self.kind, self.item_id))
             raise OACError(f"{self.kind} {plain} appeared while it was to be moved. Try again.")
-        self.report(f"{plain} is gone and {ids.shown(there.id)} is there: an earlier attempt moved it.")
+        api.report(f"{plain} is gone and {ids.shown(there.id)} is there: an earlier attempt moved it.")
         return Arranged(there, done_before=True)
 
 
-def removed(
-    folder_id: str,
-    *,
-    recursive: bool = False,
-    missing_ok: bool = False,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[bool]:
-    """Delete a folder. The flow returns whether there was one.
+@flow
+async def delete_folder(api: Api, folder_id: str, *, recursive: bool = False, missing_ok: bool = False) -> bool:
+    """Delete a folder. Returns whether there was one.
 
     :param recursive: whether everything below goes as well.
     :param missing_ok: whether a folder that is not there is as good as deleted.
-    :raises OACConfigurationError: if it is not empty, or one that nobody should delete.
+    :raises OACConfigurationError: if it is not empty, or one that holds everybody's content.
     :raises OACApiError: if OAC refuses.
     """
+    check_no_root(ids.FOLDERS, folder_id, "deleted")
+    if missing_ok and await api.run(find_by_id(ids.FOLDERS, folder_id)) is None:
+        return False
+    if not missing_ok:
+        await api.perform(catalog.get(ids.FOLDERS, folder_id))
+    if not recursive:
+        await _check_empty(api, folder_id)
+    try:
+        await api.perform(catalog.delete_folder(folder_id, recursive=recursive))
+    except OACApiError as error:
+        # It was there just now: a response got lost, and it went with the first attempt.
+        if error.status != 404:
+            raise
+        api.report("The folder went while it was deleted.")
+    return True
 
-    async def flow(api: Api) -> bool:
-        check_no_root(ids.FOLDERS, folder_id, "deleted")
-        if missing_ok and await look(ids.FOLDERS, folder_id)(api) is None:
-            return False
-        if not missing_ok:
-            await api.perform(catalog.get(ids.FOLDERS, folder_id))
-        if not recursive:
-            await _check_empty(api, folder_id)
-        try:
-            await api.perform(catalog.delete_folder(folder_id, recursive=recursive))
-        except OACApiError as error:
-            # It was there just now: an answer got lost, and it went with the first attempt.
-            if error.status != 404:
-                raise
-            report("The folder went while it was deleted.")
-        return True
 
-    return flow
+@flow
+async def change_owners(
+    api: Api,
+    kind: str,
+    item_id: str,
+    owner: str,
+    account_type: str = USER,
+    *,
+    recursive: bool = False,
+    only_owner: str | None = None,
+    manage_content: bool = True,
+    limit: int = 4,
+) -> tuple[int, list[str]]:
+    """Give an item, or everything below a folder as well, to another owner.
+
+    Items that have this owner already are given once more if they are named, and left alone below a folder.
+
+    :param only_owner: only items of this owner.
+    :param manage_content: search as a content manager, also what the user may not see; otherwise that stays as it is.
+    :returns: how many were given, and the paths of the first hundred.
+    :raises OACApiError: if OAC refuses; what was given before stays given, and doing it again continues.
+    """
+    if recursive and kind != ids.FOLDERS:
+        raise OACConfigurationError(f"Only what lies below a folder can be handed over as a whole, not below {kind}.")
+    count = 0
+    paths: list[str] = []
+    items = below(api, kind, item_id, PagePlan(limit), itself=True, recursive=recursive, manage_content=manage_content)
+    async for group in in_groups(items, limit * _HELD):
+        chosen = []
+        for item in group:
+            named = ids.same(item.id or item_id, item_id)
+            wanted = item.owner == only_owner if only_owner else named or item.owner != owner
+            if wanted and (named or item.type in OWNED):
+                chosen.append(item)
+        calls = [catalog.change_owner(item.type, item.id or item_id, owner, account_type) for item in chosen]
+        await api.gather(calls, limit)
+        count += len(chosen)
+        paths += [item.path for item in chosen][: _RETURNED - len(paths)]
+    return count, paths
 
 
 def check_no_root(kind: str, item_id: str, what: str) -> None:
@@ -279,15 +318,15 @@ def check_no_root(kind: str, item_id: str, what: str) -> None:
 
     :raises OACConfigurationError: naming it.
     """
+    if kind != ids.FOLDERS:
+        return
     plain = ids.plain_id(item_id) or ""
     # Whether OAC tells upper from lower case here, or passes over an empty part, is not documented.
     inside = plain.casefold().removeprefix(ids.CATALOG_ROOT.casefold()).strip("/")
-    if kind != ids.FOLDERS:
-        return
     if inside and plain.startswith("/") and any(part.strip() in ("", ".", "..") for part in inside.split("/")):
         raise OACConfigurationError(
-            f"The path of the folder {plain!r} has an empty part, so that it is not certain which folder is meant, and "
-            f"none is {what}. If a part of it comes from a template: what does that render to?"
+            f"The path of the folder {plain!r} has an empty part, so it is not certain which folder is meant, and none "
+            f"is {what}. If a part of it comes from a template: what does that render to?"
         )
     if inside in _ROOTS:
         raise OACConfigurationError(
@@ -299,40 +338,35 @@ def check_no_root(kind: str, item_id: str, what: str) -> None:
 async def _check_empty(api: Api, folder_id: str) -> None:
     """OAC deletes only an empty folder without ``recursive`` (documented), but not how it says so."""
     try:
-        # Not waited for: if the index is not ready, OAC's own refusal has to do.
-        listing = catalog.list_children(ids.FOLDERS, folder_id, limit=5)
-        inside = await collected(listing.each(PagePlan(index_patience=0.0, allow_truncated=True)), most=5)(api)
-    except (OACApiError, OACWaitTimeoutError) as error:
-        if isinstance(error, OACApiError) and not index_not_ready(error):
+        page = await api.perform(catalog.list_children(ids.FOLDERS, folder_id, limit=_NAMED).page(1))
+    except OACApiError as error:
+        # If the index is not ready, OAC's own refusal has to do.
+        if not index_not_ready(error):
             raise
         return
-    if inside:
-        names = ", ".join(repr(item.name) for item in inside)
+    if page.items:
+        names = ", ".join(repr(item.name) for item in page.items[:_NAMED])
+        more = " and maybe more" if page.more or len(page.items) >= _NAMED else ""
         raise OACConfigurationError(
-            f"The folder {ids.quoted(folder_id)} is not empty: it holds {names}"
-            f"{' and maybe more' if len(inside) == 5 else ''}. Nothing was deleted; recursive=True deletes it with "
-            "everything below."
+            f"The folder {ids.quoted(folder_id)} is not empty: it holds {names}{more}. Nothing was deleted; "
+            "recursive=True deletes it with everything below."
         )
 
 
-async def _check_whole(
-    api: Api, kind: str, source_id: str, there: CatalogItem, report: Callable[[str], None]
-) -> None:  # fmt: skip
+async def _check_whole(api: Api, kind: str, source_id: str, there: CatalogItem) -> None:
     """A copy of a folder that broke off halfway is there, too: it is whole if it holds what the source holds.
 
-    :raises OACUncertainError: if it does not, or that cannot be told.
+    :raises OACUncertainError: if it does not, or that is unknown.
     """
-    if kind not in CONTAINERS:
-        return
     what = f"It is not known whether {ids.shown(there.id)} is a whole copy of {ids.shown(source_id)}"
     then = (
-        "The copy may have broken off, or still go on, or the source has changed since. Let the task run again later: "
-        "it compares once more. If it stays, look at both, delete the copy unless somebody works in it, and clear the "
+        "The copy may have broken off, or still continue, or the source has changed since. Run the task again later: "
+        "it compares once more. If it stays, check both, delete the copy unless somebody works in it, and clear the "
         "task."
     )
     try:
-        wanted = await _held(api, kind, source_id, report, but=there.id)
-        found = await _held(api, kind, there.id, report)
+        wanted = await _held(api, kind, source_id, but=there.id)
+        found = await _held(api, kind, there.id)
     except OACKilledError:
         raise
     except OACError as error:
@@ -343,23 +377,17 @@ async def _check_whole(
         )
 
 
-async def _held(
-    api: Api, kind: str, item_id: str, report: Callable[[str], None], but: str | None = None
-) -> set[tuple[str, str]]:
+async def _held(api: Api, kind: str, item_id: str, but: str | None = None) -> set[tuple[str, str]]:
     """Type and path, from the container on, of everything below one.
 
     :param but: a container that does not count, with what it holds: a copy that lies in its source.
     """
     top, held = ids.normal(item_id) + "/", set()
     out = ids.normal(but) if but else None
-    items = below(kind, item_id, report=report)(api)
-    try:
-        async for item in items:
-            path = ids.normal(item.id)
-            if out is None or not f"{path}/".startswith(f"{out}/"):
-                held.add((item.type, path.removeprefix(top) if path.startswith(top) else item.name))
-    finally:
-        await items.aclose()
+    async for item in below(api, kind, item_id):
+        path = ids.normal(item.id)
+        if out is None or not f"{path}/".startswith(f"{out}/"):
+            held.add((item.type, path.removeprefix(top) if path.startswith(top) else item.name))
     return held
 
 
@@ -369,22 +397,11 @@ def _some(items: set[tuple[str, str]]) -> str:
     return ", ".join([*names, f"{more} more"] if more > 0 else names) or "none"
 
 
-def _place(source: CatalogItem, item_id: str, place: Place) -> tuple[str, str]:
-    """Folder and name; an item that is known by its path need not tell them (one sample of details does not)."""
-    folder, last = ids.split_path(item_id) or (source.parent_id, source.name)
-    parent_id = place.parent_id or folder
-    if not parent_id:
-        raise OACConfigurationError(
-            f"The folder of {ids.shown(source.id)} is not known. Name the folder that is meant."
-        )
-    return parent_id, place.name or last
-
-
 async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem | None:
     """The item of this name in this folder."""
     folder = ids.plain_id(parent_id)
     if folder and folder.startswith("/") and kind not in catalog.IMMOVABLE:
-        return await look(kind, ids.encoded(f"{folder.rstrip('/')}/{name}"))(api)
-    # Its id is a pair, which does not follow from the folder, and not each of them tells its folder.
-    found = await find_all(kind, name)(api)
+        return await api.run(find_by_id(kind, ids.encoded(f"{folder.rstrip('/')}/{name}")))
+    # Its id is a pair, which does not follow from the folder, and not each of them names its folder.
+    found = await api.run(find_by_name(kind, name))
     return next((item for item in found if item.parent_id is None or ids.same(item.parent_id, parent_id)), None)

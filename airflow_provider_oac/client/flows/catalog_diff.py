@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.flows.catalog_search import is_missing
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.paging import PagePlan, fetched
+from airflow_provider_oac.client.paging import fetched
 from airflow_provider_oac.client.rest import acl, catalog
 from airflow_provider_oac.client.rest.acl import Access
 from airflow_provider_oac.client.rest.catalog import CatalogItem
 from airflow_provider_oac.exceptions import OACApiError
 
 _SIDE_BY_SIDE = 8
+# How many items a review names.
+_BULLETS = 20
 # Of an item that two instances hold alike, all of these are equal. Not the time of the last change: whether a restore
 # keeps it is not documented.
 _COMPARED = ("name", "owner", "description")
@@ -62,43 +65,33 @@ class Comparison:
         return not self.missing and not self.different
 
 
-def held(
-    *,
-    permissions: bool,
-    manage_content: bool | None = None,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[dict[Key, Held]]:
-    """All items that an instance lists, type by type, since OAC shows at most 10,000 in one list. Flow.
+@flow
+async def held(api: Api, *, permissions: bool, manage_content: bool | None = None) -> dict[Key, Held]:
+    """All items that an instance lists, type by type, since OAC shows at most 10,000 in one list.
 
     :param permissions: whether to read who may do what with each, which is a request each.
     :param manage_content: whether to list as a content manager, also what others own.
-    :param report: gets lines for people.
     :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
     """
-
-    async def flow(api: Api) -> dict[Key, Held]:
-        found: dict[Key, Held] = {}
-        types: tuple[str, ...] = await fetched(api, catalog.list_types(), PagePlan(), report)
-        for kind in sorted(types):
-            async for item in catalog.list_items(kind, manage_content=manage_content).each(report=report)(api):
-                found[item.type, ids.normal(item.id)] = Held(item)
-        if permissions:
-            keys = list(found)
-            lists = await api.io.gather([_access(api, found[key].item) for key in keys], _SIDE_BY_SIDE)
-            found = {key: Held(found[key].item, access) for key, access in zip(keys, lists, strict=True)}
-            unread = sum(access is None for access in lists)
-            if unread:
-                report(f"The permissions of {unread} of {len(found)} items may not be read, and are not compared.")
-        return found
-
-    return flow
+    found: dict[Key, Held] = {}
+    types = await api.run(fetched(catalog.list_types()))
+    for kind in sorted(types):
+        async for item in catalog.list_items(kind, manage_content=manage_content).each(api):
+            found[item.type, ids.normal(item.id)] = Held(item)
+    if permissions:
+        lists = await api.gather([_access(one.item) for one in found.values()], _SIDE_BY_SIDE)
+        found = {key: Held(one.item, access) for (key, one), access in zip(found.items(), lists, strict=True)}
+        if unread := lists.count(None):
+            api.report(f"The permissions of {unread} of {len(found)} items may not be read, and are not compared.")
+    return found
 
 
+@flow
 async def _access(api: Api, item: CatalogItem) -> tuple[Access, ...] | None:
     try:
         return await api.perform(acl.get(item.type, item.id))
     except OACApiError as error:
-        # Types without permissions of their own, items that went meanwhile, and those that are not for this user.
+        # Types without permissions, items that went meanwhile, and those that are not for this user.
         if error.status in (400, 403) or error.missing_role or is_missing(error, item.type):
             return None
         raise
@@ -114,7 +107,7 @@ def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datet
     """
     missing, different, since, compared, unread = [], [], [], 0, 0
     for key, one in sorted(source.items()):
-        if made_at is not None and one.item.modified is not None and one.item.modified > made_at:
+        if _changed_after(one, made_at):
             since.append(_text(key))
             continue
         other = copy.get(key)
@@ -127,6 +120,10 @@ def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datet
             different.append((_text(key), "; ".join(differences)))
     extra = [_text(key) for key in sorted(copy) if key not in source]
     return Comparison(compared, tuple(missing), tuple(different), tuple(extra), tuple(since), unread)
+
+
+def _changed_after(one: Held, moment: datetime | None) -> bool:
+    return moment is not None and one.item.modified is not None and one.item.modified > moment
 
 
 def _text(key: Key) -> str:
@@ -146,81 +143,51 @@ def _differences(one: Held, other: Held) -> list[str]:
     return found
 
 
-@dataclass(frozen=True)
-class Loss:
-    """What a restore would take away from its target.
+_REVIEW = """\
+**Target: {host}** ({system}; administrators: {owners})
 
-    :param items: how many items the target holds, by type.
-    :param only_here: in the target and not in the source.
-    :param changed_here: changed in the target after the snapshot was taken.
-    """
+**Snapshot:** {name}
+**Taken of:** {source_instance}, at {taken_at} (**{age} ago**)
 
-    items: Mapping[str, int]
-    only_here: tuple[str, ...]
-    changed_here: tuple[str, ...]
+**The target holds now, and all of it is replaced:** {held}
 
+**Only in the target, and lost:**
+{only_here}
 
-def loss(target: Mapping[Key, Held], source: Mapping[Key, Held] | None, taken_at: datetime | None) -> Loss:
-    """What would be lost in a target.
+**Changed in the target since the snapshot, and lost:**
+{changed_here}
 
-    :param target: what it holds.
-    :param source: what the instance holds that the snapshot was taken of, as it is now; ``None`` if it is out of reach.
-    :param taken_at: when the snapshot was taken, if that is known.
-    """
-    counts: dict[str, int] = {}
-    for kind, _ in target:
-        counts[kind] = counts.get(kind, 0) + 1
-    only_here = () if source is None else tuple(_text(key) for key in sorted(target) if key not in source)
-    changed = tuple(
-        _text(key)
-        for key, one in sorted(target.items())
-        if taken_at is not None and one.item.modified is not None and one.item.modified > taken_at
-    )
-    return Loss(dict(sorted(counts.items())), only_here, changed)
+**Replaced:** {replaced}.
+**Not saved in a snapshot:** {not_saved}.
+
+There is no undo except the safety snapshot that is taken before."""
 
 
-def listed_shortly(texts: tuple[str, ...] | list[str], most: int = 20) -> list[str]:
-    """The first of many, and how many more there are."""
-    more = len(texts) - most
-    return [*texts[:most], f"... and {more} more"] if more > 0 else list(texts)
-
-
-def review(facts: Mapping[str, Any], lost: Loss, *, source_known: bool) -> str:
+def review(
+    facts: Mapping[str, Any], target: Mapping[Key, Held], source: Mapping[Key, Held] | None, taken_at: datetime | None
+) -> str:
     """What a person must know who approves a restore, as Markdown.
 
     :param facts: ``host``, ``system``, ``owners`` of the target; ``name``, ``source_instance``, ``taken_at``, ``age``
         of the snapshot; ``replaced`` and ``not_saved``.
-    :param lost: what would be lost.
-    :param source_known: whether the source could be asked what it holds.
+    :param target: what the target holds.
+    :param source: what the instance holds that the snapshot was taken of, as it is now; ``None`` if it is out of reach.
+    :param taken_at: when the snapshot was taken, if that is known.
     """
-    counts = ", ".join(f"{number} {kind}" for kind, number in lost.items.items()) or "nothing"
-    only = (
-        _bullets(lost.only_here, "None.")
-        if source_known
-        else ["The source was not asked; anything that came into the target since may be lost."]
-    )
-    return "\n".join(
-        [
-            f"**Target: {facts['host']}** ({facts['system']}; administrators: {facts['owners']})",
-            "",
-            f"**Snapshot:** {facts['name']}",
-            f"**Taken of:** {facts['source_instance']}, at {facts['taken_at']} (**{facts['age']} ago**)",
-            "",
-            f"**The target holds now, and all of it is replaced:** {counts}",
-            "",
-            "**Only in the target, and lost:**",
-            *only,
-            "",
-            "**Changed in the target since the snapshot, and lost:**",
-            *_bullets(lost.changed_here, "None."),
-            "",
-            f"**Replaced:** {facts['replaced']}.",
-            f"**Not saved in a snapshot:** {facts['not_saved']}.",
-            "",
-            "There is no undo except the safety snapshot that is taken before.",
-        ]
+    counts = sorted(Counter(kind for kind, _ in target).items())
+    only_here = "The source was not asked; anything that came into the target since may be lost."
+    if source is not None:
+        only_here = _bullets([key for key in target if key not in source])
+    changed = [key for key, one in target.items() if _changed_after(one, taken_at)]
+    return _REVIEW.format(
+        **facts,
+        held=", ".join(f"{number} {kind}" for kind, number in counts) or "nothing",
+        only_here=only_here,
+        changed_here=_bullets(changed),
     )
 
 
-def _bullets(texts: tuple[str, ...], none: str) -> list[str]:
-    return [f"- {text}" for text in listed_shortly(texts)] or [none]
+def _bullets(keys: Collection[Key]) -> str:
+    more = len(keys) - _BULLETS
+    texts = [f"- {_text(key)}" for key in sorted(keys)[:_BULLETS]]
+    return "\n".join([*texts, f"- ... and {more} more"] if more > 0 else texts) or "None."

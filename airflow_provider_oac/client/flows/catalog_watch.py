@@ -1,32 +1,48 @@
-"""Waiting for what OAC shows: an item of the catalog that is there, or that was modified since; a snapshot."""
+"""Waiting for what OAC lists: an item of the catalog that is there, or was modified since; a snapshot that is listed,
+or the newest of a series that is young enough.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.api import Api, Flow
-from airflow_provider_oac.client.flows.catalog_search import find_all, look
-from airflow_provider_oac.client.flows.polling import WaitPlan, asked_pause, passing
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.flows.catalog_search import find_by_id, find_by_name
+from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan
+from airflow_provider_oac.client.flows.retention import SnapshotSeries
 from airflow_provider_oac.client.paging import PagePlan
-from airflow_provider_oac.client.rest.catalog import CatalogItem, moment
+from airflow_provider_oac.client.rest.catalog import moment
+from airflow_provider_oac.client.rest.snapshots import Storage, list_all
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
-    OACError,
     OACResponseError,
     OACWaitTimeoutError,
 )
 from airflow_provider_oac.transport.retry import ONCE
 
-# How a watch goes through a list: without waiting, and without more connections than one look is to have.
+# How a trigger goes through a list: without waiting, and without more connections than one poll is to have.
 _AT_ONCE = PagePlan(side_by_side=1, index_patience=0.0)
 
 
-class Sought(Hashable, Protocol):
+@dataclass(frozen=True)
+class Sighting:
+    """What one poll showed.
+
+    :param item: what was found, if it is as it is wanted.
+    :param text: what was found, for people.
+    """
+
+    item: Any | None
+    text: str
+
+
+class Wanted(Hashable, Protocol):
     """What a sensor waits for. Two that are equal are polled as one.
 
     :param hint: what to check when it does not come.
@@ -38,14 +54,17 @@ class Sought(Hashable, Protocol):
         """For people."""
         ...
 
-    def seen(self, report: Callable[[str], None], plan: PagePlan) -> Flow[Any]:
-        """What was found, if it is as it is wanted; else ``None``. Flow."""
+    async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
+        """Search for it once. Flow.
+
+        :param plan: how to go through lists.
+        """
         ...
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is waited for.
+class WantedItem:
+    """An item of the catalog that is waited for.
 
     :param kind: type of the item.
     :param item_id: its id, encoded.
@@ -60,13 +79,7 @@ class Wanted:
         "Check its type and its id or path, whether this user may see it, and whether what makes it has run."
     )
 
-    def seen(
-        self, report: Callable[[str], None] = lambda _line: None, plan: PagePlan = PagePlan()
-    ) -> Flow[CatalogItem | None]:
-        """As :func:`seen`. Flow."""
-        return seen(self, report, plan)
-
-    def checked(self) -> datetime | None:
+    def since(self) -> datetime | None:
         """The moment since which it is to be modified, if there is one.
 
         :raises OACConfigurationError: if it is none.
@@ -84,123 +97,140 @@ class Wanted:
         since = f", modified since {self.modified_since}" if self.modified_since else ""
         return f"{self.kind} {ids.shown(self.item_id)}{since}"
 
+    async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
+        """Search for the item once. Flow.
 
-def seen(
-    wanted: Wanted, report: Callable[[str], None] = lambda _line: None, plan: PagePlan = PagePlan()
-) -> Flow[CatalogItem | None]:
-    """The item, if it is as it is wanted. Flow.
-
-    :param plan: how to go through the list, where the item itself does not tell when it was modified.
-    :raises OACResponseError: if OAC does not tell when it was modified.
-    """
-    since = wanted.checked()
-
-    async def flow(api: Api) -> CatalogItem | None:
-        item = await look(wanted.kind, wanted.item_id)(api)
+        :param plan: how to go through the list, where the item itself does not say when it was modified.
+        :raises OACResponseError: if OAC does not say when it was modified.
+        """
+        since = self.since()
+        item = await api.run(find_by_id(self.kind, self.item_id))
         if item is None:
-            report(f"{wanted.text()}: not there.")
-            return None
+            return Sighting(None, f"{self.text()}: not there.")
         if since is None:
-            report(f"{wanted.text()}: there.")
-            return item
+            return Sighting(item, f"{self.text()}: there.")
         if item.modified is None:
             # One sample of a workbook's details has no such member (documented); lists have.
-            item = await _listed(api, wanted, item, plan)
+            name = (ids.split_path(self.item_id) or (None, item.name))[1]
+            listed = await api.run(find_by_name(self.kind, name, plan))
+            item = next((found for found in listed if ids.same(found.id, self.item_id)), item)
         modified = item.modified
         if modified is None:
             raise OACResponseError(
-                f"OAC does not tell when {wanted.text()} was modified: {item.last_modified!r}. Expected was a time in "
-                "ISO 8601. Wait for its existence only, or tell the provider's authors what came."
+                f"OAC does not say when {self.text()} was modified: {item.last_modified!r}. Expected: a time in ISO "
+                "8601. Wait for its existence only, or report what came to the provider's authors."
             )
-        report(f"{wanted.text()}: last modified {modified.isoformat()}.")
-        return item if modified >= since else None
-
-    return flow
+        return Sighting(
+            item if modified >= since else None, f"{self.text()}: last modified {modified.isoformat()}."
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """What one poll showed.
+class WantedSnapshot:
+    """A snapshot that is waited for: by ``snapshot_id``, by ``snapshot_name``, or by ``max_age`` and a series.
 
-    :param item: what was found, if it is as it is wanted.
-    :param text: what was seen, for people.
+    :param snapshot_id: id of the snapshot.
+    :param snapshot_name: its exact name.
+    :param max_age: how old the newest of the series may be by the time in its name, in seconds.
+    :param label: the series.
+    :param instance: name of the instance in the names of its snapshots.
+    :param bucket: its bucket.
+    :param folder: its folder in the bucket.
+    :param region: OCI region of the bucket, if it is not the instance's.
+    :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
+    :raises OACConfigurationError: if it is half a question, or label or folder cannot be part of a name.
     """
 
-    item: Any | None
-    text: str
+    snapshot_id: str | None = None
+    snapshot_name: str | None = None
+    max_age: float | None = None
+    label: str = ""
+    instance: str = ""
+    bucket: str = ""
+    folder: str = ""
+    region: str | None = None
+    namespace: str | None = None
+
+    hint: ClassVar[str] = "Check what is asked for, whether it was made through the REST API, and whether backups run."
+
+    def __post_init__(self) -> None:
+        asked = [bool(self.snapshot_id), bool(self.snapshot_name), self.max_age is not None]
+        if sum(asked) != 1 or (self.max_age is not None and not (self.label and self.bucket)):
+            raise OACConfigurationError(
+                "Give one of: snapshot_id; snapshot_name; max_age with snapshot_label and bucket."
+            )
+        if self.max_age is not None:
+            self._series()
+
+    def record(self) -> dict[str, Any]:
+        """As a plain dictionary, for the arguments of a trigger."""
+        return dataclasses.asdict(self)
+
+    def text(self) -> str:
+        """For people."""
+        if self.max_age is None:
+            return f"Snapshot {self.snapshot_id or self.snapshot_name}"
+        return f"A snapshot of {self.label}, at most {timedelta(seconds=self.max_age)} old"
+
+    async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
+        """Search for the snapshot once. Flow. Its list has no pages."""
+        listed = await api.run(list_all())
+        if self.max_age is None:
+            asked = self.snapshot_id or self.snapshot_name
+            found = next((item for item in listed if asked == (item.id if self.snapshot_id else item.name)), None)
+            return Sighting(found, f"{self.text()} is {'listed' if found else 'not listed'}.")
+        series, now = self._series(), datetime.fromtimestamp(api.now(), UTC)
+        # A clock that was wrong once must not make a series look fresh until that time has come.
+        named = [(name, item) for item in listed if (name := series.name_of(item)) and name.time <= now]
+        if not named:
+            return Sighting(
+                None,
+                f"OAC lists no snapshot of the series {self.label} of {self.instance} in bucket {self.bucket}, folder "
+                f"{self.folder}, up to now. Compare label, bucket and folder with those of the task that takes them, "
+                "and the Connection's instance too.",
+            )
+        name, newest = max(named, key=lambda pair: pair[0].time)
+        limit = timedelta(seconds=self.max_age)
+        fresh = now - name.time <= limit
+        text = f"The newest snapshot of {self.label} is {name}, {'at most' if fresh else 'more than'} {limit} old."
+        return Sighting(newest if fresh else None, text)
+
+    def _series(self) -> SnapshotSeries:
+        storage = Storage(self.bucket, self.region, self.namespace)
+        return SnapshotSeries.checked(self.label, self.instance, self.folder, storage)
 
 
-class CatalogTarget:
-    """Over when what is waited for is as it is wanted.
+class CatalogTarget(PollTarget[Sighting]):
+    """Done when what is waited for is as it is wanted. After a deferral the task polls once more and reports it.
 
     :param wanted: what is waited for.
     :param plan: its deadline, longest pause and patience with trouble count.
-    :param report: gets a line for people whenever what is seen changes, except at the end: after a deferral the task
-        looks once more and reports it.
     """
 
-    def __init__(self, wanted: Sought, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
-        self.key: Hashable = wanted
-        self.deadline = plan.deadline
-        self._wanted, self._plan, self._report = wanted, plan, report
-        self._troubled_since: float | None = None
-        self._said: str | None = None
+    def __init__(self, wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
+        # A sensor polls at one pace: nothing says when what it waits for began.
+        super().__init__(wanted, wanted.text(), dataclasses.replace(plan, first_pause=plan.longest_pause), report)
+        self._wanted = wanted
+        self._last = "nothing"
 
-    async def look(self, api: Api) -> Sighting:
-        """Look once: one request after the other, each tried once, since trouble is this watch's to judge and others
-        wait for a turn. Flow."""
-        lines: list[str] = []
+    async def poll(self, api: Api) -> Sighting:
+        """Search for it once: one request after the other, each tried once."""
         try:
-            item = await self._wanted.seen(lines.append, _AT_ONCE)(api.with_policy(ONCE))
+            return await self._wanted.poll(api.with_policy(ONCE), _AT_ONCE)
         except OACWaitTimeoutError as error:
             # That the search index is not ready passes; how long to wait for it is the plan's to say.
             raise error.__cause__ if isinstance(error.__cause__, OACApiError) else error from None
-        return Sighting(item, lines[-1] if lines else "")
 
-    def begin(self, now: float) -> None:
-        """The wait begins now."""
-
-    def seen(self, found: Sighting, now: float) -> float | None:
-        """Judge what was seen.
-
-        :raises OACWaitTimeoutError: at the deadline.
-        """
-        self._troubled_since = None
+    def on_result(self, found: Sighting, now: float) -> float | None:
+        """Judge what was found."""
+        self._trouble = None
         if found.item is not None:
             return None
+        self._last = found.text
         self._say(found.text)
         return self._pause(now)
 
-    def troubled(self, error: OACError, now: float) -> float:
-        """Judge a look that failed.
-
-        :raises OACWaitTimeoutError: at the deadline.
-        :raises OACError: the error itself if it will stay, or lasted too long.
-        """
-        self._troubled_since = now if self._troubled_since is None else self._troubled_since
-        if not passing(error) or now - self._troubled_since > self._plan.trouble_patience:
-            raise error
-        self._say(f"{self._wanted.text()} cannot be looked for at the moment, waiting on: {error}")
-        return self._pause(now, asked_pause(error))
-
-    def _say(self, line: str) -> None:
-        if line != self._said:
-            self._said = line
-            self._report(line)
-
-    def _pause(self, now: float, asked: float = 0.0) -> float:
-        left = float("inf") if self._plan.deadline is None else self._plan.deadline - now
-        if left <= 0:
-            raise OACWaitTimeoutError(
-                f"{self._wanted.text()} did not come in time. Seen last: {self._said or 'nothing'} {self._wanted.hint}"
-            )
-        return min(max(asked, self._plan.longest_pause), left)
-
-
-async def _listed(api: Api, wanted: Wanted, item: CatalogItem, plan: PagePlan) -> CatalogItem:
-    """The item as the list shows it, if it does."""
-    name = (ids.split_path(wanted.item_id) or (None, item.name))[1]
-    for found in await find_all(wanted.kind, name, plan=plan)(api):
-        if ids.same(found.id, wanted.item_id):
-            return found
-    return item
+    def timed_out(self, now: float) -> OACWaitTimeoutError:
+        """The error at the deadline."""
+        last = self._trouble or self._last
+        return OACWaitTimeoutError(f"{self.title} did not come in time. Last poll: {last} {self._wanted.hint}")

@@ -1,4 +1,4 @@
-"""Taking a snapshot once. A snapshot is found again by the mark in its name."""
+"""Creating a snapshot once. A snapshot is found again by the mark in its name."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.flows.submit import Submission, poll
+from airflow_provider_oac.client.flows.submit import Submission, search
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage, create, list_all
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
@@ -86,14 +86,14 @@ class NewSnapshot(Submission[str, Taken]):
 
     :param order: what to take; its mark tells whose it is.
     :param password: seals the file.
-    :param look_first: whether to look for the mark in the list although no earlier try is suspect.
+    :param search_first: whether to search the list for the mark although no earlier try is suspect.
     :param ignore: names of snapshots of this task that are known to have failed.
     :param used: the last name that this task has used, if that is known; no name is used twice.
     """
 
     order: SnapshotOrder
     password: str = field(repr=False)
-    look_first: bool = False
+    search_first: bool = False
     ignore: Collection[str] = ()
     used: str | None = None
     _name: SnapshotName = field(init=False)
@@ -108,7 +108,7 @@ class NewSnapshot(Submission[str, Taken]):
     @property
     def looks_first(self) -> bool:
         """Whether the list is searched before anything is sent."""
-        return self.look_first or self.suspect
+        return self.search_first or self.suspect
 
     @property
     def clue(self) -> str | None:
@@ -117,15 +117,12 @@ class NewSnapshot(Submission[str, Taken]):
 
     async def trace(self, api: Api, lost: OACError | None) -> Taken | None:
         """The newest listed snapshot with the mark."""
-        marked = []
-        for item in await api.perform(list_all()):
-            name = parse(item.name)
-            if name is not None and name.mark == self.order.mark and item.name not in self.ignore:
-                marked.append(item)
-        if not marked:
+        listed = [item for item in await api.perform(list_all()) if item.name not in self.ignore]
+        named = [(name, item) for item in listed if (name := parse(item.name)) and name.mark == self.order.mark]
+        if not named:
             return None
-        found = max(marked, key=lambda item: item.name.split("--")[2])
-        self.report(
+        found = max(named, key=lambda pair: pair[0].time)[1]
+        api.report(
             f"Snapshot {found.name} carries this task's mark: OAC accepted it from an earlier attempt, and no second "
             "one is taken. The list shows neither its state nor its work request, so it is adopted UNVERIFIED."
         )
@@ -137,23 +134,21 @@ class NewSnapshot(Submission[str, Taken]):
         self.used = str(self._name)
         return create(self.used, self._name.uri(self.order.folder), self.order.storage, self.password)
 
-    def accepted(self, answer: str) -> Taken:
+    def accepted(self, api: Api, answer: str) -> Taken:
         """The snapshot with its work request."""
-        self.report(f"OAC accepted {self._name} as work request {answer}.")
+        api.report(f"OAC accepted {self._name} as work request {answer}.")
         return Taken(str(self._name), self._name.uri(self.order.folder), self.order.storage.bucket, answer)
 
 
-def find_named(name: str, patience: float) -> Flow[Snapshot | None]:
-    """Look for a snapshot that OAC has accepted until it lists it. The flow returns ``None`` if it does not.
+@flow
+async def find_named(api: Api, name: str, patience: float) -> Snapshot | None:
+    """Search for a snapshot that OAC has accepted until it lists it. Returns ``None`` if it does not.
 
     :param name: its exact name.
-    :param patience: seconds for which it is looked for.
+    :param patience: seconds for which it is searched for.
     """
 
-    async def flow(api: Api) -> Snapshot | None:
-        async def look() -> Snapshot | None:
-            return next((item for item in await api.perform(list_all()) if item.name == name), None)
+    async def attempt() -> Snapshot | None:
+        return next((item for item in await api.perform(list_all()) if item.name == name), None)
 
-        return await poll(api, look, patience)
-
-    return flow
+    return await search(api, attempt, patience)

@@ -1,17 +1,19 @@
-"""Downloading a large file in constant memory, checked, into a sink."""
+"""Downloading a large file in constant memory, checked, into a sink; its size and checksum."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACContentError,
@@ -29,18 +31,18 @@ _NOT_READY = frozenset({404, 409, 412, 423, 425})
 _NOT_READY_PAUSE = 1.0
 # Longest wait between two requests, in seconds, whatever OAC asks for.
 _LONGEST_PAUSE = 60.0
-# How many bytes of either end are looked at.
+# How many bytes of either end are checked.
 _ENDS = 1024
 # Lengths of a compressed body would count other bytes.
 _AS_IT_IS = {"Accept-Encoding": "identity"}
-# Of an export or another file; far more than the largest that anybody reports.
+# Of an export or another file; far more than the largest that is known.
 MOST_BYTES = 4 << 30
 # No number of bytes has more digits, and Python reads none of more than some thousand.
 _DIGITS = 18
 
 
 class Sink(Protocol):
-    """Where a download goes. Its methods may block: flows call them where they hold nobody up."""
+    """Where a file goes. Its methods may block: flows call them in a thread."""
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -108,6 +110,56 @@ def local_disk(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class Stored(Model):
+    """A file that is whole and in its place."""
+
+    size: int
+    sha256: str
+
+
+class SummedSink:
+    """Passes a file on to a sink and computes its size and checksum. Left by an error, it discards what was written.
+
+    :param sink: where it all goes.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._digest = hashlib.sha256()
+        # A flow that is canceled discards while a thread may still be writing.
+        self._lock = threading.Lock()
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_about_it: object) -> None:
+        # Also when a task is killed or a trigger canceled. Not in a thread, since nothing may be awaited then.
+        if error is not None:
+            self.discard()
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes. What the sink refuses does not count."""
+        with self._lock:
+            self._sink.write(data)
+            self._digest.update(data)
+            self.size += len(data)
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        with self._lock:
+            self._sink.discard()
+            self._digest = hashlib.sha256()
+            self.size = 0
+
+    def commit(self) -> Stored:
+        """Make it the file that was wanted."""
+        with self._lock:
+            self._sink.commit()
+            return Stored(self.size, self._digest.hexdigest())
+
+
+@dataclass(frozen=True)
 class Marks:
     """How a whole file of some kind begins and ends.
 
@@ -144,76 +196,54 @@ class TransferPlan:
     most_bytes: int = MOST_BYTES
 
 
-def download(
-    call: Call[Any],
-    sink: Sink,
-    marks: Marks,
-    plan: TransferPlan = TransferPlan(),
-    *,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[int]:
-    """Download a file into a sink and commit it. The flow returns its size in bytes.
+# For a call that is not an export, and may not be repeatable.
+ONE_ATTEMPT = TransferPlan(attempts=1, not_ready_grace=0.0)
+
+
+@flow
+async def download(
+    api: Api, call: Call[Any], sink: Sink, marks: Marks | None, plan: TransferPlan = TransferPlan()
+) -> Stored:
+    """Download a file into a sink and commit it. Returns its size and checksum.
 
     Never more than a piece of it is in memory. The size is checked if the server announces it, and the first and the
     last bytes are. A download that breaks begins anew.
 
     :param call: the call that gets the file.
     :param sink: where it goes. It is left empty if the download fails.
-    :param marks: what its first and last bytes must be.
+    :param marks: what its first and last bytes must be; ``None`` for any content.
     :param plan: how patiently.
-    :param report: gets a line for people when something goes wrong that is tried again.
     :raises OACApiError: if OAC answers with an error that stays.
     :raises OACTransportError: if the connection fails too often.
     :raises OACContentError: if what comes is not a whole file of this kind.
     """
+    began, failures = api.now(), 0
+    with SummedSink(sink) as whole:
+        while True:
+            attempt = _Attempt(api, call.doing, whole, marks, plan.most_bytes)
+            try:
+                await api.stream(call, attempt.read, _AS_IT_IS)
+                break
+            except (OACApiError, OACTransportError, OACContentError) as error:
+                waits = _not_ready(error) and api.now() - began < plan.not_ready_grace
+                failures += not waits
+                if not (waits or _may_pass(error)) or failures >= plan.attempts:
+                    raise
+                await api.to_thread(whole.discard)
+                asked = error.retry_after if isinstance(error, OACApiError) else None
+                own = _NOT_READY_PAUSE if waits else plan.pause * 2.0 ** (failures - 1)
+                pause = min(_LONGEST_PAUSE, max(own, asked or 0.0))
+                api.report(f"Trying again in {pause:.1f} s. {error}")
+                await api.sleep(pause)
+        return await api.to_thread(whole.commit)
 
-    async def flow(api: Api) -> int:
-        try:
-            size = await _fetched(api, call, sink, marks, plan, report)
-            await api.io.to_thread(sink.commit)
-        except BaseException:
-            # Also when a task is killed or a trigger canceled. Not offloaded, since nothing may be awaited then.
-            sink.discard()
-            raise
-        return size
 
-    return flow
-
-
-def copy(source: Path, sink: Sink) -> None:
+def copy(source: Path, sink: Sink) -> Stored:
     """Copy a local file into a sink and commit it. Blocks."""
-    try:
-        with local_disk(source), source.open("rb") as file:
-            while data := file.read(CHUNK):
-                sink.write(data)
-        sink.commit()
-    except BaseException:
-        sink.discard()
-        raise
-
-
-async def _fetched(
-    api: Api, call: Call[Any], sink: Sink, marks: Marks, plan: TransferPlan, report: Callable[[str], None]
-) -> int:
-    """Ask until the file is whole."""
-    began, failures = api.io.now(), 0
-    while True:
-        attempt = _Attempt(call.doing, sink, marks, plan.most_bytes)
-        try:
-            await api.stream(call, partial(attempt.read, api), _AS_IT_IS)
-        except (OACApiError, OACTransportError, OACContentError) as error:
-            waits = _not_ready(error) and api.io.now() - began < plan.not_ready_grace
-            failures += not waits
-            if not (waits or _may_pass(error)) or failures >= plan.attempts:
-                raise
-            await api.io.to_thread(sink.discard)
-            asked = error.retry_after if isinstance(error, OACApiError) else None
-            own = _NOT_READY_PAUSE if waits else plan.pause * 2.0 ** (failures - 1)
-            pause = min(_LONGEST_PAUSE, max(own, asked or 0.0))
-            report(f"Trying again in {pause:.1f} s. {error}")
-            await api.io.sleep(pause)
-        else:
-            return attempt.size
+    with SummedSink(sink) as whole, local_disk(source), source.open("rb") as file:
+        while data := file.read(CHUNK):
+            whole.write(data)
+        return whole.commit()
 
 
 def _not_ready(error: OACError) -> bool:
@@ -240,31 +270,30 @@ class _TooLargeError(OACContentError):
 class _Attempt:
     """What one request has brought so far."""
 
-    def __init__(self, doing: str, sink: Sink, marks: Marks, most_bytes: int) -> None:
-        self._doing = doing
-        self._sink = sink
-        self._marks = marks
-        self._most_bytes = most_bytes
+    def __init__(self, api: Api, doing: str, sink: SummedSink, marks: Marks | None, most_bytes: int) -> None:
+        self._api, self._doing, self._sink = api, doing, sink
+        self._marks, self._most_bytes = marks, most_bytes
         self._head = self._tail = b""
-        self.size = 0
 
-    async def read(self, api: Api, answer: StreamedResponse) -> None:
+    async def read(self, answer: StreamedResponse) -> None:
         """Read an answer of success to its end.
 
         :raises OACContentError: if what came is not a whole file.
         """
-        kind, length = media_type(answer.headers), announced_length(answer)
-        if answer.status != 200:
+        kind, length = media_type(answer.headers), _announced_length(answer)
+        if self._marks and answer.status != 200:
             # 202 and 204, which no document forbids.
             raise _NotYetError(f"Could not {self._doing}: HTTP {answer.status} ({kind}) came instead of the file.")
         self._refuse_more_than(length or 0)
         async for piece in answer.chunks(CHUNK):
-            self._refuse_more_than(self.size + len(piece))
-            await api.io.to_thread(partial(self._take, piece))
+            self._refuse_more_than(self._sink.size + len(piece))
+            await self._api.to_thread(self._sink.write, piece)
+            self._head = (self._head + piece[:_ENDS])[:_ENDS]
+            self._tail = (self._tail + piece[-_ENDS:])[-_ENDS:]
             # A task that was told to stop learns of it here.
-            await api.io.sleep(0)
-        if flaw := self._flaw(kind, length):
-            raise OACContentError(f"Could not {self._doing}: {flaw}")
+            await self._api.sleep(0)
+        if flaw := self._flaw(length):
+            raise OACContentError(f"Could not {self._doing}: {self._sink.size} bytes ({kind}) came{flaw}")
 
     def _refuse_more_than(self, size: int) -> None:
         if size > self._most_bytes:
@@ -273,32 +302,24 @@ class _Attempt:
                 f"export has ({self._most_bytes} at most). It was given up."
             )
 
-    def _take(self, data: bytes) -> None:
-        # First: what the sink refuses has not come.
-        self._sink.write(data)
-        self.size += len(data)
-        self._head = (self._head + data[:_ENDS])[:_ENDS]
-        self._tail = (self._tail + data[-_ENDS:])[-_ENDS:]
-
-    def _flaw(self, content_type: str, length: int | None) -> str | None:
+    def _flaw(self, length: int | None) -> str | None:
         """What keeps the bytes that came from being a whole file."""
-        came = f"{self.size} bytes ({content_type}) came"
-        if length is not None and self.size != length:
-            return f"{came}, but {length} were announced."
-        if not self._head.startswith(self._marks.head):
+        if length is not None and self._sink.size != length:
+            return f", but {length} were announced."
+        if self._marks and not self._head.startswith(self._marks.head):
             return (
-                f"{came} that do not begin as a {self._marks.kind} does, but with {self._head[:40]!r}. Likely cause: a "
+                f" that do not begin as a {self._marks.kind} does, but with {self._head[:40]!r}. Likely cause: a "
                 "page of a proxy or of the sign-in, or an error, in the place of the file."
             )
-        if not self._marks.tail.search(self._tail):
+        if self._marks and not self._marks.tail.search(self._tail):
             return (
-                f"{came} that begin as a {self._marks.kind} does, but do not end as one: the file is cut short. They "
-                f"end with {self._tail[-40:]!r}."
+                f" that begin as a {self._marks.kind} does, but do not end as one: the file is cut short. They end "
+                f"with {self._tail[-40:]!r}."
             )
         return None
 
 
-def announced_length(answer: StreamedResponse) -> int | None:
+def _announced_length(answer: StreamedResponse) -> int | None:
     """How many bytes the whole body has, if the server says so and sends it as it is."""
     if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
         return None

@@ -1,25 +1,36 @@
-"""Making files of workbooks: what to order of OAC for a file, and the flow that waits for it, fetches and joins it."""
+"""Making files of workbooks: what to order of OAC for a file, the flow that waits for it and fetches it, and joining
+PDF files by pypdf, which the extra ``pdf`` brings.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, Work, flow
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut, plain_name
-from airflow_provider_oac.client.flows.checksum import SummedSink
-from airflow_provider_oac.client.flows.download import BY_FORMAT, FileSink, Sink, copy, download
+from airflow_provider_oac.client.flows.download import (
+    BY_FORMAT,
+    FileSink,
+    Sink,
+    Stored,
+    copy,
+    download,
+    local_disk,
+)
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, poll_until_done
 from airflow_provider_oac.client.ids import plain_id, visible
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.pdf import join
 from airflow_provider_oac.client.rest import workbooks
 from airflow_provider_oac.client.rest.workbooks import MAX_CANVASES, PDF, Canvas
+from airflow_provider_oac.exceptions import OACConfigurationError, OACContentError, OACError, OACKilledError
 from airflow_provider_oac.records import Record
+
+T = TypeVar("T")
 
 # How many canvases a message names.
 _NAMED = 3
@@ -142,33 +153,31 @@ def name_of(workbook_id: str) -> str:
     return path.rpartition("/")[2] or workbook_id
 
 
-def ordered(file: WantedFile, limit: int) -> Flow[WantedFile]:
-    """Order the first exports of a file that are not ordered yet. The flow returns the file with their ids.
+@flow
+async def order_exports(api: Api, file: WantedFile, limit: int) -> WantedFile:
+    """Order the first exports of a file that are not ordered yet. Returns the file with their ids.
 
     :param limit: most exports to order.
     :raises OACApiError: if OAC refuses.
     """
-
-    async def flow(api: Api) -> WantedFile:
-        exports = list(file.exports)
-        todo = [number for number, export in enumerate(exports) if export.work_request_id is None]
-        for number in todo[:limit]:
-            exports[number] = await _ordered(api, file, exports[number])
-        return replace(file, exports=tuple(exports))
-
-    return flow
+    exports = list(file.exports)
+    todo = [number for number, export in enumerate(exports) if export.work_request_id is None]
+    for number in todo[:limit]:
+        exports[number] = await _ordered(api, file, exports[number])
+    return replace(file, exports=tuple(exports))
 
 
-def make(
+@flow
+async def make(
+    api: Api,
     file: WantedFile,
     sink: Sink,
     plan: WaitPlan,
     *,
     limit: int = 1,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[MadeFile]:
-    """Make a file: order what is not ordered yet, wait, fetch, check, join, commit. The flow ends with the file in its
-    place.
+    on_made: Callable[[MadeFile], None] = lambda _made: None,
+) -> MadeFile:
+    """Make a file: order what is not ordered yet, wait, fetch, check, join, commit. It ends with the file in its place.
 
     One export is passed on piece by piece. Several go to temporary files of this machine first, and joining them holds
     about twice their size in memory.
@@ -176,58 +185,120 @@ def make(
     :param sink: where the file goes.
     :param plan: how to wait for each export.
     :param limit: how many exports run side by side.
-    :param report: gets lines for people.
+    :param on_made: called when the file is in its place, in any thread.
     :raises OACError: as waiting and downloading do.
     """
-
-    async def flow(api: Api) -> MadeFile:
-        if len(file.exports) > 1:
-            return await _joined(api, file, sink, plan, limit, report)
-        export_id = await _finished(api, file, file.exports[0], plan, report)
-        call = workbooks.download(file.workbook_id, export_id)
-        summed = SummedSink(sink)
-        await download(call, summed, BY_FORMAT[file.file_format], report=report)(api)
-        return MadeFile(summed.size, summed.sha256, (export_id,))
-
-    return flow
+    if len(file.exports) == 1:
+        export_id, stored = await api.run(_fetch(file, file.exports[0], sink, plan))
+        made = MadeFile(stored.size, stored.sha256, (export_id,))
+    else:
+        made = await _joined(api, file, sink, plan, limit)
+    on_made(made)
+    return made
 
 
-async def _joined(
-    api: Api, file: WantedFile, sink: Sink, plan: WaitPlan, limit: int, report: Callable[[str], None]
-) -> MadeFile:
+async def _joined(api: Api, file: WantedFile, sink: Sink, plan: WaitPlan, limit: int) -> MadeFile:
     """Make a PDF of several exports."""
-
-    async def fetched(export: Export, path: Path) -> str:
-        export_id = await _finished(api, file, export, plan, report)
-        call = workbooks.download(file.workbook_id, export_id)
-        await download(call, FileSink(path), BY_FORMAT[PDF], report=report)(api)
-        return export_id
-
     with tempfile.TemporaryDirectory(prefix="oac-export-") as folder:
         parts = [Path(folder, f"{number}.pdf") for number in range(len(file.exports))]
-        ids = await api.io.gather(map(fetched, file.exports, parts), limit)
+        works = [_fetch(file, export, FileSink(path), plan) for export, path in zip(file.exports, parts, strict=True)]
+        fetched = await api.gather(works, limit)
         whole = Path(folder, "whole.pdf")
-        pages = await api.io.to_thread(partial(join, parts, whole))
-        report(f"Joined {len(parts)} exports of {file.label} to {pages} pages.")
-        summed = SummedSink(sink)
-        await api.io.to_thread(partial(copy, whole, summed))
-    return MadeFile(summed.size, summed.sha256, tuple(ids))
+        pages = await api.to_thread(join, parts, whole)
+        api.report(f"Joined {len(parts)} exports of {file.label} to {pages} pages.")
+        stored = await api.to_thread(copy, whole, sink)
+    return MadeFile(stored.size, stored.sha256, tuple(export_id for export_id, _ in fetched))
+
+
+@flow
+async def _fetch(api: Api, file: WantedFile, export: Export, sink: Sink, plan: WaitPlan) -> tuple[str, Stored]:
+    """Order an export if it is not ordered yet, wait for it, and download it. Returns its id, too."""
+    if export.work_request_id is None:
+        export = await _ordered(api, file, export)
+    export_id = str(export.work_request_id)
+    # Of many exports people search for the workbook first.
+    noun = f"the export of {file.label}, work request"
+    await api.run(
+        poll_until_done(
+            WorkRequestTarget(export_id, plan, started_at=export.submitted_at, report=api.report, noun=noun)
+        )
+    )
+    call = workbooks.download(file.workbook_id, export_id)
+    return export_id, await api.run(download(call, sink, BY_FORMAT[file.file_format]))
 
 
 async def _ordered(api: Api, file: WantedFile, export: Export) -> Export:
     call = workbooks.export(file.workbook_id, file.name, export.canvas_ids, file.file_format, file.width, file.height)
-    submitted_at = api.io.now()
+    submitted_at = api.now()
     work_request_id = await api.perform(call)
     return replace(export, work_request_id=work_request_id, submitted_at=submitted_at)
 
 
-async def _finished(api: Api, file: WantedFile, export: Export, plan: WaitPlan, report: Callable[[str], None]) -> str:
-    """The id of an export whose work request succeeded."""
-    if export.work_request_id is None:
-        export = await _ordered(api, file, export)
-    work_request_id = str(export.work_request_id)
-    # Of many exports people look for the workbook first.
-    noun = f"the export of {file.label}, work request"
-    watch = WorkRequestTarget(work_request_id, plan, started_at=export.submitted_at, report=report, noun=noun)
-    await poll_until_done(watch)(api)
-    return work_request_id
+@flow
+async def side_by_side(api: Api, works: Iterable[Work[T]], limit: int) -> list[T | OACError]:
+    """Run calls and flows side by side, and return their results, or the errors in their places, in order. Only being
+    stopped is raised.
+
+    :param limit: how many run at once.
+    """
+    return await api.gather(map(_attempt, works), limit)
+
+
+@flow
+async def _attempt(api: Api, work: Work[T]) -> T | OACError:
+    try:
+        result = await api.run(work)
+    except OACKilledError:
+        raise
+    except OACError as error:
+        return error
+    return result
+
+
+def check_can_join() -> None:
+    """Refuse what :func:`join` could not do, before anything is ordered for it.
+
+    :raises OACConfigurationError: if pypdf is not installed.
+    """
+    if find_spec("pypdf") is None:
+        raise OACConfigurationError(
+            "More than five canvases in one PDF are joined of several exports, for which pypdf is needed: install "
+            "airflow-provider-oac[pdf] where the task runs, or export at most five canvases per file."
+        )
+
+
+def join(parts: Sequence[Path], target: Path) -> int:
+    """Write the pages of all parts into one file, in order. What it holds in memory grows with the size of the parts.
+
+    :returns: the number of pages.
+    :raises OACConfigurationError: if pypdf is not installed.
+    :raises OACContentError: if a part is no PDF that can be read.
+    """
+    check_can_join()
+    # An optional package.
+    import pypdf
+
+    pages = 0
+    with pypdf.PdfWriter() as writer:
+        for number, part in enumerate(parts, 1):
+            what = f"Part {number} of {len(parts)} of the PDF"
+            try:
+                writer.append(str(part), import_outline=True)
+            except Exception as problem:
+                raise _unreadable(what, problem) from problem
+            before, pages = pages, len(writer.pages)
+            if pages == before:
+                raise OACContentError(f"{what} has no page.")
+        with local_disk(target):
+            try:
+                writer.write(str(target))
+            except OSError:
+                raise
+            except Exception as problem:
+                raise _unreadable("What the parts of the PDF are joined to", problem) from problem
+    return pages
+
+
+def _unreadable(what: str, problem: Exception) -> OACContentError:
+    """What pypdf raises at a damaged file is of any class."""
+    return OACContentError(f"{what} cannot be read ({type(problem).__name__}: {str(problem)[:200]!r}).")

@@ -9,8 +9,8 @@ from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.flows.submit import Submission
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.registered_names import registered_name
 from airflow_provider_oac.client.rest.snapshots import Storage, list_all, register
+from airflow_provider_oac.client.snapshot_names import registered_name
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.records import Record
 
@@ -79,7 +79,7 @@ class Registration(Submission[str, Registered]):
         if not found:
             return None
         newest = max(found, key=lambda item: item.created)
-        self.report(
+        api.report(
             f"The instance lists {self.bar_uri} already, as {newest.name} ({newest.id}); it is not registered a second "
             "time. The list does not show whether that registration is complete: UNVERIFIED."
         )
@@ -91,7 +91,7 @@ class Registration(Submission[str, Registered]):
         self.clue = str(registered_name(self.bar_uri, self._used))
         return register(self.clue, self.bar_uri, self.storage)
 
-    def accepted(self, answer: str) -> Registered:
+    def accepted(self, api: Api, answer: str) -> Registered:
         """The registration with its work request."""
-        self.report(f"OAC accepted {self.clue} as work request {answer}.")
+        api.report(f"OAC accepted {self.clue} as work request {answer}.")
         return Registered(str(self.clue), answer)

@@ -1,4 +1,4 @@
-"""Restoring a snapshot: the guards before it, the one request, and the look at the instance after it.
+"""Restoring a snapshot: the guards before it, the one request, and the check of the instance after it.
 
 A restore replaces the content of a whole instance, and there is no undo (documented by absence). Its answer may get
 lost like any other, and OAC lists no work requests, so that a restore whose answer was lost is never sent again.
@@ -6,22 +6,24 @@ lost like any other, and OAC lists no work requests, so that a restore whose ans
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.flows.create_snapshot import SnapshotFacts
-from airflow_provider_oac.client.flows.polling import WaitPlan, passing, poll_until_done
+from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan, poll_until_done
 from airflow_provider_oac.client.flows.submit import Submission
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import fetched
-from airflow_provider_oac.client.registered_names import origin_of
 from airflow_provider_oac.client.rest import catalog, system
 from airflow_provider_oac.client.rest.snapshots import Snapshot
 from airflow_provider_oac.client.rest.system import System
+from airflow_provider_oac.client.snapshot_names import origin_of
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -36,6 +38,8 @@ from airflow_provider_oac.transport.retry import ONCE
 # While an instance is restored it may log everybody out, know nobody's roles, or not know its own work requests
 # (inferred: users and roles are part of what is replaced).
 TOLERATED = (401, 403, 404)
+# Needs the search index and the role DV Content Author.
+_SEARCH = catalog.list_items(ids.FOLDERS, limit=1).page(1)
 
 REPLACED = (
     "everything in the catalog (folders, workbooks, reports, datasets, data flows, sequences, connections, semantic "
@@ -176,7 +180,7 @@ class Restore(Submission[str, str]):
         """The request."""
         return system.restore_snapshot(self.snapshot_id, self.password)
 
-    def accepted(self, answer: str) -> str:
+    def accepted(self, api: Api, answer: str) -> str:
         """The id of its work request."""
         return answer
 
@@ -208,159 +212,112 @@ class Readiness(Model):
     searchable: bool | None
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """How an instance answered one look."""
+class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
+    """An instance after a restore, done when it answers again and its search index is ready.
 
-    system: System | None
-    error: OACError | None
+    :param plan: its deadline and longest pause count.
+    :param refusal_patience: seconds in which the user may be refused: roles come back a little later.
+    """
 
-
-class ReadinessTarget:
-    """The watch of an instance after a restore. Parameters and errors are those of :func:`ready_again`."""
-
-    key: Hashable = "instance"
+    trouble = "is not ready yet"
 
     def __init__(
         self,
-        deadline: float,
+        plan: WaitPlan,
         *,
-        longest_pause: float = 30.0,
         refusal_patience: float = 300.0,
         report: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self.deadline: float | None = deadline
+        super().__init__("instance", "the instance", replace(plan, trouble_patience=math.inf), report)
         self.result: Readiness | None = None
-        self._ends, self._refusal_patience, self._report = deadline, refusal_patience, report
-        self._longest_pause, self._plan = longest_pause, WaitPlan(longest_pause=longest_pause)
-        self._began = 0.0
-        self._told = ""
+        self._refusal_patience = refusal_patience
 
-    def look(self, api: Api) -> Awaitable[_Answer]:
-        """Look once. Flow."""
-        return _answer(api)
+    async def poll(self, api: Api) -> tuple[System | None, OACError | None]:
+        """Ask for its details and for one folder. A refusal counts as a result."""
+        found: System | None = None
+        try:
+            found = await api.perform(system.get(), ONCE)
+            await api.perform(_SEARCH, ONCE)
+        except OACApiError as error:
+            if error.status not in TOLERATED:
+                raise
+            return found, error
+        return found, None
 
-    def begin(self, now: float) -> None:
-        """The wait begins now."""
-        self._began = now
+    def on_result(self, found: tuple[System | None, OACError | None], now: float) -> float | None:
+        """Judge how the instance answered.
 
-    def seen(self, found: _Answer, now: float) -> float | None:
-        """Judge how the instance answered."""
-        if found.system is not None and found.error is None:
-            self.result = Readiness(found.system, True)
+        :raises OACApiError: if the user stays refused, most likely because the restore replaced the members of roles.
+        """
+        details, refusal = found
+        if refusal is None and details is not None:
+            self.result = Readiness(details, True)
             return None
-        error = found.error or OACError("The instance gave no answer.")
-        refused = isinstance(error, OACApiError) and error.status in TOLERATED
-        if refused and now >= min(self._ends, self._began + self._refusal_patience):
-            if found.system is None:
-                raise error
-            self._report(f"This user may not search the catalog, so that its index is not looked at: {error}")
-            self.result = Readiness(found.system, None)
+        patience_ends = self.began + self._refusal_patience
+        if refusal and now >= min(patience_ends, self.deadline or math.inf):
+            if details is None:
+                raise refusal
+            self._report(f"This user may not search the catalog, so its index is not checked: {refusal}")
+            self.result = Readiness(details, None)
             return None
-        return self._pause(error, refused, now)
+        self._trouble = refusal
+        pause = self._pause(now)
+        if refusal:
+            self._say_trouble(refusal)
+        return pause
 
-    def troubled(self, error: OACError, now: float) -> float:
-        """Judge a look that failed as a whole."""
-        return self._pause(error, False, now)
-
-    def _pause(self, error: OACError, refused: bool, now: float) -> float:
-        if not refused and not passing(error):
-            raise error
-        if now >= self._ends:
-            raise _not_ready(now - self._began, error) from error
-        if self._told != str(error):
-            self._told = str(error)
-            self._report(f"The instance is not ready yet, waiting on: {error}")
-        asked = error.retry_after if isinstance(error, OACApiError) else None
-        pause = max(self._plan.pause(now - self._began), min(asked or 0.0, self._longest_pause))
-        return min(pause, max(0.05, self._ends - now))
+    def timed_out(self, now: float) -> OACWaitTimeoutError:
+        """The error at the deadline."""
+        return OACWaitTimeoutError(
+            f"The restore is done, but after {now - self.began:.0f} s more the instance is not ready. Do not restore "
+            "it again for that: check it in the OCI console, and clear the task once it answers, which only polls "
+            f"again and sends nothing (before Airflow 3.3: mark it as success). The last failure: {self._trouble}"
+        )
 
 
-async def _answer(api: Api) -> _Answer:
-    found: System | None = None
+@flow
+async def ready_again(api: Api, plan: WaitPlan, *, refusal_patience: float = 300.0) -> Readiness:
+    """Wait until an instance answers again and its search index is ready. Polls once at least. The parameters are those
+    of :class:`ReadinessTarget`.
+
+    :raises OACWaitTimeoutError: if it is not ready in time.
+    :raises OACApiError: if the user stays refused.
+    """
+    target = ReadinessTarget(plan, refusal_patience=refusal_patience, report=api.report)
+    await api.run(poll_until_done(target))
+    if target.result is None:
+        raise RuntimeError("the wait ended without a result")
+    return target.result
+
+
+@flow
+async def ready_now(api: Api) -> Readiness | None:
+    """Poll once whether an instance answers and can search. Returns ``None`` if not, for any reason."""
     try:
         found = await api.perform(system.get(), ONCE)
-        await api.perform(catalog.list_items("folders", limit=1).page(1), ONCE)
-    except OACApiError as error:
-        if error.status not in TOLERATED:
-            raise
-        return _Answer(found, error)
-    return _Answer(found, None)
+        await api.perform(_SEARCH, ONCE)
+    except OACKilledError:
+        raise
+    except OACError:
+        return None
+    return Readiness(found, True)
 
 
-def ready_again(
-    deadline: float,
-    *,
-    longest_pause: float = 30.0,
-    refusal_patience: float = 300.0,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[Readiness]:
-    """Wait until an instance answers again and its search index is ready. Looks once at least.
-
-    :param deadline: when to give up, in seconds since the epoch.
-    :param longest_pause: most seconds between two looks.
-    :param refusal_patience: seconds in which the user may be refused: roles come back a little later.
-    :param report: gets lines for people.
-    :raises OACWaitTimeoutError: if it is not ready in time.
-    :raises OACApiError: if the user stays refused, most likely because the restore replaced the members of roles.
-    """
-
-    async def flow(api: Api) -> Readiness:
-        watch = ReadinessTarget(deadline, longest_pause=longest_pause, refusal_patience=refusal_patience, report=report)
-        await poll_until_done(watch)(api)
-        if watch.result is None:
-            raise RuntimeError("the watch ended without a result")
-        return watch.result
-
-    return flow
-
-
-def ready_now() -> Flow[Readiness | None]:
-    """Look once whether an instance answers and can search. The flow returns ``None`` if not, for any reason."""
-
-    async def flow(api: Api) -> Readiness | None:
-        try:
-            answer = await _answer(api)
-        except OACKilledError:
-            raise
-        except OACError:
-            return None
-        return Readiness(answer.system, True) if answer.system is not None and answer.error is None else None
-
-    return flow
-
-
-def _not_ready(waited: float, error: OACError) -> OACWaitTimeoutError:
-    return OACWaitTimeoutError(
-        f"The restore is done, but after {waited:.0f} s more the instance is not ready. Do not restore it again for "
-        "that: look at it in the OCI console, and clear the task once it answers, which only looks again and sends "
-        f"nothing (before Airflow 3.3: mark it as success). The last failure: {error}"
-    )
-
-
-def access_of(author_too: bool = True) -> Flow[dict[str, bool]]:
-    """Which of the application roles that the REST API needs its user has, as calls that need them show. Flow.
+@flow
+async def roles_held(api: Api) -> dict[str, bool]:
+    """Which of the application roles that the REST API needs its user has, as calls that need them show.
 
     The API shows nobody's roles. ``administrator``: ``GET /system`` (BI Service Administrator). ``author``: a search
     of the catalog (DV Content Author).
-
-    :param author_too: whether to ask for the second as well.
     """
-
-    async def flow(api: Api) -> dict[str, bool]:
-        held = {"administrator": await _allowed(api, system.get())}
-        if author_too:
-            held["author"] = await _allowed(api, catalog.list_items("folders", limit=1).page(1))
-        return held
-
-    return flow
-
-
-async def _allowed(api: Api, call: Call[Any]) -> bool:
-    try:
-        await fetched(api, call)
-    except OACApiError as error:
-        if error.missing_role or error.status == 403:
-            return False
-        raise
-    return True
+    held = {}
+    for role, call in (("administrator", system.get()), ("author", _SEARCH)):
+        try:
+            await api.run(fetched(call))
+        except OACApiError as error:
+            if not error.missing_role and error.status != 403:
+                raise
+            held[role] = False
+        else:
+            held[role] = True
+    return held

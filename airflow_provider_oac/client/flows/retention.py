@@ -1,18 +1,26 @@
-"""Which snapshots to prune: a pure decision over the list."""
+"""Which snapshots of a series to prune, a pure decision over the list; which is the newest."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.flows.submit import unless_gone
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage, delete, list_all
-from airflow_provider_oac.client.snapshot_names import SnapshotName, checked_folder, checked_part, parse
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
+from airflow_provider_oac.client.snapshot_names import (
+    SnapshotName,
+    checked_folder,
+    checked_part,
+    origin_of,
+    parse,
+    parse_registered,
+)
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 
 
 @dataclass(frozen=True)
@@ -93,19 +101,19 @@ class Deletion(Model):
 class PrunePlan(Model):
     """What pruning would do.
 
-    :param doomed: to delete, oldest first.
+    :param deletions: snapshots to delete, oldest first.
     :param kept: own snapshots that stay, with the reason, newest first.
     :param others: how many listed snapshots are not ours and were not considered.
     """
 
-    doomed: tuple[Deletion, ...]
+    deletions: tuple[Deletion, ...]
     kept: tuple[tuple[Snapshot, str], ...]
     others: int
 
 
 def plan_prune(
     listed: Iterable[Snapshot],
-    own: SnapshotSeries,
+    series: SnapshotSeries,
     retention: Retention,
     *,
     now: datetime,
@@ -118,7 +126,7 @@ def plan_prune(
     not come yet, and they do not count for any rule: a clock that was wrong once must not cost the good ones.
 
     :param listed: all snapshots that OAC lists.
-    :param own: which are ours.
+    :param series: which are ours.
     :param retention: what to keep.
     :param now: the time against which ages are measured.
     :param run: mark of this DAG run.
@@ -127,17 +135,17 @@ def plan_prune(
     everything = list(listed)
     stays = _set(protected)
     uses = Counter(_file(item) for item in everything)
-    ours = [(name, item) for item in everything if (name := own.name_of(item))]
+    ours = [(name, item) for item in everything if (name := series.name_of(item))]
     ours.sort(key=lambda pair: (pair[0].time, pair[1].id), reverse=True)
     reasons = _reasons([name for name, _ in ours], retention, now, run)
-    doomed, kept = [], []
+    deletions, kept = [], []
     for index, (_, item) in enumerate(ours):
         reason = reasons.get(index) or ("protected" if {item.id, item.name} & stays else None)
         if reason:
             kept.append((item, reason))
         else:
-            doomed.append(Deletion(item, delete_file=uses[_file(item)] == 1))
-    return PrunePlan(tuple(reversed(doomed)), tuple(kept), len(everything) - len(ours))
+            deletions.append(Deletion(item, delete_file=uses[_file(item)] == 1))
+    return PrunePlan(tuple(reversed(deletions)), tuple(kept), len(everything) - len(ours))
 
 
 def _set(protected: Collection[str]) -> set[str]:
@@ -167,28 +175,20 @@ def _reasons(names: list[SnapshotName], retention: Retention, now: datetime, run
             reasons.setdefault(index, f"younger than {retention.keep_for}")
         if run and name.mark.startswith(run):
             reasons.setdefault(index, "of this DAG run")
-    for count, period, what in (
-        (retention.keep_weekly, _week, "week"),
-        (retention.keep_monthly, _month, "month"),
-    ):
-        seen: set[tuple[int, int]] = set()
+    # Of ISO weeks, %G is the year.
+    for count, form, what in ((retention.keep_weekly, "%G-%V", "week"), (retention.keep_monthly, "%Y-%m", "month")):
+        periods: set[str] = set()
         for index, name in counted:
-            if (at := period(name.time)) not in seen and len(seen) < count:
-                seen.add(at)
+            if (period := f"{name.time:{form}}") not in periods and len(periods) < count:
+                periods.add(period)
                 reasons.setdefault(index, f"the newest of its {what}")
     return reasons
 
 
-def _week(time: datetime) -> tuple[int, int]:
-    return time.isocalendar()[:2]
-
-
-def _month(time: datetime) -> tuple[int, int]:
-    return time.year, time.month
-
-
-def prune(
-    own: SnapshotSeries,
+@flow
+async def prune(
+    api: Api,
+    series: SnapshotSeries,
     retention: Retention,
     *,
     max_delete: int,
@@ -196,77 +196,65 @@ def prune(
     dry_run: bool = False,
     run: str | None = None,
     protected: Collection[str] = (),
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[PrunePlan]:
-    """Prune. The flow returns what was done, or, as a dry run, what would be.
+) -> PrunePlan:
+    """Prune, and report a line for each snapshot. Returns what was done, or, as a dry run, what would be.
 
     :param max_delete: if more would be deleted, nothing is and the flow fails.
     :param delete_storage: whether files are deleted as well.
     :param dry_run: only report; also says whether ``max_delete`` would stand in the way.
-    :param report: gets a line for people for each snapshot.
     :raises OACError: if more than ``max_delete`` snapshots would go.
     """
-
-    async def flow(api: Api) -> PrunePlan:
-        listed = await api.perform(list_all())
-        now = datetime.fromtimestamp(api.io.now(), UTC)
-        plan = plan_prune(listed, own, retention, now=now, run=run, protected=protected)
-        for missing in sorted(_unknown(protected, listed)):
-            report(f"{missing!r} was to be kept, but OAC lists no snapshot of this name or id. Check the spelling.")
-        for snapshot, reason in plan.kept:
-            report(f"Keeping {snapshot.name}: {reason}.")
-        too_many = _too_many(plan, own, max_delete)
-        if too_many and not dry_run:
-            raise OACError(too_many)
-        for item in plan.doomed:
-            delete_file = delete_storage and item.delete_file
-            what = "with its file" if delete_file else "but not its file"
-            if not item.delete_file:
-                what += ", which another snapshot uses"
-            if dry_run:
-                report(f"Would delete {item.snapshot.name} {what}.")
-                continue
-            await api.run(removal(item.snapshot.id, delete_storage=delete_file))
-            report(f"Deleted {item.snapshot.name} {what}.")
-        if too_many:
-            report(f"Without dry_run this fails: {too_many}")
-        return plan
-
-    return flow
+    listed = await api.perform(list_all())
+    now = datetime.fromtimestamp(api.now(), UTC)
+    plan = plan_prune(listed, series, retention, now=now, run=run, protected=protected)
+    # What is not listed may be misspelt, so what was meant is not kept.
+    for missing in sorted(_set(protected) - {item.id for item in listed} - {item.name for item in listed}):
+        api.report(f"{missing!r} was to be kept, but OAC lists no snapshot of this name or id. Check the spelling.")
+    for snapshot, reason in plan.kept:
+        api.report(f"Keeping {snapshot.name}: {reason}.")
+    too_many = _too_many(plan, series, max_delete)
+    if too_many and not dry_run:
+        raise OACError(too_many)
+    for item in plan.deletions:
+        delete_file = delete_storage and item.delete_file
+        what = "with its file" if delete_file else "but not its file"
+        if not item.delete_file:
+            what += ", which another snapshot uses"
+        if not dry_run:
+            await api.run(unless_gone(delete(item.snapshot.id, delete_storage=delete_file)))
+        api.report(f"{'Would delete' if dry_run else 'Deleted'} {item.snapshot.name} {what}.")
+    if too_many:
+        api.report(f"Without dry_run this fails: {too_many}")
+    return plan
 
 
-def _unknown(protected: Collection[str], listed: Collection[Snapshot]) -> set[str]:
-    """What was to be kept and is not listed: maybe misspelt, so that what was meant is not kept."""
-    return _set(protected) - {item.id for item in listed} - {item.name for item in listed}
-
-
-def _too_many(plan: PrunePlan, own: SnapshotSeries, max_delete: int) -> str | None:
+def _too_many(plan: PrunePlan, series: SnapshotSeries, max_delete: int) -> str | None:
     """Why not to prune, if so many snapshots would go that it looks like a mistake."""
-    if len(plan.doomed) <= max_delete:
+    count = len(plan.deletions)
+    if count <= max_delete:
         return None
-    names = ", ".join(item.snapshot.name for item in plan.doomed[:5])
+    names = ", ".join(item.snapshot.name for item in plan.deletions[:5])
     return (
-        f"Pruning {own.label!r} of {own.instance!r} would delete {len(plan.doomed)} of "
-        f"{len(plan.doomed) + len(plan.kept)} snapshots, more than max_delete={max_delete} allows; none was deleted. "
-        f"The oldest are: {names}. Look at them with dry_run=True, and raise max_delete for one run if this is what "
-        "you want."
+        f"Pruning {series.label!r} of {series.instance!r} would delete {count} of {count + len(plan.kept)} snapshots, "
+        f"more than max_delete={max_delete} allows; none was deleted. The oldest are: {names}. Check with dry_run=True "
+        "what would go, and raise max_delete for one run if this is what you want."
     )
 
 
-def removal(snapshot_id: str, *, delete_storage: bool) -> Flow[bool]:
-    """Delete a snapshot; one that is gone already is as good (the answer to a first attempt may have been lost).
+def newest(
+    listed: Iterable[Snapshot], label: str, instance: str, *, registered: bool, now: datetime
+) -> tuple[Snapshot, SnapshotName] | None:
+    """The newest snapshot of a series, by the time in its name; of two registrations of one file, the later.
 
-    :param delete_storage: whether its file is deleted as well.
-    :returns: a flow whose result says whether the snapshot was still there.
+    :param label: the series.
+    :param instance: the instance that it was taken of.
+    :param registered: whether to search among registered ones, instead of created ones.
+    :param now: those named after a time that has not come yet do not count: a clock was wrong.
     """
-
-    async def flow(api: Api) -> bool:
-        try:
-            await api.perform(delete(snapshot_id, delete_storage=delete_storage))
-        except OACApiError as error:
-            if error.status != 404:
-                raise
-            return False
-        return True
-
-    return flow
+    found = []
+    for item in listed:
+        name = origin_of(item.name)
+        here = (parse_registered(item.name) is not None) == registered
+        if name and here and (name.label, name.instance) == (label, instance) and name.time <= now:
+            found.append((item, name))
+    return max(found, key=lambda pair: (pair[1].time, pair[0].name), default=None)

@@ -1,5 +1,5 @@
 """Starting a reload, a data flow or a sequence once, although OAC has neither an idempotency key nor a list of work
-requests: what it ran stands in the job history, where nothing says who asked for it.
+requests: the job history shows what ran, but not who asked for it. What a job did, for a log and an XCom.
 """
 
 from __future__ import annotations
@@ -7,17 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, succeeded
-from airflow_provider_oac.client.flows.submit import Submission, poll
+from airflow_provider_oac.client.flows.submit import Submission, search
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.rest import jobs
-from airflow_provider_oac.client.rest.jobs import Job, Runnable
+from airflow_provider_oac.client.rest.jobs import Job, JobTask, Runnable
 from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.records import Record
+from airflow_provider_oac.transport.redaction import quoted
 
 # What to do if it is running already.
 FAIL = "fail"
@@ -25,8 +27,8 @@ WAIT = "wait"
 ADOPT = "adopt"
 POLICIES = (FAIL, WAIT, ADOPT)
 
-# How a run came about: started and accepted; found in the history after an uncertain start; taken over from somebody
-# else; or not yet, since somebody else's is running.
+# How a run came about: started and accepted; found in the history after an uncertain start; adopted from another user;
+# or not yet, since another user's is running.
 OWN = "own"
 FOUND = "found"
 ADOPTED = "adopted"
@@ -34,7 +36,7 @@ BUSY = "busy"
 # An attempt of which nothing is known yet.
 SENT = "sent"
 
-_LOOK_INTERVAL = 2.0
+_POLL_INTERVAL = 2.0
 _NEWEST = 25
 # After a 409 without a job that runs: the history may be late, or the job has just ended.
 _BUSY_PAUSE = 5.0
@@ -125,7 +127,7 @@ class Run(Submission[str, Launched]):
             return None
         # By a time others may have been started before: then it is the newest.
         found = new[-1] if mark.since is None else new[0]
-        self.report(
+        api.report(
             f"Job {found.id} of {self.of} ({found.status}) is new in the job history: it is adopted as the one that "
             "this task started, and nothing is started again. A job does not say who asked for it."
         )
@@ -139,9 +141,9 @@ class Run(Submission[str, Launched]):
         """The call that starts it."""
         return self.start
 
-    def accepted(self, answer: str) -> Launched:
+    def accepted(self, api: Api, answer: str) -> Launched:
         """The run with its work request."""
-        self.report(f"OAC accepted the request to {self.doing} as work request {answer}.")
+        api.report(f"OAC accepted the request to {self.doing} as work request {answer}.")
         return Launched(OWN, answer, None, self.clue or Mark())
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Launched | None:
@@ -151,73 +153,51 @@ class Run(Submission[str, Launched]):
         of, mark = self.of, self.clue or Mark()
         running = next((job for job in await _listed(api, of) if not job.over), None)
         if running is None:
-            self.report(f"OAC refuses to run {of} (409), although its job history shows no job that runs.")
+            api.report(f"OAC refuses to run {of} (409), although its job history shows no job that runs.")
             # What was lost is probably what runs: the history is late.
-            if lost is not None and (late := await poll(api, lambda: self.trace(api, lost), _BUSY_PAUSE)):
+            if lost is not None and (late := await search(api, lambda: self.trace(api, lost), _BUSY_PAUSE)):
                 return late
             if self.if_running == FAIL:
                 raise error
-            await api.io.sleep(_BUSY_PAUSE)
+            await api.sleep(_BUSY_PAUSE)
             return None
         asked = f"asked for at {running.requested or 'an unknown time'} ({running.origin or 'unknown'})"
         which = f"as job {running.id}, {asked}"
         if lost is not None and running.id not in mark.known:
-            self.report(f"The {of} is running {which}, which is new: it is taken for the one that was asked for.")
+            api.report(f"The {of} is running {which}, which is new: it is taken for the one that was asked for.")
             return Launched(FOUND, None, running.id, mark)
         if self.if_running == ADOPT:
-            self.report(f"The {of} is running already {which}: it is adopted, and its result is this task's.")
+            api.report(f"The {of} is running already {which}: it is adopted, and its result is this task's.")
             return Launched(ADOPTED, None, running.id, mark)
         if self.if_running == WAIT:
-            self.report(f"The {of} is running already {which}: waiting for its end, then starting anew.")
+            api.report(f"The {of} is running already {which}: waiting for its end, then starting anew.")
             return Launched(BUSY, None, running.id, mark)
-        self.report(f"The {of} is running already {which}. With if_running 'wait' or 'adopt' this would be no failure.")
+        api.report(f"The {of} is running already {which}. With if_running 'wait' or 'adopt' this would be no failure.")
         raise error
 
 
-def job_since(of: Runnable, mark: Mark, patience: float = 10.0) -> Flow[Job | None]:
-    """The first job after a point in the history, with its tasks. The flow returns ``None`` if there is none, and a job
-    that has not ended if the history is still behind when the patience is over.
+@flow
+async def job_since(api: Api, of: Runnable, mark: Mark, patience: float = 10.0) -> Job | None:
+    """The first job after a point in the history, with its tasks. Returns ``None`` if there is none, and a job that has
+    not ended if the history is still behind when the patience is over.
 
     :param of: what ran.
     :param mark: the point.
     :param patience: seconds for which a history that is behind is waited for.
     """
-
-    async def flow(api: Api) -> Job | None:
-        left = patience
-        while True:
-            new = await _newer(api, of, mark)
-            if (new and new[-1].over) or left <= 0:
-                if not new:
-                    return None
-                return await api.perform(jobs.one(of, new[-1].id))
-            pause = min(left, _LOOK_INTERVAL)
-            await api.io.sleep(pause)
-            left -= pause
-
-    return flow
+    while True:
+        new = await _newer(api, of, mark)
+        if (new and new[-1].over) or patience <= 0:
+            break
+        pause = min(patience, _POLL_INTERVAL)
+        await api.sleep(pause)
+        patience -= pause
+    if not new:
+        return None
+    return await api.perform(jobs.one(of, new[-1].id))
 
 
-def wait_for_job(
-    of: Runnable,
-    job_id: str,
-    plan: WaitPlan = WaitPlan(),
-    *,
-    started_at: float | None = None,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Flow[WorkRequest]:
-    """Wait for a job of which no work request is known. The flow returns it, seen as a work request, when it succeeded.
-
-    :param of: what runs.
-    :param job_id: id of the job. The other parameters are those of
-        :func:`airflow_provider_oac.client.flows.polling.wait`.
-    :raises OACWorkRequestError: if it failed or was canceled.
-    :raises OACWaitTimeoutError: if the deadline came first.
-    """
-    return succeeded(job_watch(of, job_id, plan, started_at=started_at, report=report))
-
-
-def job_watch(
+def job_target(
     of: Runnable,
     job_id: str,
     plan: WaitPlan = WaitPlan(),
@@ -225,9 +205,28 @@ def job_watch(
     started_at: float | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> WorkRequestTarget:
-    """The watch of :func:`wait_for_job`, whose parameters it has."""
-    look = jobs.watched(of, job_id)
-    return WorkRequestTarget(job_id, plan, started_at=started_at, report=report, look=look, noun="job")
+    """A job of which no work request is known, to be polled like one.
+
+    :param of: what runs.
+    :param job_id: id of the job. The other parameters are those of
+        :class:`airflow_provider_oac.client.flows.polling.WorkRequestTarget`.
+    """
+    call = jobs.state(of, job_id)
+    return WorkRequestTarget(job_id, plan, started_at=started_at, report=report, call=call, noun="job")
+
+
+@flow
+async def wait_for_job(
+    api: Api, of: Runnable, job_id: str, plan: WaitPlan = WaitPlan(), *, started_at: float | None = None
+) -> WorkRequest:
+    """Wait for a job of which no work request is known. Returns it, as a work request, when it succeeded. Parameters as
+    for :func:`job_target`.
+
+    :raises OACWorkRequestError: if it failed or was canceled.
+    :raises OACWaitTimeoutError: if the deadline came first.
+    """
+    target = job_target(of, job_id, plan, started_at=started_at, report=api.report)
+    return await api.run(succeeded(target))
 
 
 async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequence[Job]:
@@ -236,7 +235,7 @@ async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequenc
     try:
         return await api.perform(jobs.history(of, since=moment, limit=_NEWEST, tasks=False))
     except OACApiError as error:
-        # Of what never ran there may be no history (not documented). If there is no such object at all, the start says.
+        # Of what never ran there may be no history (not documented). If there is no such object, the start says so.
         if error.status == 404:
             return []
         raise
@@ -246,3 +245,95 @@ async def _newer(api: Api, of: Runnable, mark: Mark) -> list[Job]:
     """The jobs after a point, the newest first."""
     known = mark.known if mark.since is None else ()
     return [job for job in await _listed(api, of, mark.since) if job.id not in known]
+
+
+# An XCom is a row of Airflow's database, and names are OAC's.
+MOST_TASKS = 50
+_LONGEST_TEXT = 200
+
+
+def job_lines(job: Job) -> list[tuple[bool, str]]:
+    """Lines for people: whether it is about a failure, and the line. One for the job, one for each task; of many tasks
+    those that failed come first and the rest is counted."""
+    head = _joined(
+        f"Job {_cut(job.id)} ({_cut(job.name)}): {_cut(job.status)}",
+        _amount(job.rows, "rows"),
+        _amount(job.size, "bytes"),
+        _amount(job.seconds, "s", "ran "),
+        _amount(job.queued_seconds, "s", "queued "),
+        f"{len(job.tasks)} tasks" if len(job.tasks) != 1 else "1 task",
+    )
+    tasks = _first_tasks(job)
+    lines = [(job.failed, head), *[(task.failed, _task_line(task)) for task in tasks]]
+    if more := len(job.tasks) - len(tasks):
+        failed = sum(task.failed for task in job.tasks) - sum(task.failed for task in tasks)
+        lines.append((failed > 0, f"{more} more tasks, {failed} of them failed."))
+    return lines
+
+
+def job_summary(job: Job | None) -> dict[str, Any]:
+    """The job as JSON of bounded size: at most 50 tasks, those that failed first; long names cut. The same members
+    where no job is known."""
+    tasks = _first_tasks(job) if job else []
+    return {
+        "job_id": job and job.id,
+        "job_status": job and job.status,
+        "rows": job and job.rows,
+        "bytes": job and job.size,
+        "seconds": job and job.seconds,
+        "queued_seconds": job and job.queued_seconds,
+        "tasks": [_task_summary(task) for task in tasks],
+        "tasks_left_out": len(job.tasks) - len(tasks) if job else 0,
+    }
+
+
+def _first_tasks(job: Job) -> list[JobTask]:
+    if len(job.tasks) <= MOST_TASKS:
+        return list(job.tasks)
+    # A stable sort: both parts stay in OAC's order.
+    return sorted(job.tasks, key=lambda task: not task.failed)[:MOST_TASKS]
+
+
+def _task_line(task: JobTask) -> str:
+    way = f" from {_cut(task.source)}" if task.source else ""
+    way += f" to {_cut(task.target)}" if task.target else ""
+    return _joined(
+        f"Task {_cut(task.name)}{way}: {_cut(task.status)}",
+        _amount(task.rows, "rows"),
+        _amount(task.size, "bytes"),
+        _amount(task.seconds, "s", "ran "),
+        _amount(task.rows_per_second, "rows/s"),
+        _amount(task.throughput, "", "read throughput according to OAC "),
+    )
+
+
+def _task_summary(task: JobTask) -> dict[str, Any]:
+    speed = task.rows_per_second
+    return {
+        "name": _cut(task.name),
+        "status": _cut(task.status),
+        "source": _cut(task.source),
+        "target": _cut(task.target),
+        "rows": task.rows,
+        "bytes": task.size,
+        "seconds": task.seconds,
+        "rows_per_second": None if speed is None else round(speed, 1),
+        "throughput": task.throughput,
+    }
+
+
+def _amount(value: float | None, unit: str, before: str = "") -> str:
+    """A number with its unit, or nothing if it is unknown."""
+    if value is None:
+        return ""
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    return f"{before}{text} {unit}".rstrip()
+
+
+def _joined(first: str, *others: str) -> str:
+    return ", ".join([first, *[text for text in others if text]]) + "."
+
+
+def _cut(text: str | None) -> str:
+    text = quoted(text, limit=_LONGEST_TEXT + 1) or ""
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"

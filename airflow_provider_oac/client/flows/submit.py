@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from airflow_provider_oac.client.api import Api, Flow
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -56,16 +56,14 @@ class Submission(ABC, Generic[A, R]):
 
     :param suspect: whether an earlier try may have sent it.
     :param confirmation_timeout: seconds to search for traces of a request that OAC may have accepted.
-    :param report: gets log lines.
     """
 
     suspect: bool = False
     confirmation_timeout: float = 30.0
-    report: Callable[[str], None] = field(default=lambda _line: None, repr=False)
 
     # How often it is sent at most when the response is lost and no traces are found.
     sends: ClassVar[int] = 3
-    # Where OAC shows traces of it; empty if nowhere, so that a lost response is never followed by another request.
+    # Where OAC shows traces of it; empty if nowhere, so a lost response is never followed by another request.
     where: ClassVar[str] = ""
 
     @property
@@ -102,7 +100,7 @@ class Submission(ABC, Generic[A, R]):
         """
 
     @abstractmethod
-    def accepted(self, answer: A) -> R:
+    def accepted(self, api: Api, answer: A) -> R:
         """The result, once OAC has accepted the request."""
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> R | None:
@@ -126,8 +124,9 @@ class _StaleError(OACError):
     """The last search for traces was too long ago to send a request."""
 
 
-def submit_once(kind: Submission[A, R], task: Attempts = Attempts()) -> Flow[R]:
-    """Submit work unless OAC shows that it already has it. The flow returns when OAC has accepted it.
+@flow
+async def submit_once(api: Api, kind: Submission[A, R], task: Attempts = Attempts()) -> R:
+    """Submit work unless OAC shows that it already has it. Returns when OAC has accepted it.
 
     Exactly one is guaranteed where OAC shows traces as soon as it accepts a request.
 
@@ -137,70 +136,81 @@ def submit_once(kind: Submission[A, R], task: Attempts = Attempts()) -> Flow[R]:
     :raises OACSupersededError: if another try of the task has taken over. Nothing is sent.
     :raises OACError: if OAC refuses.
     """
+    lost: OACError | None = None
+    searched, left = api.now(), False
 
-    async def flow(api: Api) -> R:
-        lost: OACError | None = None
-        looked, left = api.io.now(), False
+    def before_send() -> None:
+        nonlocal left
+        task.check_current()
+        if kind.where and abs(api.now() - searched) > TRACES_HOLD:
+            raise _StaleError
+        left = True
 
-        def before_send() -> None:
-            nonlocal left
-            task.check_current()
-            if kind.where and abs(api.io.now() - looked) > TRACES_HOLD:
-                raise _StaleError
-            left = True
-
-        if kind.looks_first:
-            if kind.suspect and kind.confirmation_timeout > 0:
-                kind.report(
-                    f"An earlier try may have asked OAC to {kind.doing}. Searching {kind.where} for up to "
-                    f"{kind.confirmation_timeout:.0f} s before anything is sent."
-                )
-            found = await _search(api, kind, kind.confirmation_timeout if kind.suspect else 0.0, None)
+    if kind.looks_first:
+        patience = kind.confirmation_timeout if kind.suspect else 0.0
+        if patience > 0:
+            api.report(
+                f"An earlier try may have asked OAC to {kind.doing}. Searching {kind.where} for up to {patience:.0f} s "
+                "before anything is sent."
+            )
+        found = await search(api, lambda: kind.trace(api, None), patience)
+        if found is not None:
+            return found
+    await kind.prepare(api)
+    searched = api.now()
+    refusal: OACError = OACError(
+        f"Could not {kind.doing}: OAC kept asking to wait, and nothing was sent. Next step: run the task again."
+    )
+    sends = pauses = 0
+    while sends < kind.sends and pauses < _LONG_PAUSES:
+        call, left = kind.call(api.now()), False
+        task.remember(kind.clue)
+        try:
+            return kind.accepted(api, await api.perform(call, before_send=before_send))
+        except (OACKilledError, OACSupersededError):
+            raise
+        except OACError as error:
+            if not (left and may_have_acted(error)):
+                if lost is None:
+                    task.take_back()
+                if isinstance(error, _StaleError):
+                    pauses += 1
+                    found = await kind.trace(api, lost)
+                elif isinstance(error, OACApiError):
+                    sends += 1
+                    refusal = error
+                    found = await kind.refused(api, error, lost)
+                else:
+                    raise
+            elif not kind.where:
+                raise kind.uncertain(error, 1) from error
+            elif without_user(error):
+                raise
+            else:
+                sends += 1
+                lost = error
+                api.report(f"OAC may or may not have accepted the request to {_named(kind)}. {error}")
+                found = await _search_after(api, kind, error)
             if found is not None:
                 return found
-        await kind.prepare(api)
-        looked = api.io.now()
-        refusal: OACError = OACError(
-            f"Could not {kind.doing}: OAC kept asking to wait, and nothing was sent. Next step: run the task again."
-        )
-        sends = pauses = 0
-        while sends < kind.sends and pauses < _LONG_PAUSES:
-            call, left = kind.call(api.io.now()), False
-            task.remember(kind.clue)
-            try:
-                return kind.accepted(await api.perform(call, before_send=before_send))
-            except (OACKilledError, OACSupersededError):
-                raise
-            except OACError as error:
-                if not (left and may_have_acted(error)):
-                    if lost is None:
-                        task.take_back()
-                    if isinstance(error, _StaleError):
-                        pauses += 1
-                        found = await _search(api, kind, 0.0, lost)
-                    elif isinstance(error, OACApiError):
-                        sends += 1
-                        refusal = error
-                        found = await kind.refused(api, error, lost)
-                    else:
-                        raise
-                elif not kind.where:
-                    raise kind.uncertain(error, 1) from error
-                elif without_user(error):
-                    raise
-                else:
-                    sends += 1
-                    lost = error
-                    kind.report(f"OAC may or may not have accepted the request to {_named(kind)}. {error}")
-                    found = await _search_after(api, kind, error)
-                if found is not None:
-                    return found
-                looked = api.io.now()
-        if lost is None:
-            raise refusal
-        raise kind.uncertain(lost, sends) from lost
+            searched = api.now()
+    if lost is None:
+        raise refusal
+    raise kind.uncertain(lost, sends) from lost
 
-    return flow
+
+@flow
+async def unless_gone(api: Api, call: Call[Any]) -> bool:
+    """Make a call such as a deletion, for which something that is gone is as good as deleted: the response to a first
+    attempt may have been lost. Returns whether it was there.
+    """
+    try:
+        await api.perform(call)
+    except OACApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def may_have_acted(error: OACError) -> bool:
@@ -221,29 +231,24 @@ def without_user(error: OACError) -> bool:
     return isinstance(error, OACApiError) and error.status == 500 and not error.retryable
 
 
-async def poll(api: Api, look: Callable[[], Awaitable[R | None]], patience: float) -> R | None:
-    """Look until there is something, or ``patience`` seconds have passed. Looks once at least.
+async def search(api: Api, attempt: Callable[[], Awaitable[R | None]], patience: float) -> R | None:
+    """Try until there is a result, or ``patience`` seconds have passed; once at least.
 
     Counts its own pauses: a wall clock that is set meanwhile must not end the search early.
     """
-    left = patience
     while True:
-        found = await look()
-        if found is not None or left <= 0:
+        found = await attempt()
+        if found is not None or patience <= 0:
             return found
-        pause = min(left, _POLL_INTERVAL)
-        await api.io.sleep(pause)
-        left -= pause
-
-
-async def _search(api: Api, kind: Submission[A, R], patience: float, lost: OACError | None) -> R | None:
-    return await poll(api, lambda: kind.trace(api, lost), patience)
+        pause = min(patience, _POLL_INTERVAL)
+        await api.sleep(pause)
+        patience -= pause
 
 
 async def _search_after(api: Api, kind: Submission[A, R], lost: OACError) -> R | None:
     """Search for traces of a request that OAC may have accepted."""
     try:
-        found = await _search(api, kind, kind.confirmation_timeout, lost)
+        found = await search(api, lambda: kind.trace(api, lost), kind.confirmation_timeout)
     except (OACKilledError, OACUncertainError):
         raise
     except OACError as error:
@@ -252,7 +257,7 @@ async def _search_after(api: Api, kind: Submission[A, R], lost: OACError) -> R |
             f"step: run the task again: it searches {kind.where} before it sends. First: {lost} Then: {error}"
         ) from error
     if found is None:
-        kind.report(
+        api.report(
             f"{kind.where[0].upper()}{kind.where[1:]} does not show it after {kind.confirmation_timeout:.0f} s, so it "
             f"counts as not accepted. If it appears later, there is one too many: {_named(kind)}."
         )

@@ -8,14 +8,14 @@ Durations come as text, in seconds; row counts as numbers (documented). Nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, member_names, segment
 from airflow_provider_oac.client.ids import shown, visible
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.rest.work_requests import ENDED, SUCCEEDED, WorkRequest
+from airflow_provider_oac.client.rest.work_requests import ENDED, SUCCEEDED, WorkRequest, accepted_id
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.redaction import quoted
@@ -155,7 +155,7 @@ def history(
     :param until: only jobs that were started before this time.
     :param status: only jobs with this status.
     :param limit: at most so many.
-    :param tasks: whether to tell the tasks of each.
+    :param tasks: whether to include the tasks of each.
     """
     query = {
         "fromStartTime": _time(since),
@@ -167,28 +167,12 @@ def history(
     return Call(f"list the jobs of {of}", "GET", f"{of.path}/history", read_jobs, query=query, repeatable=True)
 
 
-def latest(of: Runnable, *, tasks: bool = True) -> Call[list[Job]]:
-    """The most recent job: a list of one (documented), or of none (not documented).
-
-    :param of: what ran.
-    :param tasks: whether to tell its tasks.
-    """
-    return Call(
-        doing=f"read the latest job of {of}",
-        method="GET",
-        path=f"{of.path}/history/latest",
-        read=read_jobs,
-        query={"includeTasks": tasks},
-        repeatable=True,
-    )
-
-
 def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
     """One job.
 
     :param of: what ran.
     :param job_id: id of the job, from the history.
-    :param tasks: whether to tell its tasks.
+    :param tasks: whether to include its tasks.
     """
     return Call(
         doing=f"read job {job_id} of {of}",
@@ -200,17 +184,78 @@ def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
     )
 
 
-def watched(of: Runnable, job_id: str) -> Call[WorkRequest]:
-    """One job, seen as a work request, so that it can be waited for in the same way."""
-    call = one(of, job_id)
-    return Call(
+def state(of: Runnable, job_id: str) -> Call[WorkRequest]:
+    """One job as a work request, so that it can be waited for in the same way."""
+    call: Call[Any] = one(of, job_id)
+    return replace(
+        call,
         doing=f"read the state of job {job_id} of {of}",
-        method=call.method,
-        path=call.path,
         read=lambda response: _read_one(response, job_id).as_work(),
-        query=call.query,
-        repeatable=True,
     )
+
+
+def start(of: Runnable, action: str, causes: Mapping[int, str], body: Mapping[str, Any] | None = None) -> Call[str]:
+    """Start a run.
+
+    :param of: what to run.
+    :param action: ``run`` or ``reload``.
+    :param causes: as of :class:`airflow_provider_oac.client.calls.Call`.
+    :returns: a call whose result is the id of the work request.
+    """
+    path = f"{of.path}/actions/{action}"
+    return Call(f"{action} {of}", "POST", path, accepted_id, body=None if body is None else dict(body), causes=causes)
+
+
+class JobHistory:
+    """The calls that datasets, data flows and sequences have in common.
+
+    :param kind: their type in the catalog.
+    :param noun: for messages.
+    """
+
+    def __init__(self, kind: str, noun: str) -> None:
+        self._kind, self._noun = kind, noun
+
+    def runnable(self, object_id: str) -> Runnable:
+        """Something that has a job history.
+
+        :param object_id: its id, encoded as lists return it.
+        """
+        return Runnable(self._kind, self._noun, object_id)
+
+    def history(
+        self,
+        object_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        tasks: bool = True,
+    ) -> Call[list[Job]]:
+        """List jobs, the newest first. Operation ``GET /catalog/{type}/{id}/history`` (documented). The parameters are
+        those of :func:`history`.
+        """
+        of = self.runnable(object_id)
+        return history(of, since=since, until=until, status=status, limit=limit, tasks=tasks)
+
+    def latest(self, object_id: str, *, tasks: bool = True) -> Call[list[Job]]:
+        """The most recent job: a list of one (documented), or of none (not documented). Operation
+        ``GET /catalog/{type}/{id}/history/latest`` (documented).
+
+        :param tasks: whether to include its tasks.
+        """
+        of, query = self.runnable(object_id), {"includeTasks": tasks}
+        path = f"{of.path}/history/latest"
+        return Call(f"read the latest job of {of}", "GET", path, read_jobs, query=query, repeatable=True)
+
+    def job(self, object_id: str, job_id: str, *, tasks: bool = True) -> Call[Job]:
+        """One job. Operation ``GET /catalog/{type}/{id}/history/{jobId}`` (documented); it answers with an array.
+
+        :param job_id: id of the job, from the history.
+        :param tasks: whether to include its tasks.
+        """
+        return one(self.runnable(object_id), job_id, tasks=tasks)
 
 
 def read_jobs(response: Response) -> list[Job]:

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, nothing
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.secret_names import secret_names, secrets_of
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACResponseError
+from airflow_provider_oac.client.secret_names import secrets_of
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
 # Documented.
@@ -91,54 +90,6 @@ def configure(server: MailServer) -> Call[None]:
 def delete() -> Call[None]:
     """Remove the mail server's settings. Operation ``DELETE /system/mail/server`` (documented)."""
     return Call("remove the mail server", "DELETE", "/system/mail/server", nothing, repeatable=True)
-
-
-def current() -> Flow[MailServer | None]:
-    """The mail server; ``None`` if there is none. Flow."""
-
-    async def flow(api: Api) -> MailServer | None:
-        try:
-            return await api.perform(get())
-        except OACApiError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    return flow
-
-
-def removal() -> Flow[None]:
-    """Remove the mail server; one that is gone already will do. Flow."""
-
-    async def flow(api: Api) -> None:
-        try:
-            await api.perform(delete())
-        except OACApiError as error:
-            if error.status != 404:
-                raise
-
-    return flow
-
-
-def differences(present: MailServer | None, wanted: MailServer) -> dict[str, tuple[Any, Any]]:
-    """What differs, by names such as ``sender.emailAddress``: the value that is there and the one that is wanted.
-
-    Secrets cannot be compared, since OAC gives none back. What OAC tells beyond what is wanted does not count.
-    """
-    before = {} if present is None else _flat(present.body())
-    return {
-        name: (before.get(name), value) for name, value in _flat(wanted.body()).items() if before.get(name) != value
-    }
-
-
-def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in body.items():
-        if isinstance(value, Mapping):
-            found.update({f"{name}.{inner}": text for inner, text in value.items() if not secret_names({inner: text})})
-        else:
-            found[name] = value
-    return found
 
 
 def _port(value: Any) -> int:

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, nothing
 from airflow_provider_oac.client.ids import encoded
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
 # All nine must be sent (documented).
@@ -27,22 +25,6 @@ Policy = dict[str, bool]
 # not documented.
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rf"([a-z][a-z0-9+.-]*://)?(\*\.)?{_LABEL}(\.{_LABEL})*(:(\d{{1,5}}|\*))?", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class DomainChanges:
-    """What is to be done.
-
-    :param created: domains that are missing, with their policies.
-    :param updated: domains with the policy they have and the one they are to have.
-    :param deleted: domains that are to go, with the policies they have.
-    :param unchanged: domains that are as they are wanted.
-    """
-
-    created: Mapping[str, Policy]
-    updated: Mapping[str, tuple[Policy, Policy]]
-    deleted: Mapping[str, Policy]
-    unchanged: tuple[str, ...]
 
 
 def list_all() -> Call[dict[str, Policy]]:
@@ -106,61 +88,6 @@ def checked_policy(domain: str, policy: Mapping[str, bool] | Iterable[str]) -> P
     if wrong := [name for name, value in given.items() if not isinstance(value, bool)]:
         raise OACConfigurationError(f"Safe domain {domain}: {', '.join(wrong)} is to be true or false.")
     return {name: given.get(name, False) for name in POLICIES}
-
-
-def changes(
-    present: Mapping[str, Policy], wanted: Mapping[str, Policy], gone: Iterable[str] = (), *, only: bool = False
-) -> DomainChanges:
-    """What differs. Upper and lower case of domains are alike.
-
-    :param present: what OAC has.
-    :param wanted: what it is to have.
-    :param gone: domains that it is not to have.
-    :param only: whether everything that is not wanted goes.
-    :raises OACConfigurationError: if a domain is to be there and to be gone.
-    """
-    there = {domain.casefold(): domain for domain in present}
-    asked = {domain.casefold(): policy for domain, policy in wanted.items()}
-    leaving = {domain.casefold() for domain in gone}
-    if both := sorted(leaving & set(asked)):
-        raise OACConfigurationError(f"Safe domains {', '.join(both)} are to be there and to be removed.")
-    if only:
-        leaving |= set(there) - set(asked)
-    known = {there[key]: (present[there[key]], policy) for key, policy in asked.items() if key in there}
-    return DomainChanges(
-        created={domain: policy for domain, policy in wanted.items() if domain.casefold() not in there},
-        updated={domain: pair for domain, pair in known.items() if not _alike(*pair)},
-        deleted={there[key]: present[there[key]] for key in sorted(leaving) if key in there},
-        unchanged=tuple(domain for domain, pair in known.items() if _alike(*pair)),
-    )
-
-
-def apply(todo: DomainChanges) -> Flow[None]:
-    """Carry changes out. Flow. First what is added, so that nothing that is needed is missing meanwhile."""
-
-    async def flow(api: Api) -> None:
-        wanted = {**todo.created, **{domain: after for domain, (_, after) in todo.updated.items()}}
-        for domain, policy in wanted.items():
-            await api.perform(put(domain, policy))
-        for domain in todo.deleted:
-            try:
-                await api.perform(delete(domain))
-            except OACApiError as error:
-                # It was there a moment ago. Which status a domain has that is gone is not documented.
-                if error.status not in (400, 404) or domain in await api.perform(list_all()):
-                    raise
-
-    return flow
-
-
-def allowed(policy: Mapping[str, bool]) -> list[str]:
-    """Names of the policies that are on."""
-    return [name for name, value in policy.items() if value]
-
-
-def _alike(before: Policy, after: Policy) -> bool:
-    """Whether a policy is as it is wanted; what OAC has beyond the nine does not count."""
-    return all(before.get(name, False) == value for name, value in after.items())
 
 
 def _path(domain: str) -> str:

@@ -4,23 +4,15 @@ Service Administrator (documented).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.api import Api, Flow
 from airflow_provider_oac.client.calls import Call, json_object, nothing, text_member
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.secret_names import is_secret, secrets_of
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.client.secret_names import secrets_of
+from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
-
-# A number, a switch, nothing.
-_PLAIN = re.compile(r"[0-9]{0,9}(?:\.[0-9]+)?|true|false", re.IGNORECASE)
-
-DEFAULT = "default"
-UPDATED = "updated"
 
 
 @dataclass(frozen=True)
@@ -69,45 +61,6 @@ def update(values: Mapping[str, str]) -> Call[None]:
         secrets=secrets_of(values),
         repeatable=True,
     )
-
-
-def effective() -> Flow[dict[str, str]]:
-    """All settings as they are or will be as soon as what is pending is applied. Flow."""
-
-    async def flow(api: Api) -> dict[str, str]:
-        found = [*await api.perform(get()), *await api.perform(get(pending=True))]
-        return {setting.key: setting.value for setting in found}
-
-    return flow
-
-
-def wanted_text(key: str, value: Any) -> str:
-    """A value as OAC wants it: booleans become ``true`` and ``false``, numbers their digits.
-
-    :raises OACConfigurationError: for what is no single value.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise OACConfigurationError(
-        f"The value of setting {key} is to be a text, a number or a boolean, not {type(value).__name__}."
-    )
-
-
-def changes(current: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
-    """What differs: key to the value it has (``None`` if OAC does not list it) and the one it is to have."""
-    return {key: (current.get(key), value) for key, value in wanted.items() if current.get(key) != value}
-
-
-def shown(key: str, value: str | None) -> str | None:
-    """A value for people: not that of a secret."""
-    return "***" if is_secret(key) and value else value
-
-
-def no_secret(value: Any) -> bool:
-    """Whether a value is a number or a switch, also as a text, or nothing."""
-    return not isinstance(value, str) or bool(_PLAIN.fullmatch(value.strip()))
 
 
 def _read_settings(response: Response) -> list[Setting]:

@@ -4,6 +4,8 @@ Source of the facts in this package, unless one says otherwise: Oracle's pages o
 others saw on live instances (observed).
 """
 
+from airflow_provider_oac.client.sql.files import write_file
+from airflow_provider_oac.client.sql.freshness import FreshData
 from airflow_provider_oac.client.sql.queries import Rows, pages, query
 from airflow_provider_oac.client.sql.session import McpSession
 from airflow_provider_oac.client.sql.sources import (
@@ -14,8 +16,9 @@ from airflow_provider_oac.client.sql.sources import (
     read_workbook,
     subject_areas,
 )
+from airflow_provider_oac.client.sql.statement import read_statement
 
 __all__ = [
-    "DataColumn", "DataSource", "McpSession", "Rows", "datasets", "describe", "pages", "query", "read_workbook",
-    "subject_areas",
+    "DataColumn", "DataSource", "FreshData", "McpSession", "Rows", "datasets", "describe", "pages", "query",
+    "read_statement", "read_workbook", "subject_areas", "write_file",
 ]  # fmt: skip

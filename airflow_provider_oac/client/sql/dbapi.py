@@ -9,7 +9,7 @@ from airflow_provider_oac.client.api import Work
 from airflow_provider_oac.client.sql.errors import Doing
 from airflow_provider_oac.client.sql.queries import MAX_ROWS, Rows, query
 from airflow_provider_oac.client.sql.session import McpSession
-from airflow_provider_oac.client.sql.statement import statement
+from airflow_provider_oac.client.sql.statement import read_statement
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACQueryError
 
 apilevel, threadsafety, paramstyle = "2.0", 1, "qmark"
@@ -64,7 +64,7 @@ class Cursor:
 
     def execute(self, operation: str, parameters: Sequence[Any] | None = None) -> Cursor:
         """Run a query; see :func:`airflow_provider_oac.client.sql.query`."""
-        self.sources = statement(operation, parameters).sources
+        self.sources = read_statement(operation, parameters).sources
         found = self._run(operation, parameters)
         self._rows, self._next, self.rowcount = found.rows, 0, len(found)
         self.description = [(name, None, None, None, None, None, None) for name in found.columns]

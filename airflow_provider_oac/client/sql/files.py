@@ -2,77 +2,67 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from airflow_provider_oac.client.api import Api, flow
-from airflow_provider_oac.client.flows.checksum import SummedSink
-from airflow_provider_oac.client.flows.download import Sink
+from airflow_provider_oac.client.flows.download import Sink, SummedSink
+from airflow_provider_oac.client.flows.writers import Written, csv_line, write_lines
 from airflow_provider_oac.client.paging import Source
 from airflow_provider_oac.client.sql.queries import Rows
-from airflow_provider_oac.client.writers import Written
 from airflow_provider_oac.exceptions import OACConfigurationError, OACContentError
-
-# Makes bytes of a page; of ``None``, those that end the file. It is told whether the page is the first one.
-Encoder = Callable[[Rows | None, bool], bytes]
 
 
 @flow
-async def write(
-    api: Api, source: Source[Rows], sink: Sink, file_format: str, types: Mapping[str, str] | None = None
+async def write_file(
+    api: Api,
+    source: Source[Rows],
+    sink: Sink,
+    file_format: str,
+    columns: Sequence[str],
+    types: Mapping[str, str] | None = None,
 ) -> Written:
     """Write all rows that a source yields.
 
-    CSV (RFC 4180, with the line breaks of Unix) has a head, and NULL is empty. JSON lines hold numbers as OAC sent
-    them, and dates and times in ISO 8601. In Parquet a column of whole numbers is ``int64``, of others ``double``, of
-    dates and times ``timestamp[us]``, else ``string``: the first page decides.
+    CSV has a head, and NULL is empty. JSON lines hold numbers as OAC sent them, and dates and times in ISO 8601. In
+    Parquet a column of whole numbers is ``int64``, of others ``double``, of dates and times ``timestamp[us]``, else
+    ``string``: the first page decides.
 
     :param file_format: ``csv``, ``jsonl`` or ``parquet``, which needs pyarrow.
+    :param columns: names of the columns.
     :param types: of Parquet, the types of columns: ``int64``, ``double``, ``decimal128(18, 2)``, ``date32``,
         ``timestamp[us]``, ``string``.
     :raises OACConfigurationError: if two columns have one name, or a type is unknown.
     :raises OACContentError: if a later page holds what does not fit the type of its column.
     """
-    summed, count = SummedSink(sink), 0
-    encode: Encoder = {"csv": _csv, "jsonl": _json_lines}.get(file_format) or _Parquet(types or {})
-    try:
-        async with aclosing(source(api)) as pages:
-            async for page in pages:
-                if len(set(page.columns)) < len(page.columns):
-                    raise OACConfigurationError(
-                        f"Two columns have one name, of {', '.join(page.columns)}. Give each an alias."
-                    )
-                summed.write(await api.to_thread(encode, page, not count))
-                count += len(page)
-        await api.to_thread(summed.write, encode(None, False))
-        await api.to_thread(summed.commit)
-    except BaseException:
-        summed.discard()
-        raise
-    return Written(count, summed.size, summed.sha256)
+    if len(set(columns)) < len(columns) or not set(types or ()) <= set(columns):
+        raise OACConfigurationError(
+            f"The columns are {', '.join(columns)}. Each needs a name of its own, and column_types names some of them."
+        )
+    if file_format == "csv":
+        lines = (csv_line(row) async for page in source(api) for row in page.rows)
+        return await api.run(write_lines(sink, lines, csv_line(columns)))
+    if file_format == "jsonl":
+        names = [json.dumps(name, ensure_ascii=False) for name in columns]
+        lines = (_json_line(names, row) async for page in source(api) for row in page.rows)
+        return await api.run(write_lines(sink, lines))
+    encoder, count = _Parquet(types or {}), 0
+    with SummedSink(sink) as file:
+        async for page in source(api):
+            file.write(await api.to_thread(encoder.encoded, page))
+            count += len(page)
+        file.write(encoder.encoded(None))
+        stored = await api.to_thread(file.commit)
+    return Written(count, stored.size, stored.sha256)
 
 
-def _csv(page: Rows | None, first: bool) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(([page.columns] if first else []) + page.rows if page else [])
-    return text.getvalue().encode(errors="backslashreplace")
-
-
-def _json_lines(page: Rows | None, _first: bool) -> bytes:
-    names = [json.dumps(name, ensure_ascii=False) for name in page.columns] if page else []
-    lines = [
-        ",".join(f"{name}:{_json(value)}" for name, value in zip(names, row, strict=True))
-        for row in (page.rows if page else ())
-    ]
-    return "".join(f"{{{line}}}\n" for line in lines).encode(errors="backslashreplace")
+def _json_line(names: Sequence[str], row: Sequence[Any]) -> str:
+    return "{" + ",".join(f"{name}:{_json(value)}" for name, value in zip(names, row, strict=True)) + "}"
 
 
 def _json(value: Any) -> str:
@@ -89,6 +79,7 @@ class _Parquet:
 
     def __init__(self, types: Mapping[str, str]) -> None:
         try:
+            # The extra parquet.
             import pyarrow
             import pyarrow.parquet
         except ImportError:
@@ -101,16 +92,13 @@ class _Parquet:
         self._buffer = io.BytesIO()
         self._writer: Any = None
 
-    def __call__(self, page: Rows | None, first: bool) -> bytes:
+    def encoded(self, page: Rows | None) -> bytes:
+        """The next bytes of the file; of ``None``, its last ones."""
         if page is None:
             self._writer.close()
         else:
             named = list(zip(page.columns, page.data, strict=True))
             if self._writer is None:
-                if unknown := self._wanted.keys() - set(page.columns):
-                    raise OACConfigurationError(
-                        f"column_types names {min(unknown)}; there are {', '.join(page.columns)}."
-                    )
                 fields = [(name, self._wanted.get(name) or self._inferred(values)) for name, values in named]
                 self._writer = self._arrow.parquet.ParquetWriter(self._buffer, self._arrow.schema(fields))
             schema = self._writer.schema

@@ -9,10 +9,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from airflow_provider_oac.client.api import Api, Flow, flow
-from airflow_provider_oac.client.paging import Source
+from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.sql.session import McpSession
-from airflow_provider_oac.client.sql.statement import Column, Statement, literal, statement
+from airflow_provider_oac.client.sql.statement import Column, Statement, literal, read_statement
 from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
 
 MAX_ROWS = 10_000
@@ -63,7 +62,7 @@ async def query(
     :param session: to run it in; by default in one that begins here.
     :raises OACQueryError: if OAC refuses it, if the provider did before it was sent, or if there are more rows.
     """
-    made = statement(text, parameters)
+    made = read_statement(text, parameters)
     # One more tells whether there are more.
     found = await _run(api, session or McpSession(), made, made.text, max_rows + 1)
     if not found.truncated and len(found) <= max_rows:
@@ -78,7 +77,8 @@ async def query(
     return Rows(found.columns, tuple(values[:max_rows] for values in found.data), True)
 
 
-def pages(
+async def pages(
+    api: Api,
     text: str,
     parameters: Sequence[Any] | None = None,
     *,
@@ -86,8 +86,8 @@ def pages(
     key: str | None = None,
     max_rows: int = MAX_ROWS,
     session: McpSession | None = None,
-) -> Source[Rows]:
-    """The rows of a query, page by page: ``async for page in pages(...)(api)``. There is one page at least.
+) -> AsyncGenerator[Rows, None]:
+    """The rows of a query, page by page: ``async for page in pages(api, …)``. There is one page at least.
 
     Each page is a query. By key, a page begins after the last key of the one before: rows that change meanwhile do not
     move others. Without a key a page skips rows by ``OFFSET``. A page may have fewer rows than asked for, since OAC's
@@ -103,43 +103,33 @@ def pages(
     :raises OACQueryError: as :func:`query` does; also if the key has NULL, or a value twice.
     """
     if page_rows is None:
-        return lambda api: _page(api, query(text, parameters, max_rows=max_rows, session=session))
-    made = statement(text, parameters)
+        yield await api.run(query(text, parameters, max_rows=max_rows, session=session))
+        return
+    made, session = read_statement(text, parameters), session or McpSession()
     column = next((one for one in made.columns if key and one.name.casefold() == key.casefold()), None)
     if key and column is None:
         names = ", ".join(one.name for one in made.columns)
         raise made.doing.unsent(f"the key {key} is not among its columns: {names}", "Add it after SELECT.")
-    made.page(page_rows, key=column)  # What cannot be paged is refused here.
-    return lambda api: _pages(api, session or McpSession(), made, column, page_rows)
-
-
-async def _page(api: Api, work: Flow[Rows]) -> AsyncGenerator[Rows, None]:
-    yield await work(api)
-
-
-async def _pages(
-    api: Api, session: McpSession, made: Statement, key: Column | None, page_rows: int
-) -> AsyncGenerator[Rows, None]:
-    offset, last = 0, None
+    count, last = 0, None
     while True:
-        condition = "" if last is None else f"> {literal(last)}"
-        text = made.page(page_rows, key=key, condition=condition) if key else made.page(page_rows, offset=offset)
-        page = await _run(api, session, made, text, page_rows + 1)
-        if key is not None:
-            values = page.data[made.columns.index(key)]
+        after = {"offset": count} if column is None else {"condition": "" if last is None else f"> {literal(last)}"}
+        page = await _run(api, session, made, made.page(page_rows, key=column, **after), page_rows + 1)
+        if column is not None:
+            values = page.data[made.columns.index(column)]
             if None in values:
-                raise _bad_key(made, key, "NULL")
+                raise _bad_key(made, column, "NULL")
             if any(one == other for one, other in pairwise([last, *values])):
-                raise _bad_key(made, key, "one value in several rows, or in another order than OAC compares by")
+                raise _bad_key(made, column, "one value in several rows, or in another order than OAC compares by")
             last = values[-1] if values else last
-        if len(page) or not offset:
+        if len(page) or not count:
             yield page
         if not len(page):
             break
-        offset += len(page)
+        count += len(page)
+        api.report(f"Read {count} rows of {', '.join(made.sources)}.")
     # A comparison leaves NULL out, wherever it is in the order.
-    if key and len(await _run(api, session, made, made.page(1, key=key, condition="IS NULL"), 1)):
-        raise _bad_key(made, key, "NULL")
+    if column and len(await _run(api, session, made, made.page(1, key=column, condition="IS NULL"), 1)):
+        raise _bad_key(made, column, "NULL")
 
 
 def _bad_key(made: Statement, key: Column, what: str) -> OACQueryError:

@@ -124,7 +124,7 @@ class Statement:
         return f"{self.text[: where.end]} ({self.text[where.end : end]}) AND {condition} {self.text[end:]}"
 
 
-def statement(text: str, parameters: Sequence[Any] | None = None) -> Statement:
+def read_statement(text: str, parameters: Sequence[Any] | None = None) -> Statement:
     """Read a query and put values in place of its question marks.
 
     :param parameters: values, in the order of the question marks; never names of columns or sources.

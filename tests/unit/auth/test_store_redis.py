@@ -15,6 +15,7 @@ import redis
 from airflow_provider_oac.auth.store import Kept, StoreEntry
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
+from airflow_provider_oac.hooks import stores
 from tests.redis_server import RedisServer, redis_server
 from tests.unit.auth.stores import CHAIN, NAME, PASSWORD, RECORD, store_entry
 
@@ -333,8 +334,9 @@ def test_an_empty_address_is_named() -> None:
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "airflow_provider_oac.auth.store_redis")
     with pytest.raises(OACConfigurationError, match=r"pip install 'airflow-provider-oac\[redis\]'"):
-        RedisStore("redis://127.0.0.1/0")
+        stores._backend(stores.REDIS, "redis://127.0.0.1/0")
 
 
 def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) -> None:

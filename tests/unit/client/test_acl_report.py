@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.flows.acl_report import JSONL, Audit, Audited, audited
+from airflow_provider_oac.client.flows.acl_report import JSONL, Audited, write_acl_report
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.transport.io import Request, Response, close_unused
 from tests.manual import ManualIO, response
@@ -96,7 +96,7 @@ class Forgotten(list[Any]):
 
 
 def audit_of(folders: int, sink: Counted, **changes: Any) -> Audited:
-    flow = audited("folders", ids.catalog_id(ROOT), sink, Audit(**{"file_format": JSONL, **changes}))
+    flow = write_acl_report("folders", ids.catalog_id(ROOT), sink, **{"file_format": JSONL, **changes})
     return run(forgetful(catalog(folders)), flow)
 
 
@@ -129,7 +129,7 @@ def test_the_file_is_passed_on_as_it_grows() -> None:
 @pytest.mark.parametrize("limit", [1, 3])
 def test_requests_run_in_bounded_number(limit: int) -> None:
     io = catalog(3)
-    run(io, audited("folders", ids.catalog_id(ROOT), Counted(), Audit(limit=limit)))
+    run(io, write_acl_report("folders", ids.catalog_id(ROOT), Counted(), limit=limit))
     assert {most for _, most in io.seen} <= {*range(1, limit + 1)}  # type: ignore[attr-defined]
     assert max(size for size, _ in io.seen) <= limit * 4  # type: ignore[attr-defined]
 
@@ -149,5 +149,5 @@ def test_a_failure_discards_the_file(kind: str) -> None:
     io._answer = answer
     sink = Counted()
     with pytest.raises((OACApiError, OACError), match="no"):
-        run(io, audited("folders", ids.catalog_id(ROOT), sink))
+        run(io, write_acl_report("folders", ids.catalog_id(ROOT), sink))
     assert sink.state == "discarded"

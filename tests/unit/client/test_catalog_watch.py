@@ -1,4 +1,4 @@
-"""Looking after an item of the catalog: one look asks once, and who waits judges what comes."""
+"""Waiting for an item of the catalog: one poll asks once, and the poll target judges what comes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import json
 import pytest
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget, Wanted
+from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget, WantedItem
 from airflow_provider_oac.client.flows.polling import WaitPlan, passing
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, response
 from tests.unit.client.worlds import answering, asked, run
 
-BOARD = Wanted("workbooks", ids.catalog_id("/shared/Board"), "2026-01-01T00:00:00+00:00")
+BOARD = WantedItem("workbooks", ids.catalog_id("/shared/Board"), "2026-01-01T00:00:00+00:00")
 NOT_READY = '{"code": "SearchIndexNotReady", "message": "later"}'
 
 
-def test_a_look_that_fails_is_not_made_again_within_the_look() -> None:
+def test_a_poll_that_fails_is_not_made_again_within_the_poll() -> None:
     io = answering(lambda _now, _request: response(503, headers={"retry-after": "60"}))
     with pytest.raises(OACApiError) as caught:
-        run(io, CatalogTarget(BOARD, WaitPlan()).look)
+        run(io, CatalogTarget(BOARD, WaitPlan()).poll)
     assert (len(asked(io)), io.slept, caught.value.retry_after) == (1, [], 60.0)
 
 
@@ -32,10 +32,10 @@ def test_nor_does_it_wait_for_the_search_index() -> None:
         # Without the time of its modification, as one sample has it.
         return response(200, json.dumps({"id": BOARD.item_id, "name": "Board", "type": "workbooks"}))
 
-    io, watch = answering(oac), CatalogTarget(BOARD, WaitPlan())
+    io, target = answering(oac), CatalogTarget(BOARD, WaitPlan())
     with pytest.raises(OACApiError) as caught:
-        run(io, watch.look)
+        run(io, target.poll)
     assert (len(asked(io)), io.slept) == (2, [])
     assert passing(caught.value)
-    # As long as OAC asks, though looks come more often otherwise.
-    assert watch.troubled(caught.value, io.time) == 60.0
+    # As long as OAC asks, though polls come more often otherwise.
+    assert target.on_error(caught.value, io.time) == 60.0

@@ -67,7 +67,7 @@ def taken(io: ManualIO, lines: list[str] | None = None, **details: Any) -> Taken
     arguments: dict[str, Any] = {"confirmation_timeout": SETTLING, **details}
     task = arguments.pop("task", Attempts())
     report = (lines if lines is not None else []).append
-    return run(io, submit_once(NewSnapshot(ORDER, PASSWORD, report=report, **arguments), task))
+    return run(io, submit_once(NewSnapshot(ORDER, PASSWORD, **arguments), task), report)
 
 
 def posted(io: ManualIO) -> list[str]:
@@ -272,7 +272,7 @@ def before_now(*names: str, listed_after: float = 0.0, posts: int = 0) -> Oac:
     return oac
 
 
-@pytest.mark.parametrize("how", [{"look_first": True}, {"suspect": True}, {"look_first": True, "suspect": True}])
+@pytest.mark.parametrize("how", [{"search_first": True}, {"suspect": True}, {"search_first": True, "suspect": True}])
 def test_what_an_earlier_try_took_is_adopted(how: dict[str, bool]) -> None:
     io = answering(before_now(existing(500, "b" * 20), existing(500), existing(400), "by hand"))
     got = taken(io, **how)
@@ -295,14 +295,14 @@ def test_a_suspect_that_finds_nothing_sends_after_the_settling_time() -> None:
 
 def test_one_that_is_not_suspect_looks_once() -> None:
     io = answering(before_now(existing(500), listed_after=20.0, posts=1))
-    assert taken(io, look_first=True).work_request_id == "w:1"
+    assert taken(io, search_first=True).work_request_id == "w:1"
     assert [request.method for request in asked(io)] == ["GET", "POST"]
 
 
 def test_snapshots_that_failed_are_not_adopted() -> None:
     io = answering(before_now(existing(500), existing(400), posts=1))
-    assert taken(io, look_first=True, ignore=[existing(400)]).name == existing(500)
-    assert taken(io, look_first=True, ignore=[existing(400), existing(500)]).work_request_id == "w:1"
+    assert taken(io, search_first=True, ignore=[existing(400)]).name == existing(500)
+    assert taken(io, search_first=True, ignore=[existing(400), existing(500)]).work_request_id == "w:1"
 
 
 def test_failed_names_are_ignored_after_a_lost_answer_too() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_oac.client.flows import system_settings
+from airflow_provider_oac.client.flows.create_connection import NewConnection, owned
 from airflow_provider_oac.client.flows.submit import submit_once
 from airflow_provider_oac.client.rest import connections, mail, safe_domains, settings
 from airflow_provider_oac.client.rest.catalog import CatalogItem
@@ -57,7 +59,7 @@ def test_secrets_are_found_in_lists_and_below_their_names() -> None:
 
 def test_a_secret_deep_in_the_sign_in_of_a_mail_server_is_no_difference() -> None:
     auth = {"authType": "OAUTH2_AUTH", "oauth": {"clientSecret": "s"}, "credentials": {"key": "s"}}
-    assert set(mail.differences(None, server(auth=auth))) & {"auth.oauth", "auth.credentials"} == set()
+    assert set(system_settings.mail_differences(None, server(auth=auth))) & {"auth.oauth", "auth.credentials"} == set()
 
 
 @pytest.mark.parametrize("given", [{"SmtpPassword": "Secret-1"}, {"ApiKey": "{{ var.value.key }}"}])
@@ -72,12 +74,13 @@ def test_a_number_or_a_switch_is_no_secret_setting() -> None:
 
 
 def test_settings_are_texts_and_differ_by_text() -> None:
-    assert [settings.wanted_text("k", value) for value in (True, False, 7, 1.5, "x")] == [
+    assert [system_settings.setting_text("k", value) for value in (True, False, 7, 1.5, "x")] == [
         "true", "false", "7", "1.5", "x"
     ]  # fmt: skip
     with pytest.raises(OACConfigurationError, match="not NoneType"):
-        settings.wanted_text("k", None)
-    assert settings.changes({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == {"b": ("2", "3"), "c": (None, "4")}
+        system_settings.setting_text("k", None)
+    changes = system_settings.setting_changes({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
+    assert changes == {"b": ("2", "3"), "c": (None, "4")}
 
 
 def test_a_setting_that_is_pending_wins() -> None:
@@ -85,7 +88,7 @@ def test_a_setting_that_is_pending_wins() -> None:
         value = "new" if "pending=true" in request.url else "old"
         return response(200, json.dumps({"items": [{"key": "k", "value": value}]}))
 
-    assert run(answering(oac), settings.effective()) == {"k": "new"}
+    assert run(answering(oac), system_settings.effective_settings()) == {"k": "new"}
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", '{"items": [1]}', '{"items": [{"value": "x"}]}'])
@@ -100,13 +103,13 @@ def test_a_mail_server_differs_by_what_is_wanted_and_never_by_secrets() -> None:
     there = mail.MailServer(
         "h", 25, {"emailAddress": "b@example.com", "more": 1}, {"authType": "NO_AUTH"}, wanted.security
     )
-    assert mail.differences(there, wanted) == {
+    assert system_settings.mail_differences(there, wanted) == {
         "sender.emailAddress": ("b@example.com", "a@example.com"),
         "auth.authType": ("NO_AUTH", "USERNAME_PASSWORD_AUTH"),
         "auth.username": (None, "u"),
     }
     assert "Pass-Word-1" not in repr(wanted) + repr(mail.configure(wanted))
-    assert set(mail.differences(None, server())) == {
+    assert set(system_settings.mail_differences(None, server())) == {
         "host", "port", "sender.emailAddress", "auth.authType", "connectionSecurity.connectionSecurityType",
     }  # fmt: skip
 
@@ -130,7 +133,8 @@ def test_a_password_of_a_length_that_oac_refuses(length: int) -> None:
 
 def test_no_mail_server_is_none_in_each_of_its_forms() -> None:
     for answer in (response(404, ""), response(200, ""), response(200, "{}"), response(200, "null")):
-        assert run(answering(lambda _age, _request, answer=answer: answer), mail.current()) is None  # type: ignore[misc]
+        io = answering(lambda _age, _request, answer=answer: answer)  # type: ignore[misc]
+        assert run(io, system_settings.current_mail_server()) is None
     with pytest.raises(OACResponseError):
         mail.get().read(response(200, "[]"))
 
@@ -155,7 +159,7 @@ def test_policies_are_all_nine() -> None:
     assert safe_domains.checked_policy("d", ["img-src"]) == IMAGES
     assert safe_domains.checked_policy("d", {"img-src": True, "font-src": False}) == IMAGES
     assert safe_domains.checked_policy("d", "img-src") == IMAGES
-    assert safe_domains.allowed(IMAGES) == ["img-src"]
+    assert system_settings.allowed(IMAGES) == ["img-src"]
 
 
 @pytest.mark.parametrize("policy", [None, True, 7])
@@ -168,12 +172,12 @@ def test_what_is_to_be_done_with_domains() -> None:
     # A tenth policy of a newer OAC is nobody's difference.
     there = {"Same.com": {**IMAGES, "worker-src": True}, "other.com": OFF, "gone.com": IMAGES, "stays.com": OFF}
     wanted = {"same.com": IMAGES, "other.com": IMAGES, "new.com": OFF}
-    todo = safe_domains.changes(there, wanted, ["GONE.com", "never.com"])
+    todo = system_settings.domain_changes(there, wanted, ["GONE.com", "never.com"])
     assert todo.created == {"new.com": OFF}
     assert todo.updated == {"other.com": (OFF, IMAGES)}
     assert list(todo.deleted) == ["gone.com"]
     assert todo.unchanged == ("Same.com",)
-    assert sorted(safe_domains.changes(there, wanted, only=True).deleted) == ["gone.com", "stays.com"]
+    assert sorted(system_settings.domain_changes(there, wanted, only=True).deleted) == ["gone.com", "stays.com"]
 
 
 @pytest.mark.parametrize("body", ["{}", "[1]", '"x"'])
@@ -186,9 +190,9 @@ def test_a_domain_that_oac_does_not_delete_is_an_error() -> None:
     def oac(_age: float, request: Request) -> Answer:
         return response(400, '{"message": "no"}') if request.method == "DELETE" else response(200, '[{"a.com": {}}]')
 
-    todo = safe_domains.changes({"a.com": OFF}, {}, ["a.com"])
+    todo = system_settings.domain_changes({"a.com": OFF}, {}, ["a.com"])
     with pytest.raises(OACError, match="no"):
-        run(answering(oac), safe_domains.apply(todo))
+        run(answering(oac), system_settings.apply_domains(todo))
 
 
 @pytest.mark.parametrize("missing", ["username", "password"])
@@ -231,7 +235,7 @@ def listing(*owners: str) -> bytes:
 def test_three_lost_answers_and_no_connection_end_uncertain() -> None:
     io = answering(lambda _age, request: response(503, "") if request.method == "POST" else response(200, "[]"))
     with pytest.raises(OACUncertainError, match="asked 3 times to create connection 'CRM'"):
-        run(io, submit_once(connections.NewConnection(ORDER, "jane")))
+        run(io, submit_once(NewConnection(ORDER, "jane")))
     assert len(asked(io, "POST")) == 3
 
 
@@ -240,14 +244,14 @@ def test_one_that_is_refused_and_not_listed_is_not_touched() -> None:
         lambda _age, request: response(409, "{}") if request.method == "POST" else response(200, listing("joe"))
     )
     with pytest.raises(OACError, match=r"lists none of this name that belongs to jane. Nothing was changed"):
-        run(io, submit_once(connections.NewConnection(ORDER, "jane", "update")))
+        run(io, submit_once(NewConnection(ORDER, "jane", "update")))
     assert asked(io, "PUT") == []
 
 
 def test_an_owner_that_is_not_known_must_be_the_only_one() -> None:
     io = answering(lambda _age, _request: response(200, listing("jane", "joe")))
     with pytest.raises(OACError, match="belong to jane, joe"):
-        run(io, connections.owned("CRM", None))
-    found = run(answering(lambda _age, _request: response(200, listing("jane"))), connections.owned("CRM", None))
+        run(io, owned("CRM", None))
+    found = run(answering(lambda _age, _request: response(200, listing("jane"))), owned("CRM", None))
     assert found is not None
-    assert run(io, connections.owned("CRM", "JOE")) is not None
+    assert run(io, owned("CRM", "JOE")) is not None

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.flows.job_report import MOST_TASKS, lines, no_summary, summary
+from airflow_provider_oac.client.flows.start_run import MOST_TASKS, job_lines, job_summary
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.client.rest import data_flows, datasets, jobs, sequences
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
@@ -60,7 +60,7 @@ def test_a_job_that_tells_nothing_but_its_id_is_read() -> None:
     (found,) = jobs.read_jobs(response(200, json.dumps([{"jobIdentifier": JOB}])))
     assert (found.status, found.rows, found.seconds, found.tasks) == ("", None, None, ())
     assert (found.over, found.failed) == (False, False)
-    assert summary(found) == {**no_summary(), "job_id": JOB, "job_status": ""}
+    assert job_summary(found) == {**job_summary(None), "job_id": JOB, "job_status": ""}
 
 
 @pytest.mark.parametrize("value", ["many", "", None, True, "NaN", "inf", {}, [1]])
@@ -101,8 +101,8 @@ def test_filters_of_the_history_are_sent_as_documented() -> None:
 @pytest.mark.parametrize(
     "override",
     [
-        data_flows.DatasetOverride("source", "P", "'a'.'b'"),
-        data_flows.CubeOverride("P_APP", "App", "P_CUBE", "Cube"),
+        {"type": "source", "parameterName": "P", "datasetId": "'a'.'b'"},
+        {"type": "cube", "appParameterName": "A", "appName": "App", "cubeParameterName": "C", "cubeName": "Cube"},
         # The form for several parameters is not established.
         {"parameters": [{"type": "source"}]},
         None,
@@ -116,9 +116,9 @@ def test_what_may_be_replaced_is_sent(override: Any) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        (data_flows.DatasetOverride("source", "", "x"), "needs parameterName as well"),
-        (data_flows.DatasetOverride("target", "P"), "needs datasetId as well"),
-        (data_flows.DatasetOverride("cube", "P", "x"), "To replace a cube, OAC knows no"),
+        ({"type": "source", "datasetId": "x"}, "needs parameterName as well"),
+        ({"type": "target", "parameterName": "P"}, "needs datasetId as well"),
+        ({"type": "cube", "parameterName": "P"}, "To replace a cube, OAC knows no"),
         ({"type": "both"}, "not 'both'"),
     ],
 )
@@ -128,21 +128,21 @@ def test_what_cannot_be_replaced_is_caught(override: Any, message: str) -> None:
 
 
 def test_a_log_tells_each_task_and_which_of_them_failed() -> None:
-    told = lines(job(jobStatus="FAILED", jobTasks=tasks("SUCCEEDED", "FAILED")))
+    told = job_lines(job(jobStatus="FAILED", jobTasks=tasks("SUCCEEDED", "FAILED")))
     assert [failed for failed, _ in told] == [True, False, True]
     assert told[0][1] == (
         f"Job {JOB} (MySalesDataset): FAILED, 2,000 rows, 40,960 bytes, ran 28.5 s, queued 2 s, 2 tasks."
     )
     assert told[2][1] == (
         "Task T1 from ADW to OAC: FAILED, 1,000 rows, 20,480 bytes, ran 4 s, 250.0 rows/s, "
-        "read throughput as OAC tells it 12.5."
+        "read throughput according to OAC 12.5."
     )
 
 
 def test_a_summary_is_bounded_and_keeps_the_failures() -> None:
     many = tasks(*["SUCCEEDED"] * 1000, *["FAILED"] * 3)
     many[0]["taskName"] = "x" * 10_000
-    told = summary(job(jobTasks=many))
+    told = job_summary(job(jobTasks=many))
     assert len(told["tasks"]) == MOST_TASKS
     assert [task["name"] for task in told["tasks"][:4]] == ["T1000", "T1001", "T1002", "x" * 199 + "…"]
     assert told["tasks_left_out"] == 953
@@ -151,6 +151,6 @@ def test_a_summary_is_bounded_and_keeps_the_failures() -> None:
 
 
 def test_a_log_of_many_tasks_counts_what_it_does_not_show() -> None:
-    told = lines(job(jobTasks=tasks(*["FAILED"] * 60)))
+    told = job_lines(job(jobTasks=tasks(*["FAILED"] * 60)))
     assert len(told) == MOST_TASKS + 2
     assert told[-1] == (True, "10 more tasks, 10 of them failed.")

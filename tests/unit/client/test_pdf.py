@@ -7,7 +7,7 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from airflow_provider_oac.client.pdf import join
+from airflow_provider_oac.client.flows.export import join
 from airflow_provider_oac.exceptions import OACContentError, OACStorageError
 
 

@@ -1,4 +1,4 @@
-"""When a work request is looked at again, and when waiting for it ends: pure decisions."""
+"""When a work request is polled again, and when waiting for it ends: pure decisions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client.flows.polling import Poller, WaitPlan
+from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 from airflow_provider_oac.client.rest.work_requests import WorkRequest, read_work_request
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -32,8 +32,10 @@ def work(status: str, percent: float | None = 40.0, **members: Any) -> WorkReque
     )
 
 
-def poller(**plan: Any) -> Poller:
-    return Poller(ID, START, WaitPlan(**plan))
+def target(**plan: Any) -> WorkRequestTarget:
+    made = WorkRequestTarget(ID, WaitPlan(**plan), started_at=START)
+    made.begin(START)
+    return made
 
 
 def api_error(status: int, *, retryable: bool = False, missing_role: bool = False) -> OACApiError:
@@ -46,16 +48,16 @@ BUSY = api_error(503, retryable=True)
 
 
 def test_pauses_start_at_a_second_and_grow_with_the_age_up_to_the_longest() -> None:
-    poll, age, pauses = poller(longest_pause=30.0), 0.0, []
+    poll, age, pauses = target(longest_pause=30.0), 0.0, []
     for _ in range(200):
-        pause = poll.seen(work("IN_PROGRESS"), START + age)
+        pause = poll.on_result(work("IN_PROGRESS"), START + age)
         assert pause is not None
         pauses.append(pause)
         age += pause
     assert pauses[0] == 1.0
     assert pauses == sorted(pauses)
     assert pauses[-1] == 30.0
-    # An hour of work is looked at some hundred times, not thousands of times.
+    # An hour of work is polled some hundred times, not thousands of times.
     assert age > 3600.0
 
 
@@ -78,7 +80,7 @@ def test_a_pause_is_never_beyond_the_longest_nor_the_deadline_nor_nothing(
 ) -> None:
     now = START + age
     deadline = now + until_deadline
-    pause = poller(longest_pause=longest, deadline=deadline).seen(work("ACCEPTED"), now)
+    pause = target(longest_pause=longest, deadline=deadline).on_result(work("ACCEPTED"), now)
     assert pause is not None
     assert 0 < pause <= max(longest, 0.05)
     assert now + pause <= deadline
@@ -86,25 +88,25 @@ def test_a_pause_is_never_beyond_the_longest_nor_the_deadline_nor_nothing(
 
 @pytest.mark.parametrize("longest", [0.0, -1.0])
 def test_oac_is_never_asked_without_a_pause(longest: float) -> None:
-    assert poller(longest_pause=longest).seen(work("ACCEPTED"), START) == 0.05
+    assert target(longest_pause=longest).on_result(work("ACCEPTED"), START) == 0.05
 
 
 def test_a_longest_pause_below_a_second_holds_from_the_beginning() -> None:
-    assert poller(longest_pause=0.2).seen(work("ACCEPTED"), START) == 0.2
+    assert target(longest_pause=0.2).on_result(work("ACCEPTED"), START) == 0.2
 
 
 def test_a_clock_behind_that_of_the_submitter_does_no_harm() -> None:
-    assert poller().seen(work("ACCEPTED"), START - 500.0) == 1.0
+    assert target().on_result(work("ACCEPTED"), START - 500.0) == 1.0
 
 
 @pytest.mark.parametrize("status", ["ACCEPTED", "IN_PROGRESS", "CANCELING", "in_progress"])
 def test_work_that_goes_on_is_looked_at_again(status: str) -> None:
-    assert poller().seen(work(status), START) == 1.0
+    assert target().on_result(work(status), START) == 1.0
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "succeeded"])
 def test_success_ends_the_wait_even_after_the_deadline(status: str) -> None:
-    assert poller(deadline=START).seen(work(status, 100.0), START + 5.0) is None
+    assert target(deadline=START).on_result(work(status, 100.0), START + 5.0) is None
 
 
 ERRORS = [{"code": "ObjectExists", "message": "It exists."}, {"message": "And so on."}]
@@ -116,52 +118,52 @@ ERRORS = [{"code": "ObjectExists", "message": "It exists."}, {"message": "And so
 )
 def test_a_bad_end_is_an_error_with_oacs_own_words(status: str, members: dict[str, Any], says: str) -> None:
     with pytest.raises(OACWorkRequestError) as caught:
-        poller(deadline=START).seen(work(status, **members), START + 5.0)
+        target(deadline=START).on_result(work(status, **members), START + 5.0)
     assert (caught.value.status, caught.value.work_request_id) == (status, ID)
     for part in (ID, "CREATE_SNAPSHOT", status, "40 %", says):
         assert part in str(caught.value)
 
 
 def test_an_unknown_status_is_borne_for_a_while() -> None:
-    poll = poller(unknown_states=3)
+    poll = target(unknown_states=3)
     for _ in range(3):
-        assert poll.seen(work("SUSPENDED"), START) is not None
+        assert poll.on_result(work("SUSPENDED"), START) is not None
     with pytest.raises(
-        OACWorkRequestError, match=r"'SUSPENDED'.*not documented.*4 looks in a row.*Expected: ACC.*Look in"
+        OACWorkRequestError, match=r"undocumented status 'SUSPENDED'.*4 polls in a row.*Expected: ACC.*Check in"
     ):
-        poll.seen(work("SUSPENDED"), START)
+        poll.on_result(work("SUSPENDED"), START)
 
 
 def test_a_known_status_in_between_makes_patience_new() -> None:
-    poll = poller(unknown_states=1)
+    poll = target(unknown_states=1)
     for _ in range(5):
-        assert poll.seen(work("SUSPENDED"), START) is not None
-        assert poll.seen(work("IN_PROGRESS"), START) is not None
-    assert poll.seen(work("SUSPENDED"), START) is not None
-    assert poll.seen(work("SUCCEEDED"), START) is None
+        assert poll.on_result(work("SUSPENDED"), START) is not None
+        assert poll.on_result(work("IN_PROGRESS"), START) is not None
+    assert poll.on_result(work("SUSPENDED"), START) is not None
+    assert poll.on_result(work("SUCCEEDED"), START) is None
 
 
 def test_unknown_work_right_after_the_start_is_not_visible_yet() -> None:
-    poll = poller(not_found_grace=60.0)
-    assert poll.troubled(api_error(404), START) == 1.0
-    assert poll.troubled(api_error(404), START + 60.0) == 3.0
+    poll = target(not_found_grace=60.0)
+    assert poll.on_error(api_error(404), START) == 1.0
+    assert poll.on_error(api_error(404), START + 60.0) == 3.0
     with pytest.raises(
-        OACWorkRequestError, match=r"does not know work request lfc-cc:1-c9:2\..*Likely.*Next step.*OAC said 404"
+        OACWorkRequestError, match=r"does not know work request lfc-cc:1-c9:2, so.*Likely.*Next step.*OAC said 404"
     ):
-        poll.troubled(api_error(404), START + 60.1)
+        poll.on_error(api_error(404), START + 60.1)
 
 
 def test_a_node_of_a_cluster_that_learns_of_it_later_does_no_harm() -> None:
-    poll = poller(not_found_grace=60.0)
-    poll.seen(work("ACCEPTED"), START + 1.0)
-    assert poll.troubled(api_error(404), START + 2.0) == 1.0
+    poll = target(not_found_grace=60.0)
+    poll.on_result(work("ACCEPTED"), START + 1.0)
+    assert poll.on_error(api_error(404), START + 2.0) == 1.0
 
 
 def test_work_that_vanished_is_an_error() -> None:
-    poll = poller(not_found_grace=60.0)
-    poll.seen(work("IN_PROGRESS"), START + 70.0)
-    with pytest.raises(OACWorkRequestError, match=r"any more \(it was IN_PROGRESS\)\. It cannot be told") as caught:
-        poll.troubled(api_error(404), START + 71.0)
+    poll = target(not_found_grace=60.0)
+    poll.on_result(work("IN_PROGRESS"), START + 70.0)
+    with pytest.raises(OACWorkRequestError, match=r"any more \(it was IN_PROGRESS\), so it is unknown") as caught:
+        poll.on_error(api_error(404), START + 71.0)
     assert caught.value.status == "NOT_FOUND"
 
 
@@ -186,52 +188,52 @@ LASTING: list[OACError] = [
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
 def test_passing_trouble_is_survived_for_minutes_and_not_for_ever(error: OACError) -> None:
-    poll = poller(trouble_patience=1800.0)
-    poll.seen(work("IN_PROGRESS"), START)
+    poll = target(trouble_patience=1800.0)
+    poll.on_result(work("IN_PROGRESS"), START)
     for minutes in range(31):
-        assert poll.troubled(error, START + 60.0 * minutes) > 0
-    with pytest.raises(OACError, match=r"could not be asked about work request .* for 1801 s.*may go on") as caught:
-        poll.troubled(error, START + 1801.0)
+        assert poll.on_error(error, START + 60.0 * minutes) > 0
+    with pytest.raises(OACError, match=r"Work request .* could not be read for 1801 s; work may continue") as caught:
+        poll.on_error(error, START + 1801.0)
     assert str(error) in str(caught.value)
     assert caught.value.__cause__ is error
 
 
 def test_a_look_that_succeeds_makes_patience_new() -> None:
-    poll = poller(trouble_patience=100.0)
+    poll = target(trouble_patience=100.0)
     for minutes in range(0, 60, 2):
-        poll.troubled(BUSY, START + 60.0 * minutes)
-        poll.seen(work("IN_PROGRESS"), START + 60.0 * minutes + 60.0)
-    assert poll.troubled(BUSY, START + 7200.0) > 0
+        poll.on_error(BUSY, START + 60.0 * minutes)
+        poll.on_result(work("IN_PROGRESS"), START + 60.0 * minutes + 60.0)
+    assert poll.on_error(BUSY, START + 7200.0) > 0
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
 def test_what_will_not_pass_ends_the_wait_at_once(error: OACError) -> None:
     with pytest.raises(type(error)) as caught:
-        poller().troubled(error, START)
+        target().on_error(error, START)
     assert caught.value is error
 
 
 def test_the_deadline_ends_the_wait_and_says_that_the_work_goes_on() -> None:
-    poll = poller(deadline=START + 100.0)
-    assert poll.seen(work("IN_PROGRESS"), START + 99.0) == 1.0
+    poll = target(deadline=START + 100.0)
+    assert poll.on_result(work("IN_PROGRESS"), START + 99.0) == 1.0
     with pytest.raises(OACWaitTimeoutError) as caught:
-        poll.seen(work("IN_PROGRESS"), START + 100.0)
-    for part in (ID, "after 100 s it is IN_PROGRESS, 40 %", "goes on in OAC", "no way to cancel", "longer timeout"):
+        poll.on_result(work("IN_PROGRESS"), START + 100.0)
+    for part in (ID, "after 100 s it is IN_PROGRESS, 40 %", "continues in OAC", "no way to cancel", "longer timeout"):
         assert part in str(caught.value)
-    assert "last look failed" not in str(caught.value)
+    assert "last poll failed" not in str(caught.value)
     assert caught.value.work_request_id == ID
 
 
 def test_a_deadline_that_comes_during_trouble_names_the_trouble() -> None:
-    never_seen = r"Whether .* ended is not known: after 5 s .* not be read once. The last look failed: OAC said 503"
+    never_seen = r"unknown whether .* ended: after 5 s no poll has succeeded. The last one failed: OAC said 503"
     with pytest.raises(OACWaitTimeoutError, match=never_seen) as caught:
-        poller(deadline=START + 5.0).troubled(BUSY, START + 5.0)
+        target(deadline=START + 5.0).on_error(BUSY, START + 5.0)
     assert caught.value.__cause__ is BUSY
-    seen = poller(deadline=START + 5.0)
-    seen.seen(work("IN_PROGRESS", 10), START)
+    seen = target(deadline=START + 5.0)
+    seen.on_result(work("IN_PROGRESS", 10), START)
     with pytest.raises(OACWaitTimeoutError, match=r"did not end in time.*IN_PROGRESS, 10 %.*OAC said 503"):
-        seen.troubled(BUSY, START + 5.0)
+        seen.on_error(BUSY, START + 5.0)
 
 
 def test_without_a_deadline_the_wait_goes_on() -> None:
-    assert poller(deadline=None).seen(work("IN_PROGRESS", None), START + 10_000_000.0) == 30.0
+    assert target(deadline=None).on_result(work("IN_PROGRESS", None), START + 10_000_000.0) == 30.0

@@ -24,7 +24,7 @@ def state(status: str, percent: float = 0.0, **members: Any) -> Answer:
 
 def waited(io: ManualIO, plan: WaitPlan = WaitPlan(), **details: Any) -> tuple[WorkRequest, list[str]]:
     lines: list[str] = []
-    return run(io, wait(ID, plan, report=lines.append, **details)), lines
+    return run(io, wait(ID, plan, **details), lines.append), lines
 
 
 def test_a_long_wait_looks_a_hundred_times_and_tells_each_status_once() -> None:
@@ -71,7 +71,7 @@ def test_an_instance_that_is_down_for_twenty_minutes_is_waited_for_and_two_lines
 
 def test_an_instance_that_stays_down_is_given_up() -> None:
     io = answering(lambda _age, _request: unreachable())
-    with pytest.raises(OACError, match=r"could not be asked about work request .* The last failure: no answer came"):
+    with pytest.raises(OACError, match=r"could not be read for .* The last failure: no answer came"):
         waited(io, WaitPlan(trouble_patience=1800.0))
     assert 1800 < io.time - START < 2000
 
@@ -101,7 +101,7 @@ def test_a_status_that_nobody_knows_is_told_and_given_up_in_the_end() -> None:
     io = answering(lambda _age, _request: state("SUSPENDED"))
     lines: list[str] = []
     with pytest.raises(OACWorkRequestError, match="'SUSPENDED'"):
-        run(io, wait(ID, report=lines.append))
+        run(io, wait(ID), lines.append)
     assert len(lines) == 1
     assert len(asked(io)) == 11
 

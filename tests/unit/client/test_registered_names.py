@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client.registered_names import (
+from airflow_provider_oac.client.flows.retention import newest
+from airflow_provider_oac.client.rest.snapshots import Snapshot
+from airflow_provider_oac.client.snapshot_names import (
     RegisteredName,
-    newest,
+    SnapshotName,
     origin_of,
+    parse,
     parse_registered,
     registered_name,
 )
-from airflow_provider_oac.client.rest.snapshots import Snapshot
-from airflow_provider_oac.client.snapshot_names import SnapshotName, parse
 
 NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
 GOOD = "nightly--analytics-dev--20261123T203637Z--oac_seal_2026--3f9a5c1d77e0b2a4c6d8"

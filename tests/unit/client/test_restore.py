@@ -8,7 +8,7 @@ import re
 import pytest
 
 from airflow_provider_oac.client.flows import restore
-from airflow_provider_oac.client.flows.polling import Poller, WaitPlan
+from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 from airflow_provider_oac.client.flows.restore import (
     TOLERATED,
     ReadinessTarget,
@@ -123,7 +123,7 @@ LIST = response(body="[]")
 def test_a_look_that_met_no_instance_is_a_look_that_failed() -> None:
     io = by_path([response(503)], [LIST])
     with pytest.raises(OACApiError, match="503"):
-        run(io, ReadinessTarget(io.time + 60).look)
+        run(io, ReadinessTarget(WaitPlan(deadline=io.time + 60)).poll)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_one_look_at_an_instance_that_is_not_ready_is_no_failure(system: Answer,
 def test_an_instance_is_ready_when_it_answers_and_can_search() -> None:
     io = by_path([unreachable(), response(503), response(502), NOBODY, NOBODY, response(404), SYSTEM], [NO_INDEX, LIST])
     lines: list[str] = []
-    ready = run(io, ready_again(io.time + 1800, report=lines.append))
+    ready = run(io, ready_again(WaitPlan(deadline=io.time + 1800)), lines.append)
     assert (ready.system.description, ready.searchable) == ("Production", True)
     assert len(lines) == 6
     assert all(line.startswith("The instance is not ready yet") for line in lines)
@@ -144,7 +144,7 @@ def test_an_instance_is_ready_when_it_answers_and_can_search() -> None:
 
 def test_the_time_that_the_index_asks_for_is_kept() -> None:
     io = by_path([SYSTEM], [NO_INDEX, LIST])
-    run(io, ready_again(io.time + 1800))
+    run(io, ready_again(WaitPlan(deadline=io.time + 1800)))
     assert io.slept == [5.0]
 
 
@@ -152,13 +152,13 @@ def test_an_instance_that_does_not_come_back_in_time() -> None:
     io = by_path([response(503)], [LIST])
     began = io.time
     with pytest.raises(OACWaitTimeoutError, match="The restore is done, but after 60 s more the instance is not ready"):
-        run(io, ready_again(io.time + 60))
+        run(io, ready_again(WaitPlan(deadline=io.time + 60)))
     assert io.time - began == 60
 
 
 def test_a_deadline_that_has_passed_leaves_one_look() -> None:
     io = by_path([SYSTEM], [LIST])
-    assert run(io, ready_again(io.time - 1)).searchable
+    assert run(io, ready_again(WaitPlan(deadline=io.time - 1))).searchable
     assert len(asked(io)) == 2
 
 
@@ -166,37 +166,37 @@ def test_a_user_who_stays_refused_is_told_after_some_minutes() -> None:
     io = by_path([NOBODY], [LIST])
     began = io.time
     with pytest.raises(OACApiError, match="lacks the application role"):
-        run(io, ready_again(io.time + 1800))
+        run(io, ready_again(WaitPlan(deadline=io.time + 1800)))
     assert 300 <= io.time - began < 340
 
 
 def test_a_user_who_may_not_search_leaves_the_index_unseen() -> None:
     io = by_path([SYSTEM], [NOBODY])
-    assert run(io, ready_again(io.time + 1800, refusal_patience=0.0)).searchable is None
+    assert run(io, ready_again(WaitPlan(deadline=io.time + 1800), refusal_patience=0.0)).searchable is None
 
 
 def test_what_will_not_pass_ends_it_at_once() -> None:
     io = by_path([response(400)], [LIST])
     with pytest.raises(OACApiError):
-        run(io, ready_again(io.time + 1800))
+        run(io, ready_again(WaitPlan(deadline=io.time + 1800)))
     assert io.slept == []
 
 
 @pytest.mark.parametrize("status", TOLERATED)
 def test_a_wait_tolerates_what_a_restore_brings_about_and_no_other_wait_does(status: int) -> None:
     error = OACApiError("m", status=status, method="GET", path="/workRequests/w")
-    tolerant = Poller("w", 0.0, WaitPlan(tolerated=frozenset(TOLERATED)))
-    assert tolerant.troubled(error, 1000.0) > 0
-    assert tolerant.troubled(error, 2700.0) > 0
-    with pytest.raises(OACError, match="could not be asked about work request w for 1900 s"):
-        tolerant.troubled(error, 2900.0)
+    tolerant = WorkRequestTarget("w", WaitPlan(tolerated=frozenset(TOLERATED)))
+    assert tolerant.on_error(error, 1000.0) > 0
+    assert tolerant.on_error(error, 2700.0) > 0
+    with pytest.raises(OACError, match="Work request w could not be read for 1900 s"):
+        tolerant.on_error(error, 2900.0)
     with pytest.raises(OACError):
-        Poller("w", 0.0, WaitPlan()).troubled(error, 1000.0)
+        WorkRequestTarget("w").on_error(error, 1000.0)
 
 
 def test_roles_are_told_by_the_calls_that_need_them() -> None:
     io = by_path([SYSTEM], [NOBODY])
-    assert run(io, restore.access_of()) == {"administrator": True, "author": False}
+    assert run(io, restore.roles_held()) == {"administrator": True, "author": False}
     broken = by_path([response(400)], [LIST])
     with pytest.raises(OACApiError):
-        run(broken, restore.access_of())
+        run(broken, restore.roles_held())

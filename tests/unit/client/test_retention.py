@@ -20,8 +20,8 @@ def plan(*listed: Snapshot, own: SnapshotSeries = OWN, retention: Retention = LA
     return plan_prune(listed, own, retention, now=NOW, **details)
 
 
-def doomed(plan: PrunePlan) -> list[str]:
-    return [item.snapshot.name for item in plan.doomed]
+def deletions(plan: PrunePlan) -> list[str]:
+    return [item.snapshot.name for item in plan.deletions]
 
 
 def kept(plan: PrunePlan) -> dict[str, str]:
@@ -68,7 +68,7 @@ def ages(names: list[str]) -> list[float]:
 )
 def test_what_no_rule_keeps_goes_oldest_first(retention: Retention, listed: list[int], gone: list[int]) -> None:
     made = plan(*at(*listed), retention=retention)
-    assert ages(doomed(made)) == gone
+    assert ages(deletions(made)) == gone
     assert sorted(ages(list(kept(made)))) == sorted(set(listed) - set(gone))
 
 
@@ -124,7 +124,7 @@ FOREIGN = {
 @pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
 def test_what_is_not_ours_is_neither_deleted_nor_counted(foreign: Snapshot) -> None:
     made = plan(foreign, *at(1, 2))
-    assert (ages(doomed(made)), list(ages(list(kept(made)))), made.others) == ([2], [1], 1)
+    assert (ages(deletions(made)), list(ages(list(kept(made)))), made.others) == ([2], [1], 1)
 
 
 REGION = SnapshotSeries("nightly", "prod", "oac-snapshots", Storage(BUCKET, region="eu-frankfurt-1", namespace="mine"))
@@ -142,25 +142,25 @@ REGION = SnapshotSeries("nightly", "prod", "oac-snapshots", Storage(BUCKET, regi
 )
 def test_another_region_or_namespace_is_not_ours(listed: dict[str, str], ours: bool) -> None:
     made = plan(snapshot(OLD, **listed), *at(1), own=REGION)
-    assert doomed(made) == ([str(OLD)] if ours else [])
+    assert deletions(made) == ([str(OLD)] if ours else [])
 
 
 def test_a_region_that_was_not_asked_for_is_taken_for_the_instances_own() -> None:
     # OAC may list it for every snapshot; name, bucket and the whole path say already whose it is.
-    assert doomed(plan(snapshot(OLD, region="eu-frankfurt-1", namespace="mine"), *at(1))) == [str(OLD)]
+    assert deletions(plan(snapshot(OLD, region="eu-frankfurt-1", namespace="mine"), *at(1))) == [str(OLD)]
 
 
 def test_names_of_the_future_stay_and_do_not_push_out_the_good_ones() -> None:
     future = [snapshot(named(-age)) for age in (0.001, 1, 400, 401)]
     for rule in (Retention(keep_last=2), Retention(keep_weekly=1, keep_monthly=2)):
         made = plan(*future, *at(1, 40, 70), retention=rule)
-        assert ages(doomed(made)) == [70]
+        assert ages(deletions(made)) == [70]
         assert list(kept(made).values())[:4] == ["named after a time in the future"] * 4
 
 
 def test_the_newest_of_the_past_stays_beside_one_of_the_future() -> None:
     made = plan(snapshot(named(-1)), *at(5, 6), retention=Retention(keep_for=timedelta(days=1)))
-    assert ages(doomed(made)) == [6]
+    assert ages(deletions(made)) == [6]
 
 
 def test_a_single_snapshot_stays_however_old() -> None:
@@ -169,7 +169,7 @@ def test_a_single_snapshot_stays_however_old() -> None:
 
 def test_of_two_of_one_second_the_choice_is_always_the_same() -> None:
     first, second = (snapshot(named(1, mark=digit * 20)) for digit in "ab")
-    assert doomed(plan(first, second)) == doomed(plan(second, first)) == [first.name]
+    assert deletions(plan(first, second)) == deletions(plan(second, first)) == [first.name]
 
 
 def test_nothing_listed_is_nothing_to_do() -> None:
@@ -178,9 +178,9 @@ def test_nothing_listed_is_nothing_to_do() -> None:
 
 def test_snapshots_of_this_run_stay_and_those_of_other_runs_go() -> None:
     mine, other = snapshot(named(9, mark=RUN + "a" * 12)), snapshot(named(8, mark="a" * 12 + RUN))
-    assert doomed(plan(mine, other, *at(1), run=RUN)) == [other.name]
-    assert doomed(plan(mine, other, *at(1), run=None)) == [mine.name, other.name]
-    assert doomed(plan(mine, other, *at(1), run="")) == [mine.name, other.name]
+    assert deletions(plan(mine, other, *at(1), run=RUN)) == [other.name]
+    assert deletions(plan(mine, other, *at(1), run=None)) == [mine.name, other.name]
+    assert deletions(plan(mine, other, *at(1), run="")) == [mine.name, other.name]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_snapshots_of_this_run_stay_and_those_of_other_runs_go() -> None:
 def test_protected_ones_stay(by: str, wrapped: Any) -> None:
     listed = at(1, 2, 3)
     made = plan(*listed, protected=wrapped(getattr(listed[1], by)))
-    assert doomed(made) == [listed[2].name]
+    assert deletions(made) == [listed[2].name]
     assert kept(made)[listed[1].name] == "protected"
 
 
@@ -213,13 +213,13 @@ def others_of(name: SnapshotName) -> dict[str, Snapshot]:
 @pytest.mark.parametrize("how", others_of(OLD))
 def test_a_file_that_another_listed_snapshot_uses_stays(how: str) -> None:
     made = plan(others_of(OLD)[how], snapshot(OLD), *at(1))
-    assert str(OLD) in doomed(made)
-    assert [item.delete_file for item in made.doomed] == [False] * len(made.doomed)
+    assert str(OLD) in deletions(made)
+    assert [item.delete_file for item in made.deletions] == [False] * len(made.deletions)
 
 
 def test_the_file_of_a_doomed_snapshot_goes_if_nobody_else_uses_it() -> None:
     made = plan(snapshot("by hand"), snapshot(OLD), *at(1))
-    assert [(item.snapshot.name, item.delete_file) for item in made.doomed] == [(str(OLD), True)]
+    assert [(item.snapshot.name, item.delete_file) for item in made.deletions] == [(str(OLD), True)]
 
 
 @pytest.mark.parametrize("label", ["", "a--b", "a b"])

@@ -51,7 +51,7 @@ def own(listed: list[Snapshot]) -> list[tuple[datetime, Snapshot]]:
 def test_only_own_snapshots_go_and_each_is_accounted_for(listed: list[Snapshot], retention: Retention) -> None:
     plan = plan_prune(listed, OWN, retention, now=NOW, run=RUN)
     ours = {item.id for _, item in own(listed)}
-    gone, stay = {item.snapshot.id for item in plan.doomed}, {item.id for item, _ in plan.kept}
+    gone, stay = {item.snapshot.id for item in plan.deletions}, {item.id for item, _ in plan.kept}
     assert gone | stay == ours
     assert not gone & stay
     assert plan.others == len(listed) - len(ours)
@@ -60,7 +60,7 @@ def test_only_own_snapshots_go_and_each_is_accounted_for(listed: list[Snapshot],
 @given(lists, rules)
 def test_the_newest_and_what_a_rule_names_stays(listed: list[Snapshot], retention: Retention) -> None:
     plan = plan_prune(listed, OWN, retention, now=NOW, run=RUN)
-    gone = {item.snapshot.id for item in plan.doomed}
+    gone = {item.snapshot.id for item in plan.deletions}
     ours = own(listed)
     past = sorted((pair for pair in ours if pair[0] <= NOW), key=lambda pair: pair[0], reverse=True)
     newest_left = sorted((time for time, item in past if item.id not in gone), reverse=True)
@@ -76,7 +76,7 @@ def test_the_newest_and_what_a_rule_names_stays(listed: list[Snapshot], retentio
 @given(lists, rules)
 def test_the_last_weeks_and_months_keep_their_newest(listed: list[Snapshot], retention: Retention) -> None:
     plan = plan_prune(listed, OWN, retention, now=NOW)
-    gone = {item.snapshot.id for item in plan.doomed}
+    gone = {item.snapshot.id for item in plan.deletions}
     past = [(time, item) for time, item in own(listed) if time <= NOW]
     for count, form in ((retention.keep_weekly, "%G-%V"), (retention.keep_monthly, "%Y-%m")):
         periods = sorted({time.strftime(form) for time, _ in past}, reverse=True)[:count]
@@ -100,7 +100,7 @@ def test_what_no_rule_keeps_goes(listed: list[Snapshot], retention: Retention) -
 @given(lists, rules)
 def test_a_file_goes_only_if_exactly_one_listed_snapshot_uses_it(listed: list[Snapshot], retention: Retention) -> None:
     uses = Counter(item.bar_uri for item in listed)
-    for item in plan_prune(listed, OWN, retention, now=NOW).doomed:
+    for item in plan_prune(listed, OWN, retention, now=NOW).deletions:
         assert item.delete_file == (uses[item.snapshot.bar_uri] == 1)
 
 
@@ -113,9 +113,9 @@ def test_the_order_of_the_list_does_not_matter(listed: list[Snapshot], retention
 
 @given(lists, rules)
 def test_pruning_twice_deletes_nothing_more(listed: list[Snapshot], retention: Retention) -> None:
-    gone = {item.snapshot.id for item in plan_prune(listed, OWN, retention, now=NOW).doomed}
+    gone = {item.snapshot.id for item in plan_prune(listed, OWN, retention, now=NOW).deletions}
     left = [item for item in listed if item.id not in gone]
-    assert plan_prune(left, OWN, retention, now=NOW).doomed == ()
+    assert plan_prune(left, OWN, retention, now=NOW).deletions == ()
 
 
 @given(lists, rules, st.data())
@@ -123,7 +123,7 @@ def test_protected_ones_stay(listed: list[Snapshot], retention: Retention, data:
     chosen = data.draw(st.lists(st.sampled_from(listed), max_size=3)) if listed else []
     protected = [data.draw(st.sampled_from([item.id, item.name])) for item in chosen]
     plan = plan_prune(listed, OWN, retention, now=NOW, protected=protected)
-    for item in plan.doomed:
+    for item in plan.deletions:
         assert not {item.snapshot.id, item.snapshot.name} & set(protected)
 
 

@@ -56,8 +56,8 @@ class World:
     def launch(
         self, traces: Mark | None = None, if_running: str = "fail", confirmation_timeout: float = 30.0
     ) -> Launched:
-        more = {"confirmation_timeout": confirmation_timeout, "report": self.lines.append}
-        return run(self.io, submit_once(Run(OF, datasets.reload(ID), if_running, traces, **more)))
+        kind = Run(OF, datasets.reload(ID), if_running, traces, confirmation_timeout=confirmation_timeout)
+        return run(self.io, submit_once(kind), self.lines.append)
 
     @property
     def posted(self) -> int:
@@ -222,7 +222,7 @@ def test_a_job_is_waited_for_like_a_work_request() -> None:
 
     lines: list[str] = []
     with pytest.raises(OACWorkRequestError, match=r"Job J \(DATASET\) ended FAILED at progress unknown"):
-        run(answering(oac), wait_for_job(OF, "J", report=lines.append))
+        run(answering(oac), wait_for_job(OF, "J"), lines.append)
     assert [line.split(",")[0] for line in lines] == ["Job J: ACCEPTED", "Job J: IN_PROGRESS"]
 
 

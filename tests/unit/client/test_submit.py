@@ -11,13 +11,14 @@ import pytest
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.flows.catalog_changes import Copy, Move, NewFolder, Place
+from airflow_provider_oac.client.flows.create_connection import NewConnection
 from airflow_provider_oac.client.flows.create_snapshot import NewSnapshot, SnapshotOrder
 from airflow_provider_oac.client.flows.register_snapshot import Registration
 from airflow_provider_oac.client.flows.restore import Restore
 from airflow_provider_oac.client.flows.start_run import Mark, Run
 from airflow_provider_oac.client.flows.submit import TRACES_HOLD, Attempts, Submission, submit_once
 from airflow_provider_oac.client.rest import datasets
-from airflow_provider_oac.client.rest.connections import ConnectionOrder, NewConnection
+from airflow_provider_oac.client.rest.connections import ConnectionOrder
 from airflow_provider_oac.client.rest.snapshots import Storage
 from airflow_provider_oac.client.snapshot_names import task_mark
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSupersededError
@@ -95,13 +96,13 @@ class World:
 
     def submit(self, kind: str, task: Attempts | None = None, **more: Any) -> Any:
         noting = Attempts(lambda _clue: self.notes.append("remember"), lambda: self.notes.append("take back"))
-        flow = submit_once(KINDS[kind](report=self.lines.append, **more), task or noting)
+        flow = submit_once(KINDS[kind](**more), task or noting)
 
         async def whole(api: Api) -> Any:
             self.io.api = api  # type: ignore[attr-defined]
             return await flow(api)
 
-        return run(self.io, whole)
+        return run(self.io, whole, self.lines.append)
 
     @property
     def sent(self) -> int:

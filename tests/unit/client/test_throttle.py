@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_oac.client.throttle import FEW, MANY, Pace
+from airflow_provider_oac.client.flows.throttle import FEW, MANY, Throttle
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACTransportError
 
 
@@ -22,68 +22,68 @@ IN_TEXT = OACApiError("no", status=503, detail="SearchIndexNotReady: later", met
     ids=["a fast server", "a server that is far away", "more than is sensible", "nobody waits"],
 )
 def test_more_connections_only_where_rate_times_latency_needs_them(rate: float, latency: float, at_once: int) -> None:
-    pace = Pace()
-    pace.answered(10.0)
-    assert pace.at_once(rate) == FEW, "the first answers hold handshakes and the sign-in"
+    throttle = Throttle()
+    throttle.answered(10.0)
+    assert throttle.at_once(rate) == FEW, "the first answers hold handshakes and the sign-in"
     for _ in range(60):
-        pace.answered(latency)
-    assert pace.at_once(rate) == at_once
+        throttle.answered(latency)
+    assert throttle.at_once(rate) == at_once
 
 
 def test_one_slow_answer_among_many_changes_little() -> None:
-    pace = Pace()
+    throttle = Throttle()
     for _ in range(50):
-        pace.answered(0.005)
-    pace.answered(0.5)
-    assert pace.at_once(50.0) == FEW
+        throttle.answered(0.005)
+    throttle.answered(0.5)
+    assert throttle.at_once(50.0) == FEW
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_rest_lasts_as_long_as_oac_asks(status: int) -> None:
-    pace = Pace()
-    pace.refused(answer(status, 30.0), 10.0, 11.0)
-    assert pace.quiet_until == 41.0
-    pace.refused(answer(status, 1e9), 41.0, 42.0)
-    assert pace.quiet_until == 42.0 + 300.0
+    throttle = Throttle()
+    throttle.refused(answer(status, 30.0), 10.0, 11.0)
+    assert throttle.quiet_until == 41.0
+    throttle.refused(answer(status, 1e9), 41.0, 42.0)
+    assert throttle.quiet_until == 42.0 + 300.0
 
 
 def test_without_a_word_when_the_rest_doubles_and_those_under_way_do_not_count() -> None:
-    pace = Pace()
+    throttle = Throttle()
     rests, now = [], 0.0
     for _ in range(7):
         now += 1.0
-        pace.refused(answer(429), now - 0.5, now)
-        rests.append(pace.quiet_until - now)
-        pace.refused(answer(429), now - 0.4, now + 0.1)
-        assert pace.quiet_until == now + rests[-1]
-        now = pace.quiet_until
+        throttle.refused(answer(429), now - 0.5, now)
+        rests.append(throttle.quiet_until - now)
+        throttle.refused(answer(429), now - 0.4, now + 0.1)
+        assert throttle.quiet_until == now + rests[-1]
+        now = throttle.quiet_until
     assert rests == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    pace.answered(0.01)
-    pace.refused(answer(429), now + 1.0, now + 1.0)
-    assert pace.quiet_until == now + 2.0
+    throttle.answered(0.01)
+    throttle.refused(answer(429), now + 1.0, now + 1.0)
+    assert throttle.quiet_until == now + 2.0
 
 
 def test_after_a_rest_one_asks_then_one_more_with_each_answer() -> None:
-    pace = Pace()
-    pace.refused(answer(503), 0.0, 0.0)
+    throttle = Throttle()
+    throttle.refused(answer(503), 0.0, 0.0)
     allowed = []
     for _ in range(4):
-        allowed.append(pace.at_once(10.0))
-        pace.answered(0.01)
+        allowed.append(throttle.at_once(10.0))
+        throttle.answered(0.01)
     assert allowed == [1, 2, 3, 4]
 
 
 def test_after_a_rest_an_answer_that_refuses_counts_as_well() -> None:
-    pace = Pace()
-    pace.refused(answer(503), 0.0, 0.0)
+    throttle = Throttle()
+    throttle.refused(answer(503), 0.0, 0.0)
     allowed = []
     for error in (answer(401), answer(404), answer(500), OACTransportError("no", sent=True), answer(401)):
-        pace.refused(error, 1.0, 2.0)
-        allowed.append(pace.at_once(10.0))
+        throttle.refused(error, 1.0, 2.0)
+        allowed.append(throttle.at_once(10.0))
     assert allowed == [2, 3, 4, 4, 5]
-    pace.refused(answer(504), 1.0, 2.0)
-    pace.refused(answer(401), -1.0, 2.0)
-    assert pace.at_once(10.0) == 5, "a gateway is not the instance; what was under way before tells nothing"
+    throttle.refused(answer(504), 1.0, 2.0)
+    throttle.refused(answer(401), -1.0, 2.0)
+    assert throttle.at_once(10.0) == 5, "a gateway is not the instance; what was under way before tells nothing"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_after_a_rest_an_answer_that_refuses_counts_as_well() -> None:
     ids=["500", "404", "the search index", "the same in the text", "no answer"],
 )
 def test_other_trouble_is_nobody_elses(error: OACError) -> None:
-    pace = Pace()
-    pace.refused(error, 0.0, 1.0)
-    assert pace.quiet_until < 0
-    assert pace.at_once(0.0) == FEW
+    throttle = Throttle()
+    throttle.refused(error, 0.0, 1.0)
+    assert throttle.quiet_until < 0
+    assert throttle.at_once(0.0) == FEW

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.api import Api, Work
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, ManualIO, response
 
@@ -34,11 +34,11 @@ def answering(oac: Callable[[float, Request], Answer], kind: type[ManualIO] = Ma
     return io
 
 
-def run(io: ManualIO, flow: Callable[[Api], Awaitable[T]]) -> T:
-    """Run a flow in it."""
+def run(io: ManualIO, work: Work[T], report: Callable[[str], None] = lambda _line: None) -> T:
+    """Make a call or run a flow in it."""
 
     async def whole() -> T:
-        return await flow(Api(io, OAC, Session(SETTINGS, MemoryStore())))
+        return await Api(io, OAC, Session(SETTINGS, MemoryStore()), report=report).run(work)
 
     return asyncio.run(whole())
 

@@ -17,9 +17,7 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token_endpoint import issued_by
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.errors import api_error
-from airflow_provider_oac.client.flows.any_call import streamed
-from airflow_provider_oac.client.flows.checksum import SummedSink
-from airflow_provider_oac.client.flows.download import PDF, TransferPlan, download
+from airflow_provider_oac.client.flows.download import ONE_ATTEMPT, PDF, TransferPlan, download
 from airflow_provider_oac.client.paging import read_page
 from airflow_provider_oac.client.rest import snapshots, system, workbooks
 from airflow_provider_oac.transport.io import Response, http_date
@@ -100,16 +98,15 @@ def test_an_answer_of_success(response: Response, make: Callable[[], Call[Any]])
 def test_a_download(response: Response) -> None:
     call = workbooks.download("id", "export")
     plan = TransferPlan(attempts=2, not_ready_grace=1.0)
-    given_or_refused((TOKEN,), run, answering(lambda _now, _request: response), download(call, Nowhere(), PDF, plan))
-    given_or_refused((TOKEN,), run, answering(lambda _now, _request: response), streamed(call, SummedSink(Nowhere())))
+    for flow in (download(call, Nowhere(), PDF, plan), download(call, Nowhere(), None, ONE_ATTEMPT)):
+        given_or_refused((TOKEN,), run, answering(lambda _now, _request: response), flow)
 
 
 @pytest.mark.parametrize("length", ["²", "9" * 5000])
 def test_a_length_that_is_no_number_of_bytes(length: str) -> None:
     answer = Response(200, {"content-length": length}, b"x")
-    sink = SummedSink(Nowhere())
-    run(answering(lambda _now, _request: answer), streamed(system.get(), sink))
-    assert sink.size == 1
+    flow = download(system.get(), Nowhere(), None, ONE_ATTEMPT)
+    assert run(answering(lambda _now, _request: answer), flow).size == 1
 
 
 @few

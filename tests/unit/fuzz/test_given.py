@@ -17,7 +17,7 @@ from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import segment
 from airflow_provider_oac.client.snapshot_names import checked_folder, checked_part, instance_prefix, parse
 from airflow_provider_oac.hooks.connection import read_connection
-from airflow_provider_oac.triggers import base
+from airflow_provider_oac.triggers import oac
 from tests.unit.fuzz.anything import (
     CLIENT_SECRET,
     SECRETS,
@@ -109,5 +109,5 @@ def test_names_of_snapshots(text: str) -> None:
 @given(values)
 @example({"outcome": "x" * 100_000})
 def test_an_event_of_a_trigger(event: Any) -> None:
-    given_or_refused((), base.outcome_of, event)
-    given_or_refused((), base.carried_by, event)
+    given_or_refused((), oac.outcome_of, event)
+    given_or_refused((), oac.carried_by, event)

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
+from airflow_provider_oac.client.flows.throttle import FEW
 from airflow_provider_oac.client.rest.work_requests import WorkRequest, read_work_request
-from airflow_provider_oac.client.throttle import FEW
 from airflow_provider_oac.hooks.poll_scheduler import TICK, Scheduler
 from tests import virtual
 
@@ -16,21 +16,25 @@ START = 1_700_000_000.0
 RUNNING: WorkRequest = read_work_request({"id": "1", "status": "IN_PROGRESS"})
 
 
-class Looking(WorkRequestTarget):
-    """The watch of a work request of an hour ago that looks in another way."""
+class Polled(WorkRequestTarget):
+    """A work request of an hour ago that is polled in another way."""
 
     def __init__(
-        self, work_request_id: str, longest_pause: float, look: Callable[[Any], Awaitable[WorkRequest]]
+        self, work_request_id: str, longest_pause: float, poll: Callable[[Any], Awaitable[WorkRequest]]
     ) -> None:
         super().__init__(work_request_id, WaitPlan(longest_pause=longest_pause), started_at=START - 3600.0)
-        self._look = look
+        self._poll = poll
 
-    def look(self, api: Any) -> Awaitable[WorkRequest]:
-        return self._look(api)
+    async def poll(self, api: Any) -> WorkRequest:
+        return await self._poll(api)
 
 
-class World:
-    """Time and chance."""
+class Instance:
+    """Answers every poll after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.most = self.polls = self._under_way = 0
+        self._seconds = seconds
 
     def now(self) -> float:
         return START + asyncio.get_running_loop().time()
@@ -38,17 +42,8 @@ class World:
     def random(self) -> float:
         return 0.5
 
-
-class Instance:
-    """Answers every look after some seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        self.io = World()
-        self.most = self.looks = self._under_way = 0
-        self._seconds = seconds
-
-    async def look(self, _api: Any) -> WorkRequest:
-        self.looks += 1
+    async def poll(self, _api: Any) -> WorkRequest:
+        self.polls += 1
         self._under_way += 1
         self.most = max(self.most, self._under_way)
         await asyncio.sleep(self._seconds)
@@ -60,17 +55,17 @@ async def nothing_new() -> bool:
     return False
 
 
-async def watched(instance: Instance, many: int, pause: float, looks: int) -> None:
-    """Have some begin to wait at an instance, then all others at once, until it was looked at so often."""
+async def polled(instance: Instance, many: int, pause: float, polls: int) -> None:
+    """Have some begin to wait at an instance, then all others at once, until it was polled so often."""
     place = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
     waits = []
     for number in range(many):
-        waits.append(asyncio.create_task(place.wait(Looking(str(number), pause, instance.look))))
+        waits.append(asyncio.create_task(place.wait(Polled(str(number), pause, instance.poll))))
         if number == 50:
             # By now it is known how long the instance takes.
-            while instance.looks < 50:
+            while instance.polls < 50:
                 await asyncio.sleep(0.05)
-    while instance.looks < looks:
+    while instance.polls < polls:
         await asyncio.sleep(0.05)
     for wait in waits:
         wait.cancel()
@@ -81,28 +76,28 @@ async def watched(instance: Instance, many: int, pause: float, looks: int) -> No
 def test_many_who_begin_at_once_do_not_need_more_connections() -> None:
     instance = Instance(0.02)
     # On a busy machine an answer comes late: a hundred milliseconds must not be enough to need more.
-    virtual.run(watched(instance, 200, 60.0, 200))
+    virtual.run(polled(instance, 200, 60.0, 200))
     assert instance.most == FEW
 
 
-def test_who_joins_one_that_waits_for_a_worker_does_not_have_it_looked_at_twice() -> None:
+def test_who_joins_one_that_waits_for_a_worker_does_not_have_it_polled_twice() -> None:
     slow, popular = Instance(2.0), Instance(0.5)
 
     async def joined() -> None:
         place = Scheduler(slow, nothing_new)  # type: ignore[arg-type]
 
         def waits(key: str, instance: Instance) -> asyncio.Task[WorkRequest]:
-            return asyncio.create_task(place.wait(Looking(key, 60.0, instance.look)))
+            return asyncio.create_task(place.wait(Polled(key, 60.0, instance.poll)))
 
         # All workers are busy.
         waiting = [waits(str(number), slow) for number in range(FEW)]
-        while slow.looks < FEW:
+        while slow.polls < FEW:
             await asyncio.sleep(0.05)
         for _ in range(3):
             waiting.append(waits("popular", popular))
             # Longer than from one collection of what is due to the next.
             await asyncio.sleep(2 * TICK)
-        while not popular.looks:
+        while not popular.polls:
             await asyncio.sleep(0.05)
         await asyncio.sleep(2 * TICK)
         for wait in waiting:
@@ -111,26 +106,26 @@ def test_who_joins_one_that_waits_for_a_worker_does_not_have_it_looked_at_twice(
         await place.close()
 
     virtual.run(joined())
-    assert (popular.most, popular.looks) == (1, 1)
+    assert (popular.most, popular.polls) == (1, 1)
 
 
 def test_those_who_begin_together_spread() -> None:
     instance = Instance(0.0)
     chances = iter(number / 40 for number in range(10_000))
-    instance.io.random = lambda: next(chances) % 1.0  # type: ignore[method-assign]
+    instance.random = lambda: next(chances) % 1.0  # type: ignore[method-assign]
     moments: list[float] = []
 
     async def spread() -> None:
         many = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
         loop = asyncio.get_running_loop()
 
-        async def look(_api: Any) -> WorkRequest:
+        async def poll(_api: Any) -> WorkRequest:
             moments.append(loop.time())
             return RUNNING
 
         waiting = []
         for number in range(40):
-            waiting.append(asyncio.create_task(many.wait(Looking(str(number), 30.0, look))))
+            waiting.append(asyncio.create_task(many.wait(Polled(str(number), 30.0, poll))))
         while len(moments) < 80:
             await asyncio.sleep(0.05)
         for wait in waiting:
@@ -139,11 +134,11 @@ def test_those_who_begin_together_spread() -> None:
         await many.close()
 
     virtual.run(spread())
-    # The second look of each.
+    # The second poll of each.
     assert 2.5 <= moments[79] - moments[40] <= 3.5
 
 
 def test_an_instance_that_is_far_away_is_asked_more_at_once() -> None:
     instance = Instance(0.2)
-    virtual.run(watched(instance, 200, 2.0, 300))
+    virtual.run(polled(instance, 200, 2.0, 300))
     assert instance.most > FEW

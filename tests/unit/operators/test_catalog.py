@@ -17,7 +17,7 @@ from airflow_provider_oac.operators.catalog import (
     OACMoveCatalogItemOperator,
 )
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
-from airflow_provider_oac.triggers.catalog import OACCatalogItemTrigger
+from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 from tests.tasks import through_the_database
 from tests.unit.test_imports import HEAVY, DagSerialization, newly_loaded, roots
 
@@ -31,7 +31,7 @@ MODULES = (
     "airflow_provider_oac.operators.catalog",
     "airflow_provider_oac.operators.api",
     "airflow_provider_oac.sensors.catalog",
-    "airflow_provider_oac.triggers.catalog",
+    "airflow_provider_oac.triggers.oac",
 )
 ITEM: dict[str, Any] = {"catalog_type": "{{ params.kind }}", "path": "{{ params.path }}", "item_id": "{{ params.id }}"}
 TASKS: dict[Any, dict[str, Any]] = {
@@ -85,7 +85,13 @@ def test_a_mapped_task_can_be_made_of_them() -> None:
 
 
 def test_a_trigger_goes_through_the_database() -> None:
-    wanted = {"kind": "workbooks", "item_id": "L3g", "modified_since": "2026-01-31T00:00:00+00:00"}
-    trigger = OACCatalogItemTrigger("oac_default", wanted, 1.5, 30.0)
+    trigger = OACCatalogItemTrigger(
+        oac_conn_id="oac_default",
+        catalog_type="workbooks",
+        item_id="L3g",
+        modified_since="2026-01-31T00:00:00+00:00",
+        deadline=1.5,
+        poll_interval=30.0,
+    )
     assert through_the_database(trigger).serialize() == trigger.serialize()
     assert "secret" not in json.dumps(trigger.serialize())

@@ -41,7 +41,7 @@ def tasks() -> list[Any]:
 
 
 def test_importing_them_loads_nothing_heavy() -> None:
-    modules = ("operators.runs", "operators.connections", "operators.system", "triggers.jobs")
+    modules = ("operators.runs", "operators.connections", "operators.system", "triggers.oac")
     names = [f"airflow_provider_oac.{name}" for name in modules]
     loaded = newly_loaded(
         "".join(f"import {name}\n" for name in names)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client.sql.statement import literal, statement
+from airflow_provider_oac.client.sql.statement import literal, read_statement
 from airflow_provider_oac.exceptions import OACQueryError
 
 SALES = '"Sales"."Time"."Day"'
 
 
 def names(text: str) -> list[str]:
-    return [column.name for column in statement(text).columns]
+    return [column.name for column in read_statement(text).columns]
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_a_value_as_a_literal(value: Any, text: str) -> None:
 )
 def test_a_value_that_has_no_literal_is_refused(value: Any) -> None:
     with pytest.raises(OACQueryError, match=r"Could not bind values .*Nothing was sent"):
-        statement('SELECT 1 x FROM "S" WHERE 1 = ?', [value])
+        read_statement('SELECT 1 x FROM "S" WHERE 1 = ?', [value])
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_a_text_comes_back_from_its_literal_whatever_it_holds(text: str) -> None:
     """SQLite reads a literal as the standard has it."""
-    bound = statement("SELECT ? x, '?' y FROM (SELECT 1)", [text]).text
+    bound = read_statement("SELECT ? x, '?' y FROM (SELECT 1)", [text]).text
     with sqlite3.connect(":memory:") as database:
         assert database.execute(bound).fetchall() == [(text, "?")]
 
@@ -67,14 +67,14 @@ def test_a_text_comes_back_from_its_literal_whatever_it_holds(text: str) -> None
 def test_values_change_nothing_of_what_is_around_them(values: list[Any]) -> None:
     values = [value.replace("\0", "") if isinstance(value, str) else value for value in values]
     text = f'SELECT "S"."T"."C" FROM "S" WHERE 5-? IN ({", ".join("?" * (len(values) - 1)) or "1"})'
-    made = statement(text, values)
+    made = read_statement(text, values)
     assert made.sources == ('"S"',)
     assert names(made.text) == ["c1"]
     assert made.text.startswith('SELECT "S"."T"."C" c1 FROM "S" WHERE 5- ')
 
 
 def test_question_marks_in_texts_names_and_comments_take_no_value() -> None:
-    made = statement('SELECT \'?\' a, "b?" b /* ? */ FROM "S" -- ?\nWHERE c = ?', [1])
+    made = read_statement('SELECT \'?\' a, "b?" b /* ? */ FROM "S" -- ?\nWHERE c = ?', [1])
     assert made.text == 'SELECT \'?\' a, "b?" b FROM "S" WHERE c =  1 '
 
 
@@ -89,7 +89,7 @@ def test_question_marks_in_texts_names_and_comments_take_no_value() -> None:
 )
 def test_values_that_do_not_fit_are_refused(parameters: Any, problem: str) -> None:
     with pytest.raises(OACQueryError, match=problem):
-        statement('SELECT a b FROM "S" WHERE a = ?', parameters)
+        read_statement('SELECT a b FROM "S" WHERE a = ?', parameters)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_values_that_do_not_fit_are_refused(parameters: Any, problem: str) -> No
 )
 def test_what_is_not_one_select_is_refused(text: str, problem: str) -> None:
     with pytest.raises(OACQueryError, match="Nothing was sent") as failure:
-        statement(text)
+        read_statement(text)
     assert problem in str(failure.value)
 
 
@@ -138,7 +138,7 @@ def test_what_is_not_one_select_is_refused(text: str, problem: str) -> None:
     ],
 )  # fmt: skip
 def test_every_column_has_a_name_and_an_alias(text: str, expected: list[str], sent: str) -> None:
-    made = statement(text)
+    made = read_statement(text)
     assert ([column.name for column in made.columns], made.text) == (expected, sent)
 
 
@@ -151,17 +151,17 @@ def test_every_column_has_a_name_and_an_alias(text: str, expected: list[str], se
     ],
 )
 def test_sources(text: str, sources: tuple[str, ...]) -> None:
-    assert statement(text).sources == sources
+    assert read_statement(text).sources == sources
 
 
 def test_pages_by_offset_need_an_order_and_no_limit() -> None:
-    made = statement('SELECT a x FROM "S" ORDER BY 1')
+    made = read_statement('SELECT a x FROM "S" ORDER BY 1')
     assert made.page(10) == 'SELECT a x FROM "S" ORDER BY 1 FETCH FIRST 10 ROWS ONLY'
     assert made.page(10, offset=20) == 'SELECT a x FROM "S" ORDER BY 1 OFFSET 20 ROWS FETCH FIRST 10 ROWS ONLY'
     with pytest.raises(OACQueryError, match="without ORDER BY"):
-        statement('SELECT a x FROM (SELECT b a FROM "S" ORDER BY 1) q').page(10)
+        read_statement('SELECT a x FROM (SELECT b a FROM "S" ORDER BY 1) q').page(10)
     with pytest.raises(OACQueryError, match="a query with FETCH cannot"):
-        statement('SELECT a x FROM "S" ORDER BY 1 FETCH FIRST 1 ROWS ONLY').page(10)
+        read_statement('SELECT a x FROM "S" ORDER BY 1 FETCH FIRST 1 ROWS ONLY').page(10)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_pages_by_offset_need_an_order_and_no_limit() -> None:
     ],
 )  # fmt: skip
 def test_pages_by_key(text: str, page: str) -> None:
-    made = statement(text)
+    made = read_statement(text)
     assert made.page(5, key=made.columns[1], condition="> 7") == page
 
 
 @pytest.mark.parametrize("clause", ["ORDER BY 1", "UNION ALL SELECT b FROM u"])
 def test_a_key_orders_one_query(clause: str) -> None:
-    made = statement(f"SELECT a FROM t {clause}")
+    made = read_statement(f"SELECT a FROM t {clause}")
     with pytest.raises(OACQueryError, match=rf"a query with {clause.split()[0]} cannot"):
         made.page(5, key=made.columns[0])

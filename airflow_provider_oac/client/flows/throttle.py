@@ -1,4 +1,4 @@
-"""How fast an instance is asked by all who wait there: how many at once, and when nobody asks. Pure decisions."""
+"""How many polls of one instance run at once, and when none do. Pure decisions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ FEW = 8
 MANY = 64
 # How much more than rate x latency, so that a queue that was built up is worked off.
 _SURPLUS = 1.5
-# For what share the last answer counts in the latency that is reckoned with. A quick one counts for more: where a busy
-# machine makes answers late, more connections would not help.
+# The weight of the last response in the latency that is reckoned with. A quick one counts for more: where a busy
+# machine makes responses late, more connections would not help.
 _QUICK_SHARE, _SLOW_SHARE = 0.3, 0.02
 # So many answers must have come before it is reckoned with: the first ones hold handshakes and the sign-in.
 _ANSWERS = 32
-# Seconds in which nobody asks after a 429 or 503 that names no time: doubled as long as they follow each other.
+# Seconds without any poll after a 429 or 503 that names no time: doubled as long as they follow each other.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 # What a gateway says in the place of an instance that does not answer.
 _UNANSWERED = frozenset({502, 504})
 
 
-class Pace:
-    """The pace of all looks at one instance. Knows no clock; times are of any clock that is never set back."""
+class Throttle:
+    """Limits all polls of one instance. Knows no clock; times are of any clock that is never set back."""
 
     def __init__(self) -> None:
         self.quiet_until = -math.inf
@@ -38,15 +38,15 @@ class Pace:
         self._slowed_at = -math.inf
 
     def at_once(self, rate: float) -> int:
-        """How many looks may be under way.
+        """How many polls may be under way.
 
-        :param rate: looks per second that are wanted.
+        :param rate: polls per second that are wanted.
         """
         needed = math.ceil(round(rate * self._latency * _SURPLUS, 3)) if self._answers >= _ANSWERS else FEW
         return min(self._allowed, max(FEW, min(needed, MANY)))
 
     def answered(self, seconds: float) -> None:
-        """A look was answered.
+        """A poll was answered.
 
         :param seconds: how long it was waited for, less what this process was busy with other things meanwhile.
         """
@@ -62,10 +62,10 @@ class Pace:
             self._allowed += 1
 
     def refused(self, error: OACError, began: float, now: float) -> None:
-        """A look failed; if the instance or the identity domain cannot keep up, everybody rests.
+        """A poll failed; if the instance or the identity domain cannot keep up, all polls rest.
 
-        :param began: when the look began. Those that were under way when the rest began lengthen it only if they
-            were told a time.
+        :param began: when the poll began. Those that were under way when the rest began lengthen it only if they
+            brought a Retry-After.
         """
         if not overloaded(error):
             if isinstance(error, OACApiError) and error.status not in _UNANSWERED and began >= self._slowed_at:
@@ -85,7 +85,7 @@ class Pace:
 
 
 def overloaded(error: OACError) -> bool:
-    """Whether this says that all should ask less. An index that is being built concerns searches only."""
+    """Whether this error asks for fewer requests. An index that is being built concerns searches only."""
     if not isinstance(error, OACApiError | OACAuthError) or error.status not in (429, 503):
         return False
     return not (isinstance(error, OACApiError) and index_not_ready(error))

@@ -9,8 +9,7 @@ from random import Random
 
 import pytest
 
-from airflow_provider_oac.client.flows.checksum import SummedSink
-from airflow_provider_oac.client.flows.download import copy
+from airflow_provider_oac.client.flows.download import Stored, SummedSink, copy
 from airflow_provider_oac.exceptions import OACStorageError
 
 LARGE = bytes(1 << 20)
@@ -43,9 +42,9 @@ def test_pieces_of_any_size_count_in_their_order() -> None:
     pieces = [random.randbytes(random.choice((0, 1, 1000, 1 << 17, 1 << 20))) for _ in range(40)]
     for piece in pieces:
         summed.write(piece)
-    summed.commit()
+    stored = summed.commit()
     assert sink.data == b"".join(pieces)
-    assert (summed.size, summed.sha256) == (len(sink.data), hashlib.sha256(sink.data).hexdigest())
+    assert stored == Stored(len(sink.data), hashlib.sha256(sink.data).hexdigest())
 
 
 def test_what_is_discarded_or_refused_does_not_count() -> None:
@@ -57,19 +56,18 @@ def test_what_is_discarded_or_refused_does_not_count() -> None:
     sink.full = True
     with pytest.raises(OACStorageError):
         summed.write(LARGE)
-    assert (summed.size, summed.sha256) == (11, hashlib.sha256(b"what counts").hexdigest())
+    assert summed.commit() == Stored(11, hashlib.sha256(b"what counts").hexdigest())
 
 
 @pytest.mark.parametrize("trouble", ["full", "refuses"])
 def test_a_copy_that_the_sink_refuses_leaves_nothing(trouble: str, tmp_path: Path) -> None:
     source, sink = tmp_path / "source", Memory()
     source.write_bytes(LARGE)
-    summed = SummedSink(sink)
-    summed.write(LARGE)
+    sink.write(LARGE)
     setattr(sink, trouble, True)
     with pytest.raises(OACStorageError):
-        copy(source, summed)
-    assert (sink.data, summed.size) == (b"", 0)
+        copy(source, sink)
+    assert sink.data == b""
 
 
 def test_what_is_discarded_while_a_thread_writes_is_forgotten() -> None:
@@ -91,5 +89,5 @@ def test_what_is_discarded_while_a_thread_writes_is_forgotten() -> None:
     goes_on.set()
     writer.join(10.0)
     ender.join(10.0)
-    assert (sink.data, summed.size) == (b"", 0)
-    assert summed.sha256 == hashlib.sha256().hexdigest()
+    assert sink.data == b""
+    assert summed.commit() == Stored(0, hashlib.sha256().hexdigest())

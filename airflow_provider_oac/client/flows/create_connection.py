@@ -1,0 +1,179 @@
+"""Creating a connection of OAC to a data source, once; deleting one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.submit import Submission, unless_gone
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.rest import catalog, connections
+from airflow_provider_oac.client.rest.catalog import CatalogItem
+from airflow_provider_oac.client.rest.connections import ConnectionOrder
+from airflow_provider_oac.exceptions import OACApiError, OACError, OACKilledError, OACTakenError, OACUncertainError
+
+# What to do if there is one of that name.
+FAIL = "fail"
+KEEP = "keep"
+UPDATE = "update"
+
+
+@dataclass(frozen=True)
+class MadeConnection(Model):
+    """A connection that is there as it is wanted.
+
+    :param id: its id, encoded; ``None`` if OAC created it without returning its id (:func:`listed_id` finds it).
+    :param how: ``created``, ``updated`` or ``kept``.
+    """
+
+    id: str | None
+    how: str
+
+
+@dataclass
+class NewConnection(Submission[str | None, MadeConnection]):
+    """Creates a connection such that doing it again does no harm.
+
+    A search before anything is sent tells a connection that an earlier attempt created from one that was there before.
+
+    :param order: what to create.
+    :param user: who is signed in, and so the owner; ``None`` if that is not known.
+    :param if_exists: what to do if the user has one of this name: ``fail``, ``keep`` it as it is, or ``update`` it.
+    :param known: whether it is known of this very connection that an earlier try may have created it: then one that
+        exists is brought to what is wanted. Otherwise it is treated as any other.
+    """
+
+    order: ConnectionOrder
+    user: str | None
+    if_exists: str = FAIL
+    known: bool = True
+    confirmation_timeout: float = field(default=1.0, kw_only=True)
+
+    where = "the catalog"
+
+    @property
+    def doing(self) -> str:
+        """What OAC is asked to do."""
+        return f"create connection {self.order.name!r}"
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether it is searched for before anything is sent. Only if the user is known, it is known whose it is."""
+        return self.user is not None and (self.suspect or self.if_exists != UPDATE)
+
+    def call(self, now: float) -> Call[str | None]:
+        """The request."""
+        return connections.create(self.order)
+
+    def accepted(self, api: Api, answer: str | None) -> MadeConnection:
+        """The new connection."""
+        return MadeConnection(answer, "created")
+
+    async def trace(self, api: Api, lost: OACError | None) -> MadeConnection | None:
+        """The connection of this name, as it is wanted.
+
+        :raises OACTakenError: if there is one that is not to be touched.
+        :raises OACUncertainError: if it is not known whose it is.
+        """
+        found = await api.run(owned(self.order.name, self.user))
+        if found is None:
+            return None
+        if lost is None and self.suspect and self.known:
+            api.report(f"Connection {self.order.name!r} exists, created by an earlier try. It is updated.")
+            return await self._updated(api, found, "created")
+        if lost is None:
+            return await self._existing(api, found)
+        if self.if_exists == UPDATE:
+            api.report(f"Connection {self.order.name!r} exists. It is updated.")
+            return await self._updated(api, found, "created")
+        if self.user is None:
+            raise OACUncertainError(
+                f"There is a connection {self.order.name!r} of {found.owner or 'an unknown user'}, but whether this "
+                "task created it is not known, as it is not known who is signed in. Next step: check it in OAC: if it "
+                f"is new, mark the task as success. The failure before: {lost}"
+            ) from lost
+        api.report(f"Connection {self.order.name!r} exists, and did not before it was sent: it was created.")
+        return MadeConnection(found.id, "created")
+
+    async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> MadeConnection | None:
+        """Decide what a 409 means: there is a connection of this name (inferred)."""
+        if error.status != 409 or self.if_exists == FAIL:
+            raise error
+        found = await api.run(owned(self.order.name, self.user))
+        if found is None:
+            raise OACError(
+                f"OAC refuses a new connection {self.order.name!r} because there is one, but lists none of this name "
+                f"that belongs to {self.user or 'the user'}. Nothing was changed. Give it another name, or update the "
+                f"one that is meant by its id. OAC said: {error}"
+            ) from error
+        return await self._existing(api, found)
+
+    async def _updated(self, api: Api, found: CatalogItem, how: str) -> MadeConnection:
+        await api.perform(connections.update(found.id, self.order))
+        return MadeConnection(found.id, how)
+
+    async def _existing(self, api: Api, found: CatalogItem) -> MadeConnection:
+        """What becomes of one that was there before anything was sent."""
+        if self.if_exists == KEEP:
+            return MadeConnection(found.id, "kept")
+        if self.if_exists == UPDATE:
+            return await self._updated(api, found, "created" if self.suspect else "updated")
+        why = (
+            " Whether an earlier try of this task created it is not known, as this Airflow remembers nothing from try "
+            "to try (3.3 does). If it did, mark the task as success."
+            if self.suspect else ""
+        )  # fmt: skip
+        raise OACTakenError(
+            f"Connection {self.order.name!r} of {found.owner or 'the user'} exists already. Nothing was changed.{why}"
+        )
+
+
+@flow
+async def owned(api: Api, name: str, user: str | None) -> CatalogItem | None:
+    """The connection of this very name that a user owns. Its id is made of both, so there is one at most.
+
+    :param name: its name.
+    :param user: the owner's user id, in upper or lower case; ``None`` if it is not known: then the name must fit one
+        connection only.
+    :raises OACError: if several fit.
+    """
+    found = [item for item in await api.run(catalog.list_items(ids.CONNECTIONS, search=name)) if item.name == name]
+    own = [item for item in found if user is None or item.owner.casefold() == user.casefold()]
+    if len(own) > 1:
+        owners = ", ".join(item.owner for item in own)
+        raise OACError(f"Connections {name!r} belong to {owners}; the name alone does not say which one is meant.")
+    return own[0] if own else None
+
+
+@flow
+async def listed_id(api: Api, name: str, user: str | None) -> str | None:
+    """Find the id of a connection that OAC created without returning its id. It never fails, as that would report a
+    failure after the connection was made.
+
+    :param name: its name.
+    :param user: who created it; ``None`` if that is not known.
+    :returns: the id, encoded; ``None`` if OAC does not list it and the user is not known.
+    """
+    try:
+        if found := await api.run(owned(name, user)):
+            return found.id
+    except OACKilledError:
+        raise
+    except OACError as error:
+        api.report(f"Connection {name!r} was created, but the lookup of its id failed: {error}")
+    return ids.object_id(user, name) if user else None
+
+
+@flow
+async def delete_connection(api: Api, connection_id: str) -> bool:
+    """Delete a connection such that doing it again does no harm. Returns whether there was one.
+
+    :param connection_id: its id, encoded as lists return it.
+    """
+    if not await api.run(unless_gone(connections.get(connection_id))):
+        return False
+    # It was there a moment ago: if it is gone, an attempt whose response was lost has deleted it.
+    await api.run(unless_gone(connections.delete(connection_id)))
+    return True

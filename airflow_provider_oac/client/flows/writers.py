@@ -1,0 +1,91 @@
+"""Writing what is listed, line by line, in constant memory: JSON lines and CSV, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.flows.download import Sink, SummedSink
+from airflow_provider_oac.client.models import Model, plain
+from airflow_provider_oac.client.paging import Source
+
+T = TypeVar("T")
+
+# How many bytes are gathered before a store gets them.
+_GATHERED = 1 << 16
+
+
+@dataclass(frozen=True)
+class Written(Model):
+    """A file that is whole and in its place.
+
+    :param lines: how many lines it has, the head of a CSV not counted.
+    """
+
+    lines: int
+    size: int
+    sha256: str
+
+
+def json_line(record: Any) -> str:
+    """A record as a line of JSON."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """Values as a line of CSV (RFC 4180, but for its line breaks, which are those of Unix): booleans are ``true`` and
+    ``false``, ``None`` is empty.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(
+        [str(value).lower() if isinstance(value, bool) else value for value in values]
+    )
+    return text.getvalue()
+
+
+@flow
+async def write_json_lines(api: Api, source: Source[T], sink: Sink, record: Callable[[T], Any] = plain) -> Written:
+    """Write all that a source yields to a file, as JSON lines.
+
+    :param record: makes JSON of an item.
+    """
+    return await api.run(write_lines(sink, (json_line(record(item)) async for item in source(api))))
+
+
+@flow
+async def write_lines(api: Api, sink: Sink, lines: AsyncIterable[str], head: str = "") -> Written:
+    """Write lines to a file.
+
+    :param sink: where the file goes; it is committed when it is whole.
+    :param lines: the lines, without line breaks at their ends.
+    :param head: a first line that does not count.
+    """
+    count, gathered = 0, bytearray(f"{head}\n" if head else "", "utf-8")
+    with SummedSink(sink) as file:
+        async for line in lines:
+            count += 1
+            gathered += line.encode(errors="backslashreplace") + b"\n"
+            if len(gathered) >= _GATHERED:
+                await api.to_thread(file.write, bytes(gathered))
+                gathered.clear()
+        if gathered:
+            await api.to_thread(file.write, bytes(gathered))
+        stored = await api.to_thread(file.commit)
+    return Written(count, stored.size, stored.sha256)
+
+
+async def in_groups(items: AsyncIterable[T], size: int) -> AsyncGenerator[list[T], None]:
+    """What a source yields, so many at a time."""
+    group: list[T] = []
+    async for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
