@@ -36,6 +36,17 @@ def catalog_uri(address: str, path: str) -> str:
     )
 
 
+def source_uri(address: str, reference: str) -> str:
+    """URI of what a query reads.
+
+    :param address: address of the instance.
+    :param reference: as it stands after FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
+    """
+    if reference.upper().startswith("XSA("):
+        return catalog_uri(address, reference[4:-1])
+    return f"{SCHEME}://{urlsplit(address).netloc}/subject-areas/{quote(reference.strip(chr(34)), safe='')}"
+
+
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """What Airflow asks of each URI of the scheme: the form in which two spellings of one asset are the same.
 

@@ -186,6 +186,20 @@ class OACApiError(OACError):
         self.retry_after = retry_after
 
 
+class OACQueryError(OACError):
+    """OAC refused a query, or the provider did before it sent it.
+
+    :param message: the complete text for people. It holds no value of a query.
+    :param code: the most specific nQSError code that OAC named; ``None`` without one.
+    :param codes: all nQSError codes, in OAC's order.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, codes: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.codes = codes
+
+
 class OACWorkRequestError(OACError):
     """A work request ended FAILED or CANCELED, or in a state that nobody knows.
 

@@ -170,8 +170,8 @@ ASSETS = {
 }
 
 
-OPERATORS = "acl catalog connections compare api restore runs snapshots system workbooks"
-SENSORS = "base catalog snapshots work_requests"
+OPERATORS = "acl catalog connections compare api restore runs snapshots sql system workbooks"
+SENSORS = "base catalog snapshots sql work_requests"
 
 
 def _modules(package: str, names: str) -> list[str]:
@@ -194,12 +194,12 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": [{"integration-name": name, "python-modules": _modules("operators", OPERATORS)}],
         "sensors": [{"integration-name": name, "python-modules": _modules("sensors", SENSORS)}],
-        "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_oac.hooks.oac"]}],
+        "hooks": [{"integration-name": name, "python-modules": _modules("hooks", "oac sql")}],
         "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_oac.triggers.oac"]}],
         "connection-types": [
             {
                 "connection-type": "oac",
-                "hook-class-name": "airflow_provider_oac.hooks.oac.OACHook",
+                "hook-class-name": "airflow_provider_oac.hooks.connection_type.ConnectionTypeHook",
                 "hook-name": name,
                 "conn-fields": CONNECTION_FIELDS,
                 "ui-field-behaviour": {

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from airflow_provider_oac import __version__
 from airflow_provider_oac.cli.probes import AGREED, DISAGREED, NOT_TRIED, Probes, identity_answers
 from airflow_provider_oac.cli.process import CommandFailed, connection, hook, say, tell
+from airflow_provider_oac.cli.sql_probes import SqlProbes
 from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.hooks.credentials import seal
 from airflow_provider_oac.hooks.oac import OACHook
@@ -43,7 +44,7 @@ def conformance(arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")
     taking = _snapshot(oac, arguments) if arguments.allow_write else None
     with _output(arguments.output) as file:
-        report = _found(oac, taking, checked.facts)
+        report = _found(oac, taking, checked.facts, arguments.sql)
         text = json.dumps(report, indent=2) if arguments.json else _readable(report)
         if file is None:
             say(text)
@@ -53,7 +54,9 @@ def conformance(arguments: argparse.Namespace) -> int:
     return 1 if any(item["state"] == DISAGREED for item in report["operations"]) else 0
 
 
-def _found(oac: OACHook, taking: tuple[str, dict[str, Any]] | None, facts: dict[str, Any]) -> dict[str, Any]:
+def _found(
+    oac: OACHook, taking: tuple[str, dict[str, Any]] | None, facts: dict[str, Any], source: str | None
+) -> dict[str, Any]:
     """Ask everything; the report."""
     probes = Probes(oac)
     tell("Reading what can be read; nothing is changed.")
@@ -61,6 +64,9 @@ def _found(oac: OACHook, taking: tuple[str, dict[str, Any]] | None, facts: dict[
     if taking:
         tell(f"Taking the snapshot {taking[0]}, and removing it.")
         probes.snapshot(*taking)
+    if source:
+        tell("Asking the MCP server.")
+        SqlProbes(probes, source).ask()
     for question, answer in identity_answers(oac):
         probes.answers[question] = answer
     report: dict[str, Any] = _without_secrets(_report(probes, facts), oac, facts, taking[0] if taking else "")

@@ -127,6 +127,7 @@ COMMANDS = (
             _CONN_ID,
             _argument("--output", metavar="FILE", help="where the report goes; by default standard output"),
             _argument("--json", action="store_true", help="for programs"),
+            _argument("--sql", metavar="SOURCE", help="also ask the MCP server, about this subject area or dataset"),
             _argument("--allow-write", action="store_true", help="also take a snapshot and remove it with its file"),
             _argument("--bucket", metavar="NAME", help="bucket for that snapshot"),
             _argument("--seal-conn-id", metavar="ID", help="the Airflow Connection whose password seals that snapshot"),

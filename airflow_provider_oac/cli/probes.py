@@ -61,7 +61,7 @@ class Probes:
     _ids: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self._session = self.hook.get_conn()
+        self.session = self.hook.get_conn()
 
     def read_everything(self) -> None:
         """All operations that change nothing, as far as there is something to read."""
@@ -96,11 +96,11 @@ class Probes:
             return None
         where = re.sub(r"\{(\w+)\}", lambda found: quote(str(given[found[1]]), safe=""), operation.path)
         try:
-            reply = self._session.request(operation.method, where, params=query, data=b"")
+            reply = self.session.request(operation.method, where, params=query, data=b"")
         except (requests.RequestException, OACError) as error:
             self.findings.append(Finding(name, DISAGREED, None, (f"No answer came ({type(error).__name__}).",)))
             return None
-        self._see(reply)
+        self.see(reply)
         return self._judge(name, reply)
 
     def _judge(self, name: str, reply: requests.Response) -> Any:
@@ -134,7 +134,8 @@ class Probes:
                 return
         self.findings.append(finding)
 
-    def _see(self, reply: requests.Response) -> None:
+    def see(self, reply: requests.Response) -> None:
+        """Keep what the headers of an answer show."""
         self.headers |= {name.lower() for name in reply.headers}
         if retry := reply.headers.get("Retry-After"):
             form = "a number" if retry.isdigit() else "a date"
@@ -159,10 +160,10 @@ class Probes:
         queries: tuple[dict[str, str], ...] = ({"search": "*"}, {"search": "*", "limit": "1"})
         for query in queries:
             try:
-                reply = self._session.get(operation.path, params=query)
+                reply = self.session.get(operation.path, params=query)
             except (requests.RequestException, OACError):
                 return
-            self._see(reply)
+            self.see(reply)
             items = self._judge("listCatalogItems", reply)
             pages, following = reply.headers.get("oa-page-count"), reply.headers.get("oa-next-page")
             if "limit" not in query and isinstance(items, list):
@@ -192,7 +193,7 @@ class Probes:
         other = bare if item != bare else bare + "=" * (-len(bare) % 4)
         path = operations()["getCatalogItem"].path.format(type=kind, id=quote(other, safe=""))
         try:
-            status = self._session.get(path).status_code
+            status = self.session.get(path).status_code
         except (requests.RequestException, OACError):
             return
         listed, tried = ("unpadded", "padded") if item == bare else ("padded", "unpadded")
@@ -224,11 +225,11 @@ class Probes:
         """Order a snapshot and follow it. Returns whether OAC refused it."""
         operation = operations()["createSnapshot"]
         try:
-            reply = self._session.post(operation.path, json=body)
+            reply = self.session.post(operation.path, json=body)
         except (requests.RequestException, OACError) as error:
             self._keep(Finding("createSnapshot", DISAGREED, None, (f"No answer came ({type(error).__name__}).",)))
             return False
-        self._see(reply)
+        self.see(reply)
         content = self._judge("createSnapshot", reply)
         inside = content.get("workRequestId") if isinstance(content, dict) else None
         beside = reply.headers.get("oa-work-request-id")

@@ -88,7 +88,7 @@ class Api:
             self.io, make,
             repeatable=call.repeatable, policy=policy or self.policy, lasting=without_user, refused=refused,
         )  # fmt: skip
-        if not 200 <= response.status < 300:
+        if not 200 <= response.status < 300 and not call.reads(response):
             raise api_error(call, response, self.now(), _text_of(used))
         try:
             return call.read(response)

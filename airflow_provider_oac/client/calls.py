@@ -38,6 +38,7 @@ class Call(Generic[T]):
     :param headers: further headers.
     :param base: what stands before the path; empty for a path outside the REST API.
     :param causes: the likely cause of an HTTP status, where it is another than for most calls.
+    :param reads: whether ``read`` understands a response without success, too.
     """
 
     doing: str
@@ -53,6 +54,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     base: str = API_BASE
     causes: Mapping[int, str] = field(default_factory=dict, repr=False)
+    reads: Callable[[Response], bool] = field(default=lambda _response: False, repr=False)
 
     @property
     def what(self) -> str:

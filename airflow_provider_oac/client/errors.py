@@ -25,6 +25,8 @@ _REFUSED_ELSEWHERE = (
     "Check whether this machine is allowed to reach the Connection's host.",
 )
 
+_PAUSED = ("the instance is paused", "Start it in the console of OCI, or wait until its schedule does, then try again.")
+
 
 def without_user(response: Response) -> bool:
     """Whether this is OAC's answer to a token that carries no user (observed): it will stay the same."""
@@ -48,9 +50,12 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
     ids = (quoted(response.headers.get(name), secrets, 200) for name in _ID_HEADERS)
     request_id = next(filter(None, ids), None)
     cause, next_step = _explain(response, body, code, detail, secrets)
-    if response.status == 403 and media_type(response.headers) == "text/html":
-        cause, next_step = _REFUSED_ELSEWHERE
     cause = call.causes.get(response.status, cause)
+    paused = False
+    if response.status == 403 and media_type(response.headers) == "text/html":
+        # Observed: the page's title is "Instance Suspended".
+        paused = b"instance suspended" in response.body[:2000].lower()
+        cause, next_step = _PAUSED if paused else _REFUSED_ELSEWHERE
     if response.status == 404:
         next_step += _other_form_of_path(call.path)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail.rstrip('.')}" if detail else "")
@@ -66,7 +71,7 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
         method=call.method,
         path=call.path,
         request_id=request_id,
-        retryable=response.status in PASSING and not without_user(response),
+        retryable=paused or (response.status in PASSING and not without_user(response)),
         missing_role=_lacks_role(response, body),
         retry_after=retry_after(response, now),
     )

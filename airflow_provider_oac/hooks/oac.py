@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,6 +49,8 @@ class OACHook(BaseHook):
     :param oac_conn_id: the Airflow Connection, of the type ``oac``.
     :param stopped: asked twice a second while a flow waits; when it says yes, the wait ends with
         :class:`~airflow_provider_oac.exceptions.OACKilledError`.
+    :param read_timeout: seconds of silence that :meth:`run` bears at least, for calls whose response takes long; by
+        default what the Connection says.
     """
 
     conn_name_attr = "oac_conn_id"
@@ -55,10 +58,17 @@ class OACHook(BaseHook):
     conn_type = "oac"
     hook_name = "Oracle Analytics Cloud"
 
-    def __init__(self, oac_conn_id: str = default_conn_name, *, stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        oac_conn_id: str = default_conn_name,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        read_timeout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.oac_conn_id = oac_conn_id
         self._stopped = stopped
+        self._read_timeout = read_timeout
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -184,7 +194,9 @@ class OACHook(BaseHook):
     @cached_property
     def io(self) -> BlockingIO:
         """The driver of this hook, for flows that are none of OAC's, such as a sign-in."""
-        return lazy.blocking.BlockingIO(self.settings.transport, self._stopped)
+        transport = self.settings.transport
+        patience = max(transport.read_timeout, self._read_timeout)
+        return lazy.blocking.BlockingIO(replace(transport, read_timeout=patience), self._stopped)
 
     @property
     def _mask_token(self) -> Callable[[str], None]:

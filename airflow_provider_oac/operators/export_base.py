@@ -40,7 +40,7 @@ class ExportRequest(NamedTuple):
     canvases: Sequence[str] | None
 
 
-def _asset_uri(url: str) -> str:
+def asset_uri(url: str) -> str:
     """The URI of a file's asset: without what stands before its host, which is the Connection of the store."""
     # By hand: in the name of a file, `#`, `?` and `%` are signs like others.
     scheme, found, rest = url.partition("://")
@@ -266,7 +266,7 @@ class ExportingOperator(LineageOperator):
         address, made = self.hook.settings.address, []
         for file in files:
             workbook = catalog_uri(address, lazy.ids.plain_id(file["workbook_id"]) or file["workbook_id"])
-            path = _asset_uri(file["path"])
+            path = asset_uri(file["path"])
             extra = {name: file[name] for name in ("size", "sha256", "format", "work_request_ids")}
             made.append(Made(path, (workbook, path), {**extra, "workbook": workbook}))
         self.report_made(context, made)

@@ -28,9 +28,10 @@ class Made:
     extra: dict[str, Any]
 
 
-class LineageOperator(OACWorkOperator):
-    """Makes something that Airflow and OpenLineage know."""
+class ReportsMade:
+    """What makes something that Airflow and OpenLineage know."""
 
+    outlets: Any
     _reported: tuple[Made, ...] = ()
 
     def report_made(self, context: Context, made: Sequence[Made]) -> None:
@@ -69,3 +70,7 @@ class LineageOperator(OACWorkOperator):
             return [openlineage_dataset(uri) for uri in dict.fromkeys(item.flow[side] for item in self._reported)]
 
         return OperatorLineage(inputs=datasets(0), outputs=datasets(1))
+
+
+class LineageOperator(OACWorkOperator, ReportsMade):
+    """Starts work in OAC that makes something."""

@@ -261,6 +261,27 @@ class OACSnapshotTrigger(OACTrigger):
         return lazy.catalog_watch.WantedSnapshot(**self.wanted)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACFreshnessTrigger(OACTrigger):
+    """Waits until the newest date of a source is young enough, or the deadline comes.
+
+    :param wanted: what is waited for: the members of :class:`airflow_provider_oac.client.sql.FreshData`.
+    """
+
+    imports = ("polling", "catalog_watch", "sql")
+
+    wanted: dict[str, Any]
+
+    @property
+    def subject(self) -> str:
+        """The date."""
+        return lazy.sql.FreshData(**self.wanted).text()
+
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+        """The date as a poll target."""
+        return lazy.catalog_watch.CatalogTarget(lazy.sql.FreshData(**self.wanted), self._plan, report=report)
+
+
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     """What the event of a trigger says, for the method that resumes the task.
 

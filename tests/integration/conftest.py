@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from cryptography.fernet import Fernet
@@ -63,3 +65,20 @@ def place(tmp_path: Path) -> Callable[[AuthSettings], StoreEntry]:
 def rule(request: pytest.FixtureRequest) -> str:
     """The rule that a test is about."""
     return str(request.param)
+
+
+@pytest.fixture
+def openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much of OpenLineage's provider and client as is used, where they are not installed."""
+    try:
+        import airflow.providers.openlineage.extractors  # noqa: F401
+    except ImportError:
+        for path, names in (
+            ("airflow.providers.openlineage", {}),
+            ("airflow.providers.openlineage.extractors", {"OperatorLineage": SimpleNamespace}),
+            ("openlineage", {}), ("openlineage.client", {}),
+            ("openlineage.client.event_v2", {"Dataset": SimpleNamespace}),
+        ):  # fmt: skip
+            module = ModuleType(path)
+            vars(module).update(names)
+            monkeypatch.setitem(sys.modules, path, module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -51,6 +52,23 @@ def test_the_simulator_agrees(robot: CommandLine, clean: Simulator) -> None:
     assert answers["aud acceptance: the literal of Oracle's older documents"].startswith("accepted")
     assert "oa-current-page" in done.json["headers"]
     assert clean.control.calls("dev", "POST /snapshots") == before
+
+
+@pytest.mark.parametrize("reply", ["json", "sse"])
+def test_the_mcp_server_is_asked_if_it_is_wanted(robot: CommandLine, clean: Simulator, reply: str) -> None:
+    assert not [name for name in robot.run("conformance", "--json").json["answers"] if name.startswith("MCP")]
+    clean.control.settings(mcp_reply=reply)
+    done = robot.run("conformance", "--json", "--sql", "Sales History")
+    answers = {name: text for name, text in done.json["answers"].items() if name.startswith("MCP")}
+    assert len(answers) == 18
+    assert not [text for text in answers.values() if "not answered" in text]
+    assert "2025-11-25: 2025-06-18" in answers["MCP, versions"]
+    assert "nQSError: 27005" in answers["MCP, unknown column"]
+    assert "cells ['NoneType', 21, 'float', 1, 1]" in answers["MCP, columns"]
+    # Shapes only: neither names of the model nor values.
+    for text in ("Sales History", "Category", "2020-01-02", "2026-"):
+        assert text not in json.dumps(answers)
+    assert done.code == 0
 
 
 def test_the_report_holds_nothing_that_is_nobodys_business(robot: CommandLine, clean: Simulator) -> None:

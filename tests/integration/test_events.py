@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -166,23 +164,6 @@ def test_a_uri_that_names_nothing_is_refused(given: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- OpenLineage
-
-
-@pytest.fixture
-def openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As much of OpenLineage's provider and client as is used, where they are not installed."""
-    try:
-        import airflow.providers.openlineage.extractors  # noqa: F401
-    except ImportError:
-        for path, names in (
-            ("airflow.providers.openlineage", {}),
-            ("airflow.providers.openlineage.extractors", {"OperatorLineage": SimpleNamespace}),
-            ("openlineage", {}), ("openlineage.client", {}),
-            ("openlineage.client.event_v2", {"Dataset": SimpleNamespace}),
-        ):  # fmt: skip
-            module = ModuleType(path)
-            vars(module).update(names)
-            monkeypatch.setitem(sys.modules, path, module)
 
 
 def named(datasets: list[Any]) -> list[tuple[str, str]]:

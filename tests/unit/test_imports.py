@@ -69,14 +69,15 @@ FOR_ONE_OPERATOR = {
     *(f"operators{name}" for name in ("", ".base", ".lineage", ".snapshot_base", ".snapshots", ".task_state")),
 }  # fmt: skip
 OPERATORS = (
-    "acl", "api", "catalog", "compare", "connections", "restore", "runs", "snapshots", "system", "workbooks",
+    "acl", "api", "catalog", "compare", "connections", "restore", "runs", "snapshots", "sql", "system",
+    "workbooks",
     # What these share.
     "base", "export_base", "lineage", "snapshot_base", "task_state",
 )  # fmt: skip
 FOR_ALL = (
     FOR_ONE_OPERATOR
     | {f"operators.{name}" for name in OPERATORS}
-    | {f"sensors{name}" for name in ("", ".base", ".catalog", ".snapshots", ".work_requests")}
+    | {f"sensors{name}" for name in ("", ".base", ".catalog", ".snapshots", ".sql", ".work_requests")}
 )
 
 

@@ -18,6 +18,7 @@ from airflow_provider_oac._compat import BaseHook, setting
 from airflow_provider_oac.auth.settings import CLIENT_AUTHENTICATIONS, GRANTS
 from airflow_provider_oac.cli.parser import COMMANDS, airflow_commands, parser
 from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.hooks.sql import OACSqlHook
 from airflow_provider_oac.provider_info import (
     CONNECTION_FIELDS,
     RELABELING,
@@ -259,5 +260,5 @@ def test_airflow_lists_the_provider_without_a_complaint() -> None:
 def test_airflow_finds_the_hook_by_the_type_of_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SOME_OAC", '{"conn_type": "oac"}')
     hook = BaseHook.get_hook("some_oac")
-    assert isinstance(hook, OACHook)
-    assert hook.oac_conn_id == "some_oac"
+    assert isinstance(hook, OACSqlHook)
+    assert hook.get_conn_id() == "some_oac"

@@ -218,6 +218,7 @@ class TestExceptions:
         exceptions.OACAuthError("text", error="e", description="d", status=400, ecid="i", cause="c", next_step="n"),
         exceptions.OACTokenStoreError("text", damaged=True),
         exceptions.OACApiError("text", status=1, code="c", detail="d", method="m", path="p", request_id="r"),
+        exceptions.OACQueryError("text", code=27005, codes=(10058, 27005)),
         exceptions.OACWorkRequestError("text", work_request_id="w", status="FAILED"),
         exceptions.OACWaitTimeoutError("text", work_request_id="w"),
         exceptions.OACUncertainError("text"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_oac import notifications, operators, sensors, triggers
@@ -48,7 +49,7 @@ def make(kind: Any, **changes: Any) -> Any:
 
 
 def _sample(argument: Argument) -> Any:
-    samples: tuple[Any, ...] = ("/x", {"a": "b"}, ["/x"], [{"account": "x"}])
+    samples: tuple[Any, ...] = ("/x", {"a": "b"}, ["/x"], [{"account": "x"}], timedelta(days=1))
     return next(value for value in samples if argument.judged(value, rendered=True) == (value, ""))
 
 

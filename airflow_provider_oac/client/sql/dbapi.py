@@ -1,0 +1,105 @@
+"""Python's interface to databases (PEP 249) over queries of Logical SQL. It only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from airflow_provider_oac.client.api import Work
+from airflow_provider_oac.client.sql.errors import Doing
+from airflow_provider_oac.client.sql.queries import MAX_ROWS, Rows, query
+from airflow_provider_oac.client.sql.session import McpSession
+from airflow_provider_oac.client.sql.statement import read_statement
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACQueryError
+
+apilevel, threadsafety, paramstyle = "2.0", 1, "qmark"
+Error, InterfaceError, DatabaseError, Warning = OACError, OACConfigurationError, OACQueryError, UserWarning
+DataError = OperationalError = IntegrityError = InternalError = ProgrammingError = NotSupportedError = OACQueryError
+
+
+class Connection:
+    """One session of MCP.
+
+    :param run: runs calls and flows, such as ``OACHook().run``.
+    :param max_rows: most rows of a query.
+    :param allow_truncated: whether the first rows are worth having if there are more.
+    """
+
+    def __init__(
+        self, run: Callable[[Work[Any]], Any], *, max_rows: int = MAX_ROWS, allow_truncated: bool = False
+    ) -> None:
+        self._run = run
+        self._options: dict[str, Any] = {
+            "max_rows": max_rows, "allow_truncated": allow_truncated, "session": McpSession()
+        }  # fmt: skip
+
+    def cursor(self) -> Cursor:
+        """A cursor."""
+        return Cursor(lambda text, parameters: self._run(query(text, parameters, **self._options)))
+
+    def close(self) -> None:
+        """Nothing is open: OAC ends the session by itself."""
+
+    def commit(self) -> None:
+        """Nothing was changed."""
+
+    rollback = commit
+
+
+class Cursor:
+    """A query and what is left of its rows.
+
+    :param run: runs a query with values.
+    """
+
+    arraysize = 1000
+
+    def __init__(self, run: Callable[[str, Sequence[Any] | None], Rows]) -> None:
+        self._run = run
+        self._rows: list[tuple[Any, ...]] = []
+        self._next = 0
+        self.description: list[tuple[Any, ...]] | None = None
+        self.rowcount = -1
+        self.sources: tuple[str, ...] = ()
+
+    def execute(self, operation: str, parameters: Sequence[Any] | None = None) -> Cursor:
+        """Run a query; see :func:`airflow_provider_oac.client.sql.query`."""
+        self.sources = read_statement(operation, parameters).sources
+        found = self._run(operation, parameters)
+        self._rows, self._next, self.rowcount = found.rows, 0, len(found)
+        self.description = [(name, None, None, None, None, None, None) for name in found.columns]
+        return self
+
+    def executemany(self, operation: str, _parameters: Sequence[Sequence[Any]]) -> None:
+        """Not supported: it is for what changes data."""
+        raise Doing("run it for several sets of values").unsent("OAC only answers queries", "Run each query by itself.")
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row; ``None`` after the last one."""
+        return next(iter(self.fetchmany(1)), None)
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        """The next rows."""
+        begin = self._next
+        self._next = min(len(self._rows), begin + (self.arraysize if size is None else size))
+        return self._rows[begin : self._next]
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        return self.fetchmany(len(self._rows))
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.fetchone, None)
+
+    def close(self) -> None:
+        """Forget the rows."""
+        self._rows = []
+
+    def setinputsizes(self, _sizes: Any) -> None:
+        """Without effect."""
+
+    def setoutputsize(self, _size: int, _column: int | None = None) -> None:
+        """Without effect."""
+
+
+connect = Connection

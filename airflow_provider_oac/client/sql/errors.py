@@ -1,0 +1,89 @@
+"""What OAC says of a query that it refuses, made one error with cause and next step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from airflow_provider_oac.exceptions import OACQueryError
+from airflow_provider_oac.transport.redaction import quoted
+
+_CODE = re.compile(r"\[nQSError:\s*(\d+)\]")
+# Wrappers that stand before the code that matters (known from logs of BI Server).
+_GENERIC = frozenset({10058, 43113, 43119})
+_COLUMN = "Compare the names with what describe_data shows, and check the rights of the user on the source."
+# Documented: 27037; observed: 27005, 17001, 42036, 22078; from practice with BI Server: 27002.
+_KNOWN = {
+    27005: ("the source has no column of this name, or the user may not see it", _COLUMN),
+    27002: ("the text is not Logical SQL", "Correct the query near the place that OAC names."),
+    27037: ("a level of a time function has no full name", "Write the level with all its parts."),
+    42036: ("ORDER BY names a column of REPORT_…", "Order by another column, or by its position."),
+    22078: ("the dataset changed after the query was written", "Refresh the dataset in OAC, then describe it anew."),
+    17001: (
+        "the database behind the source refused the query, or OAC's sign-in there",
+        "Open the source in OAC: the connection or the data model needs a repair there.",
+    ),
+}
+_VARIABLE = (
+    "a session variable of the data model has no value for this user",
+    "Let the model's author initialize it for this user.",
+)
+SOURCE = (
+    "the subject area or dataset does not exist, the user may not read it, or the text is not Logical SQL",
+    "Check the name in FROM with sql.subject_areas() and sql.datasets(), the user's rights, and the query.",
+)
+_OTHER = (
+    "the user lacks a right, or the MCP server of OAC, which is a preview, changed",
+    "Read what OAC says, and look for a newer version of this provider.",
+)
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What is being done, for messages.
+
+    :param text: such as ``query "Sales"``.
+    :param values: texts that are sent and must not come back in a message.
+    :param cause: the likely cause if OAC refuses it without a known code, and the next step.
+    """
+
+    text: str
+    values: Sequence[str] = field(default=(), repr=False)
+    cause: tuple[str, str] = _OTHER
+
+    def refused(self, said: str) -> OACQueryError:
+        """OAC refused it, in whichever of the four places it says so.
+
+        :param said: what OAC says. It may quote the query, data, and the owner of an item.
+        """
+        codes = tuple(int(code) for code in _CODE.findall(said))
+        code = next((one for one in codes if one in _KNOWN), None)
+        code = code or next((one for one in codes if one not in _GENERIC), None)
+        cause, step = _KNOWN.get(code or 0) or (_VARIABLE if "NQ_SESSION" in said else self.cause)
+        shown = (safe(_without_wrappers(said), self.values) or "nothing").rstrip(".")
+        message = f"Could not {self.text}: OAC answered {shown}. Likely cause: {cause}. Next step: {step}"
+        return OACQueryError(message, code=code, codes=codes)
+
+    def unsent(self, problem: str, step: str) -> OACQueryError:
+        """It was not sent, since something is wrong with it."""
+        return OACQueryError(f"Could not {self.text}: {problem}. Nothing was sent. Next step: {step}")
+
+
+def safe(text: str, values: Sequence[str] = ()) -> str | None:
+    """What a server says, without texts in quotes, addresses of mail, and the given values."""
+    text = re.sub(r"'(?:[^']|'')*(?:'|$)", "'…'", text)
+    text = re.sub(r"""[^\s@'"<>(),;]+@[^\s@'"<>(),;]+""", "…@…", text)
+    return quoted(text, secret_texts(values), 400)
+
+
+def secret_texts(values: Sequence[str]) -> tuple[str, ...]:
+    """The values that can be told from words of any text."""
+    return tuple(value for value in values if len(value) > 3)
+
+
+def _without_wrappers(text: str) -> str:
+    """The text without the wrappers, if more than they is there."""
+    first, *parts = re.split(r"(?=\[nQSError:)", text)
+    telling = [part for part in parts if not any(part.startswith(f"[nQSError: {code}]") for code in _GENERIC)]
+    return " ".join(part.strip() for part in [first, *(telling or parts)])

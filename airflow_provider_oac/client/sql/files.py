@@ -1,0 +1,164 @@
+"""Rows in files: CSV, JSON lines and Parquet, page by page, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.flows.download import Sink, SummedSink
+from airflow_provider_oac.client.flows.writers import Written, csv_line, write_lines
+from airflow_provider_oac.client.paging import Source
+from airflow_provider_oac.client.sql.queries import Rows
+from airflow_provider_oac.exceptions import OACConfigurationError, OACContentError
+
+
+@flow
+async def write_file(
+    api: Api,
+    source: Source[Rows],
+    sink: Sink,
+    file_format: str,
+    columns: Sequence[str],
+    types: Mapping[str, str] | None = None,
+) -> Written:
+    """Write all rows that a source yields.
+
+    CSV has a head, and NULL is empty. JSON lines hold numbers as OAC sent them, and dates and times in ISO 8601. In
+    Parquet a column of whole numbers is ``int64``, of others ``double``, of dates and times ``timestamp[us]``, else
+    ``string``: the first page decides.
+
+    :param file_format: ``csv``, ``jsonl`` or ``parquet``, which needs pyarrow.
+    :param columns: names of the columns.
+    :param types: of Parquet, the types of columns: ``int64``, ``double``, ``decimal128(18, 2)``, ``date32``,
+        ``timestamp[us]``, ``string``.
+    :raises OACConfigurationError: if two columns have one name, or a type is unknown.
+    :raises OACContentError: if a later page holds what does not fit the type of its column.
+    """
+    if len(set(columns)) < len(columns) or not set(types or ()) <= set(columns):
+        raise OACConfigurationError(
+            f"The columns are {', '.join(columns)}. Each needs a name of its own, and column_types names some of them."
+        )
+    if file_format == "csv":
+        lines = (csv_line(row) async for page in source(api) for row in page.rows)
+        return await api.run(write_lines(sink, lines, csv_line(columns)))
+    if file_format == "jsonl":
+        names = [json.dumps(name, ensure_ascii=False) for name in columns]
+        lines = (_json_line(names, row) async for page in source(api) for row in page.rows)
+        return await api.run(write_lines(sink, lines))
+    encoder, count = _Parquet(types or {}), 0
+    with SummedSink(sink) as file:
+        async for page in source(api):
+            file.write(await api.to_thread(encoder.encoded, page))
+            count += len(page)
+        file.write(encoder.encoded(None))
+        stored = await api.to_thread(file.commit)
+    return Written(count, stored.size, stored.sha256)
+
+
+def _json_line(names: Sequence[str], row: Sequence[Any]) -> str:
+    return "{" + ",".join(f"{name}:{_json(value)}" for name, value in zip(names, row, strict=True)) + "}"
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return json.dumps(value.isoformat() if isinstance(value, datetime) else value, ensure_ascii=False)
+
+
+class _Parquet:
+    """Writes with pyarrow.
+
+    :param types: the types of columns that are not to be inferred.
+    """
+
+    def __init__(self, types: Mapping[str, str]) -> None:
+        try:
+            # The extra parquet.
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise OACConfigurationError(
+                "Parquet needs pyarrow: install airflow-provider-oac[parquet] where the task runs, or choose csv or "
+                "jsonl."
+            ) from None
+        self._arrow: Any = pyarrow
+        self._wanted = {name: self._type(name, text) for name, text in types.items()}
+        self._buffer = io.BytesIO()
+        self._writer: Any = None
+
+    def encoded(self, page: Rows | None) -> bytes:
+        """The next bytes of the file; of ``None``, its last ones."""
+        if page is None:
+            self._writer.close()
+        else:
+            named = list(zip(page.columns, page.data, strict=True))
+            if self._writer is None:
+                fields = [(name, self._wanted.get(name) or self._inferred(values)) for name, values in named]
+                self._writer = self._arrow.parquet.ParquetWriter(self._buffer, self._arrow.schema(fields))
+            schema = self._writer.schema
+            arrays = [self._array(name, schema.field(name).type, values) for name, values in named]
+            self._writer.write_table(self._arrow.table(arrays, schema=schema))
+        data = self._buffer.getvalue()
+        # pyarrow counts by itself where it is in the file.
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return data
+
+    def _type(self, name: str, text: str) -> Any:
+        if found := re.fullmatch(r"decimal(?:128)?\((\d+),\s*(\d+)\)", text):
+            return self._arrow.decimal128(int(found[1]), int(found[2]))
+        try:
+            return self._arrow.type_for_alias(text)
+        except ValueError:
+            raise OACConfigurationError(
+                f"column_types[{name!r}] is {text!r}, which pyarrow does not know. Give a type such as 'int64', "
+                "'double', 'decimal128(18, 2)', 'date32', 'timestamp[us]' or 'string'."
+            ) from None
+
+    def _inferred(self, values: list[Any]) -> Any:
+        kinds = {type(value) for value in values} - {type(None)}
+        if kinds and kinds <= {int, Decimal}:
+            return self._arrow.float64() if Decimal in kinds else self._arrow.int64()
+        return self._arrow.timestamp("us") if kinds == {datetime} else self._arrow.string()
+
+    def _array(self, name: str, kind: Any, values: list[Any]) -> Any:
+        types = self._arrow.types
+        converters: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+            (types.is_floating, float),
+            (types.is_integer, _whole),
+            (types.is_decimal, lambda value: Decimal(value).quantize(Decimal(1).scaleb(-kind.scale))),
+            (types.is_temporal, _moment),
+            (types.is_string, str),
+        )
+        convert = next((made for fits, made in converters if fits(kind)), None)
+        try:
+            if convert is not None:
+                values = [None if value is None else convert(value) for value in values]
+            return self._arrow.array(values, type=kind)
+        except (ArithmeticError, TypeError, ValueError):
+            pass
+        # Not while the exception is handled, which holds a value.
+        raise OACContentError(
+            f"The column {name} has a value that is no {kind}. Likely cause: the first page decided its type, and a "
+            f"later one holds other values. Next step: set column_types={{{name!r}: 'double'}}, or another type."
+        )
+
+
+def _whole(value: Any) -> int:
+    """A whole number; pyarrow would cut a fraction off."""
+    if value != int(value):
+        raise ValueError
+    return int(value)
+
+
+def _moment(value: Any) -> datetime:
+    """A date or time; pyarrow would take a number for one."""
+    if not isinstance(value, datetime):
+        raise TypeError
+    return value

@@ -1,0 +1,110 @@
+"""JSON-RPC 2.0 over one HTTP POST per message, as MCP's Streamable HTTP has it: a response is JSON or a stream of
+server-sent events.
+
+Sources: the specification of MCP, revision 2025-06-18, "Transports"; "Server-sent events" of the HTML standard.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.sql.errors import Doing, secret_texts
+from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.transport.io import Response, media_type
+from airflow_provider_oac.transport.redaction import error_object
+
+PATH = "/api/mcp"
+_JSON, _EVENTS = "application/json", "text/event-stream"
+_CAUSES = {
+    403: "the user may not use the MCP server, or OAC does not accept this kind of token for it",
+    404: "this instance has no MCP server, which Oracle offers as a preview, or OAC ended the session",
+}
+
+Message = dict[str, Any]
+
+
+def request(
+    doing: Doing, method: str, params: Mapping[str, Any], number: int, headers: Mapping[str, str]
+) -> Call[tuple[Message, str | None]]:
+    """A call that expects a response: its message, and the session that OAC names beside it.
+
+    :param method: of JSON-RPC, such as ``tools/call``. It must only read, since a lost response is asked for again.
+    :param params: of the method.
+    :param number: id of the request, by which the response is found among other messages.
+    :param headers: those of the session.
+    """
+    return _call(doing, {"id": number, "method": method, "params": params}, headers, partial(_read, number))
+
+
+def notification(method: str, headers: Mapping[str, str]) -> Call[None]:
+    """A call that expects no message."""
+    return _call(Doing(f"send {method}"), {"method": method}, headers, nothing)
+
+
+def _call(doing: Doing, message: Message, headers: Mapping[str, str], read: Any) -> Call[Any]:
+    return Call(
+        doing=doing.text,
+        secrets=secret_texts(doing.values),
+        method="POST",
+        path=PATH,
+        read=read,
+        # As bytes of ASCII: OAC reads others as ISO-8859-1 unless the type says UTF-8 (observed).
+        body=json.dumps({"jsonrpc": "2.0", **message}).encode("ascii"),
+        repeatable=True,
+        accept=f"{_JSON}, {_EVENTS}",
+        content_type=f"{_JSON}; charset=utf-8",
+        headers=headers,
+        base="",
+        causes=_CAUSES,
+        reads=_is_error_message,
+    )
+
+
+def _is_error_message(response: Response) -> bool:
+    """Whether an HTTP error carries an error of JSON-RPC. That of a 404 is about the session."""
+    return response.status not in (401, 404) and "jsonrpc" in error_object(response)
+
+
+def _read(number: int, response: Response) -> tuple[Message, str | None]:
+    kind = media_type(response.headers)
+    if kind not in (_JSON, _EVENTS):
+        what = "a web page, such as that of a sign-in," if kind == "text/html" else f"a body of {kind}"
+        raise OACResponseError(f"HTTP {response.status} brought {what} in place of JSON.")
+    for text in events(response.body) if kind == _EVENTS else [response.body]:
+        message = loads(text)
+        # An error about a request that the server could not read has no id.
+        if isinstance(message, dict) and message.keys() & {"result", "error"} and message.get("id") in (number, None):
+            return message, response.headers.get("mcp-session-id")
+    raise OACResponseError(f"HTTP {response.status} brought no response of JSON-RPC to request {number}.")
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse JSON, with fractions as :class:`~decimal.Decimal`: nobody knows how precise they are.
+
+    :raises OACResponseError: if it is none.
+    """
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        pass
+    # Not while the parser's exception is handled: it holds the text, in which there are data.
+    raise OACResponseError(f"{len(text)} characters came in place of JSON.")
+
+
+def events(body: bytes) -> Iterator[str]:
+    """The data of each event of a stream. The last one may lack the empty line that ends it: HTTP itself says whether
+    a body is whole."""
+    data: list[str] = []
+    for line in [*re.split(r"\r\n|\n|\r", body.decode("utf-8", "replace").removeprefix("\ufeff")), ""]:
+        name, _, value = line.partition(":")
+        if not line and data:
+            yield "\n".join(data)
+            data = []
+        elif name == "data":
+            data.append(value.removeprefix(" "))

@@ -1,0 +1,66 @@
+"""Waiting until the newest date of a source is young enough."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.flows.catalog_watch import Sighting
+from airflow_provider_oac.client.paging import PagePlan
+from airflow_provider_oac.client.sql.queries import query
+from airflow_provider_oac.client.sql.statement import read_statement
+from airflow_provider_oac.exceptions import OACConfigurationError
+
+
+@dataclass(frozen=True)
+class FreshData:
+    """A source whose newest date is waited for.
+
+    :param sql: a query whose first column of its one row is a date.
+    :param max_age: how old it may be, in seconds.
+    :param timezone: the zone of the source: OAC's dates have none.
+    """
+
+    sql: str
+    max_age: float
+    timezone: str = "UTC"
+
+    hint: ClassVar[str] = "Check whether what loads the source has run, and the time zone of the source."
+
+    def text(self) -> str:
+        """For people."""
+        sources = ", ".join(read_statement(self.sql).sources) or "the query"
+        return f"A date of {sources}, at most {timedelta(seconds=self.max_age)} old"
+
+    async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
+        """Ask for the date once. Flow.
+
+        :param plan: without effect.
+        :raises OACConfigurationError: if it is no date, or the zone is unknown.
+        """
+        found = await api.run(query(self.sql, max_rows=1))
+        value: Any = found.data[0][0] if len(found) else None
+        if value is None:
+            return Sighting(None, f"{self.text()}: there is no date.")
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = datetime.fromisoformat(value)
+        try:
+            newest = value if value.tzinfo else value.replace(tzinfo=_zone(self.timezone))
+        except (AttributeError, TypeError):
+            raise OACConfigurationError(
+                f"{self.text()}: the first column of the query is no date. Select one, such as MAX of a date."
+            ) from None
+        fresh = api.now() - newest.timestamp() <= self.max_age
+        return Sighting(newest if fresh else None, f"{self.text()}: the newest is {newest.isoformat()}.")
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ValueError, LookupError):
+        raise OACConfigurationError(f"No time zone is called {name!r}. Give one such as Europe/Berlin.") from None

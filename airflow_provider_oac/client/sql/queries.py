@@ -1,0 +1,192 @@
+"""Queries: whole, or page by page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.sql.session import McpSession
+from airflow_provider_oac.client.sql.statement import Column, Statement, literal, read_statement
+from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
+
+MAX_ROWS = 10_000
+# As OAC writes dates and times (observed). They have no zone: it is the source's.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6}")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a query, or a page of them.
+
+    Numbers are ``int`` or ``Decimal``, dates and times are ``datetime`` without zone, NULL is ``None``.
+
+    :param columns: names of the columns.
+    :param data: the values of each column.
+    :param truncated: whether OAC has more rows.
+    """
+
+    columns: tuple[str, ...]
+    data: tuple[list[Any], ...]
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.data[0])
+
+    @property
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The same by row."""
+        return list(zip(*self.data, strict=True))
+
+
+@flow
+async def query(
+    api: Api,
+    text: str,
+    parameters: Sequence[Any] | None = None,
+    *,
+    max_rows: int = MAX_ROWS,
+    allow_truncated: bool = False,
+    session: McpSession | None = None,
+) -> Rows:
+    """Run a query of Logical SQL and return its rows. Tool ``execute_logical_sql`` (documented).
+
+    :param text: one SELECT. Columns without an alias get one.
+    :param parameters: values for its question marks, in order: texts, numbers, dates, times without zone, None.
+    :param max_rows: most rows to return.
+    :param allow_truncated: whether the first rows are worth having if there are more. If not, that is an error.
+    :param session: to run it in; by default in one that begins here.
+    :raises OACQueryError: if OAC refuses it, if the provider did before it was sent, or if there are more rows.
+    """
+    made = read_statement(text, parameters)
+    # One more tells whether there are more.
+    found = await _run(api, session or McpSession(), made, made.text, max_rows + 1)
+    if not found.truncated and len(found) <= max_rows:
+        return found
+    if not allow_truncated:
+        count = min(len(found), max_rows)
+        raise OACQueryError(
+            f"Could not {made.doing.text}: OAC has more rows than the {count} that came or may be returned. Nothing "
+            "was returned, since a part would pass for the whole. Next step: narrow the query, raise max_rows, read "
+            "pages, or set allow_truncated=True."
+        )
+    return Rows(found.columns, tuple(values[:max_rows] for values in found.data), True)
+
+
+async def pages(
+    api: Api,
+    text: str,
+    parameters: Sequence[Any] | None = None,
+    *,
+    page_rows: int | None = MAX_ROWS,
+    key: str | None = None,
+    max_rows: int = MAX_ROWS,
+    session: McpSession | None = None,
+) -> AsyncGenerator[Rows, None]:
+    """The rows of a query, page by page: ``async for page in pages(api, …)``. There is one page at least.
+
+    Each page is a query. By key, a page begins after the last key of the one before: rows that change meanwhile do not
+    move others. Without a key a page skips rows by ``OFFSET``. A page may have fewer rows than asked for, since OAC's
+    own limit is not documented; the end is a page without rows.
+
+    :param text: one SELECT without ``FETCH`` and ``OFFSET``; without a key it needs ORDER BY with columns that tell all
+        rows apart.
+    :param parameters: values for its question marks, in order.
+    :param page_rows: most rows of a page; ``None`` for one page, as :func:`query` returns it.
+    :param key: name of a column that has another value in each row and no NULL: an attribute, not a measure.
+    :param max_rows: most rows of the only page.
+    :param session: to run them in; by default in one that begins here.
+    :raises OACQueryError: as :func:`query` does; also if the key has NULL, or a value twice.
+    """
+    if page_rows is None:
+        yield await api.run(query(text, parameters, max_rows=max_rows, session=session))
+        return
+    made, session = read_statement(text, parameters), session or McpSession()
+    column = next((one for one in made.columns if key and one.name.casefold() == key.casefold()), None)
+    if key and column is None:
+        names = ", ".join(one.name for one in made.columns)
+        raise made.doing.unsent(f"the key {key} is not among its columns: {names}", "Add it after SELECT.")
+    count, last = 0, None
+    while True:
+        after = {"offset": count} if column is None else {"condition": "" if last is None else f"> {literal(last)}"}
+        page = await _run(api, session, made, made.page(page_rows, key=column, **after), page_rows + 1)
+        if column is not None:
+            values = page.data[made.columns.index(column)]
+            if None in values:
+                raise _bad_key(made, column, "NULL")
+            if any(one == other for one, other in pairwise([last, *values])):
+                raise _bad_key(made, column, "one value in several rows, or in another order than OAC compares by")
+            last = values[-1] if values else last
+        if len(page) or not count:
+            yield page
+        if not len(page):
+            break
+        count += len(page)
+        api.report(f"Read {count} rows of {', '.join(made.sources)}.")
+    # A comparison leaves NULL out, wherever it is in the order.
+    if column and len(await _run(api, session, made, made.page(1, key=column, condition="IS NULL"), 1)):
+        raise _bad_key(made, column, "NULL")
+
+
+def _bad_key(made: Statement, key: Column, what: str) -> OACQueryError:
+    return OACQueryError(
+        f"Could not {made.doing.text} page by page: its key {key.name} has {what}, so rows would be lost. Next step: "
+        "name a column that has another value in each row and no NULL, or leave the key out and order by several "
+        "columns."
+    )
+
+
+async def _run(api: Api, session: McpSession, made: Statement, text: str, max_rows: int) -> Rows:
+    """Send a query and read what came."""
+    arguments = {"query": text, "maxRows": max_rows}
+    held = await session.tool(api, "execute_logical_sql", arguments, made.doing)
+    status = held.get("status")
+    if isinstance(status, dict) and status.get("error"):
+        raise made.doing.refused(str(status.get("message")))
+    batches = held.get("batches")
+    if not isinstance(batches, list) or not all(isinstance(batch, dict) for batch in batches):
+        raise _unreadable(made, "it has no list of batches")
+    records = [record for batch in batches for record in batch.get("data") or ()]
+    summary = held.get("summary")
+    total = summary.get("totalRecords") if isinstance(summary, dict) else None
+    if total is not None and total != len(records):
+        raise _unreadable(made, f"{len(records)} rows came, and it counts {total}")
+    truncated = bool(batches and batches[-1].get("hasMore")) or len(records) >= max_rows
+    data = tuple(_with_moments(values) for values in _by_column(made, records))
+    return Rows(tuple(column.name for column in made.columns), data, truncated)
+
+
+def _by_column(made: Statement, records: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Values by column. A column that is NULL may be missing from a row (observed on another channel)."""
+    keys = {column.key for column in made.columns}
+    came: set[str] = set()
+    for record in records:
+        came.update(record)
+    if came <= keys:
+        return [[record.get(column.key) for record in records] for column in made.columns]
+    known = {key.casefold(): key for key in came}
+    if len(known) < len(came) or not known.keys() <= {key.casefold() for key in keys}:
+        raise _unreadable(made, f"it has {len(came)} columns, not the {len(keys)} of the query")
+    names = [known.get(column.key.casefold(), "") for column in made.columns]
+    return [[record.get(name) for record in records] for name in names]
+
+
+def _with_moments(values: list[Any]) -> list[Any]:
+    first = next((value for value in values if value is not None), None)
+    if not isinstance(first, str) or not _MOMENT.fullmatch(first):
+        return values
+    try:
+        return [value if value is None else datetime.fromisoformat(value) for value in values]
+    except (TypeError, ValueError):
+        return values
+
+
+def _unreadable(made: Statement, problem: str) -> OACResponseError:
+    return OACResponseError(
+        f"Could not {made.doing.text}: the result cannot be read, {problem}. Likely cause: OAC changed its MCP server, "
+        "which is a preview. Next step: look for a newer version of this provider."
+    )

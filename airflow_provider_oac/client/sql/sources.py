@@ -1,0 +1,151 @@
+"""What can be read besides rows: subject areas, datasets, their columns, and definitions of workbooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.sql.errors import SOURCE, Doing
+from airflow_provider_oac.client.sql.session import McpSession, objects
+from airflow_provider_oac.exceptions import OACResponseError
+
+# How many tables one call describes.
+_TABLES = 20
+_PAGE, _MOST_PAGES = 200, 500
+_NO_WORKBOOK = (
+    "the workbook does not exist, or the user may not read it",
+    "Check its id, and the user's rights on it in OAC.",
+)
+
+
+@dataclass(frozen=True)
+class DataSource(Model):
+    """A subject area or a dataset.
+
+    :param name: what people see. Two datasets may have the same one.
+    :param reference: what stands after FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
+    :param type: ``subjectAreas`` or ``datasets``.
+    """
+
+    name: str
+    reference: str
+    type: str
+
+
+@dataclass(frozen=True)
+class DataColumn(Model):
+    """A column of a source.
+
+    :param table: its table.
+    :param name: its name there.
+    :param reference: its full name, as a query writes it.
+    :param type: such as ``VARCHAR``, ``NUMERIC``, ``DATE``.
+    :param measure: whether it is a measure, which aggregates by its own rule.
+    :param aggregation: the rule, if OAC says it; for measures of datasets it does not (observed).
+    :param raw: as OAC describes it.
+    """
+
+    table: str
+    name: str
+    reference: str
+    type: str
+    measure: bool
+    aggregation: str | None
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+@flow
+async def datasets(api: Api, search: str = "*", *, session: McpSession | None = None) -> list[DataSource]:
+    """List the datasets that the user may see. Tool ``search_catalog``, else ``discover_data`` (documented).
+
+    :param search: a part of their names; ``*`` for all.
+    :param session: to ask in; by default in one that begins here.
+    """
+    return await _listed(api, session or McpSession(), "datasets", search)
+
+
+@flow
+async def subject_areas(api: Api, search: str = "*", *, session: McpSession | None = None) -> list[DataSource]:
+    """List the subject areas that the user may see. The parameters are those of :func:`datasets`."""
+    return await _listed(api, session or McpSession(), "subjectAreas", search)
+
+
+@flow
+async def describe(api: Api, reference: str, *, session: McpSession | None = None) -> list[DataColumn]:
+    """Describe the columns of a source, table by table. Tool ``describe_data`` (documented).
+
+    :param reference: what stands after FROM; a subject area also without its quotes.
+    :param session: to ask in; by default in one that begins here.
+    :raises OACQueryError: if there is no such source.
+    """
+    session, doing = session or McpSession(), Doing(f"describe {reference}", cause=SOURCE)
+    asked = {"datamodelName": reference if reference.upper().startswith("XSA(") else reference.strip('"')}
+    held = await session.tool(api, "describe_data", {**asked, "tablesOnly": True}, doing)
+    names = [str(table.get("tableName")) for table in objects(held, "tables")]
+    found: list[DataColumn] = []
+    for place in range(0, len(names), _TABLES):
+        asked_now = {**asked, "tableNames": names[place : place + _TABLES]}
+        for table in objects(await session.tool(api, "describe_data", asked_now, doing), "tables"):
+            found += [_column(str(table.get("tableName")), column) for column in objects(table, "columns")]
+    return found
+
+
+@flow
+async def read_workbook(api: Api, workbook_id: str, *, session: McpSession | None = None) -> dict[str, Any]:
+    """Read the definition of a workbook: canvases, visualizations, calculations; no data. Resource
+    ``content://catalog/workbooks/{id}`` (observed).
+
+    :param workbook_id: its id, encoded as lists return it.
+    :param session: to ask in; by default in one that begins here.
+    :raises OACQueryError: if there is no such workbook, or the user may not read it.
+    """
+    doing = Doing(f"read the definition of workbook {ids.quoted(workbook_id)}", cause=_NO_WORKBOOK)
+    uri = f"content://catalog/workbooks/{workbook_id.rstrip('=')}"
+    result = await (session or McpSession()).request(api, "resources/read", {"uri": uri}, doing)
+    contents = result.get("contents")
+    text = contents[0].get("text") if isinstance(contents, list) and contents else None
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        found = None
+    definition = found.get("json", found) if isinstance(found, dict) else None
+    if not isinstance(definition, dict):
+        raise OACResponseError(f"Could not {doing.text}: OAC returned no JSON object as its content.")
+    return definition
+
+
+def _column(table: str, raw: Mapping[str, Any]) -> DataColumn:
+    rule = raw.get("aggregation")
+    return DataColumn(
+        table, str(raw.get("name")), str(raw.get("fullyQualifiedName") or ""), str(raw.get("dataType")),
+        str(raw.get("columnType")).lower() == "measure",
+        rule if isinstance(rule, str) and rule.lower() != "none" else None, raw,
+    )  # fmt: skip
+
+
+async def _listed(api: Api, session: McpSession, kind: str, search: str) -> list[DataSource]:
+    doing, own = Doing(f"list {kind}"), kind == "datasets"
+    if "search_catalog" not in await session.tools(api):
+        # Servers before June 2026 (observed).
+        held = await session.tool(api, "discover_data", {"fetchType": "all"}, doing)
+        items = [(item, item.get("displayName")) for item in objects(held, "Datasets" if own else "SubjectAreas")]
+        words = search.strip("*").casefold()
+        return [
+            DataSource(str(shown), f"XSA({item.get('name')})" if own else f'"{item.get("name")}"', kind)
+            for item, shown in items if words in str(shown).casefold()
+        ]  # fmt: skip
+    found: list[DataSource] = []
+    arguments: dict[str, Any] = {"search": search, "type": kind, "limit": _PAGE}
+    for _ in range(_MOST_PAGES):
+        held = await session.tool(api, "search_catalog", arguments, doing)
+        names = [(str(item.get("name")), item.get("xsaExpr")) for item in objects(held, "items")]
+        found += [DataSource(name, str(reference or f'"{name}"'), kind) for name, reference in names]
+        if not held.get("nextCursor"):
+            return found
+        arguments["cursor"] = held["nextCursor"]
+    raise OACResponseError(f"Could not {doing.text}: the list has no end after {_MOST_PAGES} pages. Narrow the search.")

@@ -1,0 +1,255 @@
+"""One SELECT of Logical SQL, read as far as the provider must: its columns, its sources, and where its clauses are.
+
+OAC has no parameters and gives no metadata with a result. So values are quoted here, every column gets a name of its
+own, and pages are made by changing the text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from airflow_provider_oac.client.sql.errors import SOURCE, Doing
+
+_TOKEN = re.compile(
+    r"(?P<space>\s+)|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<text>'(?:[^']|'')*')|(?P<name>\"(?:[^\"]|\"\")*\")"
+    r"|(?P<word>[^\W\d]\w*)|(?P<number>\d[\d.]*(?:[eE][+-]?\d+)?)|(?P<sign>.)",
+    re.DOTALL,
+)
+# The name of a column, with what stands before it; what FROM names, unlike that of EXTRACT(YEAR FROM …).
+_PATH = re.compile(r"""(?:(?:XSA\([^()]*\)|"[^"]*"|\w+)\.)*("[^"]*"|\w+)""")
+_SOURCE = re.compile(r"""\bFROM\s+(XSA\s*\([^()]*\)|"[^"]*"(?!\s*\.)|\w+(?!\s*\.))""", re.IGNORECASE)
+# After these words no expression ends, so that what follows is no alias.
+_OPENING = frozenset(
+    {
+        "AND", "OR", "NOT", "IS", "IN", "LIKE", "BETWEEN", "CASE", "WHEN", "THEN", "ELSE", "USING", "AS", "BY", "FROM",
+        "DISTINCT", "ALL", "SELECT",
+    }
+)  # fmt: skip
+_NO_ALIAS = frozenset({"END", "NULL", "ASC", "DESC"})
+_QUERY, _BIND = Doing("query OAC"), Doing("bind values to the query")
+_SETS = ("UNION", "INTERSECT", "EXCEPT", "MINUS")
+
+
+class Token(NamedTuple):
+    """A part of the text.
+
+    :param depth: in how many parentheses it is.
+    """
+
+    kind: str
+    text: str
+    begin: int
+    end: int
+    depth: int
+
+    @property
+    def word(self) -> str:
+        """A keyword, a name without quotes or a sign, in capitals; names in quotes and texts are neither."""
+        return "" if self.kind in ("text", "name") else self.text.upper()
+
+
+class Column(NamedTuple):
+    """A column of the result.
+
+    :param name: what people call it.
+    :param key: by which OAC returns it.
+    :param expression: what it is.
+    """
+
+    name: str
+    key: str
+    expression: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement that can be sent.
+
+    :param text: without comments, every column with an alias.
+    :param columns: in order.
+    :param sources: what stands after FROM, as it is written.
+    :param values: the texts in it, which belong into no message.
+    """
+
+    text: str
+    columns: tuple[Column, ...]
+    sources: tuple[str, ...]
+    values: tuple[str, ...]
+    _tokens: tuple[Token, ...]
+
+    @property
+    def doing(self) -> Doing:
+        """What running it does, for messages."""
+        return Doing(f"query {', '.join(self.sources) or 'OAC'}", self.values, SOURCE)
+
+    def clause(self, name: str) -> Token | None:
+        """The word at the outermost level that begins a clause, or joins queries."""
+        return next((token for token in self._tokens if token.depth == 0 and token.word == name), None)
+
+    def page(self, rows: int, *, offset: int = 0, key: Column | None = None, condition: str = "") -> str:
+        """The text for a page.
+
+        :param rows: most rows of it.
+        :param offset: how many rows to skip.
+        :param key: the column that orders the rows, if ORDER BY does not.
+        :param condition: what must hold of the key, such as ``> 7``.
+        :raises OACQueryError: if the query has no order without a key, another one with a key, or a limit.
+        """
+        others = ("OFFSET", "FETCH", *(("ORDER", *_SETS) if key else ()))
+        if found := next((name for name in others if self.clause(name)), None):
+            raise self.doing.unsent(f"a query with {found} cannot be read in pages like these", f"Leave {found} out.")
+        text = self.text
+        if key is None and self.clause("ORDER") is None:
+            step = "Add ORDER BY with columns that tell all rows apart, or name the column that does as the key."
+            raise self.doing.unsent("pages of a query without ORDER BY may repeat rows and lose others", step)
+        if key is not None:
+            if condition:
+                text = self._where(f"{key.expression} {condition}")
+            text = f"{text} ORDER BY {self.columns.index(key) + 1}"
+        return f"{text}{f' OFFSET {offset} ROWS' if offset else ''} FETCH FIRST {rows} ROWS ONLY"
+
+    def _where(self, condition: str) -> str:
+        """The text with one more condition."""
+        clauses = [token for name in ("GROUP", "HAVING") if (token := self.clause(name))]
+        end = clauses[0].begin if clauses else len(self.text)
+        where = self.clause("WHERE")
+        if where is None:
+            return f"{self.text[:end]} WHERE {condition} {self.text[end:]}"
+        return f"{self.text[: where.end]} ({self.text[where.end : end]}) AND {condition} {self.text[end:]}"
+
+
+def read_statement(text: str, parameters: Sequence[Any] | None = None) -> Statement:
+    """Read a query and put values in place of its question marks.
+
+    :param parameters: values, in the order of the question marks; never names of columns or sources.
+    :raises OACQueryError: if it is not one SELECT that names its columns, or the values do not fit. The error says
+        that nothing was sent.
+    """
+    tokens = _tokens(text)
+    bound, values = _bound(tokens, parameters)
+    columns, at = _columns(bound, _tokens(bound))
+    for place, addition in reversed(at):
+        bound = f"{bound[:place]} {addition}{bound[place:]}"
+    tokens = _tokens(bound)
+    texts = [token.text[1:-1].replace("''", "'") for token in tokens if token.kind == "text"]
+    return Statement(bound, columns, tuple(dict.fromkeys(_SOURCE.findall(bound))), (*texts, *values), tokens)
+
+
+def literal(value: Any) -> str:
+    """A value as Logical SQL writes it.
+
+    :raises OACQueryError: for a type that it has no literal for.
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, str) and "\0" not in value:
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value):
+        return format(Decimal(str(value)), "f")
+    zone = getattr(value, "tzinfo", None)
+    for kind, word in ((datetime, "TIMESTAMP"), (date, "DATE"), (time, "TIME")):
+        if isinstance(value, kind) and zone is None:
+            return f"{word} '{str(value).replace('T', ' ')}'"
+    what = "a time with a zone" if zone else f"of the type {type(value).__name__}"
+    step = "Pass a text, a whole or finite number, a date, a time without zone, or None."
+    raise _BIND.unsent(f"one is {what}, which Logical SQL cannot write", step)
+
+
+def _tokens(text: str) -> tuple[Token, ...]:
+    """What counts, and that it is one statement."""
+    found: list[Token] = []
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        kind, part = str(match.lastgroup), match.group()
+        if kind in ("space", "comment"):
+            continue
+        if part in ("'", '"'):
+            raise _QUERY.unsent("a quote in the query does not end", "Double a quote inside of a text.")
+        depth -= part == ")"
+        found.append(Token(kind, part, match.start(), match.end(), depth))
+        depth += part == "("
+        if depth < 0:
+            break
+    while found and found[-1].text == ";":
+        found.pop()
+    if depth:
+        raise _QUERY.unsent("the parentheses of the query do not match", "Correct the query.")
+    if any(token.text == ";" for token in found):
+        raise _QUERY.unsent("there are two statements or more", "Send each statement by itself.")
+    if not found or found[0].word not in ("SELECT", "WITH"):
+        first = f"it begins with {found[0].text[:20]}" if found else "it is empty"
+        raise _QUERY.unsent(f"the query is not a SELECT: {first}", "Write one SELECT. No other one is allowed.")
+    return tuple(found)
+
+
+def _bound(tokens: tuple[Token, ...], parameters: Sequence[Any] | None) -> tuple[str, list[str]]:
+    """The text with values, without comments, and the values as texts."""
+    if isinstance(parameters, str | bytes | Mapping):
+        raise _BIND.unsent(f"they are {type(parameters).__name__}", "Pass a list, in the order of the ?.")
+    values = list(parameters or ())
+    marks = sum(token.text == "?" for token in tokens)
+    if marks != len(values):
+        step = "Give each ? one value. Text in quotes holds no ?."
+        raise _BIND.unsent(f"the query has {marks} question marks, and {len(values)} values came", step)
+    parts, place, rest = [], 0, iter(values)
+    for token in tokens:
+        # A comment is a blank to all readers. Blanks keep a value from becoming one with what is beside it.
+        parts += [" "] if token.begin > place else []
+        parts += [f" {literal(next(rest))} " if token.text == "?" else token.text]
+        place = token.end
+    return "".join(parts), [str(value) for value in values]
+
+
+def _columns(text: str, tokens: tuple[Token, ...]) -> tuple[tuple[Column, ...], list[tuple[int, str]]]:
+    """The columns, and the aliases that must be added, each with its place."""
+    begin = next((place for place, token in enumerate(tokens) if token.word == "SELECT" and token.depth == 0), None)
+    if begin is None:
+        raise _QUERY.unsent("WITH is not followed by a SELECT", "Correct the query.")
+    items: list[list[Token]] = [[]]
+    for token in tokens[begin + 1 :]:
+        if token.depth == 0 and token.word == "FROM":
+            break
+        if token.depth == 0 and token.text == ",":
+            items.append([])
+        elif items[0] or token.word not in ("DISTINCT", "ALL"):
+            items[-1].append(token)
+    columns, added = [], []
+    taken = {token.text.strip('"').casefold() for token in tokens}
+    for number, item in enumerate(items, 1):
+        if not item:
+            raise _QUERY.unsent("a column of the query is empty", "Correct the list after SELECT.")
+        if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
+            raise _QUERY.unsent("the query has SELECT *", "Name the columns: OAC does not tell their order.")
+        alias = _alias(item)
+        ends = item[-1] if alias is None else item[-3 if item[-2].word == "AS" else -2]
+        expression = text[item[0].begin : ends.end]
+        if alias is not None:
+            columns.append(Column(alias, alias, expression))
+            continue
+        # The result has only names, and one without alias is the expression as OAC writes it (observed).
+        key = f"c{number}"
+        while key in taken:
+            key = f"oac_{key}"
+        path = _PATH.fullmatch(expression)
+        columns.append(Column(path[1].strip('"') if path else expression, key, expression))
+        added.append((ends.end, key))
+    keys = [column.key.casefold() for column in columns]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise _QUERY.unsent(f"two columns have the alias {twice}, and OAC returns one of them", "Rename one.")
+    return tuple(columns), added
+
+
+def _alias(item: Sequence[Token]) -> str | None:
+    if len(item) < 2 or item[-1].kind not in ("word", "name") or item[-1].word in _NO_ALIAS:
+        return None
+    before = item[-2]
+    ends = before.kind in ("text", "name", "number") or before.text == ")"
+    if before.word == "AS" or ends or (before.kind == "word" and before.word not in _OPENING):
+        return item[-1].text[1:-1].replace('""', '"') if item[-1].kind == "name" else item[-1].text
+    return None

@@ -1,0 +1,174 @@
+"""Operators for data and definitions: a query to a file, the definitions of workbooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any
+
+from airflow_provider_oac import lazy
+from airflow_provider_oac.arguments import CatalogPath, Duration, Location, Number, OneOf, Template, path_text, seconds
+from airflow_provider_oac.assets import source_uri
+from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
+from airflow_provider_oac.operators.export_base import asset_uri
+from airflow_provider_oac.operators.lineage import Made, ReportsMade
+from airflow_provider_oac.operators.task_state import TaskKey
+
+if TYPE_CHECKING:
+    from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.rest.catalog import CatalogItem
+    from airflow_provider_oac.hooks.oac import OACHook
+
+__all__ = ["OACSqlToStorageOperator", "OACWorkbookBackupOperator"]
+
+
+class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
+    """Runs a query of Logical SQL and writes its rows to a file, in any store that ``ObjectStoragePath`` reaches.
+
+    The file appears whole or not at all. With ``page_rows`` the rows come page by page, so that the task needs memory
+    for one page; without it they come in one response, of which OAC may send less than all: more than ``max_rows`` are
+    an error. A retry runs the query again.
+
+    The result (XCom) is a dictionary: ``path``, ``format``, ``rows``, ``size``, ``sha256``, ``columns``, and
+    ``manifest`` (its path, if there is one). It holds no data.
+
+    :param sql: one SELECT of Logical SQL, or a file ``….sql``. A column without alias is called by its own name.
+    :param parameters: a list of values for the question marks of the query. Values of others belong here and not into
+        the text.
+    :param destination: URL of the file. A file that is there is replaced.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    :param file_format: ``csv``, ``jsonl`` (a JSON object on each line) or ``parquet`` (needs the extra ``parquet``).
+    :param page_rows: most rows of a page; by default there are no pages. The query needs ``page_key`` or ORDER BY.
+    :param page_key: name of a column that has another value in each row and no NULL. It orders the rows.
+    :param max_rows: most rows without pages.
+    :param column_types: for Parquet, types of columns, such as ``{"amount": "decimal128(18, 2)"}``; by default what the
+        first page shows.
+    :param manifest: whether to write ``<destination>.manifest.json`` beside the file, after it: what the result says,
+        and the sources of the query.
+    :param query_timeout: how long OAC may take for a page; at most 900 seconds.
+    """
+
+    template_ext = (".sql",)
+
+    sql: Template[str]
+    destination: Template[Location]
+    destination_conn_id: Template[str | None] = None
+    file_format: Template[Annotated[str, OneOf(("csv", "jsonl", "parquet"))]] = "csv"
+    parameters: Template[Any] = None
+    page_rows: Number | None = None
+    page_key: Template[str | None] = None
+    max_rows: Number = 100_000
+    column_types: Template[Mapping[str, Any] | None] = None
+    manifest: bool = False
+    query_timeout: Duration = 600.0
+
+    @cached_property
+    def hook(self) -> OACHook:
+        """The hook of this task, which waits as long as a query may take."""
+        patience = seconds(self.query_timeout)
+        return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed, read_timeout=patience)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Query and write."""
+        if (self.column_types and self.file_format != "parquet") or (self.page_key and not self.page_rows):
+            raise OACConfigurationError(
+                f"Task {self.task_id!r}: column_types need file_format='parquet', and page_key needs page_rows."
+            )
+        url = path_text(self.destination)
+        self._push_link(context)
+        made = lazy.sql.read_statement(self.sql, self.parameters)
+        columns = [column.name for column in made.columns]
+        options: dict[str, Any] = {"page_rows": self.page_rows, "key": self.page_key, "max_rows": self.max_rows}
+        sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
+        with self._stopping("The query may go on in OAC, which cannot cancel it. No file was written."):
+            done = self.hook.run(
+                lazy.sql.write_file(
+                    lambda api: lazy.sql.pages(api, self.sql, self.parameters, **options),
+                    sink, self.file_format, columns, self.column_types,
+                )
+            )  # fmt: skip
+        result: dict[str, Any] = {
+            "path": url, "format": self.file_format, "rows": done.lines, "size": done.size,
+            "sha256": done.sha256, "columns": columns, "manifest": None,
+        }  # fmt: skip
+        if self.manifest:
+            result["manifest"] = f"{url}.manifest.json"
+            _write(result["manifest"], self.destination_conn_id, {**result, "sources": made.sources})
+        self.log.info(
+            "Wrote %d rows to %s: %d bytes, SHA-256 %s.",
+            done.lines,
+            url,
+            done.size,
+            done.sha256,
+        )
+        path, extra = (
+            asset_uri(url),
+            {name: result[name] for name in ("rows", "size", "sha256", "format")},
+        )
+        read = source_uri(self.hook.settings.address, made.sources[0]) if made.sources else path
+        self.report_made(context, [Made(path, (read, path), extra)])
+        return result
+
+
+class OACWorkbookBackupOperator(OACBaseOperator):
+    """Writes the definitions of the workbooks below a folder, each as a JSON file: canvases, visualizations and
+    calculations, no data. The same definition gives the same file, so that Git shows what changed.
+
+    Files lie below the destination as the workbooks do below the folder, and ``manifest.json`` lists them. A file of a
+    workbook that is gone stays. OAC gives definitions out through its MCP server; putting one back is not supported.
+
+    The result (XCom) is a dictionary: ``path``, ``manifest`` (its path), ``workbooks`` (how many).
+
+    :param folder_path: path of the folder in the catalog, such as ``/@Catalog/shared/Sales``; or
+    :param folder_id: its id as lists return it.
+    :param destination: URL of a folder, in any store that ``ObjectStoragePath`` reaches.
+    :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
+    """
+
+    folder_path: Template[CatalogPath | None] = None
+    folder_id: Template[str | None] = None
+    destination: Template[Location]
+    destination_conn_id: Template[str | None] = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read and write each definition."""
+        folders, session = lazy.ids.FOLDERS, lazy.sql.McpSession()
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
+        self._push_link(context)
+        items = self.hook.run(lazy.paging.collected(lambda api: lazy.catalog_search.below(api, folders, folder_id)))
+        entries, folder = [], path_text(self.destination).rstrip("/")
+        for name, item in sorted(_file_names(items, lazy.ids.normal(folder_id)).items()):
+            definition = self.hook.run(lazy.sql.read_workbook(item.id, session=session))
+            _write(f"{folder}/{name}", self.destination_conn_id, definition)
+            entries.append({"file": name, "path": item.path, "id": item.id})
+        manifest = f"{folder}/manifest.json"
+        _write(manifest, self.destination_conn_id, {"workbooks": entries})
+        self.log.info("Wrote the definitions of %d workbooks to %s.", len(entries), path_text(self.destination))
+        return {"path": path_text(self.destination), "manifest": manifest, "workbooks": len(entries)}
+
+
+def _write(url: str, conn_id: str | None, content: Any) -> None:
+    """Write JSON; the same content is the same text."""
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    lazy.object_storage.Destination(url, conn_id).write(text.encode(errors="backslashreplace"))
+
+
+def _file_names(items: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
+    """Workbooks by the names of their files below the destination; two that differ in signs only get a digest."""
+    found: dict[str, list[CatalogItem]] = {}
+    for item in items:
+        if item.type != lazy.ids.WORKBOOKS:
+            continue
+        parts = lazy.ids.normal(item.id).removeprefix(f"{folder}/").split("/")
+        # Some file systems take capitals and small letters for the same.
+        found.setdefault("/".join(lazy.file_names.plain_name(part) for part in parts), []).append(item)
+    names = [name.casefold() for name in found]
+    named = {}
+    for name, workbooks in found.items():
+        for item in workbooks:
+            only = len(workbooks) == 1 and names.count(name.casefold()) == 1 and name != "manifest"
+            named[f"{name}{'' if only else '-' + sha256(item.id.encode()).hexdigest()[:8]}.json"] = item
+    return named

@@ -1,0 +1,52 @@
+"""Waiting for fresh data in a subject area or dataset."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import PokeReturnValue
+from airflow_provider_oac.arguments import Template
+from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac.triggers.oac import OACFreshnessTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_oac.client.sql import FreshData
+
+
+class OACFreshnessSensor(OACBaseSensor):
+    """Waits until the newest date that a query returns is young enough: what OAC shows by then is the data of today.
+
+    The result (XCom) is the date, in ISO 8601. ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the
+    same in the triggerer as in a worker. Each poll runs the query.
+
+    :param sql: a query of Logical SQL that returns one row, whose first column is a date or a time, such as
+        ``SELECT MAX("Sales"."Time"."Day") d FROM "Sales"``; or a file ``….sql``.
+    :param parameters: a list of values for its question marks.
+    :param max_age: how old the date may be.
+    :param timezone: the time zone of the source, such as ``Europe/Berlin``: OAC's dates have none.
+    :param oac_conn_id: the Airflow Connection of the type ``oac``.
+    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    """
+
+    template_ext = (".sql",)
+
+    sql: Template[str]
+    max_age: timedelta
+    parameters: Template[Any] = None
+    timezone: Template[str] = "UTC"
+
+    def trigger(self, deadline: float) -> OACFreshnessTrigger:
+        """The trigger that waits for the data."""
+        return OACFreshnessTrigger(**self._trigger_arguments(deadline), wanted=asdict(self._wanted()))
+
+    def poll(self) -> PokeReturnValue:
+        """Ask for the newest date once."""
+        found = self._found(self._wanted())
+        return PokeReturnValue(found is not None, found.isoformat() if found else None)
+
+    def _wanted(self) -> FreshData:
+        text = lazy.sql.read_statement(self.sql, self.parameters).text
+        return lazy.sql.FreshData(text, self.max_age.total_seconds(), self.timezone)

@@ -1,0 +1,278 @@
+"""Queries through OAC's MCP endpoint, with both drivers: results, sessions, errors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client import ids, sql
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.paging import collected
+from airflow_provider_oac.client.sql.session import READ_TOOLS
+from airflow_provider_oac.exceptions import OACApiError, OACError, OACQueryError, OACResponseError
+from oac_simulator.launch import Simulator
+from tests.drivers import Drive, SignIn
+from tests.integration.flows import Oac, oac
+
+SH, ORDERS, TARGETS = '"Sales History"', "XSA('admin'.'Orders')", "XSA('admin'.'Targets')"
+CATEGORIES = f'SELECT {SH}."Products"."Category", {SH}."Facts"."Orders" FROM {SH} ORDER BY 1'
+ALL = f'SELECT {ORDERS}."ORDERS"."Order ID" id, {ORDERS}."ORDERS"."Customer" customer FROM {ORDERS}'
+CALL, BEGIN = "mcp tools/call execute_logical_sql", "mcp initialize"
+CONSUMER = "oac.consumer@example.com"
+
+
+@pytest.fixture
+def run(drive: Drive, sign_in: SignIn) -> Oac:
+    return oac(drive, sign_in)
+
+
+def refusal(run: Oac, text: str, parameters: Any = None, **changes: Any) -> OACError:
+    with pytest.raises(OACError) as failure:
+        run(sql.query(text, parameters, **changes))
+    return failure.value
+
+
+def read(run: Oac, text: str, **plan: Any) -> list[sql.Rows]:
+    pages: list[sql.Rows] = run(collected(lambda api: sql.pages(api, text, **plan)))
+    return pages
+
+
+# ------------------------------------------------------------------------------------------------- results
+
+
+@pytest.mark.parametrize("reply", ["json", "sse", "sse_lines"])
+def test_rows_come_in_order_with_names(clean: Simulator, run: Oac, reply: str) -> None:
+    clean.control.settings(mcp_reply=reply)
+    found = run(sql.query(CATEGORIES))
+    assert found.columns == ("Category", "Orders")
+    assert found.rows == [(f"Category {number}", 300) for number in range(4)]
+    assert not found.truncated
+
+
+@pytest.mark.parametrize("nulls", ["null", "missing"])
+def test_values(clean: Simulator, run: Oac, nulls: str) -> None:
+    clean.control.settings(mcp_nulls=nulls)
+    query = (
+        f'SELECT MAX({SH}."Orders"."Shipped At") shipped, {SH}."Orders"."Order Number" n, {SH}."Facts"."Revenue" r, '
+        f'{SH}."Facts"."Discount" d, NULL FROM {SH} WHERE {SH}."Orders"."Order Number" IN (?, ?) ORDER BY 2'
+    )
+    first = 9_007_199_254_740_993
+    found = run(sql.query(query, [first, first + 1]))
+    # Dates have no zone, whole numbers keep their digits, fractions are exact, and NULL is None wherever it is.
+    assert found.rows == [
+        (datetime(2026, 1, 3, 0, 0, 0, 500_000), first, 5, None, None),
+        (None, first + 1, Decimal("10.74"), 25, None),
+    ]
+    assert [type(value) for value in found.data[2]] == [int, Decimal]
+
+
+def test_names_outside_ascii_are_understood(run: Oac) -> None:
+    query = f'SELECT {TARGETS}."Ziele"."Khu vực" "khu vực", {TARGETS}."Ziele"."Größe" "Größe" FROM {TARGETS} '
+    assert run(sql.query(f'{query} WHERE {TARGETS}."Ziele"."Khu vực" = ?', ["Đà Nẵng"])).rows == [("Đà Nẵng", 80)]
+
+
+def test_a_value_stays_a_value(run: Oac) -> None:
+    evil = "x' OR 'a' = 'a"
+    assert not run(sql.query(f'{ALL} WHERE {ORDERS}."ORDERS"."Customer" = ?', [evil])).rows
+
+
+def test_a_part_of_the_rows_is_an_error_unless_it_is_wanted(clean: Simulator, run: Oac) -> None:
+    assert len(run(sql.query(ALL, max_rows=2500))) == 2500
+    assert "OAC has more rows than the 2499 that came or may be returned" in str(refusal(run, ALL, max_rows=2499))
+    some = run(sql.query(ALL, max_rows=100, allow_truncated=True))
+    assert (len(some), some.truncated) == (100, True)
+    clean.control.settings(mcp_max_rows=1000)
+    assert "OAC has more rows than the 1000 that came" in str(refusal(run, ALL, max_rows=2500))
+
+
+@pytest.mark.parametrize(("text", "key"), [(ALL, "ID"), (f"{ALL} ORDER BY 1", None)])
+@pytest.mark.parametrize("limit", [0, 700])
+def test_pages_hold_each_row_once(clean: Simulator, run: Oac, text: str, key: str | None, limit: int) -> None:
+    """Also where OAC sends fewer rows than it was asked for."""
+    clean.control.settings(mcp_max_rows=limit)
+    pages = read(run, text, page_rows=1000, key=key)
+    assert [value for page in pages for value in page.data[0]] == list(range(1, 2501))
+    assert max(map(len, pages)) == (limit or 1000)
+
+
+def test_no_rows_are_one_empty_page(run: Oac) -> None:
+    (page,) = read(run, f'{ALL} WHERE {ORDERS}."ORDERS"."Order ID" < 0', key="id")
+    assert (page.columns, page.rows) == (("id", "customer"), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "problem"),
+    [
+        (ALL, "customer", "its key customer has"),
+        (f'{ALL} WHERE {ORDERS}."ORDERS"."Order ID" = 8', "customer", "its key customer has NULL"),
+        (ALL, "no such", "the key no such is not among its columns: id, customer"),
+    ],
+)
+def test_a_key_that_would_lose_rows_is_refused(run: Oac, text: str, key: str, problem: str) -> None:
+    with pytest.raises(OACQueryError, match=problem):
+        read(run, text, page_rows=100, key=key)
+
+
+def test_a_dropped_row_of_a_page_is_noticed(clean: Simulator, run: Oac) -> None:
+    body = (
+        '{"jsonrpc": "2.0", "id": %d, "result": {"content": [{"type": "text", "text": '
+        '"{\\"batches\\": [{\\"data\\": [{\\"x\\": 1}]}], \\"summary\\": {\\"totalRecords\\": 2}}"}]}}'
+    )
+    clean.control.fault(CALL, "status", status=200, body=body % 3, headers={"Content-Type": "application/json"})
+    with pytest.raises(OACResponseError, match="1 rows came, and it counts 2"):
+        run(sql.query('SELECT 1 x FROM "Sales History"'))
+
+
+# ------------------------------------------------------------------------------------------------- sources
+
+
+@pytest.mark.parametrize("tools", ["current", "old"])
+def test_sources_are_listed_and_described(clean: Simulator, run: Oac, tools: str) -> None:
+    clean.control.settings(mcp_tools=tools)
+    listed = {source.name: source.reference for source in run(sql.datasets())}
+    assert listed["Orders"] == ORDERS
+    assert [source.name for source in run(sql.datasets("Budget"))] == ["Budget Lines"]
+    assert [source.reference for source in run(sql.subject_areas())] == [SH]
+    columns = {column.reference: column for column in run(sql.describe(SH))}
+    revenue, day = columns[f'{SH}."Facts"."Revenue"'], columns[f'{SH}."Time"."Day"']
+    assert (revenue.table, revenue.type, revenue.measure, revenue.aggregation) == ("Facts", "NUMERIC", True, "sum")
+    assert (day.measure, day.name) == (False, "Day")
+    assert {column.measure for column in run(sql.describe(ORDERS))} == {True, False}
+    assert run(sql.query(CATEGORIES)).columns == ("Category", "Orders")
+
+
+def test_the_list_of_tools_may_come_in_pages(clean: Simulator, run: Oac) -> None:
+    clean.control.settings(mcp_tools_page=2)
+    assert len(run(sql.query(CATEGORIES))) == 4
+
+
+def test_a_definition_is_read(run: Oac) -> None:
+    workbook = ids.catalog_id("/@Catalog/shared/Sales/Pipeline")
+    assert isinstance(run(sql.read_workbook(workbook)), dict)
+    with pytest.raises(OACQueryError, match=r"definition of workbook '/@Catalog/shared/None'.*does not exist"):
+        run(sql.read_workbook(ids.catalog_id("/@Catalog/shared/None")))
+
+
+def test_only_tools_that_read_are_ever_called(run: Oac) -> None:
+    assert all("save" not in name and "delete" not in name for name in READ_TOOLS)
+
+    async def flow(api: Api) -> Any:
+        return await sql.McpSession().tool(api, "delete_catalog_item", {}, None)  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match="delete_catalog_item is not a tool that only reads"):
+        run(flow)
+
+
+# ------------------------------------------------------------------------------------------------ sessions
+
+
+def test_one_session_serves_several_queries(clean: Simulator, run: Oac) -> None:
+    async def flow(api: Api) -> None:
+        session = sql.McpSession()
+        for _ in range(3):
+            await api.run(sql.query(CATEGORIES, session=session))
+
+    run(flow)
+    assert (clean.control.calls("dev", BEGIN), clean.control.calls("dev", "mcp tools/list")) == (1, 1)
+
+
+@pytest.mark.parametrize("signal", ["404", "error"])
+@pytest.mark.parametrize("status", [400, 200])
+def test_a_lost_session_is_begun_anew_once(clean: Simulator, run: Oac, signal: str, status: int) -> None:
+    clean.control.settings(mcp_lost_session=signal, mcp_session_status=status)
+    clean.control.fault(CALL, "lost_session")
+    assert len(run(sql.query(CATEGORIES))) == 4
+    assert clean.control.calls("dev", BEGIN) == 2
+    clean.control.fault(CALL, "lost_session", times=None)
+    error = refusal(run, CATEGORIES)
+    assert clean.control.calls("dev", BEGIN) == 4
+    assert 'Could not query "Sales History"' in str(error)
+
+
+def test_a_token_that_expires_in_the_middle_is_renewed(clean: Simulator, run: Oac) -> None:
+    clean.control.fault(CALL, "expired_token", after=1)
+    pages = read(run, ALL, page_rows=1000, key="id")
+    assert sum(map(len, pages)) == 2500
+    assert clean.control.calls("dev", BEGIN) == 1
+
+
+@pytest.mark.parametrize("fault", [{"fault": "status", "status": 503}, {"fault": "drop_after"}, {"fault": "truncate"}])
+def test_a_lost_response_is_asked_for_again(clean: Simulator, run: Oac, fault: dict[str, Any]) -> None:
+    clean.control.fault(CALL, **fault)
+    assert len(run(sql.query(CATEGORIES))) == 4
+    assert clean.control.calls("dev", CALL) == 2
+
+
+# -------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize("form", ["error", "tool", "status"])
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        (f'SELECT {SH}."Products"."Catgory" c FROM {SH}', 27005, "the source has no column of this name"),
+        (f'SELECT {SH}."Products"."Category" c FRM {SH}', 27002, "the text is not Logical SQL"),
+        (f'SELECT {SH}."Facts"."Revenue" / 0 c FROM {SH}', 17001, "the database behind the source refused"),
+        ('SELECT "No"."T"."C" c FROM "No"', None, "the subject area or dataset does not exist"),
+    ],
+)
+def test_a_refused_query(clean: Simulator, run: Oac, form: str, text: str, code: int | None, told: str) -> None:
+    clean.control.settings(mcp_error_form=form)
+    if code == 17001:
+        clean.control.fault(CALL, "query_error", form=form, body="[nQSError: 17001] ORA-01476: divisor is zero")
+    error = refusal(run, text)
+    assert isinstance(error, OACQueryError)
+    assert error.code == code
+    assert told in str(error)
+    # Refused once: a query is not tried again.
+    assert clean.control.calls("dev", CALL) == 1
+
+
+def test_what_is_not_one_select_is_not_sent(clean: Simulator, run: Oac) -> None:
+    for text in (f"{CATEGORIES}; {CATEGORIES}", "DROP TABLE x", "SET VARIABLE LOGLEVEL=0;"):
+        assert "Nothing was sent" in str(refusal(run, text))
+    assert clean.control.calls("dev", BEGIN) == 0
+
+
+def test_a_paused_instance_is_named(clean: Simulator, run: Oac) -> None:
+    clean.control.settings(paused=["dev"])
+    error = refusal(run, CATEGORIES)
+    assert isinstance(error, OACApiError)
+    assert error.retryable
+    assert "the instance is paused" in str(error)
+
+
+def test_a_redirect_is_not_an_answer(clean: Simulator, run: Oac) -> None:
+    clean.control.fault(BEGIN, "redirect", location="https://login.example.com/", status=302)
+    assert "redirects are never followed" in str(refusal(run, CATEGORIES))
+
+
+def test_a_page_is_not_an_answer(clean: Simulator, run: Oac) -> None:
+    clean.control.fault(BEGIN, "status", status=200, body="<html></html>", headers={"Content-Type": "text/html"})
+    assert "a web page, such as that of a sign-in, in place of JSON" in str(refusal(run, CATEGORIES))
+
+
+def test_an_instance_without_mcp_is_named(clean: Simulator, run: Oac) -> None:
+    clean.control.fault(BEGIN, "status", status=404, body={"message": "Not Found"})
+    assert "this instance has no MCP server" in str(refusal(run, CATEGORIES))
+
+
+@pytest.mark.parametrize(
+    ("consumer", "told"),
+    [("hide", "has no tool execute_logical_sql; it has search_catalog"), ("refuse", "lacks the role")],
+)
+def test_a_consumer_may_not_query(clean: Simulator, run: Oac, consumer: str, told: str) -> None:
+    clean.control.add_user(CONSUMER, roles=["DVConsumer"])
+    clean.control.settings(mcp_consumer=consumer)
+    with pytest.raises(OACError, match=told):
+        run(sql.query(CATEGORIES), CONSUMER)
+
+
+def test_no_value_of_a_query_is_in_an_error(clean: Simulator, run: Oac) -> None:
+    body = "[nQSError: 17001] ORA-01722: invalid number: 4711-4712 near 'Jane Doe' of jane@example.com"
+    clean.control.fault(CALL, "query_error", body=body)
+    text = str(refusal(run, f"{ALL} WHERE 'Jane Doe' = ? AND 1 = 2", ["4711-4712"]))
+    assert "invalid number: *** near '…' of …@…" in text
