@@ -165,7 +165,7 @@ def order_began(context: Context, first_try: int) -> float | None:
     ti: Any = context["ti"]
     began = getattr(context.get("dag_run"), "start_date", None)
     if is_airflow_2():
-        # Of no other Airflow.
+        # Airflow 2.11 only.
         from airflow.models.taskinstancehistory import TaskInstanceHistory
         from airflow.utils.session import create_session
         from sqlalchemy.exc import SQLAlchemyError
@@ -202,7 +202,7 @@ def xcom_value(ti_key: Any, key: str) -> Any:
     server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
     error."""
     if is_airflow_2():
-        # Of no other Airflow.
+        # Airflow 2.11 only.
         from airflow.models.xcom import XCom
 
         return XCom.get_value(key=key, ti_key=ti_key)

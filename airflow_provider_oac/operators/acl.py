@@ -62,10 +62,10 @@ class OACUpdateACLOperator(OACBaseOperator):
         lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
         before = self.hook.run(lazy.acl.get(self.catalog_type, item_id))
-        entries = lazy.acl.resolved(entries, before)
+        entries = lazy.acl_changes.resolved(entries, before)
         call = lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
-        wanted = lazy.acl.expected(before, entries, self.mode)
-        plan = lazy.acl.difference(before, wanted)
+        wanted = lazy.acl_changes.expected(before, entries, self.mode)
+        plan = lazy.acl_changes.difference(before, wanted)
         if self.mode == lazy.acl.DELETE_MATCHING:
             self._warn_of_absent(shown, entries, before)
         self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
@@ -82,13 +82,13 @@ class OACUpdateACLOperator(OACBaseOperator):
                 )
             raise
         if self.mode != lazy.acl.DELETE_MATCHING:
-            entries = lazy.acl.resolved(entries, after)
-            lazy.acl.check_taken(entries, after)
-            wanted = lazy.acl.expected(before, entries, self.mode)
-        done = lazy.acl.difference(before, after)
+            entries = lazy.acl_changes.resolved(entries, after)
+            lazy.acl_changes.check_taken(entries, after)
+            wanted = lazy.acl_changes.expected(before, entries, self.mode)
+        done = lazy.acl_changes.difference(before, after)
         self._tell(f"Changed {shown}", done)
-        if other := lazy.acl.difference(wanted, after):
-            self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other.lines()))
+        if other := lazy.acl_changes.difference(wanted, after):
+            self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other))
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
     def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
@@ -117,20 +117,21 @@ class OACUpdateACLOperator(OACBaseOperator):
                     f"The entry for {given['account']!r} has permissions={permissions!r}, but must have a list of all "
                     "permissions of the account. A permission that is not in the list is revoked; [] revokes all."
                 )
-            found.append(lazy.acl.access(given["account"], list(permissions), given.get("account_type") or "User"))
+            found.append(
+                lazy.acl_changes.access(given["account"], list(permissions), given.get("account_type") or "User")
+            )
         return found
 
-    def _tell(self, what: str, difference: Any) -> None:
-        lines = difference.lines()
+    def _tell(self, what: str, lines: Sequence[str]) -> None:
         self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
                       or " no entry of the item itself")  # fmt: skip
 
-    def _result(self, item_id: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+    def _result(self, item_id: str, difference: list[str], after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
         return {
             "path": lazy.ids.plain_id(item_id) or item_id,
             "changed": changed,
             "dry_run": self.dry_run_only,
-            "difference": difference.lines(),
+            "difference": difference,
             "acl": [
                 {"account": entry.account, "account_type": entry.account_type, "permissions": list(entry.allowed)}
                 for entry in after
