@@ -129,19 +129,19 @@ class OACBaseOperator(CheckedOperator):
         self._killed = True
 
     @contextmanager
-    def _stopping(self, what_goes_on: str) -> Iterator[None]:
-        """Say what goes on in OAC when the task is told to stop.
+    def _stopping(self, what_continues: str) -> Iterator[None]:
+        """Say what continues in OAC when the task is told to stop.
 
-        :param what_goes_on: the same for people, as whole sentences, with the ids.
+        :param what_continues: the same for people, as whole sentences, with the ids.
         """
         try:
             yield
         except OACKilledError:
-            raise OACKilledError(f"The task was told to stop. {what_goes_on}") from None
+            raise OACKilledError(f"The task was told to stop. {what_continues}") from None
         except BaseException:
             # Airflow 2 ends a task by an exception out of its signal handler, wherever it is.
             if self._killed:
-                self.log.warning("The task was told to stop. %s", what_goes_on)
+                self.log.warning("The task was told to stop. %s", what_continues)
             raise
 
     def _fingerprint(self) -> str:

@@ -121,7 +121,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         return lazy.restore.RestoreFacts
 
     def _begin(self, context: Context) -> Any:
-        """Refuse, or go on."""
+        """Refuse, or begin."""
         refuse_run(context, self.allowed_run_types)
         self._refuse_other_target(self.expected_host)
         return super()._begin(context)

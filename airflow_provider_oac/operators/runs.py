@@ -101,6 +101,11 @@ class RunningOperator(OACWorkOperator):
         """Whether to wait. The run of another user is waited for in any case."""
         return super().waits_for(started) or started.facts.how == lazy.start_run.BUSY
 
+    def _continuing(self, started: Started) -> str:
+        if started.work_request_id:
+            return super()._continuing(started)
+        return f"Job {started.facts.job_id} of {self._of(started)} continues in OAC and cannot be canceled."
+
     def start(self, state: TaskState, context: Context) -> Started:
         """Start the run, unless an earlier try has."""
         # What an earlier try of this order may have started counts, whatever templates render by now.

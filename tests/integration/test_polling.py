@@ -137,7 +137,7 @@ def test_a_failure_comes_with_oacs_own_errors(run: Oac, clean: Simulator) -> Non
 
 def test_a_deadline_ends_the_wait_and_not_the_work(run: Oac, clean: Simulator) -> None:
     work_id = started(clean, 60.0)
-    with pytest.raises(OACWaitTimeoutError, match="goes on in OAC") as caught:
+    with pytest.raises(OACWaitTimeoutError, match="continues in OAC") as caught:
         run(wait(work_id, WaitPlan(deadline=time.time() + 0.3, longest_pause=0.1)))
     assert caught.value.work_request_id == work_id
     assert clean.control.work_requests("dev")[0]["status"] in ("ACCEPTED", "IN_PROGRESS")
