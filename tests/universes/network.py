@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from tests.universes.universe import Universe
 
 #: What can happen to one request.
-LOST_BEFORE, LOST_AFTER, UNREACHABLE, SLOW, SLOW_REPLY = "lost before", "lost after", "unreachable", "slow", "slow reply"
+LOST_BEFORE, LOST_AFTER, UNREACHABLE, SLOW, SLOW_REPLY = (
+    "lost before",
+    "lost after",
+    "unreachable",
+    "slow",
+    "slow reply",
+)
 REFUSED, TOO_MANY, UNAVAILABLE, BROKEN_AFTER = "401", "429", "503", "503 after"
 WORK_FAILS = "work fails"
 KINDS = (LOST_BEFORE, LOST_AFTER, UNREACHABLE, SLOW, SLOW_REPLY, REFUSED, TOO_MANY, UNAVAILABLE, BROKEN_AFTER)
