@@ -1,7 +1,7 @@
 # Thin names for the programs in tools/; each of them explains itself with --help.
 PYTHON ?= python3
 
-.PHONY: .venv help bench demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade size
+.PHONY: universes .venv help bench demo demo-ui test test-faults test-cluster test-browser screenshots soak docs check lint format lock upgrade size
 .PHONY: clean setup release
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make soak      ten minutes of DAG runs with random faults: fails if anything leaks, is lost, or is there twice"
 	@echo "make docs      the site of docs/ in build/site (part of make test)"
 	@echo "make test-faults    the whole fault matrix, as a table: half an hour (the twelve most telling cells are part of make test)"
+	@echo "make universes      10,000 simulated nights for each operator: about an hour and a half on two cores (part of make test: three minutes)"
 	@echo "make check     the quick loop: lint, types, unit and contract tests"
 	@echo "make bench     what it costs beside its peers and the floor; writes docs/benchmarks.md"
 	@echo "make lint      ruff, mypy, import-linter        make format   let ruff format the code"
@@ -36,6 +37,9 @@ test:
 
 test-faults:
 	@OAC_FAULTS=all $(PYTHON) tools/run_tests.py faults faults-2.11
+
+universes: setup
+	@.venv/bin/python -m tests.universes
 
 test-cluster:
 	@$(PYTHON) tools/run_tests.py cluster

@@ -7,7 +7,6 @@ version counts as unknown, and whoever reads it looks for traces in OAC instead.
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
@@ -33,7 +32,7 @@ class Record:
         :returns: the record; ``None`` if this is no record of this version: another version, another member, another
             type.
         """
-        hints = _hints(cls)  # type: ignore[arg-type]
+        hints = _hints_of(cls)
         if not isinstance(value, dict) or set(value) != {"version", *hints} or value["version"] != cls.VERSION:
             return None
         try:
@@ -46,10 +45,15 @@ class _UnfitError(Exception):
     """A value is not of the type of its member."""
 
 
-@cache
-def _hints(kind: type[Record]) -> dict[str, Any]:
-    all_hints = get_type_hints(kind)
-    return {item.name: all_hints[item.name] for item in fields(kind)}  # type: ignore[arg-type]
+_hints: dict[type[Record], dict[str, Any]] = {}
+
+
+def _hints_of(kind: type[Record]) -> dict[str, Any]:
+    """The types of a record's members. Looking them up takes a millisecond."""
+    if kind not in _hints:
+        found = get_type_hints(kind)
+        _hints[kind] = {item.name: found[item.name] for item in fields(kind)}  # type: ignore[arg-type]
+    return _hints[kind]
 
 
 def _plain(value: Any) -> Any:

@@ -157,6 +157,12 @@ PARTS = (
         "the site of docs/, warnings as errors; spelling",
         (("mkdocs", "build", "--strict"), ("codespell", ".")),
     ),
+    Part(
+        "universes",
+        "airflow-3.3",
+        "simulated nights of every operator",
+        (pytest("tests/universes"), ("python", "-m", "tests.universes", "--minutes", "2.5")),
+    ),
     Part("judges", "airflow-3.3", "what others wrote, against the simulator", (pytest("tests/judges"),)),
     Part("unit", "airflow-3.3", "unit, contract, integration, simulator on Airflow 3.3", (side_by_side(*FAST),)),
     *(

@@ -20,12 +20,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from airflow_provider_oac.transport.io import Request, Response
-from oac_simulator.control_api import Control
 from oac_simulator.identity import app as identity_app
 from oac_simulator.identity.domain import Domain
 from oac_simulator.keys import pem, write_private
 from oac_simulator.oac import app as oac_app
 from oac_simulator.oac import bar
+from oac_simulator.oac.content import default_content
 from oac_simulator.world import World
 from tests.universes.kernel import Kernel, Loop
 
@@ -91,9 +91,8 @@ def _template() -> tuple[Path, str]:
     store = MemoryStore(folder, {})
     world = _world(store)
     world.seed(list(INSTANCES))
-    Control(Domain(_addressed(world))).seed_content()
     for name in INSTANCES:
-        content = world.content.get(name) or {}
+        content = default_content("oac.admin@example.com", [user["name"] for user in world.users])
         kept = [item for item in content["catalog"] if item["plain"] in _CATALOG]
         world.content.put(name, {**content, "catalog": kept})
     return folder, json.dumps(store.tables)

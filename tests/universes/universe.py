@@ -195,6 +195,11 @@ class Universe:
             )  # fmt: skip
         self.oac.secrets |= secrets
 
+    def connection(self, conn_id: str, connection: dict[str, Any]) -> None:
+        """Set another Connection."""
+        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
+        self.oac.secrets.add(connection["password"])
+
     # -- what happens
 
     def tell(self, line: str) -> None:
@@ -333,6 +338,8 @@ class Universe:
         """Whether a new process can still sign in."""
         if not self.plan.uses_chain or self.network.chain_lost:
             return
+        # Whatever was away is back, whatever was asked to wait has waited.
+        self.kernel.run(self.kernel.timer(600.0))
         self.oac.domain.access.end_all()
 
         def sign_in() -> None:
