@@ -11,27 +11,20 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    # fmt: off
+    # isort: off
     from airflow.sdk import (
-        Asset,
-        AssetAlias,
-        BaseHook,
-        BaseOperator,
-        BaseOperatorLink,
-        BaseSensorOperator,
-        Connection,
-        Context,
-        ObjectStoragePath,
-        PokeReturnValue,
+        Asset, AssetAlias, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context,
+        ObjectStoragePath, PokeReturnValue,
     )
     from airflow.sdk.bases.notifier import BaseNotifier
     from airflow.sdk.bases.operator import BaseOperatorMeta
     from airflow.sdk.exceptions import (
-        AirflowFailException,
-        AirflowNotFoundException,
-        AirflowSensorTimeout,
-        AirflowSkipException,
+        AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout, AirflowSkipException,
     )
     from airflow.sdk.log import mask_secret
+    # fmt: on
+    # isort: on
 
 # Where each name is found, the newest Airflow first. They are looked up when they are first asked for: a DAG needs few
 # of them when it is parsed, and some cost more than all of ours (for the notifier Airflow reads its configuration).
@@ -57,37 +50,6 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),  # the second before Airflow 3.2
     "mask_secret": ("airflow.sdk.log", "airflow.utils.log.secrets_masker"),
 }
-
-__all__ = [
-    "AirflowFailException",
-    "AirflowNotFoundException",
-    "AirflowSensorTimeout",
-    "AirflowSkipException",
-    "Asset",
-    "AssetAlias",
-    "BaseHook",
-    "BaseNotifier",
-    "BaseOperator",
-    "BaseOperatorLink",
-    "BaseOperatorMeta",
-    "BaseSensorOperator",
-    "Connection",
-    "Context",
-    "ObjectStoragePath",
-    "PokeReturnValue",
-    "aget_connection",
-    "amask",
-    "default_deferrable",
-    "deferral_error",
-    "log_group",
-    "mask_secret",
-    "mask_token",
-    "object_storage_path",
-    "order_began",
-    "setting",
-    "task_state_store",
-    "xcom_value",
-]
 
 
 def __getattr__(name: str) -> Any:
@@ -202,7 +164,7 @@ def order_began(context: Context, first_try: int) -> float | None:
     """
     ti: Any = context["ti"]
     began = getattr(context.get("dag_run"), "start_date", None)
-    if find_spec("airflow.sdk") is None:
+    if is_airflow_2():
         # Airflow 2.11 only.
         from airflow.models.taskinstancehistory import TaskInstanceHistory
         from airflow.utils.session import create_session
@@ -222,11 +184,24 @@ def task_state_store(context: Context) -> Any:
     return context.get("task_state_store")
 
 
+def frames_have_addresses() -> bool:
+    """Whether Airflow's interface has an address for each page inside of a plugin's frame: since 3.3."""
+    # Only the web server asks.
+    from airflow import __version__
+
+    return tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
+
+
+def is_airflow_2() -> bool:
+    """Whether this is Airflow 2.11, whose interface shows no pages of this provider."""
+    return find_spec("airflow.sdk") is None
+
+
 def xcom_value(ti_key: Any, key: str) -> Any:
     """Read an XCom of another process's task, for an extra link in the web server of Airflow 2.11. In Airflow 3 the web
     server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
     error."""
-    if find_spec("airflow.sdk") is None:
+    if is_airflow_2():
         # Airflow 2.11 only.
         from airflow.models.xcom import XCom
 

@@ -1,17 +1,18 @@
-"""The one check of the arguments of operators, sensors and notifiers, by the annotations of their constructors.
+"""The one check of the arguments of operators, sensors and notifiers, by their annotations.
 
-A constructor annotates each argument, and this module refuses every value that does not fit before anything is sent. A
-``bool`` is ``True`` or ``False`` and nothing else: the text ``"false"``, a template or an XComArg would count as yes.
+A class declares its arguments (see :mod:`airflow_provider_oac.tasks`), and this module refuses every value that does
+not fit before anything is sent. A ``bool`` is ``True`` or ``False`` and nothing else: the text ``"false"``, a template
+or an XComArg would count as yes.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -19,6 +20,7 @@ from typing import (
     Literal,
     NamedTuple,
     TypeAlias,
+    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -47,6 +49,10 @@ class Hint(NamedTuple):
     text: str
 
 
+T = TypeVar("T")
+TEMPLATE = object()
+Template: TypeAlias = Annotated[T, TEMPLATE]
+"""An argument in which Airflow renders templates."""
 EMPTY = object()
 """Marks a text that may be empty."""
 _PATH, _LOCATION = object(), object()
@@ -66,14 +72,40 @@ else:
     CatalogPath = Annotated[str, _PATH]
     Location = Annotated[str, _LOCATION]
 
-_PACKAGE = __name__.partition(".")[0]
-# Airflow has a method of this name.
-_ATTRIBUTES = {"dry_run": "dry_run_only"}
 _REFUSED: Any = object()
 _RENDERS_TEXT = (
     " A template renders to text: pass the .output of a task, put templates into its members, or give the DAG "
     "render_template_as_native_obj=True."
 )
+
+
+class Declaration(NamedTuple):
+    """An argument as a class declares it.
+
+    :param attribute: where an object has it.
+    :param default: what it is if it is not given.
+    """
+
+    name: str
+    attribute: str
+    default: Any
+    annotation: Any
+
+
+class Alias(NamedTuple):
+    """The default of an argument that has another name than its attribute."""
+
+    name: str
+    default: Any
+
+
+def argument(*, alias: str, default: Any) -> Any:
+    """An argument that has another name than its attribute: where Airflow has a method of the argument's name.
+
+    :param alias: name of the argument.
+    :param default: what it is if it is not given.
+    """
+    return Alias(alias, default)
 
 
 class Kind(NamedTuple):
@@ -97,7 +129,6 @@ class Argument(NamedTuple):
     :param default: what it is if it is not given.
     :param kind: what it may be; ``None`` for anything.
     :param nullable: whether it may be ``None``.
-    :param templated: whether Airflow renders templates in it.
     :param marks: further marks of its annotation.
     """
 
@@ -106,7 +137,6 @@ class Argument(NamedTuple):
     default: Any
     kind: Kind | None
     nullable: bool
-    templated: bool
     marks: tuple[Any, ...]
 
     def judged(self, value: Any, *, rendered: bool) -> tuple[Any, str]:
@@ -116,8 +146,9 @@ class Argument(NamedTuple):
         """
         if self.kind is None or (value is None and self.nullable):
             return value, ""
-        if not (self.templated and rendered) and unresolved(value):
-            if self.templated:
+        templated = TEMPLATE in self.marks
+        if not (templated and rendered) and unresolved(value):
+            if templated:
                 return value, ""
             return value, (
                 f"{self.name} is not a template field: it takes {self.kind.wanted}, but is {self._shown(value)}. "
@@ -151,55 +182,49 @@ class Argument(NamedTuple):
 def check(target: Any, who: str, *, rendered: bool) -> None:
     """Refuse arguments that do not fit, and put what fits into the form that the class works with.
 
-    :param target: an operator, a sensor or a notifier, which keeps each argument under its name.
+    :param target: an operator, a sensor or a notifier.
     :param who: what it is called in messages.
     :param rendered: whether templates are rendered, and not only read in a DAG.
     :raises OACConfigurationError: naming the argument.
     """
-    for argument, value, complaint in _judged(target, rendered=rendered):
+    for each, value, complaint in _judged(target, rendered=rendered):
         if complaint:
             raise OACConfigurationError(f"{who}: {complaint}{' Nothing was sent.' if rendered else ''}")
-        setattr(target, argument.attribute, value)
+        setattr(target, each.attribute, value)
 
 
 def normalize(target: Any) -> None:
     """Put rendered arguments into the form that the class works with, and refuse none: the work has begun."""
-    for argument, value, complaint in _judged(target, rendered=True):
+    for each, value, complaint in _judged(target, rendered=True):
         if not complaint:
-            setattr(target, argument.attribute, value)
+            setattr(target, each.attribute, value)
 
 
 def _judged(target: Any, *, rendered: bool) -> Iterable[tuple[Argument, Any, str]]:
     kind: Any = type(target)
-    for argument in arguments_of(kind):
-        kept = getattr(target, argument.attribute)
+    for each in arguments_of(kind):
+        kept = getattr(target, each.attribute)
         # Set on the object by its name, such as ``prune.dry_run = True``, it hides Airflow's method and counts.
-        given = vars(target).get(argument.name, kept)
-        if given is argument.default and given is kept:
+        given = vars(target).get(each.name, kept)
+        if given is each.default and given is kept:
             continue
-        value, complaint = argument.judged(given, rendered=rendered)
+        value, complaint = each.judged(given, rendered=rendered)
         if complaint or value is not kept:
-            yield argument, value, complaint
+            yield each, value, complaint
 
 
 @functools.cache
 def arguments_of(kind: type) -> tuple[Argument, ...]:
-    """The arguments of a class, from the constructors of its bases in this package."""
+    """The arguments of a class, from the declarations of its bases and its own."""
     found: dict[str, Argument] = {}
-    templated = frozenset(getattr(kind, "template_fields", ()))
     for base in reversed(kind.__mro__):
-        if base.__module__.partition(".")[0] != _PACKAGE or "__init__" not in vars(base):
-            continue
-        constructor = inspect.unwrap(vars(base)["__init__"])
-        hints = get_type_hints(constructor, include_extras=True)
-        for name, parameter in inspect.signature(constructor).parameters.items():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                options, marks = _options(hints[name], ())
-                nullable = NoneType in options
-                wanted = _kind(tuple(option for option in options if option is not NoneType), marks)
-                found[name] = Argument(
-                    name, _ATTRIBUTES.get(name, name), parameter.default, wanted, nullable, name in templated, marks
-                )
+        declared: tuple[Declaration, ...] = vars(base).get("_own_arguments", ())
+        texts = SimpleNamespace(__annotations__={item.name: item.annotation for item in declared})
+        hints = get_type_hints(texts, vars(sys.modules[base.__module__]), include_extras=True)
+        for name, attribute, default, _ in declared:
+            options, marks = _options(hints[name], ())
+            wanted = _kind(tuple(option for option in options if option is not NoneType), marks)
+            found[name] = Argument(name, attribute, default, wanted, NoneType in options, marks)
     return tuple(found.values())
 
 

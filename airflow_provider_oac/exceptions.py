@@ -11,26 +11,6 @@ from typing import Any
 
 from airflow_provider_oac.plain_text import plain
 
-__all__ = [
-    "OACApiError",
-    "OACAuthError",
-    "OACConfigurationError",
-    "OACContentError",
-    "OACError",
-    "OACIncompleteListError",
-    "OACKilledError",
-    "OACResponseError",
-    "OACSetupError",
-    "OACStorageError",
-    "OACSupersededError",
-    "OACTakenError",
-    "OACTokenStoreError",
-    "OACTransportError",
-    "OACUncertainError",
-    "OACWaitTimeoutError",
-    "OACWorkRequestError",
-]
-
 
 class OACError(Exception):
     """Base of every error that this provider raises. Its text holds no control characters, whoever wrote it."""

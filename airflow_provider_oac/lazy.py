@@ -19,9 +19,9 @@ if TYPE_CHECKING:
         system, work_requests, workbooks,
     )
     from airflow_provider_oac.client.flows import (
-        acl_report, any_call, catalog_changes, catalog_diff, catalog_search, catalog_watch, create_connection,
-        create_snapshot, download, export, polling, register_snapshot, restore, retention, start_run, submit,
-        system_settings, throttle, writers,
+        acl_changes, acl_report, any_call, catalog_changes, catalog_diff, catalog_search, catalog_watch,
+        create_connection, create_snapshot, download, export, polling, register_snapshot, restore, retention, start_run,
+        submit, system_settings, throttle, writers,
     )
     from airflow_provider_oac.client import (
         api, calls, file_names, ids, models, paging, secret_names, snapshot_names,

@@ -7,7 +7,7 @@ the task still waits. Nothing else is read or pushed: a link without an address 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from airflow_provider_oac._compat import BaseOperatorLink, xcom_value
 
@@ -27,9 +27,13 @@ class OACInstanceLink(BaseOperatorLink):
         return str(xcom_value(ti_key, self.xcom_key) or "")
 
 
+# The XCom with what is known of the work request of a task: ``work_request_id``, ``oac_conn_id``, ``address``.
+WORK_REQUEST = "oac_work_request"
+
+
 class OACWorkRequestLink(OACInstanceLink):
-    """The state of the work request that a task waits for, in OAC's REST API, which asks for a token: without one, the
-    id at its end is good for ``python -m airflow_provider_oac call GET /workRequests/<id>``."""
+    """The state of the work request that a task waits for: a page of Airflow's interface, which asks OAC. Airflow 2.11
+    has no such page. There it is the address in OAC's REST API, which asks for a token."""
 
     name = "OAC work request"
     xcom_key = "oac_work_request_url"
@@ -42,6 +46,10 @@ class OACWorkbookLink(OACInstanceLink):
     xcom_key = "oac_workbook_url"
 
 
+INSTANCE_LINKS: tuple[BaseOperatorLink, ...] = (OACInstanceLink(),)
+WORK_LINKS: tuple[BaseOperatorLink, ...] = (*INSTANCE_LINKS, OACWorkRequestLink())
+
+
 def workbook_url(address: str, path: str) -> str:
     """Address of a workbook in OAC's own pages (observed in links that people share).
 
@@ -50,3 +58,12 @@ def workbook_url(address: str, path: str) -> str:
     """
     whole = path if path.startswith("/@Catalog/") else f"/@Catalog/{path.lstrip('/')}"
     return f"{address}/ui/dv/?pageid=visualAnalyzer&reportmode=full&reportpath={quote(whole, safe='')}"
+
+
+def work_request_page(of: Any) -> str:
+    """Address of the page that shows the work request of a task, below the base of Airflow's interface.
+
+    :param of: a task instance, or anything that names one.
+    """
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    return f"oac/work?{urlencode({name: getattr(of, name) for name in names})}"

@@ -156,7 +156,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 HIDDEN_FIELDS = ["schema", "extra"]
 RELABELING = {"host": "OAC address", "login": "Client ID", "password": "Client secret"}
-PLACEHOLDERS = {"host": "https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com"}
+PLACEHOLDERS = {
+    "host": "https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com",
+    # Airflow 3.3 tests no saved Connection without a port.
+    "port": "443 (Airflow 3.3 needs it for Test)",
+}
 
 ASSETS = {
     "schemes": ["oac"],
@@ -164,6 +168,14 @@ ASSETS = {
     "factory": "airflow_provider_oac.assets.create_asset",
     "to_openlineage_converter": "airflow_provider_oac.assets.convert_asset_to_openlineage",
 }
+
+
+OPERATORS = "acl catalog connections compare api restore runs snapshots system workbooks"
+SENSORS = "base catalog snapshots work_requests"
+
+
+def _modules(package: str, names: str) -> list[str]:
+    return [f"airflow_provider_oac.{package}.{name}" for name in names.split()]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -180,41 +192,10 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [
-            {
-                "integration-name": name,
-                "python-modules": [
-                    "airflow_provider_oac.operators.acl",
-                    "airflow_provider_oac.operators.catalog",
-                    "airflow_provider_oac.operators.connections",
-                    "airflow_provider_oac.operators.compare",
-                    "airflow_provider_oac.operators.api",
-                    "airflow_provider_oac.operators.restore",
-                    "airflow_provider_oac.operators.runs",
-                    "airflow_provider_oac.operators.snapshots",
-                    "airflow_provider_oac.operators.system",
-                    "airflow_provider_oac.operators.workbooks",
-                ],
-            }
-        ],
-        "sensors": [
-            {
-                "integration-name": name,
-                "python-modules": [
-                    "airflow_provider_oac.sensors.base",
-                    "airflow_provider_oac.sensors.catalog",
-                    "airflow_provider_oac.sensors.snapshots",
-                    "airflow_provider_oac.sensors.work_requests",
-                ],
-            }
-        ],
+        "operators": [{"integration-name": name, "python-modules": _modules("operators", OPERATORS)}],
+        "sensors": [{"integration-name": name, "python-modules": _modules("sensors", SENSORS)}],
         "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_oac.hooks.oac"]}],
-        "triggers": [
-            {
-                "integration-name": name,
-                "python-modules": ["airflow_provider_oac.triggers.oac"],
-            }
-        ],
+        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_oac.triggers.oac"]}],
         "connection-types": [
             {
                 "connection-type": "oac",
@@ -228,7 +209,10 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
-        "notifications": ["airflow_provider_oac.notifications.oac.OACBackupNotifier"],
+        "notifications": [
+            "airflow_provider_oac.notifications.oac.OACBackupNotifier",
+            "airflow_provider_oac.notifications.oac.OACWorkNotifier",
+        ],
         "asset-uris": [ASSETS],
         # The name that Airflow 2 reads.
         "dataset-uris": [ASSETS],

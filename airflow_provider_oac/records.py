@@ -7,10 +7,9 @@ version counts as unknown, and whoever reads it looks for traces in OAC instead.
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
-
-__all__ = ["Record"]
 
 
 class Record:
@@ -34,8 +33,7 @@ class Record:
         :returns: the record; ``None`` if this is no record of this version: another version, another member, another
             type.
         """
-        all_hints = get_type_hints(cls)
-        hints = {item.name: all_hints[item.name] for item in fields(cls)}  # type: ignore[arg-type]
+        hints = _hints(cls)  # type: ignore[arg-type]
         if not isinstance(value, dict) or set(value) != {"version", *hints} or value["version"] != cls.VERSION:
             return None
         try:
@@ -46,6 +44,12 @@ class Record:
 
 class _UnfitError(Exception):
     """A value is not of the type of its member."""
+
+
+@cache
+def _hints(kind: type[Record]) -> dict[str, Any]:
+    all_hints = get_type_hints(kind)
+    return {item.name: all_hints[item.name] for item in fields(kind)}  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:

@@ -1,107 +1,135 @@
-"""What the operators and sensors share: the check of their arguments, and the arguments that are Airflow's."""
+"""What operators, sensors and notifiers share: their arguments, and the check of these.
+
+A class declares its arguments as attributes, as a dataclass does::
+
+    class OACThingOperator(OACBaseOperator):
+        bucket: Template[str]
+        region: Template[str | None] = None
+        recursive: bool = False
+
+The annotation says what an argument may be (see :mod:`airflow_provider_oac.arguments`), and ``Template`` that Airflow
+renders templates in it. The constructor, ``template_fields``, and the check before anything is sent follow from that.
+"""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, MutableMapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Required, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from airflow_provider_oac._compat import BaseOperator, BaseOperatorMeta
-from airflow_provider_oac.arguments import check, normalize
+from airflow_provider_oac.arguments import Alias, Declaration, argument, check, normalize
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
 
-
-class TaskArguments(TypedDict, total=False):
-    """The arguments of every task: those of Airflow's ``BaseOperator``, for type checkers and editors."""
-
-    task_id: Required[str]
-    allow_nested_operators: bool
-    dag: Any
-    default_args: dict[str, Any] | None
-    depends_on_past: bool
-    do_xcom_push: bool
-    doc: str | None
-    doc_json: str | None
-    doc_md: str | None
-    doc_rst: str | None
-    doc_yaml: str | None
-    email: str | Sequence[str] | None
-    email_on_failure: bool
-    email_on_retry: bool
-    end_date: datetime | None
-    execution_timeout: timedelta | None
-    executor: str | None
-    executor_config: dict[str, Any] | None
-    ignore_first_depends_on_past: bool
-    inlets: Any
-    logger_name: str | None
-    map_index_template: str | None
-    max_active_tis_per_dag: int | None
-    max_active_tis_per_dagrun: int | None
-    max_retry_delay: timedelta | float | None
-    multiple_outputs: bool
-    on_execute_callback: Any
-    on_failure_callback: Any
-    on_retry_callback: Any
-    on_skipped_callback: Any
-    on_success_callback: Any
-    outlets: Any
-    owner: str
-    params: MutableMapping[str, Any] | None
-    pool: str | None
-    pool_slots: int
-    post_execute: Any
-    pre_execute: Any
-    priority_weight: int
-    queue: str
-    render_template_as_native_obj: bool | None
-    resources: dict[str, Any] | None
-    retries: int | None
-    retry_delay: timedelta | float
-    retry_exponential_backoff: float
-    retry_policy: Any
-    run_as_user: str | None
-    sla: timedelta | None
-    start_date: datetime | None
-    task_display_name: str | None
-    task_group: Any
-    trigger_rule: str
-    wait_for_downstream: bool
-    wait_for_past_depends_before_skipping: bool
-    weight_rule: Any
+    # What an argument of Airflow's is if it is not given.
+    _AIRFLOWS: Any = None
 
 
-class SensorArguments(TaskArguments, total=False):
-    """The arguments of every sensor: those of Airflow's ``BaseSensorOperator``."""
-
-    exponential_backoff: bool
-    max_wait: timedelta | float | None
-    mode: str
-    never_fail: bool
-    poke_interval: timedelta | float
-    silent_fail: bool
-    soft_fail: bool
-    timeout: timedelta | float | None
-
-
-class _Checking(BaseOperatorMeta):
-    """Checks arguments when a task is made, with Airflow's default arguments among them, and before it executes."""
+@dataclass_transform(kw_only_default=True, field_specifiers=(argument,))
+class Declared(type):
+    """Makes the constructor of a class that declares its arguments, and checks them when an object is made."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
-        if "execute" in namespace:
-            namespace["execute"] = _checked_first(namespace["execute"])
-        made: Any = super().__new__(cls, name, bases, namespace, **kwargs)  # type: ignore[no-untyped-call]
-        return made
+        if "__init__" not in namespace and (own := _declarations(namespace)):
+            _declare(bases[0], namespace, own)
+        return super().__new__(cls, name, bases, namespace, **kwargs)
 
-    if not TYPE_CHECKING:  # For a type checker, the constructor says what the arguments are.
+    if not TYPE_CHECKING:  # For a type checker, the attributes say what the arguments are.
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             made = super().__call__(*args, **kwargs)
             made.check_arguments(rendered=False)
             return made
+
+
+def _declarations(namespace: dict[str, Any]) -> list[Declaration]:
+    """The arguments that a class declares itself."""
+    found = []
+    for attribute, annotation in namespace.get("__annotations__", {}).items():
+        if attribute.startswith("_") or str(annotation).startswith("ClassVar"):
+            continue
+        default = namespace.get(attribute, inspect.Parameter.empty)
+        name = attribute
+        if isinstance(default, Alias):
+            name, default = default.name, default.default
+            namespace[attribute] = default
+        found.append(Declaration(name, attribute, default, annotation))
+    return found
+
+
+def _declare(base: Any, namespace: dict[str, Any], own: list[Declaration]) -> None:
+    """Give a class its constructor. Airflow reads the default arguments of a DAG once for each constructor on the way,
+    so it sets the arguments of the bases as well, and calls the first constructor that is not made here."""
+    above: Any = base.__init__
+    built_on = getattr(above, "built_on", None)
+    arguments = {item.name: item for item in (*(base._declared if built_on else ()), *own)}
+    parent: Any = built_on or above
+
+    def __init__(self: Any, **kwargs: Any) -> None:
+        given = {item.attribute: kwargs.pop(name, item.default) for name, item in arguments.items()}
+        parent(self, **{**self._airflow_defaults, **kwargs})
+        for attribute, value in given.items():
+            setattr(self, attribute, value)
+        self.__post_init__()
+
+    shown = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.annotation)
+        for name, item in arguments.items()
+    ]
+    whole = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
+    constructor: Any = __init__
+    constructor.__signature__ = inspect.Signature([whole, *shown, rest])
+    constructor.built_on = parent
+    namespace.update(__init__=constructor, _own_arguments=tuple(own), _declared=tuple(arguments.values()))
+    namespace.setdefault(
+        "template_fields", tuple(item.attribute for item in arguments.values() if "Template[" in str(item.annotation))
+    )
+
+
+class Checked:
+    """What declares arguments can refuse them."""
+
+    # Arguments of Airflow's that count although the default arguments of a DAG say otherwise.
+    _airflow_defaults: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def _who(self) -> str:
+        """What it is called in messages."""
+        return type(self).__name__
+
+    def __post_init__(self) -> None:
+        """What is left to do when an object is made, before its arguments are checked."""
+
+    def check_arguments(self, *, rendered: bool) -> None:
+        """Refuse arguments that do not fit, each by itself and all together.
+
+        :param rendered: whether templates are rendered, and not only read in a DAG.
+        :raises OACConfigurationError: naming what does not fit.
+        """
+        check(self, self._who, rendered=rendered)
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Refuse arguments that do not go together; templates may not be rendered yet.
+
+        :raises OACConfigurationError: naming them.
+        """
+
+
+# For mypy, which does not look at the bases of a metaclass.
+@dataclass_transform(kw_only_default=True, field_specifiers=(argument,))
+class _Task(Declared, BaseOperatorMeta):
+    """Checks arguments also before a task executes."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
+        if "execute" in namespace:
+            namespace["execute"] = _checked_first(namespace["execute"])
+        return super().__new__(cls, name, bases, namespace, **kwargs)
 
 
 def _checked_first(execute: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
@@ -113,37 +141,79 @@ def _checked_first(execute: Callable[[Any, Context], Any]) -> Callable[[Any, Con
     return checked
 
 
-class CheckedOperator(BaseOperator, metaclass=_Checking):
-    """An operator or a sensor whose arguments are checked; see :mod:`airflow_provider_oac.arguments`."""
+class CheckedOperator(BaseOperator, Checked, metaclass=_Task):
+    """An operator or a sensor whose arguments are declared and checked."""
 
     ui_color = "#f3e8e6"
 
     if TYPE_CHECKING:
+        # The arguments of every task, of all supported versions of Airflow.
+        allow_nested_operators: bool = _AIRFLOWS
+        dag: Any = _AIRFLOWS
+        default_args: dict[str, Any] | None = _AIRFLOWS
+        depends_on_past: bool = _AIRFLOWS
+        do_xcom_push: bool = _AIRFLOWS
+        doc: str | None = _AIRFLOWS
+        doc_json: str | None = _AIRFLOWS
+        doc_md: str | None = _AIRFLOWS
+        doc_rst: str | None = _AIRFLOWS
+        doc_yaml: str | None = _AIRFLOWS
+        email: str | Sequence[str] | None = _AIRFLOWS
+        email_on_failure: bool = _AIRFLOWS
+        email_on_retry: bool = _AIRFLOWS
+        end_date: datetime | None = _AIRFLOWS
+        execution_timeout: timedelta | None = _AIRFLOWS
+        executor: str | None = _AIRFLOWS
+        executor_config: dict[str, Any] | None = _AIRFLOWS
+        ignore_first_depends_on_past: bool = _AIRFLOWS
+        inlets: Any = _AIRFLOWS
+        logger_name: str | None = _AIRFLOWS
+        map_index_template: str | None = _AIRFLOWS
+        max_active_tis_per_dag: int | None = _AIRFLOWS
+        max_active_tis_per_dagrun: int | None = _AIRFLOWS
+        max_retry_delay: timedelta | float | None = _AIRFLOWS
+        multiple_outputs: bool = _AIRFLOWS
+        on_execute_callback: Any = _AIRFLOWS
+        on_failure_callback: Any = _AIRFLOWS
+        on_retry_callback: Any = _AIRFLOWS
+        on_skipped_callback: Any = _AIRFLOWS
+        on_success_callback: Any = _AIRFLOWS
+        outlets: Any = _AIRFLOWS
+        owner: str = _AIRFLOWS
+        params: MutableMapping[str, Any] | None = _AIRFLOWS  # type: ignore[assignment]
+        pool: str | None = _AIRFLOWS  # type: ignore[assignment]
+        pool_slots: int = _AIRFLOWS
+        priority_weight: int = _AIRFLOWS
+        queue: str = _AIRFLOWS
+        render_template_as_native_obj: bool | None = _AIRFLOWS
+        resources: dict[str, Any] | None = _AIRFLOWS
+        retries: int | None = _AIRFLOWS
+        retry_delay: timedelta | float = _AIRFLOWS  # type: ignore[assignment]
+        retry_exponential_backoff: float = _AIRFLOWS
+        retry_policy: Any = _AIRFLOWS
+        run_as_user: str | None = _AIRFLOWS
+        sla: timedelta | None = _AIRFLOWS
+        start_date: datetime | None = _AIRFLOWS
+        task_display_name: str | None = _AIRFLOWS  # type: ignore[assignment]
+        task_group: Any = _AIRFLOWS
+        trigger_rule: str = _AIRFLOWS  # type: ignore[assignment]
+        wait_for_downstream: bool = _AIRFLOWS
+        wait_for_past_depends_before_skipping: bool = _AIRFLOWS
+        weight_rule: Any = _AIRFLOWS
 
         @property
         def output(self) -> Any:
             """The result of the task, for the arguments of other tasks, whose annotations say what it is then."""
 
-    def check_arguments(self, *, rendered: bool) -> None:
-        """Refuse arguments that do not fit, each by itself and all together.
-
-        :param rendered: whether templates are rendered, and not only read in a DAG.
-        :raises OACConfigurationError: naming what does not fit.
-        """
-        check(self, f"Task {self.task_id!r}", rendered=rendered)
-        self.check_together()
-
-    def check_together(self) -> None:
-        """Refuse arguments that do not go together; templates may not be rendered yet.
-
-        :raises OACConfigurationError: naming them.
-        """
+    @property
+    def _who(self) -> str:
+        return f"Task {self.task_id!r}"
 
     def execute(self, context: Context) -> Any:
         """Check the rendered arguments; then what the class does."""
         return super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral. Templates were rendered anew."""
+        """Continue after a deferral. Templates were rendered anew."""
         normalize(self)
         return super().resume_execution(next_method, next_kwargs, context)

@@ -39,8 +39,8 @@ except Exception:  # Airflow 2.11, where the first import fails in one way or an
     WITH_APPROVALS = False
 
 from airflow_provider_oac.operators.compare import OACCheckRolesOperator, OACReviewRestoreOperator
-from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
-from airflow_provider_oac.operators.snapshots import OACFindSnapshotOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.snapshots import OACFindSnapshotOperator, OACRegisterSnapshotOperator
 
 PRIMARY, STANDBY = "oac_default", "oac_standby"
 STANDBY_HOST = "{{ var.value.oac_standby_host }}"

@@ -35,8 +35,12 @@ except Exception:  # Airflow 2.11, where the first import fails in one way or an
 
 from airflow_provider_oac.operators.compare import OACCheckRolesOperator, OACReviewRestoreOperator
 from airflow_provider_oac.operators.connections import OACUpdateConnectionOperator
-from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
-from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACDeleteSnapshotOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.snapshots import (
+    OACCreateSnapshotOperator,
+    OACDeleteSnapshotOperator,
+    OACRegisterSnapshotOperator,
+)
 
 DEVELOPMENT, PRODUCTION = "oac_default", "oac_prod"
 PRODUCTION_HOST = "{{ var.value.oac_prod_host }}"

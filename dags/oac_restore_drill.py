@@ -17,8 +17,12 @@ except ImportError:  # Airflow 2.11
     from airflow import DAG
 
 from airflow_provider_oac.operators.compare import OACCompareCatalogsOperator
-from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
-from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACFindSnapshotOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.snapshots import (
+    OACDeleteSnapshotOperator,
+    OACFindSnapshotOperator,
+    OACRegisterSnapshotOperator,
+)
 
 SOURCE, SCRATCH = "oac_default", "oac_scratch"
 

@@ -34,7 +34,8 @@ with DAG(
     tags=["oac", "runs"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
 ):
-    # Waits in the triggerer. With modified_since="{{ data_interval_start }}" it must have been published since.
+    # Waits in the triggerer. To wait for a new version, add
+    # modified_since="{{ (dag_run.data_interval_start or dag_run.start_date).isoformat() }}".
     published = OACCatalogItemSensor(
         task_id="published",
         catalog_type="workbooks",

@@ -39,6 +39,25 @@ _CONN_ID = _argument("--oac-conn-id", default="oac_default", metavar="ID", help=
 
 COMMANDS = (
     Command(
+        "new",
+        "write a DAG file to begin with",
+        "Writes a commented DAG file and says which Connections, policies and permissions it needs. Asks on a terminal "
+        "for what is not given as an option.",
+        "new.new",
+        (
+            _argument("kind", choices=("backup", "export", "reload"), help="what the DAG does"),
+            _argument("--output", metavar="FILE", help="the file (oac_backup.py and so on); its name is the DAG's id"),
+            _argument("--oac-conn-id", metavar="ID", help="the Airflow Connection (oac_default)"),
+            _argument("--schedule", metavar="CRON", help="when the DAG runs"),
+            _argument("--bucket", metavar="NAME", help="backup: the bucket"),
+            _argument("--seal-conn-id", metavar="ID", help="backup: the Airflow Connection whose password seals"),
+            _argument("--workbook", metavar="PATH", help="export: the workbook"),
+            _argument("--destination", metavar="URL", help="export: the folder"),
+            _argument("--dataset", metavar="NAME", help="reload: the dataset, as 'owner'.'name'"),
+            _argument("--if-running", choices=("fail", "wait", "adopt"), help="reload: if it is reloading already"),
+        ),
+    ),
+    Command(
         "login",
         "sign a person in and keep the refresh token",
         "Asks the identity domain for a code, shows it, waits until a person has approved it, and keeps the refresh "
@@ -105,14 +124,7 @@ COMMANDS = (
         "nothing, unless --allow-write is given. Ends with 1 if something disagreed.",
         "conformance.conformance",
         (
-            _argument(
-                "--oac-conn-id",
-                "--oac-conn-id",
-                dest="conn_id",
-                default="oac_default",
-                metavar="ID",
-                help="the Airflow Connection (oac_default)",
-            ),
+            _CONN_ID,
             _argument("--output", metavar="FILE", help="where the report goes; by default standard output"),
             _argument("--json", action="store_true", help="for programs"),
             _argument("--allow-write", action="store_true", help="also take a snapshot and remove it with its file"),

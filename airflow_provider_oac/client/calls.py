@@ -141,12 +141,27 @@ def json_object(response: Response) -> dict[str, Any]:
 
     :raises OACResponseError: if the answer is anything else.
     """
-    body = response.json()
-    if not isinstance(body, dict):
-        raise OACResponseError(
-            f"HTTP {response.status} from {response.url}: a JSON object was expected, {type(body).__name__} came."
-        )
-    return body
+    return as_object(response.json(), f"HTTP {response.status} from {response.url}: the response")
+
+
+def as_object(value: Any, what: str) -> dict[str, Any]:
+    """A JSON object of a response.
+
+    :raises OACResponseError: naming it, if it is anything else.
+    """
+    if not isinstance(value, dict):
+        raise OACResponseError(f"{what} should be a JSON object, {type(value).__name__} came.")
+    return value
+
+
+def as_array(value: Any, what: str) -> list[Any]:
+    """A JSON array of a response.
+
+    :raises OACResponseError: naming it, if it is anything else.
+    """
+    if not isinstance(value, list):
+        raise OACResponseError(f"{what} should be a JSON array, {type(value).__name__} came.")
+    return value
 
 
 def member_names(body: Mapping[str, Any]) -> str:

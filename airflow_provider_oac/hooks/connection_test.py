@@ -121,7 +121,7 @@ async def check(
     :param seconds: how long its requests and pauses may take in all, whatever the Connection's timeouts and the pace
         of the servers.
     """
-    io = _BoundedIO(settings.transport, seconds)
+    io = BoundedIO(settings.transport, seconds)
     try:
         checks = _Checks(settings, io, await io.to_thread(lambda: _outcome(store_entry)))
         return Report(settings.conn_id, tuple(await checks.steps()), checks.facts)
@@ -137,7 +137,7 @@ def _outcome(store_entry: Callable[[], StoreEntry | None]) -> StoreEntry | OACEr
         return error
 
 
-class _BoundedIO(AsyncIO):
+class BoundedIO(AsyncIO):
     """A driver that gives up when its time is over.
 
     A request is ended and not canceled: to a renewal of a refresh token it is a request without an answer.

@@ -202,7 +202,7 @@ class OACHook(BaseHook):
             settings = lazy.connection.read_connection(await aget_connection(self.oac_conn_id), mask)
             await amask(settings.auth.secrets)
             self._tell(settings)
-            self.__dict__["settings"] = settings
+            self.settings = settings
         return self.settings
 
     def _tell(self, settings: ConnectionSettings) -> None:

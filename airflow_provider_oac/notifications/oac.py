@@ -1,29 +1,120 @@
-"""Telling people that a backup failed or is missing, and what there is instead."""
+"""Telling people that a backup, an export or a run failed or is missing, and what OAC says of it."""
 
 from __future__ import annotations
 
 import html
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier
-from airflow_provider_oac.arguments import check
+from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier, is_airflow_2, setting
+from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.links import WORK_REQUEST, work_request_page
+from airflow_provider_oac.tasks import Checked, Declared
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.api import Work
     from airflow_provider_oac.client.rest.snapshots import Snapshot
+    from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.hooks.oac import OACHook
 
 
-class _NotifierArguments(TypedDict, total=False):
-    """The arguments of Airflow's ``BaseNotifier``."""
+class _Notifier(BaseNotifier, Checked, metaclass=Declared):
+    """Writes a line of the log, at the level of errors, and a mail if ``to`` is given."""
 
-    context: Any
+    #: What the messages say is unknown if OAC cannot be asked.
+    subject: ClassVar[str]
+
+    to: Template[str | Sequence[str] | None] = None
+    smtp_conn_id: Template[str] = "smtp_default"
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What people call the work."""
+
+    @abstractmethod
+    def question(self, context: Context) -> tuple[str, Work[Any]] | None:
+        """What OAC is asked, and through which Connection; ``None`` if there is nothing to ask for."""
+
+    @abstractmethod
+    def answered(self, answer: Any, hook: OACHook) -> str:
+        """What OAC answered, in a sentence."""
+
+    def more(self, context: Context) -> str:
+        """What else there is to say, in sentences."""
+        return ""
+
+    def notify(self, context: Context) -> None:
+        """Tell, from a callback."""
+        oac_conn_id, state = "", ""
+        try:
+            self.check_arguments(rendered=True)
+            if question := self.question(context):
+                oac_conn_id, work = question
+                hook = lazy.oac.OACHook(oac_conn_id)
+                state = self.answered(hook.run(work), hook)
+        except Exception as error:
+            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
+            state = self._unknown(error, oac_conn_id)
+        mail = self._said(context, state)
+        if self.to:
+            with self._smtp() as smtp:
+                smtp.send_email_smtp(**mail)
+
+    async def async_notify(self, context: Context) -> None:
+        """Tell, from the triggerer."""
+        oac_conn_id, state = "", ""
+        try:
+            self.check_arguments(rendered=True)
+            if question := self.question(context):
+                oac_conn_id, work = question
+                hook = lazy.oac.OACHook(oac_conn_id)
+                state = self.answered(await hook.arun(work), hook)
+        except Exception as error:
+            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
+            state = self._unknown(error, oac_conn_id)
+        mail = self._said(context, state)
+        if self.to:
+            async with self._smtp() as smtp:
+                await smtp.asend_email_smtp(**mail)
+
+    def _smtp(self) -> Any:
+        # An optional package.
+        from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+        return SmtpHook(smtp_conn_id=self.smtp_conn_id)
+
+    def _unknown(self, error: Exception, oac_conn_id: str) -> str:
+        """That OAC could not be asked, and why."""
+        # The texts of other errors may quote the Connection, with its secrets.
+        known = isinstance(error, OACError | AirflowNotFoundException)
+        why = str(error) if isinstance(error, OACError) else f"{type(error).__name__}{f': {error}' if known else ''}"
+        text = f"{self.subject} unknown because OAC could not be reached: {why}"
+        if isinstance(error, OACError) or not oac_conn_id:
+            return text
+        check = f"python -m airflow_provider_oac check --oac-conn-id {oac_conn_id}"
+        return f"{text.rstrip('.')}. To test the Connection {oac_conn_id!r}, run `{check}`."
+
+    def _said(self, context: Context, state: str) -> dict[str, Any]:
+        """Log it, and make the mail."""
+        what, more = _what(context), ""
+        try:
+            more = self.more(context)
+        except Exception:
+            self.log.exception("What the task left in XCom cannot be read.")
+        lines = [f"The OAC {self.name} {what}", *filter(None, (state, more))]
+        self.log.error(" ".join(["%s"] * len(lines)), *lines)
+        text = "\n".join([*lines, "Next step: read the log of the task in Airflow."])
+        content = "<br>".join(html.escape(line) for line in text.splitlines())
+        return {"to": self.to, "subject": f"OAC {self.name} {what.partition('.')[0]}", "html_content": content}
 
 
-class OACBackupNotifier(BaseNotifier):
+class OACBackupNotifier(_Notifier):
     """Says that a backup failed or did not come in time, with the newest snapshot that OAC lists and its age.
 
     For the callbacks of DAGs and tasks (``on_failure_callback``), and for deadline alerts (Airflow 3.1 and later),
@@ -38,66 +129,25 @@ class OACBackupNotifier(BaseNotifier):
     :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
     """
 
-    template_fields: Sequence[str] = ("snapshot_label", "oac_conn_id", "bucket", "to", "smtp_conn_id")
+    subject = "OAC's snapshots are"
 
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        oac_conn_id: str = "oac_default",
-        bucket: str | None = None,
-        to: str | Sequence[str] | None = None,
-        smtp_conn_id: str = "smtp_default",
-        **kwargs: Unpack[_NotifierArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.oac_conn_id = oac_conn_id
-        self.bucket = bucket
-        self.to = to
-        self.smtp_conn_id = smtp_conn_id
-        check(self, type(self).__name__, rendered=False)
+    snapshot_label: Template[str]
+    oac_conn_id: Template[str] = "oac_default"
+    bucket: Template[str | None] = None
 
-    def notify(self, context: Context) -> None:
-        """Tell, from a callback."""
-        hook = lazy.oac.OACHook(self.oac_conn_id)
-        try:
-            check(self, type(self).__name__, rendered=True)
-            listed = hook.run(lazy.snapshots.list_all())
-            state = self._state(listed, hook.settings.instance)
-        except Exception as error:
-            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
-            state = self._unknown(error)
-        mail = self._said(context, state)
-        if self.to:
-            with self._smtp() as smtp:
-                smtp.send_email_smtp(**mail)
+    @property
+    def name(self) -> str:
+        """The series."""
+        return f"backup {self.snapshot_label}"
 
-    async def async_notify(self, context: Context) -> None:
-        """Tell, from the triggerer."""
-        hook = lazy.oac.OACHook(self.oac_conn_id)
-        try:
-            check(self, type(self).__name__, rendered=True)
-            listed = await hook.arun(lazy.snapshots.list_all())
-            state = self._state(listed, hook.settings.instance)
-        except Exception as error:
-            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
-            state = self._unknown(error)
-        mail = self._said(context, state)
-        if self.to:
-            async with self._smtp() as smtp:
-                await smtp.asend_email_smtp(**mail)
+    def question(self, context: Context) -> tuple[str, Work[Any]]:
+        """Ask for all snapshots."""
+        return self.oac_conn_id, lazy.snapshots.list_all()
 
-    def _smtp(self) -> Any:
-        # An optional package.
-        from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-        return SmtpHook(smtp_conn_id=self.smtp_conn_id)
-
-    def _state(self, listed: list[Snapshot], instance: str) -> str:
-        """What OAC lists, in a sentence."""
-        now = datetime.now(UTC)
-        here = [item for item in listed if self.bucket in (None, item.bucket)]
+    def answered(self, answer: list[Snapshot], hook: OACHook) -> str:
+        """The newest one of the series."""
+        instance, now = hook.settings.instance, datetime.now(UTC)
+        here = [item for item in answer if self.bucket in (None, item.bucket)]
         found = lazy.retention.newest(here, self.snapshot_label, instance, registered=False, now=now)
         if found is None:
             return f"OAC lists NO snapshot of the series {self.snapshot_label} of {instance}."
@@ -105,28 +155,62 @@ class OACBackupNotifier(BaseNotifier):
         hours = (now - name.time).total_seconds() / 3600
         return f"The newest snapshot that OAC lists is {item.name}, {hours:.1f} hours old."
 
-    def _unknown(self, error: Exception) -> str:
-        """That OAC could not be asked, and why."""
-        # The texts of other errors may quote the Connection, with its secrets.
-        known = isinstance(error, OACError | AirflowNotFoundException)
-        why = str(error) if isinstance(error, OACError) else f"{type(error).__name__}{f': {error}' if known else ''}"
-        text = f"OAC's snapshots are unknown because OAC could not be reached: {why}"
-        if isinstance(error, OACError):
-            return text
-        check = f"python -m airflow_provider_oac check --oac-conn-id {self.oac_conn_id}"
-        return f"{text.rstrip('.')}. To test the Connection {self.oac_conn_id!r}, run `{check}`."
 
-    def _said(self, context: Context, state: str) -> dict[str, Any]:
-        """Log it, and make the mail."""
-        what = _what(context)
-        self.log.error("The OAC backup %s %s %s", self.snapshot_label, what, state)
-        text = f"The OAC backup {self.snapshot_label} {what}\n{state}\nNext step: read the log of the task in Airflow."
-        content = "<br>".join(html.escape(line) for line in text.splitlines())
-        return {
-            "to": self.to,
-            "subject": f"OAC backup {self.snapshot_label} {what.partition('.')[0]}",
-            "html_content": content,
-        }
+class OACWorkNotifier(_Notifier):
+    """Says that an export, a run or other work failed or did not come in time, with what OAC says of it.
+
+    For ``on_failure_callback`` of tasks, where it asks OAC for the task's work request and repeats what the job history
+    said of a run. A callback of a DAG and a deadline alert (Airflow 3.1 and later) name the DAG run only. It writes a
+    line of the log, at the level of errors, and a mail if ``to`` is given, which needs Airflow's provider ``smtp``. It
+    also tells people if OAC cannot be asked.
+
+    :param work_name: what people call the work, such as ``export of the sales board``.
+    :param to: addresses of people.
+    :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
+    """
+
+    subject = "The state of the work request is"
+
+    work_name: Template[str]
+
+    @property
+    def name(self) -> str:
+        """What people call the work."""
+        return self.work_name
+
+    def question(self, context: Context) -> tuple[str, Work[Any]] | None:
+        """Ask for the work request, if the task has told Airflow of one."""
+        known = _left(context, WORK_REQUEST)
+        if not known:
+            return None
+        return str(known["oac_conn_id"]), lazy.work_requests.get(str(known["work_request_id"]))
+
+    def answered(self, answer: WorkRequest, hook: OACHook) -> str:
+        """Its state."""
+        said = "; ".join(answer.errors)
+        return f"Work request {answer.id} ({answer.operation}) is {answer.status} in OAC{f': {said}' if said else ''}."
+
+    def more(self, context: Context) -> str:
+        """What the job history said, and where to look."""
+        said = []
+        if job := _left(context, "oac_job"):
+            failed = [str(task["name"]) for task in job["tasks"] if task["status"] == job["job_status"]]
+            of = f", in {', '.join(failed)}" if failed else ""
+            said.append(f"Job {job['job_id']} ended {job['job_status']} after {job['rows']} rows{of}.")
+        base = setting("api", "base_url")
+        if base and not is_airflow_2() and _left(context, WORK_REQUEST):
+            said.append(f"See {base.rstrip('/')}/{work_request_page(_ti(context))}")
+        return " ".join(said)
+
+
+def _ti(context: Mapping[str, Any]) -> Any:
+    return context.get("ti") or context.get("task_instance")
+
+
+def _left(context: Mapping[str, Any], key: str) -> Any:
+    """What the task of a callback has left in XCom."""
+    ti = _ti(context)
+    return ti.xcom_pull(key=key, map_indexes=ti.map_index) if ti is not None else None
 
 
 def _what(context: Mapping[str, Any]) -> str:
@@ -139,7 +223,7 @@ def _what(context: Mapping[str, Any]) -> str:
     where = f"the run {run_id} of {facts.get('dag_id') or getattr(context.get('dag'), 'dag_id', None)}"
     if "deadline" in context:
         return f"did not come in time: {where} missed its deadline."
-    ti = context.get("ti") or context.get("task_instance")
+    ti = _ti(context)
     reason = context.get("exception") or context.get("reason")
     task = f"task {ti.task_id} of " if ti is not None else ""
     return f"failed: {task}{where}{f' ({reason})' if reason else ''}."

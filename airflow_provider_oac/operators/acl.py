@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, path_text
+from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, Template, argument, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
-from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
 from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.rest.acl import Access
-
-__all__ = ["OACAuditACLOperator", "OACUpdateACLOperator"]
 
 _MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll"))
 _MEMBERS = {"account", "account_type", "permissions"}
@@ -48,42 +45,27 @@ class OACUpdateACLOperator(OACBaseOperator):
     :param dry_run: only say what would change.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id", "entries", "mode")
-
-    def __init__(
-        self,
-        *,
-        catalog_type: str,
-        path: CatalogPath | None = None,
-        item_id: str | None = None,
-        entries: Sequence[Mapping[str, Any]],
-        mode: Annotated[str, _MODES] = "ReplaceMatchingAccounts",
-        recursive: bool = False,
-        dry_run: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.catalog_type = catalog_type
-        self.path = path_text(path)
-        self.item_id = item_id
-        self.entries = entries
-        self.mode = mode
-        self.recursive = recursive
-        self.dry_run_only = dry_run
+    catalog_type: Template[str]
+    path: Template[CatalogPath | None] = None
+    item_id: Template[str | None] = None
+    entries: Template[Sequence[Mapping[str, Any]]]
+    mode: Template[Annotated[str, _MODES]] = "ReplaceMatchingAccounts"
+    recursive: bool = False
+    dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change them."""
-        item_id = lazy.ids.item_id(item_id=self.item_id, path=self.path, what="the item")
+        item_id = lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item")
         shown = lazy.ids.shown(item_id)
         entries: Sequence[Access] = self._entries()
         # Made first: it refuses what OAC would refuse.
         lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
         before = self.hook.run(lazy.acl.get(self.catalog_type, item_id))
-        entries = lazy.acl.resolved(entries, before)
+        entries = lazy.acl_changes.resolved(entries, before)
         call = lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode, recursive=self.recursive)
-        wanted = lazy.acl.expected(before, entries, self.mode)
-        plan = lazy.acl.difference(before, wanted)
+        wanted = lazy.acl_changes.expected(before, entries, self.mode)
+        plan = lazy.acl_changes.difference(before, wanted)
         if self.mode == lazy.acl.DELETE_MATCHING:
             self._warn_of_absent(shown, entries, before)
         self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
@@ -100,13 +82,13 @@ class OACUpdateACLOperator(OACBaseOperator):
                 )
             raise
         if self.mode != lazy.acl.DELETE_MATCHING:
-            entries = lazy.acl.resolved(entries, after)
-            lazy.acl.check_taken(entries, after)
-            wanted = lazy.acl.expected(before, entries, self.mode)
-        done = lazy.acl.difference(before, after)
+            entries = lazy.acl_changes.resolved(entries, after)
+            lazy.acl_changes.check_taken(entries, after)
+            wanted = lazy.acl_changes.expected(before, entries, self.mode)
+        done = lazy.acl_changes.difference(before, after)
         self._tell(f"Changed {shown}", done)
-        if other := lazy.acl.difference(wanted, after):
-            self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other.lines()))
+        if other := lazy.acl_changes.difference(wanted, after):
+            self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other))
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
     def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
@@ -135,20 +117,21 @@ class OACUpdateACLOperator(OACBaseOperator):
                     f"The entry for {given['account']!r} has permissions={permissions!r}, but must have a list of all "
                     "permissions of the account. A permission that is not in the list is revoked; [] revokes all."
                 )
-            found.append(lazy.acl.access(given["account"], list(permissions), given.get("account_type") or "User"))
+            found.append(
+                lazy.acl_changes.access(given["account"], list(permissions), given.get("account_type") or "User")
+            )
         return found
 
-    def _tell(self, what: str, difference: Any) -> None:
-        lines = difference.lines()
+    def _tell(self, what: str, lines: Sequence[str]) -> None:
         self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
                       or " no entry of the item itself")  # fmt: skip
 
-    def _result(self, item_id: str, difference: Any, after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+    def _result(self, item_id: str, difference: list[str], after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
         return {
             "path": lazy.ids.plain_id(item_id) or item_id,
             "changed": changed,
             "dry_run": self.dry_run_only,
-            "difference": difference.lines(),
+            "difference": difference,
             "acl": [
                 {"account": entry.account, "account_type": entry.account_type, "permissions": list(entry.allowed)}
                 for entry in after
@@ -181,42 +164,18 @@ class OACAuditACLOperator(OACBaseOperator):
     :param max_parallel: how many requests run side by side.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "folder_path",
-        "folder_id",
-        "destination",
-        "destination_conn_id",
-        "file_format",
-        "unreadable",
-    )
-
-    def __init__(
-        self,
-        *,
-        folder_path: CatalogPath | None = None,
-        folder_id: str | None = None,
-        destination: Location,
-        destination_conn_id: str | None = None,
-        file_format: Annotated[str, OneOf(("csv", "jsonl"))] = "csv",
-        unreadable: Annotated[str, OneOf(("fail", "record"))] = "fail",
-        manage_content: bool = False,
-        max_parallel: Number = 4,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.folder_path = path_text(folder_path)
-        self.folder_id = folder_id
-        self.destination = path_text(destination)
-        self.destination_conn_id = destination_conn_id
-        self.file_format = file_format
-        self.unreadable = unreadable
-        self.manage_content = manage_content
-        self.max_parallel = max_parallel
+    folder_path: Template[CatalogPath | None] = None
+    folder_id: Template[str | None] = None
+    destination: Template[Location]
+    destination_conn_id: Template[str | None] = None
+    file_format: Template[Annotated[str, OneOf(("csv", "jsonl"))]] = "csv"
+    unreadable: Template[Annotated[str, OneOf(("fail", "record"))]] = "fail"
+    manage_content: bool = False
+    max_parallel: Number = 4
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write them down."""
-        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
         try:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
-from airflow_provider_oac.arguments import EMPTY, Location, Number, path_text
+from airflow_provider_oac.arguments import EMPTY, Location, Number, Template
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACError,
@@ -21,8 +21,8 @@ from airflow_provider_oac.exceptions import (
     OACSupersededError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import NoFacts, OACBaseOperator, OACWorkOperator, Started, WorkArguments
-from airflow_provider_oac.operators.files import sink_of
+from airflow_provider_oac.links import INSTANCE_LINKS
+from airflow_provider_oac.operators.base import NoFacts, OACWorkOperator, Started, sink_of
 from airflow_provider_oac.operators.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
     from airflow_provider_oac.transport.io import Response
-
-__all__ = ["OACApiOperator"]
 
 _API_BASE = "/api/20210901"
 
@@ -84,77 +82,41 @@ class OACApiOperator(OACWorkOperator):
     :param wait_for_completion: whether the call starts work (its answer names a work request) that is waited for.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "call",
-        "arguments",
-        "method",
-        "path",
-        "query",
-        "body",
-        "headers",
-        "accept",
-        "content_type",
-        "base",
-        "scope",
-        "destination",
-        "destination_conn_id",
-    )
+    call: Template[str | None] = None
+    arguments: Template[Mapping[str, Any] | None] = None
+    method: Template[str | None] = None
+    path: Template[str | None] = None
+    query: Template[Mapping[str, Any] | None] = None
+    body: Template[Any] = None
+    headers: Template[Mapping[str, str] | None] = None
+    accept: Template[str] = "application/json"
+    content_type: Template[str] = "application/json"
+    base: Template[Annotated[str, EMPTY]] = _API_BASE
+    scope: Template[str | None] = None
+    paged: bool = False
+    max_items: Number = 1000
+    destination: Template[Location | None] = None
+    destination_conn_id: Template[str | None] = None
+    repeatable: bool | None = None
+    result_check: Callable[[Any], Any] | None = None
+    result_filter: Callable[[Any], Any] | None = None
+    wait_for_completion: bool = False
+
     _accepted = False
 
-    def __init__(
-        self,
-        *,
-        call: str | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        method: str | None = None,
-        path: str | None = None,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-        content_type: str = "application/json",
-        base: Annotated[str, EMPTY] = _API_BASE,
-        scope: str | None = None,
-        paged: bool = False,
-        max_items: Number = 1000,
-        destination: Location | None = None,
-        destination_conn_id: str | None = None,
-        repeatable: bool | None = None,
-        result_check: Callable[[Any], Any] | None = None,
-        result_filter: Callable[[Any], Any] | None = None,
-        wait_for_completion: bool = False,
-        **kwargs: Unpack[WorkArguments],
-    ) -> None:
-        super().__init__(wait_for_completion=wait_for_completion, **kwargs)
-        self.call = call
-        self.arguments = arguments
-        self.method = method
-        self.path = path
-        self.query = query
-        self.body = body
-        self.headers = headers
-        self.accept = accept
-        self.content_type = content_type
-        self.base = base
-        self.scope = scope
-        self.paged = paged
-        self.max_items = max_items
-        self.destination = path_text(destination)
-        self.destination_conn_id = destination_conn_id
-        self.repeatable = repeatable
-        self.result_check = result_check
-        self.result_filter = result_filter
-        if not wait_for_completion:
-            self.operator_extra_links = OACBaseOperator.operator_extra_links
+    def __post_init__(self) -> None:
+        """Only what waits has a link to a work request."""
+        super().__post_init__()
+        if not self.wait_for_completion:
+            self.operator_extra_links = INSTANCE_LINKS
 
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task, with the scope that is asked for."""
-        hook = lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        hook = super().hook
         if self.scope:
             settings = hook.settings
-            hook.__dict__["settings"] = replace(settings, auth=replace(settings.auth, scope=self.scope))
+            hook.settings = replace(settings, auth=replace(settings.auth, scope=self.scope))
         return hook
 
     def _begin(self, context: Context) -> Any:
@@ -162,29 +124,29 @@ class OACApiOperator(OACWorkOperator):
         call = self._call()
         self._check_together(call)
         if self.wait_for_completion:
-            with self._no_second_time(call, self._memory(context)):
+            with self._no_second_time(call, self._state(context)):
                 return super()._begin(context)
         self._push_link(context)
         if self._in_pages():
             return self._checked(self._listed(context), call)
-        memory = self._memory(context)
-        memory.claim()
-        self._refuse_second(call, memory)
-        return self._checked(self._answer(call, memory), call)
+        state = self._state(context)
+        state.claim()
+        self._refuse_second(call, state)
+        return self._checked(self._answer(call, state), call)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Go on after the triggerer waited."""
+        """Resume after the triggerer waited."""
         self._accepted = True
-        with self._no_second_time(self._call(), self._memory(context)):
+        with self._no_second_time(self._call(), self._state(context)):
             return super().execute_complete(context, event)
 
-    def start(self, memory: TaskState, context: Context) -> Started:
+    def start(self, state: TaskState, context: Context) -> Started:
         """Send the call that starts the work."""
         call = self._call()
-        self._refuse_second(call, memory)
+        self._refuse_second(call, state)
         # Some calls read the id themselves; all of them answer with it in one of the known ways.
         logged = self._logged(replace(call, read=lazy.work_requests.accepted_id))
-        work = self._sent(call, memory, self._fenced(logged, memory))
+        work = self._sent(call, state, self._fenced(logged, state))
         self._accepted = True
         self.log.info("OAC accepted: %s (work request %s).", call.doing, work)
         return Started(work, time.time(), NoFacts())
@@ -201,9 +163,9 @@ class OACApiOperator(OACWorkOperator):
             self._call(),
         )
 
-    def clean_up(self, started: Started, memory: TaskState) -> None:
+    def clean_up(self, started: Started, state: TaskState) -> None:
         """Note that the work ended without success, so that it may be started anew."""
-        memory.remember(sending=False, work_request_id=None)
+        state.remember(sending=False, work_request_id=None)
 
     def _call(self) -> Call[Any]:
         if bool(self.call) == bool(self.method and self.path):
@@ -215,9 +177,8 @@ class OACApiOperator(OACWorkOperator):
             given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
             if given:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
-            found = lazy.any_call.named(self.call, self._arguments())
+            found = lazy.any_call.named(self.call, dict(self.arguments or {}))
             made = found.page(1) if isinstance(found, lazy.paging.Listing) else found
-            self._refuse_restore(made)
             if made.secrets:
                 raise OACConfigurationError(
                     f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
@@ -236,7 +197,11 @@ class OACApiOperator(OACWorkOperator):
                 content_type=self.content_type,
                 base=self.base,
             )
-            self._refuse_restore(made)
+        if lazy.any_call.restores(made):
+            raise OACConfigurationError(
+                "A restore replaces the content of the whole instance and cannot be undone. Use "
+                "OACRestoreSnapshotOperator, which has safety checks."
+            )
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
     def _logged(self, call: Call[Any]) -> Call[Any]:
@@ -249,16 +214,6 @@ class OACApiOperator(OACWorkOperator):
 
         self.log.info("Sending %s %s.", call.method, call.base + call.path)
         return replace(call, read=read)
-
-    def _refuse_restore(self, call: Call[Any]) -> None:
-        if lazy.any_call.restores(call):
-            raise OACConfigurationError(
-                "A restore replaces the content of the whole instance and cannot be undone. Use "
-                "OACRestoreSnapshotOperator, which has safety checks."
-            )
-
-    def _arguments(self) -> dict[str, Any]:
-        return dict(self.arguments or {})
 
     def _check_together(self, call: Call[Any]) -> None:
         if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
@@ -279,35 +234,22 @@ class OACApiOperator(OACWorkOperator):
 
     def _listed(self, context: Context) -> Any:
         """All pages of a list."""
-        found = lazy.any_call.named(self.call, self._arguments()) if self.call else None
-        listing = (
-            found
-            if isinstance(found, lazy.paging.Listing)
-            else lazy.paging.Listing(partial(lazy.any_call.of_page, self._call()))
-        )
+        listing = lazy.any_call.named(self.call, dict(self.arguments or {})) if self.call else None
+        if not isinstance(listing, lazy.paging.Listing):
+            listing = lazy.paging.Listing(partial(lazy.any_call.of_page, self._call()))
         self._logged(listing.page(1))
-        if self.destination:
-            sink = sink_of(self.destination, self.destination_conn_id, TaskState(context).identity)
-            done = self.hook.run(lazy.writers.write_json_lines(listing.each, sink))
-            return {"path": self.destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
-        items = self.hook.run(lazy.paging.collected(listing.each, self.max_items + 1))
-        if len(items) > self.max_items:
-            raise OACConfigurationError(
-                f"The list has more than {self.max_items} items, too many for XCom. Set destination to a file for "
-                "them, narrow the list, or raise max_items."
-            )
-        return lazy.models.plain(items)
+        return self._collect(listing.each, self.destination, self.destination_conn_id, self.max_items, context)
 
-    def _answer(self, call: Call[Any], memory: TaskState) -> Any:
+    def _answer(self, call: Call[Any], state: TaskState) -> Any:
         """What the one answer holds."""
         if not self.destination:
             logged = self._logged(call)
-            return self._sent(call, memory, self._fenced(logged, memory))
+            return self._sent(call, state, self._fenced(logged, state))
         # Before anything is sent: what the store refuses now has no consequence.
-        sink = sink_of(self.destination, self.destination_conn_id, memory.identity)
+        sink = sink_of(self.destination, self.destination_conn_id, state.key)
         self._logged(call)
         download = lazy.download.download(call, sink, None, lazy.download.ONE_ATTEMPT)
-        stored = self._sent(call, memory, lambda: self.hook.run(download))
+        stored = self._sent(call, state, lambda: self.hook.run(download))
         self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, stored.size, stored.sha256)
         return {"path": self.destination, **stored.to_dict()}
 
@@ -332,9 +274,9 @@ class OACApiOperator(OACWorkOperator):
 
     # -- never a second time unless that does no harm
 
-    def _refuse_second(self, call: Call[Any], memory: TaskState) -> None:
-        if not call.repeatable and (memory.interrupted or (memory.available and memory.suspect())):
-            work = memory.of_this_order().work_request_id
+    def _refuse_second(self, call: Call[Any], state: TaskState) -> None:
+        if not call.repeatable and (state.interrupted or (state.available and state.suspect())):
+            work = state.of_this_order().work_request_id
             what = f"OAC no longer knows its work request {work}" if work else "its response was lost"
             raise AirflowFailException(
                 f"Could not {call.doing}: an earlier try sent the call, and {what}. OAC may have completed it, so it "
@@ -342,17 +284,17 @@ class OACApiOperator(OACWorkOperator):
                 "repeatable=True always sends the call again."
             )
 
-    def _fenced(self, call: Call[Any], memory: TaskState) -> Callable[[], Any]:
+    def _fenced(self, call: Call[Any], state: TaskState) -> Callable[[], Any]:
         """Sends a call, each attempt only if this still is the current try."""
         if call.repeatable:
             return lambda: self.hook.run(call)
-        return lambda: self.hook.run(lambda api: api.perform(call, before_send=memory.check_current))
+        return lambda: self.hook.run(lambda api: api.perform(call, before_send=state.check_current))
 
-    def _sent(self, call: Call[Any], memory: TaskState, send: Callable[[], Any]) -> Any:
+    def _sent(self, call: Call[Any], state: TaskState, send: Callable[[], Any]) -> Any:
         """Send it, and tell whether OAC may have acted when no answer of success comes."""
         if call.repeatable:
             return send()
-        task = memory.attempts()
+        task = state.attempts()
         task.remember(None)
         try:
             task.check_current()
@@ -369,19 +311,19 @@ class OACApiOperator(OACWorkOperator):
                 "was completed. repeatable=True sends it again."
             ) from error
         if not self.wait_for_completion:
-            memory.remember(sending=False)
+            state.remember(sending=False)
         return result
 
     @contextmanager
-    def _no_second_time(self, call: Call[Any], memory: TaskState) -> Iterator[None]:
-        """Without a store a retry would start work that goes on a second time."""
+    def _no_second_time(self, call: Call[Any], state: TaskState) -> Iterator[None]:
+        """Without a store a retry would start work that still runs a second time."""
         try:
             yield
         except OACKilledError:
             raise
         except OACError as error:
             ended = isinstance(error, OACWorkRequestError) and error.status in ("FAILED", "CANCELED")
-            if call.repeatable or memory.available or ended or not self._accepted:
+            if call.repeatable or state.available or ended or not self._accepted:
                 raise
             raise AirflowFailException(
                 f"{error} The task is not retried: this Airflow version does not store the work request, and a retry "

@@ -5,36 +5,47 @@ from __future__ import annotations
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import BaseOperatorLink, default_deferrable, deferral_error
-from airflow_provider_oac.arguments import Duration, seconds
+from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error, is_airflow_2
+from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
     OACApiError,
+    OACConfigurationError,
     OACError,
     OACKilledError,
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
-from airflow_provider_oac.operators.task_state import TaskRecord, TaskState
+from airflow_provider_oac.links import (
+    INSTANCE_LINKS,
+    WORK_LINKS,
+    WORK_REQUEST,
+    OACInstanceLink,
+    OACWorkRequestLink,
+    work_request_page,
+)
+from airflow_provider_oac.operators.task_state import TaskKey, TaskRecord, TaskState
 from airflow_provider_oac.records import Record
-from airflow_provider_oac.tasks import CheckedOperator, TaskArguments
-from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger, carried_by
+from airflow_provider_oac.tasks import CheckedOperator
+from airflow_provider_oac.triggers.oac import OACTrigger, OACWorkRequestTrigger, carried_by
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.polling import WaitPlan
+    from airflow_provider_oac.client.calls import Call
+    from airflow_provider_oac.client.paging import Source
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.oac import OACHook
+    from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
+    from airflow_provider_oac.triggers.oac import OACJobTrigger
 
 
 @dataclass(frozen=True)
@@ -74,28 +85,16 @@ class Deferred(Record):
     latest: float | None
 
 
-class OACArguments(TaskArguments, total=False):
-    """Arguments of all operators for OAC."""
-
-    oac_conn_id: str
-
-
-class WorkArguments(OACArguments, total=False):
-    """Arguments of all operators that start work and wait for it."""
-
-    deferrable: bool | None
-    poll_interval: Duration
-    timeout: Duration
-    durable: bool
-
-
-class WaitingArguments(WorkArguments, total=False):
-    """Arguments of all operators that may wait for the work that they start, or not."""
-
-    wait_for_completion: bool
-
-
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
+
+
+@contextmanager
+def no_retry(*kinds: type[OACError]) -> Iterator[None]:
+    """Fail for good, without a retry, at errors of these kinds."""
+    try:
+        yield
+    except kinds as error:
+        raise AirflowFailException(str(error)) from error
 
 
 class OACBaseOperator(CheckedOperator):
@@ -104,19 +103,18 @@ class OACBaseOperator(CheckedOperator):
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id",)
-    operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(),)
-    _killed = False
+    oac_conn_id: Template[str] = "oac_default"
 
-    def __init__(self, *, oac_conn_id: str = "oac_default", **kwargs: Unpack[TaskArguments]) -> None:
-        super().__init__(**kwargs)
-        # All there is to do: OACWorkOperator does it itself.
-        self.oac_conn_id = oac_conn_id
+    operator_extra_links = INSTANCE_LINKS
+    _killed = False
 
     @cached_property
     def hook(self) -> OACHook:
         """The hook of this task; its waits end soon after the task is killed."""
-        return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed)
+        return self._hook_of(self.oac_conn_id)
+
+    def _hook_of(self, oac_conn_id: str) -> OACHook:
+        return lazy.oac.OACHook(oac_conn_id, stopped=lambda: self._killed)
 
     def pre_execute(self, context: Context) -> None:
         """Keep Airflow 3 from pushing the links when the task's process ends.
@@ -152,15 +150,40 @@ class OACBaseOperator(CheckedOperator):
         text = json.dumps([type(self).__name__, self.hook.settings.address, order], sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:20]
 
-    def _differs(self, memory: TaskState, work: str) -> bool:
+    def _differs(self, state: TaskState, work: str) -> bool:
         """Whether what is remembered is of an order for something else before a Clear; says what continues."""
-        if not memory.differs:
+        if not state.differs:
             return False
         self.log.warning(
             "Before it was cleared, this task ordered something else: %s may still be running in OAC, which cannot "
             "cancel it. It is not adopted; this order is submitted anew.", work,
         )  # fmt: skip
         return True
+
+    def _collect(
+        self, source: Source[Any], destination: Location | None, conn_id: str | None, max_items: int, context: Context
+    ) -> list[Any] | dict[str, Any]:
+        """All items of a list, for XCom; or written to a file as JSON lines, and what that holds.
+
+        :param conn_id: the Airflow Connection of the file's store, if its URL names none.
+        :param max_items: most items for XCom.
+        :raises OACConfigurationError: if there are more.
+        """
+        if destination:
+            sink = sink_of(destination, conn_id, TaskKey.of(context))
+            done = self.hook.run(lazy.writers.write_json_lines(source, sink))
+            self.log.info(
+                "Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, destination, done.size, done.sha256
+            )
+            return {"path": destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
+        items = self.hook.run(lazy.paging.collected(source, max_items + 1))
+        if len(items) > max_items:
+            raise OACConfigurationError(
+                f"More than {max_items} items were found, too many for XCom. Set destination to a file for them, "
+                "narrow the list, or raise max_items."
+            )
+        self.log.info("Found %d items.", len(items))
+        return [lazy.models.plain(item) for item in items]
 
     def _push_link(self, context: Context) -> None:
         context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")
@@ -175,7 +198,7 @@ class OACWorkOperator(OACBaseOperator):
 
     :param wait_for_completion: whether to wait; if not, the result holds the id of the work request, for
         :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.
-    :param deferrable: whether to wait in the triggerer, without a worker store_entry; by default what the deployment
+    :param deferrable: whether to wait in the triggerer, without a worker slot; by default what the deployment
         says.
     :param poll_interval: longest pause between two polls, as a duration or in seconds. A pause is 5 % of the age of the
         work, at least a second and at most this.
@@ -184,30 +207,21 @@ class OACWorkOperator(OACBaseOperator):
     :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
     """
 
-    def __init__(
-        self,
-        *,
-        oac_conn_id: str = "oac_default",
-        wait_for_completion: bool = True,
-        deferrable: bool | None = None,
-        poll_interval: Duration = 30.0,
-        timeout: Duration = timedelta(hours=6),
-        durable: bool = True,
-        **kwargs: Unpack[TaskArguments],
-    ) -> None:
-        # Past the base's: Airflow goes through the DAG's default arguments once more for each `__init__` on the way.
-        super(OACBaseOperator, self).__init__(**kwargs)
-        self.oac_conn_id = oac_conn_id
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        self.durable = durable
+    wait_for_completion: bool = True
+    deferrable: bool | None = None
+    poll_interval: Duration = 30.0
+    timeout: Duration = timedelta(hours=6)
+    durable: bool = True
 
-    operator_extra_links: Sequence[BaseOperatorLink] = (OACInstanceLink(), OACWorkRequestLink())
+    operator_extra_links = WORK_LINKS
+
+    def __post_init__(self) -> None:
+        """By default, the deployment says whether to defer."""
+        if self.deferrable is None:
+            self.deferrable = default_deferrable()
 
     @abstractmethod
-    def start(self, memory: TaskState, context: Context) -> Started:
+    def start(self, state: TaskState, context: Context) -> Started:
         """Submit the work, unless OAC shows that an earlier try already has."""
 
     @abstractmethod
@@ -218,7 +232,7 @@ class OACWorkOperator(OACBaseOperator):
             its traces only.
         """
 
-    def clean_up(self, started: Started, memory: TaskState) -> None:
+    def clean_up(self, started: Started, state: TaskState) -> None:
         """Put away what work that failed or was canceled left behind."""
 
     # When the wait of this try ends, and when Airflow ends the try; seconds since the epoch, carried through deferrals.
@@ -233,48 +247,68 @@ class OACWorkOperator(OACBaseOperator):
         """The kind of :attr:`Started.facts`."""
         return NoFacts
 
+    def handle(self, started: Started) -> str | None:
+        """Id of what is polled; ``None`` if the work was found by its traces only."""
+        return started.work_request_id
+
+    def state_call(self, started: Started) -> Call[WorkRequest]:
+        """The call that reads the state of the work."""
+        return lazy.work_requests.get(str(started.work_request_id))
+
+    def trigger(self, started: Started) -> OACWorkRequestTrigger | OACJobTrigger:
+        """The trigger that waits for the work. A task that waits itself polls the same target."""
+        return OACWorkRequestTrigger(
+            **self._trigger_arguments(started, self._until),
+            work_request_id=str(started.work_request_id),
+            submitted_at=started.submitted_at,
+            tolerated=list(self.tolerated(started)),
+        )
+
     def tolerated(self, started: Started) -> tuple[int, ...]:
         """HTTP statuses that this very work brings about, so that the wait for it waits them out."""
         return ()
+
+    def waits_for(self, started: Started) -> bool:
+        """Whether to wait for the work."""
+        return self.wait_for_completion and self.handle(started) is not None
 
     def execute(self, context: Context) -> Any:
         """Start or find the work, wait, complete."""
         return self._begin(context)
 
     def _begin(self, context: Context) -> Any:
-        deadline = self._deadline()
-        memory = self._memory(context)
-        memory.claim()
-        with self._stopping("What it may have started in OAC goes on there; the next try looks for it first."):
-            started = self._found_again(memory) or self.start(memory, context)
-        return self._pursue(started, memory, deadline, context)
+        now = time.time()
+        self._until = now + seconds(self.timeout)
+        if self.execution_timeout:
+            # A little earlier than Airflow's own alarm, which knows no work request to name.
+            self._latest = now + max(0.0, seconds(self.execution_timeout) - 2.0)
+            self._until = min(self._until, self._latest)
+        state = self._state(context)
+        state.claim()
+        with self._stopping("What it may have started continues in OAC; the next try searches for it first."):
+            started = self._found_again(state) or self.start(state, context)
+        return self._pursue(started, state, context)
 
-    def _pursue(self, started: Started, memory: TaskState, deadline: float, context: Context) -> Any:
+    def _pursue(self, started: Started, state: TaskState, context: Context) -> Any:
         """Remember what was started, wait for it here or in the triggerer, and complete it."""
         # Without an id it is found by its traces.
-        memory.remember(**started.record(), sending=started.work_request_id is None)
+        state.remember(**started.record(), sending=self.handle(started) is None)
         self._push_link(context)
         self._push_work_link(started, context)
-        if not self.wait_for_completion or started.work_request_id is None:
+        if not self.waits_for(started):
             return self.complete(started, None, context)
         if self.deferrable:
-            with self._stopping(self._continuing(started.work_request_id)):
-                soon = self._over_soon(started, started.work_request_id, deadline)
+            trigger = self.trigger(started)
+            with self._stopping(self._continuing(started)):
+                soon = lazy.defer_decision.over_soon(self.hook, trigger.target(lambda _line: None))
             if not soon:
-                self._defer(started, started.work_request_id, deadline)
-        return self._finish(started, started.work_request_id, deadline, context)
+                self._defer(trigger)
+        return self._finish(started, context)
 
-    def _defer(self, started: Started, work_request_id: str, deadline: float) -> None:
-        self.defer(
-            trigger=OACWorkRequestTrigger(
-                **self._trigger_arguments(started, deadline),
-                work_request_id=work_request_id,
-                submitted_at=started.submitted_at,
-                tolerated=list(self.tolerated(started)),
-            ),
-            method_name="execute_complete",
-            timeout=self._trigger_timeout(deadline),
-        )
+    def _defer(self, trigger: OACTrigger, method_name: str = "execute_complete") -> None:
+        """Wait in the triggerer, at most until the trigger has had the chance to end by itself."""
+        left = max(0.0, (trigger.deadline or 0.0) - time.time())
+        self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=left) + TRIGGER_GRACE)
 
     def _trigger_arguments(self, started: Started, deadline: float) -> dict[str, Any]:
         """Arguments of every trigger."""
@@ -285,11 +319,6 @@ class OACWorkOperator(OACBaseOperator):
             "carried": Deferred(**started.record(), deadline=deadline, latest=self._latest).to_json(),
         }
 
-    @staticmethod
-    def _trigger_timeout(deadline: float) -> timedelta:
-        """How long a deferral may last: until the trigger has had the chance to end by itself."""
-        return timedelta(seconds=max(0.0, deadline - time.time())) + TRIGGER_GRACE
-
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; called by Airflow.
 
@@ -299,8 +328,8 @@ class OACWorkOperator(OACBaseOperator):
         if error is None:
             return super().resume_execution(next_method, next_kwargs, context)
         if not error.endswith("timeout"):
-            return self._look_again(context, f"The trigger failed: {error}")
-        work_request_id = self._memory(context).of_this_order().work_request_id
+            return self._search_again(context, f"The trigger failed: {error}")
+        work_request_id = self._state(context).of_this_order().work_request_id
         work = f"work request {work_request_id}" if work_request_id else "work in OAC"
         raise OACWaitTimeoutError(
             f"No triggerer ended the wait for {work} within {TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
@@ -309,35 +338,21 @@ class OACWorkOperator(OACBaseOperator):
             work_request_id=work_request_id,
         )
 
-    @staticmethod
-    def _continuing(work_request_id: str) -> str:
+    def _continuing(self, started: Started) -> str:
         return (
-            f"Its work continues in OAC as work request {work_request_id}, which cannot be canceled; the next try of "
+            f"Its work continues in OAC as {self.trigger(started).subject}, which cannot be canceled; the next try of "
             "the task finds it again."
         )
 
-    def _over_soon(self, started: Started, work_request_id: str, deadline: float) -> bool:
-        target = lazy.polling.WorkRequestTarget(
-            work_request_id, self._plan(started, deadline), started_at=started.submitted_at
-        )
-        return lazy.defer_decision.over_soon(self.hook, target)
-
-    def _plan(self, started: Started, deadline: float) -> WaitPlan:
-        return lazy.polling.WaitPlan(
-            deadline=deadline, longest_pause=seconds(self.poll_interval), tolerated=self.tolerated(started)
-        )
-
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Go on after the triggerer waited: the same completion as without it, which reads the state itself.
+        """Resume after the triggerer waited: the same completion as without it, which reads the state itself.
 
-        What the task started stands in the event: ``airflow dags test`` drops the arguments of a deferral.
+        The event holds what the task started: ``airflow dags test`` drops the arguments of a deferral.
         """
         carried = carried_by(event)
-        self._memory(context).claim()
+        self._state(context).claim()
         started = self._carried_on(carried)
-        if started is None:
-            return self._look_again(context, OTHER_VERSION)
-        return self._finish(started, str(started.work_request_id), self._until, context)
+        return self._search_again(context, OTHER_VERSION) if started is None else self._finish(started, context)
 
     def _carried_on(self, carried: dict[str, Any]) -> Started | None:
         """The work that a trigger carried; ``None`` if another version of this package wrote it."""
@@ -347,9 +362,9 @@ class OACWorkOperator(OACBaseOperator):
             self._until, self._latest = deferred.deadline, deferred.latest
         return started
 
-    def _look_again(self, context: Context, why: str) -> Any:
+    def _search_again(self, context: Context, why: str) -> Any:
         """Find the work of this try as a retry would. Waits here: another deferral could end like the one before."""
-        self.log.warning("%s\nThe work is looked for as on a retry, and waited for in this process.", why)
+        self.log.warning("%s\nThe task searches for the work as on a retry, and waits for it in this process.", why)
         self.check_arguments(rendered=True)
         self._interrupted, self.deferrable = True, False
         return self._begin(context)
@@ -359,73 +374,88 @@ class OACWorkOperator(OACBaseOperator):
         facts = self.facts_type.from_json(kept.facts) if kept is not None else None
         return None if kept is None or facts is None else Started(kept.work_request_id, kept.submitted_at, facts)
 
-    def _memory(self, context: Context) -> TaskState:
+    def _state(self, context: Context) -> TaskState:
         return TaskState(context, self.durable, self._fingerprint, self._interrupted)
 
-    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
-        """Wait in this process until the work request ends, and complete what was started."""
-        plan = self._plan(started, deadline)
-        flow = lazy.polling.wait(work_request_id, plan, started_at=started.submitted_at)
+    def _finish(self, started: Started, context: Context) -> Any:
+        """Wait in this process until the work ends, and complete what was started."""
         try:
-            with self._stopping(self._continuing(work_request_id)):
-                work = self.hook.run(flow)
+            work = self._wait(started)
         except OACWorkRequestError as error:
             if error.status in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
-                self.clean_up(started, self._memory(context))
+                self.clean_up(started, self._state(context))
             raise
         return self.complete(started, work, context)
+
+    def _wait(self, started: Started) -> WorkRequest:
+        with self._stopping(self._continuing(started)):
+            return self.hook.run(lazy.polling.succeeded(self.trigger(started).target(self.log.info)))
 
     def _push_work_link(self, started: Started, context: Context) -> None:
         """Say where the state of the work is, as soon as there is some."""
         if started.work_request_id is not None:
-            address, work = self.hook.settings.address, lazy.calls.segment(started.work_request_id)
-            url = f"{address}{lazy.calls.API_BASE}/workRequests/{work}"
-            context["ti"].xcom_push(key=OACWorkRequestLink.xcom_key, value=url)
+            ti, work_request_id, address = context["ti"], started.work_request_id, self.hook.settings.address
+            known = {"work_request_id": work_request_id, "oac_conn_id": self.oac_conn_id, "address": address}
+            ti.xcom_push(key=WORK_REQUEST, value=known)
+            rest = f"{address}{lazy.calls.API_BASE}/workRequests/{lazy.calls.segment(work_request_id)}"
+            ti.xcom_push(key=OACWorkRequestLink.xcom_key, value=rest if is_airflow_2() else work_request_page(ti))
 
-    def _deadline(self) -> float:
-        now = time.time()
-        self._until = now + seconds(self.timeout)
-        if self.execution_timeout:
-            # A little earlier than Airflow's own alarm, which knows no work request to name.
-            self._latest = now + max(0.0, seconds(self.execution_timeout) - 2.0)
-            self._until = min(self._until, self._latest)
-        return self._until
-
-    def _found_again(self, memory: TaskState) -> Started | None:
+    def _found_again(self, state: TaskState) -> Started | None:
         """The work of an earlier try, if the store knows its id and it is still of use."""
-        record = memory.recall()
-        if not record.work_request_id or self._differs(memory, f"work request {record.work_request_id}"):
-            return None
+        record = state.recall()
         started = self._started(record)
-        if started is None:
+        if started is None and record.work_request_id:
             self.log.warning(
                 "Another version of airflow-provider-oac submitted work request %s.", record.work_request_id
             )
-            memory.remember(sending=memory.repeated)
+            state.remember(sending=state.repeated)
+        if started is None or self.handle(started) is None:
+            return None
+        name = self.trigger(started).subject
+        if self._differs(state, name):
             return None
         try:
-            work = self.hook.run(lazy.work_requests.get(record.work_request_id))
+            work = self.hook.run(self.state_call(started))
         except OACError as error:
             if isinstance(error, OACApiError) and error.status == 404:
                 if time.time() - started.submitted_at < lazy.polling.WaitPlan().not_found_grace:
                     return started
-                self.log.warning("OAC does not know the work request of an earlier try any more. %s", error)
-                memory.remember(sending=memory.repeated)
+                self.log.warning("OAC no longer knows the %s of an earlier try. %s", name, error)
+                state.remember(sending=state.repeated)
                 return None
-            if not memory.repeated:
+            if not state.repeated:
                 raise
             # The wait knows what passes and what does not.
-            self.log.warning("The work request of an earlier try cannot be read yet, waiting for it: %s", error)
+            self.log.warning("The %s of an earlier try cannot be read yet, waiting for it: %s", name, error)
             return started
+        name = name[0].upper() + name[1:]
         if work.status == lazy.work_requests.SUCCEEDED:
-            if not memory.repeated:
-                self.log.info("Work request %s succeeded before the task was cleared; starting anew.", work.id)
+            if not state.repeated:
+                self.log.info("%s succeeded before the task was cleared; starting anew.", name)
                 return None
-            self.log.info("Work request %s of an earlier try succeeded; nothing is sent again.", work.id)
+            self.log.info("%s of an earlier try succeeded; nothing is sent again.", name)
         elif work.status in lazy.work_requests.ENDED:
-            self.log.info("Work request %s of an earlier try ended %s; starting anew.", work.id, work.status)
-            self.clean_up(started, memory)
+            self.log.info("%s of an earlier try ended %s; starting anew.", name, work.status)
+            self.clean_up(started, state)
             return None
         else:
-            self.log.info("Work request %s of an earlier try is %s; waiting for it.", work.id, work.status)
+            self.log.info("%s of an earlier try is %s; waiting for it.", name, work.status)
         return started
+
+
+def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
+    """A file in any store, whole or not at all; what earlier tries of the task left behind is put away.
+
+    :param url: of the file.
+    :param conn_id: the Airflow Connection of the store, if the URL names none.
+    :param me: the task that writes.
+    :raises OACConfigurationError: for a folder.
+    """
+    url = path_text(url)
+    if url.endswith("/"):
+        raise OACConfigurationError(
+            f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
+        )
+    # The same after a Clear, so that what was left behind before it is found, too.
+    mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
+    return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

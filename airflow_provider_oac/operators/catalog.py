@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, path_text
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
-from airflow_provider_oac.operators.catalog_base import ItemArguments, ItemOperator, PlacingOperator
-from airflow_provider_oac.operators.files import sink_of
-from airflow_provider_oac.operators.task_state import TaskKey
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, Template, path_text
+from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
+from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -21,14 +19,85 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.paging import Source
     from airflow_provider_oac.client.rest.catalog import CatalogItem
 
-__all__ = [
-    "OACChangeOwnerOperator",
-    "OACCopyCatalogItemOperator",
-    "OACCreateFolderOperator",
-    "OACDeleteFolderOperator",
-    "OACListCatalogOperator",
-    "OACMoveCatalogItemOperator",
-]
+
+class ItemOperator(OACBaseOperator):
+    """Works on one item of the catalog.
+
+    :param catalog_type: type of the item, such as ``workbooks`` or ``folders``.
+    :param path: its path, such as ``/@Catalog/shared/Sales/Board``, or a pair ``'owner'.'name'``; or
+    :param item_id: its id as lists return it.
+    """
+
+    catalog_type: Template[str]
+    path: Template[CatalogPath | None] = None
+    item_id: Template[str | None] = None
+
+    def checked_id(self) -> str:
+        """The id of the item.
+
+        :raises OACConfigurationError: unless exactly one of path and id is given.
+        """
+        return lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item")
+
+
+class PlacingOperator(ItemOperator):
+    """Puts an item somewhere else.
+
+    :param to_folder_path: path of the folder it goes into; or
+    :param to_folder_id: its id as lists return it; by default the folder that it is in.
+    :param new_name: its name there; by default the one that it has.
+    :param overwrite: whether an item that is there is replaced. If not, one that is there fails the task without a
+        retry.
+    :param create_folders: whether missing folders on the way are created.
+    """
+
+    done = ""
+
+    to_folder_path: Template[CatalogPath | None] = None
+    to_folder_id: Template[str | None] = None
+    new_name: Template[str | None] = None
+    overwrite: bool = False
+    create_folders: bool = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Put it there, unless an earlier try has."""
+        state = TaskState(context, fingerprint=self._fingerprint)
+        state.claim()
+        suspect = state.suspect(self.retries or 0)
+        item_id, place = self.checked_id(), self._place()
+        self._push_link(context)
+        try:
+            wanted = self.wanted(item_id, place, suspect)
+            done = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
+        except OACTakenError as error:
+            # Without a retry: that one would take what is there for the work of this try.
+            raise AirflowFailException(str(error)) from error
+        except OACApiError as error:
+            if error.method == "GET" and lazy.catalog_search.is_missing(error, self.catalog_type):
+                raise AirflowFailException(str(error)) from error
+            raise
+        self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, lazy.ids.shown(done.item.id))
+        return {**done.item.to_dict(), "done_before": done.done_before}
+
+    def _place(self) -> Place:
+        folder = None
+        if self.to_folder_path is not None or self.to_folder_id is not None:
+            folder = lazy.ids.item_id(
+                item_id=self.to_folder_id, path=path_text(self.to_folder_path), what="the folder it goes into"
+            )
+        elif not self.new_name:
+            raise OACConfigurationError(
+                "No destination given. Set to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
+                "comes from a template, check what it renders to."
+            )
+        return lazy.catalog_changes.Place(folder, self.new_name or None, self.overwrite, self.create_folders)
+
+    @abstractmethod
+    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
+        """What puts it there.
+
+        :param suspect: whether an earlier try may have done so.
+        """
 
 
 class OACListCatalogOperator(OACBaseOperator):
@@ -55,60 +124,22 @@ class OACListCatalogOperator(OACBaseOperator):
     :param allow_truncated: whether a list that reached OAC's limit is worth having.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "catalog_type",
-        "search",
-        "folder_path",
-        "folder_id",
-        "owned_by",
-        "destination",
-        "destination_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        catalog_type: str | None = None,
-        search: Annotated[str, EMPTY] = "*",
-        folder_path: CatalogPath | None = None,
-        folder_id: str | None = None,
-        recursive: bool = False,
-        owned_by: str | None = None,
-        manage_content: bool = False,
-        destination: Location | None = None,
-        destination_conn_id: str | None = None,
-        max_items: Number = 1000,
-        allow_truncated: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.catalog_type = catalog_type
-        self.search = search
-        self.folder_path = path_text(folder_path)
-        self.folder_id = folder_id
-        self.recursive = recursive
-        self.owned_by = owned_by
-        self.manage_content = manage_content
-        self.destination = path_text(destination)
-        self.destination_conn_id = destination_conn_id
-        self.max_items = max_items
-        self.allow_truncated = allow_truncated
+    catalog_type: Template[str | None] = None
+    search: Template[Annotated[str, EMPTY]] = "*"
+    folder_path: Template[CatalogPath | None] = None
+    folder_id: Template[str | None] = None
+    recursive: bool = False
+    owned_by: Template[str | None] = None
+    manage_content: bool = False
+    destination: Template[Location | None] = None
+    destination_conn_id: Template[str | None] = None
+    max_items: Number = 1000
+    allow_truncated: bool = False
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """List."""
         self._push_link(context)
-        source = self._source()
-        if self.destination:
-            return self._written(source, self.destination, context)
-        found = self.hook.run(lazy.paging.collected(source, self.max_items + 1))
-        if len(found) > self.max_items:
-            raise OACConfigurationError(
-                f"More than {self.max_items} items were found, too many for XCom. Set destination to a file for them, "
-                "narrow the list, or raise max_items."
-            )
-        self.log.info("Found %d items.", len(found))
-        return [item.to_dict() for item in found]
+        return self._collect(self._source(), self.destination, self.destination_conn_id, self.max_items, context)
 
     def _source(self) -> Source[CatalogItem]:
         """The items that are meant; a type, an owner and a name are compared here, too."""
@@ -131,19 +162,13 @@ class OACListCatalogOperator(OACBaseOperator):
             listing = lazy.catalog.list_items(self.catalog_type, search=words, manage_content=manage)
             return lambda api: listing.each(api, plan)
         folders = lazy.ids.FOLDERS
-        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.folder_path, what="the folder")
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         if self.recursive:
             # Folders on the way must be listed whatever they are called.
             below = lazy.catalog_search.below
             return lambda api: below(api, folders, folder_id, plan, manage_content=self.manage_content)
         listing = lazy.catalog.list_children(folders, folder_id, search=words, manage_content=manage)
         return lambda api: listing.each(api, plan)
-
-    def _written(self, source: Source[CatalogItem], url: str, context: Context) -> dict[str, Any]:
-        sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
-        done = self.hook.run(lazy.writers.write_json_lines(source, sink))
-        self.log.info("Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
-        return {"path": url, "items": done.lines, "size": done.size, "sha256": done.sha256}
 
 
 class OACCreateFolderOperator(OACBaseOperator):
@@ -155,16 +180,12 @@ class OACCreateFolderOperator(OACBaseOperator):
     :param create_parents: whether missing folders above are created, too.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "path")
-
-    def __init__(self, *, path: CatalogPath, create_parents: bool = True, **kwargs: Unpack[OACArguments]) -> None:
-        super().__init__(**kwargs)
-        self.path = path_text(path)
-        self.create_parents = create_parents
+    path: Template[CatalogPath]
+    create_parents: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        place = lazy.ids.split_path(lazy.ids.catalog_id(self.path))
+        place = lazy.ids.split_path(lazy.ids.catalog_id(path_text(self.path)))
         if place is None:
             raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
         self._push_link(context)
@@ -222,26 +243,14 @@ class OACDeleteFolderOperator(OACBaseOperator):
         A retry takes it so in any case, since the try before may have deleted it.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "path", "folder_id")
-
-    def __init__(
-        self,
-        *,
-        path: CatalogPath | None = None,
-        folder_id: str | None = None,
-        recursive: bool = False,
-        missing_ok: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.path = path_text(path)
-        self.folder_id = folder_id
-        self.recursive = recursive
-        self.missing_ok = missing_ok
+    path: Template[CatalogPath | None] = None
+    folder_id: Template[str | None] = None
+    recursive: bool = False
+    missing_ok: bool = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete it."""
-        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=self.path, what="the folder")
+        folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.path), what="the folder")
         shown, path = lazy.ids.shown(folder_id), lazy.ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or TaskKey.of(context).repeats(self.retries or 0)
         self._push_link(context)
@@ -274,26 +283,12 @@ class OACChangeOwnerOperator(ItemOperator):
     :param max_parallel: how many requests run side by side.
     """
 
-    template_fields: Sequence[str] = (*ItemOperator.template_fields, "new_owner", "account_type", "only_owner")
-
-    def __init__(
-        self,
-        *,
-        new_owner: str,
-        account_type: Annotated[str, OneOf(("User", "ApplicationRole"))] = "User",
-        recursive: bool = False,
-        only_owner: str | None = None,
-        manage_content: bool = True,
-        max_parallel: Number = 4,
-        **kwargs: Unpack[ItemArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.new_owner = new_owner
-        self.account_type = account_type
-        self.recursive = recursive
-        self.only_owner = only_owner
-        self.manage_content = manage_content
-        self.max_parallel = max_parallel
+    new_owner: Template[str]
+    account_type: Template[Annotated[str, OneOf(("User", "ApplicationRole"))]] = "User"
+    recursive: bool = False
+    only_owner: Template[str | None] = None
+    manage_content: bool = True
+    max_parallel: Number = 4
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change it."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import OneOf
+from airflow_provider_oac.arguments import OneOf, Template
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.base import OACBaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.flows.catalog_diff import Held
     from airflow_provider_oac.hooks.oac import OACHook
-
-__all__ = ["OACCheckRolesOperator", "OACCompareCatalogsOperator", "OACReviewRestoreOperator"]
 
 # So many items of each kind of difference stand in a result.
 _SHOWN = 500
@@ -43,29 +41,16 @@ class OACCompareCatalogsOperator(OACBaseOperator):
     :param fail_on_difference: whether the task fails if something is missing or different.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "source_oac_conn_id", "taken_at")
-
-    def __init__(
-        self,
-        *,
-        source_oac_conn_id: str,
-        taken_at: datetime | str | None = None,
-        permissions: bool = True,
-        manage_content: bool | None = None,
-        fail_on_difference: bool = True,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.source_oac_conn_id = source_oac_conn_id
-        self.taken_at = taken_at
-        self.permissions = permissions
-        self.manage_content = manage_content
-        self.fail_on_difference = fail_on_difference
+    source_oac_conn_id: Template[str]
+    taken_at: Template[datetime | str | None] = None
+    permissions: bool = True
+    manage_content: bool | None = None
+    fail_on_difference: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare."""
         made_at = moment_of(self.taken_at, "taken_at")
-        source = lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed)
+        source = self._hook_of(self.source_oac_conn_id)
         if source.settings.address == self.hook.settings.address:
             raise OACConfigurationError(
                 f"Both Connections point to {source.settings.address}. Set source_oac_conn_id and oac_conn_id to "
@@ -133,22 +118,10 @@ class OACReviewRestoreOperator(OACBaseOperator):
     :param manage_content: whether to list as a content manager, also what others own.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "expected_host", "snapshot", "source_oac_conn_id")
-
-    def __init__(
-        self,
-        *,
-        expected_host: str,
-        snapshot: Mapping[str, Any],
-        source_oac_conn_id: str | None = None,
-        manage_content: bool | None = None,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.expected_host = expected_host
-        self.snapshot = snapshot
-        self.source_oac_conn_id = source_oac_conn_id
-        self.manage_content = manage_content
+    expected_host: Template[str]
+    snapshot: Template[Mapping[str, Any]]
+    source_oac_conn_id: Template[str | None] = None
+    manage_content: bool | None = None
 
     def execute(self, context: Context) -> str:
         """Write it."""
@@ -158,11 +131,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
         self._push_link(context)
         found = self.hook.run(lazy.system.get())
         held = lazy.catalog_diff.held(permissions=False, manage_content=self.manage_content)
-        source = (
-            lazy.oac.OACHook(self.source_oac_conn_id, stopped=lambda: self._killed).run(held)
-            if self.source_oac_conn_id
-            else None
-        )
+        source = self._hook_of(self.source_oac_conn_id).run(held) if self.source_oac_conn_id else None
         age = str(datetime.now(UTC) - taken_at).partition(".")[0] if taken_at else "an unknown time"
         facts = {
             "host": self.hook.settings.address.partition("://")[2],
@@ -191,14 +160,7 @@ class OACCheckRolesOperator(OACBaseOperator):
     :param needed: the roles without which the task fails.
     """
 
-    def __init__(
-        self,
-        *,
-        needed: Sequence[Annotated[str, _ROLES]] = ("administrator", "author"),
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.needed = needed
+    needed: Sequence[Annotated[str, _ROLES]] = ("administrator", "author")
 
     def execute(self, context: Context) -> dict[str, bool]:
         """Look."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, path_text
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.rest.connections import ConnectionOrder
-
-__all__ = ["OACCreateConnectionOperator", "OACDeleteConnectionOperator", "OACUpdateConnectionOperator"]
 
 
 class _ConnectionOperator(OACBaseOperator):
@@ -33,22 +31,11 @@ class _ConnectionOperator(OACBaseOperator):
     :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
     """
 
-    def __init__(
-        self,
-        *,
-        data_source_conn_id: str,
-        connection_params: Mapping[str, Any] | None = None,
-        description: Annotated[str, EMPTY] | None = None,
-        wallet: Location | None = None,
-        wallet_conn_id: str | None = None,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.data_source_conn_id = data_source_conn_id
-        self.connection_params = connection_params
-        self.description = description
-        self.wallet = path_text(wallet)
-        self.wallet_conn_id = wallet_conn_id
+    data_source_conn_id: Template[str]
+    connection_params: Template[Mapping[str, Any] | None] = None
+    description: Template[Annotated[str, EMPTY] | None] = None
+    wallet: Template[Location | None] = None
+    wallet_conn_id: Template[str | None] = None
 
     def check_together(self) -> None:
         """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
@@ -68,7 +55,7 @@ class _ConnectionOperator(OACBaseOperator):
         """
         source = lazy.data_sources.source(self.data_source_conn_id)
         params = {**(self.connection_params or {}), **source.params, **more}
-        content = lazy.data_sources.wallet(self.wallet, self.wallet_conn_id) if self.wallet else None
+        content = lazy.data_sources.wallet(path_text(self.wallet), self.wallet_conn_id) if self.wallet else None
         return lazy.connections.ConnectionOrder(name, params, self.description, wallet=content, secrets=source.secrets)
 
 
@@ -98,61 +85,27 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         it is, or ``update`` it.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "connection_name",
-        "connection_type",
-        "data_source_conn_id",
-        "connection_params",
-        "description",
-        "folder_path",
-        "wallet",
-        "wallet_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        connection_name: str,
-        connection_type: str,
-        data_source_conn_id: str,
-        connection_params: Mapping[str, Any] | None = None,
-        description: Annotated[str, EMPTY] | None = None,
-        folder_path: CatalogPath | None = None,
-        wallet: Location | None = None,
-        wallet_conn_id: str | None = None,
-        if_exists: Literal["fail", "keep", "update"] = "fail",
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(
-            data_source_conn_id=data_source_conn_id,
-            connection_params=connection_params,
-            description=description,
-            wallet=wallet,
-            wallet_conn_id=wallet_conn_id,
-            **kwargs,
-        )
-        self.connection_name = connection_name
-        self.connection_type = connection_type
-        self.folder_path = path_text(folder_path)
-        self.if_exists = if_exists
+    connection_name: Template[str]
+    connection_type: Template[str]
+    folder_path: Template[CatalogPath | None] = None
+    if_exists: Literal["fail", "keep", "update"] = "fail"
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
         order = self.order(self.connection_name, connectionType=self.connection_type)
-        order = replace(order, folder_path=self.folder_path)
+        order = replace(order, folder_path=path_text(self.folder_path))
         self._push_link(context)
-        memory = TaskState(context, fingerprint=self._fingerprint)
-        memory.claim()
+        state = TaskState(context, fingerprint=self._fingerprint)
+        state.claim()
         wanted = lazy.create_connection.NewConnection(
             order,
             self.hook.settings.auth.user,
             self.if_exists,
-            known=memory.available,
-            suspect=memory.suspect(self.retries or 0),
+            known=state.available,
+            suspect=state.suspect(self.retries or 0),
         )
         try:
-            made = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts()))
+            made = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
         except (OACApiError, OACTakenError) as error:
             if isinstance(error, OACApiError) and error.status != 409:
                 raise
@@ -187,39 +140,8 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
     :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "connection",
-        "connection_id",
-        "data_source_conn_id",
-        "connection_params",
-        "description",
-        "wallet",
-        "wallet_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        connection: str | None = None,
-        connection_id: str | None = None,
-        data_source_conn_id: str,
-        connection_params: Mapping[str, Any] | None = None,
-        description: Annotated[str, EMPTY] | None = None,
-        wallet: Location | None = None,
-        wallet_conn_id: str | None = None,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(
-            data_source_conn_id=data_source_conn_id,
-            connection_params=connection_params,
-            description=description,
-            wallet=wallet,
-            wallet_conn_id=wallet_conn_id,
-            **kwargs,
-        )
-        self.connection = connection
-        self.connection_id = connection_id
+    connection: Template[str | None] = None
+    connection_id: Template[str | None] = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Update it."""
@@ -258,20 +180,9 @@ class OACDeleteConnectionOperator(OACBaseOperator):
         retry. A retry after another failure takes it so in any case, since the try before may have deleted it.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "connection", "connection_id")
-
-    def __init__(
-        self,
-        *,
-        connection: str | None = None,
-        connection_id: str | None = None,
-        missing_ok: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.connection = connection
-        self.connection_id = connection_id
-        self.missing_ok = missing_ok
+    connection: Template[str | None] = None
+    connection_id: Template[str | None] = None
+    missing_ok: bool = False
 
     def execute(self, context: Context) -> str:
         """Delete it."""

@@ -1,4 +1,4 @@
-"""What a task tells Airflow of what it made: asset events, and lineage where OpenLineage is installed."""
+"""What a task made, for Airflow's assets, and for lineage where OpenLineage is installed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import _compat
 from airflow_provider_oac.assets import openlineage_dataset
+from airflow_provider_oac.operators.base import OACWorkOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_oac._compat import BaseOperator, Context
+    from airflow_provider_oac._compat import Context
 
 
 @dataclass(frozen=True)
@@ -27,42 +28,44 @@ class Made:
     extra: dict[str, Any]
 
 
-def tell(operator: BaseOperator, context: Context, made: Sequence[Made]) -> None:
-    """Put facts into the events of the task's outlets, which Airflow sends when the task succeeds.
+class LineageOperator(OACWorkOperator):
+    """Makes something that Airflow and OpenLineage know."""
 
-    An outlet that is an asset gets one event, with the facts in its ``extra`` (of several things: as ``files``). An
-    outlet that is an alias gets an event for the asset of each thing that was made.
+    _reported: tuple[Made, ...] = ()
 
-    :param operator: whose ``outlets`` count.
-    :param made: what it made.
-    """
-    operator.__dict__["_oac_made"] = tuple(made)
-    accessors = context.get("outlet_events")
-    if not made or accessors is None:
-        return
-    whole: dict[str, Any] = (
-        made[0].extra if len(made) == 1 else {"files": [{"uri": item.uri, **item.extra} for item in made]}
-    )
-    for outlet in operator.outlets:
-        if isinstance(outlet, _compat.Asset):
-            accessors[outlet].extra = {**accessors[outlet].extra, **whole}
-        elif isinstance(outlet, _compat.AssetAlias):
-            for item in made:
-                accessors[outlet].add(_compat.Asset(item.uri), extra=item.extra)
+    def report_made(self, context: Context, made: Sequence[Made]) -> None:
+        """Put facts into the events of the task's outlets, which Airflow sends when the task succeeds.
 
+        An outlet that is an asset gets one event, with the facts in its ``extra`` (of several things: as ``files``). An
+        outlet that is an alias gets an event for the asset of each thing that was made.
 
-def lineage(operator: BaseOperator) -> Any:
-    """What OpenLineage is told when the task succeeded; called by its provider only.
+        :param made: what the task made.
+        """
+        self._reported = tuple(made)
+        accessors = context.get("outlet_events")
+        if not made or accessors is None:
+            return
+        extra: dict[str, Any] = {"files": [{"uri": item.uri, **item.extra} for item in made]}
+        if len(made) == 1:
+            extra = made[0].extra
+        for outlet in self.outlets:
+            if isinstance(outlet, _compat.Asset):
+                accessors[outlet].extra = {**accessors[outlet].extra, **extra}
+            elif isinstance(outlet, _compat.AssetAlias):
+                for item in made:
+                    accessors[outlet].add(_compat.Asset(item.uri), extra=item.extra)
 
-    :returns: its ``OperatorLineage``; ``None`` if nothing was made.
-    """
-    made: tuple[Made, ...] = operator.__dict__.get("_oac_made", ())
-    if not made:
-        return None
-    # An optional package, which is there when it calls this.
-    from airflow.providers.openlineage.extractors import OperatorLineage
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What OpenLineage's provider asks for when the task succeeded.
 
-    def datasets(side: int) -> list[Any]:
-        return [openlineage_dataset(uri) for uri in dict.fromkeys(item.flow[side] for item in made)]
+        :returns: its ``OperatorLineage``; ``None`` if nothing was made.
+        """
+        if not self._reported:
+            return None
+        # An optional package, which is there when it calls this.
+        from airflow.providers.openlineage.extractors import OperatorLineage
 
-    return OperatorLineage(inputs=datasets(0), outputs=datasets(1))
+        def datasets(side: int) -> list[Any]:
+            return [openlineage_dataset(uri) for uri in dict.fromkeys(item.flow[side] for item in self._reported)]
+
+        return OperatorLineage(inputs=datasets(0), outputs=datasets(1))

@@ -1,4 +1,4 @@
-"""Operators that bring a snapshot into an instance: register its file, restore it."""
+"""The operator that restores a snapshot."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Duration, path_text, seconds
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Duration, Template, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -19,25 +19,17 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OTHER_VERSION, OACWorkOperator, Started, WorkArguments
-from airflow_provider_oac.operators.register import OACRegisterSnapshotOperator
-from airflow_provider_oac.operators.restore_checks import (
-    facts_of_restore,
-    opening_passwords,
-    refuse_other_target,
-    refuse_run,
-)
-from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed
+from airflow_provider_oac.operators.base import OTHER_VERSION, Started, no_retry
+from airflow_provider_oac.operators.snapshot_base import NewSnapshot, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskState
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
     from airflow_provider_oac.client.flows.restore import Readiness, RestoreFacts
+    from airflow_provider_oac.client.rest.snapshots import Snapshot
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
-
-__all__ = ["OACRegisterSnapshotOperator", "OACRestoreSnapshotOperator"]
 
 # The two works of a restore, each with a work request of its own.
 SAFETY, RESTORE = "safety snapshot", "restore"
@@ -45,7 +37,7 @@ SAFETY, RESTORE = "safety snapshot", "restore"
 _SAFETY_SNAPSHOTS = 3
 
 
-class OACRestoreSnapshotOperator(OACWorkOperator):
+class OACRestoreSnapshotOperator(SnapshotOperator):
     """Restores a snapshot. It **replaces the whole instance, and there is no undo**, except a snapshot taken before.
 
     In this order: refuse any run that is not of the type ``manual``, and any instance but ``expected_host``; find the
@@ -95,65 +87,25 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     :param confirmation_timeout: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "expected_host",
-        "snapshot",
-        "snapshot_id",
-        "expected_system",
-        "seal_conn_id",
-        "safety_label",
-        "safety_bucket",
-        "safety_seal_conn_id",
-        "safety_folder",
-        "safety_region",
-        "safety_namespace",
-        "safety_storage_conn_id",
-        "approval",
-    )
+    expected_host: Template[str]
+    snapshot: Template[Mapping[str, Any] | None] = None
+    snapshot_id: Template[str | None] = None
+    expected_system: Template[str | None] = None
+    seal_conn_id: Template[str | None] = None
+    safety_label: Template[str] = "before-restore"
+    safety_bucket: Template[str | None] = None
+    safety_seal_conn_id: Template[str | None] = None
+    safety_folder: Template[Annotated[CatalogPath, EMPTY]] = DEFAULT_FOLDER
+    safety_region: Template[str | None] = None
+    safety_namespace: Template[str | None] = None
+    safety_storage_conn_id: Template[str | None] = None
+    without_safety_snapshot: bool = False
+    approval: Template[Annotated[str, EMPTY] | None] = None
+    allowed_run_types: Sequence[str] = ("manual",)
+    ready_timeout: Duration = timedelta(minutes=30)
 
-    def __init__(
-        self,
-        *,
-        expected_host: str,
-        snapshot: Mapping[str, Any] | None = None,
-        snapshot_id: str | None = None,
-        expected_system: str | None = None,
-        seal_conn_id: str | None = None,
-        safety_label: str = "before-restore",
-        safety_bucket: str | None = None,
-        safety_seal_conn_id: str | None = None,
-        safety_folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
-        safety_region: str | None = None,
-        safety_namespace: str | None = None,
-        safety_storage_conn_id: str | None = None,
-        without_safety_snapshot: bool = False,
-        approval: Annotated[str, EMPTY] | None = None,
-        allowed_run_types: Sequence[str] = ("manual",),
-        ready_timeout: Duration = timedelta(minutes=30),
-        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
-        **kwargs: Unpack[WorkArguments],
-    ) -> None:
-        # Set here, and not by default_args, which are meant for tasks that can be tried again.
-        kwargs.setdefault("retries", 0)
-        super().__init__(**kwargs)
-        self.expected_host = expected_host
-        self.snapshot = snapshot
-        self.snapshot_id = snapshot_id
-        self.expected_system = expected_system
-        self.seal_conn_id = seal_conn_id
-        self.safety_label = safety_label
-        self.safety_bucket = safety_bucket
-        self.safety_seal_conn_id = safety_seal_conn_id
-        self.safety_folder = path_text(safety_folder)
-        self.safety_region = safety_region
-        self.safety_namespace = safety_namespace
-        self.safety_storage_conn_id = safety_storage_conn_id
-        self.without_safety_snapshot = without_safety_snapshot
-        self.approval = approval
-        self.allowed_run_types = allowed_run_types
-        self.ready_timeout = ready_timeout
-        self.confirmation_timeout = seconds(confirmation_timeout)
+    # Those of a DAG's default arguments are meant for tasks that can be tried again.
+    _airflow_defaults: ClassVar[dict[str, Any]] = {"retries": 0}
 
     def check_together(self) -> None:
         """Its result is the work's."""
@@ -171,34 +123,40 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
     def _begin(self, context: Context) -> Any:
         """Refuse, or go on."""
         refuse_run(context, self.allowed_run_types)
-        refuse_other_target(self.expected_host, self.hook)
+        self._refuse_other_target(self.expected_host)
         return super()._begin(context)
+
+    def _refuse_other_target(self, *expected: str) -> None:
+        """Refuse any instance but the one that is meant."""
+        with no_retry(OACConfigurationError):
+            for host in expected:
+                lazy.restore.check_target(host, self.hook.settings.address)
 
     # -- what an earlier try did
 
-    def _found_again(self, memory: TaskState) -> Started | None:
+    def _found_again(self, state: TaskState) -> Started | None:
         """The work of an earlier try, of this order or of one before a Clear. A restore is never sent again lightly."""
-        if memory.unreadable or (not memory.available and (memory.interrupted or memory.identity.try_number > 1)):
+        if state.unreadable or (not state.available and (state.interrupted or state.key.try_number > 1)):
             raise AirflowFailException(
                 "This is not the first try of this task in its DAG run, and this Airflow (before 3.3, or with "
                 "durable=False, or upgraded meanwhile) keeps nothing that shows whether an earlier one sent it. "
                 f"Nothing is sent. {self._what_to_check()}"
             )
-        started = self._started(memory.recall())
+        started = self._started(state.recall())
         if started is None or started.facts.work != RESTORE:
             # After a Clear, templates may name another snapshot: the one that was begun does not count.
-            return super()._found_again(memory) if memory.repeated else None
+            return super()._found_again(state) if state.repeated else None
         if not started.work_request_id:
             raise AirflowFailException(
                 f"An earlier try sent the restore of snapshot {started.facts.name}, and it is not known whether OAC "
                 f"accepted it. Nothing is sent again. {self._what_to_check()}"
             )
-        return self._restore_found(started, memory)
+        return self._restore_found(started, state)
 
-    def _restore_found(self, started: Started, memory: TaskState) -> Started | None:
+    def _restore_found(self, started: Started, state: TaskState) -> Started | None:
         """A restore that OAC accepted from an earlier try."""
         # A retry, and not a Clear.
-        repeated = memory.repeated
+        repeated = state.repeated
         name, approved = started.facts.name, started.facts.approval
         try:
             work = self.hook.run(lazy.work_requests.get(str(started.work_request_id)))
@@ -209,7 +167,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             if self.approval and self.approval != approved:
                 self.log.info("Restored before under another approval (%s); this is a new order.", approved)
                 return None
-            if not memory.recall().checked and self._wanted_id() == started.facts.snapshot_id:
+            if not state.recall().checked and self._wanted_id() == started.facts.snapshot_id:
                 self.log.info(
                     "Snapshot %s was restored by this very task already (work request %s), and it was not seen that "
                     "the instance is well: only that is looked at now. Nothing is sent.", name, work.id,
@@ -229,7 +187,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 )
             self.log.info("The restore of an earlier try ended %s; the task was cleared: sent anew.", work.status)
             if safety := started.facts.safety:
-                memory.remember(way_back={"address": started.facts.address, "safety": safety})
+                state.remember(way_back={"address": started.facts.address, "safety": safety})
             return None
         if not repeated and self._wanted_id() != started.facts.snapshot_id:
             raise AirflowFailException(
@@ -248,39 +206,71 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     # -- the safety snapshot
 
-    def start(self, memory: TaskState, context: Context) -> Started:
+    def start(self, state: TaskState, context: Context) -> Started:
         """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
-        facts = facts_of_restore(
-            self.hook,
-            snapshot=self.snapshot,
-            snapshot_id=self.snapshot_id,
-            seal_conn_id=self.seal_conn_id,
-            expected_system=self.expected_system,
-        )
+        with no_retry(OACConfigurationError):
+            facts = self._facts()
         self.log.warning(
             "This REPLACES the content of %s (%s) by snapshot %s, taken of %s at %s. Replaced: %s. Not saved in a "
             "snapshot, and so not restored: %s. There is no undo but a snapshot taken before.",
             facts.host, facts.system, facts.name, facts.source_instance or "an unknown instance",
             facts.taken_at or "an unknown time", lazy.restore.REPLACED, lazy.restore.NOT_SAVED,
         )  # fmt: skip
-        if way_back := self._way_back(facts, memory):
+        if way_back := self._way_back(facts, state):
             facts = replace(facts, safety=way_back, after_failure=True)
         if self.without_safety_snapshot:
             self.log.warning("Without a safety snapshot (without_safety_snapshot=True): what is there now is lost.")
-            return self._submit(facts, memory)
-        record = memory.of_this_order()
+            return self._submit(facts, state)
+        record = state.of_this_order()
         # The Connection may have been edited since.
         if (safety := record.safety) and record.safety_of == facts.address:
             self.log.info("The safety snapshot %s of an earlier try is good.", safety["name"])
-            return self._submit(_with_safety(facts, safety), memory)
-        return self._safety_snapshot(facts, memory)
+            return self._submit(_with_safety(facts, safety), state)
+        return self._safety_snapshot(facts, state)
 
-    def _way_back(self, facts: RestoreFacts, memory: TaskState) -> dict[str, Any] | None:
+    def _facts(self) -> RestoreFacts:
+        """What is known before anything is sent: target, snapshot, and whose password opens it."""
+        found = self.hook.run(lazy.system.get())
+        lazy.restore.check_system(self.expected_system, found)
+        item, address = self._found_snapshot(), self.hook.settings.address
+        origin = origin_facts(item.name)
+        facts = lazy.restore.RestoreFacts(
+            item.id,
+            item.name,
+            address,
+            address.partition("://")[2],
+            found.description or found.service_instance_key,
+            origin["source_instance"],
+            origin["taken_at"],
+            self.seal_conn_id or lazy.restore.seal_of(item),
+        )
+        opening_passwords(facts)
+        return facts
+
+    def _found_snapshot(self) -> Snapshot:
+        wanted = self._wanted_id()
+        if bool(self.snapshot) == bool(self.snapshot_id) or not isinstance(wanted, str):
+            raise OACConfigurationError(
+                "Give either snapshot (the result of the task that registered it in this instance) or snapshot_id (now "
+                f"{wanted!r}). Nothing was restored."
+            )
+        try:
+            return self.hook.run(lazy.snapshots.get(wanted))
+        except OACApiError as error:
+            if error.status != 404:
+                raise
+            raise OACConfigurationError(
+                f"{self.hook.settings.address} lists no snapshot {wanted}. Nothing was restored. Register the snapshot "
+                "in this instance first (OACRegisterSnapshotOperator with this Connection): the ids of other instances "
+                f"are not valid here. OAC's error: {error}"
+            ) from error
+
+    def _way_back(self, facts: RestoreFacts, state: TaskState) -> dict[str, Any] | None:
         """The safety snapshot of a restore that failed before this one: one taken now holds what that left behind."""
-        way_back = memory.recall().way_back
+        way_back = state.recall().way_back
         if not way_back or way_back["address"] != facts.address:
             return None
-        memory.remember(way_back=way_back)
+        state.remember(way_back=way_back)
         safety: dict[str, Any] = way_back["safety"]
         self.log.warning(
             "An earlier restore of this task failed, and %s may hold a part of it. What was there before is in safety "
@@ -288,42 +278,31 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )  # fmt: skip
         return safety
 
-    def _safety_snapshot(self, facts: RestoreFacts, memory: TaskState) -> Started:
-        taking = self._taking(facts)
+    def _safety_snapshot(self, facts: RestoreFacts, state: TaskState) -> Started:
+        new = self._new_safety(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
-            taken = taking.start(memory, unverified)
+            taken = self._create(new, state, unverified)
             if taken.work_request_id:
                 return taken._replace(facts=replace(facts, work=SAFETY, taking=taken.facts))
             name = taken.facts.name
             self.log.warning("Nobody can tell whether safety snapshot %s is complete; taking another one.", name)
             unverified.append(name)
-            memory.remember(failed=(*memory.of_this_order().failed, name))
+            state.remember(failed=(*state.of_this_order().failed, name))
         raise OACError(
             f"No safety snapshot of {facts.host} could be seen to succeed, out of {_SAFETY_SNAPSHOTS}. The restore "
             "was not sent. Check the instance, then clear the task."
         )
 
-    def _taking(self, facts: RestoreFacts) -> SnapshotTaking:
+    def _new_safety(self, facts: RestoreFacts) -> NewSnapshot:
         if not self.safety_bucket or not self.safety_seal_conn_id:
             raise AirflowFailException(
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
                 "without_safety_snapshot=True restores without one. Nothing was sent."
             )
-        return SnapshotTaking(
-            hook=self.hook,
-            log=self.log,
-            label=f"{self.safety_label}-failed" if facts.after_failure else self.safety_label,
-            bucket=self.safety_bucket,
-            seal_conn_id=self.safety_seal_conn_id,
-            folder=self.safety_folder,
-            region=self.safety_region,
-            namespace=self.safety_namespace,
-            storage_conn_id=self.safety_storage_conn_id,
-            confirmation_timeout=self.confirmation_timeout,
-            durable=self.durable,
-            purpose=SAFETY,
-        )
+        label = f"{self.safety_label}-failed" if facts.after_failure else self.safety_label
+        place = self.safety_bucket, path_text(self.safety_folder), self.safety_region, self.safety_namespace
+        return NewSnapshot(label, self.safety_seal_conn_id, *place, self.safety_storage_conn_id, SAFETY)
 
     # -- the restore
 
@@ -333,43 +312,36 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
         """After the safety snapshot: restore. After the restore: see that the instance is well."""
-        memory, facts = self._memory(context), started.facts
+        state, facts = self._state(context), started.facts
         if facts.work == SAFETY:
-            safety = self._taking(facts).result(facts.taking, started.work_request_id, work)
-            memory.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
-            return self._pursue(self._submit(_with_safety(facts, safety), memory), memory, self._until, context)
+            safety = self._created(facts.taking, started.work_request_id, work)
+            state.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
+            return self._pursue(self._submit(_with_safety(facts, safety), state), state, context)
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts.name, facts.host)
         deadline = time.time() + seconds(self.ready_timeout)
         if self._latest is not None:
             deadline = min(deadline, self._latest)
         if self.deferrable:
             if ready := self.hook.run(lazy.restore.ready_now()):
-                return self._result(started, ready, memory)
+                return self._result(started, ready, state)
 
-            self.defer(
-                trigger=OACReadyTrigger(**self._trigger_arguments(started, deadline)),
-                method_name="resume_ready",
-                timeout=self._trigger_timeout(deadline),
-            )
-        return self._checked(started, deadline, 300.0, memory)
+            self._defer(OACReadyTrigger(**self._trigger_arguments(started, deadline)), "resume_ready")
+        return self._checked(started, deadline, 300.0, state)
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
         """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
         started = self._carried_on(carried_by(event))
         if started is None:
-            found: dict[str, Any] = self._look_again(context, OTHER_VERSION)
+            found: dict[str, Any] = self._search_again(context, OTHER_VERSION)
             return found
-        return self._checked(started, self._until, 0.0, self._memory(context))
+        return self._checked(started, self._until, 0.0, self._state(context))
 
-    def _submit(self, facts: RestoreFacts, memory: TaskState) -> Started:
+    def _submit(self, facts: RestoreFacts, state: TaskState) -> Started:
         """Send the restore. From here on, whatever happens, it is not sent again."""
         # The Connection may have been edited while the safety snapshot was taken.
-        refuse_other_target(facts.address, self.hook)
-        refuse_other_target(self.expected_host, self.hook)
-        try:
+        self._refuse_other_target(facts.address, self.expected_host)
+        with no_retry(OACConfigurationError):
             passwords = opening_passwords(facts)
-        except OACConfigurationError as error:
-            raise AirflowFailException(str(error)) from None
         facts = replace(facts, work=RESTORE, approval=self.approval)
         intent = {"submitted_at": time.time(), "facts": facts.to_json(), "checked": False}
         # The last one, should the Connection have been edited since.
@@ -377,25 +349,24 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host)
         try:
             # Certainly not accepted, it is taken back: a retry may send it.
-            accepted = self.hook.run(lazy.submit.submit_once(wanted, memory.attempts(lambda _clue: intent)))
-        except OACUncertainError as error:
-            raise AirflowFailException(str(error)) from error
+            with no_retry(OACUncertainError):
+                accepted = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda _clue: intent)))
         except OACError as error:
             if not self._has_other_form(facts, error):
                 raise
-            return self._submit(replace(facts, form=1), memory)
+            return self._submit(replace(facts, form=1), state)
         self.log.info("OAC accepted the restore of %s as work request %s.", facts.name, accepted)
         return Started(accepted, time.time(), facts)
 
-    def _finish(self, started: Started, work_request_id: str, deadline: float, context: Context) -> Any:
+    def _finish(self, started: Started, context: Context) -> Any:
         try:
-            return super()._finish(started, work_request_id, deadline, context)
+            return super()._finish(started, context)
         except OACWorkRequestError as error:
             if started.facts.work != RESTORE or not self._has_other_form(started.facts, error):
                 raise
-        memory = self._memory(context)
-        started = self._submit(replace(started.facts, form=1), memory)
-        return self._pursue(started, memory, self._until, context)
+        state = self._state(context)
+        started = self._submit(replace(started.facts, form=1), state)
+        return self._pursue(started, state, context)
 
     def _has_other_form(self, facts: RestoreFacts, error: OACError) -> bool:
         """Whether OAC refused the password and there is another form of it: one without a line break at its end."""
@@ -407,11 +378,11 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
         )  # fmt: skip
         return True
 
-    def clean_up(self, started: Started, memory: TaskState) -> None:
+    def clean_up(self, started: Started, state: TaskState) -> None:
         """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
         safety = started.facts.safety
         if started.facts.work == SAFETY:
-            forget_failed(self.hook, self.log, started.facts.taking.name, memory, delete_storage=True)
+            self._forget_failed(started.facts.taking.name, state, delete_storage=True)
             return
         self.log.error(
             "The restore failed, and %s may hold a part of snapshot %s now. %s",
@@ -422,7 +393,7 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
             else "There is no safety snapshot to go back to.",
         )
 
-    def _checked(self, started: Started, deadline: float, refusal_patience: float, memory: TaskState) -> dict[str, Any]:
+    def _checked(self, started: Started, deadline: float, refusal_patience: float, state: TaskState) -> dict[str, Any]:
         facts = started.facts
         plan = lazy.polling.WaitPlan(deadline=deadline, longest_pause=seconds(self.poll_interval))
         flow = lazy.restore.ready_again(plan, refusal_patience=refusal_patience)
@@ -440,12 +411,12 @@ class OACRestoreSnapshotOperator(OACWorkOperator):
                 "restore again; clear this task then, which only looks again and sends nothing (before Airflow 3.3: "
                 f"mark it as success). OAC said: {error}"
             ) from error
-        return self._result(started, ready, memory)
+        return self._result(started, ready, state)
 
-    def _result(self, started: Started, ready: Readiness, memory: TaskState) -> dict[str, Any]:
+    def _result(self, started: Started, ready: Readiness, state: TaskState) -> dict[str, Any]:
         facts = started.facts
         self.log.info("%s answers again as %s.", facts.host, ready.system.description)
-        memory.remember(checked=True, way_back=None)
+        state.remember(checked=True, way_back=None)
         names = "snapshot_id name host seal source_instance taken_at safety safety_after_failure"
         return {
             **{name: getattr(facts, name) for name in names.split()},
@@ -460,3 +431,37 @@ def _with_safety(facts: RestoreFacts, safety: dict[str, Any]) -> RestoreFacts:
     if facts.after_failure:
         return replace(facts, taking=None, safety_after_failure=safety)
     return replace(facts, taking=None, safety=safety)
+
+
+def refuse_run(context: Context, allowed: Sequence[str]) -> None:
+    """Refuse DAG runs that nobody started on purpose, such as those of a backfill or a schedule.
+
+    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context tells it
+    from one that a person started: only an approval stops it there.
+
+    :param allowed: the types of DAG runs that may restore.
+    """
+    run_type = getattr(context["dag_run"], "run_type", None)
+    kind = str(getattr(run_type, "value", run_type))
+    if kind not in allowed:
+        raise AirflowFailException(
+            f"A restore replaces the whole instance, so only runs of the type {', '.join(allowed)} may start one. This "
+            f"DAG run is of the type {kind!r}. Nothing was sent. Start a run manually, or add the type to "
+            "allowed_run_types."
+        )
+
+
+def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:
+    """The password that opens the snapshot, in the forms to try one after the other.
+
+    :raises OACConfigurationError: naming the Connection that should hold it.
+    """
+    try:
+        return lazy.credentials.sealed_with(facts.seal)
+    # Airflow's error for a missing Connection has another class in each line.
+    except Exception as error:
+        raise OACConfigurationError(
+            f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
+            f"cannot be read: {error} Nothing was restored. Create that Connection again with its former password, or "
+            "set seal_conn_id to a Connection that holds that password."
+        ) from None

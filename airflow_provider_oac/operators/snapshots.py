@@ -1,45 +1,41 @@
-"""Operators for snapshots: take, find, delete, prune."""
+"""Operators for snapshots: create, register, find, delete, prune."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, log_group
-from airflow_provider_oac.arguments import EMPTY, AtLeast, CatalogPath, Count, Duration, path_text, seconds
+from airflow_provider_oac.arguments import (
+    EMPTY,
+    CatalogPath,
+    Count,
+    Template,
+    argument,
+    path_text,
+    seconds,
+)
 from airflow_provider_oac.assets import snapshots_uri
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import (
-    OACArguments,
-    OACBaseOperator,
-    OACWorkOperator,
-    Started,
-    WaitingArguments,
-)
-from airflow_provider_oac.operators.lineage import Made, lineage, tell
-from airflow_provider_oac.operators.snapshot_base import SnapshotTaking, forget_failed
+from airflow_provider_oac.operators.base import OACBaseOperator, Started
+from airflow_provider_oac.operators.lineage import LineageOperator, Made
+from airflow_provider_oac.operators.snapshot_base import NewSnapshot, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.snapshots import Snapshot
+    from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
 
-__all__ = [
-    "OACCreateSnapshotOperator",
-    "OACDeleteSnapshotOperator",
-    "OACFindSnapshotOperator",
-    "OACPruneSnapshotsOperator",
-]
 
-
-class OACCreateSnapshotOperator(OACWorkOperator):
+class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
     """Takes a snapshot of the whole instance into a bucket of OCI Object Storage.
 
     The snapshot is named ``<label>--<instance>--<UTC time>--<seal>--<mark>`` and its file is
@@ -64,87 +60,121 @@ class OACCreateSnapshotOperator(OACWorkOperator):
         before it is asked for again.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "snapshot_label",
-        "bucket",
-        "seal_conn_id",
-        "folder",
-        "region",
-        "namespace",
-        "storage_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        bucket: str,
-        seal_conn_id: str,
-        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
-        region: str | None = None,
-        namespace: str | None = None,
-        storage_conn_id: str | None = None,
-        confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0,
-        **kwargs: Unpack[WaitingArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.bucket = bucket
-        self.seal_conn_id = seal_conn_id
-        self.folder = path_text(folder)
-        self.region = region
-        self.namespace = namespace
-        self.storage_conn_id = storage_conn_id
-        self.confirmation_timeout = seconds(confirmation_timeout)
+    snapshot_label: Template[str]
+    bucket: Template[str]
+    seal_conn_id: Template[str]
+    folder: Template[Annotated[CatalogPath, EMPTY]] = DEFAULT_FOLDER
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
+    storage_conn_id: Template[str | None] = None
 
     @property
     def facts_type(self) -> type[Record]:
         """What is known of the snapshot."""
         return lazy.create_snapshot.SnapshotFacts
 
-    def start(self, memory: TaskState, context: Context) -> Started:
-        """Take the snapshot, unless OAC lists one with this task's mark."""
-        return self._taking().start(memory)
+    def start(self, state: TaskState, context: Context) -> Started:
+        """Create the snapshot, unless OAC lists one with this task's mark."""
+        place = self.bucket, path_text(self.folder), self.region, self.namespace, self.storage_conn_id
+        return self._create(NewSnapshot(self.snapshot_label, self.seal_conn_id, *place), state)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
-        result = self._taking().result(started.facts, started.work_request_id, work)
+        result = self._created(started.facts, started.work_request_id, work)
+        # What was submitted: templates may render to something else now.
         name = lazy.snapshot_names.parse(result["name"])
         result["taken_at"] = name.time.isoformat() if name else None
-        self._tell(result, context)
-        return result
-
-    def _tell(self, result: dict[str, Any], context: Context) -> None:
-        # Size and SHA-256 of the file are nothing that OAC tells.
-        name = lazy.snapshot_names.parse(result["name"])
-        # What was submitted: templates may render to something else by now.
+        # OAC does not report size and SHA-256 of the file.
         series = snapshots_uri(self.hook.settings.address, name.label if name else self.snapshot_label)
         file = f"oci://{result['bucket']}/{quote(result['bar_uri'].removeprefix('file:///'))}"
-        tell(self, context, [Made(series, (series, file), result)])
+        self.report_made(context, [Made(series, (series, file), result)])
+        return result
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """What OpenLineage's provider asks for when the task succeeded: the instance's content, and its file."""
-        return lineage(self)
-
-    def clean_up(self, started: Started, memory: TaskState) -> None:
+    def clean_up(self, started: Started, state: TaskState) -> None:
         """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
-        forget_failed(self.hook, self.log, started.facts.name, memory, delete_storage=True)
+        self._forget_failed(started.facts.name, state, delete_storage=True)
 
-    def _taking(self) -> SnapshotTaking:
-        return SnapshotTaking(
-            hook=self.hook,
-            log=self.log,
-            label=self.snapshot_label,
-            bucket=self.bucket,
-            seal_conn_id=self.seal_conn_id,
-            folder=self.folder,
-            region=self.region,
-            namespace=self.namespace,
-            storage_conn_id=self.storage_conn_id,
-            confirmation_timeout=self.confirmation_timeout,
-            durable=self.durable,
+
+class OACRegisterSnapshotOperator(SnapshotOperator):
+    """Makes a snapshot's file, which lies in a bucket already, known to an instance, so that it can be restored there.
+
+    It is named ``registered--<UTC time>--<name of the file>``: never a name that
+    :class:`OACPruneSnapshotsOperator` takes for one of its own. A file that
+    the instance lists already is not registered again: that one is the result, unverified. Needs the application role
+    BI Service Administrator (documented), and the instance must be allowed to read the bucket.
+
+    The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``work_request_id``,
+    ``verified`` (whether the work request was seen to succeed); and as far as the file's name tells it ``seal`` (the
+    Connection whose password opens it), ``source_instance`` and ``taken_at``, else ``None``.
+
+    :param snapshot: the result of a backup: ``backup.output``; or
+    :param bar_uri: path of the file: ``file:///folder/name.bar``, or ``folder/name.bar``.
+    :param bucket: the bucket as this instance reaches it. By default, that of ``snapshot``.
+    :param region: OCI region of the bucket, if it is not the instance's.
+    :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
+    :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
+        a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
+    :param confirmation_timeout: seconds for which a registration whose acceptance is uncertain is looked for in OAC's
+        list before it is asked for again.
+    """
+
+    snapshot: Template[Mapping[str, Any] | None] = None
+    bar_uri: Template[CatalogPath | None] = None
+    bucket: Template[str | None] = None
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
+    storage_conn_id: Template[str | None] = None
+
+    @property
+    def facts_type(self) -> type[Record]:
+        """What is known of the snapshot."""
+        return lazy.register_snapshot.RegistrationFacts
+
+    def start(self, state: TaskState, context: Context) -> Started:
+        """Register the file, unless OAC lists it."""
+        bar_uri, storage = self._wanted()
+        record = state.of_this_order()
+        wanted = lazy.register_snapshot.Registration(
+            bar_uri,
+            storage,
+            ignore=record.failed,
+            suspect=state.suspect() and record.name not in record.failed,
+            confirmation_timeout=seconds(self.confirmation_timeout),
         )
+        found = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda name: {"name": name})))
+        facts = lazy.register_snapshot.RegistrationFacts(
+            found.name, bar_uri, storage.bucket, found.snapshot_id, **origin_facts(found.name)
+        )
+        return Started(found.work_request_id, time.time(), facts)
+
+    def _wanted(self) -> tuple[str, Storage]:
+        if bool(self.snapshot) == bool(self.bar_uri):
+            raise OACConfigurationError("Give either snapshot, the result of a backup, or bar_uri with bucket.")
+        known = self.snapshot or {}
+        bar_uri, bucket = self.bar_uri or known.get("bar_uri"), self.bucket or known.get("bucket")
+        if not isinstance(bar_uri, str) or not isinstance(bucket, str) or not bucket:
+            raise OACConfigurationError(
+                f"To register a snapshot, its file and its bucket must be known, not {bar_uri!r} and {bucket!r}. If "
+                "one comes from a template: what does that render to?"
+            )
+        if "://" not in bar_uri and not bar_uri.startswith("file:"):
+            bar_uri = f"file:///{bar_uri.lstrip('/')}"
+        storage = self._storage(bucket, self.region, self.namespace, self.storage_conn_id)
+        return lazy.snapshots.checked_uri(bar_uri), storage
+
+    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+        """Make the result, with the id of the snapshot."""
+        result = self._snapshot(started.facts, started.work_request_id, work)
+        if work is not None:
+            self.log.info(
+                "%s of bucket %s is registered in %s as %s.",
+                result["bar_uri"], result["bucket"], self.hook.settings.address, result["name"],
+            )  # fmt: skip
+        return result
+
+    def clean_up(self, started: Started, state: TaskState) -> None:
+        """Remember the failure, and take the failed registration off OAC's list. The file is not ours to delete."""
+        self._forget_failed(started.facts.name, state, delete_storage=False)
 
 
 class _NoSnapshot(OACError):
@@ -169,26 +199,12 @@ class OACFindSnapshotOperator(OACBaseOperator):
         branch to go by. If not, the task fails.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "snapshot_label", "source_instance", "bucket")
-
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        source_instance: str | None = None,
-        registered: bool = False,
-        bucket: str | None = None,
-        max_age: timedelta | None = None,
-        missing_ok: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.source_instance = source_instance
-        self.registered = registered
-        self.bucket = bucket
-        self.max_age = max_age
-        self.missing_ok = missing_ok
+    snapshot_label: Template[str]
+    source_instance: Template[str | None] = None
+    registered: bool = False
+    bucket: Template[str | None] = None
+    max_age: timedelta | None = None
+    missing_ok: bool = False
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Find it."""
@@ -241,22 +257,10 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         retry. A retry after another failure takes it so in any case, since the try before may have deleted it.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "snapshot_id", "snapshot_name")
-
-    def __init__(
-        self,
-        *,
-        snapshot_id: str | None = None,
-        snapshot_name: str | None = None,
-        delete_storage: bool = False,
-        missing_ok: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_id = snapshot_id
-        self.snapshot_name = snapshot_name
-        self.delete_storage = delete_storage
-        self.missing_ok = missing_ok
+    snapshot_id: Template[str | None] = None
+    snapshot_name: Template[str | None] = None
+    delete_storage: bool = False
+    missing_ok: bool = False
 
     def execute(self, context: Context) -> str | None:
         """Delete it."""
@@ -336,55 +340,26 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     :param dry_run: only say what would be deleted.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "snapshot_label",
-        "bucket",
-        "folder",
-        "region",
-        "namespace",
-        "keep",
-    )
-
-    def __init__(
-        self,
-        *,
-        snapshot_label: str,
-        bucket: str,
-        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
-        region: str | None = None,
-        namespace: str | None = None,
-        keep_last: Count = 0,
-        keep_for: timedelta | None = None,
-        keep_weekly: Count = 0,
-        keep_monthly: Count = 0,
-        keep: Collection[str] | Annotated[str, EMPTY] = (),
-        delete_storage: bool = True,
-        max_delete: Count = 10,
-        dry_run: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_label = snapshot_label
-        self.bucket = bucket
-        self.folder = path_text(folder)
-        self.region = region
-        self.namespace = namespace
-        self.keep_last = keep_last
-        self.keep_for = keep_for
-        self.keep_weekly = keep_weekly
-        self.keep_monthly = keep_monthly
-        self.keep = keep
-        self.delete_storage = delete_storage
-        self.max_delete = max_delete
-        self.dry_run_only = dry_run
+    snapshot_label: Template[str]
+    bucket: Template[str]
+    folder: Template[Annotated[CatalogPath, EMPTY]] = DEFAULT_FOLDER
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
+    keep_last: Count = 0
+    keep_for: timedelta | None = None
+    keep_weekly: Count = 0
+    keep_monthly: Count = 0
+    keep: Template[Collection[str] | Annotated[str, EMPTY]] = ()
+    delete_storage: bool = True
+    max_delete: Count = 10
+    dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Prune."""
         retention = lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
         storage = lazy.snapshots.Storage(self.bucket, self.region, self.namespace)
         own = lazy.retention.SnapshotSeries.checked(
-            self.snapshot_label, self.hook.settings.instance, self.folder, storage
+            self.snapshot_label, self.hook.settings.instance, path_text(self.folder), storage
         )
         me = TaskKey.of(context)
         self._push_link(context)

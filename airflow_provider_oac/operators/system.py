@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac.arguments import Template, argument
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.operators.base import OACArguments, OACBaseOperator
+from airflow_provider_oac.operators.base import OACBaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.system_settings import DomainChanges
     from airflow_provider_oac.client.rest.mail import MailServer
     from airflow_provider_oac.client.rest.safe_domains import Policy
-
-__all__ = ["OACMailServerOperator", "OACSafeDomainsOperator", "OACSystemSettingsOperator"]
 
 
 class _DesiredState(OACBaseOperator):
@@ -26,16 +25,12 @@ class _DesiredState(OACBaseOperator):
     :param dry_run: only tell the difference.
     """
 
-    def __init__(
-        self, *, template_oac_conn_id: str | None = None, dry_run: bool = False, **kwargs: Unpack[OACArguments]
-    ) -> None:
-        super().__init__(**kwargs)
-        self.template_oac_conn_id = template_oac_conn_id
-        self.dry_run_only = dry_run
+    template_oac_conn_id: Template[str | None] = None
+    dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def of_the_other(self, work: Work[Any]) -> Any:
         """Ask the instance that this one is to be like."""
-        return lazy.oac.OACHook(str(self.template_oac_conn_id), stopped=lambda: self._killed).run(work)
+        return self._hook_of(str(self.template_oac_conn_id)).run(work)
 
     def tell(self, what: str, before: Any, after: Any) -> None:
         """Log one difference."""
@@ -62,22 +57,9 @@ class OACSystemSettingsOperator(_DesiredState):
     :param dry_run: only tell the difference.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "settings", "template_oac_conn_id", "keys", "ignore")
-
-    def __init__(
-        self,
-        *,
-        settings: Mapping[str, Any] | None = None,
-        template_oac_conn_id: str | None = None,
-        keys: Collection[str] | None = None,
-        ignore: Collection[str] = (),
-        dry_run: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(template_oac_conn_id=template_oac_conn_id, dry_run=dry_run, **kwargs)
-        self.settings = settings
-        self.keys = keys
-        self.ignore = ignore
+    settings: Template[Mapping[str, Any] | None] = None
+    keys: Template[Collection[str] | None] = None
+    ignore: Template[Collection[str]] = ()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""
@@ -179,24 +161,10 @@ class OACMailServerOperator(_DesiredState):
     :param dry_run: only tell the difference.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "server", "mail_conn_id", "template_oac_conn_id")
-
-    def __init__(
-        self,
-        *,
-        server: Mapping[str, Any] | None = None,
-        mail_conn_id: str | None = None,
-        template_oac_conn_id: str | None = None,
-        absent: bool = False,
-        always_send_password: bool = True,
-        dry_run: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(template_oac_conn_id=template_oac_conn_id, dry_run=dry_run, **kwargs)
-        self.server = server
-        self.mail_conn_id = mail_conn_id
-        self.absent = absent
-        self.always_send_password = always_send_password
+    server: Template[Mapping[str, Any] | None] = None
+    mail_conn_id: Template[str | None] = None
+    absent: bool = False
+    always_send_password: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and tell OAC what differs."""
@@ -289,22 +257,9 @@ class OACSafeDomainsOperator(_DesiredState):
     :param dry_run: only tell the difference.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "domains", "template_oac_conn_id", "remove")
-
-    def __init__(
-        self,
-        *,
-        domains: Mapping[str, Iterable[str] | Mapping[str, bool]] | None = None,
-        template_oac_conn_id: str | None = None,
-        remove: Collection[str] = (),
-        remove_others: bool = False,
-        dry_run: bool = False,
-        **kwargs: Unpack[OACArguments],
-    ) -> None:
-        super().__init__(template_oac_conn_id=template_oac_conn_id, dry_run=dry_run, **kwargs)
-        self.domains = domains
-        self.remove = remove
-        self.remove_others = remove_others
+    domains: Template[Mapping[str, Iterable[str] | Mapping[str, bool]] | None] = None
+    remove: Template[Collection[str]] = ()
+    remove_others: bool = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and change what differs."""

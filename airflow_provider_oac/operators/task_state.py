@@ -122,7 +122,7 @@ class TaskState:
         self._used = used
         self._fingerprint = fingerprint
         self.interrupted = interrupted
-        self.identity = TaskKey.of(context)
+        self.key = TaskKey.of(context)
 
     @property
     def available(self) -> bool:
@@ -143,12 +143,12 @@ class TaskState:
     def of_this_order(self) -> TaskRecord:
         """What earlier tries of this very order remembered; an empty record on the first try and after a Clear."""
         record = self.recall()
-        return record if record.max_tries == self.identity.max_tries else TaskRecord()
+        return record if record.max_tries == self.key.max_tries else TaskRecord()
 
     @property
     def repeated(self) -> bool:
         """Whether what is remembered is of this very order, and not of one before a Clear."""
-        return self.recall().max_tries == self.identity.max_tries
+        return self.recall().max_tries == self.key.max_tries
 
     @property
     def differs(self) -> bool:
@@ -164,14 +164,14 @@ class TaskState:
             return self.interrupted
         if self.available:
             return self.unreadable or self.of_this_order().sending
-        later = self.identity.try_number > 1 if retries is None else self.identity.repeats(retries)
+        later = self.key.try_number > 1 if retries is None else self.key.repeats(retries)
         return later or self.interrupted
 
     def claim(self) -> None:
         """Make this try the current one. An earlier try whose process is still alive sends nothing from now on."""
         _parents.setdefault(os.getpid(), os.getppid())
         if self._store is not None:
-            self._store.set(_CURRENT, {"try_number": self.identity.try_number})
+            self._store.set(_CURRENT, {"try_number": self.key.try_number})
 
     def check_current(self) -> None:
         """Make sure that this still is the current try.
@@ -190,10 +190,10 @@ class TaskState:
                 claim, why = None, f"Airflow cannot be asked which try is the current one ({error})"
             else:
                 why = f"another try has taken over ({claim})"
-            current = claim == {"try_number": self.identity.try_number}
+            current = claim == {"try_number": self.key.try_number}
         if not current:
             raise OACSupersededError(
-                f"Try {self.identity.try_number} of task {self.identity.task_id!r} sends nothing any more: {why}. "
+                f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing any more: {why}. "
                 "Another try could send the same. Next step: see the log of the latest try."
             )
 
@@ -222,5 +222,5 @@ class TaskState:
             record = self.of_this_order()
             # A retry attaches to what was ordered first, whatever its templates render to.
             fingerprint = record.fingerprint or self._fingerprint()
-            record = replace(record, max_tries=self.identity.max_tries, fingerprint=fingerprint, **changes)
+            record = replace(record, max_tries=self.key.max_tries, fingerprint=fingerprint, **changes)
             self._store.set(_KEY, record.to_json())

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import CatalogPath, Location, OneOf, path_text
+from airflow_provider_oac.arguments import CatalogPath, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
-from airflow_provider_oac.operators.export_base import ExportingArguments, ExportingOperator, ExportRequest
-from airflow_provider_oac.operators.export_manifest import Progress
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.export_base import ExportingOperator, ExportRequest
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.export import ExportFacts, WantedFile
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
-
-__all__ = ["OACExportWorkbookOperator", "OACExportWorkbooksOperator"]
 
 
 _FORMATS = OneOf(("pdf", "png"))
@@ -47,57 +42,31 @@ class OACExportWorkbookOperator(ExportingOperator):
     :param canvases: names or ids of canvases, in the order wanted; by default all of the visualize tab.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "workbook_path",
-        "workbook_id",
-        "destination",
-        "destination_conn_id",
-        "file_format",
-        "canvases",
-    )
+    workbook_path: Template[CatalogPath | None] = None
+    workbook_id: Template[str | None] = None
+    file_format: Template[Annotated[str, _FORMATS]] = "pdf"
+    canvases: Template[Sequence[str] | None] = None
 
-    def __init__(
-        self,
-        *,
-        workbook_path: CatalogPath | None = None,
-        workbook_id: str | None = None,
-        destination: Location,
-        destination_conn_id: str | None = None,
-        file_format: Annotated[str, _FORMATS] = "pdf",
-        canvases: Sequence[str] | None = None,
-        **kwargs: Unpack[ExportingArguments],
-    ) -> None:
-        super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
-        self.workbook_path = path_text(workbook_path)
-        self.workbook_id = workbook_id
-        self.file_format = file_format
-        self.canvases = canvases
-
-    def wishes(self) -> list[ExportRequest]:
+    def requests(self) -> list[ExportRequest]:
         """The one workbook."""
         lazy.workbooks.check_format(self.file_format)
-        workbook_id, name = _workbook(self.workbook_path, self.workbook_id)
-        url = self.destination
+        workbook_id, name = _workbook(path_text(self.workbook_path), self.workbook_id)
+        url = path_text(self.destination)
         if url.endswith("/"):
             url = f"{url}{lazy.file_names.plain_name(name)}.{self.file_format}"
         elif not url.endswith(f".{self.file_format}"):
             raise OACConfigurationError(
                 f"The destination is {url!r}, but must end in .{self.file_format} (the format), or in / for a folder."
             )
-        return [self.wish(self.workbook_path or name, url, workbook_id, name, self.file_format, self.canvases)]
-
-    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
-        """The task fails with this error, which names workbook and canvas first."""
-        error.of(label)
-        raise error
+        return [
+            self.request(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
+        ]
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result."""
         files = self.made(started.facts)
-        only = files[0] if len(files) == 1 else {}
-        self.tell(files, context)
-        return {**only, "files": files}
+        self.report_files(files, context)
+        return {**(files[0] if len(files) == 1 else {}), "files": files}
 
 
 class OACExportWorkbooksOperator(ExportingOperator):
@@ -118,36 +87,27 @@ class OACExportWorkbooksOperator(ExportingOperator):
     :param formats: ``pdf`` or ``png`` or both, for all that do not say otherwise.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "workbooks", "destination", "destination_conn_id", "formats")
+    workbooks: Template[Sequence[CatalogPath | Mapping[str, Any]]]
+    formats: Template[Sequence[Annotated[str, _FORMATS]] | Annotated[str, _FORMATS]] = ("pdf",)
 
-    def __init__(
-        self,
-        *,
-        workbooks: Sequence[CatalogPath | Mapping[str, Any]],
-        destination: Location,
-        destination_conn_id: str | None = None,
-        formats: Sequence[Annotated[str, _FORMATS]] | Annotated[str, _FORMATS] = ("pdf",),
-        **kwargs: Unpack[ExportingArguments],
-    ) -> None:
-        super().__init__(destination=destination, destination_conn_id=destination_conn_id, **kwargs)
-        self.workbooks = workbooks
-        self.formats = formats
+    several = True
 
-    def wishes(self) -> list[ExportRequest]:
+    def requests(self) -> list[ExportRequest]:
         """Every workbook in every format."""
         if not self.workbooks:
             raise OACConfigurationError(f"Task {self.task_id!r}: workbooks is empty.")
-        wishes = [wish for item in self.workbooks for wish in self._wishes(item)]
+        requests = [request for item in self.workbooks for request in self._requests(item)]
         by_url: dict[str, str] = {}
-        for wish in wishes:
-            if other := by_url.get(wish.file.url):
+        for request in requests:
+            if other := by_url.get(request.file.url):
                 raise OACConfigurationError(
-                    f"{wish.file.label} and {other} would both be written to {wish.file.url}. Give one of them a name."
+                    f"{request.file.label} and {other} would both be written to {request.file.url}. Give one of them a "
+                    "name."
                 )
-            by_url[wish.file.url] = wish.file.label
-        return wishes
+            by_url[request.file.url] = request.file.label
+        return requests
 
-    def _wishes(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
+    def _requests(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
         given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
         unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
         if unknown:
@@ -155,27 +115,14 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"Unknown field {', '.join(sorted(map(repr, unknown)))} in the workbook {item!r}."
             )
         workbook_id, own_name = _workbook(given.get("workbook_path"), given.get("workbook_id"))
-        name, folder = lazy.file_names.plain_name(str(given.get("name") or own_name)), self.destination.rstrip("/")
+        name = lazy.file_names.plain_name(str(given.get("name") or own_name))
+        folder = path_text(self.destination).rstrip("/")
         label = str(given.get("workbook_path") or own_name)
         formats = given.get("formats") or self.formats
         return [
-            self.wish(label, f"{folder}/{name}.{kind}", workbook_id, name, kind, given.get("canvases"))
+            self.request(label, f"{folder}/{name}.{kind}", workbook_id, name, kind, given.get("canvases"))
             for kind in ([formats] if isinstance(formats, str) else formats)
         ]
-
-    def failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
-        """Note it; the others go on."""
-        error.of(label)
-        self.log.error("An export failed. %s", error)
-        facts.failed += ((label, str(error)),)
-
-    def made_before(self, memory: TaskState, file: WantedFile) -> dict[str, Any] | None:
-        """As an earlier try of this order remembered it, if it is still there."""
-        return self._progress(memory).whole(file)
-
-    def note(self, memory: TaskState, file: WantedFile, entry: dict[str, Any]) -> None:
-        """Remember it for the next try."""
-        self._progress(memory).add(file, entry)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, or fail naming each that failed.
@@ -189,15 +136,10 @@ class OACExportWorkbooksOperator(ExportingOperator):
                 f"{len(failed)} exports failed; {len(files)} files are complete in {self.destination}. A retry exports "
                 f"only the missing ones.\n{each}"
             )
-        self._progress(self._memory(context)).finish()
-        self.tell(files, context)
+        if manifest := self._manifest_of(self._state(context)):
+            manifest.finish()
+        self.report_files(files, context)
         return {"files": files}
-
-    def _progress(self, memory: TaskState) -> Progress:
-        if "progress" not in self.__dict__:
-            self.__dict__["progress"] = Progress(memory, self.destination, self.store, self.durable)
-        progress: Progress = self.__dict__["progress"]
-        return progress
 
 
 def _workbook(path: str | None, workbook_id: str | None) -> tuple[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, default_deferrable
+from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
-from airflow_provider_oac.tasks import CheckedOperator, SensorArguments
+from airflow_provider_oac.tasks import CheckedOperator
 from airflow_provider_oac.triggers.oac import OACTrigger, outcome_of
 
 if TYPE_CHECKING:
@@ -19,28 +20,33 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_watch import Wanted
 
 
-class OACSensorArguments(SensorArguments, total=False):
-    """Arguments of all sensors for OAC."""
-
-    oac_conn_id: str
-    deferrable: bool | None
-
-
-class OACBaseSensor(CheckedOperator, BaseSensorOperator):
+class OACBaseSensor(BaseSensorOperator, CheckedOperator):
     """``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
 
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
     """
 
+    oac_conn_id: Template[str] = "oac_default"
+    deferrable: bool | None = None
+    if TYPE_CHECKING:
+        # The arguments of every sensor; of these three, Airflow's attributes have other types.
+        max_wait: Any = None
+        poke_interval: Any = None
+        timeout: Any = None
+        exponential_backoff: bool = False
+        mode: str = "poke"
+        never_fail: bool = False
+        silent_fail: bool = False
+        soft_fail: bool = False
+
+    ui_color = CheckedOperator.ui_color
     _problem: OACError | None = None
 
-    def __init__(
-        self, *, oac_conn_id: str = "oac_default", deferrable: bool | None = None, **kwargs: Unpack[SensorArguments]
-    ) -> None:
-        super().__init__(**kwargs)
-        self.oac_conn_id = oac_conn_id
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
+    def __post_init__(self) -> None:
+        """By default, the deployment says whether to defer."""
+        if self.deferrable is None:
+            self.deferrable = default_deferrable()
 
     @abstractmethod
     def trigger(self, deadline: float) -> OACTrigger:

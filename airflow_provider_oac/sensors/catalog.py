@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import PokeReturnValue
-from airflow_provider_oac.arguments import CatalogPath, path_text
-from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+from airflow_provider_oac.arguments import CatalogPath, Template, path_text
+from airflow_provider_oac.sensors.base import OACBaseSensor
 from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 
 if TYPE_CHECKING:
@@ -33,22 +32,10 @@ class OACCatalogItemSensor(OACBaseSensor):
     :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "catalog_type", "path", "item_id", "modified_since")
-
-    def __init__(
-        self,
-        *,
-        catalog_type: str,
-        path: CatalogPath | None = None,
-        item_id: str | None = None,
-        modified_since: datetime | str | None = None,
-        **kwargs: Unpack[OACSensorArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.catalog_type = catalog_type
-        self.path = path_text(path)
-        self.item_id = item_id
-        self.modified_since = modified_since
+    catalog_type: Template[str]
+    path: Template[CatalogPath | None] = None
+    item_id: Template[str | None] = None
+    modified_since: Template[datetime | str | None] = None
 
     def trigger(self, deadline: float) -> OACCatalogItemTrigger:
         """The trigger that waits for the item."""
@@ -69,7 +56,7 @@ class OACCatalogItemSensor(OACBaseSensor):
         since = self.modified_since
         text = since.isoformat() if isinstance(since, datetime) else since
         wanted = lazy.catalog_watch.WantedItem(
-            self.catalog_type, lazy.ids.item_id(item_id=self.item_id, path=self.path, what="the item"), text
+            self.catalog_type, lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item"), text
         )
         # Here, and not in the triggerer: a mistake is an error at once.
         wanted.since()

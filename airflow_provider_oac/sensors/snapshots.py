@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, path_text
+from airflow_provider_oac.arguments import EMPTY, CatalogPath, Template, path_text
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
-from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+from airflow_provider_oac.sensors.base import OACBaseSensor
 from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
 
 if TYPE_CHECKING:
@@ -36,39 +35,14 @@ class OACSnapshotSensor(OACBaseSensor):
     :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
     """
 
-    template_fields: Sequence[str] = (
-        "oac_conn_id",
-        "snapshot_id",
-        "snapshot_name",
-        "snapshot_label",
-        "bucket",
-        "folder",
-        "region",
-        "namespace",
-    )
-
-    def __init__(
-        self,
-        *,
-        snapshot_id: str | None = None,
-        snapshot_name: str | None = None,
-        max_age: timedelta | None = None,
-        snapshot_label: str | None = None,
-        bucket: str | None = None,
-        folder: Annotated[CatalogPath, EMPTY] = DEFAULT_FOLDER,
-        region: str | None = None,
-        namespace: str | None = None,
-        **kwargs: Unpack[OACSensorArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.snapshot_id = snapshot_id
-        self.snapshot_name = snapshot_name
-        self.max_age = max_age
-        self.snapshot_label = snapshot_label
-        self.bucket = bucket
-        self.folder = path_text(folder)
-        self.region = region
-        self.namespace = namespace
+    snapshot_id: Template[str | None] = None
+    snapshot_name: Template[str | None] = None
+    max_age: timedelta | None = None
+    snapshot_label: Template[str | None] = None
+    bucket: Template[str | None] = None
+    folder: Template[Annotated[CatalogPath, EMPTY]] = DEFAULT_FOLDER
+    region: Template[str | None] = None
+    namespace: Template[str | None] = None
 
     def trigger(self, deadline: float) -> OACSnapshotTrigger:
         """The trigger that waits for the snapshot."""
@@ -88,7 +62,7 @@ class OACSnapshotSensor(OACBaseSensor):
             self.snapshot_label or "",
             lazy.oac.OACHook(self.oac_conn_id).settings.instance,
             self.bucket or "",
-            self.folder,
+            path_text(self.folder),
             self.region,
             self.namespace,
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import Hint
+from airflow_provider_oac.arguments import Hint, Template
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.sensors.base import OACBaseSensor, OACSensorArguments
+from airflow_provider_oac.sensors.base import OACBaseSensor
 from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 
 if TYPE_CHECKING:
@@ -33,16 +32,7 @@ class OACWorkRequestSensor(OACBaseSensor):
     :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
     """
 
-    template_fields: Sequence[str] = ("oac_conn_id", "work_request_id")
-
-    def __init__(
-        self,
-        *,
-        work_request_id: Annotated[str, _NO_ID],
-        **kwargs: Unpack[OACSensorArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.work_request_id = work_request_id
+    work_request_id: Template[Annotated[str, _NO_ID]]
 
     def trigger(self, deadline: float) -> OACWorkRequestTrigger:
         """The trigger that waits for the work request."""

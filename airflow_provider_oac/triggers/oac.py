@@ -17,7 +17,7 @@ from airflow_provider_oac.plain_text import plain
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_watch import WantedItem, WantedSnapshot
-    from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan
+    from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan, WorkRequestTarget
 
 # Airflow's scheduler fails a task whose trigger fires before it has noticed the deferral ("finished with state
 # success, but the task instance's state attribute is queued"), which takes it a second or so. The worker has just
@@ -147,7 +147,7 @@ class OACWorkRequestTrigger(OACTrigger):
         """The work request."""
         return f"work request {self.work_request_id}"
 
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> WorkRequestTarget:
         """The work request as a poll target."""
         plan = replace(self._plan, tolerated=self.tolerated)
         return lazy.polling.WorkRequestTarget(self.work_request_id, plan, started_at=self.submitted_at, report=report)
@@ -178,7 +178,7 @@ class OACJobTrigger(OACTrigger):
         """The job."""
         return f"job {self.job_id}"
 
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> WorkRequestTarget:
         """The job as a poll target."""
         of = lazy.jobs.Runnable(self.kind, self.noun, self.object_id)
         return lazy.start_run.job_target(of, self.job_id, self._plan, started_at=self.submitted_at, report=report)

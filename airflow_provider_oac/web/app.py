@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.utils.state import TaskInstanceState
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
@@ -18,9 +21,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_oac._compat import setting
+from airflow_provider_oac._compat import frames_have_addresses, setting
+from airflow_provider_oac.client.rest.work_requests import ENDED
+from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.connection_test import FAILED, Report
-from airflow_provider_oac.web import audit, connections, work
+from airflow_provider_oac.transport.redaction import quoted
+from airflow_provider_oac.web import audit, connections, work, work_state
 from airflow_provider_oac.web.access import EditableDep, may_edit, missing, require_origin
 from airflow_provider_oac.web.sign_in import SignIn
 
@@ -37,8 +43,14 @@ def visible(value: Any) -> Any:
     return "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in value)
 
 
+def shown_time(at: datetime) -> Markup:
+    """A time, which the page's script shows in the zone that Airflow's interface uses."""
+    return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(at.isoformat(), at)
+
+
 # Every value that a page shows passes `visible`, and is escaped then.
 _pages = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, finalize=visible)
+_pages.filters["time"] = shown_time
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
@@ -56,6 +68,7 @@ _FORBIDDEN = (
     "[core] test_connection is not Enabled, so pages may not send the credentials of a Connection to its servers."
 )
 router = APIRouter()
+NameQuery = Annotated[str, Query(max_length=250)]
 _checking: set[str] = set()
 
 
@@ -97,37 +110,107 @@ class SafeHeaders:
 
 
 @router.get("/")
-def page(user: GetUserDep, connection: Annotated[str, Query(max_length=250)] = "") -> HTMLResponse:
+def page(
+    user: GetUserDep,
+    connection: NameQuery = "",
+    dag_id: NameQuery = "",
+    oac_conn_id: NameQuery = "",
+    state: NameQuery = "",
+    rows: Annotated[int, Query(ge=1, le=500)] = 20,
+) -> HTMLResponse:
     """The page: Connections that the user may edit, and recent work of the DAGs whose results the user may see.
 
     :param connection: id of one more Connection, that no list names since it is in a secrets backend.
+    :param dag_id: as the other three, which work requests are shown; see :func:`work.recent`.
     """
-    wanted = connection.strip()
     trouble: list[str] = []
+    wanted: dict[str, Any] = {
+        "dag_id": dag_id.strip(),
+        "oac_conn_id": oac_conn_id.strip(),
+        "state": state,
+        "rows": rows,
+    }
+    found = _part_of(trouble, "Airflow's tasks and XComs", lambda: work.recent(user, **wanted), work.Found([]))
+    shown: dict[str, Any] = {
+        "found": found,
+        "wanted": wanted,
+        "states_of_tasks": ["none", *TaskInstanceState],
+        "trouble": trouble,
+    }
+    return _html("page.html", **shown, **_connections(user, connection.strip(), trouble))
+
+
+def _connections(user: BaseUser, wanted: str, trouble: list[str]) -> dict[str, Any]:
+    """The page's part about Connections; nothing for a user who may edit none.
+
+    :param wanted: id of one more Connection.
+    :param trouble: what is said of parts that cannot be read.
+    """
     no_ids: list[str] = []
     conn_ids = _part_of(trouble, "Airflow's Connections", lambda: connections.editable(user), no_ids)
     if not conn_ids and not may_edit(user, wanted or None):
-        raise HTTPException(403, "You are not allowed to edit any Connection of this type, which this page requires.")
+        return {}
     not_there = ""
     if wanted and wanted not in conn_ids:
-        if may_edit(user, wanted) and connections.exists(wanted):
+        if _edits(user, wanted):
             conn_ids.append(wanted)
         else:
             not_there = wanted
     nothing: tuple[dict[str, audit.Check], int] = {}, 0
     checks, strange = _part_of(trouble, "Airflow's audit log, which keeps the last checks,", audit.last_checks, nothing)
-    no_work: tuple[list[work.Work], int] = [], 0
-    rows, unread = _part_of(trouble, "Airflow's tasks and XComs", lambda: work.recent(user), no_work)
-    found = {
+    return {
+        "editor": True,
         "states": connections.states(conn_ids, checks),
+        "connection": wanted,
         "missing": not_there,
         "strange": strange,
-        "work": rows,
-        "unread": unread,
-        "trouble": trouble,
         "may_connect": _may_connect(),
     }
-    return HTMLResponse(_pages.get_template("page.html").render(found))
+
+
+@router.get("/menu")
+def menu(user: GetUserDep) -> Response:
+    """Whether the page has something for a user, and so its entry in the menu."""
+    there = may_edit(user, None) or connections.editable(user) or work.recent(user, rows=1).works
+    return Response(status_code=204 if there else 404)
+
+
+def require_work(user: GetUserDep, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> work.Work:
+    """The work request of a task whose results the user may see."""
+    found = work.one(user, dag_id, run_id, task_id, map_index)
+    if found is None:
+        # The answer does not say whether there is such a task.
+        raise HTTPException(404, "There is no work request of this task that you may see.")
+    return found
+
+
+WorkDep = Annotated[work.Work, Depends(require_work)]
+
+
+@router.get("/work")
+def work_request(request: Request, found: WorkDep) -> Response:
+    """The page of a work request. Where it is a window of its own, Airflow's interface is put around it."""
+    if request.headers.get("sec-fetch-dest") == "document" and frames_have_addresses():
+        return RedirectResponse(f"../plugin/oac{request.url.path}?{request.url.query}")
+    return _html("work.html", work=found, may_connect=_may_connect())
+
+
+@router.post("/work", dependencies=[Depends(require_origin)])
+async def ask(found: WorkDep, user: GetUserDep) -> HTMLResponse:
+    """What OAC says of a work request."""
+    _require_connecting()
+    try:
+        answer = await work_state.ask(found)
+    except OACError as error:
+        told = isinstance(error, OACApiError) or await run_in_threadpool(_edits, user, found.oac_conn_id)
+        hidden = f"OAC cannot be asked through Connection {found.oac_conn_id!r}. A user who may edit it sees why here."
+        return _html("answer.html", problem=str(error) if told else hidden)
+    return _html("answer.html", answer=answer, ended=answer.status in ENDED)
+
+
+def _edits(user: BaseUser, conn_id: str) -> bool:
+    """Whether there is a Connection that a user may edit: only then the user learns what is wrong with it."""
+    return may_edit(user, conn_id) and connections.exists(conn_id)
 
 
 def _part_of(trouble: list[str], what: str, read: Callable[[], T], otherwise: T) -> T:
@@ -199,9 +282,14 @@ def _require_connecting() -> None:
 
 
 def _outcome(report: Report) -> dict[str, Any]:
-    """What the audit log keeps of a check: no texts, which may be long."""
-    failed = next((step.name for step in report.steps if step.state == FAILED), None)
-    return {"works": report.works, "failed": failed, "token_lifetime": report.facts.get("token_lifetime")}
+    """What the audit log keeps of a check."""
+    failed = next((step for step in report.steps if step.state == FAILED), None)
+    return {
+        "works": report.works,
+        "failed": failed.name if failed else None,
+        "reason": quoted(failed.text) if failed else None,
+        "token_lifetime": report.facts.get("token_lifetime"),
+    }
 
 
 def _part(conn_id: str, report: Report | None) -> HTMLResponse:
@@ -209,13 +297,16 @@ def _part(conn_id: str, report: Report | None) -> HTMLResponse:
     (found,) = connections.states([conn_id], checks)
     if report is not None:
         found.steps = report.as_dict()["steps"]
-    page = _pages.get_template("connection.html")
-    return HTMLResponse(page.render(state=found, may_connect=_may_connect()))
+    return _html("connection.html", state=found, may_connect=_may_connect())
+
+
+def _html(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    return HTMLResponse(_pages.get_template(template).render(values), status)
 
 
 async def _say_error(request: Request, error: Exception) -> Response:
     """An error as a page for people, or for the page's own script."""
     status, detail = getattr(error, "status_code", 500), str(getattr(error, "detail", _BROKEN))
     if request.method == "GET":
-        return HTMLResponse(_pages.get_template("error.html").render(status=status, detail=detail), status)
+        return _html("error.html", status, code=status, detail=detail)
     return JSONResponse({"detail": visible(detail)}, status)

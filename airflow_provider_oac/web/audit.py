@@ -35,6 +35,7 @@ class Check:
 
     :param failed: the step that failed, if one did.
     :param token_lifetime: seconds that its token lived, if it brought one.
+    :param reason: why it failed, for people.
     """
 
     at: datetime
@@ -42,6 +43,7 @@ class Check:
     works: bool
     failed: str | None
     token_lifetime: float | None
+    reason: str
 
 
 def last_checks() -> tuple[dict[str, Check], int]:
@@ -67,11 +69,9 @@ def _read(at: datetime | None, by: str | None, extra: str | None) -> tuple[str, 
     """
     entry = json.loads(extra or "")
     conn_id, works, failed, lifetime = (entry[name] for name in ("connection_id", "works", "failed", "token_lifetime"))
-    if not isinstance(conn_id, str) or not isinstance(failed, str | None) or at is None:
+    # Older versions of this provider entered none.
+    reason = entry.get("reason") or ""
+    if not isinstance(conn_id, str) or not isinstance(failed, str | None) or not isinstance(reason, str) or at is None:
         raise ValueError
-    return conn_id, Check(at, by or "somebody", bool(works), failed, None if lifetime is None else float(lifetime))
-
-
-def shown_time(at: datetime) -> str:
-    """A time for people."""
-    return at.strftime("%Y-%m-%d %H:%M UTC")
+    lifetime = None if lifetime is None else float(lifetime)
+    return conn_id, Check(at, by or "somebody", bool(works), failed, lifetime, reason)

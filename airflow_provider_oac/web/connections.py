@@ -28,7 +28,7 @@ from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.stores import store_entry_for_a_person
 from airflow_provider_oac.hooks.token_mask import mask_tokens_of
 from airflow_provider_oac.web.access import may_edit, team_of
-from airflow_provider_oac.web.audit import Check, shown_time
+from airflow_provider_oac.web.audit import Check
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,11 @@ class State:
 
     :param problem: why it cannot be used at all; most of the rest is then unknown.
     :param signed_in: whose sign-in is kept, or that there is none; for grants that need a person.
+    :param renewed: when that sign-in was renewed last.
+    :param lost: why that sign-in does not work any more, and since when, if that is known.
     :param refused: why the button *Sign in* would not work; empty if it would.
+    :param last: the last check.
+    :param steps: of a check that has just been made.
     :param level: ``good``, ``bad`` or ``unknown``.
     """
 
@@ -55,10 +59,12 @@ class State:
     certificate: str = ""
     certificate_ends: bool = False
     signed_in: str = ""
+    renewed: datetime | None = None
+    lost: tuple[str, datetime | None] | None = None
     needs_person: bool = False
     refused: str = ""
     problem: str = ""
-    check: str = ""
+    last: Check | None = None
     level: str = "unknown"
     steps: list[dict[str, str]] = field(default_factory=list)
 
@@ -234,11 +240,12 @@ def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
             found.level = "unknown"
             found.signed_in = "No task has used the refresh token of the Connection yet."
         return
-    found.signed_in = f"{record.owner or 'An unnamed user'}, renewed {_when(record.refreshed_at or record.obtained_at)}"
+    found.signed_in = record.owner or "An unnamed user"
+    found.renewed = _when(record.refreshed_at or record.obtained_at)
     if record.unrenewable:
-        found.signed_in += f". It cannot be renewed: {record.unrenewable}"
+        found.lost = f"It cannot be renewed: {record.unrenewable}", None
     elif record.failure:
-        found.signed_in += f". Refused {_when(record.failure.at)}: {record.failure.message}"
+        found.lost = record.failure.message, _when(record.failure.at)
     else:
         found.level = "good"
 
@@ -252,14 +259,10 @@ def _say_certificate(found: State, left: float) -> None:
 
 
 def _say_check(found: State, last: Check | None) -> None:
-    if last is None:
-        found.check = "never"
-        return
-    outcome = "works" if last.works else f"failed at {last.failed or 'an unknown step'}"
-    found.check = f"{outcome}, {shown_time(last.at)}, by {last.by}"
-    if not found.problem and found.level != "bad":
+    found.last = last
+    if last and not found.problem and found.level != "bad":
         found.level = "good" if last.works else "bad"
 
 
-def _when(at: float) -> str:
-    return shown_time(datetime.fromtimestamp(at, UTC))
+def _when(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

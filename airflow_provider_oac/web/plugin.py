@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -17,13 +18,14 @@ log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class LazyApp:
     """An ASGI application that is imported when somebody first asks for it."""
 
     def __init__(self) -> None:
-        self._app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
+        self._app: App | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -38,7 +40,7 @@ class LazyApp:
         await self._app(scope, receive, send)
 
 
-def _page() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def _page() -> App:
     # Every process of Airflow loads the plugin; only the API server needs the page.
     from airflow_provider_oac.web.app import create_app
 
@@ -57,12 +59,65 @@ async def _unknown_airflow(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": text.encode()})
 
 
+# Whether the user of a request is shown the entry in the menu.
+_shown: ContextVar[bool] = ContextVar("oac_menu_entry", default=True)
+
+
+class MenuEntries(list[dict[str, str]]):
+    """The entries in Airflow's menu. It has no rights for those of plugins: they are not there for some users."""
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        return super().__iter__() if _shown.get() else iter(())
+
+
+class MenuRights:
+    """Asks the page, when Airflow's interface asks for the plugins, whether it has something for the user.
+
+    :param app: Airflow's API server.
+    :param page: the page.
+    """
+
+    def __init__(self, app: App, page: App) -> None:
+        self._app = app
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        base, plugins, _ = scope.get("path", "").partition("/api/v2/plugins")
+        if scope["type"] == "http" and plugins:
+            _shown.set(await self._has_something(scope, base))
+        await self._app(scope, receive, send)
+
+    async def _has_something(self, scope: Scope, base: str) -> bool:
+        status = 0
+
+        async def keep(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+
+        async def no_body() -> MutableMapping[str, Any]:
+            return {"type": "http.request"}
+
+        at = {"method": "GET", "root_path": f"{base}/oac", "path": f"{base}/oac/menu", "query_string": b""}
+        try:
+            await self._page({**scope, **at}, no_body, keep)
+        except Exception:
+            log.exception("Whether the page Oracle Analytics has something to show is not known.")
+        return status != 404
+
+
+_page_app = LazyApp()
+
+
 class OACPlugin(AirflowPlugin):
     """What the entry point ``airflow.plugins`` names."""
 
     name = "oracle_analytics"
-    fastapi_apps = [{"app": LazyApp(), "url_prefix": "/oac", "name": "Oracle Analytics"}]  # noqa: RUF012
-    # The address is relative: Airflow's page has a base, which is right below any [api] base_url.
-    external_views = [  # noqa: RUF012
-        {"name": "Oracle Analytics", "href": "oac/", "destination": "nav", "category": "admin", "url_route": "oac"}
+    fastapi_apps = [{"app": _page_app, "url_prefix": "/oac", "name": "Oracle Analytics"}]  # noqa: RUF012
+    fastapi_root_middlewares = [  # noqa: RUF012
+        {"middleware": MenuRights, "kwargs": {"page": _page_app}, "name": "Oracle Analytics"}
     ]
+    # The address is relative: Airflow's page has a base, which is right below any [api] base_url.
+    external_views = MenuEntries(
+        [{"name": "Oracle Analytics", "href": "oac/", "destination": "nav", "category": "browse", "url_route": "oac"}]
+    )

@@ -1,13 +1,15 @@
-"""Recent work requests of DAG runs: the links that operators leave in XCom as soon as OAC has accepted their work, and
-the state of their tasks. OAC has no list of work requests."""
+"""Work requests of DAG runs: what operators leave in XCom as soon as OAC has accepted their work, and the state of
+their tasks. OAC has no list of work requests."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -16,87 +18,137 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import String, and_, cast, func, select
 
-from airflow_provider_oac.links import OACWorkRequestLink
+from airflow_provider_oac.links import WORK_REQUEST, work_request_page
 from airflow_provider_oac.web.access import may_see_results
-from airflow_provider_oac.web.audit import shown_time
 
-_SHOWN = 20
+# So many XComs are searched, the newest first, for those that a user may see and asks for.
+SEARCHED = 2000
+# As the JSON that is in the database, and not more of it than three names have: one value that is none ends no query.
+_VALUE = cast(XComModel.value, String)
+_LONGEST = 4096
+_TASK = ("dag_id", "run_id", "task_id", "map_index")
+# Any task may write any XCom under this name.
+_UNREADABLE = (ValueError, TypeError, KeyError, RecursionError)
 
 
 @dataclass(frozen=True)
 class Work:
     """One task that has given OAC work.
 
-    :param link: address of the task in Airflow, below its base.
-    :param work_request: id of the work request.
+    :param submitted: when OAC accepted it.
+    :param state: of the task.
+    :param address: of the instance.
     """
 
-    at: str
+    submitted: datetime
     dag_id: str
     run_id: str
-    task: str
+    task_id: str
+    map_index: int
     state: str
-    link: str
-    work_request: str
-    instance: str
+    work_request_id: str
+    oac_conn_id: str
+    address: str
+
+    @property
+    def task(self) -> str:
+        """The task, for people."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+    @property
+    def task_link(self) -> str:
+        """Address of the task in Airflow, below its base."""
+        mapped = f"/mapped/{self.map_index}" if self.map_index >= 0 else ""
+        return f"dags/{quote(self.dag_id, '')}/runs/{quote(self.run_id, '')}/tasks/{quote(self.task_id, '')}{mapped}"
+
+    @property
+    def link(self) -> str:
+        """Address of the work request's own page, below Airflow's base."""
+        return work_request_page(self)
 
 
-def recent(user: BaseUser) -> tuple[list[Work], int]:
-    """The newest work requests, of the DAGs whose results the user may see, and how many more cannot be read."""
+@dataclass(frozen=True)
+class Found:
+    """What was found.
+
+    :param unreadable: how many XComs of this name could not be read.
+    :param more: whether there may be more than these.
+    """
+
+    works: list[Work]
+    unreadable: int = 0
+    more: bool = False
+
+
+def recent(user: BaseUser, *, dag_id: str = "", oac_conn_id: str = "", state: str = "", rows: int = 20) -> Found:
+    """The newest work requests, of the DAGs whose results the user may see.
+
+    :param dag_id: only those of this DAG.
+    :param oac_conn_id: only those that were ordered through this Connection.
+    :param state: only those whose task is in this state.
+    :param rows: how many at most.
+    """
+    wanted = [XComModel.dag_id == dag_id] if dag_id else []
+    if state:
+        wanted.append(TaskInstance.state.is_(None) if state == "none" else TaskInstance.state == state)
+    works: list[Work] = []
+    searched = unreadable = 0
+    for row in _rows(user, *wanted):
+        searched += 1
+        if row is None:
+            continue
+        try:
+            work = _work(row)
+        except _UNREADABLE:
+            unreadable += 1
+            continue
+        if oac_conn_id in ("", work.oac_conn_id):
+            if len(works) == rows:
+                return Found(works, unreadable, more=True)
+            works.append(work)
+    return Found(works, unreadable, more=searched == SEARCHED)
+
+
+def one(user: BaseUser, dag_id: str, run_id: str, task_id: str, map_index: int) -> Work | None:
+    """The work request of a task; ``None`` if there is none that can be read and the user may see."""
+    wanted = zip(_TASK, (dag_id, run_id, task_id, map_index), strict=True)
+    for row in _rows(user, *(getattr(XComModel, name) == value for name, value in wanted)):
+        try:
+            return _work(row)
+        except _UNREADABLE:
+            break
+    return None
+
+
+def _rows(user: BaseUser, *wanted: Any) -> Iterator[Any]:
+    """XComs about work requests, the newest first, each with the state of its task; ``None`` for one that the user may
+    not see."""
     dag_ids = get_auth_manager().get_authorized_dag_ids(user=user)
     task = and_(*(getattr(XComModel, name) == getattr(TaskInstance, name) for name in _TASK))
     columns = (getattr(XComModel, name) for name in (*_TASK, "timestamp"))
     query = (
         select(*columns, func.substr(_VALUE, 1, _LONGEST + 1).label("value"), TaskInstance.state)
         .join(TaskInstance, task)
-        .where(XComModel.key == OACWorkRequestLink.xcom_key, XComModel.dag_id.in_(dag_ids), _TOLD)
+        .where(XComModel.key == WORK_REQUEST, XComModel.dag_id.in_(dag_ids), *wanted)
         .order_by(XComModel.timestamp.desc())
-        .limit(5 * _SHOWN)
+        .limit(SEARCHED)
+        # Most pages are full long before.
+        .execution_options(yield_per=100)
     )
     seen = cache(lambda dag_id: may_see_results(user, dag_id))
-    found: list[Work] = []
-    unreadable = 0
     with create_session() as session:
         for row in session.execute(query):
-            if len(found) == _SHOWN:
-                break
-            if not seen(row.dag_id):
-                continue
-            try:
-                found.append(_work(row))
-            except (ValueError, TypeError, RecursionError):
-                # Any task may write any XCom under this name.
-                unreadable += 1
-    return found, unreadable
-
-
-# As the JSON that is in the database, and not more of it than an address has: one value that is none ends no query.
-_VALUE = cast(XComModel.value, String)
-_LONGEST = 4096
-# When a task ends, Airflow itself leaves what the link says, which is an empty text where there was no work.
-_TOLD = _VALUE.not_in(('""', "", "null"))
-_TASK = ("dag_id", "run_id", "task_id", "map_index")
+            yield row if seen(row.dag_id) else None
 
 
 def _work(row: Any) -> Work:
     """What a row says.
 
-    :raises ValueError: if its value is no address of a work request.
+    :raises ValueError: if its value is not what operators leave; also the others of ``_UNREADABLE``.
     """
     value = json.loads(row.value)
-    address = urlsplit(value if isinstance(value, str) else "")
-    work_request = unquote(address.path.rpartition("/")[2])
-    if address.scheme not in ("http", "https") or not address.hostname or not work_request:
+    said = {name: value[name] for name in ("work_request_id", "oac_conn_id", "address")}
+    if not all(isinstance(text, str) and text for text in said.values()):
         raise ValueError
-    mapped = f"/mapped/{row.map_index}" if row.map_index >= 0 else ""
-    link = f"dags/{quote(row.dag_id, '')}/runs/{quote(row.run_id, '')}/tasks/{quote(row.task_id, '')}{mapped}"
-    return Work(
-        at=shown_time(row.timestamp),
-        dag_id=row.dag_id,
-        run_id=row.run_id,
-        task=f"{row.task_id}[{row.map_index}]" if mapped else row.task_id,
-        state=str(row.state or "none"),
-        link=link,
-        work_request=work_request,
-        instance=address.netloc,
-    )
+    of = {name: getattr(row, name) for name in _TASK}
+    return Work(submitted=row.timestamp, state=str(row.state or "none"), **of, **said)

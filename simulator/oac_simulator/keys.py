@@ -37,9 +37,18 @@ def rsa_key(path: Path) -> rsa.RSAPrivateKey:
     """The RSA key of a file, made on first use (2048 bits, mode 0600)."""
     if not path.exists():
         write_private(path, pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        return _loaded(path.read_bytes())
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _loaded(data: bytes) -> rsa.RSAPrivateKey:
+    """The RSA key in a PEM file; reading one takes 50 ms."""
+    key = serialization.load_pem_private_key(data, password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError(f"{path} holds a {type(key).__name__}; the simulator signs with RSA keys.")
+        raise TypeError(f"This is a {type(key).__name__}; the simulator signs with RSA keys.")
     return key
 
 

@@ -84,14 +84,14 @@ def page(browser: Browser, home: Path, request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.fixture
-def picture(page: Page, request: pytest.FixtureRequest) -> Callable[[str], None]:
+def picture(page: Page, request: pytest.FixtureRequest) -> Callable[..., None]:
     """Keeps a picture of the window for the documents, if that was asked for."""
     folder = request.config.getoption("--screenshots")
 
-    def keep(name: str) -> None:
+    def keep(name: str, of: Page = page) -> None:
         if folder:
-            page.mouse.move(0, 0)
-            page.screenshot(path=ROOT / folder / f"{name}.png", animations="disabled")
+            of.mouse.move(0, 0)
+            of.screenshot(path=ROOT / folder / f"{name}.png", animations="disabled")
 
     return keep
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 from playwright.sync_api import FrameLocator, Locator, Page, expect
 
 # What the accordion of the form calls the part that holds a field.
@@ -11,6 +13,23 @@ SECTIONS = {
     "Sign in": ("identity_url", "scope", "user"),
     "JWT assertion": ("certificate_alias", "private_key"),
 }
+
+
+CONTRASTS = """body => {
+  const context = document.createElement("canvas").getContext("2d");
+  const light = (color) => {
+    context.fillStyle = color;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((one) => one / 255).map(
+      (one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const ground = light(getComputedStyle(body).backgroundColor);
+  return [...body.querySelectorAll("*")].map((one) => getComputedStyle(one))
+    .filter((style) => parseFloat(style.borderBottomWidth) > 0)
+    .map((style) => light(style.borderBottomColor))
+    .map((border) => Math.max(border, ground) / Math.min(border, ground));
+}"""
 
 
 class ConnectionForm:
@@ -99,7 +118,7 @@ class OraclePage:
     def open(self) -> None:
         """Go there as a person does: by the menu."""
         self._page.goto(self._url)
-        self._page.get_by_role("button", name="Admin").click()
+        self._page.get_by_role("button", name="Browse").click()
         self._page.get_by_role("menuitem", name="Oracle Analytics").click()
         expect(self.frame.get_by_role("heading", name="Oracle Analytics", exact=True)).to_be_visible()
 
@@ -111,6 +130,36 @@ class OraclePage:
     def card(self, conn_id: str) -> Locator:
         """One Connection."""
         return self.frame.locator(f'article[data-connection="{conn_id}"]')
+
+    def theme(self, name: str) -> None:
+        """Choose between light and dark, as Airflow's own menu does."""
+        self._page.evaluate("name => document.documentElement.className = name", name)
+        expect(self.frame.locator("html")).to_have_attribute("data-theme", name)
+
+    def tab_to(self, what: Locator) -> None:
+        """Press Tab until something of the page has the focus."""
+        for _ in range(200):
+            self._page.keyboard.press("Tab")
+            if what.evaluate("one => one === document.activeElement && document.hasFocus()"):
+                return
+        raise AssertionError(f"Tab does not lead to {what}")
+
+    def violations(self) -> list[str]:
+        """What axe finds wrong with what is in the frame now, in both themes."""
+        axe = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+        (frame,) = (frame for frame in self._page.frames if frame.parent_frame)
+        frame.evaluate(axe)
+        found = []
+        for theme in ("dark", "light"):
+            self.theme(theme)
+            for one in frame.evaluate("axe.run()")["violations"]:
+                found += [f"{theme}: {one['id']}: {node['failureSummary']} {node['html']}" for node in one["nodes"]]
+        return found
+
+    def border_contrasts(self) -> list[float]:
+        """How far the borders of all that has one stand out from the ground: ratios as WCAG defines them."""
+        found: list[float] = self.frame.locator("body").evaluate(CONTRASTS)
+        return found
 
     def press(self, conn_id: str, button: str) -> None:
         """Press a button of a Connection."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Page, expect
 
@@ -15,7 +17,7 @@ from tests.browser.pages import ConnectionForm, OraclePage, approve
 from tests.leaks import Search
 from tools.stack import AirflowStack
 
-Picture = Callable[[str], None]
+Picture = Callable[..., None]
 PERSON = "oac_person"
 
 
@@ -57,9 +59,30 @@ def test_the_page_checks_it(oracle: OraclePage, picture: Picture) -> None:
     card = oracle.card("oac_default")
     expect(card.get_by_role("listitem").filter(has_text="The user may administer it")).to_be_visible()
     expect(card).to_have_class(re.compile("level-good"))
-    expect(card.get_by_role("img", name="works")).to_be_visible()
+    expect(card).to_contain_text("✓ works")
     oracle.press("oac_wrong", "Check")
-    expect(oracle.card("oac_wrong")).to_have_class(re.compile("level-bad"))
+    wrong = oracle.card("oac_wrong")
+    expect(wrong).to_have_class(re.compile("level-bad"))
+    expect(wrong).to_contain_text("✗ needs attention")
+    oracle.open()
+    expect(wrong).to_contain_text("Compare certificate_alias")
+
+
+def test_the_page_works_by_keyboard_alone_and_says_what_came_of_it(oracle: OraclePage, page: Page) -> None:
+    oracle.open()
+    button = oracle.frame.get_by_role("button", name="Check oac_default", exact=True)
+    oracle.tab_to(button)
+    page.keyboard.press("Enter")
+    said = oracle.frame.get_by_role("article", name="Connection oac_default").get_by_role("status")
+    expect(said).to_contain_text("Check of oac_default: it works.")
+    expect(button).to_be_focused()
+    oracle.tab_to(oracle.frame.get_by_label("DAG", exact=True))
+    page.keyboard.type("no_such_dag")
+    page.keyboard.press("Enter")
+    expect(oracle.frame.get_by_label("DAG", exact=True)).to_have_value("no_such_dag")
+    expect(
+        oracle.frame.get_by_text("No task of a DAG that you may see has started such a work request")
+    ).to_be_visible()
 
 
 def test_a_person_signs_in_on_the_page(
@@ -87,12 +110,31 @@ def test_a_person_signs_in_on_the_page(
     expect(card).to_contain_text(user)
 
 
-def test_the_page_follows_the_theme(oracle: OraclePage, page: Page) -> None:
+def test_the_page_has_airflows_colors_and_time_zone(oracle: OraclePage, page: Page) -> None:
     oracle.open()
     body = oracle.frame.locator("body")
-    expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
-    page.evaluate("document.documentElement.classList.replace('light', 'dark')")
-    expect(body).to_have_css("background-color", "rgb(17, 17, 17)")
+    for theme in ("dark", "light"):
+        oracle.theme(theme)
+        airflows = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        expect(body).to_have_css("background-color", airflows)
+    checked = oracle.card("oac_default").locator(".last-check time")
+    at = datetime.fromisoformat(str(checked.get_attribute("datetime")))
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        # What Airflow's interface keeps of the choice.
+        page.evaluate("zone => localStorage.setItem('timezone', JSON.stringify(zone))", zone)
+        expect(checked).to_have_text(f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}")
+
+
+def test_the_page_is_accessible_in_both_themes(oracle: OraclePage) -> None:
+    oracle.open()
+    oracle.press("oac_wrong", "Check")
+    expect(oracle.card("oac_wrong").get_by_role("listitem").first).to_be_visible()
+    assert oracle.violations() == []
+    for theme in ("dark", "light"):
+        oracle.theme(theme)
+        contrasts = oracle.border_contrasts()
+        assert len(contrasts) > 5
+        assert min(contrasts) >= 3
 
 
 def test_the_backup_is_triggered_and_its_links_are_followed_while_it_waits(
@@ -107,6 +149,8 @@ def test_the_backup_is_triggered_and_its_links_are_followed_while_it_waits(
     oracle.open()
     row = oracle.frame.get_by_role("row").filter(has_text="backup")
     expect(row).to_contain_text("deferred")
+    task_link = row.get_by_role("link", name="backup")
+    task_link.focus()
     # From our page to the task in Airflow, and from there to OAC.
     with page.expect_popup() as opened:
         row.get_by_role("link", name="backup").click()
@@ -118,12 +162,20 @@ def test_the_backup_is_triggered_and_its_links_are_followed_while_it_waits(
     # OAC sends whoever has not signed in there to the identity domain.
     expect(followed.value).to_have_url(re.compile(re.escape(simulator.ready["identity_url"])))
     followed.value.close()
-    task.close()
+    # The other link leads to our page of the work request, inside of Airflow's interface.
+    task.get_by_role("link", name="OAC work request").click()
+    expect(task).to_have_url(re.compile(re.escape(f"{stack.url}/plugin/oac/oac/work?dag_id={DAG}&")))
+    followed_work = OraclePage(task, stack.url)
+    state = followed_work.frame.get_by_role("status").filter(has_text="CREATE_SNAPSHOT")
+    expect(state).to_be_visible()
+    assert followed_work.violations() == []
     assert stack.wait_run(DAG, run_id, timeout=240) == "success"
-    result = stack.xcom(DAG, run_id, "backup")
-    oracle.open()
-    done = oracle.frame.get_by_role("row").filter(has_text=result["work_request_id"])
-    expect(done.first).to_contain_text("success")
+    # Both pages follow by themselves; what has the focus keeps it.
+    expect(state).to_contain_text("SUCCEEDED")
+    picture("work-request", of=task)
+    task.close()
+    expect(row).to_contain_text("success")
+    expect(task_link).to_be_focused()
     picture("page")
     page.goto(f"{stack.url}/dags/{DAG}/runs/{run_id}")
     expect(page.get_by_role("cell").get_by_role("link", name="freshness")).to_be_visible()

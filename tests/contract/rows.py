@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows.acl_changes import access
 from airflow_provider_oac.client.ids import catalog_id, object_id
 from airflow_provider_oac.client.rest import (
     acl,
@@ -50,8 +51,8 @@ SEARCH: dict[str, Any] = {
     "manage_content": True,
 }
 PLACE: dict[str, Any] = {"parent_id": TARGET, "name": "Copy", "overwrite": False, "create_parents": True}
-JANE = acl.access("jane.doe@example.com", ["read", "list"])
-ROLE = acl.access("DV Content Author", acl.PERMISSIONS, catalog.APPLICATION_ROLE)
+JANE = access("jane.doe@example.com", ["read", "list"])
+ROLE = access("DV Content Author", acl.PERMISSIONS, catalog.APPLICATION_ROLE)
 
 
 FLOW, SEQUENCE = object_id("admin", "Load Orders"), object_id("admin", "Nightly")
@@ -131,8 +132,8 @@ CALLS: list[tuple[str, Callable[[], Call[Any]]]] = [
     ("createFolder", lambda: catalog.create_folder("2024", FOLDER, create_parents=True)),
     ("deleteFolder", lambda: catalog.delete_folder(FOLDER)),
     ("deleteFolder", lambda: catalog.delete_folder(FOLDER, recursive=True)),
-    ("getAnalysis", lambda: catalog.get_analysis(FOLDER)),
-    ("getAnalysis", lambda: catalog.get_analysis(FOLDER, fields=["name", "content"])),
+    ("getAnalysis", lambda: catalog.get("analysis", FOLDER)),
+    ("getAnalysis", lambda: catalog.get("analysis", FOLDER, fields=["name", "content"])),
     # Workbooks
     ("getWorkbook", lambda: workbooks.get(WORKBOOK)),
     ("getWorkbook", lambda: workbooks.get(WORKBOOK, fields=["name", "content"])),

@@ -27,7 +27,7 @@ AFTER_PERSIST, BEFORE_RESULT = "after persist", "before the result is kept"
 
 OPERATORS = {
     "backup": "airflow_provider_oac.operators.snapshots.OACCreateSnapshotOperator",
-    "register": "airflow_provider_oac.operators.restore.OACRegisterSnapshotOperator",
+    "register": "airflow_provider_oac.operators.snapshots.OACRegisterSnapshotOperator",
     "restore": "airflow_provider_oac.operators.restore.OACRestoreSnapshotOperator",
     "reload": "airflow_provider_oac.operators.runs.OACReloadDatasetOperator",
     "export": "airflow_provider_oac.operators.workbooks.OACExportWorkbookOperator",

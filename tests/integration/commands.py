@@ -22,7 +22,7 @@ from cryptography.fernet import Fernet
 
 _PRELOADED = [
     "airflow_provider_oac.hooks.oac",
-    *(f"airflow_provider_oac.cli.{name}" for name in ("signing_in", "looking", "keygen", "conformance")),
+    *(f"airflow_provider_oac.cli.{name}" for name in ("sign_in", "inspect", "keygen", "conformance", "new")),
     "airflow_provider_oac.hooks.connection_test",
     "tests.integration.commands",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.snapshots import OACRegisterSnapshotOperator
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, backup_operator
 

@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Flow
 from airflow_provider_oac.client.flows import catalog_changes, catalog_search
+from airflow_provider_oac.client.flows.acl_changes import access, difference, expected
 from airflow_provider_oac.client.flows.catalog_changes import (
     Arranged,
     Copy,
@@ -132,7 +133,7 @@ def test_an_item_by_id_padded_or_not(run: Oac) -> None:
     assert ids.same(item.parent_id, an_id(SHARED))
     assert run(catalog.get("folders", an_id(SALES) + "=" * (-len(an_id(SALES)) % 4))).id == item.id
     assert run(catalog.get("datasets", ids.object_id("admin", "Orders"))).name == "Orders"
-    assert run(catalog.get_analysis(an_id(f"{SALES}/Top Customers"), ["name", "content"])).raw["content"]
+    assert run(catalog.get("analysis", an_id(f"{SALES}/Top Customers"), fields=["name", "content"])).raw["content"]
 
 
 @pytest.mark.parametrize("missing_details", ["404", "400"])
@@ -388,16 +389,13 @@ def test_all_that_somebody_leaves_is_handed_over(run: Oac) -> None:
 
 def test_permissions_are_read_and_only_the_named_accounts_changed(run: Oac) -> None:
     before = run(acl.get("folders", an_id(FINANCE)))
-    after = run(acl.update("folders", an_id(FINANCE), [acl.access(COLLEAGUE, ["read", "list"])]))
-    change = acl.difference(before, after)
-    assert ([entry.account for entry in change.added], change.removed, change.changed) == ([COLLEAGUE], (), ())
+    after = run(acl.update("folders", an_id(FINANCE), [access(COLLEAGUE, ["read", "list"])]))
+    assert difference(before, after) == [f"+ {after[-1].text()}"]
     assert after[-1].permissions == {"read", "list"}
-    assert acl.difference(
-        acl.expected(before, [acl.access(COLLEAGUE, ["read", "list"])], acl.REPLACE_MATCHING), after
-    ) == (acl.Difference())
-    gone = run(acl.update("folders", an_id(FINANCE), [acl.access(COLLEAGUE)], mode=acl.DELETE_MATCHING))
-    assert not acl.difference(before, gone)
-    only = run(acl.update("folders", an_id(FINANCE), [acl.access(COLLEAGUE, ["read"])], mode=acl.REPLACE_ALL))
+    assert not difference(expected(before, [access(COLLEAGUE, ["read", "list"])], acl.REPLACE_MATCHING), after)
+    gone = run(acl.update("folders", an_id(FINANCE), [access(COLLEAGUE)], mode=acl.DELETE_MATCHING))
+    assert not difference(before, gone)
+    only = run(acl.update("folders", an_id(FINANCE), [access(COLLEAGUE, ["read"])], mode=acl.REPLACE_ALL))
     assert [entry.account for entry in only] == [COLLEAGUE]
 
 

@@ -78,7 +78,7 @@ def test_each_file_name_is_an_asset_of_its_own(connections: Connections, tmp_pat
     task.attempt()
     ((uri, _),) = of_alias(task.events[alias])
     assert uri.endswith(f"/{quote(name)}.pdf")
-    (made,) = task.made[-1].__dict__["_oac_made"]
+    (made,) = task.made[-1]._reported
     assert named([openlineage_dataset(made.flow[1])]) == [("file", f"{tmp_path}/{name}.pdf")]
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac._compat import BaseHook
-from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac._compat import BaseHook, is_airflow_2
+from airflow_provider_oac.exceptions import OACWorkRequestError
+from airflow_provider_oac.notifications.oac import OACBackupNotifier, OACWorkNotifier
 from oac_simulator.launch import Simulator
 from tests.airflow.mailbox import Mailbox, mailbox
 from tests.integration.servers import unused_port
@@ -49,6 +50,28 @@ def notified(context: dict[str, Any], awaited: bool, **changes: Any) -> None:
         asyncio.run(notifier.async_notify(context))
     else:
         notifier.notify(context)
+
+
+def work_notified(context: dict[str, Any], awaited: bool = False) -> None:
+    notifier = OACWorkNotifier(work_name="sales export", to="night@example.com")
+    if awaited:
+        asyncio.run(notifier.async_notify(context))
+    else:
+        notifier.notify(context)
+
+
+def failed_task(simulator: Simulator) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The context of a callback of a task whose work failed in OAC, and what the task left in XCom."""
+    simulator.control.fault("POST /snapshots", "fail_work", errors=[{"code": "DiskFull", "message": "No space"}])
+    task = Task(backup_operator)
+    with pytest.raises(OACWorkRequestError) as error:
+        task.attempt()
+    left = dict(task.ti.xcoms)
+    ti = SimpleNamespace(
+        dag_id="oac_export", run_id="scheduled__1", task_id="export", map_index=3,
+        xcom_pull=lambda *, key, map_indexes: left.get(key) if map_indexes == 3 else None,
+    )  # fmt: skip
+    return {**FAILED, "ti": ti, "exception": error.value}, left
 
 
 def text(mail: Mailbox) -> tuple[str, str]:
@@ -115,3 +138,58 @@ def test_the_callback_of_a_dag_names_the_run(mail: Mailbox, clean: Simulator) ->
     dag = SimpleNamespace(dag_id="oac_nightly_backup")
     notified({"dag": dag, "run_id": "scheduled__1", "reason": "task_failure"}, False)
     assert "failed: the run scheduled__1 of oac_nightly_backup (task_failure)." in text(mail)[1]
+
+
+@AWAITED
+def test_work_that_failed_is_told_with_what_oac_says_of_it(
+    mail: Mailbox, connections: Connections, clean: Simulator, awaited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections.seal()
+    context, left = failed_task(clean)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/here/")
+    left["oac_job"] = {
+        "job_id": "77", "job_status": "FAILED", "rows": 12,
+        "tasks": [{"name": "load", "status": "FAILED"}, {"name": "read", "status": "SUCCEEDED"}],
+    }  # fmt: skip
+    work_notified(context, awaited)
+    subject, body = text(mail)
+    assert subject.startswith("OAC sales export failed: task export of the run scheduled__1 of oac_nightly_backup")
+    work = left["oac_work_request"]["work_request_id"]
+    assert f"Work request {work} (CREATE_SNAPSHOT) is FAILED in OAC: DiskFull: No space." in body
+    assert "Job 77 ended FAILED after 12 rows, in load." in body
+    link = "https://airflow.example.com/here/oac/work?dag_id=oac_export&amp;run_id=scheduled__1&amp;task_id=export"
+    assert (link in body) is not is_airflow_2()
+
+
+@AWAITED
+def test_work_that_is_missing_or_never_began_is_told(mail: Mailbox, clean: Simulator, awaited: bool) -> None:
+    clean.control.reset_counters()
+    work_notified(MISSED, awaited)
+    assert text(mail)[0].startswith("OAC sales export did not come in time: the run scheduled__1")
+    mail.messages.clear()
+    never = SimpleNamespace(task_id="export", map_index=-1, xcom_pull=lambda **_: None)
+    work_notified({**FAILED, "ti": never}, awaited)
+    subject, body = text(mail)
+    assert subject.startswith("OAC sales export failed: task export of")
+    assert ("the bucket is &lt;gone&gt;" in body, "in OAC" in body) == (True, False)
+    assert clean.control.calls("identity", "token") == 0
+
+
+@AWAITED
+def test_people_are_told_of_work_although_oac_or_the_xcoms_are_away(
+    mail: Mailbox, connections: Connections, clean: Simulator, awaited: bool
+) -> None:
+    connections.seal()
+    context, _ = failed_task(clean)
+    connections.oac(host=f"http://127.0.0.1:{unused_port()}")
+    work_notified(context, awaited)
+    assert "The state of the work request is unknown because OAC could not be reached: " in text(mail)[1]
+    mail.messages.clear()
+
+    def fails(**_: Any) -> Any:
+        raise RuntimeError("Very-Secret-1")
+
+    context["ti"].xcom_pull = fails
+    work_notified(context, awaited)
+    body = text(mail)[1]
+    assert ("sales export failed" in body, "Very-Secret-1" in body) == (True, False)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.flows.acl_changes import access
 from airflow_provider_oac.client.rest import acl, catalog
 from airflow_provider_oac.client.rest import connections as connection_calls
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
@@ -44,7 +45,7 @@ def change_dev() -> str:
     """A folder with permissions of its own, and a connection, which only dev has; returns the connection's id."""
     dev = OACHook("oac_default")
     folder = dev.run(catalog.create_folder("Promoted", ids.catalog_id(SALES)))
-    dev.run(acl.update(ids.FOLDERS, folder.id, [acl.access(AUTHOR, ["read", "list"])]))
+    dev.run(acl.update(ids.FOLDERS, folder.id, [access(AUTHOR, ["read", "list"])]))
     params = {
         "connectionType": "oracle-autonomous-data-warehouse", "connectionString": "tcps://x", "username": "u",
         "password": "Some-Password-1", "sslType": "ServerAuthentication",
@@ -106,7 +107,7 @@ def test_permissions_that_nobody_may_read_are_not_proved(connections: Connection
 
 def test_permissions_that_differ_are_named(connections: Connections, clean: Simulator) -> None:
     connections.oac("oac_prod", "prod")
-    OACHook("oac_prod").run(acl.update(ids.FOLDERS, ids.catalog_id(SALES), [acl.access(AUTHOR, ["read", "write"])]))
+    OACHook("oac_prod").run(acl.update(ids.FOLDERS, ids.catalog_id(SALES), [access(AUTHOR, ["read", "write"])]))
     result = compare(fail_on_difference=False)
     (different,) = [pair for pair in result["different"] if pair[0].endswith("/Sales")]
     assert AUTHOR in different[1]

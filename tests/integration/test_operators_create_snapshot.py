@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from airflow.models.trigger import Trigger
 
+from airflow_provider_oac._compat import is_airflow_2
 from airflow_provider_oac.client.snapshot_names import parse
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from oac_simulator.launch import Simulator
@@ -49,7 +50,10 @@ def test_the_link_is_there_before_the_work_is_done(connections: Connections, cle
     work = task.deferred.trigger.work_request_id
     assert task.ti.xcoms == {
         "oac_instance_url": f"{address}/ui/",
-        "oac_work_request_url": f"{address}/api/20210901/workRequests/{quote(work, safe='')}",
+        "oac_work_request": {"work_request_id": work, "oac_conn_id": "oac_default", "address": address},
+        "oac_work_request_url": f"{address}/api/20210901/workRequests/{quote(work, safe='')}"
+        if is_airflow_2()
+        else "oac/work?dag_id=a_dag&run_id=a_run&task_id=backup&map_index=-1",
     }
 
 

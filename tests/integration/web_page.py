@@ -12,12 +12,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import requests
 from cryptography.fernet import Fernet
 
-from airflow_provider_oac.links import OACWorkRequestLink
+from airflow_provider_oac.links import WORK_REQUEST
 
 SETTINGS = {
     "CORE__SIMPLE_AUTH_MANAGER_USERS": "boss:admin,operator:op,reader:viewer",
@@ -130,7 +129,7 @@ def sign_in(session: requests.Session, server: Server, conn_id: str, decide: Cal
         return last, text
 
 
-def leave_work(dag_id: str, task_id: str, state: str, value: object) -> None:
+def leave_work(dag_id: str, task_id: str, state: str | None, value: object) -> None:
     """What a task leaves in Airflow's database, as far as the page reads it.
 
     :param value: of the XCom: the JSON itself if it is a text with a mark ``json:`` before it.
@@ -155,16 +154,37 @@ def leave_work(dag_id: str, task_id: str, state: str, value: object) -> None:
         row = {"dag_id": dag_id, "run_id": "run", "task_id": task_id, "map_index": -1}
         task = {"state": state, "pool": "default_pool", "pool_slots": 1, "max_tries": 0, "executor_config": {}}
         session.execute(insert(TaskInstance).values(**row, **task))
-        result = {"key": OACWorkRequestLink.xcom_key, "value": value, "dag_run_id": run_id, "timestamp": now}
+        result = {"key": WORK_REQUEST, "value": value, "dag_run_id": run_id, "timestamp": now}
         session.execute(insert(XComModel).values(**row, **result))
         if isinstance(value, str) and value.startswith("json:"):
             raw = {"raw": value.removeprefix("json:"), "task_id": task_id}
             session.execute(text("UPDATE xcom SET value = :raw WHERE task_id = :task_id"), raw)
 
 
-def work_request(work_request_id: str) -> str:
-    """Address of a work request."""
-    return f"https://oac.example.com/api/20210901/workRequests/{quote(work_request_id, safe='')}"
+def forget() -> None:
+    """Empty the audit log and what tasks left."""
+    from airflow.models.dag import DagModel
+    from airflow.models.dagrun import DagRun
+    from airflow.models.log import Log
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        for table in (XComModel, TaskInstance, DagRun, DagModel, Log):
+            session.execute(delete(table))
+
+
+def work_request(work_request_id: str, **changes: object) -> dict[str, object]:
+    """What an operator says of its work request."""
+    of = {"oac_conn_id": "oac_default", "address": "https://oac.example.com"}
+    return {"work_request_id": work_request_id, **of, **changes}
+
+
+def rows(html: str) -> list[str]:
+    """The work requests that a page shows."""
+    return re.findall(r"<tr data-key=.*?</tr>", html, re.DOTALL)
 
 
 def note(event: str, entry: object, by: str = "boss") -> None:

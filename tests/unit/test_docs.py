@@ -16,9 +16,8 @@ import airflow
 import pytest
 from airflow import DAG
 
-from airflow_provider_oac.notifications.oac import OACBackupNotifier
 from tests.unit.test_readme import classes
-from tools import docs_examples, llms_txt
+from tools import docs_examples, docs_reference, llms_txt
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -47,14 +46,20 @@ def test_every_operator_is_shown_in_its_page_as_an_example_calls_it() -> None:
     assert [name for name, page, _ in docs_examples.rows() if name not in shown.get(page, [])] == []
 
 
+def test_the_reference_has_a_page_for_each_public_module() -> None:
+    wanted = docs_reference.pages()
+    found = {
+        path: path.read_text()
+        for path in [*docs_reference.TARGET.rglob("*.md"), docs_reference.TARGET.with_suffix(".md")]
+    }
+    assert found == wanted, "python3 tools/docs_reference.py writes them anew"
+
+
 def test_every_example_is_included_whole() -> None:
     included = re.findall(r'^--8<-- "(.+)"$', (DOCS / "examples.md").read_text(), re.MULTILINE)
     assert included == sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "dags").glob("*.py"))
 
 
-# What a reader of a snippet knows without an import: our operators, sensors and the notifier. A later snippet of a page
-# knows what an earlier one has made.
-KNOWN = {**classes(), "OACBackupNotifier": OACBackupNotifier}
 # At the level of a module, these ask a server, or change this process.
 ASKS = re.compile(r"^(?! ).*(\bOACHook\(|\bget_connection\(|\blaunch\(|\bos\.environ\b)", re.MULTILINE)
 
@@ -73,9 +78,16 @@ def unknown_names(code: CodeType, known: Collection[str]) -> set[str]:
     return read - made - set(known) - set(vars(builtins))
 
 
+def imported(tree: ast.Module) -> list[str]:
+    """What a snippet imports, as it calls it."""
+    statements = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return [(name.asname or name.name).partition(".")[0] for node in statements for name in node.names]
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if docs_examples.snippets(ROOT / page)])
 def test_snippets_run(page: str) -> None:
-    names: dict[str, Any] = dict(KNOWN)
+    # A later snippet knows what an earlier one has made, such as a task, but imports for itself.
+    names: dict[str, Any] = {}
     dag = DAG(Path(page).stem, start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None)
     for line, text in docs_examples.snippets(ROOT / page):
         # Tracebacks and messages then name the line of the page.
@@ -88,6 +100,8 @@ def test_snippets_run(page: str) -> None:
         try:
             with dag:
                 exec(code, names)  # noqa: S102
+                for name in imported(tree):
+                    names.pop(name, None)
         except ImportError as missing:
             if airflow.__version__.startswith("3.3") or not str(missing.name).startswith("airflow."):
                 raise
@@ -99,6 +113,13 @@ def test_links_lead_to_files(page: str) -> None:
     path = ROOT / page
     targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", path.read_text())
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_page_is_linked_from_another() -> None:
+    linked = set()
+    for path in map(ROOT.joinpath, PAGES):
+        linked |= {(path.parent / target).resolve() for target in re.findall(r"\]\(([^):#\s]+\.md)", path.read_text())}
+    assert [page for page in PAGES if page.startswith("docs/") and (ROOT / page) not in linked] == []
 
 
 def test_every_page_is_in_the_menu() -> None:

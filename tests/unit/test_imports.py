@@ -71,8 +71,7 @@ FOR_ONE_OPERATOR = {
 OPERATORS = (
     "acl", "api", "catalog", "compare", "connections", "restore", "runs", "snapshots", "system", "workbooks",
     # What these share.
-    "base", "catalog_base", "export_base", "export_manifest", "files", "lineage", "register", "restore_checks",
-    "run_base", "snapshot_base", "task_state",
+    "base", "export_base", "lineage", "snapshot_base", "task_state",
 )  # fmt: skip
 FOR_ALL = (
     FOR_ONE_OPERATOR

@@ -10,13 +10,14 @@ import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any
 from urllib.parse import quote, unquote
 
-from airflow_provider_oac.client.calls import API_BASE, Call
+from airflow_provider_oac.client.calls import API_BASE, Call, as_array
 from airflow_provider_oac.client.paging import Listing, Page, read_page
+from airflow_provider_oac.client.rest.catalog import moment
 from airflow_provider_oac.exceptions import OACConfigurationError, OACIncompleteListError, OACResponseError
 from airflow_provider_oac.transport.io import Response, media_type
 
@@ -49,16 +50,17 @@ def named(name: str, arguments: Mapping[str, Any]) -> Call[Any] | Listing[Any]:
     :raises OACConfigurationError: naming what does not fit.
     """
     function = _function(name)
+    signature, kinds = inspect.signature(function), typing.get_type_hints(function)
+    for options in [typing.get_args(kind)[0] for kind in kinds.values() if typing.get_origin(kind) is typing.Unpack]:
+        kinds = {**kinds, **typing.get_type_hints(options)}
     try:
-        signature = inspect.signature(function)
         signature.bind(**arguments)
-        call = function(**_fitting(name, function, arguments))
+        fitting = {key: _fitting(name, key, value, kinds.get(key)) for key, value in arguments.items()}
+        call: Call[Any] | Listing[Any] = function(**fitting)
     except TypeError as problem:
         raise OACConfigurationError(
             f"The call {name} does not take these arguments: {problem}. It is {name}{signature}."
         ) from None
-    if not isinstance(call, Call | Listing):
-        raise OACConfigurationError(f"{name} makes no call, but {type(call).__name__}. Name a function that makes one.")
     return call
 
 
@@ -74,28 +76,24 @@ def restores(call: Call[Any]) -> bool:
     return posixpath.normpath("/" + "/".join(filter(None, parts))).lower().endswith(_RESTORE)
 
 
-def _fitting(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as JSON has them, made those of a function: texts become moments where it takes such.
+def _fitting(name: str, argument: str, value: Any, wanted: Any) -> Any:
+    """An argument as JSON has it, made one of a function: a text becomes a moment where it takes one.
 
     :raises OACConfigurationError: naming an argument of another type, or one that is to be an object of this package,
         which JSON cannot hold.
     """
-    kinds, fitting = typing.get_type_hints(function), dict(arguments)
-    for argument, value in arguments.items():
-        wanted = kinds.get(argument)
-        fitting[argument] = _scalar(name, argument, value, wanted)
-        inner = typing.get_args(wanted) or (wanted,)
-        if datetime in inner and isinstance(value, str):
-            fitting[argument] = _moment(name, argument, value)
-        models = [kind for kind in inner if is_dataclass(kind)]
-        items = value if isinstance(value, list | tuple) else (value,)
-        if models and len(models) == len(inner) and any(not is_dataclass(item) for item in items):
-            raise OACConfigurationError(
-                f"The call {name} takes as {argument} what a dictionary cannot stand for: "
-                f"{' or '.join(str(getattr(kind, '__name__', kind)) for kind in models)} of this package. Use the "
-                "operator that there is for it, the hook in a task of your own, or method and path with a body."
-            )
-    return fitting
+    inner = typing.get_args(wanted) or (wanted,)
+    if datetime in inner and isinstance(value, str):
+        return _moment(name, argument, value)
+    models = [kind for kind in inner if is_dataclass(kind)]
+    items = value if isinstance(value, list | tuple) else (value,)
+    if models and len(models) == len(inner) and any(not is_dataclass(item) for item in items):
+        raise OACConfigurationError(
+            f"The call {name} takes as {argument} what a dictionary cannot stand for: "
+            f"{' or '.join(str(getattr(kind, '__name__', kind)) for kind in models)} of this package. Use the operator "
+            "that there is for it, the hook in a task of your own, or method and path with a body."
+        )
+    return _scalar(name, argument, value, wanted)
 
 
 def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
@@ -126,18 +124,22 @@ def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
 
 
 def _moment(name: str, argument: str, text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+    if (found := moment(text)) is None:
         raise OACConfigurationError(
             f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {text!r}."
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        )
+    return found
 
 
 def lists(name: str) -> bool:
     """Whether a function of this package makes a list that comes in pages."""
-    return str(_function(name).__annotations__.get("return", "")).startswith("Listing[")
+    return _makes(_function(name), "Listing[")
+
+
+def _makes(value: Any, *kinds: str) -> bool:
+    """Whether this is a function that makes a call or a list."""
+    returned = getattr(value, "__annotations__", {}).get("return", "")
+    return inspect.isroutine(value) and str(returned).startswith(kinds)
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -153,14 +155,12 @@ def _function(name: str) -> Callable[..., Any]:
             f"There is no call {name!r}: {_CLIENT} has no module {module_name!r}. For what is not wrapped, give method "
             "and path."
         ) from None
-    function = getattr(module, function_name, None)
-    if not inspect.isfunction(function) or function.__module__ != module.__name__:
-        calls = sorted(
-            key for key, value in vars(module).items()
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
-            and str(value.__annotations__.get("return", "")).startswith(("Call[", "Listing["))
-        )  # fmt: skip
-        raise OACConfigurationError(f"There is no call {name!r}. {module_name} has: {', '.join(calls) or 'none'}.")
+    calls = {key: value for key, value in vars(module).items() if key[0] != "_" and _makes(value, "Call[", "Listing[")}
+    if function_name not in calls:
+        raise OACConfigurationError(
+            f"There is no call {name!r}. {module_name} has: {', '.join(sorted(calls)) or 'none'}."
+        )
+    function: Callable[..., Any] = calls[function_name]
     return function
 
 
@@ -310,12 +310,7 @@ def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
     def read(response: Response) -> Page[Any]:
         body = _read(response)
         items = body.get("items") if isinstance(body, dict) else body
-        if not isinstance(items, list):
-            raise OACResponseError(
-                "A page of a list should be a JSON array, or an object with an array 'items'; "
-                f"{type(items).__name__} came."
-            )
-        return read_page(response, items)
+        return read_page(response, as_array(items, "A page of a list, or its member 'items',"))
 
     return replace(call, read=read, query={**call.query, "page": number})
 

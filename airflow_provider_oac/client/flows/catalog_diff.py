@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.flows.acl_changes import difference
 from airflow_provider_oac.client.flows.catalog_search import is_missing
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import fetched
@@ -137,7 +138,7 @@ def _differences(one: Held, other: Held) -> list[str]:
         if here != there:
             found.append(f"{name} {here!r} and {there!r}")
     if one.access is not None and other.access is not None:
-        found += [f"permissions {line}" for line in acl.difference(one.access, other.access).lines()]
+        found += [f"permissions {line}" for line in difference(one.access, other.access)]
     elif (one.access is None) != (other.access is None):
         found.append(f"permissions can be read in {'the copy' if one.access is None else 'the source'} only")
     return found

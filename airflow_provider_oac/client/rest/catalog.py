@@ -7,13 +7,13 @@ All ids here are encoded ones, as lists return them or :func:`airflow_provider_o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.calls import Call, json_object, member_names, nothing, segment
+from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, nothing, segment
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import Listing, Page, read_page
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
@@ -77,79 +77,76 @@ def moment(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+class ListOptions(TypedDict, total=False):
+    """How to list items.
+
+    ``search``: text to search for in names: a part of a name (observed), by default ``*`` for everything.
+    ``type_filter``: only items of this type. ``limit``: items per page; neither default nor maximum is documented.
+    ``sort_by``: the values are not documented. ``sort_order``: ``ASC`` or ``DESC``. ``fields`` and ``excluded_fields``:
+    members to return or to leave out. ``manage_content``: search as a content manager, also what others own.
+    """
+
+    search: str
+    type_filter: str | None
+    limit: int | None
+    sort_by: str | None
+    sort_order: str | None
+    fields: Sequence[str]
+    excluded_fields: Sequence[str]
+    manage_content: bool | None
+
+
+# Without a search OAC lists types instead of items (observed), so there is always one.
+_LIST = {
+    "search": "search", "type_filter": "type", "limit": "limit", "sort_by": "sortBy", "sort_order": "sortOrder",
+    "fields": "fields", "excluded_fields": "excludedFields", "manage_content": "manageContent",
+}  # fmt: skip
+
+
+_PLACE = {
+    "parent_id": "destParentId", "target_id": "destId", "name": "newItemName", "overwrite": "overwrite",
+    "create_parents": "createIntermediateFolders",
+}  # fmt: skip
+
+
 def list_types(kind: str | None = None) -> Call[tuple[str, ...]]:
     """Which types of items there are. Operation ``GET /catalog`` or ``GET /catalog/{type}`` without a search, which
     answers with type descriptors, for one type even with a bare object (observed).
     """
-    return Call(
-        doing="list the types of the catalog",
-        method="GET",
-        path="/catalog" if kind is None else f"/catalog/{segment(kind)}",
-        read=_read_types,
-        repeatable=True,
-    )
+    path = "/catalog" if kind is None else f"/catalog/{segment(kind)}"
+    return Call("list the types of the catalog", "GET", path, _read_types, repeatable=True)
 
 
-def list_items(
-    kind: str | None = None,
-    *,
-    search: str = "*",
-    type_filter: str | None = None,
-    limit: int | None = None,
-    sort_by: str | None = None,
-    sort_order: str | None = None,
-    fields: Sequence[str] = (),
-    excluded_fields: Sequence[str] = (),
-    manage_content: bool | None = None,
-) -> Listing[CatalogItem]:
+def list_items(kind: str | None = None, **options: Unpack[ListOptions]) -> Listing[CatalogItem]:
     """List or search items: all of them, or one page by ``.page(number)``. Operation ``GET /catalog`` or
     ``GET /catalog/{type}`` (documented).
 
     :param kind: the type of items; ``None`` for all.
-    :param search: text to look for in names: a part of a name (observed), ``*`` for everything. Without one OAC
-        lists types instead of items (observed), so that there is always one.
-    :param type_filter: only items of this type.
-    :param limit: items per page; neither default nor maximum is documented.
-    :param sort_by: what to sort by; the values are not documented.
-    :param sort_order: ``ASC`` or ``DESC``.
-    :param fields: members to return; by default all.
-    :param excluded_fields: members to leave out.
-    :param manage_content: search as a content manager, also what others own.
+    :param options: see :class:`ListOptions`.
     """
-    query = _search(search, type_filter, limit, sort_by, sort_order, fields, excluded_fields, manage_content)
-    doing = f"list {kind or type_filter or 'items'} of the catalog"
+    doing = f"list {kind or options.get('type_filter') or 'items'} of the catalog"
     path = "/catalog" if kind is None else f"/catalog/{segment(kind)}"
     # A type without items may be answered with 404 (handled by another client, unconfirmed).
-    return _listing(doing, path, query, none_is_missing=kind in ids.TYPES)
+    return _listing(doing, path, options, none_is_missing=kind in ids.TYPES)
 
 
-def list_children(
-    kind: str,
-    item_id: str,
-    *,
-    search: str = "*",
-    type_filter: str | None = None,
-    limit: int | None = None,
-    sort_by: str | None = None,
-    sort_order: str | None = None,
-    fields: Sequence[str] = (),
-    excluded_fields: Sequence[str] = (),
-    manage_content: bool | None = None,
-) -> Listing[CatalogItem]:
+def list_children(kind: str, item_id: str, **options: Unpack[ListOptions]) -> Listing[CatalogItem]:
     """List what a container (a folder, a dashboard) holds: all of it, or one page by ``.page(number)``. Operation
     ``GET /catalog/{type}/{id}`` with a search (documented). Whether items deeper down are listed as well is not
     documented.
 
     :param kind: type of the container.
-    :param item_id: its id. The other parameters are those of :func:`list_items`.
+    :param item_id: its id.
+    :param options: see :class:`ListOptions`.
     """
-    query = _search(search, type_filter, limit, sort_by, sort_order, fields, excluded_fields, manage_content)
-    return _listing(f"list what {kind} {ids.quoted(item_id)} holds", _path(kind, item_id), query)
+    return _listing(f"list what {kind} {ids.quoted(item_id)} holds", _path(kind, item_id), options)
 
 
 def _listing(
-    doing: str, path: str, query: Mapping[str, Any], *, none_is_missing: bool = False
+    doing: str, path: str, options: Mapping[str, Any], *, none_is_missing: bool = False
 ) -> Listing[CatalogItem]:  # fmt: skip
+    query = {"search": "*", **_query(options)}
+
     def page(number: int) -> Call[Page[CatalogItem]]:
         # Pages count from 1 (observed).
         return Call(doing, "GET", path, _read_items, query={**query, "page": number}, repeatable=True)
@@ -169,32 +166,15 @@ def get(
     (documented).
 
     :param kind: type of the item.
-    :param item_id: its id. The other parameters are those of :func:`list_items`.
+    :param item_id: its id.
+    :param fields: members to return; of an analysis ``content``, the definition, only comes when it is named
+        (documented) and is in the item's ``raw``. By default all others.
+    :param excluded_fields: members to leave out.
+    :param manage_content: search as a content manager, also what others own.
     """
-    return Call(
-        doing=f"read {kind} {ids.quoted(item_id)}",
-        method="GET",
-        path=_path(kind, item_id),
-        read=lambda response: _read_item(json_object(response), kind),
-        query=_search(None, None, None, None, None, fields, excluded_fields, manage_content),
-        repeatable=True,
-    )
-
-
-def get_analysis(analysis_id: str, fields: Sequence[str] = ()) -> Call[CatalogItem]:
-    """Get details of an analysis. Operation ``GET /catalog/analysis/{urlBase64AnalysisId}`` (documented).
-
-    :param fields: members to return; ``content``, the definition, only comes when it is named (documented) and stands
-        in the item's ``raw``. By default all others.
-    """
-    return Call(
-        doing=f"read analysis {ids.quoted(analysis_id)}",
-        method="GET",
-        path=_path(ids.ANALYSIS, analysis_id),
-        read=lambda response: _read_item(json_object(response), ids.ANALYSIS),
-        query={"fields": _words(fields)},
-        repeatable=True,
-    )
+    query = _query({"fields": fields, "excluded_fields": excluded_fields, "manage_content": manage_content})
+    doing = f"read {kind} {ids.quoted(item_id)}"
+    return Call(doing, "GET", _path(kind, item_id), _item(kind), query=query, repeatable=True)
 
 
 def create_folder(name: str, parent_id: str, *, create_parents: bool | None = None) -> Call[CatalogItem]:
@@ -204,13 +184,11 @@ def create_folder(name: str, parent_id: str, *, create_parents: bool | None = No
     :param parent_id: id of the folder it goes into.
     :param create_parents: whether missing folders above are created, too.
     """
-    return Call(
-        doing=f"create folder {name!r} in {ids.quoted(parent_id)}",
-        method="POST",
-        path="/catalog/folders",
-        read=lambda response: _read_item(json_object(response), ids.FOLDERS),
-        body=_given(name=name, parentId=parent_id, createIntermediateFolders=create_parents),
-    )
+    doing = f"create folder {name!r} in {ids.quoted(parent_id)}"
+    body: dict[str, Any] = {"name": name, "parentId": parent_id}
+    if create_parents is not None:
+        body["createIntermediateFolders"] = create_parents
+    return Call(doing, "POST", "/catalog/folders", _item(ids.FOLDERS), body=body)
 
 
 def delete_folder(folder_id: str, *, recursive: bool | None = None) -> Call[None]:
@@ -218,71 +196,55 @@ def delete_folder(folder_id: str, *, recursive: bool | None = None) -> Call[None
 
     :param recursive: whether everything below goes as well; if not, only an empty folder can be deleted (documented).
     """
-    return Call(
-        doing=f"delete folder {ids.quoted(folder_id)}",
-        method="DELETE",
-        path=f"/catalog/{ids.FOLDERS}/{segment(folder_id)}",
-        read=nothing,
-        query={"recursive": recursive},
-        repeatable=True,
-    )
+    doing, path = f"delete folder {ids.quoted(folder_id)}", _path(ids.FOLDERS, folder_id)
+    return Call(doing, "DELETE", path, nothing, query={"recursive": recursive}, repeatable=True)
 
 
-def copy(
-    kind: str,
-    item_id: str,
-    *,
-    parent_id: str | None = None,
-    target_id: str | None = None,
-    name: str | None = None,
-    overwrite: bool | None = None,
-    create_parents: bool | None = None,
-) -> Call[CatalogItem]:
+class PlaceOptions(TypedDict, total=False):
+    """Where an item goes: ``parent_id``, the id of the folder; ``name``, by default the one that it has; or in place of
+    both ``target_id``, the id that it is to have; ``overwrite``, whether an item that is there is replaced;
+    ``create_parents``, whether missing folders are created.
+    """
+
+    parent_id: str | None
+    target_id: str | None
+    name: str | None
+    overwrite: bool | None
+    create_parents: bool | None
+
+
+def copy(kind: str, item_id: str, **place: Unpack[PlaceOptions]) -> Call[CatalogItem]:
     """Copy an item. Operation ``POST /catalog/{type}/{id}/actions/copy`` (documented).
 
     :param kind: type of the item.
     :param item_id: its id.
-    :param parent_id: id of the folder that the copy goes into.
-    :param target_id: id that the copy is to have; instead of folder and name.
-    :param name: name of the copy; by default that of the item.
-    :param overwrite: whether an item that is there is replaced.
-    :param create_parents: whether missing folders are created.
+    :param place: see :class:`PlaceOptions`.
     """
-    body = _place(parent_id, target_id, name, overwrite, create_parents)
-    return Call(
-        doing=f"copy {kind} {ids.quoted(item_id)} to {_place_shown(parent_id, target_id, name)}",
-        method="POST",
-        path=f"{_path(kind, item_id)}/actions/copy",
-        read=lambda response: _read_item(json_object(response), kind),
-        body=body,
-        # Without it a second one may meet what the first has made.
-        repeatable=overwrite is True,
-    )
+    # Without overwriting, a second request may meet what the first has made.
+    return _placing("copy", kind, item_id, place, repeatable=place.get("overwrite") is True)
 
 
-def move(
-    kind: str,
-    item_id: str,
-    *,
-    parent_id: str | None = None,
-    target_id: str | None = None,
-    name: str | None = None,
-    overwrite: bool | None = None,
-    create_parents: bool | None = None,
-) -> Call[CatalogItem]:
+def move(kind: str, item_id: str, **place: Unpack[PlaceOptions]) -> Call[CatalogItem]:
     """Move an item. Operation ``POST /catalog/{type}/{id}/actions/move`` (documented). The parameters are those of
     :func:`copy`.
 
     :raises OACConfigurationError: for a type that OAC does not move.
     """
     check_movable(kind)
-    return Call(
-        doing=f"move {kind} {ids.quoted(item_id)} to {_place_shown(parent_id, target_id, name)}",
-        method="POST",
-        path=f"{_path(kind, item_id)}/actions/move",
-        read=lambda response: _read_item(json_object(response), kind),
-        body=_place(parent_id, target_id, name, overwrite, create_parents),
-    )
+    return _placing("move", kind, item_id, place)
+
+
+def _placing(
+    action: str, kind: str, item_id: str, place: PlaceOptions, *, repeatable: bool = False
+) -> Call[CatalogItem]:  # fmt: skip
+    target, name = place.get("target_id") or place.get("parent_id"), place.get("name")
+    if not (target or name):
+        raise OACConfigurationError("No destination given: give the folder (parent_id), a new name, or the target_id.")
+    folder = ids.quoted(target) if target else "its own folder"
+    doing = f"{action} {kind} {ids.quoted(item_id)} to {folder}" + (f" as {name!r}" if name else "")
+    body = _renamed(place, _PLACE)
+    path = f"{_path(kind, item_id)}/actions/{action}"
+    return Call(doing, "POST", path, _item(kind), body=body, repeatable=repeatable)
 
 
 def check_movable(kind: str) -> None:
@@ -307,66 +269,33 @@ def change_owner(kind: str, item_id: str, owner: str, account_type: str = USER) 
     :param account_type: ``User`` or ``ApplicationRole``.
     :returns: a call whose result is OAC's text.
     """
-    return Call(
-        doing=f"give {kind} {ids.quoted(item_id)} to {account_type} {owner!r}",
-        method="POST",
-        path=f"{_path(kind, item_id)}/actions/changeOwnership",
-        read=_read_text,
-        body={"accountType": account_type, "owner": owner},
-        repeatable=True,
-    )
+    doing = f"give {kind} {ids.quoted(item_id)} to {account_type} {owner!r}"
+    path, body = f"{_path(kind, item_id)}/actions/changeOwnership", {"accountType": account_type, "owner": owner}
+    return Call(doing, "POST", path, _read_text, body=body, repeatable=True)
 
 
 def _path(kind: str, item_id: str) -> str:
     return f"/catalog/{segment(kind)}/{segment(item_id)}"
 
 
-def _words(names: Sequence[str]) -> str | None:
-    return ",".join([names] if isinstance(names, str) else names) or None
+def _query(options: Mapping[str, Any]) -> dict[str, Any]:
+    joined = {name: ",".join([value] if isinstance(value, str) else value) or None
+              for name, value in options.items() if name in ("fields", "excluded_fields")}  # fmt: skip
+    return _renamed({**options, **joined}, _LIST)
 
 
-def _search(
-    search: str | None,
-    type_filter: str | None,
-    limit: int | None,
-    sort_by: str | None,
-    sort_order: str | None,
-    fields: Sequence[str],
-    excluded_fields: Sequence[str],
-    manage_content: bool | None,
-) -> dict[str, Any]:
-    return {
-        "search": search,
-        "type": type_filter,
-        "limit": limit,
-        "sortBy": sort_by,
-        "sortOrder": sort_order,
-        "fields": _words(fields),
-        "excludedFields": _words(excluded_fields),
-        "manageContent": manage_content,
-    }
+def _renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Options by the names that the REST API has for them, those that are given.
+
+    :raises TypeError: for an unknown one.
+    """
+    if unknown := sorted(set(options) - set(names)):
+        raise TypeError(f"unknown options {', '.join(unknown)}; there are {', '.join(names)}")
+    return {names[name]: value for name, value in options.items() if value is not None}
 
 
-def _given(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def _place(
-    parent_id: str | None, target_id: str | None, name: str | None, overwrite: bool | None, create_parents: bool | None
-) -> dict[str, Any]:
-    if not (parent_id or target_id or name):
-        raise OACConfigurationError(
-            "Where to is not said: give the folder (parent_id), a new name, or the whole new id (target_id)."
-        )
-    return _given(
-        destParentId=parent_id, destId=target_id, newItemName=name, overwrite=overwrite,
-        createIntermediateFolders=create_parents,
-    )  # fmt: skip
-
-
-def _place_shown(parent_id: str | None, target_id: str | None, name: str | None) -> str:
-    place = target_id or parent_id
-    return (ids.quoted(place) if place else "its own folder") + (f" as {name!r}" if name else "")
+def _item(kind: str) -> Callable[[Response], CatalogItem]:
+    return lambda response: _read_item(json_object(response), kind)
 
 
 def _read_types(response: Response) -> tuple[str, ...]:
@@ -381,15 +310,11 @@ def _read_items(response: Response) -> Page[CatalogItem]:
     """A list, or a container that holds one as ``items`` (inferred)."""
     body = response.json()
     found = body.get("items") if isinstance(body, dict) else body
-    if not isinstance(found, list):
-        members = member_names(body) if isinstance(body, dict) else type(body).__name__
-        raise OACResponseError(f"A list of items was expected, but this came: {members}.")
-    return read_page(response, [_read_item(item) for item in found])
+    return read_page(response, [_read_item(item) for item in as_array(found, "A list of items of the catalog")])
 
 
 def _read_item(item: Any, kind: str = "") -> CatalogItem:
-    if not isinstance(item, dict):
-        raise OACResponseError(f"An item of the catalog should be a JSON object, {type(item).__name__} came.")
+    item = as_object(item, "An item of the catalog")
     if set(item) == {"type"}:
         raise OACResponseError(
             f"OAC answered with a type descriptor ({item['type']!r}) in place of an item, as it does for a list "

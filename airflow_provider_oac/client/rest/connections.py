@@ -14,7 +14,6 @@ from typing import Any
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import Call, json_object, multipart, nothing, segment, text_member
-from airflow_provider_oac.client.ids import shown
 from airflow_provider_oac.client.rest import catalog
 from airflow_provider_oac.client.rest.catalog import CatalogItem
 from airflow_provider_oac.client.secret_names import secrets_of
@@ -68,17 +67,9 @@ def create(order: ConnectionOrder) -> Call[str | None]:
             f"Connection {order.name!r} has no connectionType, by which OAC knows its data source, such as "
             "oracle-autonomous-data-warehouse. Create one by hand in OAC and read it to see what its parameters are."
         )
-    body, content_type = _body(order)
-    return Call(
-        doing=f"create connection {order.name!r}",
-        method="POST",
-        path="/catalog/connections",
-        read=_created_id,
-        body=body,
-        content_type=content_type,
-        secrets=(*order.secrets, *secrets_of(order.params)),
-        causes={409: "a connection of this name exists already (inferred)"},
-    )
+    causes = {409: "a connection of this name exists already (inferred)"}
+    doing = f"create connection {order.name!r}"
+    return Call(doing, "POST", "/catalog/connections", _created_id, **_sent(order), causes=causes)
 
 
 def _created_id(response: Response) -> str | None:
@@ -123,17 +114,8 @@ def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
     :raises OACConfigurationError: if user name or password are missing, so that nothing is sent.
     """
     check_credentials(order.params)
-    body, content_type = _body(order)
-    return Call(
-        doing=f"update connection {shown(connection_id)}",
-        method="PUT",
-        path=f"/catalog/connections/{segment(connection_id)}",
-        read=nothing,
-        body=body,
-        content_type=content_type,
-        secrets=(*order.secrets, *secrets_of(order.params)),
-        repeatable=True,
-    )
+    doing, path = f"update connection {ids.shown(connection_id)}", f"/catalog/connections/{segment(connection_id)}"
+    return Call(doing, "PUT", path, nothing, **_sent(order), repeatable=True)
 
 
 def delete(connection_id: str) -> Call[None]:
@@ -142,13 +124,8 @@ def delete(connection_id: str) -> Call[None]:
 
     :param connection_id: its id, encoded as lists return it.
     """
-    return Call(
-        doing=f"delete connection {shown(connection_id)}",
-        method="DELETE",
-        path=f"/catalog/connections/{segment(connection_id)}",
-        read=nothing,
-        repeatable=True,
-    )
+    doing, path = f"delete connection {ids.shown(connection_id)}", f"/catalog/connections/{segment(connection_id)}"
+    return Call(doing, "DELETE", path, nothing, repeatable=True)
 
 
 def check_credentials(params: Mapping[str, Any]) -> None:
@@ -174,8 +151,11 @@ def type_of(connection: CatalogItem) -> str | None:
     return None
 
 
-def _body(order: ConnectionOrder) -> tuple[Any, str]:
-    """The body and its content type: JSON, or with a wallet a form of two parts, both text/plain (observed)."""
-    if order.wallet is None:
-        return order.envelope(), "application/json"
-    return multipart({"connectionParams": json.dumps(order.envelope()), "cert": order.wallet})
+def _sent(order: ConnectionOrder) -> dict[str, Any]:
+    """The body, its content type and its secrets: JSON, or with a wallet a form of two parts, both text/plain
+    (observed)."""
+    body: Any = order.envelope()
+    content_type = "application/json"
+    if order.wallet is not None:
+        body, content_type = multipart({"connectionParams": json.dumps(body), "cert": order.wallet})
+    return {"body": body, "content_type": content_type, "secrets": (*order.secrets, *secrets_of(order.params))}

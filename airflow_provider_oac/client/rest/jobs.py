@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, member_names, segment
+from airflow_provider_oac.client.calls import Call, as_array, as_object, member_names, segment
 from airflow_provider_oac.client.ids import shown, visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.rest.work_requests import ENDED, SUCCEEDED, WorkRequest, accepted_id
@@ -40,8 +41,6 @@ class JobTask(Model):
     status: str
     source: str | None
     target: str | None
-    started: str | None
-    ended: str | None
     seconds: float | None
     size: float | None
     rows: float | None
@@ -69,7 +68,6 @@ class Job(Model):
     :param run_type: such as ``DATASET``.
     :param origin: ``Manual`` or ``Schedule``.
     :param requested: when it was asked for, as OAC writes it; the form is not documented.
-    :param began: when it began to run.
     :param queued_seconds: how long it waited.
     :param seconds: how long it ran.
     :param tasks: what it consists of; empty if they were not asked for.
@@ -81,8 +79,6 @@ class Job(Model):
     run_type: str
     origin: str
     requested: str | None
-    began: str | None
-    ended: str | None
     queued_seconds: float | None
     seconds: float | None
     tasks: tuple[JobTask, ...]
@@ -174,24 +170,15 @@ def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
     :param job_id: id of the job, from the history.
     :param tasks: whether to include its tasks.
     """
-    return Call(
-        doing=f"read job {job_id} of {of}",
-        method="GET",
-        path=f"{of.path}/history/{segment(job_id)}",
-        read=lambda response: _read_one(response, job_id),
-        query={"includeTasks": tasks},
-        repeatable=True,
-    )
+    path, query = f"{of.path}/history/{segment(job_id)}", {"includeTasks": tasks}
+    read = partial(_read_one, job_id=job_id)
+    return Call(f"read job {job_id} of {of}", "GET", path, read, query=query, repeatable=True)
 
 
 def state(of: Runnable, job_id: str) -> Call[WorkRequest]:
     """One job as a work request, so that it can be waited for in the same way."""
     call: Call[Any] = one(of, job_id)
-    return replace(
-        call,
-        doing=f"read the state of job {job_id} of {of}",
-        read=lambda response: _read_one(response, job_id).as_work(),
-    )
+    return replace(call, read=lambda response: _read_one(response, job_id).as_work())
 
 
 def start(of: Runnable, action: str, causes: Mapping[int, str], body: Mapping[str, Any] | None = None) -> Call[str]:
@@ -263,10 +250,7 @@ def read_jobs(response: Response) -> list[Job]:
 
     :raises OACResponseError: if the answer is anything else, or a job has no id.
     """
-    body = response.json()
-    if not isinstance(body, list):
-        raise OACResponseError(f"Jobs should come as a JSON array, {type(body).__name__} came.")
-    return [_read_job(item) for item in body]
+    return [_read_job(item) for item in as_array(response.json(), "The list of jobs")]
 
 
 def _read_one(response: Response, job_id: str) -> Job:
@@ -277,7 +261,7 @@ def _read_one(response: Response, job_id: str) -> Job:
 
 
 def _read_job(item: Any) -> Job:
-    members = _members(item, "A job")
+    members = as_object(item, "A job")
     tasks = members.get("jobTasks")
     job_id = _text(members.get("jobIdentifier"))
     if job_id is None:
@@ -291,8 +275,6 @@ def _read_job(item: Any) -> Job:
         run_type=_text(members.get("jobRunType")) or "",
         origin=_text(members.get("jobOriginOfRequest")) or "",
         requested=_text(members.get("jobStartTimestamp")),
-        began=_text(members.get("jobExecutionTimestamp")),
-        ended=_text(members.get("jobEndTimestamp")),
         queued_seconds=_number(members.get("jobQueuedDuration")),
         seconds=_number(members.get("jobRunDuration")),
         tasks=tuple(_read_task(task) for task in tasks) if isinstance(tasks, list) else (),
@@ -301,27 +283,18 @@ def _read_job(item: Any) -> Job:
 
 
 def _read_task(item: Any) -> JobTask:
-    members = _members(item, "A task of a job")
+    members = as_object(item, "A task of a job")
     return JobTask(
         name=_text(members.get("taskName")) or "",
         status=(quoted(_text(members.get("taskStatus")), limit=100) or "").upper(),
         source=_text(members.get("taskSourceName")),
         target=_text(members.get("taskTargetName")),
-        started=_text(members.get("taskStartTimestamp")),
-        ended=_text(members.get("taskEndTimestamp")),
         seconds=_number(members.get("taskRunDuration")),
         size=_number(members.get("taskDataSizeInBytes")),
         rows=_number(members.get("taskNumberOfSuccessfulRows")),
         throughput=_number(members.get("taskAverageReadThroughput")),
         raw=item,
     )
-
-
-def _members(item: Any, what: str) -> dict[str, Any]:
-    """The members by their right names: older references print some with a stray quote, ``taskStartTimestamp"``."""
-    if not isinstance(item, dict):
-        raise OACResponseError(f"{what} should be a JSON object, {type(item).__name__} came.")
-    return {str(name).strip('"'): value for name, value in item.items()}
 
 
 def _text(value: Any) -> str | None:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.calls import Call, as_object, nothing
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secrets_of
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
 
 # Documented.
@@ -23,6 +23,7 @@ PASSWORD_AUTH = "USERNAME_PASSWORD_AUTH"  # noqa: S105 - the name of a way to si
 OAUTH2_AUTH = "OAUTH2_AUTH"
 AUTH_TYPES = (NO_AUTH, PASSWORD_AUTH, OAUTH2_AUTH)
 SECURITY_TYPES = ("NO_CONNECTION_SECURITY", "SSL_TLS_CONNECTION_SECURITY", "START_TLS_CONNECTION_SECURITY")
+_PATH = "/system/mail/server"
 MEMBERS = ("host", "port", "sender", "auth", "connectionSecurity")
 
 
@@ -71,25 +72,18 @@ def get() -> Call[MailServer | None]:
     """Read the mail server's settings, without secrets (inferred). Operation ``GET /system/mail/server`` (documented).
     Without a mail server OAC answers with 404 (inferred), or with nothing.
     """
-    return Call("read the mail server", "GET", "/system/mail/server", _read_server, repeatable=True)
+    return Call("read the mail server", "GET", _PATH, _read_server, repeatable=True)
 
 
 def configure(server: MailServer) -> Call[None]:
     """Set the mail server. Operation ``PUT /system/mail/server`` (documented)."""
-    return Call(
-        doing=f"set the mail server {server.host}",
-        method="PUT",
-        path="/system/mail/server",
-        read=nothing,
-        body=server.body(),
-        secrets=secrets_of(server.auth),
-        repeatable=True,
-    )
+    doing, secrets = f"set the mail server {server.host}", secrets_of(server.auth)
+    return Call(doing, "PUT", _PATH, nothing, body=server.body(), secrets=secrets, repeatable=True)
 
 
 def delete() -> Call[None]:
     """Remove the mail server's settings. Operation ``DELETE /system/mail/server`` (documented)."""
-    return Call("remove the mail server", "DELETE", "/system/mail/server", nothing, repeatable=True)
+    return Call("remove the mail server", "DELETE", _PATH, nothing, repeatable=True)
 
 
 def _port(value: Any) -> int:
@@ -125,18 +119,9 @@ def _read_server(response: Response) -> MailServer | None:
     body = response.json() if response.body.strip() else None
     if body in (None, {}):
         return None
-    if not isinstance(body, dict):
-        raise OACResponseError(f"The mail server should be a JSON object, {type(body).__name__} came.")
-
-    def part(name: str) -> Mapping[str, Any]:
-        value = body.get(name)
-        return value if isinstance(value, dict) else {}
-
-    port = body.get("port")
-    return MailServer(
-        host=str(body.get("host") or ""),
-        port=port if isinstance(port, int) else 0,
-        sender=part("sender"),
-        auth=part("auth"),
-        security=part("connectionSecurity"),
+    body = as_object(body, "The mail server")
+    sender, auth, security = (
+        part if isinstance(part := body.get(name), dict) else {} for name in ("sender", "auth", "connectionSecurity")
     )
+    port = body.get("port")
+    return MailServer(str(body.get("host") or ""), port if isinstance(port, int) else 0, sender, auth, security)

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.calls import Call, as_array, as_object, nothing
 from airflow_provider_oac.client.ids import encoded
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
 
 # All nine must be sent (documented).
@@ -41,14 +41,8 @@ def put(domain: str, policy: Mapping[str, bool]) -> Call[None]:
     :param policy: which of the nine policies it is allowed for; those that are not named are not.
     :raises OACConfigurationError: for what is no domain or no policy.
     """
-    return Call(
-        doing=f"set safe domain {domain}",
-        method="PUT",
-        path=_path(domain),
-        read=nothing,
-        body=checked_policy(domain, policy),
-        repeatable=True,
-    )
+    body = checked_policy(domain, policy)
+    return Call(f"set safe domain {domain}", "PUT", _path(domain), nothing, body=body, repeatable=True)
 
 
 def delete(domain: str) -> Call[None]:
@@ -95,11 +89,8 @@ def _path(domain: str) -> str:
 
 
 def _read_domains(response: Response) -> dict[str, Policy]:
-    body = response.json()
-    if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
-        raise OACResponseError("The safe domains should be an array of objects.")
-    pairs = [pair for item in body for pair in item.items()]
-    return {str(domain): _read_policy(policy) for domain, policy in pairs}
+    items = [as_object(item, "A safe domain") for item in as_array(response.json(), "The list of safe domains")]
+    return {str(domain): _read_policy(policy) for item in items for domain, policy in item.items()}
 
 
 def _read_policy(policy: Any) -> Policy:

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, json_object, nothing, text_member
+from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, nothing, text_member
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.secret_names import secrets_of
-from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
 
 
@@ -36,14 +35,8 @@ def get(keys: Sequence[str] = (), *, pending: bool | None = None, kind: str | No
     :param pending: ``True`` for those only that are saved and not applied yet, ``False`` for the applied ones.
     :param kind: ``default`` for the untouched ones only, ``updated`` for the others (newer releases).
     """
-    return Call(
-        doing="read the system settings",
-        method="GET",
-        path="/system/settings",
-        read=_read_settings,
-        query={"key": list(keys) or None, "pending": pending, "type": kind},
-        repeatable=True,
-    )
+    query = {"key": list(keys) or None, "pending": pending, "type": kind}
+    return Call("read the system settings", "GET", "/system/settings", _read_settings, query=query, repeatable=True)
 
 
 def update(values: Mapping[str, str]) -> Call[None]:
@@ -52,26 +45,16 @@ def update(values: Mapping[str, str]) -> Call[None]:
 
     :param values: key and new value, each a text.
     """
-    return Call(
-        doing=f"change the system settings {', '.join(sorted(values))}",
-        method="PUT",
-        path="/system/settings",
-        read=nothing,
-        body={"items": [{"key": key, "value": value} for key, value in values.items()]},
-        secrets=secrets_of(values),
-        repeatable=True,
-    )
+    doing = f"change the system settings {', '.join(sorted(values))}"
+    body, secrets = {"items": [{"key": key, "value": value} for key, value in values.items()]}, secrets_of(values)
+    return Call(doing, "PUT", "/system/settings", nothing, body=body, secrets=secrets, repeatable=True)
 
 
 def _read_settings(response: Response) -> list[Setting]:
-    items = json_object(response).get("items")
-    if not isinstance(items, list):
-        raise OACResponseError("The system settings have no member 'items' that is an array.")
-    return [_read_setting(item) for item in items]
+    items = as_array(json_object(response).get("items"), "The member 'items' of the system settings")
+    return [_read_setting(as_object(item, "A system setting")) for item in items]
 
 
-def _read_setting(item: Any) -> Setting:
-    if not isinstance(item, dict):
-        raise OACResponseError(f"A system setting should be a JSON object, {type(item).__name__} came.")
+def _read_setting(item: dict[str, Any]) -> Setting:
     value = item.get("value")
     return Setting(text_member(item, "key", "A system setting"), "" if value is None else str(value), item)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, json_object, nothing, segment, text_member
+from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, nothing, segment, text_member
 from airflow_provider_oac.client.ids import visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.rest.work_requests import accepted_id
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
 
 RESOURCE_PRINCIPAL = "OCI_RESOURCE_PRINCIPAL"
@@ -108,13 +108,8 @@ def list_all() -> Call[list[Snapshot]]:
 
 def get(snapshot_id: str) -> Call[Snapshot]:
     """Get one snapshot. Operation ``GET /snapshots/{snapshotId}`` (documented)."""
-    return Call(
-        doing=f"read snapshot {snapshot_id}",
-        method="GET",
-        path=f"/snapshots/{segment(snapshot_id)}",
-        read=lambda response: _read_snapshot(json_object(response)),
-        repeatable=True,
-    )
+    path = f"/snapshots/{segment(snapshot_id)}"
+    return Call(f"read snapshot {snapshot_id}", "GET", path, _read_one, repeatable=True)
 
 
 def create(name: str, bar_uri: str, storage: Storage, password: str) -> Call[str]:
@@ -150,14 +145,8 @@ def delete(snapshot_id: str, *, delete_storage: bool = False) -> Call[None]:
 
     :param delete_storage: whether the file in the bucket is deleted as well; by default it stays.
     """
-    return Call(
-        doing=f"delete snapshot {snapshot_id}",
-        method="DELETE",
-        path=f"/snapshots/{segment(snapshot_id)}",
-        read=nothing,
-        query={"deleteStorage": "true" if delete_storage else "false"},
-        repeatable=True,
-    )
+    path, query = f"/snapshots/{segment(snapshot_id)}", {"deleteStorage": bool(delete_storage)}
+    return Call(f"delete snapshot {snapshot_id}", "DELETE", path, nothing, query=query, repeatable=True)
 
 
 def check_password(password: str) -> None:
@@ -204,42 +193,33 @@ def checked_uri(uri: str) -> str:
 
 
 def _start(kind: str, name: str, storage: Storage, bar: dict[str, str], secrets: tuple[str, ...]) -> Call[str]:
-    return Call(
-        doing=f"{kind.lower()} snapshot {name!r}",
-        method="POST",
-        path="/snapshots",
-        read=accepted_id,
-        body={"type": kind, "name": name, "storage": storage.body(), "bar": bar},
-        secrets=secrets,
-    )
+    body = {"type": kind, "name": name, "storage": storage.body(), "bar": bar}
+    return Call(f"{kind.lower()} snapshot {name!r}", "POST", "/snapshots", accepted_id, body=body, secrets=secrets)
 
 
 def _read_list(response: Response) -> list[Snapshot]:
-    items = json_object(response).get("items")
-    if not isinstance(items, list):
-        raise OACResponseError("The list of snapshots has no member 'items' that is an array.")
-    return [_read_snapshot(item) for item in items]
+    items = as_array(json_object(response).get("items"), "The member 'items' of the list of snapshots")
+    return [_read_snapshot(as_object(item, "A snapshot")) for item in items]
 
 
-def _read_snapshot(item: Any) -> Snapshot:
-    if not isinstance(item, dict):
-        raise OACResponseError(f"A snapshot should be a JSON object, {type(item).__name__} came.")
-    bar = item.get("bar")
-    storage = item.get("storage")
-    bar = bar if isinstance(bar, dict) else {}
-    storage = storage if isinstance(storage, dict) else {}
+def _read_one(response: Response) -> Snapshot:
+    return _read_snapshot(json_object(response))
+
+
+def _read_snapshot(item: dict[str, Any]) -> Snapshot:
+    bar, storage = (part if isinstance(part := item.get(name), dict) else {} for name in ("bar", "storage"))
+    bucket, region, namespace = (
+        value if isinstance(value := storage.get(name), str) else None
+        for name in ("bucket", "bucketOciRegion", "bucketOciNamespace")
+    )
     return Snapshot(
         id=visible(text_member(item, "id", "A snapshot")),
         name=visible(str(item.get("name") or "")),
         created=visible(str(item.get("timeCreated") or "")),
         created_by=visible(str(item.get("createdByUser") or "")),
         bar_uri=visible(str(bar.get("uri") or "")),
-        bucket=_text_or_none(storage.get("bucket")),
-        region=_text_or_none(storage.get("bucketOciRegion")),
-        namespace=_text_or_none(storage.get("bucketOciNamespace")),
+        bucket=bucket,
+        region=region,
+        namespace=namespace,
         raw=item,
     )
-
-
-def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

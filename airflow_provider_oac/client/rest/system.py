@@ -42,14 +42,9 @@ def restore_snapshot(snapshot_id: str, password: str) -> Call[str]:
     :param password: the password that it was sealed with.
     :returns: a call whose result is the id of the work request.
     """
-    return Call(
-        doing=f"restore snapshot {snapshot_id}",
-        method="POST",
-        path="/system/actions/restoreSnapshot",
-        read=accepted_id,
-        body={"snapshot": {"id": snapshot_id, "password": password}},
-        secrets=(password,),
-    )
+    doing, path = f"restore snapshot {snapshot_id}", "/system/actions/restoreSnapshot"
+    body = {"snapshot": {"id": snapshot_id, "password": password}}
+    return Call(doing, "POST", path, accepted_id, body=body, secrets=(password,))
 
 
 def _read_system(response: Response) -> System:

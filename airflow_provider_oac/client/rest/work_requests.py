@@ -56,18 +56,13 @@ class WorkRequest(Model):
 
 def get(work_request_id: str) -> Call[WorkRequest]:
     """Get the state of a work request. Operation ``GET /workRequests/{id}`` (documented)."""
-    return Call(
-        doing=f"read the state of work request {work_request_id}",
-        method="GET",
-        path=f"/workRequests/{segment(work_request_id)}",
-        read=_answered,
-        repeatable=True,
-        # Documented statuses, without a reason.
-        causes=dict.fromkeys((409, 412), "OAC does not report on the work request in its present state"),
-    )
+    doing, path = f"read the state of work request {work_request_id}", f"/workRequests/{segment(work_request_id)}"
+    # Documented statuses, without a reason.
+    causes = dict.fromkeys((409, 412), "OAC does not report on the work request in its present state")
+    return Call(doing, "GET", path, _read, repeatable=True, causes=causes)
 
 
-def _answered(response: Response) -> WorkRequest:
+def _read(response: Response) -> WorkRequest:
     return read_work_request(json_object(response))
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, segment, text_member
 from airflow_provider_oac.client.ids import quoted, visible
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.rest.work_requests import accepted_id
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
 
 PDF = "pdf"
@@ -65,14 +65,8 @@ def get(workbook_id: str, fields: Sequence[str] = ()) -> Call[Workbook]:
     :param workbook_id: its id, encoded as lists return it.
     :param fields: only these members; ``content`` adds the definition (documented). By default all but that.
     """
-    return Call(
-        doing=f"read workbook {quoted(workbook_id)}",
-        method="GET",
-        path=f"/catalog/workbooks/{segment(workbook_id)}",
-        read=_read_workbook,
-        query={"fields": ",".join(fields)} if fields else {},
-        repeatable=True,
-    )
+    doing, query = f"read workbook {quoted(workbook_id)}", {"fields": ",".join(fields) or None}
+    return Call(doing, "GET", _path(workbook_id), _read_workbook, query=query, repeatable=True)
 
 
 def canvases(workbook_id: str) -> Call[list[Canvas]]:
@@ -82,13 +76,8 @@ def canvases(workbook_id: str) -> Call[list[Canvas]]:
 
     :param workbook_id: its id, encoded as lists return it.
     """
-    return Call(
-        doing=f"list the canvases of workbook {quoted(workbook_id)}",
-        method="POST",
-        path=f"/catalog/workbooks/{segment(workbook_id)}/actions/getCanvases",
-        read=_read_canvases,
-        repeatable=True,
-    )
+    doing, path = f"list the canvases of workbook {quoted(workbook_id)}", f"{_path(workbook_id)}/actions/getCanvases"
+    return Call(doing, "POST", path, _read_canvases, repeatable=True)
 
 
 def export(
@@ -121,21 +110,12 @@ def export(
                 f"The id of a canvas has 1 to {MAX_CANVAS_ID} characters, but one given has {len(canvas_id)}: "
                 f"{canvas_id[:60]!r}. Ids come from the call that lists a workbook's canvases."
             )
-    return Call(
-        doing=f"export {len(canvas_ids)} canvases of workbook {quoted(workbook_id)} as {file_format}",
-        method="POST",
-        path=f"/catalog/workbooks/{segment(workbook_id)}/exports",
-        read=accepted_id,
-        body={
-            "name": name,
-            "type": "file",
-            "format": file_format,
-            "canvasIds": list(canvas_ids),
-            "screenwidth": width,
-            "screenheight": height,
-        },
-        repeatable=True,
-    )
+    doing = f"export {len(canvas_ids)} canvases of workbook {quoted(workbook_id)} as {file_format}"
+    body = {
+        "name": name, "type": "file", "format": file_format, "canvasIds": list(canvas_ids), "screenwidth": width,
+        "screenheight": height,
+    }  # fmt: skip
+    return Call(doing, "POST", f"{_path(workbook_id)}/exports", accepted_id, body=body, repeatable=True)
 
 
 def download(workbook_id: str, export_id: str) -> Call[bytes]:
@@ -146,14 +126,13 @@ def download(workbook_id: str, export_id: str) -> Call[bytes]:
     As a call it holds the whole file in memory, and no more than 64 MiB;
     :func:`airflow_provider_oac.client.flows.download.download` streams it.
     """
-    return Call(
-        doing=f"download export {export_id} of workbook {quoted(workbook_id)}",
-        method="GET",
-        path=f"/catalog/workbooks/{segment(workbook_id)}/exports/{segment(export_id)}",
-        read=lambda response: response.body,
-        repeatable=True,
-        accept="*/*",
-    )
+    doing = f"download export {export_id} of workbook {quoted(workbook_id)}"
+    path = f"{_path(workbook_id)}/exports/{segment(export_id)}"
+    return Call(doing, "GET", path, lambda response: response.body, repeatable=True, accept="*/*")
+
+
+def _path(workbook_id: str) -> str:
+    return f"/catalog/workbooks/{segment(workbook_id)}"
 
 
 def check_format(file_format: str) -> None:
@@ -224,16 +203,12 @@ def _read_canvases(response: Response) -> list[Canvas]:
     body = json_object(response)
     found = []
     for tab, member in ((VISUALIZE, "visualizeCanvases"), (PRESENT, "presentCanvases")):
-        items = [] if body.get(member) is None else body[member]
-        if not isinstance(items, list):
-            raise OACResponseError(f"The canvases of a workbook have a member {member!r} that is no array.")
-        found += [_read_canvas(item, tab) for item in items]
+        items = [] if body.get(member) is None else as_array(body[member], f"The member {member!r} of a workbook")
+        found += [_read_canvas(as_object(item, "A canvas"), tab) for item in items]
     return found
 
 
-def _read_canvas(item: Any, tab: str) -> Canvas:
-    if not isinstance(item, dict):
-        raise OACResponseError(f"A canvas should be a JSON object, {type(item).__name__} came.")
+def _read_canvas(item: dict[str, Any], tab: str) -> Canvas:
     return Canvas(
         id=text_member(item, "canvasId", "A canvas"),
         name=str(item.get("canvasName") or ""),

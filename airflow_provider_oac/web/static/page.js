@@ -1,15 +1,22 @@
 "use strict";
-// The page works inside a frame of Airflow's interface and on its own. Nothing is loaded from elsewhere.
+// The pages work inside a frame of Airflow's interface and on their own. Nothing is loaded from elsewhere.
 
 const framed = window.parent !== window;
+const root = document.documentElement;
+const EVERY = 10_000;
+const BORROWED = ["bg", "bg-muted", "fg", "fg-muted", "blue-fg", "success-fg", "failed-fg", "orange-fg"];
 
 function followTheme() {
   let dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
   if (framed) {
     const outer = window.parent.document.documentElement;
     dark = outer.classList.contains("dark") || outer.dataset.theme === "dark";
+    const colors = window.parent.getComputedStyle(outer);
+    for (const name of BORROWED) {
+      root.style.setProperty(`--chakra-colors-${name}`, colors.getPropertyValue(`--chakra-colors-${name}`));
+    }
   }
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  root.dataset.theme = dark ? "dark" : "light";
 }
 
 followTheme();
@@ -19,6 +26,25 @@ if (framed) {
 } else {
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", followTheme);
 }
+
+// Times in the zone, and in the form, of Airflow's interface.
+function showTimes(page) {
+  let zone;
+  try {
+    zone = JSON.parse(localStorage.getItem("timezone")) || undefined;
+    new Intl.DateTimeFormat("sv-SE", { timeZone: zone });
+  } catch {
+    zone = undefined;
+  }
+  const format = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: zone });
+  for (const time of page.querySelectorAll("time")) {
+    time.textContent = format.format(new Date(time.dateTime));
+    time.title = format.resolvedOptions().timeZone;
+  }
+}
+
+showTimes(document);
+window.addEventListener("storage", (event) => event.key === "timezone" && showTimes(document));
 
 // Airflow's frame may open no windows: the link is followed by the page around it, which is Airflow's own.
 function openOutside(address) {
@@ -52,28 +78,43 @@ async function problem(answer) {
   }
 }
 
-async function replace(card, answer) {
+// Rendered and escaped by the server; scripts in it would not run under this page's policy.
+async function parsed(answer) {
   if (!answer.ok) throw new Error(await problem(answer));
-  // Rendered and escaped by the server; scripts in it would not run under this page's policy.
-  const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const fresh = document.importNode(parsed.querySelector("article"), true);
-  card.replaceWith(fresh);
-  return fresh;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  showTimes(page);
+  return page;
 }
 
-function showCode(said, code) {
+// What is the same stays as it is: nothing is said twice, no focus and no selection is lost.
+function renew(old, fresh) {
+  if (old.innerHTML !== fresh.innerHTML) old.replaceChildren(...document.adoptNode(fresh).childNodes);
+}
+
+function renewCard(card, fresh) {
+  card.className = fresh.className;
+  for (const part of [".level", ".facts"]) renew(card.querySelector(part), fresh.querySelector(part));
+}
+
+// In the live region, which is read aloud; and below it, which is not.
+function say(card, said, ...details) {
+  card.querySelector(".said").replaceChildren(...said);
+  card.querySelector(".details").replaceChildren(...details);
+}
+
+function showCode(card, code) {
   const box = element("div", "code", "");
   const link = element("a", "verify", code.address);
   // The server has looked at it; this looks once more.
   if (/^https?:\/\//.test(code.link)) link.href = code.link;
   link.dataset.outside = "";
   box.append("Open", link, "and enter", element("span", "user-code", code.user_code), element("span", "left", `${code.left} s left`));
-  said.replaceChildren(box, element("p", "hint", "Sign in there as the user that the DAGs act as. Closing this page cancels the sign-in."));
+  const hint = "Sign in there as the user that the DAGs act as. Closing this page cancels the sign-in.";
+  say(card, [`Enter the code ${code.user_code} at ${code.address}. ${hint}`], box);
 }
 
 async function signIn(card, connection) {
-  const said = card.querySelector(".said");
-  said.replaceChildren(element("p", "hint", "Asking the identity domain for a code …"));
+  say(card, ["Asking the identity domain for a code …"]);
   const answer = await post("sign-in", connection);
   if (!answer.ok) throw new Error(await problem(answer));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -86,12 +127,12 @@ async function signIn(card, connection) {
     for (const event of events) {
       const [, name, json] = /^event: (.*)\ndata: (.*)$/.exec(event);
       const data = JSON.parse(json);
-      if (name === "code") showCode(said, data);
-      if (name === "waiting") said.querySelector(".left").textContent = `${data.left} s left`;
+      if (name === "code") showCode(card, data);
+      if (name === "waiting") card.querySelector(".left").textContent = `${data.left} s left`;
       if (name === "failed") throw new Error(data.text);
       if (name === "done") {
-        const fresh = await replace(card, await post("state", connection));
-        fresh.querySelector(".said").replaceChildren(element("p", "good", data.text));
+        renewCard(card, (await parsed(await post("state", connection))).querySelector("article"));
+        say(card, [element("p", "good", data.text)]);
         return;
       }
     }
@@ -99,8 +140,10 @@ async function signIn(card, connection) {
 }
 
 async function check(card, connection) {
-  card.querySelector(".said").replaceChildren(element("p", "hint", "Checking …"));
-  await replace(card, await post("check", connection));
+  say(card, ["Checking …"]);
+  const fresh = (await parsed(await post("check", connection))).querySelector("article");
+  renewCard(card, fresh);
+  say(card, fresh.querySelector(".said").childNodes);
 }
 
 document.addEventListener("click", async (event) => {
@@ -111,15 +154,79 @@ document.addEventListener("click", async (event) => {
     return;
   }
   const button = event.target.closest("button[data-do]");
-  if (!button) return;
-  const card = button.closest("article");
-  const buttons = [...card.querySelectorAll("button[data-do]")].filter((one) => !one.disabled);
-  for (const one of buttons) one.disabled = true;
+  const card = button?.closest("article");
+  if (!button || card.ariaBusy === "true") return;
+  // A button that is disabled loses the focus: this says so only.
+  const buttons = card.querySelectorAll("button[data-do]:enabled");
+  card.ariaBusy = "true";
+  for (const one of buttons) one.ariaDisabled = "true";
   try {
     await (button.dataset.do === "check" ? check : signIn)(card, card.dataset.connection);
   } catch (error) {
-    card.querySelector(".said").replaceChildren(element("p", "problem", error.message));
+    say(card, [element("p", "problem", error.message)]);
   } finally {
-    for (const one of buttons) one.disabled = false;
+    card.ariaBusy = "false";
+    for (const one of buttons) one.ariaDisabled = "false";
   }
 });
+
+// Rows come first, change their cells, and go; none that stays is moved.
+function renewRows(body, fresh) {
+  const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
+  let at = body.firstElementChild;
+  for (const row of [...fresh.rows]) {
+    const old = known.get(row.dataset.key);
+    if (!old?.isConnected) {
+      body.insertBefore(document.adoptNode(row), at);
+      continue;
+    }
+    while (at !== old) at = dropped(at);
+    [...row.cells].forEach((cell, number) => renew(old.cells[number], cell));
+    at = old.nextElementSibling;
+  }
+  while (at) at = dropped(at);
+}
+
+function dropped(row) {
+  const next = row.nextElementSibling;
+  row.remove();
+  return next;
+}
+
+async function refreshPage() {
+  const fresh = await parsed(await fetch(location.href));
+  for (const now of fresh.querySelectorAll("article")) {
+    const card = [...document.querySelectorAll("article")].find((one) => one.dataset.connection === now.dataset.connection);
+    if (card && card.ariaBusy !== "true") renewCard(card, now);
+  }
+  const [rows, now] = [document, fresh].map((page) => page.getElementById("rows"));
+  const [body, bodyNow] = [rows, now].map((part) => part.querySelector("tbody"));
+  if (body && bodyNow) renewRows(body, bodyNow);
+  else renew(rows, now);
+}
+
+async function askForWork(shown) {
+  const answer = (await parsed(await fetch(location.href, { method: "POST" }))).querySelector("div");
+  const ended = "ended" in answer.dataset;
+  renew(shown, answer);
+  return ended;
+}
+
+async function refresh() {
+  const shown = document.getElementById("answer");
+  let ended = false;
+  if (!document.hidden) {
+    const stale = document.getElementById("stale");
+    try {
+      if (shown) ended = await askForWork(shown);
+      else if (document.getElementById("rows")) await refreshPage();
+      stale.textContent = "";
+    } catch (error) {
+      stale.textContent = `The states on this page may be old: ${error.message}`;
+    }
+  }
+  if (!ended) setTimeout(refresh, EVERY);
+}
+
+if (document.getElementById("answer")) refresh();
+else setTimeout(refresh, EVERY);

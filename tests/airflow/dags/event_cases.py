@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pendulum
 
-from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac.notifications.oac import OACBackupNotifier, OACWorkNotifier
 from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator
 
 try:
@@ -43,6 +43,9 @@ with DAG(dag_id="oac_events", schedule=None, start_date=pendulum.datetime(2026, 
     OACCreateSnapshotOperator(
         task_id="failing",
         bucket="no-such-bucket",
-        on_failure_callback=OACBackupNotifier(**TELL),
+        on_failure_callback=[
+            OACBackupNotifier(**TELL),
+            OACWorkNotifier(work_name="work", to="work@example.com"),
+        ],
         **BACKUP,
     )

@@ -25,9 +25,9 @@ def kill_this_worker() -> None:
 class RunKilledAfterSubmit(OACRunDataFlowOperator):
     """Its first try dies between OAC's answer and the next line."""
 
-    def start(self, memory, context):
-        started = super().start(memory, context)
-        if memory.identity.try_number == 1:
+    def start(self, state, context):
+        started = super().start(state, context)
+        if state.key.try_number == 1:
             kill_this_worker()
         return started
 

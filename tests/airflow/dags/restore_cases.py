@@ -11,8 +11,8 @@ try:
 except ImportError:
     from airflow.models.dag import DAG
 
-from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
-from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACRegisterSnapshotOperator
 
 
 def kill_this_worker() -> None:
@@ -24,9 +24,9 @@ def kill_this_worker() -> None:
 class KilledAfterSubmit(OACRestoreSnapshotOperator):
     """Its first try dies between OAC's answer and the next line."""
 
-    def _submit(self, facts, memory):
-        started = super()._submit(facts, memory)
-        if memory.identity.try_number == 1:
+    def _submit(self, facts, state):
+        started = super()._submit(facts, state)
+        if state.key.try_number == 1:
             kill_this_worker()
         return started
 

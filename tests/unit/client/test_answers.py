@@ -159,9 +159,9 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
     [
         (snapshots.list_all(), b"<html>", "no valid JSON"),
         (snapshots.list_all(), b"", "no valid JSON"),
-        (snapshots.list_all(), [], "a JSON object was expected, list came"),
-        (snapshots.list_all(), {}, "no member 'items' that is an array"),
-        (snapshots.list_all(), {"items": {}}, "no member 'items' that is an array"),
+        (snapshots.list_all(), [], "should be a JSON object, list came"),
+        (snapshots.list_all(), {}, "The member .items. of the list of snapshots should be a JSON array"),
+        (snapshots.list_all(), {"items": {}}, "The member .items. of the list of snapshots should be a JSON array"),
         (snapshots.list_all(), {"items": ["x"]}, "A snapshot should be a JSON object, str came"),
         # An item that cannot be read makes the list unusable: pruning over half a list would delete too much.
         (snapshots.list_all(), {"items": [SNAPSHOT, {"name": "n"}]}, "'id'.*members are: name"),
@@ -169,7 +169,7 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
         (snapshots.get("s1"), {"id": 7}, "'id'"),
         (work_requests.get(ID), {**WORK, "status": None}, "'status'.*members are: id, operationType, perc"),
         (work_requests.get(ID), {"status": "ACCEPTED"}, "'id'"),
-        (system.get(), [], "a JSON object was expected"),
+        (system.get(), [], "should be a JSON object"),
     ],
 )
 def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: str) -> None:

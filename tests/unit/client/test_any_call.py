@@ -36,7 +36,8 @@ def test_a_call_by_its_name() -> None:
         ("catalog.gett", {}, "There is no call 'catalog.gett'. catalog has: change_owner, copy, create_folder"),
         ("catalog._path", {}, "named by module and function"),
         ("catalog.segment", {"value": "x"}, "There is no call"),
-        ("catalog.moment", {"text": "x"}, "makes no call, but NoneType"),
+        ("catalog.moment", {"text": "x"}, "There is no call"),
+        ("catalog.list_items", {"what": "x"}, "unknown options what; there are search, type_filter"),
         ("catalog.get", {"kind": "x", "id": "y"}, r"does not take these arguments: .*It is catalog.get\(kind: "),
         ("catalog.get", {"kind": "folders", "item_id": ""}, "which names nothing"),
     ],
@@ -154,7 +155,7 @@ def test_an_argument_of_a_call_has_its_type(name: str, arguments: dict[str, Any]
 
 def test_arguments_that_fit_stay_and_digits_become_text() -> None:
     call = named("snapshots.delete", {"snapshot_id": 7, "delete_storage": False})
-    assert (call.path, call.query) == ("/snapshots/7", {"deleteStorage": "false"})
+    assert (call.path, call.query) == ("/snapshots/7", {"deleteStorage": False})
     assert named("catalog.delete_folder", {"folder_id": "1", "recursive": None}).query == {"recursive": None}
 
 

@@ -206,7 +206,7 @@ def test_with_an_unreadable_list_it_is_uncertain_at_once() -> None:
 
 def test_an_empty_page_instead_of_the_list_is_not_an_empty_list() -> None:
     io = answering(Oac((True, unreachable(sent=True)), listing=lambda _age: response(200, "{}")))
-    with pytest.raises(OACUncertainError, match="no member 'items'"):
+    with pytest.raises(OACUncertainError, match="The member 'items'"):
         taken(io)
     assert len(posted(io)) == 1
 

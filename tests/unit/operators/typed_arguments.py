@@ -8,12 +8,16 @@ from pathlib import Path
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_oac.notifications.oac import OACBackupNotifier
+from airflow_provider_oac.notifications.oac import OACBackupNotifier, OACWorkNotifier
 from airflow_provider_oac.operators.api import OACApiOperator
 from airflow_provider_oac.operators.catalog import OACChangeOwnerOperator, OACMoveCatalogItemOperator
-from airflow_provider_oac.operators.restore import OACRegisterSnapshotOperator, OACRestoreSnapshotOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
-from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACPruneSnapshotsOperator
+from airflow_provider_oac.operators.snapshots import (
+    OACCreateSnapshotOperator,
+    OACPruneSnapshotsOperator,
+    OACRegisterSnapshotOperator,
+)
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 
@@ -22,7 +26,7 @@ backup = OACCreateSnapshotOperator(
     oac_conn_id="oac", deferrable=True, poll_interval=5, timeout=timedelta(hours=1),
     confirmation_timeout=timedelta(seconds=5), wait_for_completion=False, retries=3, retry_delay=timedelta(minutes=1),
     trigger_rule="all_done", execution_timeout=timedelta(hours=2),
-    on_failure_callback=OACBackupNotifier(snapshot_label="nightly"),
+    on_failure_callback=[OACBackupNotifier(snapshot_label="nightly"), OACWorkNotifier(work_name="x", to=["a"])],
 )  # fmt: skip
 register = OACRegisterSnapshotOperator(task_id="register", snapshot=backup.output)
 OACRestoreSnapshotOperator(task_id="restore", expected_host="host", snapshot=register.output, safety_bucket="b")
@@ -45,6 +49,5 @@ OACChangeOwnerOperator(task_id="f", catalog_type="folders", new_owner="x", recur
 OACChangeOwnerOperator(task_id="g", new_owner="x", path="/x")  # type: ignore[call-arg]
 OACPruneSnapshotsOperator(task_id="h", snapshot_label="x", bucket="b", keep_for=30)  # type: ignore[arg-type]
 OACPruneSnapshotsOperator(task_id="i", snapshot_label="x", bucket="b", deferrable=True)  # type: ignore[call-arg]
-OACExportWorkbookOperator(task_id="j", destination="/x/", wait_for_completion=False)  # type: ignore[call-arg]
 OACWorkRequestSensor(task_id="k", work_request_id="x", poll_interval=5)  # type: ignore[call-arg]
 OACBackupNotifier(snapshot_label="x", bukket="b")  # type: ignore[call-arg]

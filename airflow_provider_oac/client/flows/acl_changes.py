@@ -1,0 +1,124 @@
+"""Changing permissions: accounts by the names that people know, what a change leads to, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from airflow_provider_oac.client.ids import visible
+from airflow_provider_oac.client.rest.acl import DELETE_MATCHING, PERMISSIONS, REPLACE_ALL, Access
+from airflow_provider_oac.client.rest.catalog import ACCOUNT_TYPES, APPLICATION_ROLE, USER
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+
+
+def access(account: str | int, permissions: Collection[str] = (), account_type: str = USER) -> Access:
+    """An entry as a person gives it, checked.
+
+    :raises OACConfigurationError: naming what OAC does not know.
+    """
+    if isinstance(permissions, str):
+        permissions = [permissions]
+    # Airflow's native rendering makes a number of digits.
+    name = account if isinstance(account, str) else str(account) if type(account) is int else ""
+    # The text 'None' is what a template renders that finds nothing.
+    if (
+        name.strip() in ("", "None")
+        or account_type not in ACCOUNT_TYPES
+        or any(one not in PERMISSIONS for one in permissions)
+    ):
+        raise OACConfigurationError(
+            f"An entry for {account_type} {account!r} with {', '.join(map(str, permissions)) or 'no permission'} "
+            f"cannot be made: an account has a name and is one of {', '.join(ACCOUNT_TYPES)}, and permissions are "
+            f"{', '.join(PERMISSIONS)}."
+        )
+    return Access(name, account_type, frozenset(permissions))
+
+
+def resolved(entries: Sequence[Access], current: Sequence[Access]) -> tuple[Access, ...]:
+    """Name the accounts of entries by OAC's guids, which differ from the names that the Console shows.
+
+    An account is the one in the list with this guid, else the one with this display name. A role that is not in the
+    list gets its name without blanks, which is its guid (observed); a user stays as given.
+
+    :param entries: as a person gives them.
+    :param current: the list of the item.
+    :raises OACConfigurationError: if a display name fits several accounts.
+    """
+    return tuple(_resolved(entry, current) for entry in entries)
+
+
+def _resolved(entry: Access, current: Sequence[Access]) -> Access:
+    known = [one for one in current if one.account_type == entry.account_type]
+    same = [one for one in known if one.key == entry.key] or [
+        one for one in known if _names(entry.account, entry.account_type) & _names_of(one)
+    ]
+    if len({one.key for one in same}) > 1:
+        raise OACConfigurationError(
+            f"{entry.account_type} {entry.account!r} fits several accounts of the list: "
+            f"{', '.join(repr(one.account) for one in same)}. Give one of these in its place."
+        )
+    if same:
+        return replace(entry, account=same[0].account, display_name=same[0].display_name)
+    if entry.account_type == APPLICATION_ROLE:
+        return replace(entry, account="".join(entry.account.split()), display_name=entry.account)
+    return entry
+
+
+def _names_of(entry: Access) -> set[str]:
+    return _names(entry.account, entry.account_type) | _names(entry.display_name, entry.account_type)
+
+
+def _names(name: str, account_type: str) -> set[str]:
+    """The form in which names are compared: of roles without blanks, of users without case."""
+    form = "".join(name.split()) if account_type == APPLICATION_ROLE else name.strip().casefold()
+    return {form} if form else set()
+
+
+def expected(before: Sequence[Access], entries: Sequence[Access], mode: str) -> tuple[Access, ...]:
+    """The list that a change should lead to."""
+    named = {entry.key: entry for entry in entries}
+    if mode == REPLACE_ALL:
+        return tuple(entries)
+    left = [entry for entry in before if entry.key not in named]
+    return tuple(left) if mode == DELETE_MATCHING else (*left, *entries)
+
+
+def difference(before: Sequence[Access], after: Sequence[Access]) -> list[str]:
+    """What distinguishes two lists, for people: a line for each account. An entry without any permission counts."""
+    old, new = ({entry.key: entry for entry in entries} for entries in (before, after))
+    changed = [(old[key], new[key]) for key in new if key in old and old[key].permissions != new[key].permissions]
+    return [
+        *(f"+ {entry.text()}" for key, entry in new.items() if key not in old),
+        *(f"- {entry.text()}" for key, entry in old.items() if key not in new),
+        *(visible(f"~ {one.text()} -> {', '.join(other.allowed) or 'nothing'}") for one, other in changed),
+    ]
+
+
+def check_taken(entries: Sequence[Access], after: Sequence[Access]) -> None:
+    """Make sure that OAC took each account: what it does with one that it does not know is not documented.
+
+    :param entries: what was asked for, :func:`resolved` against the list afterwards.
+    :param after: the list afterwards.
+    :raises OACError: naming the accounts of which nothing is to be seen.
+    """
+    named = {entry.key for entry in entries}
+    left = [entry for entry in after if entry.key not in named]
+    there = {entry.key for entry in after}
+    missing = []
+    # OAC may show an account under another id than it was given (not documented): an entry of the same kind with just
+    # these permissions, which no other account explains, counts as well.
+    for entry in entries:
+        if not entry.permissions or entry.key in there:
+            continue
+        kind = (entry.account_type, entry.permissions)
+        if other := next((one for one in left if (one.account_type, one.permissions) == kind), None):
+            left.remove(other)
+        else:
+            missing.append(entry)
+    if missing:
+        raise OACError(
+            f"OAC took the change without a complaint, but its list shows nothing of "
+            f"{', '.join(f'{entry.account_type} {entry.account!r}' for entry in missing)}. Likely cause: there is no "
+            "such account. Check the user id in the identity domain, or the name of the application role in OAC's "
+            "Console."
+        )

@@ -1,0 +1,173 @@
+"""Many universes in several processes, a table of them, and the reduction and replay of one that fails."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import multiprocessing
+import os
+import re
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.universes.chance import as_text, shrink
+from tests.universes.scenarios import SCENARIOS
+from tests.universes.universe import Universe, quiet_logs
+
+#: Universes that failed once: an operator, a seed, and maybe the events to which it was reduced.
+FAILED = Path(__file__).with_name("failed.txt")
+_SLICE = 25
+
+
+@dataclass
+class Outcome:
+    """What came of one universe."""
+
+    complaints: list[str]
+    events: dict[str, int]
+    story: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    elapsed: float = 0.0
+
+
+def run(name: str, seed: int, events: Mapping[str, int] | None = None) -> Outcome:
+    """Run one universe."""
+    universe = Universe(SCENARIOS[name], seed, events)
+    try:
+        complaints = universe.run()
+    except Exception as error:
+        complaints = [f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
+    return Outcome(complaints, universe.chance.events, universe.story, universe.lines, universe.kernel.elapsed)
+
+
+def kind_of(complaints: list[str]) -> str:
+    """What a failure has in common with one that was reduced."""
+    return re.sub(r"[0-9a-f-]{8,}|\d+", "#", complaints[0].partition("\n")[0])[:60] if complaints else ""
+
+
+def reduced(name: str, seed: int, outcome: Outcome) -> dict[str, int]:
+    """The events that it takes for this universe to fail."""
+    kind = kind_of(outcome.complaints)
+    return shrink(outcome.events, lambda events: kind_of(run(name, seed, events).complaints) == kind)
+
+
+def _slice(job: tuple[str, int, int]) -> tuple[str, int, list[tuple[int, list[str]]], Counter[str]]:
+    """Run some seeds; returns those that failed."""
+    name, first, count = job
+    failed, counts = [], Counter[str]()
+    gc.disable()
+    with quiet_logs():
+        for seed in range(first, first + count):
+            outcome = run(name, seed)
+            counts["events"] += len(outcome.events)
+            counts["hours"] += int(outcome.elapsed)
+            if outcome.complaints:
+                failed.append((seed, outcome.complaints))
+    gc.enable()
+    gc.collect()
+    return name, count, failed, counts
+
+
+def _jobs(names: list[str], seeds: int, first: int) -> Iterator[tuple[str, int, int]]:
+    """Slices of seeds, spread evenly over the operators."""
+    for start in range(first, first + seeds, _SLICE):
+        for name in names:
+            yield name, start, min(_SLICE, first + seeds - start)
+
+
+def many(names: list[str], seeds: int, first: int, minutes: float | None, processes: int) -> int:
+    """Run many universes and print a table; returns the exit code."""
+    began = time.monotonic()
+    done, failures, totals = Counter[str](), dict[str, list[tuple[int, list[str]]]](), Counter[str]()
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for name, count, failed, counts in pool.imap_unordered(_slice, _jobs(names, seeds, first)):
+            done[name] += count
+            totals += counts
+            failures.setdefault(name, []).extend(failed)
+            if minutes is not None and time.monotonic() - began > 60 * minutes:
+                pool.terminate()
+                break
+    seconds = time.monotonic() - began
+    print(f"{'operator':40} {'universes':>10} {'failed':>7}")
+    for name in names:
+        print(f"{name:40} {done[name]:10} {len(failures.get(name, [])):7}")
+    total = sum(done.values())
+    print(
+        f"{total} universes in {seconds:.0f} s, {60 * total / max(seconds, 0.001):.0f} a minute: "
+        f"{totals['events']} events in {totals['hours'] / 86400:.0f} days of virtual time"
+    )
+    for name, failed in failures.items():
+        seen: set[str] = set()
+        for seed, complaints in sorted(failed):
+            kind = kind_of(complaints)
+            if kind in seen:
+                continue
+            seen.add(kind)
+            print(f"\n{name}, seed {seed} ({sum(kind_of(c) == kind for _, c in failed)} alike)")
+            explain(name, seed)
+    return 1 if any(failures.values()) else 0
+
+
+def explain(name: str, seed: int, events: Mapping[str, int] | None = None, logs: bool = False) -> int:
+    """Run one universe, reduce it if it fails, and print it."""
+    with quiet_logs():
+        outcome = run(name, seed, events)
+        if outcome.complaints:
+            events = reduced(name, seed, outcome)
+            outcome = run(name, seed, events)
+    for complaint in outcome.complaints:
+        print(f"  WRONG: {complaint}")
+    for line in outcome.story:
+        print(f"  {line}")
+    if logs:
+        print(*outcome.lines, sep="\n")
+    print(f"  {len(outcome.events) if events is None else len(events)} events")
+    if outcome.complaints:
+        print(f"  replay: python -m tests.universes {name} --seed {seed} --events '{as_text(events or {})}'")
+    return 1 if outcome.complaints else 0
+
+
+def known() -> list[tuple[str, int, dict[str, int] | None]]:
+    """The universes that failed once."""
+    found = []
+    for line in FAILED.read_text().splitlines() if FAILED.exists() else []:
+        if line.strip() and not line.startswith("#"):
+            name, seed, *events = line.split(maxsplit=2)
+            found.append((name, int(seed), json.loads(events[0]) if events else None))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.universes", description="Deterministic simulation testing.")
+    parser.add_argument("operators", nargs="*", metavar="OPERATOR", help=", ".join(SCENARIOS))
+    parser.add_argument("--seeds", type=int, default=10_000, help="how many for each operator")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--minutes", type=float, help="end after so many minutes")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, help="run this universe only, and tell its story")
+    parser.add_argument("--events", help="the only events of that universe, as JSON")
+    parser.add_argument("--logs", action="store_true", help="with all log lines")
+    options: Any = parser.parse_args(arguments)
+    if unknown := set(options.operators) - set(SCENARIOS):
+        parser.error(f"no scenario for {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    names = options.operators or list(SCENARIOS)
+    if options.seed is not None:
+        events = json.loads(options.events) if options.events else None
+        return max(explain(name, options.seed, events, options.logs) for name in names)
+    bad = 0
+    if not options.operators:
+        with quiet_logs():
+            for name, seed, events in known():
+                if complaints := run(name, seed, events).complaints:
+                    bad = 1
+                    print(f"It failed before and fails again: {name} --seed {seed}: {complaints[0]}")
+    sys.stdout.flush()
+    return many(names, options.seeds, options.first, options.minutes, options.processes) or bad

@@ -1,0 +1,439 @@
+"""One universe: a simulated machine, network, OAC and Airflow, one or two tasks, and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from airflow.sdk._shared.secrets_masker.secrets_masker import SecretsMasker
+
+from airflow_provider_oac.auth import store_file
+from airflow_provider_oac.auth.session import PROCESS_STORE
+from airflow_provider_oac.transport import asynchronous, blocking
+from tests.leaks import parts
+from tests.universes import driver
+from tests.universes.chance import Chance
+from tests.universes.kernel import Kernel, Loop, NeverEnds, Process, Wait
+from tests.universes.network import KINDS, Network
+from tests.universes.night import SUCCESS, Night
+from tests.universes.oac import SimulatedOac
+from tests.universes.scenarios import Scenario
+
+SEAL_PASSWORD = "Correct-Horse-7-Battery"
+ADMIN = "oac.admin@example.com"
+#: What can happen to a process at any await, or to the world meanwhile.
+KILLED, ORPHANED, STOPPED, MARKED = "killed", "supervisor lost", "cleared while it runs", "marked failed"
+RESTART, TOKENS_END = "OAC restarts", "tokens end"
+HAPPENINGS = (KILLED, ORPHANED, STOPPED, MARKED, RESTART, TOKENS_END)
+#: So many points of a process are more interesting than the others.
+_SOON = 40
+#: How probable it is that something happens to a process after a request that changes something went wrong.
+_HOT = 0.25
+_places = itertools.count()
+
+
+@dataclass
+class Plan:
+    """What kind of universe it is: which things may go wrong, and how often."""
+
+    rate: float
+    network: tuple[str, ...]
+    happenings: tuple[str, ...]
+    happening_rate: float
+    stores: tuple[str, ...]
+    streams: tuple[str, ...]
+    clears: float
+    work_fails: bool
+    remembers: bool
+    deferrable: bool
+    uses_chain: bool
+    leases: bool
+    tasks: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, chance: Chance, scenario: type[Scenario]) -> Plan:
+        """The seed's plan."""
+
+        def some(name: str, kinds: tuple[str, ...], share: float) -> tuple[str, ...]:
+            # Few at a time: then two of one kind come together.
+            if len(kinds) > 1 and chance.random(f"plan few {name}") < 0.6:
+                return tuple(dict.fromkeys(kinds[int(len(kinds) * chance.random(f"plan {name}"))] for _ in range(2)))
+            return tuple(kind for kind in kinds if chance.random(f"plan {name}") < share)
+
+        return cls(
+            rate=(0.02, 0.08, 0.2)[int(3 * chance.random("plan rate"))],
+            network=some("network", KINDS, 0.5),
+            happenings=some("happenings", HAPPENINGS, 0.5),
+            happening_rate=(0.005, 0.02, 0.06)[int(3 * chance.random("plan happening rate"))],
+            stores=some("stores", ("trouble",), 0.1),
+            streams=some("streams", ("broken",), 0.5),
+            clears=(0.0, 0.2, 0.5)[int(3 * chance.random("plan clears"))],
+            work_fails=chance.random("plan work") < 0.2,
+            remembers=bool(chance.pick("without a state store", (True, False))),
+            deferrable=bool(chance.pick("deferrable", (False, True))),
+            uses_chain=bool(chance.pick("refresh tokens", (False, False, True))),
+            leases=bool(chance.pick("leases", (False, True))),
+            tasks=chance.pick("tasks", (1, 1, 2)) if scenario.several else 1,
+            settings={
+                "work_seconds": (0.0, 5.0, 60.0, 600.0)[int(4 * chance.random("plan seconds"))],
+                "access_token_ttl": (3600, 100)[int(2 * chance.random("plan ttl"))],
+                "work_request_id_in": ("both", "body", "header")[int(3 * chance.random("plan id"))],
+                **scenario.settings(chance),
+            },
+        )
+
+
+class Universe:
+    """Everything.
+
+    :param scenario: the operator that is put to the test.
+    :param seed: decides what happens.
+    :param events: the only things that happen; ``None`` lets the seed decide.
+    """
+
+    def __init__(self, scenario: type[Scenario], seed: int, events: Mapping[str, int] | None = None) -> None:
+        self.chance = Chance(seed, events)
+        self.kernel = Kernel(self.chance)
+        self.plan = Plan.of(self.chance, scenario)
+        self.scenario = scenario()
+        self.network = Network(self)
+        self.lines: list[str] = []
+        self.story: list[str] = []
+        self.kept: dict[str, bytes] = {}
+        self.locks: dict[str, Any] = {}
+        self.nights: list[Night] = []
+        self.complaints: list[str] = []
+        self._points: Counter[Process] = Counter()
+        self._triggerer: Loop | None = None
+        self._waiting: dict[Wait, Callable[[], Any]] = {}
+        self._tasks: dict[Wait, asyncio.Task[None]] = {}
+
+    def run(self) -> list[str]:
+        """Let the nights go by; returns what is wrong with them."""
+        folder = Path(tempfile.mkdtemp(prefix="universe-", dir=_memory()))
+        self.folder = folder
+        driver._now.append(self)
+        try:
+            with self.kernel.machine(), _drivers(), _environment(self._variables()):
+                (folder / "buckets" / "oac-backups").mkdir(parents=True)
+                self.oac = SimulatedOac(self.kernel, folder, self.plan.settings)
+                self._connect()
+                self.kernel.on_switch = PROCESS_STORE.clear
+                self.scenario.prepare(self)
+                self.nights = [Night(self, self.scenario, number) for number in range(self.plan.tasks)]
+                try:
+                    self._live()
+                    self._judge()
+                except NeverEnds as problem:
+                    self.complaints.append(f"the night does not end: {problem}")
+        finally:
+            driver._now.pop()
+            shutil.rmtree(folder, ignore_errors=True)
+        return self.complaints
+
+    def _live(self) -> None:
+        """Until all tasks are over, those whose tries live on have ended, and OAC has done its work."""
+        for night in self.nights:
+            self.kernel.run(night.over)
+            if night.over.error is not None:
+                raise night.over.error
+        self.be_calm()
+        for night in self.nights:
+            for orphan in night.orphans:
+                if not orphan.dead:
+                    self.kernel.run(orphan.ended)
+        while any(record["status"] is None for record in self.oac.world.work_requests):
+            self.kernel.run(self.kernel.timer(60.0))
+
+    # -- what there is
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            "AIRFLOW__OAC__STORE": "file" if self.plan.uses_chain else "memory",
+            "AIRFLOW__OAC__STORE_FOLDER": f"/universe-{next(_places)}",
+            "AIRFLOW__CORE__FERNET_KEY": "Zm9yLXRlc3RzLW9ubHktMzItYnl0ZXMtbG9uZy1rZXk=",
+            "AIRFLOW_CONN_OAC_SEAL": json.dumps({"conn_type": "generic", "password": SEAL_PASSWORD}),
+        }
+
+    def _connect(self) -> None:
+        """Set the Connections `oac_default` (instance `dev`) and `oac_prod`."""
+        world = self.oac.world
+        app, user = world.confidential_app(), world.user(ADMIN)
+        secrets = {app["secret"], SEAL_PASSWORD, (self.folder / "app-key.pem").read_text()}
+        for conn_id, name in (("OAC_DEFAULT", "dev"), ("OAC_PROD", "prod")):
+            instance = world.instances[name]
+            extra: dict[str, Any] = {
+                "identity_url": world.identity_url, "scope": instance.scope, "user": ADMIN, "instance": name,
+            }  # fmt: skip
+            if self.plan.uses_chain:
+                scope = f"{instance.scope} offline_access"
+                token = self.oac.domain.refresh.issue(app, "jwt-bearer", scope, user)
+                extra |= {"grant": "refresh_token", "refresh_token": token}
+                secrets.add(token)
+            else:
+                key = (self.folder / "app-key.pem").read_text()
+                extra |= {"certificate_alias": next(iter(app["certificates"])), "private_key": key}
+            os.environ[f"AIRFLOW_CONN_{conn_id}"] = json.dumps(
+                {
+                    "conn_type": "oac", "host": instance.url, "login": app["client_id"], "password": app["secret"],
+                    "extra": extra,
+                }
+            )  # fmt: skip
+        self.oac.secrets |= secrets
+
+    # -- what happens
+
+    def tell(self, line: str) -> None:
+        """Add to the story of this universe."""
+        self.story.append(f"{self.kernel.elapsed:10.2f} s  {line}")
+
+    def be_calm(self) -> None:
+        """Nothing goes wrong from now on."""
+        self.chance.calm = True
+
+    def failed(self, night: Night, error: BaseException) -> None:
+        """A try failed."""
+        text = f"{type(error).__name__}: {error}"
+        self.lines.append(text)
+        self.tell(f"{night.task_id}, try {night.try_number}: {text[:300]}")
+
+    def point(self, process: Process, where: str) -> None:
+        """A point between two awaits of a process."""
+        if process.dead:
+            self._vanish(process)
+        self._points[process] += 1
+        # A process that has come so far mostly waits.
+        rate = self.plan.happening_rate * (1.0 if self._points[process] < _SOON else 0.2)
+        if process in self.network.hot:
+            # What it wanted to change may have been changed, or will be asked for again.
+            self.network.hot.discard(process)
+            rate = _HOT
+        what = self.chance.event(f"at {where}", self.plan.happenings, rate)
+        if what:
+            self._happen(what, process, where)
+            if process.dead:
+                self._vanish(process)
+
+    def _vanish(self, process: Process) -> None:
+        """Never return to a process that was killed; a triggerer pauses by itself."""
+        if process.threads:
+            self.kernel.hub.switch()
+
+    def _happen(self, what: str, process: Process, where: str) -> None:
+        kernel = self.kernel
+        if what == RESTART:
+            if self.oac.down_until <= kernel.elapsed:
+                self.oac.down_until = kernel.elapsed + 1.0 + 120.0 * self.chance.random("down")
+                self.oac.start()
+        elif what == TOKENS_END:
+            self.oac.domain.access.end_all()
+        elif what == KILLED:
+            self.kill(process)
+        else:
+            night = next((night for night in self.nights if night.worker is process), None)
+            if night is None or night._lost.done or night._person.done:
+                return
+            if what == ORPHANED:
+                night.lose(process, lives_on=True)
+            elif what in (STOPPED, MARKED):
+                night.stop(process, what)
+        self.tell(f"{what}: {process.name} at {where}")
+
+    def kill(self, process: Process) -> None:
+        """End a process as SIGKILL does."""
+        if process.dead:
+            return
+        process.kill()
+        self.network.died(process)
+        if self._triggerer is not None and self._triggerer.process is process:
+            self._triggerer.dead = True
+            self.kernel.after(5.0 + 60.0 * self.chance.random("triggerer"), self._another_triggerer)
+            return
+        for night in self.nights:
+            night.lose(process, lives_on=False)
+
+    # -- the triggerer
+
+    def wait_in_triggerer(self, make: Callable[[], Any]) -> Wait:
+        """Run a trigger until its event."""
+        ended = Wait()
+        self._waiting[ended] = make
+        if self._triggerer is None:
+            self._another_triggerer()
+        elif not self._triggerer.dead:
+            self._begin(ended)
+        return ended
+
+    def forget(self, ended: Wait) -> None:
+        """The task does not wait for its trigger any more."""
+        self._waiting.pop(ended, None)
+        task = self._tasks.pop(ended, None)
+        if task is not None and not task.done():
+            task.cancel()
+
+    def _another_triggerer(self) -> None:
+        process = Process.__new__(Process)
+        process.kernel, process.name, process.pid, process.ppid = self.kernel, "triggerer", self.kernel.new_pid(), 1
+        process.dead, process.threads = False, []
+        self._triggerer = self.kernel.loop(process)
+        for ended in list(self._waiting):
+            self._begin(ended)
+
+    def _begin(self, ended: Wait) -> None:
+        loop = self._triggerer
+        assert loop is not None
+        make = self._waiting[ended]
+
+        async def wait() -> None:
+            try:
+                async for event in make().run():
+                    self._waiting.pop(ended, None)
+                    ended.finish(json.loads(json.dumps(event.payload)))
+                    return
+                raise RuntimeError("the trigger ended without an event")
+            except Exception as error:
+                self._waiting.pop(ended, None)
+                ended.finish(error=error)
+
+        loop.call_soon(lambda: self._tasks.__setitem__(ended, loop.create_task(wait())))
+
+    # -- judging
+
+    def complain(self, text: str) -> None:
+        """Something is wrong."""
+        self.complaints.append(text)
+
+    def _judge(self) -> None:
+        for night in self.nights:
+            self.scenario.judge(self, night)
+            if night.state != SUCCESS and not self.scenario.final(night) and not self._hopeless():
+                last = f"{type(night.errors[-1]).__name__}: {night.errors[-1]}" if night.errors else "no error"
+                self.complain(f"{night.task_id} ends {night.state} although all is well: {last}")
+        self._judge_chain()
+        self._judge_secrets()
+
+    def _hopeless(self) -> bool:
+        return self.network.chain_lost
+
+    def _judge_chain(self) -> None:
+        """Whether a new process can still sign in."""
+        if not self.plan.uses_chain or self.network.chain_lost:
+            return
+        self.oac.domain.access.end_all()
+
+        def sign_in() -> None:
+            from airflow_provider_oac.client.rest import snapshots
+            from airflow_provider_oac.hooks.oac import OACHook
+
+            OACHook("oac_default").run(snapshots.list_all())
+
+        process = self.kernel.spawn("sign in", sign_in)
+        self.kernel.run(process.ended)
+        if process.ended.error is not None:
+            self.complain(f"the chain of refresh tokens is dead: {process.ended.error}")
+
+    def _judge_secrets(self) -> None:
+        self.oac.remember_secrets()
+        text = "\n".join(self.lines)
+        for secret in self.oac.secrets:
+            for part in parts(secret):
+                if part in text:
+                    line = next((line for line in self.lines if part in line), "several lines")
+                    self.complain(f"a secret is in a line: {line[:200]}")
+                    return
+
+
+def _memory() -> str | None:
+    """A folder that is no disk, if there is one."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+@contextmanager
+def _drivers() -> Iterator[None]:
+    """Put the third driver, and the store of the universe, in the place of those of the provider."""
+    before = blocking.BlockingIO, asynchronous.AsyncIO, store_file.FileStore
+    if not driver._real_async:
+        driver._real_async.append(asynchronous.AsyncIO())
+    blocking.BlockingIO, asynchronous.AsyncIO = driver.TaskIO, driver.TriggerIO  # type: ignore[misc,assignment]
+    store_file.FileStore = driver.SharedStore  # type: ignore[misc,assignment]
+    PROCESS_STORE.clear()
+    try:
+        yield
+    finally:
+        blocking.BlockingIO, asynchronous.AsyncIO, store_file.FileStore = before  # type: ignore[misc]
+        PROCESS_STORE.clear()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+class _Lines(logging.Handler):
+    """Gives log lines to the universe that runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if driver._now:
+            driver._now[-1].lines.append(record.getMessage() + (f" {record.exc_info[1]}" if record.exc_info else ""))
+
+
+def _line(_logger: Any, _method: str, event: dict[str, Any]) -> Any:
+    """The same for structlog."""
+    if driver._now:
+        text = str(event.get("event", ""))
+        arguments = event.get("positional_args") or ()
+        try:
+            text = text % arguments if arguments else text
+        except (TypeError, ValueError):
+            text = f"{text} {arguments}"
+        more = {name: value for name, value in event.items() if name not in ("event", "positional_args")}
+        driver._now[-1].lines.append(f"{text} {more}" if more else text)
+    raise structlog.DropEvent
+
+
+class quiet_logs:
+    """While it is entered, log lines go to the universe that runs, and nowhere else, and Airflow masks nothing in them:
+    what is a secret must not be in them at all, and a masker that knows the tokens of a thousand nights takes long.
+    """
+
+    def __enter__(self) -> None:
+        self._masks = SecretsMasker.add_mask
+        SecretsMasker.add_mask = lambda *_: None  # type: ignore[method-assign]
+        self._unraisable, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        self._handler = _Lines()
+        self._config = structlog.get_config()
+        self._loggers = [logging.getLogger(name) for name in ("airflow_provider_oac", "airflow", "oac_simulator")]
+        self._before = [(log.handlers[:], log.propagate, log.level) for log in self._loggers]
+        for log in self._loggers:
+            log.handlers[:], log.propagate = [self._handler], False
+            log.setLevel(logging.INFO)
+        structlog.configure(processors=[_line], cache_logger_on_first_use=False)
+
+    def __exit__(self, *_: object) -> None:
+        sys.unraisablehook = self._unraisable
+        SecretsMasker.add_mask = self._masks  # type: ignore[method-assign]
+        for log, (handlers, propagate, level) in zip(self._loggers, self._before, strict=True):
+            log.handlers[:], log.propagate = handlers, propagate
+            log.setLevel(level)
+        structlog.configure(**self._config)
