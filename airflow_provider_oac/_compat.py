@@ -165,6 +165,7 @@ def order_began(context: Context, first_try: int) -> float | None:
     ti: Any = context["ti"]
     began = getattr(context.get("dag_run"), "start_date", None)
     if is_airflow_2():
+        # Of no other Airflow.
         from airflow.models.taskinstancehistory import TaskInstanceHistory
         from airflow.utils.session import create_session
         from sqlalchemy.exc import SQLAlchemyError
@@ -185,6 +186,7 @@ def task_state_store(context: Context) -> Any:
 
 def frames_have_addresses() -> bool:
     """Whether Airflow's interface has an address for each page inside of a plugin's frame: since 3.3."""
+    # Only the web server asks.
     from airflow import __version__
 
     return tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
@@ -200,6 +202,7 @@ def xcom_value(ti_key: Any, key: str) -> Any:
     server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
     error."""
     if is_airflow_2():
+        # Of no other Airflow.
         from airflow.models.xcom import XCom
 
         return XCom.get_value(key=key, ti_key=ti_key)

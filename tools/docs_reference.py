@@ -26,7 +26,7 @@ arguments, such as `retries`, `pool` and `trigger_rule`. [Defaults](defaults.md)
 """
 # What is public: modules, and the names in them.
 PUBLIC = (
-    ("operators/*.py", r"OAC\w+Operator|[A-Z]\w+ingOperator|ItemOperator"),
+    ("operators/*.py", r"OAC\w+Operator|[A-Z]\w+ingOperator|(?:Item|Snapshot)Operator"),
     ("sensors/*.py", r"OAC\w+Sensor"),
     ("hooks/oac.py", r"OACHook"),
     ("notifications/*.py", r"OAC\w+Notifier"),
