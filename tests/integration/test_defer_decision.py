@@ -110,7 +110,7 @@ def test_a_kill_before_the_deferral_names_the_work_request(
     clean.control.settings(work_seconds=60)
     ended_by_a_signal(backup_operator(deferrable=True), monkeypatch)
     (work,) = clean.control.work_requests("dev")
-    assert f"Its work goes on in OAC as work request {work['id']}" in said()
+    assert f"Its work continues in OAC as work request {work['id']}" in said()
 
 
 def test_a_kill_before_the_deferral_names_the_job(clean: Simulator, monkeypatch: pytest.MonkeyPatch, said: Any) -> None:
@@ -122,7 +122,7 @@ def test_a_kill_before_the_deferral_names_the_job(clean: Simulator, monkeypatch:
         task_id="reload", dataset="'admin'.'Orders'", if_running="adopt", deferrable=True, confirmation_timeout=0.4
     )
     ended_by_a_signal(reload, monkeypatch)
-    assert f"Job {job} of dataset 'admin'.'Orders' goes on in OAC" in said()
+    assert f"Its work continues in OAC as job {job}" in said()
 
 
 @pytest.mark.parametrize("sensor", ["of a work request", "of the catalog"])

@@ -448,7 +448,7 @@ def test_a_timeout_says_what_goes_on(name: str, logical: Make, clean: Simulator,
     it = logical(name, deferrable=deferrable, timeout=0.3)
     clean.control.settings(work_seconds=2.0)
     # Of many exports, each that failed is named in one error.
-    with pytest.raises(OACError, match=r"did not end in time.* goes on in OAC"):
+    with pytest.raises(OACError, match=r"did not end in time.* continues in OAC"):
         it.task.attempt()
     it.arguments["timeout"] = 60
     # An export that timed out is not waited for again: it may never come.

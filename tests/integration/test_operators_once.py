@@ -251,7 +251,7 @@ def test_a_killed_task_names_its_work_and_the_retry_finds_it(
 
     killer = threading.Thread(target=kill_once_it_waits)
     killer.start()
-    with pytest.raises(OACKilledError, match=r"goes on in OAC as work request \S+, which cannot be canceled"):
+    with pytest.raises(OACKilledError, match=r"continues in OAC as work request \S+, which cannot be canceled"):
         task.attempt()
     killer.join()
     operator = make()
@@ -265,7 +265,7 @@ def test_a_wait_that_takes_too_long_fails_and_the_retry_goes_on_with_it(
     clean.control.settings(work_seconds=1.0)
     limits = {limit: timedelta(seconds=0.2)}
     task = Task(lambda: make(deferrable=deferrable, **limits), store=store)
-    with pytest.raises(OACWaitTimeoutError, match=r"did not end in time.* goes on in OAC"):
+    with pytest.raises(OACWaitTimeoutError, match=r"did not end in time.* continues in OAC"):
         task.attempt()
     limits.clear()
     assert names(clean) == [task.attempt()["name"]]

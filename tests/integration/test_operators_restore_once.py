@@ -349,7 +349,7 @@ def test_a_task_that_is_told_to_stop_leaves_the_restore_to_the_next_try(
 
     operator._pursue = killed  # type: ignore[method-assign]
     made, task._make = task._make, lambda: operator
-    with pytest.raises(OACKilledError, match="goes on in OAC"):
+    with pytest.raises(OACKilledError, match="continues in OAC"):
         task.attempt()
     task._make = made
     assert task.attempt()["verified"]

@@ -255,7 +255,7 @@ def test_a_kill_while_waiting_for_a_job_names_it(connections: Connections, clean
     operator = reload(if_running="adopt")
     timer = threading.Timer(1.0, operator.on_kill)
     timer.start()
-    with pytest.raises(OACKilledError, match=f"Job {theirs} of dataset 'admin'.'Orders' goes on in OAC"):
+    with pytest.raises(OACKilledError, match=f"Its work continues in OAC as job {theirs}"):
         Task(lambda: operator).attempt()
 
 

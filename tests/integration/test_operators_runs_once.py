@@ -285,7 +285,7 @@ def test_a_killed_task_names_its_work_and_the_retry_finds_it(
 
     killer = threading.Thread(target=kill_once_it_waits)
     killer.start()
-    with pytest.raises(OACKilledError, match="goes on in OAC as work request"):
+    with pytest.raises(OACKilledError, match="continues in OAC as work request"):
         task.attempt()
     killer.join()
     operator = make()
