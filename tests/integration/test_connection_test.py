@@ -381,7 +381,7 @@ def test_somebody_elses_sign_in_fails_there(connections: Connections, store: Pat
     with_secret(connections, grant="refresh_token", user=AUTHOR, refresh_token=seeded(sign_in))
     step = failed(OACHook().check())
     assert step.name == "sign-in"
-    assert f"belongs to {ADMIN}, but its user is to be {AUTHOR}" in step.text
+    assert f"belongs to {ADMIN}, but the Connection's user is {AUTHOR}" in step.text
 
 
 def test_an_instance_that_is_away_is_told_beside_the_sign_in(connections: Connections) -> None:

@@ -207,7 +207,7 @@ def test_somebody_else_is_refused_and_nothing_kept(
     async def flow(io: IO) -> Record:
         return await keep_sign_in(io, store_entry, auth, await Person(quick).flow(auth)(io), None)
 
-    with pytest.raises(OACConfigurationError, match=f"belongs to {ADMIN}, but its user is to be {FEDERATED}"):
+    with pytest.raises(OACConfigurationError, match=f"belongs to {ADMIN}, but the Connection's user is {FEDERATED}"):
         drive(flow)
     assert store_entry.read() is None
 

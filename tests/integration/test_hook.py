@@ -71,7 +71,7 @@ def test_an_edited_connection_never_gets_the_old_ones_token(connections: Connect
     [
         ({"private_key": "no key at all"}, "The private key cannot be used"),
         ({"certificate": "no certificate"}, "The certificate cannot be used"),
-        ({"ca_file": "/nowhere/ca.pem"}, "The CA file '/nowhere/ca.pem' cannot be used"),
+        ({"ca_file": "/nowhere/ca.pem"}, "The CA file (Connection: extra, ca_file) cannot be used"),
         ({"host": f"http://127.0.0.1:{unused_port()}"}, "the connection was refused"),
         ({"identity_url": f"http://127.0.0.1:{unused_port()}"}, "the connection was refused"),
         ({"certificate_alias": "other"}, "Signing in at"),

@@ -112,14 +112,14 @@ def test_an_unknown_status_is_told_by_its_name(run: Oac, clean: Simulator) -> No
 def test_a_status_that_stays_unknown_is_given_up(run: Oac, clean: Simulator) -> None:
     work_id = started(clean)
     clean.control.fault(LOOK, "unknown_status", times=None)
-    with pytest.raises(OACWorkRequestError, match="'SUSPENDED', which is not documented, for 3 looks in a row"):
+    with pytest.raises(OACWorkRequestError, match="undocumented status 'SUSPENDED' for 3 polls in a row"):
         run(wait(work_id, WaitPlan(longest_pause=0.05, unknown_states=2)))
 
 
 def test_trouble_that_stays_is_given_up(run: Oac, clean: Simulator) -> None:
     work_id = started(clean)
     clean.control.fault(LOOK, "garbage", times=None)
-    with pytest.raises(OACError, match=r"could not be asked about work request .* may go on there.*no valid JSON"):
+    with pytest.raises(OACError, match=r"could not be read for .*work may continue in OAC.*no valid JSON"):
         run(wait(work_id, WaitPlan(longest_pause=0.05, trouble_patience=0.2)))
 
 

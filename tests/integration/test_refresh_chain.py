@@ -215,7 +215,7 @@ def test_somebody_elses_sign_in_is_refused(drive: Drive, store: Store, sign_in: 
     settings = chain(sign_in, user="oac.author@example.com")
     for _ in range(3):
         with pytest.raises(
-            OACConfigurationError, match=r"belongs to oac\.admin@example\.com, .*is to be oac\.author@example\.com"
+            OACConfigurationError, match=r"belongs to oac\.admin@example\.com, .*user is oac\.author@example\.com"
         ):
             drive(store.session(settings).token)
     assert clean.control.calls("identity", "token") == 1

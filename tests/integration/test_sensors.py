@@ -215,7 +215,7 @@ def test_it_fails_when_backups_have_stopped(connections: Connections, deferrable
 
 def test_the_trigger_says_what_was_seen_last(connections: Connections) -> None:
     name = take_own(50)
-    with pytest.raises(AirflowSensorTimeout, match=f"Seen last: The newest snapshot of nightly is {name}, more than 1"):
+    with pytest.raises(AirflowSensorTimeout, match=f"Last poll: The newest snapshot of nightly is {name}, more than 1"):
         sensing(timeout=0.1, deferrable=True, **FRESH).attempt()
 
 

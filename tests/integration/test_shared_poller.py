@@ -342,7 +342,7 @@ WHOSE: contextvars.ContextVar[str] = contextvars.ContextVar("WHOSE", default="no
 
 
 def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 0.4, 2)
+    works = clean.control.start_work("dev", 2.0, 2)
     lines: list[tuple[str, str]] = []
 
     class Whose(logging.Handler):
@@ -378,7 +378,7 @@ def test_a_defect_of_ours_reaches_whoever_waits(clean: Simulator) -> None:
     with pytest.raises(KeyError, match="a defect"):
         asyncio.run(
             shared_poller.wait(
-                "oac_default", WorkRequestTarget(work, look=replace(work_requests.get(work), read=broken))
+                "oac_default", WorkRequestTarget(work, call=replace(work_requests.get(work), read=broken))
             )
         )
 

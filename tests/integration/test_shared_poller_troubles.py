@@ -20,7 +20,7 @@ from airflow_provider_oac.hooks.poll_scheduler import Scheduler
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK, SYSTEM
-from tests.integration.test_polling import events, looked, looks, target, trigger
+from tests.integration.test_shared_poller import events, looked, looks, target, trigger
 from tests.tasks import ADMIN, AUTHOR, Connections, first_event
 
 FORBIDDEN: dict[str, Any] = {"status": 403, "body": {"code": "Forbidden", "message": "no"}}

@@ -177,6 +177,18 @@ def test_a_symbolic_link_is_not_followed(suffix: str, store: FileStore, folder: 
     assert elsewhere.read_bytes() == b"somebody's"
 
 
+def test_a_link_in_the_place_of_the_temporary_file_leads_nowhere(
+    store: FileStore, folder: Path, tmp_path: Path
+) -> None:
+    store.write(NAME, b"1", None)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"somebody's")
+    (folder / f"{NAME}.new").symlink_to(elsewhere)
+    assert store.write(NAME, b"2", b"1")
+    assert (store.read(NAME), elsewhere.read_bytes()) == (b"2", b"somebody's")
+    assert not (folder / f"{NAME}.token").is_symlink()
+
+
 @pytest.mark.parametrize("suffix", ["token", "lock"])
 def test_a_pipe_in_the_files_place_is_refused_at_once(suffix: str, store: FileStore, folder: Path) -> None:
     store.write("b" * 64, b"1", None)
