@@ -172,6 +172,8 @@ def environment(
             {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
         ),
         "AIRFLOW_VAR_OAC_EXPORT_FOLDER": f"file://{exports}",
+        "AIRFLOW_VAR_OAC_EXTRACT_FOLDER": f"file://{home / 'extracts'}",
+        "AIRFLOW_VAR_OAC_GIT_CHECKOUT": str(home / "checkout"),
         "AIRFLOW_VAR_OAC_AUDIT_FOLDER": f"file://{home / 'audits'}",
         "AIRFLOW_VAR_OAC_MAIL_TO": "sales@example.com, board@example.com",
     }

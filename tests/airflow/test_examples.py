@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oac_simulator.launch import Simulator
+from tests.airflow.mailbox import Mailbox
 from tests.airflow.scenario import ran
 from tools.stack import AirflowStack
 
@@ -20,14 +23,38 @@ CONF: dict[str, dict[str, Any]] = {
     "oac_settings_apply": {},
     "oac_data_source": {"name": "Warehouse", "retired": "'admin'.'CRM 2025'"},
     "oac_sequence_then_wait": {},
+    "oac_checked_report": {},
+    "oac_nightly_extract": {},
+    "oac_compare_figures": {},
+    "oac_workbooks_to_git": {},
     # The DAG of README.md.
     "nightly_backup": {},
 }
 
 
+def git(*arguments: str, folder: Path) -> str:
+    """What git says in a folder."""
+    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True).stdout
+
+
 @pytest.fixture(scope="module")
-def runs(stack: AirflowStack, simulator: Simulator) -> dict[str, str]:
+def checkout(home: Path) -> Path:
+    """The checkout that the example commits to, of a repository with one commit."""
+    folder, origin = home / "checkout", home / "origin.git"
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(origin), folder=home)
+    git("clone", "--quiet", str(origin), str(folder), folder=home)
+    git("config", "user.name", "Airflow", folder=folder)
+    git("config", "user.email", "airflow@example.com", folder=folder)
+    git("commit", "--quiet", "--allow-empty", "--message=Begin", folder=folder)
+    git("push", "--quiet", "--set-upstream", "origin", "HEAD:main", folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(stack: AirflowStack, simulator: Simulator, checkout: Path) -> dict[str, str]:
     """Name of each example to its run, which was a success."""
+    today = f"{datetime.now(UTC):%Y-%m-%d} 00:00:00.0"
+    simulator.control.data("dev", 'UPDATE "Sales History" SET "Time.Day" = ? WHERE "Time.Month" = ?', today, "2026-06")
     simulator.control.add_items(
         "dev",
         {"type": "folders", "plain": HOME, "owner": LEAVER, "acl": []},
@@ -95,3 +122,34 @@ def test_the_dag_of_the_readme_makes_a_snapshot_when_pasted(stack: AirflowStack,
     backup = stack.xcom("nightly_backup", runs["nightly_backup"], "backup")
     assert backup["name"].startswith("nightly--")
     assert backup["verified"]
+
+
+def test_a_report_goes_out_after_its_figures_were_checked(
+    stack: AirflowStack, mail: Mailbox, runs: dict[str, str]
+) -> None:
+    dag_id, run_id = "oac_checked_report", runs["oac_checked_report"]
+    assert stack.xcom(dag_id, run_id, "fresh").startswith(f"{datetime.now(UTC):%Y-%m}")
+    (message,) = [message for _, message in mail.messages if message["subject"].startswith("Checked revenue")]
+    assert [part.get_filename() for part in message.iter_attachments()] == ["Revenue by Region.pdf"]
+
+
+def test_a_dataset_is_extracted(stack: AirflowStack, home: Path, runs: dict[str, str]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    result = stack.xcom("oac_nightly_extract", runs["oac_nightly_extract"], "extract")
+    path = Path(result["path"].removeprefix("file://"))
+    assert path.parent == home / "extracts" / "orders"
+    table = parquet.read_table(path)
+    assert (table.num_rows, str(table.schema.field("amount").type)) == (result["rows"], "decimal128(18, 2)")
+    assert Path(f"{path}.manifest.json").exists()
+
+
+def test_the_figures_of_two_instances_are_compared(stack: AirflowStack, runs: dict[str, str]) -> None:
+    run_id = runs["oac_compare_figures"]
+    assert stack.xcom("oac_compare_figures", run_id, "compare_by_category") == 4
+    assert stack.xcom("oac_compare_figures", run_id, "compare_by_month") == 6
+
+
+def test_definitions_of_workbooks_are_committed(checkout: Path, runs: dict[str, str]) -> None:
+    assert "Workbooks of" in git("log", "--format=%s", "origin/main", folder=checkout)
+    files = git("ls-tree", "-r", "--name-only", "origin/main", folder=checkout).split()
+    assert {"workbooks/manifest.json", "workbooks/Sales/Pipeline.json"} <= set(files)
