@@ -347,9 +347,9 @@ class AirflowStack:
         """A value that a task pushed, decoded from JSON; None if there is none."""
         sql = "SELECT value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?"
         rows = self._rows(sql, dag_id, run_id, task_id, key, map_index)
-        if not rows or rows[0]["value"] is None:
-            return None
-        return json.loads(rows[0]["value"])
+        value = rows[0]["value"] if rows else None
+        # SQLite makes a number of a text that looks like one.
+        return json.loads(value) if isinstance(value, str | bytes) else value
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """All that one try logged, the triggerer's part included, as in the files (Airflow 3: JSON lines)."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import airflow
 import pytest
 
 from airflow_provider_oac.provider_info import SETTINGS
@@ -83,12 +84,14 @@ def defaults() -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.skipif(airflow.__version__.startswith("2."), reason="its sensors have another timeout in their signature")
 def test_every_default_is_in_the_table() -> None:
     head, rows = next(tables("defaults.md"))
     assert head[:2] == ["argument", "default"]
     assert {(row[0].strip("`"), row[1]) for row in rows} == defaults()
 
 
+@pytest.mark.skipif(airflow.__version__.startswith("2."), reason="lists the arguments of Airflow 3")
 def test_the_public_api_is_what_a_person_reviewed() -> None:
     assert public_api.TARGET.read_text() == public_api.text(), "python3 tools/public_api.py writes it anew; review it"
 

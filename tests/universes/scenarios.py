@@ -143,7 +143,7 @@ def _archived(universe: Universe, instance: str, number: int, of: str | None = N
 class RegisterSnapshot(Scenario):
     """A backup's file is made known to another instance."""
 
-    name, module, waits, several = "OACRegisterSnapshotOperator", "register", True, False
+    name, module, waits, several = "OACRegisterSnapshotOperator", "snapshots", True, False
 
     def prepare(self, universe: Universe) -> None:
         self.backup = _archived(universe, "dev", 1)
