@@ -179,11 +179,6 @@ class OACApiOperator(OACWorkOperator):
                 raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
             found = lazy.any_call.named(self.call, dict(self.arguments or {}))
             made = found.page(1) if isinstance(found, lazy.paging.Listing) else found
-            if made.secrets:
-                raise OACConfigurationError(
-                    f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
-                    "reads it from an Airflow Connection, or use OACHook in your own task."
-                )
         else:
             if self.arguments:
                 raise OACConfigurationError("arguments belong to call. With method and path, use query and body.")
@@ -201,6 +196,11 @@ class OACApiOperator(OACWorkOperator):
             raise OACConfigurationError(
                 "A restore replaces the content of the whole instance and cannot be undone. Use "
                 "OACRestoreSnapshotOperator, which has safety checks."
+            )
+        if made.secrets:
+            raise OACConfigurationError(
+                f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
+                "reads it from an Airflow Connection, or use OACHook in your own task."
             )
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 

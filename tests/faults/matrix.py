@@ -198,7 +198,7 @@ PROCESS_FAULTS = (
         "work request with an unknown status",
         act.unknown_status,
         told(_FINDABLE),
-        "'SUSPENDED', which is not documented",
+        "undocumented status 'SUSPENDED'",
     ),
     Fault("work request vanishes (404)", act.work_vanishes, told(always(ADOPTED)), "OAC does not know work request"),
     Fault(

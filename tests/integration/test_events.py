@@ -63,6 +63,7 @@ def test_a_snapshot(connections: Connections, clean: Simulator, deferrable: bool
     assert of_alias(task.events[alias]) == [(f"oac://{host}/snapshots/nightly", result)]
 
 
+@pytest.mark.usefixtures("openlineage")
 @pytest.mark.parametrize("name", ["Report #1", "Why? 2", "100% of it", "a%20b"])
 def test_each_file_name_is_an_asset_of_its_own(connections: Connections, tmp_path: Path, name: str) -> None:
     connections.oac()

@@ -166,7 +166,7 @@ def test_all_pages_come(clean: Simulator, tmp_path: Path, arguments: dict[str, A
     result = does(paged=True, destination=str(file), **arguments)
     assert result["items"] == 8
     assert [json.loads(line)["name"] for line in file.read_text().splitlines()] == [item["name"] for item in found]
-    with pytest.raises(OACConfigurationError, match="more than 7 items"):
+    with pytest.raises(OACConfigurationError, match="More than 7 items"):
         does(paged=True, max_items=7, **arguments)
 
 
@@ -288,7 +288,7 @@ def test_a_filter_may_skip_the_task() -> None:
 
 
 def test_a_moment_may_be_a_text(clean: Simulator) -> None:
-    arguments = {"dataset_id": ORDERS, "since": "2026-01-01T00:00:00"}
+    arguments = {"object_id": ORDERS, "since": "2026-01-01T00:00:00"}
     assert isinstance(does(call="datasets.history", arguments=arguments), list)
 
 
@@ -355,7 +355,7 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
             "takes as entries what a dictionary cannot stand for: Access",
         ),
         (
-            {"call": "datasets.history", "arguments": {"dataset_id": ORDERS, "since": "yesterday"}},
+            {"call": "datasets.history", "arguments": {"object_id": ORDERS, "since": "yesterday"}},
             "takes as since a moment such as 2026-01-31T06:00:00",
         ),
         ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "use query and body"),
@@ -363,7 +363,7 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
         ({"call": "system.get", "paged": True}, "does not return pages"),
         ({"method": "POST", "path": "/x", "paged": True}, "a list with GET"),
         ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "leave page out of query"),
-        ({"call": "catalog.list_items", "arguments": {"page": 1}}, "got an unexpected keyword argument .page."),
+        ({"call": "catalog.list_items", "arguments": {"page": 1}}, "unknown options page"),
         (
             {"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"},
             "cannot be combined with paged, destination or scope",

@@ -103,7 +103,7 @@ def test_a_bucket_that_is_refused_at_once(connections: Connections, clean: Simul
 def test_plain_http_to_another_machine(connections: Connections) -> None:
     connections.oac(host="http://oac.example.com")
     message = failing(OACConfigurationError)
-    assert "Connection 'oac_default': The OAC address (Connection: host) is 'http://oac.example.com'" in message
+    assert "Connection 'oac_default': The OAC address (Connection: host) is plain http" in message
     assert "Use https://" in message
 
 

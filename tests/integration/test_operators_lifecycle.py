@@ -189,6 +189,13 @@ AT_ONCE: dict[str, AtOnce] = {
         }
     ),
     "OACAuditACLOperator": AtOnce(lambda _, folder: {"folder_path": FINANCE, "destination": f"file://{folder}/a.csv"}),
+    "OACSqlToStorageOperator": AtOnce(
+        lambda _, folder: {
+            "sql": 'SELECT "Sales History"."Products"."Category" c FROM "Sales History"',
+            "destination": f"file://{folder}/rows.csv",
+        }
+    ),
+    "OACWorkbookBackupOperator": AtOnce(lambda _, folder: {"folder_path": SALES, "destination": f"file://{folder}/w"}),
     "OACCompareCatalogsOperator": AtOnce(_compared),
     "OACReviewRestoreOperator": AtOnce(_reviewed),
     "OACCheckRolesOperator": AtOnce({}),

@@ -285,7 +285,7 @@ def test_an_unknown_status_fails_the_task_in_the_end(
     connections: Connections, clean: Simulator, deferrable: bool
 ) -> None:
     clean.control.fault(LOOK, "unknown_status", times=None, work_status="SUSPENDED")
-    with pytest.raises(OACWorkRequestError, match="'SUSPENDED', which is not documented"):
+    with pytest.raises(OACWorkRequestError, match="undocumented status 'SUSPENDED'"):
         Task(lambda: make(deferrable=deferrable)).attempt()
 
 
