@@ -174,7 +174,7 @@ def test_an_id_that_cannot_work_is_caught_before_any_call(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"type": "sauce", "parameterName": "P", "datasetId": "x"}, "source, target or cube, not 'sauce'"),
+        ({"type": "sauce", "parameterName": "P", "datasetId": "x"}, "source, target, cube, not 'sauce'"),
         ({"type": "target", "parameterName": "P"}, "needs datasetId as well"),
         ({"type": "cube", "appName": "A", "cubeName": "C"}, "needs appParameterName, cubeParameterName as well"),
         ({"type": "source", "parameterName": "P", "dataset": "x"}, "knows no 'dataset'"),
@@ -280,8 +280,8 @@ def test_keys_with_a_stray_quote_and_a_missing_history_are_understood(
     clean.control.settings(job_key_typos=True, empty_history="404")
     Task(reload).attempt()
     (job,) = ran()
-    assert job.began is not None
-    assert job.tasks[0].started is not None
+    assert job.seconds is not None
+    assert job.requested is not None
 
 
 def test_a_job_that_failed_although_its_work_request_succeeded_is_a_failure(

@@ -186,9 +186,9 @@ def test_a_mail_server_is_removed_once(two: Connections, clean: Simulator) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"server": {**SERVER, "port": 0}}, "1 to 65535 .documented., not 0"),
+        ({"server": {**SERVER, "port": 0}}, "1 to 65535 .documented., not '0'"),
         ({"server": {**SERVER, "port": "smtp"}}, "not 'smtp'"),
-        ({"server": {**SERVER, "port": 70000}}, "not 70000"),
+        ({"server": {**SERVER, "port": 70000}}, "not '70000'"),
         ({"server": {"host": "h"}}, "lacks port, sender, connectionSecurity"),
         ({"server": {**SERVER, "connectionSecurity": "TLS"}}, "connectionSecurityType is NO_CONNECTION.*, not 'TLS'"),
         ({"server": {**SERVER, "sender": "x@example.com"}}, "sender of the mail server is an object"),

@@ -165,7 +165,7 @@ def test_a_defect_that_cannot_be_copied_reaches_all_who_wait(clean: Simulator) -
     look = replace(work_requests.get(work), read=broken)
 
     async def three() -> list[Any]:
-        waits = (shared_poller.wait("oac_default", WorkRequestTarget(work, look=look)) for _ in range(3))
+        waits = (shared_poller.wait("oac_default", WorkRequestTarget(work, call=look)) for _ in range(3))
         return await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 20)
 
     assert [str(failure) for failure in asyncio.run(three())] == ["odd: a defect"] * 3
