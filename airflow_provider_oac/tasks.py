@@ -34,7 +34,9 @@ class Declared(type):
     """Makes the constructor of a class that declares its arguments, and checks them when an object is made."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
-        if "__init__" not in namespace and (own := _declarations(namespace)):
+        # A class that a user derives is an ordinary one: what it annotates is no argument.
+        ours = namespace["__module__"].startswith(f"{__package__}.")
+        if ours and "__init__" not in namespace and (own := _declarations(namespace)):
             _declare(bases[0], namespace, own)
         return super().__new__(cls, name, bases, namespace, **kwargs)
 

@@ -2,7 +2,9 @@
 
 try:
     from airflow_provider_oac.hooks.sql import OACSqlHook as ConnectionTypeHook
-except ImportError:
+except ImportError as missing:
+    if not (missing.name or "").startswith("airflow.providers.common"):
+        raise
     from airflow_provider_oac.hooks.oac import OACHook as ConnectionTypeHook  # type: ignore[assignment]
 
 __all__ = ["ConnectionTypeHook"]

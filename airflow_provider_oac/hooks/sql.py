@@ -71,8 +71,14 @@ class OACSqlHook(DbApiHook):
         super().__init__(oac_conn_id, log_sql=log_sql)
         if not isinstance(allow_truncated, bool):
             raise OACConfigurationError(f"allow_truncated must be True or False, but is {allow_truncated!r}.")
-        self._options: dict[str, Any] = {"max_rows": int(max_rows), "allow_truncated": allow_truncated}
-        self._query_timeout = float(query_timeout)
+        try:
+            self._options: dict[str, Any] = {"max_rows": int(max_rows), "allow_truncated": allow_truncated}
+            self._query_timeout = float(query_timeout)
+        except (TypeError, ValueError):
+            raise OACConfigurationError(
+                "max_rows must be a whole number, and query_timeout a number of seconds. They are "
+                f"{max_rows!r} and {query_timeout!r}."
+            ) from None
         self._sources: dict[str, None] = {}
 
     @classmethod

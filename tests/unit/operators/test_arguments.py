@@ -6,6 +6,7 @@ import ast
 import inspect
 import os
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -223,6 +224,18 @@ def test_whoever_extends_a_class_is_checked_too() -> None:
 
     with pytest.raises(OACConfigurationError, match="delete_storage must be True or False, but is the text 'false'"):
         Purge(task_id="a_task", snapshot_id="1")
+
+
+def test_what_a_derived_class_annotates_is_no_argument() -> None:
+    class Noted(OACDeleteSnapshotOperator):
+        template_fields: Sequence[str] = (*OACDeleteSnapshotOperator.template_fields, "note")
+        ui_color: str = "#ffffff"
+        note: str = ""
+        late: str
+
+    task = Noted(task_id="a_task", snapshot_id="1")
+    assert (task.snapshot_id, task.ui_color) == ("1", "#ffffff")
+    assert Noted.template_fields[-1] == "note"
 
 
 @pytest.mark.parametrize("wanted", [True, False])
