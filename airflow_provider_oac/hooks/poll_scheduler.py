@@ -323,7 +323,7 @@ def refuses_us(error: OACError) -> bool:
     if isinstance(error, OACApiError):
         return error.status in (401, 403)
     if isinstance(error, OACTransportError):
-        # Such as a certificate that nobody here trusts: the Connection's ca_file may have been corrected.
+        # An untrusted certificate, for example: the Connection's ca_file may have been corrected.
         return not error.passing
     if isinstance(error, OACAuthError):
         # A page in place of a token may pass, or the address may have been corrected in the Connection.

@@ -119,7 +119,7 @@ class OACBackupNotifier(_Notifier):
 
     For the callbacks of DAGs and tasks (``on_failure_callback``), and for deadline alerts (Airflow 3.1 and later),
     which run it in the triggerer. It writes a line of the log, at the level of errors, and a mail if ``to`` is given,
-    which needs Airflow's provider ``smtp``. That OAC cannot be asked keeps nobody from being told. The user of the
+    which needs Airflow's provider ``smtp``. It also tells people if OAC cannot be asked. The user of the
     Connection needs the application role BI Service Administrator (documented), as for the backup itself.
 
     :param snapshot_label: the series.

@@ -434,7 +434,7 @@ def _with_safety(facts: RestoreFacts, safety: dict[str, Any]) -> RestoreFacts:
 
 
 def refuse_run(context: Context, allowed: Sequence[str]) -> None:
-    """Refuse DAG runs that nobody started on purpose, such as those of a backfill or a schedule.
+    """Refuse DAG runs that were not started on purpose, such as those of a backfill or a schedule.
 
     Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context tells it
     from one that a person started: only an approval stops it there.

@@ -108,7 +108,7 @@ class RunningOperator(OACWorkOperator):
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Start the run, unless an earlier try has."""
-        # What an earlier try of this order may have started counts, whatever templates render by now.
+        # Work that an earlier try of this order may have started counts, whatever templates render now.
         earlier = self._started(state.of_this_order())
         object_id = earlier.facts.object_id if earlier is not None else self.object_id()
         return self._launch(state, self._traces(state, context), object_id)

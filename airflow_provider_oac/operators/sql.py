@@ -83,7 +83,7 @@ class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
         columns = [column.name for column in made.columns]
         options: dict[str, Any] = {"page_rows": self.page_rows, "key": self.page_key, "max_rows": self.max_rows}
         sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
-        with self._stopping("The query may go on in OAC, which cannot cancel it. No file was written."):
+        with self._stopping("The query may continue in OAC, which cannot cancel it. No file was written."):
             done = self.hook.run(
                 lazy.sql.write_file(
                     lambda api: lazy.sql.pages(api, self.sql, self.parameters, **options),

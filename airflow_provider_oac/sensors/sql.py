@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OACFreshnessSensor(OACBaseSensor):
-    """Waits until the newest date that a query returns is young enough: what OAC shows by then is the data of today.
+    """Waits until the newest date that a query returns is young enough, such as the data of today.
 
     The result (XCom) is the date, in ISO 8601. ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the
     same in the triggerer as in a worker. Each poll runs the query.

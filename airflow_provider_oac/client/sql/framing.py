@@ -85,7 +85,7 @@ def _read(number: int, response: Response) -> tuple[Message, str | None]:
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse JSON, with fractions as :class:`~decimal.Decimal`: nobody knows how precise they are.
+    """Parse JSON, with fractions as :class:`~decimal.Decimal`: their precision is unknown.
 
     :raises OACResponseError: if it is none.
     """
