@@ -44,6 +44,7 @@ FAST = (*QUICK, "tests/integration", "tests/simulator", "tests/faults")
 LINES = (
     "tests/unit/operators",
     "tests/unit/hooks/test_connection.py",
+    "tests/unit/hooks/test_connection_type.py",
     "tests/unit/hooks/test_token_mask.py",
     *(f"tests/unit/test_{name}.py" for name in ("imports", "provider_info", "links")),
     *(
