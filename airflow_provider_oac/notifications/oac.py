@@ -210,7 +210,8 @@ def _ti(context: Mapping[str, Any]) -> Any:
 def _left(context: Mapping[str, Any], key: str) -> Any:
     """What the task of a callback has left in XCom."""
     ti = _ti(context)
-    return ti.xcom_pull(key=key, map_indexes=ti.map_index) if ti is not None else None
+    # Without a task Airflow 2 takes what any task of the run has left.
+    return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index) if ti is not None else None
 
 
 def _what(context: Mapping[str, Any]) -> str:

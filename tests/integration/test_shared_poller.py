@@ -429,23 +429,25 @@ def test_no_trigger_fires_before_the_scheduler_has_noticed_the_deferral(
 
 
 def test_nothing_is_left_of_many_triggers(clean: Simulator) -> None:
+    def kept() -> int:
+        gc.collect()
+        # By type: isinstance asks every object, and proxies of Airflow 2 import what they stand for.
+        return sum(type(thing) in (OACWorkRequestTrigger, WorkRequestTarget, Scheduler) for thing in gc.get_objects())
+
     async def rounds() -> list[tuple[int, int]]:
         counts = []
         for _ in range(3):
             works = clean.control.start_work("dev", 0.5, 200)
             assert await events(works) == ["ended"] * 200
             await asyncio.sleep(0)
-            gc.collect()
-            # By type: isinstance asks every object, and proxies of Airflow 2 import what they stand for.
-            kept = sum(
-                type(thing) in (OACWorkRequestTrigger, WorkRequestTarget, Scheduler) for thing in gc.get_objects()
-            )
-            counts.append((kept, len(asyncio.all_tasks())))
+            counts.append((kept(), len(asyncio.all_tasks())))
         return counts
 
+    # Earlier tests of this process may have left some.
+    before = kept()
     counts = asyncio.run(rounds())
     assert counts == [(counts[0][0], 1)] * 3
-    assert counts[0][0] <= 5
+    assert counts[0][0] <= before + 5
     open_files = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
     assert open_files < 200
     assert len(PROCESS_STORE._entries) == 1

@@ -119,7 +119,7 @@ def explain(name: str, seed: int, events: Mapping[str, int] | None = None, logs:
     """Run one universe, reduce it if it fails, and print it."""
     with quiet_logs():
         outcome = run(name, seed, events)
-        if outcome.complaints:
+        if outcome.complaints and events is None:
             events = reduced(name, seed, outcome)
             outcome = run(name, seed, events)
     for complaint in outcome.complaints:
