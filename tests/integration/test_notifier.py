@@ -70,7 +70,7 @@ def failed_task(simulator: Simulator) -> tuple[dict[str, Any], dict[str, Any]]:
     ti = SimpleNamespace(
         dag_id="oac_export", run_id="scheduled__1", task_id="export", map_index=3,
         # Without the task, Airflow 2 gives what any task of the run has left.
-        xcom_pull=lambda task_ids, key, map_indexes: left[key] if (task_ids, map_indexes) == ("export", 3) else None,
+        xcom_pull=lambda task_ids, key, map_indexes: left.get(key) if (task_ids, map_indexes) == ("export", 3) else "",
     )  # fmt: skip
     return {**FAILED, "ti": ti, "exception": error.value}, left
 
