@@ -14,9 +14,6 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 from airflow_provider_oac.hooks.oac import OACHook
 
-# Long queries are normal, and OAC sends nothing meanwhile.
-QUERY_TIMEOUT = 600.0
-
 # What SQLColumnCheckOperator and SQLTableCheckOperator make of checks: queries within queries, joined by UNION ALL,
 # with aliases that cannot be made of a name in quotes.
 _CHECK = re.compile(
@@ -38,7 +35,7 @@ class OACSqlHook(DbApiHook):
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     :param max_rows: most rows of a query, which are held in memory; more are an error.
     :param allow_truncated: whether the first rows are worth having if there are more.
-    :param query_timeout: seconds that OAC may take for a query; at most 900.
+    :param query_timeout: seconds that OAC may take for a query, of which it sends nothing meanwhile; at most 900.
     :param log_sql: whether queries and their values are logged.
     """
 
@@ -55,7 +52,7 @@ class OACSqlHook(DbApiHook):
         *,
         max_rows: int | str = 10_000,
         allow_truncated: bool = False,
-        query_timeout: float | str = QUERY_TIMEOUT,
+        query_timeout: float | str = 600.0,
         log_sql: bool = False,
         **_others: Any,
     ) -> None:

@@ -88,7 +88,7 @@ class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
         )  # fmt: skip
         sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
         with self._stopping("The query may continue in OAC, which cannot cancel it. No file was written."):
-            done = self.hook.run(lazy.sql.write_file(pages, sink, self.file_format, columns, self.column_types))
+            done = self.hook.run(lazy.sql.write_file(pages, sink, self.file_format, columns, self.column_types or {}))
         result: dict[str, Any] = {
             "path": url, "format": self.file_format, "rows": done.lines, "size": done.size,
             "sha256": done.sha256, "columns": columns, "manifest": None,
@@ -149,14 +149,12 @@ def _write(url: str, conn_id: str | None, content: Any) -> None:
 def _file_names(items: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
     """Workbooks by the names of their files below the destination; two that differ in signs only get a digest."""
     plain, normal = lazy.file_names.plain_name, lazy.ids.normal
-    named = [
-        ("/".join(map(plain, normal(item.id).removeprefix(f"{folder}/").split("/"))), item)
-        for item in items if item.type == lazy.ids.WORKBOOKS
-    ]  # fmt: skip
+    workbooks = [item for item in items if item.type == lazy.ids.WORKBOOKS]
+    names = ["/".join(map(plain, normal(item.id).removeprefix(f"{folder}/").split("/"))) for item in workbooks]
     # Some file systems take capitals and small letters for the same.
-    many = Counter(["manifest", *(name.casefold() for name, _ in named)])
-    digests = [sha256(item.id.encode()).hexdigest()[:8] for _, item in named]
-    return {
-        f"{name}.json" if many[name.casefold()] == 1 else f"{name}-{digest}.json": item
-        for (name, item), digest in zip(named, digests, strict=True)
-    }
+    many = Counter(["manifest", *map(str.casefold, names)])
+    named = {}
+    for name, item in zip(names, workbooks, strict=True):
+        digest = "" if many[name.casefold()] == 1 else f"-{sha256(item.id.encode()).hexdigest()[:8]}"
+        named[f"{name}{digest}.json"] = item
+    return named

@@ -198,6 +198,15 @@ def test_a_lost_session_is_begun_anew_once(clean: Simulator, run: Oac, signal: s
     assert 'Could not query "Sales History"' in str(error)
 
 
+def test_a_session_that_was_half_begun_is_not_used(clean: Simulator, run: Oac) -> None:
+    clean.control.fault("mcp notifications/initialized", "status", status=400)
+    session = sql.McpSession()
+    with pytest.raises(OACApiError, match="Could not send notifications/initialized"):
+        run(sql.query(CATEGORIES, session=session))
+    assert len(run(sql.query(CATEGORIES, session=session))) == 4
+    assert clean.control.calls("dev", BEGIN) == 2
+
+
 def test_a_token_that_expires_in_the_middle_is_renewed(clean: Simulator, run: Oac) -> None:
     clean.control.fault(CALL, "expired_token", after=1)
     pages = read(run, ALL, page_rows=1000, key="id")

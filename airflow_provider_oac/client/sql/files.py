@@ -21,12 +21,7 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACContentErr
 
 @flow
 async def write_file(
-    api: Api,
-    source: Source[Rows],
-    sink: Sink,
-    file_format: str,
-    columns: Sequence[str],
-    types: Mapping[str, str] | None = None,
+    api: Api, source: Source[Rows], sink: Sink, file_format: str, columns: Sequence[str], types: Mapping[str, str] = {}
 ) -> Written:
     """Write all rows that a source yields.
 
@@ -41,7 +36,7 @@ async def write_file(
     :raises OACConfigurationError: if two columns have one name, or a type is unknown.
     :raises OACContentError: if a later page holds what does not fit the type of its column.
     """
-    if len(set(columns)) < len(columns) or not set(types or ()) <= set(columns):
+    if len(set(columns)) < len(columns) or not set(types) <= set(columns):
         raise OACConfigurationError(
             f"The columns are {', '.join(columns)}. Each needs a name of its own, and column_types names some of them."
         )
@@ -52,7 +47,7 @@ async def write_file(
         names = [json.dumps(name, ensure_ascii=False) for name in columns]
         lines = (_json_line(names, row) async for page in source(api) for row in page.rows)
         return await api.run(write_lines(sink, lines))
-    encoder, count = _Parquet(types or {}), 0
+    encoder, count = _Parquet(types), 0
     with SummedSink(sink) as file:
         async for page in source(api):
             file.write(await api.to_thread(encoder.encoded, page))

@@ -49,21 +49,11 @@ def notification(method: str, headers: Mapping[str, str]) -> Call[None]:
 
 def _call(doing: Doing, message: Mapping[str, Any], headers: Mapping[str, str], read: Any) -> Call[Any]:
     return Call(
-        doing=doing.text,
-        secrets=secret_texts(doing.values),
-        method="POST",
-        path=PATH,
-        read=read,
+        doing.text, "POST", PATH, read, headers=headers, base="", repeatable=True, secrets=secret_texts(doing.values),
         # As bytes of ASCII: OAC reads others as ISO-8859-1 unless the type says UTF-8 (observed).
-        body=json.dumps({"jsonrpc": "2.0", **message}).encode("ascii"),
-        repeatable=True,
-        accept=f"{_JSON}, {_EVENTS}",
-        content_type=f"{_JSON}; charset=utf-8",
-        headers=headers,
-        base="",
-        causes=_CAUSES,
-        reads=_is_error_message,
-    )
+        body=json.dumps({"jsonrpc": "2.0", **message}).encode("ascii"), content_type=f"{_JSON}; charset=utf-8",
+        accept=f"{_JSON}, {_EVENTS}", causes=_CAUSES, reads=_is_error_message,
+    )  # fmt: skip
 
 
 def _is_error_message(response: Response) -> bool:

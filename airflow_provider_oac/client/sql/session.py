@@ -83,12 +83,12 @@ class McpSession:
         """Begin a session; returns its headers."""
         asked = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT}
         found, session = await self._send(api, "initialize", asked, Doing("begin a session of MCP"), {})
-        self._headers = {"MCP-Protocol-Version": str(found.get("protocolVersion") or PROTOCOL)}
-        if session:
-            self._headers["Mcp-Session-Id"] = session
+        headers = {"MCP-Protocol-Version": str(found.get("protocolVersion") or PROTOCOL)}
+        headers |= {"Mcp-Session-Id": session} if session else {}
         # Without it OAC refuses what follows, or answers with empty lists (observed).
-        await api.perform(framing.notification("notifications/initialized", self._headers), POLICY)
-        return self._headers
+        await api.perform(framing.notification("notifications/initialized", headers), POLICY)
+        self._headers = headers
+        return headers
 
     async def _send(
         self, api: Api, method: str, params: Mapping[str, Any], doing: Doing, headers: Mapping[str, str]

@@ -114,8 +114,7 @@ class Statement:
 
     def _where(self, condition: str) -> str:
         """The text with one more condition."""
-        clauses = [token for name in ("GROUP", "HAVING") if (token := self.clause(name))]
-        end = clauses[0].begin if clauses else len(self.text)
+        end = next((token.begin for name in ("GROUP", "HAVING") if (token := self.clause(name))), len(self.text))
         where = self.clause("WHERE")
         if where is None:
             return f"{self.text[:end]} WHERE {condition} {self.text[end:]}"
