@@ -14,12 +14,7 @@ from typing import Generic, TypeVar
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACIncompleteListError,
-    OACResponseError,
-    OACWaitTimeoutError,
-)
+from airflow_provider_oac.exceptions import OACApiError, OACIncompleteListError, OACResponseError, OACWaitTimeoutError
 from airflow_provider_oac.transport.io import Response
 
 T = TypeVar("T")

@@ -14,13 +14,7 @@ from typing import Any, BinaryIO, Protocol, Self
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACContentError,
-    OACError,
-    OACStorageError,
-    OACTransportError,
-)
+from airflow_provider_oac.exceptions import OACApiError, OACContentError, OACError, OACStorageError, OACTransportError
 from airflow_provider_oac.transport.io import StreamedResponse, media_type
 
 # What a driver has read of a piece is lost when the connection breaks.

@@ -13,15 +13,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_oac.client.api import Api, Work, flow
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut, plain_name
-from airflow_provider_oac.client.flows.download import (
-    BY_FORMAT,
-    FileSink,
-    Sink,
-    Stored,
-    copy,
-    download,
-    local_disk,
-)
+from airflow_provider_oac.client.flows.download import BY_FORMAT, FileSink, Sink, Stored, copy, download, local_disk
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, poll_until_done
 from airflow_provider_oac.client.ids import plain_id, visible
 from airflow_provider_oac.client.models import Model

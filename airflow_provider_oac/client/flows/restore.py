@@ -222,11 +222,7 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
     trouble = "is not ready yet"
 
     def __init__(
-        self,
-        plan: WaitPlan,
-        *,
-        refusal_patience: float = 300.0,
-        report: Callable[[str], None] = lambda _line: None,
+        self, plan: WaitPlan, *, refusal_patience: float = 300.0, report: Callable[[str], None] = lambda _line: None
     ) -> None:
         super().__init__("instance", "the instance", replace(plan, trouble_patience=math.inf), report)
         self.result: Readiness | None = None
