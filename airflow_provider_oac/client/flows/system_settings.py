@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_oac.client.api import Api, flow
-from airflow_provider_oac.client.rest import mail, safe_domains, settings
+from airflow_provider_oac.client.rest import safe_domains, settings
 from airflow_provider_oac.client.rest.mail import MailServer
 from airflow_provider_oac.client.rest.safe_domains import Policy
 from airflow_provider_oac.client.secret_names import MASK, is_secret, secret_names
@@ -52,17 +52,6 @@ def shown_setting(key: str, value: str | None) -> str | None:
 def no_secret(value: Any) -> bool:
     """Whether a value is a number or a switch, also as a text, or nothing."""
     return not isinstance(value, str) or bool(_PLAIN.fullmatch(value.strip()))
-
-
-@flow
-async def current_mail_server(api: Api) -> MailServer | None:
-    """The mail server; ``None`` if there is none."""
-    try:
-        return await api.perform(mail.get())
-    except OACApiError as error:
-        if error.status == 404:
-            return None
-        raise
 
 
 def mail_differences(present: MailServer | None, wanted: MailServer) -> dict[str, tuple[Any, Any]]:
