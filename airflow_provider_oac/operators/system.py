@@ -174,9 +174,7 @@ class OACMailServerOperator(_DesiredState):
         wanted = None if self.template_oac_conn_id else self._wanted({})
         self._push_link(context)
         wanted = wanted or self._wanted(self._other())
-        changed = lazy.system_settings.mail_differences(
-            self.hook.run(lazy.mail.get()), wanted
-        )
+        changed = lazy.system_settings.mail_differences(self.hook.run(lazy.mail.get()), wanted)
         for name, (before, after) in changed.items():
             self.tell(f"Mail server: {name}", before, after)
         secret = bool(lazy.secret_names.secrets_of(wanted.auth))

@@ -84,7 +84,11 @@ def _fitting(name: str, argument: str, value: Any, wanted: Any) -> Any:
     """
     inner = typing.get_args(wanted) or (wanted,)
     if datetime in inner and isinstance(value, str):
-        return _moment(name, argument, value)
+        if (found := moment(value)) is None:
+            raise OACConfigurationError(
+                f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {value!r}."
+            )
+        return found
     models = [kind for kind in inner if is_dataclass(kind)]
     items = value if isinstance(value, list | tuple) else (value,)
     if models and len(models) == len(inner) and any(not is_dataclass(item) for item in items):
@@ -121,14 +125,6 @@ def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
         f"The call {name} takes as {argument} {' or '.join(_SCALARS[option] for option in plain)}, but it is {shown}. "
         "A template renders to text: pass the value itself. Nothing was sent."
     )
-
-
-def _moment(name: str, argument: str, text: str) -> datetime:
-    if (found := moment(text)) is None:
-        raise OACConfigurationError(
-            f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {text!r}."
-        )
-    return found
 
 
 def lists(name: str) -> bool:
@@ -210,7 +206,9 @@ def raw(
             )
     if body is not None and verb == "GET":
         raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
-    whole = _checked_path(path, base)
+    whole, base = _checked_path(path, base), base.rstrip("/")
+    if repeatable is None:
+        repeatable = verb == "GET" or (verb in _IDEMPOTENT and f"{base}{whole}".startswith(f"{API_BASE}/"))
     return Call(
         doing=f"call {verb} {path}",
         method=verb,
@@ -218,16 +216,12 @@ def raw(
         read=_read if "page" in (query or {}) else _read_whole,
         query={name: _queried(name, value) for name, value in (query or {}).items()},
         body=_encoded(body, content_type),
-        repeatable=_repeatable(verb, base.rstrip("/") + whole) if repeatable is None else repeatable,
+        repeatable=repeatable,
         accept=accept,
         content_type=content_type,
         headers=dict(headers or {}),
-        base=base.rstrip("/"),
+        base=base,
     )
-
-
-def _repeatable(verb: str, path: str) -> bool:
-    return verb == "GET" or (verb in _IDEMPOTENT and path.startswith(f"{API_BASE}/"))
 
 
 def _queried(name: str, value: Any) -> Any:
