@@ -170,7 +170,7 @@ async def fetched(api: Api, call: Call[T], plan: PagePlan = PagePlan()) -> T:
 
 
 def index_not_ready(error: OACApiError) -> bool:
-    """Whether OAC cannot search yet (documented; that the word stands in ``code`` is inferred)."""
+    """Whether OAC cannot search yet (documented; the position of the word in ``code`` is inferred)."""
     return error.status == 503 and "SearchIndexNotReady" in f"{error.code} {error.detail}"
 
 

@@ -28,7 +28,7 @@ _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 # RFC 9110, section 5.5, of which the HTTP libraries agree on ASCII only.
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
-# The hook's, the drivers', and those of other arguments.
+# Set by the hook, by the drivers, or by other arguments.
 _OWN_HEADERS = frozenset(
     {
         "accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "cookie",
@@ -175,7 +175,7 @@ def raw(
     """A call by method and path. Its result is what the answer holds: JSON, a text, or nothing.
 
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``.
-    :param path: path below ``base``. What may not stand in a path is percent-encoded; ``%`` is taken for encoding.
+    :param path: path below ``base``. Characters that a path cannot hold are percent-encoded; ``%`` stays as it is.
     :param query: query parameters, as :class:`Call` takes them.
     :param body: a text or bytes are sent as they are, anything else as JSON. A text of the type JSON must be JSON.
     :param headers: further headers.
@@ -293,7 +293,7 @@ def _checked_path(path: str, base: str) -> str:
             f"The path {base + path!r} has a part made of dots, also if they are encoded, or holds ?, # or blanks "
             "where none can stand."
         )
-    # Who copies a path out of a log has the base in it already.
+    # A path copied from a log begins with the base.
     own = path.removeprefix(base) if base and path.startswith(base + "/") else path
     return quote(own, safe="/%:@!$&'()*+,;=~-._")
 

@@ -84,7 +84,7 @@ class SnapshotFacts(Record):
 class NewSnapshot(Submission[str, Taken]):
     """Takes a snapshot. Its clue is the name.
 
-    :param order: what to take; its mark tells whose it is.
+    :param order: what to take; its mark identifies the task.
     :param password: seals the file.
     :param search_first: whether to search the list for the mark although no earlier try is suspect.
     :param ignore: names of snapshots of this task that are known to have failed.

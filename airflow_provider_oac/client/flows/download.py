@@ -14,15 +14,15 @@ from typing import Any, BinaryIO, Protocol, Self
 
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.flows.polling import passing
+from airflow_provider_oac.client.errors import passing
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import OACApiError, OACContentError, OACError, OACStorageError, OACTransportError
 from airflow_provider_oac.transport.io import StreamedResponse, media_type
 
 # What a driver has read of a piece is lost when the connection breaks.
 CHUNK = 1 << 18
-# What a server may say while the file of a work request that succeeded is not there yet. Which of them OAC says is
-# not documented; a sample of Oracle tries again on anything but 200 (observed).
+# Statuses that may mean that the file of a succeeded work request is not there yet. OAC's own is not documented; a
+# sample of Oracle tries again on anything but 200 (observed).
 _NOT_READY = frozenset({404, 409, 412, 423, 425})
 _NOT_READY_PAUSE = 1.0
 # Longest wait between two requests, in seconds, whatever OAC asks for.
@@ -31,7 +31,7 @@ _LONGEST_PAUSE = 60.0
 _ENDS = 1024
 # Lengths of a compressed body would count other bytes.
 _AS_IT_IS = {"Accept-Encoding": "identity"}
-# Of an export or another file; far more than the largest that is known.
+# For an export or another file; far more than the largest known one.
 MOST_BYTES = 4 << 30
 # No number of bytes has more digits, and Python reads none of more than some thousand.
 _DIGITS = 18
@@ -130,7 +130,7 @@ class SummedSink:
         return self
 
     def __exit__(self, error: object, *_about_it: object) -> None:
-        # Also when a task is killed or a trigger canceled. Not in a thread, since nothing may be awaited then.
+        # Also when a task is killed or a trigger is canceled: nothing can be awaited then, so no thread is used.
         if error is not None:
             self.discard()
 
@@ -183,7 +183,7 @@ class TransferPlan:
     :param attempts: how many requests may fail.
     :param not_ready_grace: seconds for which OAC may say that the file is not there yet.
     :param pause: seconds before the second request, doubled for each further one.
-    :param most_bytes: a file larger than this is none that OAC would export.
+    :param most_bytes: OAC exports no file larger than this.
     """
 
     attempts: int = 5

@@ -125,7 +125,7 @@ class RestoreFacts(Record):
     :param address: address of the target.
     :param host: its host.
     :param system: what it says of itself.
-    :param source_instance: of which instance the snapshot was taken, if its name tells; so ``taken_at``.
+    :param source_instance: of which instance the snapshot was taken, if its name says so; ``taken_at`` alike.
     :param seal: the Connection whose password opens the snapshot.
     :param form: which form of the password is used.
     :param work: which of the two works was started: the safety snapshot or the restore.
@@ -296,7 +296,7 @@ async def ready_now(api: Api) -> Readiness | None:
 
 @flow
 async def roles_held(api: Api) -> dict[str, bool]:
-    """Which of the application roles that the REST API needs its user has, as calls that need them show.
+    """Which application roles the user has, of those that the REST API needs. Calls that need them show it.
 
     The API shows no roles. ``administrator``: ``GET /system`` (BI Service Administrator). ``author``: a search
     of the catalog (DV Content Author).

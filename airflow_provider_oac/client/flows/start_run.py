@@ -39,7 +39,7 @@ _POLL_INTERVAL = 2.0
 _NEWEST = 25
 # After a 409 without a job that runs: the history may be late, or the job has just ended.
 _BUSY_PAUSE = 5.0
-# The history tells whole seconds, and clocks differ a little.
+# The history has whole seconds, and clocks differ a little.
 _CLOCKS = 5.0
 
 
@@ -220,7 +220,7 @@ async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequenc
     try:
         return await api.perform(jobs.history(of, since=moment, limit=_NEWEST, tasks=False))
     except OACApiError as error:
-        # Of what never ran there may be no history (not documented). If there is no such object, the start says so.
+        # An object that never ran may have no history (not documented). If the object is missing, the start fails.
         if error.status == 404:
             return []
         raise

@@ -126,7 +126,7 @@ def domain_changes(
 
 @flow
 async def apply_domains(api: Api, todo: DomainChanges) -> None:
-    """Carry changes out. First what is added, so that nothing that is needed is missing meanwhile."""
+    """Apply changes: additions and updates first, then deletions."""
     wanted = {**todo.created, **{domain: after for domain, (_, after) in todo.updated.items()}}
     for domain, policy in wanted.items():
         await api.perform(safe_domains.put(domain, policy))
@@ -134,7 +134,7 @@ async def apply_domains(api: Api, todo: DomainChanges) -> None:
         try:
             await api.perform(safe_domains.delete(domain))
         except OACApiError as error:
-            # It was there a moment ago. Which status a domain has that is gone is not documented.
+            # It was there a moment ago. The status for a missing domain is not documented.
             if error.status not in (400, 404) or domain in await api.perform(safe_domains.list_all()):
                 raise
 

@@ -51,7 +51,7 @@ class Access(Model):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells accounts apart. Case does not count for users (inferred), and does for roles."""
+        """Identifies the account. Case counts for roles, not for users (inferred)."""
         return self.account_type, self.account.casefold() if self.account_type == USER else self.account
 
     @property

@@ -35,8 +35,8 @@ class CatalogItem(Model):
     :param id: its id, encoded, to be passed on as it is; empty if ``fields`` left it out.
     :param name: what people see.
     :param owner: user id of the owner.
-    :param parent_id: id of its folder, encoded; ``None`` if it has none or it is not told.
-    :param last_modified: as OAC tells it.
+    :param parent_id: id of its folder, encoded; ``None`` if OAC returns none.
+    :param last_modified: as OAC returns it.
     :param raw: the whole answer.
     """
 
@@ -45,7 +45,7 @@ class CatalogItem(Model):
     name: str = member("name")
     owner: str = member("owner")
     description: str = member("description")
-    # The second names stand in one sample of the reference.
+    # One sample of the reference has the second names.
     parent_id: str | None = member("parentId", "parent", read=text_or_none)
     last_modified: str | None = member("lastModified", "last modified", read=text_or_none)
     raw: Mapping[str, Any] = field(repr=False)
@@ -57,7 +57,7 @@ class CatalogItem(Model):
 
     @property
     def modified(self) -> datetime | None:
-        """When it was last modified; ``None`` if OAC does not tell, or not in a form that is known."""
+        """When it was last modified; ``None`` if OAC returns no time, or one that is not ISO 8601."""
         return moment(self.last_modified)
 
     def to_dict(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class JobTask(Model):
     :param seconds: how long it ran.
     :param size: bytes of data.
     :param rows: rows that succeeded.
-    :param throughput: average throughput of reading as OAC tells it; its unit is not documented.
+    :param throughput: average read throughput as OAC returns it; its unit is not documented.
     """
 
     name: str = member("taskName")
@@ -54,7 +54,7 @@ class JobTask(Model):
 
     @property
     def rows_per_second(self) -> float | None:
-        """Rows by time, where OAC tells both."""
+        """Rows per second, if OAC returns rows and time."""
         return self.rows / self.seconds if self.rows is not None and self.seconds else None
 
 
@@ -100,12 +100,12 @@ class Job(Model):
 
     @property
     def rows(self) -> float | None:
-        """Rows of all tasks; ``None`` if no task tells."""
+        """Rows of all tasks; ``None`` if no task has a number."""
         return _total([task.rows for task in self.tasks])
 
     @property
     def size(self) -> float | None:
-        """Bytes of all tasks; ``None`` if no task tells."""
+        """Bytes of all tasks; ``None`` if no task has a number."""
         return _total([task.size for task in self.tasks])
 
     def as_work(self) -> WorkRequest:
@@ -264,13 +264,13 @@ def _read_one(response: Response, job_id: str) -> Job:
 
 
 def _total(values: list[float | None]) -> float | None:
-    told = [value for value in values if value is not None]
-    return sum(told) if told else None
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _time(moment: datetime | None) -> str | None:
-    """The documented form ``yyyy-MM-dd'T'HH:mm:ss.SZ``; that its last letter stands for itself is inferred. The others,
-    without a zone, leave open which clock is meant."""
+    """A time in the documented form ``yyyy-MM-dd'T'HH:mm:ss.SZ``. The final ``Z`` is taken literally (inferred). The
+    other documented forms have no time zone."""
     if moment is None:
         return None
     utc = moment.astimezone(UTC)

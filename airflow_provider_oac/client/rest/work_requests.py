@@ -53,7 +53,7 @@ class WorkRequest(Model):
         status that is not documented.
     :param operation: what it does, such as ``CREATE_SNAPSHOT``.
     :param percent: progress in percent.
-    :param resources: what it works on, as OAC tells it.
+    :param resources: what it works on, as OAC returns it.
     :param errors: OAC's errors, as ``code: message``, fit for a message.
     :param raw: the whole answer.
     """
@@ -70,7 +70,7 @@ class WorkRequest(Model):
     raw: Mapping[str, Any] = field(repr=False)
 
     def resource_id(self, kind: str) -> str | None:
-        """Id of the first resource of a kind, such as ``SNAPSHOT`` (that it stands here is inferred)."""
+        """Id of the first resource of a kind, such as ``SNAPSHOT`` (inferred)."""
         for resource in self.resources:
             if resource.get("resourceType") == kind and isinstance(resource.get("id"), str):
                 return str(resource["id"])
