@@ -64,7 +64,7 @@ class SnapshotOperator(OACWorkOperator):
             password,
             search_first=self.durable and not state.available,
             ignore=failed,
-            used=record.name or next(reversed(passed_over), None),
+            clue=record.name or next(reversed(passed_over), None),
             suspect=state.suspect() and record.name not in failed,
             confirmation_timeout=seconds(self.confirmation_timeout),
         )

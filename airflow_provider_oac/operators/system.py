@@ -174,9 +174,7 @@ class OACMailServerOperator(_DesiredState):
         wanted = None if self.template_oac_conn_id else self._wanted({})
         self._push_link(context)
         wanted = wanted or self._wanted(self._other())
-        changed = lazy.system_settings.mail_differences(
-            self.hook.run(lazy.system_settings.current_mail_server()), wanted
-        )
+        changed = lazy.system_settings.mail_differences(self.hook.run(lazy.mail.get()), wanted)
         for name, (before, after) in changed.items():
             self.tell(f"Mail server: {name}", before, after)
         secret = bool(lazy.secret_names.secrets_of(wanted.auth))
@@ -191,7 +189,7 @@ class OACMailServerOperator(_DesiredState):
 
     def _remove(self, context: Context) -> dict[str, Any]:
         self._push_link(context)
-        present = self.hook.run(lazy.system_settings.current_mail_server())
+        present = self.hook.run(lazy.mail.get())
         if present is None:
             self.log.info("There is no mail server; nothing is sent.")
             return self._result({}, False, "none")
@@ -217,7 +215,7 @@ class OACMailServerOperator(_DesiredState):
         )
 
     def _other(self) -> dict[str, Any]:
-        found: MailServer | None = self.of_the_other(lazy.system_settings.current_mail_server())
+        found: MailServer | None = self.of_the_other(lazy.mail.get())
         if found is None:
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no mail server. Nothing was changed. To "

@@ -119,7 +119,7 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
         try:
             sighting = lazy.oac.OACHook(self.oac_conn_id).run(wanted.poll)
         except OACError as error:
-            if not lazy.polling.passing(error):
+            if not lazy.errors.passing(error):
                 raise
             self.log.warning("%s could not be read; trying again: %s", wanted.text(), error)
             return None
