@@ -14,7 +14,7 @@ from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
 from airflow_provider_oac.tasks import CheckedOperator
-from airflow_provider_oac.triggers.oac import OACTrigger, OACWatchTrigger, outcome_of
+from airflow_provider_oac.triggers.oac import OACTrigger, _WatchTrigger, outcome_of
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -116,11 +116,11 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
             return None
 
 
-class WatchingSensor(OACBaseSensor):
+class OACWatchingSensor(OACBaseSensor):
     """Waits for something that OAC shows."""
 
     # The trigger that waits in place of this sensor.
-    watched_by: ClassVar[type[OACWatchTrigger]]
+    watched_by: ClassVar[type[_WatchTrigger]]
 
     @abstractmethod
     def wanted(self) -> Wanted:
@@ -132,7 +132,7 @@ class WatchingSensor(OACBaseSensor):
     def result(self, item: Any) -> Any:
         """The result of the sensor, of what was found."""
 
-    def trigger(self, deadline: float) -> OACWatchTrigger:
+    def trigger(self, deadline: float) -> _WatchTrigger:
         """The trigger that waits."""
         wanted: Any = self.wanted()
         return self.watched_by(**self._trigger_arguments(deadline), wanted=asdict(wanted))

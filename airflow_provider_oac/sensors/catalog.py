@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import CatalogPath, Template, path_text
-from airflow_provider_oac.sensors.base import WatchingSensor
+from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_watch import WantedItem
 
 
-class OACCatalogItemSensor(WatchingSensor):
+class OACCatalogItemSensor(OACWatchingSensor):
     """Waits until an item of the catalog is there, or until it was modified since a moment.
 
     It is read by its id, which needs no search index. What passes, such as an instance that restarts, is waited out.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Template, path_text
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
-from airflow_provider_oac.sensors.base import WatchingSensor
+from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 
 
-class OACSnapshotSensor(WatchingSensor):
+class OACSnapshotSensor(OACWatchingSensor):
     """Waits until a snapshot exists, or until the newest of a series is young enough.
 
     Give either ``snapshot_id`` or ``snapshot_name``; or ``max_age`` with ``snapshot_label`` and ``bucket``. The second

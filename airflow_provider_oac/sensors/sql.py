@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import Template
-from airflow_provider_oac.sensors.base import WatchingSensor
+from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACFreshnessTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.sql import FreshData
 
 
-class OACFreshnessSensor(WatchingSensor):
+class OACFreshnessSensor(OACWatchingSensor):
     """Waits until the newest date that a query returns is young enough, such as the data of today.
 
     The result (XCom) is the date, in ISO 8601. ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the

@@ -206,7 +206,7 @@ class OACReadyTrigger(OACTrigger):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OACWatchTrigger(OACTrigger):
+class _WatchTrigger(OACTrigger):
     """Waits until something that OAC shows is as it is wanted, or the deadline comes.
 
     :param wanted: the members of what is waited for, whose class :attr:`watched` names.
@@ -233,7 +233,7 @@ class OACWatchTrigger(OACTrigger):
         return wanted
 
 
-class OACCatalogItemTrigger(OACWatchTrigger):
+class OACCatalogItemTrigger(_WatchTrigger):
     """Waits until an item of the catalog is there, or was modified since a moment, or the deadline comes.
 
     :param wanted: the members of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedItem`.
@@ -243,7 +243,7 @@ class OACCatalogItemTrigger(OACWatchTrigger):
     watched = ("catalog_watch", "WantedItem")
 
 
-class OACSnapshotTrigger(OACWatchTrigger):
+class OACSnapshotTrigger(_WatchTrigger):
     """Waits until a snapshot is listed, or the newest of a series is young enough, or the deadline comes.
 
     :param wanted: the members of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot`.
@@ -253,7 +253,7 @@ class OACSnapshotTrigger(OACWatchTrigger):
     watched = ("catalog_watch", "WantedSnapshot")
 
 
-class OACFreshnessTrigger(OACWatchTrigger):
+class OACFreshnessTrigger(_WatchTrigger):
     """Waits until the newest date of a source is young enough, or the deadline comes.
 
     :param wanted: the members of :class:`airflow_provider_oac.client.sql.FreshData`.
