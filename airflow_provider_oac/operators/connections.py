@@ -38,14 +38,14 @@ class _ConnectionOperator(OACBaseOperator):
     wallet_conn_id: Template[str | None] = None
 
     def check_together(self) -> None:
-        """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
+        """Refuse secrets: DAG files and Airflow's pages show them."""
         if not isinstance(self.connection_params, Mapping):
             return
         if found := lazy.secret_names.secret_names(self.connection_params):
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: connection_params contain {', '.join(map(repr, found))}. Secrets do not "
-                "belong in a DAG. The password comes from the Airflow Connection data_source_conn_id; put other "
-                "secrets into connection_params in its extra."
+                f"connection_params contain {', '.join(map(repr, found))}. Secrets do not belong in a DAG. The "
+                "password comes from the Airflow Connection data_source_conn_id; put other secrets into "
+                "connection_params in its extra."
             )
 
     def order(self, name: str, **more: Any) -> ConnectionOrder:

@@ -77,8 +77,8 @@ class ExportingOperator(LineageOperator):
         """Its result is the work's."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: wait_for_completion=False is not supported for exports: the file would not be "
-                "downloaded. Use deferrable=True to wait without a worker."
+                "wait_for_completion=False is not supported for exports: the file would not be downloaded. Use "
+                "deferrable=True to wait without a worker."
             )
 
     # Of several workbooks, one that fails does not stop the others, and a retry makes what is missing.

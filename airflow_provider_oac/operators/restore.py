@@ -111,8 +111,8 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         """Its result is the work's."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: wait_for_completion=False makes no sense for a restore, which comes after its "
-                "safety snapshot. Use deferrable=True to wait without a worker."
+                "wait_for_completion=False makes no sense for a restore, which comes after its safety snapshot. Use "
+                "deferrable=True to wait without a worker."
             )
 
     @property

@@ -30,8 +30,10 @@ from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.flows.retention import Retention
     from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.client.snapshot_names import SnapshotName
     from airflow_provider_oac.records import Record
 
 
@@ -177,10 +179,6 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
         self._forget_failed(started.facts.name, state, delete_storage=False)
 
 
-class _NoSnapshot(OACError):
-    """There is no snapshot that is good enough."""
-
-
 class OACFindSnapshotOperator(OACBaseOperator):
     """Finds the newest snapshot of a series, created or registered in this instance. Needs the application role BI
     Service Administrator (documented).
@@ -208,31 +206,31 @@ class OACFindSnapshotOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Find it."""
-        try:
-            return self._found(context)
-        except _NoSnapshot as missing:
-            if not self.missing_ok:
-                raise
-            self.log.info("%s The result is None (missing_ok=True).", missing)
-            return None
-
-    def _found(self, context: Context) -> dict[str, Any]:
         self._push_link(context)
         instance = self.source_instance or self.hook.settings.instance
         now = datetime.now(UTC)
         listed = [item for item in self.hook.run(lazy.snapshots.list_all()) if self.bucket in (None, item.bucket)]
         found = lazy.retention.newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
-            raise _NoSnapshot(
+            why = (
                 f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
                 f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with the task "
                 "that creates them."
             )
-        item, name = found
-        age = now - name.time
-        self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
-        if self.max_age is not None and age > self.max_age:
-            raise _NoSnapshot(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
+        else:
+            item, name = found
+            age = now - name.time
+            self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
+            if self.max_age is None or age <= self.max_age:
+                return self._result(item, name)
+            why = f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}."
+        if not self.missing_ok:
+            raise OACError(why)
+        self.log.info("%s The result is None (missing_ok=True).", why)
+        return None
+
+    @staticmethod
+    def _result(item: Snapshot, name: SnapshotName) -> dict[str, Any]:
         return {
             "snapshot_id": item.id,
             "name": item.name,
@@ -354,9 +352,17 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     max_delete: Count = 10
     dry_run_only: bool = argument(alias="dry_run", default=False)
 
+    def check_together(self) -> None:
+        """An empty rule keeps nothing."""
+        if not (self.keep_last or self.keep_for or self.keep_weekly or self.keep_monthly):
+            # It says why. Its module is imported for the error only: parsing a DAG does without.
+            self._retention()
+
+    def _retention(self) -> Retention:
+        return lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Prune."""
-        retention = lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
         storage = lazy.snapshots.Storage(self.bucket, self.region, self.namespace)
         own = lazy.retention.SnapshotSeries.checked(
             self.snapshot_label, self.hook.settings.instance, path_text(self.folder), storage
@@ -367,7 +373,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
             plan = self.hook.run(
                 lazy.retention.prune(
                     own,
-                    retention,
+                    self._retention(),
                     max_delete=self.max_delete,
                     delete_storage=self.delete_storage,
                     dry_run=self.dry_run_only,

@@ -91,7 +91,7 @@ class OACSystemSettingsOperator(_DesiredState):
         }
 
     def check_together(self) -> None:
-        """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
+        """Refuse secrets: DAG files and Airflow's pages show them. A number or a switch is no secret."""
         given = self.settings if isinstance(self.settings, Mapping) else {}
         if found := [
             key
@@ -99,10 +99,9 @@ class OACSystemSettingsOperator(_DesiredState):
             if lazy.secret_names.is_secret(str(key)) and not lazy.system_settings.no_secret(value)
         ]:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: settings contain {', '.join(map(repr, found))}. Secrets do not belong in a "
-                "DAG. Set them in OAC, copy them from another instance (template_oac_conn_id), or read them from an "
-                "Airflow Connection in your own task: OACHook().run(settings.update(…)) with "
-                "airflow_provider_oac.client.rest.settings."
+                f"settings contain {', '.join(map(repr, found))}. Secrets do not belong in a DAG. Set them in OAC, "
+                "copy them from another instance (template_oac_conn_id), or read them from an Airflow Connection in "
+                "your own task: OACHook().run(settings.update(…)) with airflow_provider_oac.client.rest.settings."
             )
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -226,17 +225,15 @@ class OACMailServerOperator(_DesiredState):
         return found.body()
 
     def check_together(self) -> None:
-        """Either a mail server or none; and no secrets, which whoever reads the DAG would read."""
+        """Require a mail server or absent=True, and refuse secrets: DAG files and Airflow's pages show them."""
         if self.absent == bool(self.server or self.template_oac_conn_id):
-            raise OACConfigurationError(
-                f"Task {self.task_id!r}: no mail server given. Set server, template_oac_conn_id, or absent=True."
-            )
+            raise OACConfigurationError("no mail server given. Set server, template_oac_conn_id, or absent=True.")
         if not isinstance(self.server, Mapping):
             return
         if found := [*lazy.secret_names.secret_names(self.server), *({"auth"} & set(self.server))]:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: server contains {', '.join(map(repr, found))}. Secrets do not belong in a "
-                "DAG. Put the mail server's credentials into an Airflow Connection and set mail_conn_id to it."
+                f"server contains {', '.join(map(repr, found))}. Secrets do not belong in a DAG. Put the mail server's "
+                "credentials into an Airflow Connection and set mail_conn_id to it."
             )
 
 
