@@ -56,7 +56,7 @@ Template: TypeAlias = Annotated[T, TEMPLATE]
 EMPTY = object()
 """Marks a text that may be empty."""
 _PATH, _LOCATION = object(), object()
-# In seconds: 1000 years, after which no date can be told. Nobody waits longer.
+# In seconds: 1000 years. Later dates cannot be represented.
 _LONGEST = 1000 * 365 * 86400.0
 
 Count: TypeAlias = Annotated[int, AtLeast(0)]
@@ -245,7 +245,7 @@ def seconds(value: Duration) -> float: ...
 @overload
 def seconds(value: Duration | None) -> float | None: ...
 def seconds(value: Any) -> Any:
-    """A duration in seconds; the check refuses what is none."""
+    """A duration in seconds; the check refuses other values."""
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
@@ -375,7 +375,7 @@ def _list(inner: Any) -> Kind:
         raise TypeError(f"No list can be checked whose members are {inner!r}.")
 
     def one(value: Any) -> Any:
-        # A name that a template did not find protects, exports and tells nobody.
+        # A template that finds nothing renders a name that protects, exports and notifies nothing.
         found = _REFUSED if _is_none(value) else kind.taken(value)
         return _REFUSED if _is_blank(found) else found
 
@@ -414,5 +414,5 @@ def _shown(value: Any, kind: Kind | None) -> str:
         return f"the text {value[:100]!r}" if kind and kind.text else "a text"
     if value is None or isinstance(value, bool | int | float | timedelta | os.PathLike):
         return repr(value)
-    # With its module: the name of numpy's bool alone is that of Python's.
+    # With its module: numpy's bool has the same name as Python's.
     return f"of the type {type(value).__module__}.{type(value).__qualname__}".replace(" builtins.", " ")

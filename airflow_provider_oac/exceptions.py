@@ -1,7 +1,7 @@
 """One tree of errors for everything the provider raises.
 
-All of them are plain exceptions without Airflow, so that the client can be used outside of it and a retry
-policy can tell them apart by class. None of them ever holds a secret.
+They are plain exceptions without Airflow: the client works outside of it, and a retry policy tells them apart by class.
+None of them ever holds a secret.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow_provider_oac.plain_text import plain
 
 
 class OACError(Exception):
-    """Base of every error that this provider raises. Its text holds no control characters, whoever wrote it."""
+    """Base of every error that this provider raises. Its text holds no control characters."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*[plain(one) if isinstance(one, str) else one for one in arguments])
@@ -140,7 +140,7 @@ class OACTokenStoreError(_WithFacts):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OACApiError(_WithFacts):
-    """OAC answered a call with an error.
+    """OAC returned an error for a call.
 
     :param message: the complete text for people.
     :param status: HTTP status.

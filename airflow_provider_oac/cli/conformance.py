@@ -149,9 +149,9 @@ def _without_secrets(found: Any, oac: OACHook, facts: dict[str, Any], name: str)
             return [clean(item) for item in value]
         if isinstance(value, str):
             for text, mark in removed:
-                # Whole words: "administrator" is nobody's name, though it begins with one.
+                # Whole words: "administrator" is no name, though it begins with one.
                 value = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", mark, value) if text else value
         return value
 
-    # What stands in each report needs no cleaning, and the name of an instance may be a word of it.
+    # The fixed parts of a report need no cleaning, and the name of an instance may be a word of them.
     return {key: clean(value) if key in ("operations", "answers", "headers") else value for key, value in found.items()}

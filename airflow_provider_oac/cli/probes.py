@@ -216,7 +216,7 @@ class Probes:
     def snapshot(self, name: str, body: dict[str, Any]) -> None:
         """Take a snapshot, follow its work request, and take it away again with its file, whatever happens meanwhile.
 
-        Its name holds that of the instance: it is said on standard error only, and stands nowhere in what is found.
+        Its name holds the name of the instance: it goes to standard error only, and into no finding.
         """
         refused = False
         try:

@@ -180,7 +180,7 @@ class OACWorkNotifier(_Notifier):
         return self.work_name
 
     def question(self, context: Context) -> tuple[str, Work[Any]] | None:
-        """Ask for the work request, if the task has told Airflow of one."""
+        """Ask for the work request, if the task has pushed one to XCom."""
         known = _left(context, WORK_REQUEST)
         if not known:
             return None

@@ -53,7 +53,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
     :param bucket: bucket that takes the file. It must exist, and the instance must be allowed to write into it.
     :param seal_conn_id: Airflow Connection whose password seals the file: 14 to 50 characters with a digit, a
         lower-case letter, an upper-case letter and a special character (documented). Restoring needs it.
-    :param folder: folder in the bucket; the files of this instance go into a folder of its own below.
+    :param folder: folder in the bucket; the files of each instance go into its own folder below.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
     :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
@@ -98,7 +98,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
 
 
 class OACRegisterSnapshotOperator(SnapshotOperator):
-    """Makes a snapshot's file, which lies in a bucket already, known to an instance, so that it can be restored there.
+    """Registers the file of a snapshot, which is in a bucket already, with an instance, to restore it there.
 
     It is named ``registered--<UTC time>--<name of the file>``: never a name that
     :class:`OACPruneSnapshotsOperator` takes for one of its own. A file that
@@ -111,7 +111,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
 
     :param snapshot: the result of a backup: ``backup.output``; or
     :param bar_uri: path of the file: ``file:///folder/name.bar``, or ``folder/name.bar``.
-    :param bucket: the bucket as this instance reaches it. By default, that of ``snapshot``.
+    :param bucket: the bucket as this instance reaches it. By default, the bucket of ``snapshot``.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
     :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
@@ -312,11 +312,10 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 class OACPruneSnapshotsOperator(OACBaseOperator):
     """Deletes old snapshots of one series, with or without their files.
 
-    Considered are only snapshots whose name has exactly the form of
-    :class:`OACCreateSnapshotOperator` with this label and this instance, and whose bucket and path belong to this
-    instance. Of these stays what **any** rule keeps, and always: the newest, those of this very DAG run, and those in
-    ``keep``. A file that another listed snapshot uses is never deleted. Needs the application role BI Service
-    Administrator (documented).
+    It considers only snapshots whose name has exactly the form of :class:`OACCreateSnapshotOperator` with this label
+    and this instance, and whose bucket and path belong to this instance. It keeps what **any** rule keeps, and always
+    the newest, those of this very DAG run, and those in ``keep``. Without a rule the operator is refused. A file that
+    another listed snapshot uses is never deleted. Needs the application role BI Service Administrator (documented).
 
     The result (XCom) is a dictionary: ``deleted`` and ``kept`` (names), ``others`` (how many snapshots were not
     considered), ``dry_run``.

@@ -139,12 +139,12 @@ class OACMailServerOperator(_DesiredState):
     """Brings the mail server's settings to what is wanted, or removes them. Needs BI Service Administrator
     (documented).
 
-    OAC does not give secrets back (inferred), so that nobody can see whether a secret has changed. With
+    OAC returns no secrets (inferred), so a changed secret is not visible. With
     ``always_send_password``, the default, settings with a secret are sent on each run, which makes a new password in
     the Airflow Connection count; without, they are sent only if something else differs.
 
     The result (XCom) is a dictionary: ``changed`` (name such as ``sender.emailAddress`` to the value before and after),
-    ``sent`` (whether OAC was told), ``secret`` (``sent``, ``not compared`` or ``none``), and ``dry_run``.
+    ``sent`` (whether settings were sent), ``secret`` (``sent``, ``not compared`` or ``none``), and ``dry_run``.
 
     :param server: the settings in the words of OAC's REST API, without secrets: ``host``, ``port``, ``sender`` (such as
         ``{"displayName": "OAC", "emailAddress": "oac@example.com"}``) and ``connectionSecurity``, an object or just its

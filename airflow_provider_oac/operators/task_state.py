@@ -120,7 +120,7 @@ class TaskState:
 
     @property
     def available(self) -> bool:
-        """Whether there is a store, so that remembering nothing means that there was nothing."""
+        """Whether there is a store; then an empty record means that nothing was sent."""
         return self._store is not None
 
     @property

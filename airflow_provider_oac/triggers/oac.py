@@ -78,8 +78,8 @@ class OACTrigger(BaseTrigger):
         try:
             await self._wait()
         except asyncio.CancelledError:
-            # Before Airflow 3.3 a trigger is not told that a person ended its task, so each end of the wait says what
-            # continues.
+            # Before Airflow 3.3 a trigger does not learn that a person ended its task, so each end of the wait says
+            # what continues.
             self._warn("The wait ends here: the task was ended or cleared, or this triggerer stops and another waits")
             raise
         except OACWaitTimeoutError as error:

@@ -103,7 +103,7 @@ def exists(conn_id: str) -> bool:
     try:
         return _type(PageHook.get_connection(conn_id)) == OACHook.conn_type
     except Exception:
-        # One that cannot be read is there all the same. Some versions of Airflow call it missing.
+        # A Connection that cannot be read exists. Some versions of Airflow call it missing.
         return conn_id in _stored()
 
 
