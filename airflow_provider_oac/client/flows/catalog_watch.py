@@ -157,10 +157,6 @@ class WantedSnapshot:
         if self.max_age is not None:
             self._series()
 
-    def record(self) -> dict[str, Any]:
-        """As a plain dictionary, for the arguments of a trigger."""
-        return dataclasses.asdict(self)
-
     def text(self) -> str:
         """For people."""
         if self.max_age is None:
