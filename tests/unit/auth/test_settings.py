@@ -105,7 +105,7 @@ class TestRefused:
             token_request(settings(certificate=other), 0.0)
 
     def test_an_empty_audience(self) -> None:
-        with pytest.raises(OACConfigurationError, match="The audience .* is missing"):
+        with pytest.raises(OACConfigurationError, match=r"The audience .* is missing"):
             settings(audience=()).check()
 
 
