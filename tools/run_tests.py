@@ -226,9 +226,9 @@ PARTS = (
 )
 QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
 
-#: The whole fault matrix: half an hour. What is most telling of it is in the parts above.
+#: Each row of the fault matrix. What is most telling of it is in the parts above.
 FAULTS = (
-    pytest("-n", str(os.cpu_count() or 1), "tests/faults", "tests/integration/test_operators_lifecycle.py"),
+    pytest("-n", str(os.cpu_count() or 1), "tests/faults"),
     pytest("tests/airflow/test_faults.py"),
 )
 FAULT_PARTS = (
