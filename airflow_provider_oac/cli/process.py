@@ -49,7 +49,7 @@ def as_command(work: Callable[[], int | None]) -> None:
         with _answer:
             code = _code(work)
     except BrokenPipeError:
-        # Whoever reads has read enough.
+        # The reader has closed its end.
         code = 1
     sys.exit(code)
 
