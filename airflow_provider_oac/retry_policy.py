@@ -49,7 +49,7 @@ class OACRetryPolicy(RetryPolicy):
         kind = type(exception).__name__
         if isinstance(exception, OACWaitTimeoutError):
             return RetryDecision.retry(timedelta(0), f"{kind}: its work continues; the next try reattaches to it")
-        if isinstance(exception, OACError) and lazy.polling.passing(exception):
+        if isinstance(exception, OACError) and lazy.errors.passing(exception):
             asked = lazy.polling.asked_pause(exception)
             return RetryDecision.retry(timedelta(seconds=asked) if asked else None, f"{kind}: it passes")
         if isinstance(exception, _LASTING) and getattr(exception, "status", None) != 409:

@@ -186,9 +186,9 @@ async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
             try:
                 found = await target.poll(api)
             except OACError as error:
-                pause: float | None = target.on_error(error, api.now())
-            else:
-                pause = target.on_result(found, api.now())
+                await api.sleep(target.on_error(error, api.now()))
+                continue
+            pause = target.on_result(found, api.now())
             if pause is None:
                 outcome = "succeeded"
                 return found
