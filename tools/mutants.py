@@ -77,16 +77,12 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Constant(value + 1)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             yield operand
-        case ast.Return(value=value) if value is not None and not _is(value, None):
+        case ast.Return(value=ast.expr() as value) if getattr(value, "value", value) is not None:
             yield ast.Return(ast.Constant(None))
         case ast.If(test=test):
             yield ast.If(ast.UnaryOp(ast.Not(), test), node.body, node.orelse)
         case ast.Raise() | ast.AugAssign() | ast.Expr(value=ast.Call() | ast.Await()):
             yield ast.Pass()
-
-
-def _is(node: ast.expr, value: object) -> bool:
-    return isinstance(node, ast.Constant) and node.value is value
 
 
 def mutants(rule: str) -> Iterator[Mutant]:
@@ -97,32 +93,23 @@ def mutants(rule: str) -> Iterator[Mutant]:
 
 
 def _below(rule: str, path: Path, tree: ast.Module, node: ast.AST, where: str) -> Iterator[Mutant]:
-    where = f"{where}.{node.name}".lstrip(".") if isinstance(node, _NAMED) else where
+    where = f"{where}.{node.name}".lstrip(".") if isinstance(node, ast.stmt) and hasattr(node, "name") else where
     for field, value in ast.iter_fields(node):
         if field in LEFT_ALONE:
             continue
-        children = value if isinstance(value, list) else [value]
-        for index, child in enumerate(children):
+        # A node is in a list, or an attribute of its parent.
+        places = [(value, index) for index in range(len(value))] if isinstance(value, list) else [(vars(node), field)]
+        for container, key in places:
+            child = container[key]
             if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr):
                 continue
             for other in changed(child):
                 before = _text(node, child)
-                _put(node, field, index, other)
+                container[key] = other
                 code = compile(ast.fix_missing_locations(copy.deepcopy(tree)), str(path), "exec")
                 yield Mutant(rule, where, f"{before} -> {_text(node, other)}", code)
-                _put(node, field, index, child)
+                container[key] = child
             yield from _below(rule, path, tree, child, where)
-
-
-_NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _put(node: ast.AST, field: str, index: int, child: ast.AST) -> None:
-    value = getattr(node, field)
-    if isinstance(value, list):
-        value[index] = child
-    else:
-        setattr(node, field, child)
 
 
 def _text(node: ast.AST, child: ast.AST) -> str:
