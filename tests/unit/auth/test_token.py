@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.auth.token import ASSUMED_LIFETIME, Freshness, Issued, Token, read_issued, read_token
+from airflow_provider_oac.auth.token import ASSUMED_LIFETIME, Freshness, Issued, Token, read_token
 from airflow_provider_oac.exceptions import OACResponseError
 
 FRESH, STALE, EXPIRED = Freshness.FRESH, Freshness.STALE, Freshness.EXPIRED
@@ -67,11 +67,6 @@ def test_only_bearer_tokens_are_used(kind: Any) -> None:
 
 def test_each_character_from_exclamation_mark_to_tilde_can_be_sent() -> None:
     assert read_token({"access_token": "!a~"}, 0.0).access_token == "!a~"
-
-
-@pytest.mark.parametrize(("sent", "kept"), [("next", "next"), ("", None), (5, None), (None, None)])
-def test_a_refresh_token_is_a_text(sent: Any, kept: str | None) -> None:
-    assert read_issued({"access_token": "abc", "refresh_token": sent}, 7.0) == Issued(Token("abc", 7.0, 100.0), kept)
 
 
 def test_their_reprs_do_not_show_them() -> None:
