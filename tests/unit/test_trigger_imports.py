@@ -56,7 +56,7 @@ def test_nothing_is_imported_on_the_event_loop() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(TRIGGERS)],
         env={**os.environ, "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(made)},
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     lines = [line.removeprefix("RESULT") for line in done.stdout.splitlines() if line.startswith("RESULT")]
     found = {name: tuple(rest) for name, *rest in map(json.loads, lines)}
