@@ -135,7 +135,7 @@ def deferral_error(next_method: str, next_kwargs: dict[str, Any] | None) -> str 
 
 
 def setting(section: str, option: str) -> str:
-    """One of the deployment's settings, as it stands in ``airflow.cfg`` or the environment; empty if it is unset."""
+    """One of the deployment's settings, as ``airflow.cfg`` or the environment has it; empty if it is unset."""
     return str(_compat.conf.get(section, option, fallback=None) or "").strip()
 
 
@@ -150,12 +150,12 @@ def log_group(log: Any, title: str) -> Iterator[None]:
 
 
 def object_storage_path(url: str, conn_id: str | None = None) -> Any:
-    """Airflow's ``ObjectStoragePath``. It loads some 10 MB, so that nobody imports it before a task runs."""
+    """Airflow's ``ObjectStoragePath``. It loads some 10 MB, so only a running task imports it."""
     return _compat.ObjectStoragePath(url, conn_id=conn_id) if conn_id else _compat.ObjectStoragePath(url)
 
 
 def order_began(context: Context, first_try: int) -> float | None:
-    """When the first try of an order began, in seconds since the epoch; ``None`` if nobody knows.
+    """When the first try of an order began, in seconds since the epoch; ``None`` if it is unknown.
 
     Airflow 2.11 keeps a history of tries. In Airflow 3 a task cannot read it, and it is the begin of the DAG run, which
     is earlier: the task state store, where there is one, knows better.

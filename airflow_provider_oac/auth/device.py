@@ -1,7 +1,7 @@
-"""Signing in with a device code (RFC 8628): a person approves elsewhere what a command asks for.
+"""Sign-in with a device code (RFC 8628): a person approves in a browser what a command requests.
 
-Documented by Oracle: the request, the answer without ``interval`` and without ``verification_uri_complete``. Which
-errors the poll answers is documented nowhere public; those of RFC 8628 section 3.5 are expected (inferred).
+Oracle documents the request, and a response without ``interval`` and ``verification_uri_complete``. It does not
+document the errors of a poll; those of RFC 8628 section 3.5 are expected (inferred).
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ _SLOWER = 5.0
 # Oracle's example; expires_in is required by the RFC.
 _EXPIRES_IN = 300.0
 _LONGEST_INTERVAL = 60.0
-# Whatever a domain says: it is neither asked in a tight loop nor for a day.
+# Bounds for what a domain asks for.
 _SHORTEST_INTERVAL = 1.0
 _LONGEST_LIFE = 3600.0
 _LONGEST_TEXT = 8192
-_NOBODY = "nobody approved the code in time"
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,12 @@ async def device_sign_in(
 
     :param settings: checked settings of the grant ``device_code`` or ``refresh_token``.
     :param show: shows the code and the address to the person.
-    :param waiting: told, before each poll, how many seconds are left.
+    :param waiting: gets the seconds left, before each poll.
     :returns: the tokens, a refresh token among them.
     :raises OACAuthError: if the person refuses or does not come, the domain refuses, or no refresh token comes.
     :raises OACTransportError: if the domain cannot be reached.
     """
-    # A key that cannot be read is to be found before a person is bothered.
+    # An unreadable key is an error before the person acts.
     await io.to_thread(lambda: device_token_request(settings, "", io.now()))
     code = await _begin(io, settings)
     show(code)
@@ -79,12 +78,17 @@ async def device_sign_in(
 
 
 async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
+    authenticated = False
+
+    def make() -> Awaitable[Request]:
+        return io.to_thread(lambda: device_request(settings, io.now(), authenticated=authenticated))
+
     asked_at = io.now()
-    response = await _ask_for_code(io, settings, authenticated=False)
+    response = await send(io, make, repeatable=True, policy=RENEWAL)
     refused = response.status == 401 or _error(response) == "invalid_client"
     if refused and settings.client_authentication_used != NONE:
-        asked_at = io.now()
-        response = await _ask_for_code(io, settings, authenticated=True)
+        authenticated, asked_at = True, io.now()
+        response = await send(io, make, repeatable=True, policy=RENEWAL)
     if response.status != 200:
         raise auth_error(settings, response, io.now(), renewing=False)
     body = error_object(response)
@@ -109,26 +113,27 @@ def _text(value: object) -> str | None:
     return str(value) if usable else None
 
 
-async def _ask_for_code(io: IO, settings: AuthSettings, *, authenticated: bool) -> Response:
-    async def make() -> Request:
-        return await io.to_thread(lambda: device_request(settings, io.now(), authenticated=authenticated))
-
-    return await send(io, make, repeatable=True, policy=RENEWAL)
-
-
 async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Callable[[float], None]) -> Issued:
     interval, asked, trouble = code.interval, 0.0, ""
+
+    def make() -> Awaitable[Request]:
+        return io.to_thread(lambda: device_token_request(settings, code.device_code, io.now()))
+
     while True:
         left, pause = code.expires_at - io.now(), max(interval, asked)
-        # Never earlier than the interval says, not even at the end: what is asked after the end is refused anyway.
+        # Never earlier than the interval: the domain refuses a request after the end anyway.
         if left < pause:
-            cause = f"the code ends, and the last time the domain had trouble: {trouble}" if trouble else _NOBODY
+            cause = (
+                f"the code ends, and the last time the domain had trouble: {trouble}"
+                if trouble
+                else "nobody approved the code in time"
+            )
             raise _ended(settings, cause, "Sign in again, and approve the code at once.")
         waiting(left)
         await io.sleep(pause)
         asked_at, asked, trouble = io.now(), 0.0, ""
         try:
-            response = await send(io, _request(io, settings, code), repeatable=True, policy=ONCE)
+            response = await send(io, make, repeatable=True, policy=ONCE)
         except OACTransportError as error:
             if not error.passing:
                 raise
@@ -140,13 +145,6 @@ async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Calla
         interval = _next_interval(settings, response, interval, io.now())
         if _passes(response):
             asked, trouble = retry_after(response, io.now()) or 0.0, f"HTTP {response.status}"
-
-
-def _request(io: IO, settings: AuthSettings, code: DeviceCode) -> Callable[[], Awaitable[Request]]:
-    async def make() -> Request:
-        return await io.to_thread(lambda: device_token_request(settings, code.device_code, io.now()))
-
-    return make
 
 
 def _next_interval(settings: AuthSettings, response: Response, interval: float, now: float) -> float:

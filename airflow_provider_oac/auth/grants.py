@@ -9,27 +9,26 @@ import base64
 from urllib.parse import quote, urlencode
 
 from airflow_provider_oac.auth.assertions import client_assertion, user_assertion
-from airflow_provider_oac.auth.keys import PrivateKey, certificate_thumbprint, check_pair, load_private_key
 from airflow_provider_oac.auth.settings import ASSERTION, BASIC, BODY, JWT_ASSERTION, PASSWORD, AuthSettings
 from airflow_provider_oac.transport.io import Request
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 OFFLINE_ACCESS = "offline_access"
-# What of a form is made or issued anew each time. Passwords and secrets of the Connection are masked with it.
+# The members of a form that are new each time. The Connection's own secrets are masked when it is read.
 _MASKED = ("assertion", "client_assertion", "refresh_token", "device_code", "token")
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def token_request(settings: AuthSettings, now: float) -> Request:
-    """Build the request for a token. Each call signs new assertions, with an id and a time of their own.
+    """Build the request for a token. Each call signs new assertions, with a new id and time.
 
-    :param settings: checked settings; of a grant that goes on from a refresh token, with the one to use now.
+    :param settings: checked settings; with the refresh token to use now, for a grant that uses one.
     :param now: wall-clock time in seconds since the epoch.
     :raises OACConfigurationError: if the key cannot be read.
     """
     if settings.grant == JWT_ASSERTION:
-        form = {"scope": settings.scope, "grant_type": JWT_BEARER, "assertion": _sign_user(settings, now)}
+        form = {"scope": settings.scope, "grant_type": JWT_BEARER, "assertion": user_assertion(settings, now)}
     elif settings.grant == PASSWORD:
         form = {
             "scope": settings.scope,
@@ -38,8 +37,8 @@ def token_request(settings: AuthSettings, now: float) -> Request:
             "password": settings.user_password or "",
         }
     else:
-        # Without a scope, which is optional here (documented): the new token has that of the old one. Naming one
-        # without offline_access might bring no new refresh token (unknown); a wider one is refused.
+        # Without the optional scope, the new token has the scope of the old one (documented). A scope without
+        # offline_access might bring no new refresh token (unknown); a wider one is refused.
         form = {"grant_type": "refresh_token", "refresh_token": settings.refresh_token or ""}
     return _form_request(settings, settings.token_url, form, now)
 
@@ -60,7 +59,7 @@ def device_request(settings: AuthSettings, now: float, *, authenticated: bool = 
 
 
 def device_token_request(settings: AuthSettings, device_code: str, now: float) -> Request:
-    """Build the request that asks whether the person has decided, and brings the tokens if so."""
+    """Build the request that polls for the person's decision and, once there is one, for the tokens."""
     form = {"grant_type": DEVICE_CODE, "device_code": device_code, "client_id": settings.client_id}
     return _form_request(settings, settings.token_url, form, now)
 
@@ -73,14 +72,14 @@ def revocation_request(settings: AuthSettings, now: float) -> Request:
 
 
 def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: float) -> Request:
-    """A form post in which the application authenticates itself, by one method only (RFC 6749 section 2.3)."""
+    """A form post in which the application authenticates by one method only (RFC 6749 section 2.3)."""
     headers: dict[str, str] = {}
     how = settings.client_authentication_used
     if how == ASSERTION:
         form = form | {
             "client_id": settings.client_id,
             "client_assertion_type": CLIENT_ASSERTION_TYPE,
-            "client_assertion": _sign_client(settings, now),
+            "client_assertion": client_assertion(settings, now),
         }
     elif how == BASIC:
         # RFC 6749 section 2.3.1: each part is form-urlencoded before the two are joined. A blank becomes %20, which
@@ -100,41 +99,6 @@ def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: f
 
 
 def _post(url: str, headers: dict[str, str], form: dict[str, str]) -> Request:
-    """Always in the body, never in the address (RFC 6749 sections 2.3.1 and 3.2)."""
+    """A form in the body, never in the address (RFC 6749 sections 2.3.1 and 3.2)."""
     kinds = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     return Request("POST", url, kinds | headers, urlencode(form).encode())
-
-
-def _key(settings: AuthSettings) -> tuple[PrivateKey, str | None]:
-    """The private key and, where the certificate is known, its thumbprint."""
-    folder = settings.file_folder
-    key = load_private_key(settings.private_key or "", settings.private_key_passphrase, folder=folder)
-    if not settings.certificate:
-        return key, None
-    check_pair(key, settings.certificate, folder=folder)
-    return key, certificate_thumbprint(settings.certificate, folder=folder)
-
-
-def _sign_user(settings: AuthSettings, now: float) -> str:
-    key, thumbprint = _key(settings)
-    return user_assertion(
-        key,
-        client_id=settings.client_id,
-        user=settings.user or "",
-        audience=settings.audience,
-        alias=settings.certificate_alias,
-        x5t=thumbprint,
-        now=now,
-    )
-
-
-def _sign_client(settings: AuthSettings, now: float) -> str:
-    key, thumbprint = _key(settings)
-    return client_assertion(
-        key,
-        client_id=settings.client_id,
-        audience=settings.audience,
-        alias=settings.certificate_alias,
-        x5t=thumbprint,
-        now=now,
-    )

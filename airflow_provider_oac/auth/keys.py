@@ -1,19 +1,17 @@
 """Private keys and certificates, checked and ready to use.
 
-:mod:`airflow_provider_oac.auth.pem_input` finds them in whatever was pasted; here their numbers must fit together
-and suit the algorithm. Errors, reprs and the log never hold a part of the key or of the passphrase, and an
-error is never raised while another exception is being handled, because that one may hold them.
+:mod:`airflow_provider_oac.auth.pem_input` finds them in the input. Errors, reprs and the log contain nothing of the key
+or the passphrase, and no error is raised while another exception is handled, because that one may contain them.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
-import re
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography import x509
@@ -21,10 +19,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-from airflow_provider_oac.auth.pem_input import COPY_AGAIN, PSS_KEY, Block, Given, find, is_mask, refusal, take
+from airflow_provider_oac.auth.pem_input import COPY_AGAIN, Block, Given, find, is_mask, refusal, take
 from airflow_provider_oac.transport.forking import ProcessLock
 
 __all__ = ["PrivateKey", "certificate_expiry", "certificate_thumbprint", "check_pair", "load_private_key"]
@@ -34,30 +30,32 @@ log = logging.getLogger(__name__)
 MIN_RSA_BITS = 2048
 """Smallest RSA key for RS256 (documented: RFC 7518 section 3.3)."""
 
-CACHE_SIZE = 16
-
-# PBES2 with PBKDF2 and AES-CBC (RFC 8018 A.2, A.4 and B.2.5): salt, iterations, hash, length of the AES key, start
-# value, and the first blocks of what is encrypted.
-_PBES2 = re.compile(
-    rb"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c\x30.\x04(?:\x08(?P<salt8>.{8})|\x10(?P<salt16>.{16}))"
-    rb"\x02(?:\x01|\x02(?=..\x30)|\x03(?=...\x30))(?P<iterations>.{1,3})"
-    rb"\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02(?P<prf>[\x09\x0a\x0b])\x05\x00"
-    rb"\x30\x1d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01(?P<aes>[\x02\x16\x2a])\x04\x10(?P<iv>.{16})"
-    rb"\x04\x82..(?P<data>.{48})",
-    re.DOTALL,
+# Object identifier of RSASSA-PSS (RFC 4055 section 1.2). cryptography reads such a key like any RSA key.
+_PSS = bytes.fromhex("06092a864886f70d01010a")
+# The start of what cryptography refuses without a reason: an RSA key of version 1 (RFC 8017 A.1.2), and RFC 7292.
+_BEGINNINGS = {
+    b"\2\1\1\2": "an RSA key of more than two primes, which cannot be read here",
+    b"\2\1\3\x30": "a PKCS#12 bundle (extract the key from it: openssl pkcs12 -in FILE -nocerts -noenc)",
+}
+_LOADERS: tuple[tuple[Callable[[bytes], object], str], ...] = (
+    (x509.load_der_x509_certificate, "a certificate"),
+    (x509.load_der_x509_csr, "a certificate request"),
+    (serialization.load_der_public_key, "a public key"),
+    (lambda data: serialization.load_der_private_key(data, None), "a private key"),
 )
-_PRFS = {b"\x09": hashes.SHA256(), b"\x0a": hashes.SHA384(), b"\x0b": hashes.SHA512()}
-_AES_KEYS = {b"\x02": 16, b"\x16": 24, b"\x2a": 32}
+_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
+# A key signs many assertions. One thread at a time, so a warning is logged once.
+_loading = ProcessLock()
 
 
 @dataclass(frozen=True)
 class PrivateKey:
     """An RSA private key that is ready to sign.
 
-    :param key: the key itself. Its text is not kept.
+    :param key: the key.
     :param form: the form in which it was given, for people, e.g. ``PEM PKCS#8 with literal \\n``.
-    :param warning: what somebody should put right although the key works, e.g. the file's permissions.
-        It is logged when the key is loaded.
+    :param warning: what to correct although the key works, e.g. the file's permissions. It is logged when the key is
+        loaded.
     """
 
     key: RSAPrivateKey = field(repr=False)
@@ -71,20 +69,19 @@ class PrivateKey:
 
 
 class _Unusable(NamedTuple):
-    """Why a block gives no key, and what to do."""
+    """Why a block contains no key, and what to do."""
 
     seen: str
     step: str
 
 
-_CORRUPT = _Unusable("its parts do not fit together, so characters were changed", COPY_AGAIN)
 _LOCKED = _Unusable(
     "it is encrypted, and no passphrase is given",
     "Enter the key's passphrase in its own field, or give the key unencrypted",
 )
 _NOT_OPENED = _Unusable(
     "the passphrase does not open it",
-    "Enter the passphrase of this very key, without blanks around it. If it is right, the key "
+    "Enter the passphrase of this key, without blanks around it. If it is right, the key "
     "is damaged or its cipher unknown here: convert it with openssl pkcs8 -topk8 -v2 aes256 -in FILE",
 )
 _UNSUPPORTED = _Unusable(
@@ -96,18 +93,12 @@ _MAKE_ANOTHER = (
     "Make another key and certificate (python -m airflow_provider_oac keygen), and register that certificate in the "
     "application"
 )
-_MANY_PRIMES = _Unusable("an RSA key of more than two primes, which cannot be read here", _MAKE_ANOTHER)
-
-_cache: OrderedDict[bytes, PrivateKey] = OrderedDict()
-_cache_lock = ProcessLock()
 
 
 def load_private_key(text: str, passphrase: str | None = None, *, folder: str | None) -> PrivateKey:
     """Read an RSA private key as it was pasted.
 
-    A key signs many assertions, so the last keys are kept in this process under a SHA-256 of what was given, or of
-    what the file holds: a changed text, passphrase or file is read anew. The key's warning is logged at that moment
-    only. Errors are not kept.
+    The last keys are kept in this process: a changed text, passphrase or file is read anew. Errors are not kept.
 
     :param text: PEM (PKCS#1 or PKCS#8, encrypted or not) with newlines real, escaped, replaced by blanks or
         lost; base64 of PEM or of DER; or the absolute or ``~`` path of a file that holds any of these or
@@ -119,25 +110,8 @@ def load_private_key(text: str, passphrase: str | None = None, *, folder: str | 
         algorithm that identity domains accept: documented).
     """
     given = take(text, "private key", folder)
-    digest = hashlib.sha256()
-    for part in (given.raw, passphrase or "", given.origin, given.warning or ""):
-        encoded = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    name = digest.digest()
-    with _cache_lock:
-        if name in _cache:
-            _cache.move_to_end(name)
-            return _cache[name]
-    key = _load(given, passphrase)
-    with _cache_lock:
-        if name in _cache:  # another thread was faster, and has warned
-            return _cache[name]
-        _cache[name] = key
-        while len(_cache) > CACHE_SIZE:
-            _cache.popitem(last=False)
-    if key.warning:
-        log.warning("The private key (%s) works, but %s.", key.form, key.warning)
-    return key
+    with _loading:
+        return _load(given, passphrase or "")
 
 
 def certificate_thumbprint(certificate: str, *, folder: str | None) -> str:
@@ -149,8 +123,7 @@ def certificate_thumbprint(certificate: str, *, folder: str | None) -> str:
     :param folder: the folder that paths are limited to, if they are.
     :raises OACConfigurationError: if there is no certificate in it.
     """
-    _, der = _certificate(certificate, folder)
-    digest = hashlib.sha1(der, usedforsecurity=False).digest()
+    digest = _certificate(certificate, folder).fingerprint(hashes.SHA1())  # noqa: S303 (a name, no protection)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
@@ -159,8 +132,7 @@ def certificate_expiry(certificate: str, *, folder: str | None) -> float:
 
     The parameters and the errors are those of :func:`certificate_thumbprint`.
     """
-    parsed, _ = _certificate(certificate, folder)
-    return parsed.not_valid_after_utc.timestamp()
+    return _certificate(certificate, folder).not_valid_after_utc.timestamp()
 
 
 def check_pair(key: PrivateKey, certificate: str, *, folder: str | None) -> None:
@@ -169,9 +141,8 @@ def check_pair(key: PrivateKey, certificate: str, *, folder: str | None) -> None
     :param certificate: as for :func:`certificate_thumbprint`, as is ``folder``.
     :raises OACConfigurationError: if it does not, or if there is no certificate in it.
     """
-    parsed, _ = _certificate(certificate, folder)
     try:
-        public = parsed.public_key()
+        public = _certificate(certificate, folder).public_key()
     except (UnsupportedAlgorithm, ValueError):
         public = None
     if public != key.key.public_key():
@@ -183,132 +154,81 @@ def check_pair(key: PrivateKey, certificate: str, *, folder: str | None) -> None
         )
 
 
-def _load(given: Given, passphrase: str | None) -> PrivateKey:
+@lru_cache(maxsize=16)
+def _load(given: Given, passphrase: str) -> PrivateKey:
     secrets = _passphrases(passphrase)
     found = find(given)
     block = found[0]
-    key = _open(block, secrets)
-    if isinstance(key, _Unusable):
-        raise refusal(given.what, f"{block.form}: {key.seen}", key.step)
+    key, form, encrypted = _open(given, block, secrets)
     if not isinstance(key, RSAPrivateKey):
         kind = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
-        raise refusal(given.what, f"{block.form}: a key of the kind {kind}, and RS256 needs an RSA key")
-    if any(PSS_KEY.match(begin) for begin in (block.data, *(_decrypted_begin(block.data, one) for one in secrets))):
-        raise refusal(
-            given.what,
-            f"{block.form}: an RSA-PSS key, whose signatures by RS256 nobody accepts",
-            _MAKE_ANOTHER,
-        )
+        raise refusal(given.what, f"{form}: a key of the kind {kind}, and RS256 needs an RSA key")
     if key.key_size < MIN_RSA_BITS:
-        raise refusal(
-            given.what,
-            f"{block.form}: an RSA key of {key.key_size} bits, and RS256 needs {MIN_RSA_BITS} or more",
-            _MAKE_ANOTHER,
-        )
+        seen = f"{form}: an RSA key of {key.key_size} bits, and RS256 needs {MIN_RSA_BITS} or more"
+        raise refusal(given.what, seen, _MAKE_ANOTHER)
     warnings = [given.warning] if given.warning else []
     if len(found) > 1:
         warnings.append(f"{len(found)} private keys were given and the first one is used: remove the others")
-    if secrets and not block.encrypted:
+    if secrets and not encrypted:
         warnings.append("a passphrase is given but the key is not encrypted: remove the passphrase")
-    return PrivateKey(key=key, form=block.form, warning="; ".join(warnings) or None)
+    warning = "; ".join(warnings) or None
+    if warning:
+        log.warning("The private key (%s) works, but %s.", form, warning)
+    return PrivateKey(key, form, warning)
 
 
-def _decrypted_begin(data: bytes, secret: bytes) -> bytes:
-    """The first bytes of an encrypted PKCS#8 key, which name its algorithm; the library makes no difference between RSA
-    and RSA-PSS. Empty if it is not encrypted as OpenSSL does by default."""
-    found = _PBES2.search(data[:200])
-    if found is None:
-        return b""
-    kdf = PBKDF2HMAC(
-        algorithm=_PRFS[found["prf"]],
-        length=_AES_KEYS[found["aes"]],
-        salt=found["salt8"] or found["salt16"],
-        iterations=int.from_bytes(found["iterations"], "big"),
-    )
-    aes = Cipher(algorithms.AES(kdf.derive(secret)), modes.CBC(found["iv"])).decryptor()
-    return aes.update(found["data"])
+def _open(given: Given, block: Block, secrets: list[bytes]) -> tuple[PrivateKeyTypes, str, bool]:
+    """The key of a block, its form, and whether it is encrypted."""
+    problem, shown = _Unusable(block.damage, COPY_AGAIN), block.readings[0][1] if block.readings else ""
+    for data, shape in block.readings:
+        load = serialization.load_pem_private_key if block.encrypted else serialization.load_der_private_key
+        if _PSS in data[:50]:
+            seen = f"{block.form(shape)}: an RSA-PSS key, whose signatures by RS256 no domain accepts"
+            raise refusal(given.what, seen, _MAKE_ANOTHER)
+        locked = False
+        for secret in (None, *secrets):
+            try:
+                return load(data, secret), block.form(shape), locked
+            except UnsupportedAlgorithm:
+                problem, shown = _UNSUPPORTED, shape
+            except TypeError:
+                # It is encrypted, and the first attempt is without a passphrase.
+                locked, problem, shown = True, _NOT_OPENED if secrets else _LOCKED, shape
+            except ValueError:
+                if not locked:
+                    break
+    if problem.seen == block.damage and (other := _other(block)):
+        problem = _Unusable(f"it is {other}", "")
+    raise refusal(given.what, f"{block.form(shown)}: {problem.seen}", problem.step)
 
 
-def _fits(key: RSAPrivateKey) -> bool:
-    """Whether the numbers of a key belong together (RFC 8017 section 3.2).
-
-    The library's own validation also makes sure that the primes are primes, which takes 30 ms in which no other thread
-    moves, and which no changed character can leave untrue alone.
-    """
-    try:
-        numbers = key.private_numbers()
-    except ValueError:
-        return False
-    p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
-    return (
-        min(p, q) > 2
-        and p * q == public.n
-        and numbers.dmp1 == d % (p - 1)
-        and numbers.dmq1 == d % (q - 1)
-        and numbers.iqmp * q % p == 1
-        and d * public.e % (p - 1) == 1
-        and d * public.e % (q - 1) == 1
-    )
+def _other(block: Block) -> str:
+    """What a block contains instead of what was wanted; empty if unknown."""
+    for data, _ in block.readings:
+        for load, kind in _LOADERS:
+            try:
+                load(data)
+            except TypeError:
+                return "a private key"  # an encrypted one
+            except _UNREADABLE:
+                continue
+            return kind
+    begins = {data[:50] for data, _ in block.readings}
+    return next((kind for mark, kind in _BEGINNINGS.items() if any(mark in begin for begin in begins)), "")
 
 
-def _open(block: Block, secrets: list[bytes]) -> PrivateKeyTypes | _Unusable:
-    load, data = serialization.load_der_private_key, block.data
-    if block.legacy:
-        load, data = serialization.load_pem_private_key, _legacy_pem(block)
-    if block.many_primes:
-        return _MANY_PRIMES
-    problem = _LOCKED if block.encrypted else _CORRUPT
-    for secret in secrets if block.encrypted else [None]:
-        try:
-            key = load(data, secret, unsafe_skip_rsa_key_validation=True)
-            return _CORRUPT if isinstance(key, RSAPrivateKey) and not _fits(key) else key
-        except UnsupportedAlgorithm:
-            return _UNSUPPORTED
-        except (TypeError, ValueError):
-            problem = _NOT_OPENED if block.encrypted else _CORRUPT
-    if problem is _CORRUPT and (other := _other_than_key(block)):
-        return _Unusable(f"it is {other}", "")
-    return problem
-
-
-def _legacy_pem(block: Block) -> bytes:
-    """An encrypted PKCS#1 key as its reader wants it: in lines, with its headers."""
-    label = f"{block.label.removesuffix('PRIVATEKEY')} PRIVATE KEY".strip()
-    headers = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {block.legacy}\n\n"
-    body = base64.encodebytes(block.data).decode("ascii")
-    return f"-----BEGIN {label}-----\n{headers}{body}-----END {label}-----\n".encode("ascii")
-
-
-def _other_than_key(block: Block) -> str:
-    """What DER holds that is no private key; empty if it is not known."""
-    if block.kind == "PKCS#12":
-        return "a PKCS#12 bundle (extract the key from it: openssl pkcs12 -in FILE -nocerts -noenc)"
-    kinds: tuple[tuple[Callable[[bytes], object], str], ...] = (
-        (x509.load_der_x509_certificate, "a certificate"),
-        (x509.load_der_x509_csr, "a certificate request"),
-        (serialization.load_der_public_key, "a public key"),
-    )
-    for load, kind in kinds:
-        try:
-            load(block.data)
-        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
-            continue
-        return kind
-    return ""
-
-
-def _certificate(text: str, folder: str | None) -> tuple[x509.Certificate, bytes]:
+def _certificate(text: str, folder: str | None) -> x509.Certificate:
     block = find(take(text, "certificate", folder))[0]
-    try:
-        return x509.load_der_x509_certificate(block.data), block.data
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
-        is_key = block.kind not in ("", "certificate", "PKCS#12")
-    if other := "a private key" if is_key else _other_than_key(block):
-        raise refusal("certificate", f"{block.form}: it is {other}")
-    raise refusal("certificate", f"{block.form}: {_CORRUPT.seen}", _CORRUPT.step)
+    for data, _ in block.readings:
+        with suppress(*_UNREADABLE):
+            return x509.load_der_x509_certificate(data)
+    shape = block.readings[0][1] if block.readings else ""
+    if other := _other(block):
+        raise refusal("certificate", f"{block.form(shape)}: it is {other}")
+    raise refusal("certificate", f"{block.form(shape)}: {block.damage}", COPY_AGAIN)
 
 
-def _passphrases(passphrase: str | None) -> list[bytes]:
+def _passphrases(passphrase: str) -> list[bytes]:
     """What to try: the passphrase, then without the newline that a secret file often ends with."""
     if not passphrase:
         return []

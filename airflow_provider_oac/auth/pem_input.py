@@ -1,9 +1,9 @@
-"""From what people paste for a private key or a certificate to the blocks of bytes that were meant.
+"""Find the key or certificate in pasted text or in a file.
 
-A web form, an environment variable, a JSON file and a Connection URI each damage a PEM file in a way of their
-own. What can be undone without guessing is undone here: a result counts only if it is one complete DER
-structure. Everything else is an error that names the form seen and the next step. Errors and reprs hold
-nothing of what was pasted, and none is raised while another exception is handled, because that one may.
+A web form, an environment variable, a JSON file and a Connection URI each change a PEM file in their own way. This
+module undoes these changes, and ``cryptography`` decides whether the result can be used. Everything else is an error
+that names the form and the next step. Errors and reprs contain nothing of the input, and none is raised while another
+exception is handled, because that exception may contain it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from urllib.parse import unquote
 from airflow_provider_oac.exceptions import OACSetupError
 from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_file
 
-__all__ = ["COPY_AGAIN", "PSS_KEY", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
+__all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
 
 MAX_BYTES = 128 * 1024
 COPY_AGAIN = "Copy the whole file again, from its BEGIN line to its END line"
+_DAMAGED = "it is incomplete or damaged: characters are missing, added or changed"
 
-# Bounded repeats only: what is pasted may be anything, and must not take long.
-_ARMOUR = re.compile(
+# Bounded repeats only: any text must be searched quickly.
+_ARMOR = re.compile(
     r"-{2,5}\s?BEGIN(?P<label>[A-Z0-9\s]{0,40}?)-{2,5}(?P<body>.*?)(?=-{2,5}\s?(?:END|BEGIN)|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
@@ -33,19 +34,21 @@ _LEGACY = re.compile(
     r"(?P<info>DES[A-Z0-9-]{0,20},\s*[0-9A-F]{16}|[A-Z0-9-]{3,20},\s*[0-9A-F]{32})",
     re.IGNORECASE,
 )
+# A DER sequence: a long one, or a short one that begins with a number or a sequence. No text begins like this.
+_DER_START = re.compile(rb"\x30(?:[\x80-\xff]|.[\x02\x30])", re.DOTALL)
 _ESCAPED_NEWLINE = re.compile(r"\\+[nrt]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,3}")
 _PERCENT = re.compile(r"%(?:0[AD]|2[0BDF]|3D)", re.IGNORECASE)
 _LABEL_WITH_PLUS = re.compile(r"--(?:BEGIN|END)[A-Z0-9+]{1,40}--", re.IGNORECASE)
-# What word processors make of hyphens.
+# Word processors replace hyphens with these.
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"))
 # The first bytes of Java's keystores, JKS and JCEKS.
 _KEYSTORE = (bytes.fromhex("feedfeed"), bytes.fromhex("cececece"))
-# How base64 of JKS and of PEM in UTF-16 begins, which is no path.
+# Base64 of JKS and of PEM in UTF-16 begins with a slash, but is not a path.
 _BASE64_WITH_SLASH = ("/u3+7Q", "//4t", "/v8ALQ")
 _AROUND = " \t\r\n\"'`,;\ufeff"
 
-_DER = "DER"  # stands for the label where there is no PEM armor
+_DER = "DER"  # the label of a block without PEM armor
 _KEYS = {
     "PRIVATEKEY": "PKCS#8",
     "ENCRYPTEDPRIVATEKEY": "encrypted PKCS#8",
@@ -88,32 +91,14 @@ _WANTED = {
     "first line says BEGIN CERTIFICATE, or its absolute path",
 }
 
-# How the members of a DER sequence begin (RFC 8017 A.1.2, RFC 5958, RFC 5915, RFC 7292).
-_BEGINNINGS = {
-    b"\2\1\0\2": "PKCS#1",
-    b"\2\1\0\x30": "PKCS#8",
-    b"\2\1\1\x30": "PKCS#8",
-    b"\2\1\1\4": "EC key",
-    b"\2\1\3\x30": "PKCS#12",
-}
-# RFC 4055 section 1.2 in PKCS#8, and RFC 8017 A.1.2 alone or in PKCS#8.
-_LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...)"
-_PKCS8 = rb"\x30" + _LENGTH + rb"\x02\x01\x00\x30" + _LENGTH + rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
-PSS_KEY = re.compile(_PKCS8 + rb"\x0a", re.DOTALL)
-_MANY_PRIMES = re.compile(
-    rb"(?:" + _PKCS8 + rb"\x01\x05\x00\x04" + _LENGTH + rb")?\x30" + _LENGTH + rb"\x02\x01\x01\x02", re.DOTALL
-)
-# The object identifiers 1.2.840.113549.1.5 and .1.12.1: encryption by a passphrase (RFC 8018, RFC 7292).
-_BY_PASSPHRASE = (bytes.fromhex("2a864886f70d0105"), bytes.fromhex("2a864886f70d010c01"))
-
 
 @dataclass(frozen=True)
 class Given:
-    """What was pasted, or what the file named holds.
+    """The pasted text, or the content of the named file.
 
-    :param what: what it should be: ``private key`` or ``certificate``.
-    :param raw: its bytes.
-    :param origin: ``file with`` and a blank if it is from a file.
+    :param what: the expected content: ``private key`` or ``certificate``.
+    :param raw: the bytes.
+    :param origin: ``file with`` and a blank for a file, else empty.
     :param warning: what is wrong with the file although it can be read.
     """
 
@@ -125,70 +110,57 @@ class Given:
 
 @dataclass(frozen=True)
 class Block:
-    """One thing found in it: a PEM block, or DER without armor.
+    """A PEM block, or DER without armor.
 
-    :param label: what the BEGIN line says, without blanks.
-    :param data: the decoded body.
+    :param label: the label of the BEGIN line, without blanks.
     :param source: where it was, e.g. ``file with PEM``.
-    :param shape: what had happened to it, e.g. ``on one line``.
-    :param damage: why it cannot be used.
-    :param legacy: cipher and start value of an encrypted PKCS#1 key, which stand before its body.
+    :param readings: what the block may contain, the most likely first: DER (for an encrypted PKCS#1 key: PEM), and how
+        it was written, e.g. ``on one line``.
+    :param damage: what is wrong if none of them can be used.
+    :param encrypted: whether PEM headers say that the key is encrypted.
     """
 
     label: str
-    data: bytes = field(repr=False)
     source: str
-    shape: str = ""
-    damage: str = ""
-    legacy: str = ""
+    readings: tuple[tuple[bytes, str], ...] = field(repr=False)
+    damage: str = _DAMAGED
+    encrypted: bool = False
 
-    @property
-    def kind(self) -> str:
-        """What it holds, by its content or else by its label; empty if neither tells."""
-        if self.legacy:
-            return f"encrypted {_KEYS.get(self.label, '')}".rstrip()
-        return _structure(self.data) or _KEYS.get(self.label) or _CERTIFICATES.get(self.label, "")
+    def form(self, shape: str) -> str:
+        """The form for people, e.g. ``PEM PKCS#8 with literal \\n``.
 
-    @property
-    def form(self) -> str:
-        """The form for people, e.g. ``PEM PKCS#8 with literal \\n``."""
-        return f"{self.source} {self.kind}".rstrip() + self.shape
-
-    @property
-    def many_primes(self) -> bool:
-        """Whether it is an RSA key of more than two primes."""
-        return bool(_MANY_PRIMES.match(self.data))
-
-    @property
-    def encrypted(self) -> bool:
-        return self.kind.startswith("encrypted")
+        :param shape: how the reading was written.
+        """
+        kind = _KEYS.get(self.label) or _CERTIFICATES.get(self.label, "")
+        return f"{self.source} {'encrypted ' * self.encrypted}{kind}".rstrip() + shape
 
 
 def refusal(what: str, seen: str, step: str = "") -> OACSetupError:
-    """The error for something that is no usable key or certificate, to be raised outside of any handler."""
+    """The error for an unusable key or certificate. Raise it outside of any handler."""
     return OACSetupError(f"The {what} cannot be used: {seen}. {step or _WANTED[what]}.")
 
 
 def is_mask(text: str) -> bool:
-    """Whether a text is what Airflow's pages show instead of a saved secret."""
+    """Whether a text is the mask that Airflow's pages show instead of a saved secret."""
     return len(text) >= 3 and set(text) == {"*"}
 
 
 def is_path(text: str) -> bool:
-    """Whether a text names a file instead of being a key or a certificate."""
+    """Whether a text names a file."""
     text = text.strip(_AROUND)
-    # Other keys in base64 do not start with a slash: DER starts with M, PEM in base64 with L.
+    # Keys in other forms of base64 do not begin with a slash: DER begins with M, PEM with L.
     starts = text[:1] in ("/", "~") and not text.startswith(_BASE64_WITH_SLASH)
     return starts and "\n" not in text and "-----" not in text
 
 
 def take(text: str, what: str, folder: str | None) -> Given:
-    """Take what was pasted, or read the file whose absolute or ``~`` path was.
+    """Take pasted text, or read the file whose absolute or ``~`` path it is.
 
-    :param folder: the folder that such paths are limited to, if they are.
+    :param what: ``private key`` or ``certificate``.
+    :param folder: the folder that paths are limited to, if any.
     :raises OACConfigurationError: if there is nothing to read.
     """
-    text = text.strip(_AROUND).removeprefix("b'")  # as Python prints what b64encode returns
+    text = text.strip(_AROUND).removeprefix("b'")  # Python prints the result of b64encode like this
     if not text:
         raise refusal(what, "it is empty")
     if is_mask(text):
@@ -203,13 +175,13 @@ def take(text: str, what: str, folder: str | None) -> Given:
 
 
 def find(given: Given) -> list[Block]:
-    """Find what may be the key or the certificate wanted: at least one block, and the first is whole.
+    """Find the blocks that may be the wanted key or certificate, at least one.
 
-    A block without a label may still turn out to be something else.
+    A block without a label may contain something else.
 
-    :raises OACConfigurationError: saying what it is instead, or how the first one is damaged.
+    :raises OACConfigurationError: naming what is there instead.
     """
-    blocks = _from_bytes(given.raw, given.origin)
+    blocks = _blocks(given.raw, given.origin)
     if not blocks:
         text = given.raw.decode("utf-8", "replace")
         seen = f"{'a file' if given.origin else 'text'} of {len(given.raw)} bytes that is neither PEM nor DER"
@@ -220,33 +192,32 @@ def find(given: Given) -> list[Block]:
     if not wanted:
         kinds = dict.fromkeys(_OTHERS.get(block.label, "a PEM block of another kind") for block in blocks)
         raise refusal(given.what, f"it is {' and '.join(kinds)}")
-    if wanted[0].damage:
-        raise refusal(given.what, f"{wanted[0].form}: {wanted[0].damage}", COPY_AGAIN)
     return wanted
 
 
-def _from_bytes(raw: bytes, origin: str, inside: bool = False) -> list[Block]:
-    """Blocks in a file's content or, inside of another, in what base64 held."""
-    total = _length(raw)
-    if total is not None and (raw[1] >= 0x80 or total == len(raw)):  # else a text that starts with 0
-        data, damage = _fit(raw)
-        return [Block(_DER, data, f"{origin}DER" if inside else f"{origin}binary DER", damage=damage)]
+def _blocks(raw: bytes, origin: str, inside: bool = False) -> list[Block]:
+    """The blocks in a text or file or, with ``inside``, in what base64 held."""
+    if _DER_START.match(raw):
+        # Some editors and commands add a line break.
+        return [Block(_DER, f"{origin}binary DER", ((raw, ""), (raw.rstrip(b"\r\n\0 "), "")))]
     if raw.startswith(_KEYSTORE):
-        return [Block("JKS", b"", origin)]
+        return [Block("JKS", origin, ())]
     text, encoding, shape = _text(raw)
-    blocks = [_armoured(found["label"], found["body"], origin + encoding, shape) for found in _ARMOUR.finditer(text)]
+    blocks = [_armored(found["label"], found["body"], origin + encoding, shape) for found in _ARMOR.finditer(text)]
     if blocks or inside:
         return blocks
-    readings = [
-        [replace(block, shape=block.shape + shape + note) for block in found]
-        for decoded, note in _decode(text)
-        if (found := _from_bytes(decoded, f"{origin}base64 of ", inside=True))
+    decoded = _decode(text)
+    if der := tuple((data, shape + note) for data, note in decoded if _DER_START.match(data)):
+        return [Block(_DER, f"{origin}base64 of DER", der)]
+    inner = (_blocks(data, f"{origin}base64 of ", inside=True) for data, _ in decoded)
+    return [
+        replace(block, readings=tuple((data, form + shape) for data, form in block.readings))
+        for block in next(filter(None, inner), [])
     ]
-    return next((found for found in readings if not found[0].damage), readings[0] if readings else [])
 
 
 def _text(raw: bytes) -> tuple[str, str, str]:
-    """A text without what programs put between its characters, its encoding if that is unusual, and what was undone."""
+    """The text without escapes, its encoding if that is unusual, and the change that was undone."""
     encoding = shape = ""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -258,7 +229,7 @@ def _text(raw: bytes) -> tuple[str, str, str]:
     if "\r\n" in text:
         shape = " with CRLF"
     if _PERCENT.search(text):
-        # In forms, a + in a label is a blank. That of base64 is %2B there.
+        # In forms, a + in a label is a blank. A + of base64 is %2B there.
         text = unquote(_LABEL_WITH_PLUS.sub(lambda found: found[0].replace("+", " "), text))
         shape = ", percent-encoded"
     if (plain := text.translate(_DASHES)) != text:
@@ -268,36 +239,39 @@ def _text(raw: bytes) -> tuple[str, str, str]:
     return _ESCAPED_NEWLINE.sub("\n", text).replace("\\", "").strip(_AROUND), "UTF-16 " if encoding else "", shape
 
 
-def _armoured(label: str, body: str, origin: str, shape: str) -> Block:
-    inner = body.strip()
+def _armored(label: str, body: str, origin: str, shape: str) -> Block:
+    headers = _LEGACY.match(body)
+    body = body[headers.end() :] if headers else body
+    inner, decoded, damage = body.strip(), _decode(body), _DAMAGED
     if not shape and not re.search(r"[\r\n]", inner):
         shape = " with blanks instead of newlines" if re.search(r"\s", inner) else " on one line"
-    data, damage, legacy = b"", "it is empty", ""
-    if headers := _LEGACY.match(body):
-        legacy, body = "".join(headers["info"].split()).upper(), body[headers.end() :]
-    if inner:
-        damage = "its body is not base64, so characters are missing, replaced or added"
-    readings = _decode(body)
-    if readings and legacy:  # encrypted through and through: nothing in it tells whether it is whole
-        data, damage = readings[0][0], ""
-    elif readings:
-        fits = [(*_fit(raw), note) for raw, note in readings]
-        data, damage, note = next((fit for fit in fits if not fit[1]), fits[0])
-        shape = shape if damage else note or shape
-    if damage and inner.startswith("nMII"):
+    if not inner:
+        damage = "it is empty"
+    elif inner.startswith("nMII"):
         damage = "the backslash of every \\n is lost, and only the n is left"
-    elif damage and " " in inner.strip() and "+" not in inner and len(inner) > 500:
+    elif not decoded:
+        damage = "its body is not base64, so characters are missing, replaced or added"
+    elif " " in inner and "+" not in inner and len(inner) > 500:
         damage += "; every + may have become a blank, as in a URI: write it as %2B there"
-    if label != label.upper():
-        shape += " with a lower-case label"
-    return Block("".join(label.upper().split()), data, f"{origin}PEM", shape, damage, legacy)
+    if headers:
+        decoded = [(_legacy_pem(data, "".join(headers["info"].split()).upper()), note) for data, note in decoded[:1]]
+    case = "" if label == label.upper() else " with a lower-case label"
+    readings = tuple((data, (note or shape) + case) for data, note in decoded)
+    return Block("".join(label.upper().split()), f"{origin}PEM", readings, damage, bool(headers))
+
+
+def _legacy_pem(data: bytes, info: str) -> bytes:
+    """An encrypted PKCS#1 key as ``cryptography`` reads it: in lines, with its headers."""
+    body = base64.encodebytes(data).decode("ascii")
+    headers = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {info}\n\n"
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{headers}{body}-----END RSA PRIVATE KEY-----\n".encode("ascii")
 
 
 def _decode(text: str) -> list[tuple[bytes, str]]:
-    """Decode standard or url-safe base64, padded or not, without regard to white space.
+    """Decode standard or URL-safe base64, padded or not, without regard to white space.
 
-    Other readings take blanks for ``+``, which the query part of a Connection URI turns into blanks; they come with
-    a note that says so. A blank at either end may be one too, or not.
+    Other readings take blanks for ``+``, which the query part of a Connection URI turns into blanks. A note with each
+    says so. A blank at either end may be one too, or not.
     """
     text = re.sub(r"[\"',;]", "", text).translate(str.maketrans("-_", "+/"))
     readings = [("".join(text.split()), "")]
@@ -316,45 +290,10 @@ def _decode(text: str) -> list[tuple[bytes, str]]:
     return decoded
 
 
-def _header(raw: bytes) -> int:
-    """How many bytes of a DER sequence stand before its first member."""
-    return 2 + (raw[1] & 0x7F if raw[1] >= 0x80 else 0)
-
-
-def _length(raw: bytes) -> int | None:
-    """How many bytes the DER sequence at the start says it has, its header included."""
-    if len(raw) < 2 or raw[0] != 0x30:
-        return None
-    header = _header(raw)
-    return header + (raw[1] if raw[1] < 0x80 else int.from_bytes(raw[2:header], "big"))
-
-
-def _fit(raw: bytes) -> tuple[bytes, str]:
-    """Cut to the length that the DER header states, and say what is wrong with it, if anything."""
-    total = _length(raw)
-    if total is None:
-        return raw, "its first bytes are missing or damaged"
-    if total > len(raw):
-        return raw, f"it is cut off: {len(raw)} of {total} bytes are there"
-    if raw[total:].strip(b"\r\n\0 "):
-        return raw, f"{len(raw) - total} bytes too many follow it"
-    return raw[:total], ""
-
-
-def _structure(der: bytes) -> str:
-    """Tell the kinds of key files apart by their first members; empty if it is none of them."""
-    if _length(der) is None:
-        return ""
-    start = der[_header(der) :][:20]
-    if any(name in start for name in _BY_PASSPHRASE):
-        return "encrypted PKCS#8"
-    return _BEGINNINGS.get(start[:4], "")
-
-
 def _read_file(path: str, what: str, folder: str | None) -> Given:
-    """Read a file, and warn if others may read a private key too.
+    """Read a file, with a warning if other users may read a private key.
 
-    An error shows only what exists of the path: the rest may be a piece of a key that starts with a slash.
+    An error shows only the part of the path that exists: the rest may be a piece of a key that starts with a slash.
     """
     file, problem, outside = None, "", False
     try:

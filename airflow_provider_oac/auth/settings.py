@@ -111,6 +111,11 @@ class AuthSettings:
         return NONE if self.uses_refresh_token and not self.client_secret else BASIC
 
     @property
+    def signs(self) -> bool:
+        """Whether signing in takes the private key."""
+        return self.client_authentication_used == ASSERTION or self.grant == JWT_ASSERTION
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """All secret texts, to be masked in logs."""
         candidates = (
@@ -202,7 +207,7 @@ class AuthSettings:
         if self.grant == PASSWORD:
             needed += [("user_password", "the grant password signs in with it")]
         # The key first: without one, and without another word, the application would authenticate by its secret.
-        if self.client_authentication_used == ASSERTION or self.grant == JWT_ASSERTION:
+        if self.signs:
             needed += [("private_key", "it signs the assertions")]
             if not self.certificate:
                 needed += [("certificate_alias", "the identity domain finds the certificate by it (kid)")]

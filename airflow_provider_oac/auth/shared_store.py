@@ -1,8 +1,8 @@
-"""One token for the tasks of many processes: what happens at a store, under its lock.
+"""One token for the tasks of many processes: reading and renewing it in a store, under the store's lock.
 
-Where a credential brings tokens (an assertion, a password), the store is a convenience: without it, each process signs
-in by itself. A chain of refresh tokens depends on it. Each refresh token works once only (observed), so a renewal is
-written down before it is sent and kept before it is used; whatever dies in between is noticed by whoever comes next.
+For a credential (an assertion, a password) the store is a convenience: without it, each process signs in by itself. A
+chain of refresh tokens depends on it. Each refresh token works once only (observed), so a renewal is recorded before it
+is sent, and its result is stored before it is used. The next process notices a renewal that died in between.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from airflow_provider_oac.auth.claims import claims, owner
@@ -34,16 +35,19 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 0.02
 LONGEST_LOOK_INTERVAL = 0.25
-# Seconds for which a renewal that the identity domain refused is not tried again by anybody.
+# Seconds for which no task repeats a renewal that the identity domain refused.
 COOLDOWN = 60.0
-# Seconds for which a new refresh token is offered to a store that does not take it; the lock is kept meanwhile.
+# Seconds for which a new refresh token is offered to a store that does not take it. The lock is kept meanwhile.
 _KEEP_TRYING = 30.0
-# How many leases to wait for a lock: whoever has it may ask a token service that does not answer four times.
+# How many leases to wait for a lock: its holder may ask a token service that does not answer four times.
 _PATIENCE = 3
 
 
+_MARKED = "It still says that a renewal is under way."
+
+
 class _LockLost(Exception):
-    """Others may be renewing by now."""
+    """Another process may be renewing."""
 
 
 async def through_store(
@@ -55,219 +59,245 @@ async def through_store(
     refused: str | None = None,
     past: bool = False,
 ) -> Token:
-    """Return the store's token if it is fresh, else renew it; one renewal at a time, whatever the number of processes.
-    Flow.
+    """Return the store's token if it is fresh, else renew it. One renewal runs at a time, in all processes. Flow.
 
     :param policy: how often to ask the token service.
-    :param refused: an access token that the resource server refused: not to be used, however fresh.
+    :param refused: an access token that the resource server refused. It is not used, however fresh.
     :param past: renew in any case.
-    :raises OACAuthError: if the token service refuses, or nobody has signed in yet.
+    :raises OACAuthError: if the token service refuses, or no person has signed in yet.
     :raises OACTransportError: if it cannot be reached.
     :raises OACTokenStoreError: if the store cannot be used and the grant depends on it.
     """
-    if settings.uses_refresh_token:
-        return await _shared(io, store_entry, settings, policy, refused, past)
+    shared = _Shared(io, store_entry, settings, policy, refused, past)
     try:
-        return await _shared(io, store_entry, settings, policy, refused, past)
+        return await shared.token()
     except OACTokenStoreError as problem:
+        if settings.uses_refresh_token:
+            raise
         log.warning("%s This process signs in by itself.", problem)
         return await mint(io, settings, policy)
 
 
-async def _shared(
-    io: IO, store_entry: StoreEntry, settings: AuthSettings, policy: RetryPolicy, refused: str | None, past: bool
-) -> Token:
-    pause, waited = LOOK_INTERVAL, 0.0
+@dataclass(frozen=True)
+class _Shared:
+    """The token of one sign-in, for one caller. All its coroutines are flows."""
 
-    async def look(locked: bool) -> tuple[Kept | None, Token | None, bool]:
-        """What is kept, its token if that works, and whether it need not be renewed."""
-        kept = await _read(io, store_entry, settings, locked)
-        token = _working(kept, settings, refused, io.now())
-        if kept is None or token is None:
+    io: IO
+    store_entry: StoreEntry
+    settings: AuthSettings
+    policy: RetryPolicy
+    refused: str | None
+    past: bool
+
+    async def token(self) -> Token:
+        """See :func:`through_store`."""
+        pause, waited = LOOK_INTERVAL, 0.0
+        while True:
+            kept, token, enough = await self._look(locked=False)
+            if token and enough:
+                return token
+            if await self.io.to_thread(self.store_entry.acquire):
+                try:
+                    renewed = await self._renewed()
+                finally:
+                    await self.io.to_thread(self.store_entry.release)
+                if renewed:
+                    return renewed
+                continue
+            if token and not self.past:
+                return token
+            if waited > _PATIENCE * self.store_entry.lease:
+                raise OACTokenStoreError(f"{_locked_for(self.store_entry, waited)} {_whose(kept)}")
+            await self.io.sleep(pause)
+            waited += pause
+            pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
+
+    async def _look(self, locked: bool) -> tuple[Kept | None, Token | None, bool]:
+        """What is stored, its token if that works, and whether no renewal is needed."""
+        settings, now = self.settings, self.io.now()
+        kept = await self._read(locked)
+        if kept is None or not kept.record.of(settings):
             return kept, None, False
-        fresh = token.freshness(io.now()) is Freshness.FRESH and not past
-        return kept, token, fresh or bool(kept.record.unrenewable)
+        if settings.uses_refresh_token:
+            check_owner(settings, kept.record.owner)
+        token = kept.record.token
+        freshness = token.freshness(now) if token and token.access_token != self.refused else Freshness.EXPIRED
+        if freshness is Freshness.EXPIRED:
+            return kept, None, False
+        return kept, token, (freshness is Freshness.FRESH and not self.past) or bool(kept.record.unrenewable)
 
-    while True:
-        kept, token, enough = await look(False)
+    async def _read(self, locked: bool) -> Kept | None:
+        try:
+            return await self.io.to_thread(self.store_entry.read)
+        except OACTokenStoreError as problem:
+            if not problem.damaged:
+                raise
+            if self.settings.uses_refresh_token:
+                repair = f"If it cannot be brought back: {self.settings.login_step}"
+                raise OACTokenStoreError(f"{problem} {repair}", damaged=True) from None
+            # Without the lock, the caller reads again under it.
+            if locked:
+                log.warning("%s It is replaced.", problem)
+            return None
+
+    async def _renewed(self) -> Token | None:
+        """Renew under the lock, unless another process just did; ``None`` to start again."""
+        kept, token, enough = await self._look(locked=True)
         if token and enough:
             return token
-        if await io.to_thread(store_entry.acquire):
-            try:
-                kept, token, enough = await look(True)
-                if token and enough:
-                    return token
-                if not settings.uses_refresh_token:
-                    return await _mint_and_keep(io, store_entry, settings, policy)
-                renewed = await _next_of_chain(io, store_entry, settings, policy, kept, past)
-            finally:
-                await io.to_thread(store_entry.release)
-            if renewed:
-                return renewed
-            continue
-        if token and not past:
-            return token
-        if waited > _PATIENCE * store_entry.lease:
-            raise OACTokenStoreError(f"{_locked_for(store_entry, waited)} {_whose(kept)}")
-        await io.sleep(pause)
-        waited += pause
-        pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
+        if self.settings.uses_refresh_token:
+            return await self._next_of_chain(kept)
+        token = await mint(self.io, self.settings, self.policy)
+        await self._try_to_keep(minted(self.settings, token), None, "The token serves this process only.")
+        return token
 
-
-async def _read(io: IO, store_entry: StoreEntry, settings: AuthSettings, locked: bool) -> Kept | None:
-    try:
-        return await io.to_thread(store_entry.read)
-    except OACTokenStoreError as problem:
-        if not problem.damaged:
-            raise
-        if settings.uses_refresh_token:
-            repair = f"If it cannot be brought back: {settings.login_step}"
-            raise OACTokenStoreError(f"{problem} {repair}", damaged=True) from None
-        # Who has no lock looks again under it.
-        if locked:
-            log.warning("%s It is replaced.", problem)
-        return None
-
-
-def _working(kept: Kept | None, settings: AuthSettings, refused: str | None, now: float) -> Token | None:
-    """The token kept, if it is one of these settings and works."""
-    if kept is None or not kept.record.of(settings):
-        return None
-    if settings.uses_refresh_token:
-        check_owner(settings, kept.record.owner)
-    token = kept.record.token
-    if token is None or token.access_token == refused or token.freshness(now) is Freshness.EXPIRED:
-        return None
-    return token
-
-
-async def _mint_and_keep(io: IO, store_entry: StoreEntry, settings: AuthSettings, policy: RetryPolicy) -> Token:
-    token = await mint(io, settings, policy)
-    try:
-        await io.to_thread(lambda: store_entry.put(minted(settings, token)))
-    except OACTokenStoreError as problem:
-        log.warning("%s The token serves this process only.", problem)
-    return token
-
-
-async def _next_of_chain(
-    io: IO, store_entry: StoreEntry, settings: AuthSettings, policy: RetryPolicy, kept: Kept | None, past: bool
-) -> Token | None:
-    """Renew by the latest refresh token; ``None`` if somebody has put another one there meanwhile. Flow."""
-    record = kept.record if kept else Record()
-    refresh = record.refresh_token or settings.refresh_token
-    _refuse_hopeless(
-        record if past is False else replace(record, failure=None), refresh, store_entry, settings, io.now()
-    )
-    current = replace(settings, refresh_token=refresh)
-    interrupted = record.attempt
-    begun = replace(record, refresh_token=refresh, attempt=Attempt(io.now(), _this_process()), failure=None)
-    before = await io.to_thread(lambda: store_entry.write(begun, kept))
-    if before is None:
-        return None
-
-    sent = 0
-
-    async def still_ours() -> None:
-        nonlocal sent
-        if not await io.to_thread(store_entry.extend):
-            raise _LockLost
-        sent += 1
-
-    try:
-        issued = await ask(io, current, policy, still_ours)
-    except _LockLost:
-        # A pause before another request was longer than the lease.
-        return None
-    except OACTransportError as error:
-        if not error.sent:
-            # Nothing was used up: the mark would blame this renewal for what others do.
-            await _unmark(io, store_entry, replace(begun, attempt=interrupted), before)
-        raise
-    except OACAuthError as error:
-        if sent > 1 and interrupted is None:
-            # The answer to an earlier one of these requests may be what was lost.
-            interrupted = begun.attempt
-        now_kept = None
-        # The refusal says more than a store that fails as well.
-        with suppress(OACTokenStoreError):
-            now_kept = await io.to_thread(store_entry.read)
-        if now_kept and now_kept.record.refresh_token != refresh:
+    async def _next_of_chain(self, kept: Kept | None) -> Token | None:
+        """Renew by the latest refresh token; ``None`` if another process has stored another one meanwhile."""
+        io, store_entry, settings = self.io, self.store_entry, self.settings
+        record = kept.record if kept else Record()
+        refresh = record.refresh_token or settings.refresh_token
+        self._refuse_hopeless(record, refresh)
+        interrupted = record.attempt
+        begun = replace(record, refresh_token=refresh, attempt=Attempt(io.now(), _this_process()), failure=None)
+        before = await io.to_thread(lambda: store_entry.write(begun, kept))
+        if before is None:
             return None
-        raise await _refused(io, store_entry, settings, error, begun, before, interrupted) from None
-    after = _after(begun, issued, io.now())
-    await _keep(io, store_entry, settings, after, before)
-    log.info(
-        "Renewed the sign-in of %s at %s (%s); the token lives %.0f s.",
-        after.owner or "an unnamed user", settings.identity_url, settings.label, issued.token.lifetime,
-    )  # fmt: skip
-    check_owner(settings, after.owner)
-    return issued.token
+        sent = 0
 
+        async def still_ours() -> None:
+            nonlocal sent
+            if not await io.to_thread(store_entry.extend):
+                raise _LockLost
+            sent += 1
 
-def _refuse_hopeless(
-    record: Record, refresh: str | None, store_entry: StoreEntry, settings: AuthSettings, now: float
-) -> None:
-    """Ask nobody for what is known to fail."""
-    if record.unrenewable:
-        raise OACAuthError(
-            f"The imported access token of {settings.label} has expired or is refused, and its refresh token cannot "
-            f"be used: {record.unrenewable}. Next step: {settings.login_step}"
+        try:
+            issued = await ask(io, replace(settings, refresh_token=refresh), self.policy, still_ours)
+        except _LockLost:
+            # A pause before another request was longer than the lease.
+            return None
+        except OACTransportError as error:
+            if not error.sent:
+                # The refresh token is unused: the mark would blame this renewal for what others do.
+                await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
+            raise
+        except OACAuthError as error:
+            if sent > 1 and interrupted is None:
+                # The response to an earlier one of these requests may be lost.
+                interrupted = begun.attempt
+            now_kept = None
+            # The refusal says more than a store that fails as well.
+            with suppress(OACTokenStoreError):
+                now_kept = await io.to_thread(store_entry.read)
+            if now_kept and now_kept.record.refresh_token != refresh:
+                return None
+            raise await self._explained(error, begun, before, interrupted) from None
+        after = _after(begun, issued, io.now())
+        await self._keep(after, before)
+        log.info(
+            "Renewed the sign-in of %s at %s (%s); the token lives %.0f s.",
+            after.owner or "an unnamed user", settings.identity_url, settings.label, issued.token.lifetime,
+        )  # fmt: skip
+        check_owner(settings, after.owner)
+        return issued.token
+
+    def _refuse_hopeless(self, record: Record, refresh: str | None) -> None:
+        """Send nothing that is known to fail."""
+        settings = self.settings
+        if record.unrenewable:
+            raise OACAuthError(
+                f"The imported access token of {settings.label} has expired or is refused, and its refresh token "
+                f"cannot be used: {record.unrenewable}. Next step: {settings.login_step}"
+            )
+        if not refresh:
+            raise OACAuthError(
+                f"Nobody has signed in for {settings.label} yet, or its settings were edited since: there is no "
+                f"refresh token for it in {self.store_entry.where}. Next step: {settings.login_step}"
+            )
+        failure = record.failure
+        age = self.io.now() - failure.at if failure else COOLDOWN
+        if failure and not self.past and 0 <= age < COOLDOWN:
+            raise OACAuthError(
+                f"{failure.message} (That was {age:.0f} s ago. The identity domain is not asked again for "
+                f"{COOLDOWN - age:.0f} s, unless somebody signs in.)",
+                error=failure.error,
+                status=failure.status,
+            )
+
+    async def _explained(
+        self, error: OACAuthError, begun: Record, before: Kept, interrupted: Attempt | None
+    ) -> OACAuthError:
+        """The refusal with what is known of the chain. A lasting one is stored, so that no other task asks again."""
+        if error.retryable:
+            # The domain may have renewed before it failed: the mark of the attempt stays.
+            return error
+        if error.error != "invalid_grant":
+            # It is not about the refresh token, which still works.
+            await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
+            return error
+        message = str(error)
+        if interrupted and "consumed" in (error.description or "").lower():
+            message += (
+                f" It was last sent by a renewal that began {_when(interrupted.at)} in {interrupted.by} and came to no "
+                "good end: the domain had answered, and that answer, with the new refresh token, was lost with the "
+                "process or the connection."
+            )
+        message += f" To repair it: {self.settings.login_step}"
+        failure = Failure(self.io.now(), message, error.error, error.status)
+        await self._try_to_keep(
+            replace(begun, attempt=interrupted, failure=failure),
+            before,
+            "Other tasks will ask the identity domain again.",
         )
-    if not refresh:
-        raise OACAuthError(
-            f"Nobody has signed in for {settings.label} yet, or its settings were edited since: there is no refresh "
-            f"token for it in {store_entry.where}. Next step: {settings.login_step}"
-        )
-    failure = record.failure
-    if failure and 0 <= now - failure.at < COOLDOWN:
-        raise OACAuthError(
-            f"{failure.message} (That was {now - failure.at:.0f} s ago. The identity domain is not asked again for "
-            f"{COOLDOWN - (now - failure.at):.0f} s, unless somebody signs in.)",
-            error=failure.error,
-            status=failure.status,
-        )
+        return error.saying(message)
 
+    async def _try_to_keep(self, record: Record, before: Kept | None, otherwise: str) -> None:
+        """Store a record that others can do without.
 
-async def _refused(
-    io: IO,
-    store_entry: StoreEntry,
-    settings: AuthSettings,
-    error: OACAuthError,
-    begun: Record,
-    before: Kept,
-    interrupted: Attempt | None,
-) -> OACAuthError:
-    """The refusal with what is known of the chain; a lasting one is kept, so that not every task asks again. Flow."""
-    if error.retryable:
-        # It may have come after the domain had renewed: the mark of the attempt stays.
-        return error
-    if error.error != "invalid_grant":
-        # It is not about the refresh token, which is as good as before.
-        await _unmark(io, store_entry, replace(begun, attempt=interrupted), before)
-        return error
-    message = str(error)
-    if interrupted and "consumed" in (error.description or "").lower():
-        message += (
-            f" It was last sent by a renewal that began {_when(interrupted.at)} in {interrupted.by} and came to no "
-            "good end: the domain had answered, and that answer, with the new refresh token, was lost with the "
-            "process or the connection."
-        )
-    message += f" To repair it: {settings.login_step}"
-    failure = Failure(io.now(), message, error.error, error.status)
-    try:
-        await io.to_thread(lambda: store_entry.write(replace(begun, attempt=interrupted, failure=failure), before))
-    except OACTokenStoreError as problem:
-        log.warning("The refusal of the identity domain could not be kept for other tasks. %s", problem)
-    return error.saying(message)
+        :param before: what it replaces; ``None`` for whatever is there.
+        :param otherwise: what it means if that fails, for the log.
+        """
+        store_entry = self.store_entry
+        try:
+            await self.io.to_thread(lambda: store_entry.write(record, before) if before else store_entry.put(record))
+        except OACTokenStoreError as problem:
+            log.warning("%s %s", problem, otherwise)
 
+    async def _keep(self, record: Record, before: Kept) -> None:
+        """Store the result of a renewal, however long the store needs.
 
-async def _unmark(io: IO, store_entry: StoreEntry, record: Record, before: Kept) -> None:
-    """Take back the mark of a renewal that used nothing up. Flow."""
-    try:
-        await io.to_thread(lambda: store_entry.write(record, before))
-    except OACTokenStoreError as problem:
-        log.warning("%s It still says that a renewal is under way.", problem)
+        :raises OACTokenStoreError: if the store does not take it, which ends the chain.
+        """
+        io, store_entry, label = self.io, self.store_entry, self.settings.label
+        used, began, pause = before.record.refresh_token, io.now(), LOOK_INTERVAL
+
+        def keep() -> None:
+            expected: Kept | None = before
+            while not store_entry.write(record, expected):
+                expected = store_entry.read()
+                if expected and expected.record.refresh_token != used:
+                    # It is there already, or a person has signed in anew, which counts from now on.
+                    return
+
+        while True:
+            try:
+                return await io.to_thread(keep)
+            except OACTokenStoreError as problem:
+                if io.now() - began >= _KEEP_TRYING:
+                    raise OACTokenStoreError(
+                        f"The identity domain renewed {label}, and the new refresh token could not be kept. {problem} "
+                        f"The former one is used up. To repair it, once the store works: {self.settings.login_step}"
+                    ) from problem
+                log.warning("Could not store the new refresh token of %s yet; trying again. %s", label, problem)
+            try:
+                await io.sleep(pause)
+            except OACKilledError:
+                # A task that is told to stop has no time for more than this.
+                await io.to_thread(keep)
+                raise
+            pause = min(2.0, pause * 2)
+            # If the lock is lost, the write still compares: it does not replace what another process has stored.
+            with suppress(OACTokenStoreError):
+                await io.to_thread(store_entry.extend)
 
 
 def _after(begun: Record, issued: Issued, now: float) -> Record:
@@ -279,47 +309,10 @@ def _after(begun: Record, issued: Issued, now: float) -> Record:
     return replace(record, refresh_token=issued.refresh_token, refreshed_at=now, owner=who)
 
 
-async def _keep(io: IO, store_entry: StoreEntry, settings: AuthSettings, record: Record, before: Kept) -> None:
-    """Keep what a renewal brought, however long the store needs. Flow.
-
-    :raises OACTokenStoreError: if the store does not take it, which ends the chain.
-    """
-    used, began, pause = before.record.refresh_token, io.now(), LOOK_INTERVAL
-
-    def keep() -> None:
-        expected: Kept | None = before
-        while not store_entry.write(record, expected):
-            expected = store_entry.read()
-            if expected and expected.record.refresh_token != used:
-                # It is there already, or somebody has signed in anew, which is what counts from now on.
-                return
-
-    while True:
-        try:
-            return await io.to_thread(keep)
-        except OACTokenStoreError as problem:
-            if io.now() - began >= _KEEP_TRYING:
-                raise OACTokenStoreError(
-                    f"The identity domain renewed {settings.label}, and the new refresh token could not be kept. "
-                    f"{problem} The former one is used up. To repair it, once the store works: {settings.login_step}"
-                ) from problem
-            log.warning("%s It holds up the new refresh token of %s; trying again.", problem, settings.label)
-        try:
-            await io.sleep(pause)
-        except OACKilledError:
-            # Whoever is told to stop has no time for more than this.
-            await io.to_thread(keep)
-            raise
-        pause = min(2.0, pause * 2)
-        # If it is lost, the write still compares: what somebody else has kept meanwhile is not replaced.
-        with suppress(OACTokenStoreError):
-            await io.to_thread(store_entry.extend)
-
-
 async def keep_sign_in(
     io: IO, store_entry: StoreEntry, settings: AuthSettings, issued: Issued, unrenewable: str | None
 ) -> Record:
-    """Keep the tokens of a person who has just signed in, and revoke the refresh token that they replace. Flow.
+    """Store the tokens of a person who has just signed in, and revoke the refresh token that they replace. Flow.
 
     :param unrenewable: why the refresh token is of no use, if it is not.
     :raises OACConfigurationError: if the person is not the one whom the settings ask for, or tokens that cannot be
@@ -331,17 +324,20 @@ async def keep_sign_in(
         _after(Record(refresh_token=refresh), replace(issued, refresh_token=refresh), io.now()), unrenewable=unrenewable
     )
     check_owner(settings, record.owner)
-    await under_lock(io, store_entry)
-    try:
-        former = await _former_refresh_token(io, store_entry)
+    async with locked(io, store_entry):
+        former = None
+        try:
+            kept = await io.to_thread(store_entry.read)
+            former = kept.record.refresh_token if kept else None
+        except OACTokenStoreError as problem:
+            if not problem.damaged:
+                raise
         if unrenewable and former:
             raise OACConfigurationError(
                 f"There is a refresh token for {settings.label} in {store_entry.where}, which tasks renew. The new "
                 "tokens cannot be renewed and would end that. Use another Connection to try them, or `logout` first."
             )
         await io.to_thread(lambda: store_entry.put(record))
-    finally:
-        await io.to_thread(store_entry.release)
     if former and former != refresh:
         try:
             await revoke(io, replace(settings, refresh_token=former), ONCE)
@@ -350,18 +346,9 @@ async def keep_sign_in(
     return record
 
 
-async def _former_refresh_token(io: IO, store_entry: StoreEntry) -> str | None:
-    try:
-        kept = await io.to_thread(store_entry.read)
-    except OACTokenStoreError as problem:
-        if not problem.damaged:
-            raise
-        return None
-    return kept.record.refresh_token if kept else None
-
-
-async def under_lock(io: IO, store_entry: StoreEntry) -> None:
-    """Wait for the lock of a store_entry and take it. Flow.
+@asynccontextmanager
+async def locked(io: IO, store_entry: StoreEntry) -> AsyncIterator[None]:
+    """Wait for the lock of an entry, and hold it. Flow.
 
     :raises OACTokenStoreError: if others hold it for too long.
     """
@@ -371,6 +358,10 @@ async def under_lock(io: IO, store_entry: StoreEntry) -> None:
             raise OACTokenStoreError(_locked_for(store_entry, waited))
         await io.sleep(LONGEST_LOOK_INTERVAL)
         waited += LONGEST_LOOK_INTERVAL
+    try:
+        yield
+    finally:
+        await io.to_thread(store_entry.release)
 
 
 def _locked_for(store_entry: StoreEntry, waited: float) -> str:
@@ -386,7 +377,7 @@ def _whose(kept: Kept | None) -> str:
 
 
 def check_owner(settings: AuthSettings, who: str | None) -> None:
-    """Refuse somebody else's sign-in, where the settings name a user.
+    """Refuse another user's sign-in, if the settings name a user.
 
     :raises OACConfigurationError: naming both.
     """

@@ -1,14 +1,22 @@
-"""A person signs in, and what that brings is kept for the tasks: the whole way, as a command and a web page go it."""
+"""A person signs in or out, by a command or a web page: the identity domain and the store together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from airflow_provider_oac.auth.device import DeviceCode, device_sign_in
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.shared_store import keep_sign_in, under_lock
+from airflow_provider_oac.auth.shared_store import keep_sign_in, locked
 from airflow_provider_oac.auth.store import Record, StoreEntry
+from airflow_provider_oac.auth.token_endpoint import revoke
+from airflow_provider_oac.exceptions import OACAuthError, OACTokenStoreError, OACTransportError
 from airflow_provider_oac.transport.io import IO
+
+_LEFT = (
+    "The refresh token is forgotten here, but was not revoked: the identity domain may accept it until it expires. End "
+    "the user's sessions, or regenerate the application's secret, in the identity domain's console."
+)
 
 
 async def sign_in_and_keep(
@@ -18,20 +26,50 @@ async def sign_in_and_keep(
     show: Callable[[DeviceCode], None],
     waiting: Callable[[float], None],
 ) -> Record:
-    """Let a person sign in with a code, and keep the tokens in the store. Flow.
+    """Let a person sign in with a code, and store the tokens. Flow.
 
-    :param store_entry: their place in the store. What is there is replaced once the person has signed in, not before.
+    :param store_entry: their place in the store. Its content is replaced once the person has signed in.
     :param show: shows the code and the address to the person.
-    :param waiting: told, before each poll, how many seconds are left. What it raises ends the sign-in.
-    :returns: what is kept.
+    :param waiting: gets the seconds left, before each poll. An exception from it ends the sign-in.
+    :returns: the stored record.
     :raises OACAuthError: if the person refuses or does not come, or the domain refuses.
-    :raises OACConfigurationError: if somebody else signed in than the settings ask for.
-    :raises OACTokenStoreError: if the store cannot be used; mostly before anybody is asked to sign in.
+    :raises OACConfigurationError: if another user signed in than the settings name.
+    :raises OACTokenStoreError: if the store cannot be used; mostly before the person is asked to sign in.
     :raises OACTransportError: if the domain cannot be reached.
     """
-    # Before a person is bothered: what cannot be kept need not be fetched. What is there may be damaged, since it is
-    # replaced.
-    await under_lock(io, store_entry)
-    await io.to_thread(store_entry.release)
+    # A store that cannot be used is an error before the person acts. Damaged content is replaced.
+    async with locked(io, store_entry):
+        pass
     issued = await device_sign_in(io, settings, show, waiting)
     return await keep_sign_in(io, store_entry, settings, issued, None)
+
+
+async def forget(io: IO, store_entry: StoreEntry, settings: AuthSettings) -> bool:
+    """Revoke the refresh token and delete the sign-in from the store. Flow.
+
+    :returns: whether there was a refresh token.
+    :raises OACAuthError: if the domain refuses to revoke it. The store has forgotten it.
+    :raises OACTransportError: if the domain cannot be reached. The store has forgotten it.
+    :raises OACTokenStoreError: if the store cannot be changed, or its content could not be read, and so not revoked.
+    """
+    kept, unread = None, None
+    async with locked(io, store_entry):
+        try:
+            kept = await io.to_thread(store_entry.read)
+        except OACTokenStoreError as problem:
+            if not problem.damaged:
+                raise
+            unread = problem
+        await io.to_thread(store_entry.delete)
+    refresh = (kept.record.refresh_token if kept else None) or settings.refresh_token
+    if unread and settings.uses_refresh_token and refresh is None:
+        raise OACTokenStoreError(f"{unread} {_LEFT}", damaged=True)
+    if refresh is None or not settings.uses_refresh_token:
+        return False
+    try:
+        await revoke(io, replace(settings, refresh_token=refresh))
+    except OACTransportError as error:
+        raise OACTransportError(f"{error} {_LEFT}", sent=error.sent, passing=error.passing) from error
+    except OACAuthError as error:
+        raise error.saying(f"{error} {_LEFT}") from None
+    return True

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from airflow_provider_oac import records
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
-
-_FORM = 2
 
 
 class Lock(Protocol):
@@ -69,7 +68,7 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(records.Record):
     """A renewal that the identity domain refused, so that not every task asks it again.
 
     :param at: when, in seconds since the epoch.
@@ -85,7 +84,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Attempt(records.Record):
     """A renewal that was begun: kept before the refresh token is sent, gone when what it brought is kept.
 
     Who finds one after its lock is free knows that its process died in between.
@@ -99,7 +98,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(records.Record):
     """What is kept of one sign-in.
 
     :param access_token: the last access token, shared until it is stale.
@@ -194,7 +193,7 @@ class EncryptedStore:
 
         :param entry: what the record must be found under.
         """
-        return self._fernet.encrypt(json.dumps({"form": _FORM, "entry": entry, **asdict(record)}).encode())
+        return self._fernet.encrypt(json.dumps({"entry": dict(entry), "record": record.to_json()}).encode())
 
     def open(self, sealed: bytes, entry: Mapping[str, str]) -> Record:
         """Decrypt a record.
@@ -212,29 +211,18 @@ class EncryptedStore:
                 "every machine, and keep the former key behind a comma after a change), or it is damaged"
             )
         try:
-            record, belongs_to = _record(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            record, belongs_to = Record(), None
-        if belongs_to is None:
+            body = json.loads(text)
+        except ValueError:
+            body = None
+        record = Record.from_json(body.get("record")) if isinstance(body, dict) else None
+        if record is None:
             raise OACTokenStoreError("it has a form that this version of the provider does not know")
-        if belongs_to != dict(entry):
+        if body.get("entry") != dict(entry):
             # Whoever can write to the store could give one Connection another one's tokens.
             raise OACTokenStoreError(
                 "it was sealed for another entry: somebody copied or renamed it. Find out who writes to the store"
             )
         return record
-
-
-def _record(body: dict[str, Any]) -> tuple[Record, dict[str, str]]:
-    """The record, and what it was sealed for."""
-    if body.pop("form") != _FORM:
-        raise ValueError
-    entry = body.pop("entry")
-    attempt, failure = body.pop("attempt"), body.pop("failure")
-    record = Record(
-        **body, attempt=Attempt(**attempt) if attempt else None, failure=Failure(**failure) if failure else None
-    )
-    return record, entry
 
 
 @dataclass(frozen=True)

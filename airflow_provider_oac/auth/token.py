@@ -65,21 +65,12 @@ class Issued:
     refresh_token: str | None = field(default=None, repr=False)
 
 
-def read_issued(answer: Mapping[str, Any], asked_at: float) -> Issued:
-    """Read the token service's answer (RFC 6749 section 5.1); unknown members are ignored.
+def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
+    """Read the access token of the token service's response (RFC 6749 section 5.1).
 
     :param answer: the JSON object.
     :param asked_at: time before the request was sent.
     :raises OACResponseError: if there is no usable access token in it.
-    """
-    refresh = answer.get("refresh_token")
-    return Issued(read_token(answer, asked_at), refresh if isinstance(refresh, str) and refresh else None)
-
-
-def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
-    """Read the access token of an answer.
-
-    The parameters and the errors are those of :func:`read_issued`.
     """
     token = answer.get("access_token")
     if not isinstance(token, str) or not fits_header(token):

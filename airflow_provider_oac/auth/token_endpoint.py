@@ -1,4 +1,4 @@
-"""Asking the token service: one request for a token and what came of it."""
+"""Requests to the token service, and how to read its responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from airflow_provider_oac.auth.errors import auth_error, unusable_token
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.token import Issued, Token, read_issued
+from airflow_provider_oac.auth.token import Issued, Token, read_token
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import IO, Request, Response
 from airflow_provider_oac.transport.redaction import quoted
@@ -15,7 +15,7 @@ from airflow_provider_oac.transport.retry import RetryPolicy, send
 
 log = logging.getLogger(__name__)
 
-# Entries whose tokens have less than the requested scope. They get no more at their next renewal.
+# Entries whose tokens have less than the requested scope. The next renewal does not change that.
 _narrowed: set[str] = set()
 RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
 
@@ -32,18 +32,18 @@ async def ask(
 ) -> Issued:
     """Ask the token service for a token, past every cache. Flow.
 
-    Every passing failure is tried again, each time with new assertions. With a refresh token that is no harm, either:
-    either the first request never arrived, or its answer is lost and with it the token that would have followed.
+    It tries again after every passing failure, with new assertions. That is safe with a refresh token, too: either the
+    first request never arrived, or its response was lost, and the next refresh token with it.
 
-    :param settings: of a grant that goes on from a refresh token, with the one to use now.
-    :param before_each: done before each request.
+    :param settings: with the refresh token to use now, for a grant that uses one.
+    :param before_each: awaited before each request.
     :raises OACAuthError: if the token service refuses.
     :raises OACTransportError: if it cannot be reached.
     """
     asked_at = io.now()
 
     def request() -> Request:
-        # What reads keys and signs: a task whose token is kept needs none of it, and its import takes time.
+        # Imports what reads keys and signs, which takes time: a task whose token is stored does not need it.
         from airflow_provider_oac.auth.grants import token_request
 
         return token_request(settings, io.now())
@@ -66,15 +66,11 @@ async def revoke(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) 
     :raises OACAuthError: if the token service refuses.
     :raises OACTransportError: if it cannot be reached.
     """
+    # As in `ask`. A sign-in has loaded it.
+    from airflow_provider_oac.auth.grants import revocation_request
 
-    def request() -> Request:
-        # As above.
-        from airflow_provider_oac.auth.grants import revocation_request
-
-        return revocation_request(settings, io.now())
-
-    async def make() -> Request:
-        return await io.to_thread(request)
+    def make() -> Awaitable[Request]:
+        return io.to_thread(lambda: revocation_request(settings, io.now()))
 
     response = await send(io, make, repeatable=True, policy=policy)
     # RFC 7009 section 2.2: 200 also for a token that was not valid any more.
@@ -92,7 +88,8 @@ def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Is
         answer = response.json()
         if not isinstance(answer, dict):
             raise OACResponseError("The token service's answer is JSON, but not an object.")
-        issued = read_issued(answer, asked_at)
+        refresh = answer.get("refresh_token")
+        issued = Issued(read_token(answer, asked_at), refresh if isinstance(refresh, str) and refresh else None)
     except OACResponseError as problem:
         raise unusable_token(settings, response, problem) from None
     granted = answer.get("scope")

@@ -49,7 +49,7 @@ def as_command(work: Callable[[], int | None]) -> None:
         # Here, and not when the interpreter ends, which would hide the exit code.
         _answer.flush()
     except BrokenPipeError:
-        # Whoever reads has read enough. The interpreter must not find that out again when it flushes.
+        # The reader has closed its end. The interpreter must not fail at that again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), _answer.fileno())
         code = 1
     sys.exit(code)

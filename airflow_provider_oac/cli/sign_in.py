@@ -13,8 +13,7 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac.auth.claims import looks_personal
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.auth.shared_store import keep_sign_in
-from airflow_provider_oac.auth.sign_in import sign_in_and_keep
-from airflow_provider_oac.auth.sign_out import forget
+from airflow_provider_oac.auth.sign_in import forget, sign_in_and_keep
 from airflow_provider_oac.auth.token_file import read_token_file
 from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
 from airflow_provider_oac.transport.blocking import run
@@ -63,7 +62,7 @@ def import_tokens(arguments: argparse.Namespace) -> None:
         _say_personal(imported.owner)
     _say_kept(oac, store_entry)
     if arguments.file != "-":
-        say(f"Delete {arguments.file}: whoever reads it can act as that user.")
+        say(f"Delete {arguments.file}: its tokens let any reader act as that user.")
 
 
 def logout(arguments: argparse.Namespace) -> None:
@@ -112,8 +111,8 @@ def _say_kept(oac: OACHook, store_entry: StoreEntry) -> None:
 def _say_personal(owner: str | None) -> None:
     if owner and looks_personal(owner):
         say(
-            f"Mind: {owner} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
-            "service account sign in instead, or use the grant jwt_assertion, which depends on nobody."
+            f"Note: {owner} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
+            "service account sign in instead, or use the grant jwt_assertion, which needs no person."
         )
 
 

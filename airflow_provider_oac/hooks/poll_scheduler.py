@@ -40,6 +40,8 @@ _SPREAD = 0.1
 _FIRST = 5.0
 # Seconds for which a poll that is due may be late before waiters whose deadline has come learn so without it.
 _LATE = 5.0
+# If this thread was busy for this share of the time between two collections, they say nothing about the instance.
+_BUSY = 0.9
 
 
 class _Waiter:
@@ -117,6 +119,10 @@ class Scheduler:
         self._workers: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0.0
+        # The most polls that were under way so far: about as many connections are open.
+        self._opened = 0
+        # When the last collection was, and the CPU time of this thread then.
+        self._collected = (self._loop.time(), time.thread_time())
 
     @property
     def idle(self) -> bool:
@@ -185,7 +191,7 @@ class Scheduler:
         """Have the next collection come when the next poll is due, or may be late, on a grid that all polls share."""
         due = self._due[0][0] if self._due else math.inf
         if self._ready:
-            due = min(due, max(self._ready[0].ready_since + _LATE, self._loop.time() + _LATE / 5))
+            due = min(due, self._loop.time() + TICK)
         if due == math.inf or (self._timer is not None and self._timer.when() <= due):
             return
         when = math.ceil(due / TICK) * TICK
@@ -197,8 +203,9 @@ class Scheduler:
 
     def _collect(self) -> None:
         """Hand what is due to the workers."""
-        self._timer = None
         now = self._loop.time() + 0.001
+        disturbed = self._disturbed()
+        self._timer = None
         self._end_the_late(now)
         while self._due and self._due[0][0] <= now:
             _, turn, poll = heapq.heappop(self._due)
@@ -207,19 +214,33 @@ class Scheduler:
                 poll.queued = True
                 self._ready.append(poll)
         self._wake()
-        wanted = min(self.throttle.at_once(self._rate) - len(self._workers), len(self._ready))
-        for _ in range(wanted):
-            worker = self._loop.create_task(self._work(), context=contextvars.Context())
+        waiting = bool(self._ready) and self._ready[0].ready_since <= now - TICK
+        self.throttle.adapt(self._rate, waiting, disturbed)
+        for _ in range(min(self.throttle.at_once - len(self._workers), len(self._ready))):
+            # One more than ever before opens a connection.
+            opens = len(self._workers) >= self._opened
+            self._opened += opens
+            worker = self._loop.create_task(self._work(opens), context=contextvars.Context())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
-    async def _work(self) -> None:
-        """Make polls until none is due."""
-        while self._ready and len(self._workers) <= self.throttle.at_once(self._rate):
+    def _disturbed(self) -> bool:
+        """Whether this thread was hardly idle since the last collection: it worked, or did not get the processor."""
+        (then, busy), now = self._collected, (self._loop.time(), time.thread_time())
+        self._collected = now
+        late = now[0] - self._timer.when() if self._timer is not None else 0.0
+        return now[1] - busy + late > _BUSY * (now[0] - then)
+
+    async def _work(self, opens: bool) -> None:
+        """Make polls until none is due.
+
+        :param opens: whether the first one opens a connection.
+        """
+        while self._ready and len(self._workers) <= self.throttle.at_once:
             poll = self._ready.popleft()
             poll.queued, poll.polling = False, True
             try:
-                pause = await self._poll(poll)
+                pause = await self._poll(poll, opens)
             except Exception as defect:
                 # Ours: each waiter must raise it. As it is: not every exception can be copied.
                 for waiter in poll.waiters:
@@ -227,13 +248,13 @@ class Scheduler:
                 poll.waiters.clear()
                 pause = 0.0
             finally:
-                poll.polling = False
+                poll.polling = opens = False
             if poll.waiters:
                 self._schedule(poll, pause)
         if (this := asyncio.current_task()) is not None:
             self._workers.discard(this)
 
-    async def _poll(self, poll: _Poll) -> float:
+    async def _poll(self, poll: _Poll, opens: bool) -> float:
         """Poll once, and have all waiters judge what came.
 
         :returns: seconds until the next poll that one of them wants.
@@ -244,7 +265,7 @@ class Scheduler:
             return self._postpone(poll, rest)
         found, trouble = None, None
         try:
-            found = await self._polled(poll)
+            found = await self._polled(poll, opens)
         except OACError as error:
             trouble = error
         now, pauses = self.api.now(), []
@@ -256,12 +277,12 @@ class Scheduler:
                 pauses.append(pause)
         return min(pauses, default=0.0)
 
-    async def _polled(self, poll: _Poll) -> Any:
+    async def _polled(self, poll: _Poll, opens: bool) -> Any:
         """Poll once, or twice if there were new credentials in between."""
         once = poll.waiters[0].target.poll
         for again in (True, False):
             # Credentials may be renewed while this poll is under way, because another one was refused.
-            began, busy, api = self._loop.time(), time.thread_time(), self.api
+            began, api = self._loop.time(), self.api
             try:
                 found = await once(api)
             except OACError as error:
@@ -270,8 +291,7 @@ class Scheduler:
                 if again and refuses_us(error) and (self.api is not api or await self._renewed()):
                     continue
                 raise
-            # What this thread itself worked meanwhile is not the server's: more connections would not help.
-            self.throttle.answered(max(0.0, self._loop.time() - began - (time.thread_time() - busy)))
+            self.throttle.answered(None if opens else self._loop.time() - began)
             return found
 
     def _postpone(self, poll: _Poll, rest: float) -> float:

@@ -16,7 +16,7 @@ from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.calls import API_BASE
 from airflow_provider_oac.client.errors import refuses_token
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.transport.blocking import BlockingIO, PlainSession, plain_session, run
+from airflow_provider_oac.transport.blocking import BlockingIO, PlainSession, run
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
@@ -28,9 +28,8 @@ class InstanceSession(PlainSession):
     """See :meth:`airflow_provider_oac.hooks.oac.OACHook.get_conn`."""
 
     def __init__(self, io: BlockingIO, address: str, session: Session, settings: TransportSettings) -> None:
-        super().__init__()
-        self.__dict__.update(plain_session(settings).__dict__)
-        # requests takes a gzip stream that was cut for a whole one; of plain bytes it counts the length.
+        super().__init__(settings)
+        # requests does not notice a truncated gzip stream. It checks the length of plain bytes.
         self.headers["Accept-Encoding"] = "identity"
         self._io = io
         self._address = address

@@ -72,7 +72,7 @@ class Started(NamedTuple):
 
 @dataclass(frozen=True)
 class Deferred(Record):
-    """What a trigger carries for the task that waits for it.
+    """What a trigger carries for the task.
 
     :param deadline: when the wait ends, in seconds since the epoch.
     :param latest: when Airflow ends the try; ``None`` for never.
@@ -233,7 +233,7 @@ class OACWorkOperator(OACBaseOperator):
         """
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Put away what work that failed or was canceled left behind."""
+        """Clean up after work that failed or was canceled."""
 
     # When the wait of this try ends, and when Airflow ends the try; seconds since the epoch, carried through deferrals.
     _until = 0.0
@@ -265,7 +265,7 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     def tolerated(self, started: Started) -> tuple[int, ...]:
-        """HTTP statuses that this very work brings about, so that the wait for it waits them out."""
+        """HTTP statuses that this work itself causes: the wait for it ignores them."""
         return ()
 
     def waits_for(self, started: Started) -> bool:
@@ -444,7 +444,7 @@ class OACWorkOperator(OACBaseOperator):
 
 
 def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
-    """A file in any store, whole or not at all; what earlier tries of the task left behind is put away.
+    """A file in any store, whole or not at all; what earlier tries of the task left behind is removed.
 
     :param url: of the file.
     :param conn_id: the Airflow Connection of the store, if the URL names none.
@@ -456,6 +456,6 @@ def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSin
         raise OACConfigurationError(
             f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
         )
-    # The same after a Clear, so that what was left behind before it is found, too.
+    # The same mark after a Clear finds what was left behind before it.
     mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
     return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import aiohttp
@@ -15,34 +16,31 @@ from yarl import URL
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.failures import transport_error
 from airflow_provider_oac.transport.io import Deadline, Request, Response, StreamedResponse, close_unused
-from airflow_provider_oac.transport.proxies import Proxy, proxy_for
+from airflow_provider_oac.transport.proxies import proxy_for
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 T = TypeVar("T")
 
-# To one server, however much waits for it. A server that hangs must not hold up the others.
+# To one server, however many triggers wait for it. A server that hangs must not delay the others.
 MAX_CONNECTIONS = 8
-# Seconds for which a connection that nobody uses is kept: longer than most pauses between two looks. aiohttp's own 15
-# would mean a handshake for each look.
+# Seconds for which an idle connection is kept: longer than most pauses between two polls. aiohttp's default of 15 would
+# mean a handshake for each poll.
 KEEP_ALIVE = 120.0
-# Addresses are kept read and checked, since those that are polled come again and again. One that nobody asked for in so
-# many seconds is forgotten; one that comes more rarely is read again.
-_REMEMBERED = 600.0
-# And not more than twice so many in any case, some 700 bytes each.
+# Addresses that are polled repeat, so this many are kept parsed and checked, some 700 bytes each.
 _MOST_URLS = 16_384
-# What aiohttp would add by itself. Leaving it out takes time, so it is only done where there is something to leave out.
+# Headers that aiohttp would add. Skipping takes time, so only requests that need it skip them.
 _ADDED = ("Accept", "Content-Type")
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
 class AsyncIO:
-    """The world of a trigger: one session and one TLS context, made at the first request.
+    """The ``io`` of a trigger: one session and one TLS context, made at the first request.
 
     Bound to the event loop that first uses it. Close it there.
 
     :param settings: timeouts, certificates.
     :param connections: most connections to one server.
-    :param keep_alive: seconds for which a connection that is not used is kept.
+    :param keep_alive: seconds for which an idle connection is kept.
     """
 
     def __init__(
@@ -55,10 +53,9 @@ class AsyncIO:
         self._settings = settings
         self._connections = connections
         self._keep_alive = keep_alive
-        self._proxies: dict[tuple[str, str], Proxy | None] = {}
-        self._urls: dict[str, URL] = {}
-        self._older_urls: dict[str, URL] = {}
-        self._forget_at = 0.0
+        self._url = lru_cache(maxsize=_MOST_URLS)(_checked)
+        # Reading the environment takes longer than a request.
+        self._proxy = lru_cache(maxsize=256)(proxy_for)
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
@@ -83,8 +80,8 @@ class AsyncIO:
 
     async def _sent(self, request: Request) -> tuple[aiohttp.ClientResponse, Deadline]:
         session = self._session or await self._opened()
-        url = self._urls.get(request.url) or self._url(request.url)
-        proxy = self._proxies[url.scheme, url.raw_authority]
+        url = self._url(request.url)
+        proxy = self._proxy(f"{url.scheme}://{url.raw_authority}")
         deadline = Deadline(self._settings.response_timeout)
         try:
             async with asyncio.timeout(deadline.seconds):
@@ -96,7 +93,7 @@ class AsyncIO:
                     else proxy.added_to(request.headers),
                     data=request.body,
                     proxy=proxy.address if proxy else None,
-                    # With which a tunnel is asked for. What goes through it is not the proxy's to read.
+                    # For the request for a tunnel. The proxy must not read what goes through it.
                     proxy_headers=proxy.headers if proxy is not None and url.scheme == "https" else None,
                     skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
                     allow_redirects=False,
@@ -107,28 +104,10 @@ class AsyncIO:
             failure = transport_error(request, error, sent=not never_sent, deadline=deadline)
         raise failure
 
-    def _url(self, address: str) -> URL:
-        """An address that was not asked for lately."""
-        now = time.monotonic()
-        if now >= self._forget_at or len(self._urls) >= _MOST_URLS:
-            self._older_urls, self._urls = self._urls, {}
-            self._forget_at = now + _REMEMBERED
-        url = self._older_urls.get(address)
-        if url is None:
-            checked_url(address, "The request's address")
-            # Already encoded: yarl would decode and encode again, and so change %3A in an id.
-            url = URL(address, encoded=True)
-            server = (url.scheme, url.raw_authority)
-            if server not in self._proxies:
-                # Reading the environment takes longer than a request.
-                self._proxies[server] = proxy_for(address)
-        self._urls[address] = url
-        return url
-
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._opening:
             if self._session is None:
-                # Reading the CA bundle takes some 15 ms, during which no trigger would move.
+                # Reading the CA bundle takes some 15 ms, which would stop all triggers.
                 context = await asyncio.to_thread(self._settings.ssl_context)
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(
@@ -139,7 +118,7 @@ class AsyncIO:
                     ),
                     timeout=aiohttp.ClientTimeout(
                         total=None,
-                        # With the wait for one of the few connections, which others may hold.
+                        # Includes the wait for a connection that another request holds.
                         connect=self._settings.response_timeout / 2,
                         sock_connect=self._settings.connect_timeout,
                         sock_read=self._settings.read_timeout,
@@ -149,9 +128,9 @@ class AsyncIO:
                     auto_decompress=False,
                     trust_env=False,
                 )
-                # Whether to send again is decided in one place, and it is not here: aiohttp by itself sends GET, PUT
-                # and DELETE a second time when a connection breaks. There is no public switch (aiohttp #10790);
-                # a test over HTTP counts the requests.
+                # transport.retry alone decides whether to send again. aiohttp would send GET, PUT and DELETE a second
+                # time when a connection breaks. There is no public switch (aiohttp #10790); a test over HTTP counts
+                # the requests.
                 self._session._retry_connection = False
             return self._session
 
@@ -168,7 +147,7 @@ class AsyncIO:
         return random.random()  # noqa: S311 (jitter, not cryptography)
 
     async def to_thread(self, function: Callable[[], T]) -> T:
-        """Run a function in a thread, so that the loop goes on."""
+        """Run a function in a thread: it must not block the loop."""
         return await asyncio.to_thread(function)
 
     async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
@@ -184,7 +163,7 @@ class AsyncIO:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(gated(flow)) for flow in pending]
         except BaseExceptionGroup as failures:
-            # As itself, not wrapped in a group: the other driver knows no groups.
+            # Without the group: the other driver has no groups.
             raise failures.exceptions[0] from None
         finally:
             close_unused(pending)
@@ -197,10 +176,16 @@ class AsyncIO:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             while not task.done():
-                # Who is impatient cancels more than once.
+                # A caller may cancel more than once.
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([task])
             raise
+
+
+def _checked(address: str) -> URL:
+    checked_url(address, "The request's address")
+    # Already encoded: yarl would decode and encode again, and so change %3A in an id.
+    return URL(address, encoded=True)
 
 
 class _Streamed(StreamedResponse):

@@ -38,7 +38,7 @@ _HANDSHAKE = frozenset(
         "UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER",
     }
 )  # fmt: skip
-# Half a second is how long a killed task goes on at most (Airflow kills hard after five).
+# Seconds between two checks whether the task was told to stop (Airflow kills hard after five).
 _LOOK_INTERVAL = 0.5
 
 
@@ -55,32 +55,30 @@ def run(flow: Coroutine[Any, Any, T]) -> T:
 
 
 class PlainSession(requests.Session):
-    """A session that takes no notice of redirects."""
+    """A session that sends only what it is told: no netrc (it would replace the bearer token), no cookies, no
+    redirects, no settings from the environment but the CA file and the proxies.
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: even for a session that follows no redirect, requests else reads the whole body of one, however large,
-        and fails at an address that cannot be parsed."""
-
-
-def plain_session(settings: TransportSettings) -> PlainSession:
-    """A session that sends just what it is told: no netrc (it would replace the bearer token), no cookies,
-    no settings from the environment but the CA file and the proxies.
-
+    :param settings: timeouts, certificates.
     :raises OACConfigurationError: if the CA file cannot be used.
     """
-    tls = settings.ssl_context()
-    session = PlainSession()
-    session.trust_env = False
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, DeadlineAdapter(settings.response_timeout, tls))
-    session.headers.clear()
-    session.headers.update({"User-Agent": settings.user_agent, "Accept-Encoding": "gzip"})
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return session
+
+    def __init__(self, settings: TransportSettings) -> None:
+        super().__init__()
+        tls = settings.ssl_context()
+        self.trust_env = False
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, DeadlineAdapter(settings.response_timeout, tls))
+        self.headers.clear()
+        self.headers.update({"User-Agent": settings.user_agent, "Accept-Encoding": "gzip"})
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None. Without redirects too, requests would read the whole body of one, however large, and fail at an address
+        that cannot be parsed."""
 
 
 class BlockingIO:
-    """The world of a task.
+    """The ``io`` of a task.
 
     :param settings: timeouts, certificates.
     :param stopped: asked twice a second while waiting; when it says yes, :class:`OACKilledError` is raised.
@@ -135,11 +133,11 @@ class BlockingIO:
         with self._opening:
             if self._session is None or self._pid != os.getpid():
                 # A child must not write into the connections of its parent.
-                self._session, self._pid = plain_session(self._settings), os.getpid()
+                self._session, self._pid = PlainSession(self._settings), os.getpid()
             return self._session
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, looking twice a second whether the task was told to stop."""
+        """Wait, and check twice a second whether the task was told to stop."""
         end = time.monotonic() + seconds
         while True:
             if self._stopped():
@@ -158,7 +156,7 @@ class BlockingIO:
         return random.random()  # noqa: S311 (jitter, not cryptography)
 
     async def to_thread(self, function: Callable[[], T]) -> T:
-        """Run a function here: nobody else waits in this thread."""
+        """Run a function in this thread."""
         return function()
 
     async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:

@@ -182,6 +182,6 @@ def test_what_failed_is_not_adopted(run: Oac, clean: Simulator) -> None:
     clean.control.settings(failed_listing="keep", work_seconds=0.0)
     clean.control.fault(POST, "fail_work")
     failed = taken(run)
-    good = taken(run, search_first=True, ignore=[failed.name], used=failed.name)
+    good = taken(run, search_first=True, ignore=[failed.name], clue=failed.name)
     assert names(clean) == [failed.name, good.name]
     assert good.name > failed.name

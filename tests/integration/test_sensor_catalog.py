@@ -77,9 +77,7 @@ def test_the_triggerer_waits_until_it_comes(clean: Simulator) -> None:
     trigger = through_the_database(
         OACCatalogItemTrigger(
             oac_conn_id="oac_default",
-            catalog_type="workbooks",
-            item_id=ids.catalog_id(NEW),
-            modified_since=None,
+            wanted={"kind": "workbooks", "item_id": ids.catalog_id(NEW)},
             deadline=None,
             poll_interval=0.05,
         )
@@ -155,9 +153,7 @@ def test_the_trigger_tells_what_failed(connections: Connections) -> None:
     connections.oac(scope="")
     trigger = OACCatalogItemTrigger(
         oac_conn_id="oac_default",
-        catalog_type="workbooks",
-        item_id=ids.catalog_id(NEW),
-        modified_since=None,
+        wanted={"kind": "workbooks", "item_id": ids.catalog_id(NEW)},
         deadline=None,
         poll_interval=0.05,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTransportError
-from airflow_provider_oac.transport.blocking import plain_session
+from airflow_provider_oac.transport.blocking import PlainSession
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
 from oac_simulator.launch import Simulator, launch
@@ -86,7 +86,7 @@ def test_a_ca_file_that_cannot_be_used_is_named(
 def test_a_ca_file_is_not_opened_again_once_it_was_checked(secure: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "company.pem"
     shutil.copy(secure.ready["ca_file"], file)
-    with plain_session(TransportSettings(ca_file=str(file))) as session:
+    with PlainSession(TransportSettings(ca_file=str(file))) as session:
         file.unlink()
         url = secure.ready["identity_url"] + "/.well-known/openid-configuration"
         assert session.get(url, timeout=5).status_code == 200
@@ -95,7 +95,7 @@ def test_a_ca_file_is_not_opened_again_once_it_was_checked(secure: Simulator, tm
 def test_a_session_may_verify_as_requests_does(secure: Simulator) -> None:
     url = secure.ready["identity_url"] + "/.well-known/openid-configuration"
     settings = TransportSettings(ca_file=secure.ready["ca_file"])
-    with plain_session(settings) as session:
+    with PlainSession(settings) as session:
         assert session.get(url, verify=secure.ready["ca_file"]).status_code == 200
         with warnings.catch_warnings(action="ignore"):
             assert session.get(url, verify=False).status_code == 200

@@ -150,7 +150,7 @@ def test_both_command_lines_have_the_same_commands() -> None:
     assert group.name == "oac"
     assert [command.name for command in group.subcommands] == [command.name for command in COMMANDS]
     for command, declared in zip(group.subcommands, COMMANDS, strict=True):
-        assert [item.flags for item in command.args] == [item.flags for item in declared.arguments]
+        assert [item.flags for item in command.args] == [flags for flags, _ in declared.arguments]
         # An example of a path or a percent sign would break argparse's own formatting of help.
         assert declared.help in parser().format_help()
         with pytest.raises(SystemExit) as ended:

@@ -14,7 +14,7 @@ TRIGGERS = {
     "OACJobTrigger": {
         "kind": "datasets", "noun": "dataset", "object_id": "J2onLid4Jw", "job_id": "1", "submitted_at": 0.0
     },
-    "OACCatalogItemTrigger": {"catalog_type": "workbooks", "item_id": "L3NoYXJlZC9h", "modified_since": None},
+    "OACCatalogItemTrigger": {"wanted": {"kind": "workbooks", "item_id": "L3NoYXJlZC9h"}},
     "OACReadyTrigger": {"carried": {}},
     "OACSnapshotTrigger": {"wanted": {"snapshot_name": "nightly"}},
 }  # fmt: skip

@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from tools.bench.exports import SIZE, exported
 from tools.bench.serving import Serving, forget_foreign, measured, own_environment, serving
 from tools.bench.tasks import FURTHER
+from tools.bench.waiting import INTERVAL
 
 PEERS = ("databricks", "dbt", "airbyte", "powerbi")
 
@@ -164,6 +165,26 @@ def bursts(server: Serving, rows: list[Row]) -> str:
     return f"### A burst of 1,000 triggers\n\n{waiting_table(found)}"
 
 
+def distances(server: Serving, quick: bool, rows: list[Row]) -> str:
+    """Triggers at a server that is far away: how late an end is noticed, and how many connections that takes."""
+    cells = []
+    for many in (1000,) if quick else (100, 1000, 5000):
+        for latency in (0.02, 0.1, 0.3):
+            ours, floor = (measured(server, kind, many, latency=latency) for kind in ("ours", "floor"))
+            where = f"{many:,} triggers, {1000 * latency:.0f} ms away"
+            say(f"{where}: {ours} {floor}")
+            behind = ours["noticed_p99"] - floor["noticed_p99"]
+            bound = 1.5 * many / INTERVAL * latency + 8
+            rows.append(Row(f"noticed later than the floor, p99, {where}", behind, latency + 0.5, " s"))
+            rows.append(Row(f"connections, {where}", ours["connections"], bound))
+            for kind, f in (("ours", ours), ("floor", floor)):
+                cells.append(
+                    [where, kind, f["noticed_median"], f["noticed_p99"], f["connections"], 1000 * f["cpu"] / many]
+                )
+    head = ["where", "kind", "noticed after, median s", "p99 s", "connections", "CPU ms per trigger"]
+    return "### At a distance\n\n" + table(head, cells)
+
+
 def measure(options: argparse.Namespace, server: Serving, with_peers: bool) -> tuple[list[Row], str]:
     """Everything: what is to be reached, and all tables.
 
@@ -175,6 +196,7 @@ def measure(options: argparse.Namespace, server: Serving, with_peers: bool) -> t
     # With 5,000, the others do not come to an end.
     parts.append(waits(server, 1, 5000, () if options.quick else peers[:2], rows))
     parts.append(bursts(server, rows))
+    parts.append(distances(server, options.quick, rows))
     parts.append("### Growth\n\n" + growth(server))
     turns = 3 if options.quick else 7
     parts.append(imports(server, turns, rows))

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-TOKEN_LIFETIME = {"seconds": 3600.0}
+# In seconds: how long a token lasts, and how long every answer takes, as if the server were far away.
+SETTINGS = {"token_lifetime": 3600.0, "latency": 0.0}
 STATS: dict[str, int] = {}
 # Seconds since the epoch of an end, times a thousand, and a number: what an id holds.
 SCALE = 1_000_000
@@ -72,7 +73,7 @@ def token(_match: re.Match[str]) -> Any:
     count("tokens")
     head, body = (base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"none"}', b'{"sub":"x"}'))
     value = f"{head}.{body}.{STATS['tokens']}"
-    return {"access_token": value, "token_type": "Bearer", "expires_in": int(TOKEN_LIFETIME["seconds"])}
+    return {"access_token": value, "token_type": "Bearer", "expires_in": int(SETTINGS["token_lifetime"])}
 
 
 # Items of the catalog, items per page, and seconds that a page takes.
@@ -113,7 +114,7 @@ def answer(target: str, body: bytes) -> Any:
         return STATS
     if target.startswith("/reset"):
         STATS.clear()
-        TOKEN_LIFETIME["seconds"] = float(target.partition("?")[2] or 3600.0)
+        SETTINGS.update(json.loads(unquote(target.partition("?")[2])))
         return {}
     # databricks sends the id of a run as JSON in a GET.
     target = unquote(target)
@@ -163,9 +164,10 @@ class Connection(asyncio.Protocol):
                 + b"Content-Length: %d\r\n\r\n" % len(text)
                 + text
             )
-            if of_page:
-                # Nobody asks for two things at once on one connection.
-                asyncio.get_running_loop().call_later(PAGE_SECONDS, self.transport.write, whole)
+            # Nobody asks for two things at once on one connection.
+            delay = PAGE_SECONDS if of_page else SETTINGS["latency"]
+            if delay:
+                asyncio.get_running_loop().call_later(delay, self.transport.write, whole)
             else:
                 self.transport.write(whole)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 _FOREIGN = (
     "AIRFLOW", "_AIRFLOW", "PYTHONDONTWRITEBYTECODE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
@@ -37,9 +38,13 @@ class Serving:
         asked.close()
         return answer
 
-    def reset(self, token_lifetime: float = 3600.0) -> None:
-        """Count from nothing again."""
-        self._get(f"/reset?{token_lifetime}")
+    def reset(self, token_lifetime: float = 3600.0, latency: float = 0.0) -> None:
+        """Count from nothing again.
+
+        :param token_lifetime: seconds for which a token lasts.
+        :param latency: seconds that every answer takes.
+        """
+        self._get("/reset?" + quote(json.dumps({"token_lifetime": token_lifetime, "latency": latency})))
 
     def stats(self) -> dict[str, int]:
         """What was counted; the connection that asks is not."""
@@ -73,12 +78,13 @@ def own_environment(server: Serving) -> dict[str, str]:
     return {**os.environ, "AIRFLOW_HOME": str(server.folder), "PYTHONPATH": str(root)}
 
 
-def measured(server: Serving, kind: str, many: int, *options: str, token_lifetime: float = 3600.0) -> dict[str, Any]:
+def measured(server: Serving, kind: str, many: int, *options: str, **settings: float) -> dict[str, Any]:
     """Run triggers of a kind in a process of its own; see waiting.py. With what the server counted.
 
+    :param settings: of the server; see :meth:`Serving.reset`.
     :raises RuntimeError: if it failed.
     """
-    server.reset(token_lifetime)
+    server.reset(**settings)
     program = [sys.executable, str(Path(__file__).with_name("waiting.py")), kind, str(many)]
     environment = own_environment(server)
     done = subprocess.run(

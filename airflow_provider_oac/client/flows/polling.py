@@ -9,15 +9,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.errors import passing
 from airflow_provider_oac.client.rest import work_requests
 from airflow_provider_oac.client.rest.work_requests import ACTIVE, ENDED, SUCCEEDED, WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,
     OACError,
-    OACResponseError,
-    OACTokenStoreError,
-    OACTransportError,
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
@@ -66,15 +64,6 @@ def asked_pause(error: OACError) -> float:
     return min(asked or 0.0, _LONGEST_ASKED)
 
 
-def passing(error: OACError) -> bool:
-    """Whether a poll that failed with this error may succeed later without anybody changing anything."""
-    if isinstance(error, OACApiError | OACAuthError):
-        return error.retryable
-    if isinstance(error, OACTransportError | OACTokenStoreError):
-        return error.passing
-    return isinstance(error, OACResponseError)
-
-
 class PollTarget(ABC, Generic[R]):
     """Something that is polled until it is as it should be. It judges each poll, and knows no clock.
 
@@ -84,8 +73,8 @@ class PollTarget(ABC, Generic[R]):
     :param key: what is polled: one poll serves all targets with the same key.
     :param name: the same for people.
     :param plan: how to wait.
-    :param report: gets a line for people when what polls show changes. One poll may serve several tasks, each with a
-        log of its own, so this is not :attr:`Api.report`.
+    :param report: gets a line for people when what polls show changes. One poll may serve several tasks, each with its
+        own log, so this is not :attr:`Api.report`.
     """
 
     # A thousand wait at a time.
@@ -191,9 +180,9 @@ async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
         try:
             found = await target.poll(api)
         except OACError as error:
-            pause: float | None = target.on_error(error, api.now())
-        else:
-            pause = target.on_result(found, api.now())
+            await api.sleep(target.on_error(error, api.now()))
+            continue
+        pause = target.on_result(found, api.now())
         if pause is None:
             return found
         await api.sleep(pause)

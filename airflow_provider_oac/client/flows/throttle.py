@@ -8,16 +8,15 @@ from airflow_provider_oac.client.flows.polling import asked_pause
 from airflow_provider_oac.client.paging import index_not_ready
 from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACError
 
-# Sockets by default, and where rate x latency needs more.
+# Connections at least, and at most.
 FEW = 8
-MANY = 64
-# How much more than rate x latency, to work off a queue that was built up.
-_SURPLUS = 1.5
-# The weight of the last response in the latency that is reckoned with. A quick one counts for more: where a busy
-# machine makes responses late, more connections would not help.
-_QUICK_SHARE, _SLOW_SHARE = 0.3, 0.02
-# So many answers must have come before it is reckoned with: the first ones hold handshakes and the sign-in.
-_ANSWERS = 32
+MANY = 512
+# By what factor the limit grows while due polls wait, and shrinks while none does: slowly, because polls come in waves.
+_GROWTH, _SHRINKING = 1.25, 0.995
+# How much more than rate times latency it may become.
+_SURPLUS = 1.2
+# The weight of the latest responses in the average latency.
+_WEIGHT = 0.2
 # Seconds without any poll after a 429 or 503 that names no time: doubled as long as they follow each other.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 # What a gateway says in the place of an instance that does not answer.
@@ -31,28 +30,44 @@ class Throttle:
         self.quiet_until = -math.inf
         # What began the rest that lasts until then.
         self.reason = ""
+        self._limit = float(FEW)
         self._latency = 0.0
-        self._answers = 0
+        # Of the responses since the last adaptation.
+        self._seconds, self._responses = 0.0, 0
         self._allowed = MANY
         self._rest = _FIRST_REST
         self._slowed_at = -math.inf
 
-    def at_once(self, rate: float) -> int:
-        """How many polls may be under way.
+    @property
+    def at_once(self) -> int:
+        """How many polls may be under way."""
+        return min(self._allowed, math.ceil(self._limit))
+
+    def adapt(self, rate: float, waiting: bool, disturbed: bool = False) -> None:
+        """Adapt how many polls may be under way: at most rate times latency (Little's law) and a surplus.
 
         :param rate: polls per second that are wanted.
+        :param waiting: whether due polls wait because too few may be under way.
+        :param disturbed: whether this process itself delayed the latest responses: more connections would not help.
         """
-        needed = math.ceil(round(rate * self._latency * _SURPLUS, 3)) if self._answers >= _ANSWERS else FEW
-        return min(self._allowed, max(FEW, min(needed, MANY)))
+        if self._responses and not disturbed:
+            latest = self._seconds / self._responses
+            self._latency += (latest - self._latency) * (_WEIGHT if self._latency else 1.0)
+        self._seconds, self._responses = 0.0, 0
+        if not waiting:
+            self._limit = max(FEW, self._limit * _SHRINKING)
+        elif not disturbed:
+            enough = min(rate * self._latency * _SURPLUS, MANY)
+            self._limit = max(self._limit, min(self._limit * _GROWTH, enough))
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, seconds: float | None) -> None:
         """A poll was answered.
 
-        :param seconds: how long it was waited for, less what this process was busy with other things meanwhile.
+        :param seconds: how long the response took; ``None`` if that includes a handshake or a sign-in.
         """
-        share = 1.0 if not self._answers else _QUICK_SHARE if seconds < self._latency else _SLOW_SHARE
-        self._answers += 1
-        self._latency += (seconds - self._latency) * share
+        if seconds is not None:
+            self._seconds += seconds
+            self._responses += 1
         self._keeps_up()
         self._rest = _FIRST_REST
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import hashlib
 import json
 import re
 import textwrap
@@ -13,10 +12,9 @@ from functools import cache, partial
 from urllib.parse import quote, quote_plus
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, padding, serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
 from cryptography.x509.oid import NameOID
 
@@ -79,27 +77,6 @@ def pss_der() -> bytes:
     """The same key, for signatures by RSA-PSS only (RFC 4055)."""
     algorithm = bytes.fromhex("300b06092a864886f70d01010a")
     return of_length(b"\x30", b"\2\1\0" + algorithm + of_length(b"\4", der("PKCS#1")))
-
-
-def encrypted_pss_der(iterations: int, aes_bytes: int) -> bytes:
-    """The same, encrypted as ``openssl pkcs8 -topk8`` does by default: PBES2, PBKDF2, AES-CBC (RFC 8018)."""
-    salt, start = bytes(range(8)), bytes(range(16))
-    key = hashlib.pbkdf2_hmac("sha256", PASSPHRASE.encode(), salt, iterations, aes_bytes)
-    padder = padding.PKCS7(128).padder()
-    padded = padder.update(pss_der()) + padder.finalize()
-    cipher = Cipher(algorithms.AES(key), modes.CBC(start)).encryptor()
-    count = iterations.to_bytes(iterations.bit_length() // 8 + 1, "big")
-
-    def short(tag: int, *parts: bytes) -> bytes:
-        content = b"".join(parts)
-        return bytes([tag, len(content)]) + content
-
-    sha256 = short(0x30, bytes.fromhex("06082a864886f70d02090500"))
-    pbkdf2 = short(0x30, bytes.fromhex("06092a864886f70d01050c"), short(0x30, short(4, salt), short(2, count), sha256))
-    aes = {16: "02", 24: "16", 32: "2a"}[aes_bytes]
-    scheme = short(0x30, bytes.fromhex("06096086480165030401" + aes), short(4, start))
-    algorithm = short(0x30, bytes.fromhex("06092a864886f70d01050d"), short(0x30, pbkdf2, scheme))
-    return of_length(b"\x30", algorithm + of_length(b"\4", cipher.update(padded) + cipher.finalize()))
 
 
 def many_primes_der(kind: str) -> bytes:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 
 import jwt
 import pytest
 
 from airflow_provider_oac.auth.assertions import client_assertion, user_assertion
-from airflow_provider_oac.auth.keys import PrivateKey
+from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.auth import keys_forms as forms
 
@@ -14,9 +16,14 @@ NOW = 1_700_000_000.75
 AUDIENCE = "https://identity.oraclecloud.com/"
 
 
-@pytest.fixture(scope="module")
-def key() -> PrivateKey:
-    return PrivateKey(key=forms.rsa_key(), form="made here")
+SETTINGS = AuthSettings(
+    identity_url="https://idcs.example.com",
+    client_id="client",
+    scope="scope",
+    user="nightly",
+    private_key=forms.pem("PKCS#8"),
+    certificate_alias="oac",
+)
 
 
 def read(token: str, audience: str = AUDIENCE) -> tuple[dict[str, object], dict[str, object]]:
@@ -27,85 +34,43 @@ def read(token: str, audience: str = AUDIENCE) -> tuple[dict[str, object], dict[
     return jwt.get_unverified_header(token), claims
 
 
-def test_a_user_assertion_says_who_acts_for_whom(key: PrivateKey) -> None:
-    token = user_assertion(
-        key, client_id="client", user="nightly", audience=AUDIENCE, alias="oac", x5t="thumb", now=NOW
-    )
-    header, claims = read(token)
-    assert header == {"alg": "RS256", "typ": "JWT", "kid": "oac", "x5t": "thumb"}
-    assert uuid.UUID(str(claims.pop("jti"))).version == 4
-    assert claims == {
-        "iss": "client",
-        "sub": "nightly",
-        "aud": AUDIENCE,
-        "iat": 1_699_999_970,
-        "exp": 1_700_000_270,
-    }
-
-
-def test_a_client_assertion_is_about_the_client_alone(key: PrivateKey) -> None:
-    header, claims = read(client_assertion(key, client_id="client", audience=AUDIENCE, alias="oac", now=NOW))
+@pytest.mark.parametrize(("sign", "subject"), [(user_assertion, "nightly"), (client_assertion, "client")])
+def test_an_assertion_says_who_acts_for_whom(sign: Callable[[AuthSettings, float], str], subject: str) -> None:
+    header, claims = read(sign(SETTINGS, NOW))
     assert header == {"alg": "RS256", "typ": "JWT", "kid": "oac"}
     assert uuid.UUID(str(claims.pop("jti"))).version == 4
     assert claims == {
         "iss": "client",
-        "sub": "client",
+        "sub": subject,
         "aud": AUDIENCE,
         "iat": 1_699_999_970,
         "exp": 1_700_000_270,
     }
 
 
-def test_every_assertion_has_an_id_of_its_own(key: PrivateKey) -> None:
-    tokens = [
-        make
-        for _ in range(3)
-        for make in (
-            user_assertion(key, client_id="c", user="u", audience=AUDIENCE, alias="a", now=NOW),
-            client_assertion(key, client_id="c", audience=AUDIENCE, alias="a", now=NOW),
-        )
-    ]
+def test_every_assertion_has_a_new_id() -> None:
+    tokens = [sign(SETTINGS, NOW) for _ in range(3) for sign in (user_assertion, client_assertion)]
     assert len({read(token)[1]["jti"] for token in tokens}) == 6
 
 
 @pytest.mark.parametrize(
     ("audience", "sent"),
-    [
-        ("https://a/", "https://a/"),
-        (["https://a/"], "https://a/"),
-        (("https://a/",), "https://a/"),
-        (("https://a/", "https://b"), ["https://a/", "https://b"]),
-    ],
+    [(("https://a/",), "https://a/"), (("https://a/", "https://b"), ["https://a/", "https://b"])],
 )
-def test_one_audience_is_a_text_and_several_are_a_list(
-    key: PrivateKey, audience: str | list[str], sent: object
-) -> None:
-    user = user_assertion(key, client_id="c", user="u", audience=audience, alias="a", now=NOW)
-    client = client_assertion(key, client_id="c", audience=audience, alias="a", now=NOW)
-    assert [read(token, "https://a/")[1]["aud"] for token in (user, client)] == [sent, sent]
+def test_one_audience_is_a_text_and_several_are_a_list(audience: tuple[str, ...], sent: object) -> None:
+    settings = replace(SETTINGS, audience=audience)
+    tokens = [sign(settings, NOW) for sign in (user_assertion, client_assertion)]
+    assert [read(token, "https://a/")[1]["aud"] for token in tokens] == [sent, sent]
 
 
-def test_a_thumbprint_can_stand_for_the_alias(key: PrivateKey) -> None:
-    token = client_assertion(key, client_id="c", audience=AUDIENCE, alias=None, x5t="thumb", now=NOW)
-    assert read(token)[0] == {"alg": "RS256", "typ": "JWT", "x5t": "thumb"}
+@pytest.mark.parametrize("alias", ["oac", None])
+def test_a_certificate_adds_its_thumbprint(alias: str | None) -> None:
+    settings = replace(SETTINGS, certificate_alias=alias, certificate=forms.certificate_pem())
+    header, _ = read(client_assertion(settings, NOW))
+    assert header.get("kid") == alias
+    assert header["x5t"] == forms.certificate_thumbprint(forms.certificate_pem())
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"user": ""}, "no user"),
-        ({"client_id": ""}, "no client id"),
-        ({"audience": ""}, "no audience"),
-        ({"audience": []}, "no audience"),
-        ({"audience": ["https://a/", ""]}, "no audience"),
-        ({"alias": None}, "no certificate alias"),
-        ({"alias": ""}, "no certificate alias"),
-    ],
-)
-def test_what_is_missing_is_named(key: PrivateKey, change: dict[str, object], named: str) -> None:
-    given: dict[str, object] = {"client_id": "c", "audience": AUDIENCE, "alias": "a", "now": NOW}
-    with pytest.raises(OACConfigurationError, match=f"user assertion cannot be made: {named}"):
-        user_assertion(key, **({"user": "u"} | given | change))
-    if "user" not in change:
-        with pytest.raises(OACConfigurationError, match=f"client assertion cannot be made: {named}"):
-            client_assertion(key, **(given | change))
+def test_a_certificate_of_another_key_is_refused() -> None:
+    with pytest.raises(OACConfigurationError, match="does not belong to the private key"):
+        client_assertion(replace(SETTINGS, certificate=forms.certificate_pem(1)), NOW)

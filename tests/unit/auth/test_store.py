@@ -135,13 +135,11 @@ class TestDamage:
     @pytest.mark.parametrize(
         "body",
         [
-            "[]", "1", "null", "{}", "no json", '{"form": 2}', '{"form": 1, "attempt": null, "failure": null}',
-            '{"form": 2, "attempt": null, "failure": null}',
-            '{"form": 3, "entry": {}, "attempt": null, "failure": null}',
-            '{"form": 2, "entry": {}, "attempt": null, "failure": null, "of_a_later_version": 1}',
-            '{"form": 2, "entry": {}, "attempt": {"odd": 1}, "failure": null}',
-            '{"form": 2, "entry": null, "attempt": null, "failure": null}',
-            '{"form": 2, "entry": {}, "attempt": null, "failure": "text"}',
+            "[]", "1", "null", "{}", "no json", '{"entry": {}}', '{"entry": {}, "record": 1}',
+            json.dumps({"entry": {}, "record": RECORD.to_json() | {"version": 2}}),
+            json.dumps({"entry": {}, "record": RECORD.to_json() | {"of_a_later_version": 1}}),
+            json.dumps({"entry": {}, "record": RECORD.to_json() | {"attempt": {"odd": 1}}}),
+            json.dumps({"entry": {}, "record": RECORD.to_json() | {"failure": "text"}}),
         ],
     )  # fmt: skip
     def test_a_form_that_is_not_known_is_refused(self, body: str) -> None:

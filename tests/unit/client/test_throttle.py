@@ -16,26 +16,48 @@ def answer(status: int, retry_after: float | None = None, code: str | None = Non
 IN_TEXT = OACApiError("no", status=503, detail="SearchIndexNotReady: later", method="GET", path="/", retry_after=300.0)
 
 
+def adapted(rate: float, latency: float, times: int = 60, waiting: bool = True, disturbed: bool = False) -> Throttle:
+    """After so many collections with a response each."""
+    throttle = Throttle()
+    for _ in range(times):
+        throttle.answered(latency)
+        throttle.adapt(rate, waiting, disturbed)
+    return throttle
+
+
 @pytest.mark.parametrize(
     ("rate", "latency", "at_once"),
-    [(1000.0, 0.002, FEW), (200.0, 0.1, 30), (2000.0, 1.0, MANY), (0.0, 5.0, FEW)],
-    ids=["a fast server", "a server that is far away", "more than is sensible", "nobody waits"],
+    [(1000.0, 0.002, FEW), (200.0, 0.1, 24), (2000.0, 1.0, MANY), (0.0, 5.0, FEW)],
+    ids=["a fast server", "a server that is far away", "more than is sensible", "no triggers"],
 )
-def test_more_connections_only_where_rate_times_latency_needs_them(rate: float, latency: float, at_once: int) -> None:
+def test_the_limit_grows_to_rate_times_latency_and_a_surplus(rate: float, latency: float, at_once: int) -> None:
+    assert adapted(rate, latency).at_once == at_once
+
+
+def test_the_limit_grows_step_by_step() -> None:
+    assert [adapted(1000.0, 1.0, times).at_once for times in range(4)] == [8, 10, 13, 16]
+
+
+def test_it_does_not_grow_while_no_poll_waits_or_this_process_is_the_slow_one() -> None:
+    assert adapted(200.0, 0.1, waiting=False).at_once == FEW
+    assert adapted(200.0, 0.1, disturbed=True).at_once == FEW
+
+
+def test_it_shrinks_slowly() -> None:
+    throttle = adapted(200.0, 0.1)
+    throttle.adapt(200.0, waiting=False)
+    assert throttle.at_once == 24
+    for _ in range(300):
+        throttle.adapt(200.0, waiting=False)
+    assert throttle.at_once == FEW
+
+
+def test_a_handshake_does_not_count_as_latency() -> None:
     throttle = Throttle()
-    throttle.answered(10.0)
-    assert throttle.at_once(rate) == FEW, "the first answers hold handshakes and the sign-in"
     for _ in range(60):
-        throttle.answered(latency)
-    assert throttle.at_once(rate) == at_once
-
-
-def test_one_slow_answer_among_many_changes_little() -> None:
-    throttle = Throttle()
-    for _ in range(50):
-        throttle.answered(0.005)
-    throttle.answered(0.5)
-    assert throttle.at_once(50.0) == FEW
+        throttle.answered(None)
+        throttle.adapt(200.0, waiting=True)
+    assert throttle.at_once == FEW
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -68,7 +90,7 @@ def test_after_a_rest_one_asks_then_one_more_with_each_answer() -> None:
     throttle.refused(answer(503), 0.0, 0.0)
     allowed = []
     for _ in range(4):
-        allowed.append(throttle.at_once(10.0))
+        allowed.append(throttle.at_once)
         throttle.answered(0.01)
     assert allowed == [1, 2, 3, 4]
 
@@ -79,11 +101,11 @@ def test_after_a_rest_an_answer_that_refuses_counts_as_well() -> None:
     allowed = []
     for error in (answer(401), answer(404), answer(500), OACTransportError("no", sent=True), answer(401)):
         throttle.refused(error, 1.0, 2.0)
-        allowed.append(throttle.at_once(10.0))
+        allowed.append(throttle.at_once)
     assert allowed == [2, 3, 4, 4, 5]
     throttle.refused(answer(504), 1.0, 2.0)
     throttle.refused(answer(401), -1.0, 2.0)
-    assert throttle.at_once(10.0) == 5, "a gateway is not the instance; what was under way before tells nothing"
+    assert throttle.at_once == 5, "a gateway is not the instance; what was under way before tells nothing"
 
 
 @pytest.mark.parametrize(
@@ -95,4 +117,4 @@ def test_other_trouble_is_nobody_elses(error: OACError) -> None:
     throttle = Throttle()
     throttle.refused(error, 0.0, 1.0)
     assert throttle.quiet_until < 0
-    assert throttle.at_once(0.0) == FEW
+    assert throttle.at_once == FEW

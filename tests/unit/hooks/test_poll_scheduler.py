@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
+
+import pytest
 
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 from airflow_provider_oac.client.flows.throttle import FEW
-from airflow_provider_oac.client.rest.work_requests import WorkRequest, read_work_request
+from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.hooks.poll_scheduler import TICK, Scheduler
 from tests import virtual
 
 START = 1_700_000_000.0
-RUNNING: WorkRequest = read_work_request({"id": "1", "status": "IN_PROGRESS"})
+RUNNING = WorkRequest.parse({"id": "1", "status": "IN_PROGRESS"}, "A work request")
+DONE = WorkRequest.parse({"id": "1", "status": "SUCCEEDED"}, "A work request")
 
 
 class Polled(WorkRequestTarget):
@@ -138,7 +142,35 @@ def test_those_who_begin_together_spread() -> None:
     assert 2.5 <= moments[79] - moments[40] <= 3.5
 
 
-def test_an_instance_that_is_far_away_is_asked_more_at_once() -> None:
-    instance = Instance(0.2)
-    virtual.run(polled(instance, 200, 2.0, 300))
-    assert instance.most > FEW
+@pytest.mark.parametrize("latency", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("many", [100, 1000])
+@pytest.mark.parametrize("spread", [True, False], ids=["spread", "burst"])
+def test_the_end_is_noticed_in_time_at_a_distance_with_few_connections(many: int, latency: float, spread: bool) -> None:
+    pause, late = 5.0, []
+    instance, chance = Instance(latency), Random(1)
+    instance.random = chance.random  # type: ignore[method-assign]
+
+    async def one(place: Scheduler, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(pause * number / many if spread else 0.0)
+        # After the time in which the limit grows.
+        end = loop.time() + 15.0 + pause * chance.random()
+
+        async def poll(api: Any) -> WorkRequest:
+            # OAC decides what it answers half way.
+            ended = loop.time() + latency / 2 >= end
+            await instance.poll(api)
+            return DONE if ended else RUNNING
+
+        await place.wait(Polled(str(number), pause, poll))
+        late.append(loop.time() - end)
+
+    async def all_of_them() -> None:
+        place = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
+        await asyncio.gather(*(one(place, number) for number in range(many)))
+        await place.close()
+
+    virtual.run(all_of_them())
+    # One that polls by itself notices it after a pause and half a latency at most.
+    assert sorted(late)[int(0.99 * many)] <= pause + 1.5 * latency + 0.5
+    assert instance.most <= 1.5 * many / pause * latency + 8

@@ -87,9 +87,7 @@ def test_a_mapped_task_can_be_made_of_them() -> None:
 def test_a_trigger_goes_through_the_database() -> None:
     trigger = OACCatalogItemTrigger(
         oac_conn_id="oac_default",
-        catalog_type="workbooks",
-        item_id="L3g",
-        modified_since="2026-01-31T00:00:00+00:00",
+        wanted={"kind": "workbooks", "item_id": "L3g", "modified_since": "2026-01-31T00:00:00+00:00"},
         deadline=1.5,
         poll_interval=30.0,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 FORKING = """
     import os, signal, sys, threading
-    from airflow_provider_oac.auth.keys import _cache_lock
+    from airflow_provider_oac.auth.keys import _loading
     from airflow_provider_oac.auth.session import MemoryStore, Session
     from airflow_provider_oac.transport.blocking import BlockingIO, run
     from tests.manual import ManualIO
@@ -26,7 +26,7 @@ FORKING = """
     io = BlockingIO()
     threads = [
         threading.Thread(target=lambda: run(Session(SETTINGS, store).token(ManualIO(slowly)))),
-        threading.Thread(target=lambda: [lock.acquire() for lock in (store._lock, io._opening, _cache_lock)]),
+        threading.Thread(target=lambda: [lock.acquire() for lock in (store._lock, io._opening, _loading)]),
     ]
     threads[0].start()
     asked.wait(60)
@@ -38,7 +38,7 @@ FORKING = """
         # Each of them needs one of the locks.
         token = run(Session(SETTINGS, store).token(ManualIO(lambda _request: issued(2))))
         io._opened()
-        with _cache_lock:
+        with _loading:
             os._exit(0 if token.access_token == "token-2" else 1)
     ended = os.waitpid(child, 0)[1]
     store._lock.release()
