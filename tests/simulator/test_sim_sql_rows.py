@@ -19,7 +19,7 @@ from oac_simulator.launch import Simulator
 from tests.simulator.sim_caller import Caller
 from tests.simulator.sim_mcp import Session
 
-QUERIES = 150
+QUERIES = 500
 #: An expression in Logical SQL and in SQLite.
 Pair = tuple[str, str]
 
