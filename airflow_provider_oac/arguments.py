@@ -56,7 +56,7 @@ Template: TypeAlias = Annotated[T, TEMPLATE]
 EMPTY = object()
 """Marks a text that may be empty."""
 _PATH, _LOCATION = object(), object()
-# In seconds: 1000 years, after which no date can be told. Nobody waits longer.
+# In seconds: 1000 years. Later dates cannot be represented.
 _LONGEST = 1000 * 365 * 86400.0
 
 Count: TypeAlias = Annotated[int, AtLeast(0)]
@@ -151,7 +151,7 @@ class Argument(NamedTuple):
             if templated:
                 return value, ""
             return value, (
-                f"{self.name} is not a template field: it takes {self.kind.wanted}, but is {self._shown(value)}. "
+                f"{self.name} is not a template field: it takes {self.kind.wanted}, but is {_shown(value, self.kind)}. "
                 "Pass the value itself."
             )
         if _is_none(value):
@@ -170,37 +170,21 @@ class Argument(NamedTuple):
         member = self.kind.member if self.kind else None
         if member and _is_list(value):
             return f"one is {_shown(next(one for one in value if member.taken(one) is _REFUSED), member)}"
-        return f"is {self._shown(value)}"
-
-    def _shown(self, value: Any) -> str:
-        return _shown(value, self.kind)
+        return f"is {_shown(value, self.kind)}"
 
     def _hint(self) -> str:
         return "".join(f" {mark.text}" for mark in self.marks if isinstance(mark, Hint))
 
 
-def check(target: Any, who: str, *, rendered: bool) -> None:
+def check(target: Any, who: str, *, rendered: bool, refuse: bool = True) -> None:
     """Refuse arguments that do not fit, and put what fits into the form that the class works with.
 
     :param target: an operator, a sensor or a notifier.
     :param who: what it is called in messages.
     :param rendered: whether templates are rendered, and not only read in a DAG.
+    :param refuse: ``False`` leaves what does not fit as it is, after a deferral: the work has begun.
     :raises OACConfigurationError: naming the argument.
     """
-    for each, value, complaint in _judged(target, rendered=rendered):
-        if complaint:
-            raise OACConfigurationError(f"{who}: {complaint}{' Nothing was sent.' if rendered else ''}")
-        setattr(target, each.attribute, value)
-
-
-def normalize(target: Any) -> None:
-    """Put rendered arguments into the form that the class works with, and refuse none: the work has begun."""
-    for each, value, complaint in _judged(target, rendered=True):
-        if not complaint:
-            setattr(target, each.attribute, value)
-
-
-def _judged(target: Any, *, rendered: bool) -> Iterable[tuple[Argument, Any, str]]:
     kind: Any = type(target)
     for each in arguments_of(kind):
         kept = getattr(target, each.attribute)
@@ -209,8 +193,10 @@ def _judged(target: Any, *, rendered: bool) -> Iterable[tuple[Argument, Any, str
         if given is each.default and given is kept:
             continue
         value, complaint = each.judged(given, rendered=rendered)
-        if complaint or value is not kept:
-            yield each, value, complaint
+        if complaint and refuse:
+            raise OACConfigurationError(f"{who}: {complaint}{' Nothing was sent.' if rendered else ''}")
+        if not complaint and value is not kept:
+            setattr(target, each.attribute, value)
 
 
 @functools.cache
@@ -259,7 +245,7 @@ def seconds(value: Duration) -> float: ...
 @overload
 def seconds(value: Duration | None) -> float | None: ...
 def seconds(value: Any) -> Any:
-    """A duration in seconds; the check refuses what is none."""
+    """A duration in seconds; the check refuses other values."""
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
@@ -389,7 +375,7 @@ def _list(inner: Any) -> Kind:
         raise TypeError(f"No list can be checked whose members are {inner!r}.")
 
     def one(value: Any) -> Any:
-        # A name that a template did not find protects, exports and tells nobody.
+        # A template that finds nothing renders a name that protects, exports and notifies nothing.
         found = _REFUSED if _is_none(value) else kind.taken(value)
         return _REFUSED if _is_blank(found) else found
 
@@ -428,5 +414,5 @@ def _shown(value: Any, kind: Kind | None) -> str:
         return f"the text {value[:100]!r}" if kind and kind.text else "a text"
     if value is None or isinstance(value, bool | int | float | timedelta | os.PathLike):
         return repr(value)
-    # With its module: the name of numpy's bool alone is that of Python's.
+    # With its module: numpy's bool has the same name as Python's.
     return f"of the type {type(value).__module__}.{type(value).__qualname__}".replace(" builtins.", " ")

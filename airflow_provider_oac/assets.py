@@ -40,7 +40,7 @@ def source_uri(address: str, reference: str) -> str:
     """URI of what a query reads.
 
     :param address: address of the instance.
-    :param reference: as it stands after FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
+    :param reference: as in FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
     """
     if reference.upper().startswith("XSA("):
         return catalog_uri(address, reference[4:-1])

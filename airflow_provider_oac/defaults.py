@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-# Folder of the bucket that holds the snapshots of all instances, each in a folder of its own.
+# Folder of the bucket that holds the snapshots of all instances, each in its own folder.
 DEFAULT_FOLDER = "oac-snapshots"
 
 # A trigger ends by itself at its deadline. If no triggerer comes at all, Airflow ends the task so much later.

@@ -1,19 +1,20 @@
 """One tree of errors for everything the provider raises.
 
-All of them are plain exceptions without Airflow, so that the client can be used outside of it and a retry
-policy can tell them apart by class. None of them ever holds a secret.
+They are plain exceptions without Airflow: the client works outside of it, and a retry policy tells them apart by class.
+None of them ever holds a secret.
 """
 
 from __future__ import annotations
 
 import copy
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 from airflow_provider_oac.plain_text import plain
 
 
 class OACError(Exception):
-    """Base of every error that this provider raises. Its text holds no control characters, whoever wrote it."""
+    """Base of every error that this provider raises. Its text holds no control characters."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*[plain(one) if isinstance(one, str) else one for one in arguments])
@@ -39,18 +40,26 @@ def _restored(kind: type[OACError], arguments: tuple[Any, ...], state: dict[str,
     return error
 
 
-class OACConfigurationError(OACError):
-    """Something that a person configured cannot work: a Connection field, an operator argument, a key.
+@dataclass(eq=False, repr=False)
+class _WithFacts(OACError):
+    """An error with facts for programs beside its text. The members of a subclass are its facts."""
 
-    Trying again changes nothing.
-    """
+    message: InitVar[str]
+
+    def __post_init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class OACConfigurationError(OACError):
+    """A Connection field, an operator argument or a key cannot work. A retry does not help."""
 
 
 class OACSetupError(OACConfigurationError):
-    """How to reach OAC or to sign in there cannot work: a key, a certificate, a CA file, a proxy, a missing store."""
+    """The settings to reach OAC or sign in cannot work: a key, a certificate, a CA file, a proxy, a missing store."""
 
 
-class OACTransportError(OACError):
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACTransportError(_WithFacts):
     """No complete HTTP answer came back: name resolution, TLS, connecting, a reset, a timeout.
 
     :param message: what was being done and what happened.
@@ -58,34 +67,33 @@ class OACTransportError(OACError):
     :param passing: whether the same request may work later (a refused certificate, for example, may not).
     """
 
-    def __init__(self, message: str, *, sent: bool, passing: bool = True) -> None:
-        super().__init__(message)
-        self.sent = sent
-        self.passing = passing
+    sent: bool
+    passing: bool = True
 
 
 class OACResponseError(OACError):
-    """An answer came, but not one that the contract knows: not JSON, a missing id, a body beyond the limit."""
+    """A response that the contract does not know: no JSON, a missing id, a body beyond the limit."""
 
 
 class OACContentError(OACResponseError):
-    """A file was downloaded that is not whole, or not of the kind that was asked for."""
+    """A downloaded file is incomplete, or of another type than requested."""
 
 
 class OACIncompleteListError(OACError):
-    """A list reached the length beyond which OAC shows nothing: something may be missing from it."""
+    """A list reached the length at which OAC cuts it off: items may be missing."""
 
 
 class OACTakenError(OACError):
-    """Something else is already where something was to go."""
+    """The target already exists."""
 
 
 class OACStorageError(OACError):
-    """A store for files (a folder, a bucket) did not do what was asked of it."""
+    """A store for files (a folder, a bucket) failed."""
 
 
-class OACAuthError(OACError):
-    """The identity domain refused a token, or gave an answer that is none.
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACAuthError(_WithFacts):
+    """The identity domain refused a token, or its response is no token.
 
     :param message: the complete text for people.
     :param error: OAuth's ``error`` code (RFC 6749 section 5.2), if there was one.
@@ -94,32 +102,18 @@ class OACAuthError(OACError):
     :param ecid: Oracle's execution context id, which Oracle Support asks for.
     :param cause: the likely cause.
     :param next_step: what to do.
-    :param retryable: whether the same request may succeed later without anybody changing anything.
+    :param retryable: whether the same request may succeed later without a change.
     :param retry_after: seconds after which the token service asked to come back.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        error: str | None = None,
-        description: str | None = None,
-        status: int | None = None,
-        ecid: str | None = None,
-        cause: str | None = None,
-        next_step: str | None = None,
-        retryable: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.error = error
-        self.description = description
-        self.status = status
-        self.ecid = ecid
-        self.cause = cause
-        self.next_step = next_step
-        self.retryable = retryable
-        self.retry_after = retry_after
+    error: str | None = None
+    description: str | None = None
+    status: int | None = None
+    ecid: str | None = None
+    cause: str | None = None
+    next_step: str | None = None
+    retryable: bool = False
+    retry_after: float | None = None
 
     def saying(self, message: str) -> OACAuthError:
         """The same error with another text."""
@@ -128,25 +122,25 @@ class OACAuthError(OACError):
         return other
 
 
-class OACTokenStoreError(OACError):
-    """The store of tokens cannot be read or written, or holds what cannot be used.
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACTokenStoreError(_WithFacts):
+    """The token store cannot be read or written, or its content is not usable.
 
     :param message: the complete text for people.
-    :param damaged: whether the store answers, and what it holds is the trouble.
+    :param damaged: whether the store works, but its content is damaged.
     """
 
-    def __init__(self, message: str, *, damaged: bool = False) -> None:
-        super().__init__(message)
-        self.damaged = damaged
+    damaged: bool = False
 
     @property
     def passing(self) -> bool:
-        """Whether the store may work later without anybody changing anything."""
+        """Whether the store may work later without a change."""
         return not self.damaged
 
 
-class OACApiError(OACError):
-    """OAC answered a call with an error.
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACApiError(_WithFacts):
+    """OAC returned an error for a call.
 
     :param message: the complete text for people.
     :param status: HTTP status.
@@ -155,38 +149,24 @@ class OACApiError(OACError):
     :param method: HTTP method of the call.
     :param path: path of the call, below the API base.
     :param request_id: an id of the request found in the answer's headers.
-    :param retryable: whether the same call may succeed later without anybody changing anything.
+    :param retryable: whether the same call may succeed later without a change.
     :param missing_role: whether the user is signed in but lacks an application role.
     :param retry_after: seconds after which OAC asks to come back, if it says so.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        code: str | None = None,
-        detail: str | None = None,
-        method: str,
-        path: str,
-        request_id: str | None = None,
-        retryable: bool = False,
-        missing_role: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.method = method
-        self.path = path
-        self.request_id = request_id
-        self.retryable = retryable
-        self.missing_role = missing_role
-        self.retry_after = retry_after
+    status: int
+    code: str | None = None
+    detail: str | None = None
+    method: str
+    path: str
+    request_id: str | None = None
+    retryable: bool = False
+    missing_role: bool = False
+    retry_after: float | None = None
 
 
-class OACQueryError(OACError):
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACQueryError(_WithFacts):
     """OAC refused a query, or the provider did before it sent it.
 
     :param message: the complete text for people. It holds no value of a query.
@@ -194,44 +174,40 @@ class OACQueryError(OACError):
     :param codes: all nQSError codes, in OAC's order.
     """
 
-    def __init__(self, message: str, *, code: int | None = None, codes: tuple[int, ...] = ()) -> None:
-        super().__init__(message)
-        self.code = code
-        self.codes = codes
+    code: int | None = None
+    codes: tuple[int, ...] = ()
 
 
-class OACWorkRequestError(OACError):
-    """A work request ended FAILED or CANCELED, or in a state that nobody knows.
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACWorkRequestError(_WithFacts):
+    """A work request ended FAILED or CANCELED, or in an unknown state.
 
     :param message: the complete text for people, with OAC's own errors.
     :param work_request_id: id of the work request.
     :param status: its last status.
     """
 
-    def __init__(self, message: str, *, work_request_id: str, status: str) -> None:
-        super().__init__(message)
-        self.work_request_id = work_request_id
-        self.status = status
+    work_request_id: str
+    status: str
 
 
-class OACWaitTimeoutError(OACError):
-    """A wait reached its deadline. What was waited for goes on in OAC.
+@dataclass(kw_only=True, eq=False, repr=False)
+class OACWaitTimeoutError(_WithFacts):
+    """A wait reached its deadline. The work continues in OAC.
 
     :param message: the complete text for people.
     :param work_request_id: id of what was waited for, if it is a work request.
     """
 
-    def __init__(self, message: str, *, work_request_id: str | None = None) -> None:
-        super().__init__(message)
-        self.work_request_id = work_request_id
+    work_request_id: str | None = None
 
 
 class OACUncertainError(OACError):
-    """It cannot be told whether OAC accepted a request, and sending it again could do harm."""
+    """The response to a request does not show whether OAC accepted it, and a second request could do harm."""
 
 
 class OACSupersededError(OACError):
-    """This process is no longer the current try of its task, so it sends nothing that must not be done twice."""
+    """This process is no longer the current try of its task, so it sends nothing that is not repeatable."""
 
 
 class OACKilledError(OACError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         submit, system_settings, throttle, writers,
     )
     from airflow_provider_oac.client import (
-        api, calls, file_names, ids, models, paging, secret_names, snapshot_names, sql,
+        api, calls, errors, file_names, ids, models, paging, secret_names, snapshot_names, sql,
     )
     from airflow_provider_oac.hooks import (
         connection, connection_test, credentials, data_sources, defer_decision, mail_accounts, oac, object_storage,

@@ -20,8 +20,8 @@ _WORD = re.compile(r"[a-z]+(?:[_-][a-z]+)*")
 
 
 def plain(text: str) -> str:
-    """Text whose every character is only read: what could move a cursor, color or reorder what stands around it, or
-    begin a line of its own, becomes U+FFFD. Line feeds and tabs stay, as messages of ours have them.
+    """Text without control characters: one that moves the cursor, colors or reorders the text around it, or begins a
+    new line, becomes U+FFFD. Line feeds and tabs stay, as messages of this package have them.
     """
     # In nearly all cases there is nothing to replace.
     if text.isascii() and text.isprintable():

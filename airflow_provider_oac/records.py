@@ -1,7 +1,7 @@
 """Typed, versioned records: what a task keeps for its next try, or for the time after a deferral.
 
-A record is written by one version of this package and may be read by another. What is not exactly a record of this
-version counts as unknown, and whoever reads it looks for traces in OAC instead.
+A record is written by one version of this package and may be read by another. Anything but a record of
+exactly this version counts as unknown; the reader looks for traces in OAC instead.
 """
 
 from __future__ import annotations

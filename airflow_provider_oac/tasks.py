@@ -20,7 +20,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from airflow_provider_oac._compat import BaseOperator, BaseOperatorMeta
-from airflow_provider_oac.arguments import Alias, Declaration, argument, check, normalize
+from airflow_provider_oac.arguments import Alias, Declaration, argument, check
+from airflow_provider_oac.exceptions import OACConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -114,12 +115,16 @@ class Checked:
         :raises OACConfigurationError: naming what does not fit.
         """
         check(self, self._who, rendered=rendered)
-        self.check_together()
+        try:
+            self.check_together()
+        except OACConfigurationError as error:
+            error.of(self._who)
+            raise
 
     def check_together(self) -> None:
         """Refuse arguments that do not go together; templates may not be rendered yet.
 
-        :raises OACConfigurationError: naming them.
+        :raises OACConfigurationError: naming them. The check adds the task.
         """
 
 
@@ -217,5 +222,5 @@ class CheckedOperator(BaseOperator, Checked, metaclass=_Task):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a deferral. Templates were rendered anew."""
-        normalize(self)
+        check(self, self._who, rendered=True, refuse=False)
         return super().resume_execution(next_method, next_kwargs, context)

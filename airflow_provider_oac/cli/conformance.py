@@ -8,16 +8,15 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_oac import __version__
+from airflow_provider_oac.cli.inspect import output
 from airflow_provider_oac.cli.probes import AGREED, DISAGREED, NOT_TRIED, Probes, identity_answers
-from airflow_provider_oac.cli.process import CommandFailed, connection, hook, say, tell
+from airflow_provider_oac.cli.process import CommandFailed, connection, hook, tell
 from airflow_provider_oac.cli.sql_probes import SqlProbes
 from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.hooks.credentials import seal
@@ -43,14 +42,14 @@ def conformance(arguments: argparse.Namespace) -> int:
     if not checked.works:
         raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")
     taking = _snapshot(oac, arguments) if arguments.allow_write else None
-    with _output(arguments.output) as file:
+    # The file is opened before there is anything to lose.
+    with output(arguments.output) as file:
         report = _found(oac, taking, checked.facts, arguments.sql)
         text = json.dumps(report, indent=2) if arguments.json else _readable(report)
-        if file is None:
-            say(text)
-        else:
-            file.write(text + "\n")
-            tell(f"The report is in {os.path.abspath(arguments.output)}.")
+        file.write(f"{text}\n".encode())
+        file.flush()
+    if arguments.output:
+        tell(f"The report is in {os.path.abspath(arguments.output)}.")
     return 1 if any(item["state"] == DISAGREED for item in report["operations"]) else 0
 
 
@@ -150,23 +149,9 @@ def _without_secrets(found: Any, oac: OACHook, facts: dict[str, Any], name: str)
             return [clean(item) for item in value]
         if isinstance(value, str):
             for text, mark in removed:
-                # Whole words: "administrator" is nobody's name, though it begins with one.
+                # Whole words: "administrator" is no name, though it begins with one.
                 value = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", mark, value) if text else value
         return value
 
-    # What stands in each report needs no cleaning, and the name of an instance may be a word of it.
+    # The fixed parts of a report need no cleaning, and the name of an instance may be a word of them.
     return {key: clean(value) if key in ("operations", "answers", "headers") else value for key, value in found.items()}
-
-
-@contextmanager
-def _output(path: str | None) -> Iterator[TextIO | None]:
-    """The file for the report, opened before there is anything to lose."""
-    if path is None:
-        yield None
-        return
-    try:
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
-    with file:
-        yield file

@@ -61,7 +61,7 @@ def call(arguments: argparse.Namespace) -> int:
             reply = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
             # An error, or the redirect of a wrong address, must not take the place of a file that is good.
             good = 200 <= reply.status_code < 300
-            with _output(arguments.output if good else None) as out:
+            with output(arguments.output if good else None) as out:
                 for piece in reply.iter_content(1 << 16):
                     out.write(piece)
                 out.flush()
@@ -116,7 +116,7 @@ def _body(data: str | None) -> bytes | None:
 
 
 @contextmanager
-def _output(name: str | None) -> Iterator[IO[bytes]]:
+def output(name: str | None) -> Iterator[IO[bytes]]:
     """Standard output, or a file that is there as a whole or not at all."""
     if name is None:
         yield answer()

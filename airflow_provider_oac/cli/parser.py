@@ -6,15 +6,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
-
-@dataclass(frozen=True)
-class Argument:
-    """One argument of a command, as argparse takes it."""
-
-    flags: tuple[str, ...]
-    options: dict[str, Any]
+Argument: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,8 @@ class Command:
 
 
 def _argument(*flags: str, **options: Any) -> Argument:
-    return Argument(flags, options)
+    """An argument as argparse takes it."""
+    return flags, options
 
 
 _CONN_ID = _argument("--oac-conn-id", default="oac_default", metavar="ID", help="the Airflow Connection (oac_default)")
@@ -154,7 +149,7 @@ def airflow_commands() -> list[Any]:
             help=command.help,
             description=command.description,
             func=_runner(command),
-            args=[Arg(item.flags, **item.options) for item in command.arguments],  # type: ignore[no-untyped-call]
+            args=[Arg(flags, **options) for flags, options in command.arguments],  # type: ignore[no-untyped-call]
         )
         for command in COMMANDS
     ]
@@ -169,8 +164,8 @@ def parser() -> argparse.ArgumentParser:
     subparsers = top.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         sub = subparsers.add_parser(command.name, help=command.help, description=command.description)
-        for argument in command.arguments:
-            sub.add_argument(*argument.flags, **argument.options)
+        for flags, options in command.arguments:
+            sub.add_argument(*flags, **options)
         sub.set_defaults(run=_runner(command))
     return top
 

@@ -70,9 +70,7 @@ class Probes:
             self._item(kind, item)
         for name in ("getSystem", "getSystemSettings", "getMailServer", "listSafeDomains"):
             self.ask(name)
-        listed = self.ask("listSnapshots")
-        items = listed.get("items") if isinstance(listed, dict) else None
-        first = next((item["id"] for item in items or () if isinstance(item, dict) and item.get("id")), None)
+        first = next((item["id"] for item in _objects(_items(self.ask("listSnapshots"))) if item.get("id")), None)
         self.ask("getSnapshot", {"snapshotId": first})
         tried = {finding.operation for finding in self.findings}
         for name, operation in operations().items():
@@ -95,18 +93,26 @@ class Probes:
         if None in given.values():
             return None
         where = re.sub(r"\{(\w+)\}", lambda found: quote(str(given[found[1]]), safe=""), operation.path)
+        reply = self._send(name, operation.method, where, params=query, data=b"")
+        return None if reply is None else self._judge(name, reply)
+
+    def _send(self, name: str, method: str, path: str, **more: Any) -> requests.Response | None:
+        """Send a request; keep a finding where no response comes.
+
+        :param name: of the operation.
+        """
         try:
-            reply = self.session.request(operation.method, where, params=query, data=b"")
+            reply = self.session.request(method, path, **more)
         except (requests.RequestException, OACError) as error:
-            self.findings.append(Finding(name, DISAGREED, None, (f"No answer came ({type(error).__name__}).",)))
+            self._keep(Finding(name, DISAGREED, None, (f"No response came ({type(error).__name__}).",)))
             return None
         self.see(reply)
-        return self._judge(name, reply)
+        return reply
 
     def _judge(self, name: str, reply: requests.Response) -> Any:
         """Compare an answer with the contract and keep the finding."""
         operation, status = operations()[name], reply.status_code
-        if status in (401, 403) or _paused(status):
+        if status in (401, 403) or status in (502, 503, 504):
             why = "the user lacks the role or permission" if status in (401, 403) else "the instance is not ready"
             self._keep(Finding(name, NOT_TRIED, status, (f"HTTP {status}: {why}.",)))
             return None
@@ -144,26 +150,23 @@ class Probes:
     def _lists(self) -> None:
         """The catalog, without and with a search, and one item of each type."""
         types = self.ask("listCatalogItems")
-        bare = isinstance(types, list) and all(isinstance(item, dict) and set(item) == {"type"} for item in types)
+        described = _objects(types)
+        bare = types == described and all(set(item) == {"type"} for item in described)
         self.answers["GET /catalog without search"] = "type descriptors." if bare else "not type descriptors."
         self._paging()
-        names = [item.get("type") for item in types if isinstance(item, dict)] if isinstance(types, list) else []
-        for kind in sorted({name for name in names if isinstance(name, str)}):
+        for kind in sorted({item["type"] for item in described if isinstance(item.get("type"), str)}):
             listed = self.ask("listCatalogItemsByType", {"type": kind}, {"search": "*", "limit": 5})
-            first = next((item for item in listed or () if isinstance(item, dict) and item.get("id")), None)
-            if first:
-                self._ids[kind] = str(first["id"])
+            if first := next((item["id"] for item in _objects(listed) if item.get("id")), None):
+                self._ids[kind] = str(first)
 
     def _paging(self) -> None:
         """Default page size and the form of the header that leads to the next page."""
         operation = operations()["listCatalogItems"]
         queries: tuple[dict[str, str], ...] = ({"search": "*"}, {"search": "*", "limit": "1"})
         for query in queries:
-            try:
-                reply = self.session.get(operation.path, params=query)
-            except (requests.RequestException, OACError):
+            reply = self._send("listCatalogItems", "GET", operation.path, params=query)
+            if reply is None:
                 return
-            self.see(reply)
             items = self._judge("listCatalogItems", reply)
             pages, following = reply.headers.get("oa-page-count"), reply.headers.get("oa-next-page")
             if "limit" not in query and isinstance(items, list):
@@ -205,7 +208,7 @@ class Probes:
         self.ask(f"getLatest{what}Job", {parameter: item})
         if jobs == []:
             self.answers[f"empty history of a {what.lower()}"] = "HTTP 200 with an empty array."
-        first = next((job.get("jobIdentifier") for job in jobs or () if isinstance(job, dict)), None)
+        first = next((job.get("jobIdentifier") for job in _objects(jobs)), None)
         self.ask(f"get{what}Job", {parameter: item, "jobId": first})
 
     # ------------------------------------------------------------------------------------------ --allow-write
@@ -213,7 +216,7 @@ class Probes:
     def snapshot(self, name: str, body: dict[str, Any]) -> None:
         """Take a snapshot, follow its work request, and take it away again with its file, whatever happens meanwhile.
 
-        Its name holds that of the instance: it is said on standard error only, and stands nowhere in what is found.
+        Its name holds the name of the instance: it goes to standard error only, and into no finding.
         """
         refused = False
         try:
@@ -223,13 +226,9 @@ class Probes:
 
     def _take(self, body: dict[str, Any]) -> bool:
         """Order a snapshot and follow it. Returns whether OAC refused it."""
-        operation = operations()["createSnapshot"]
-        try:
-            reply = self.session.post(operation.path, json=body)
-        except (requests.RequestException, OACError) as error:
-            self._keep(Finding("createSnapshot", DISAGREED, None, (f"No answer came ({type(error).__name__}).",)))
+        reply = self._send("createSnapshot", "POST", operations()["createSnapshot"].path, json=body)
+        if reply is None:
             return False
-        self.see(reply)
         content = self._judge("createSnapshot", reply)
         inside = content.get("workRequestId") if isinstance(content, dict) else None
         beside = reply.headers.get("oa-work-request-id")
@@ -253,8 +252,7 @@ class Probes:
             if status not in ("ACCEPTED", "IN_PROGRESS", "unreadable"):
                 break
             time.sleep(_PAUSE)
-        listed = state.get("resources")
-        resources = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+        resources = _objects(state.get("resources"))
         kinds = [str(item.get("resourceType")) for item in resources]
         results = {str(item.get("actionResult")) for item in resources}
         self.answers["work request of a new snapshot"] = (
@@ -285,15 +283,20 @@ class Probes:
 
     def _named(self, name: str) -> list[str] | None:
         """Ids of the snapshots of a name; ``None`` if OAC gives no list of them."""
-        listed = self.ask("listSnapshots")
-        items = listed.get("items") if isinstance(listed, dict) else None
+        items = _items(self.ask("listSnapshots"))
         if not isinstance(items, list):
             return None
-        return [str(item["id"]) for item in items if isinstance(item, dict) and item.get("name") == name]
+        return [str(item["id"]) for item in _objects(items) if item.get("name") == name]
 
 
-def _paused(status: int) -> bool:
-    return status in (502, 503, 504)
+def _items(listed: Any) -> Any:
+    """What a list of snapshots holds, whatever came."""
+    return listed.get("items") if isinstance(listed, dict) else None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a JSON array, whatever came."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def identity_answers(hook: OACHook) -> Iterator[tuple[str, str]]:

@@ -62,7 +62,7 @@ def import_tokens(arguments: argparse.Namespace) -> None:
         _say_personal(imported.owner)
     _say_kept(oac, store_entry)
     if arguments.file != "-":
-        say(f"Delete {arguments.file}: whoever reads it can act as that user.")
+        say(f"Delete {arguments.file}: its tokens let any reader act as that user.")
 
 
 def logout(arguments: argparse.Namespace) -> None:
@@ -111,8 +111,8 @@ def _say_kept(oac: OACHook, store_entry: StoreEntry) -> None:
 def _say_personal(owner: str | None) -> None:
     if owner and looks_personal(owner):
         say(
-            f"Mind: {owner} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
-            "service account sign in instead, or use the grant jwt_assertion, which depends on nobody."
+            f"Note: {owner} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
+            "service account sign in instead, or use the grant jwt_assertion, which needs no person."
         )
 
 

@@ -28,7 +28,7 @@ class SqlProbes:
     """Asks the questions that the public pages leave open.
 
     :param probes: get the answers.
-    :param source: the subject area or dataset to ask, as it stands after FROM, or the name of a subject area.
+    :param source: the subject area or dataset to ask, as in FROM, or the name of a subject area.
     """
 
     def __init__(self, probes: Probes, source: str) -> None:
@@ -145,7 +145,7 @@ def _held(message: Mapping[str, Any]) -> Any:
 
 
 def _shape(exchange: Exchange) -> str:
-    """What can be told of a response without its values."""
+    """The shape of a response, without its values."""
     reply, message = exchange
     shown = [f"HTTP {reply.status_code} {_kind(reply)}", reply.headers.get("Transfer-Encoding", "whole")]
     if error := message.get("error"):

@@ -135,7 +135,7 @@ def multipart(parts: Mapping[str, str | bytes], boundary: str | None = None) -> 
 
 
 def nothing(_response: Response) -> None:
-    """Read the answer of a call whose success says it all."""
+    """Read a response without a body."""
 
 
 def json_object(response: Response) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from typing import Any
 
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.ids import plain_id, visible
-from airflow_provider_oac.exceptions import OACApiError
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACError,
+    OACResponseError,
+    OACTokenStoreError,
+    OACTransportError,
+)
 from airflow_provider_oac.transport.io import Response, media_type
 from airflow_provider_oac.transport.redaction import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
@@ -26,6 +33,15 @@ _REFUSED_ELSEWHERE = (
 )
 
 _PAUSED = ("the instance is paused", "Start it in the console of OCI, or wait until its schedule does, then try again.")
+
+
+def passing(error: OACError) -> bool:
+    """Whether a request that failed with this error may succeed later without a change by a person."""
+    if isinstance(error, OACApiError | OACAuthError):
+        return error.retryable
+    if isinstance(error, OACTransportError | OACTokenStoreError):
+        return error.passing
+    return isinstance(error, OACResponseError)
 
 
 def without_user(response: Response) -> bool:

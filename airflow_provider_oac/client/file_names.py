@@ -20,7 +20,7 @@ def plain_name(text: str, most: int = NAME_BYTES - _ENDING) -> str:
     """
     kept = "/"
     for character in unicodedata.normalize("NFC", text):
-        # A mark stands on a letter. That of a sign, such as an emoji's, goes with it.
+        # A mark belongs to a letter. A mark on another sign, such as an emoji, is dropped with the sign.
         if kept[-1] != "/" or unicodedata.category(character)[0] != "M":
             kept += _kept(character)
     return cut(re.sub("/+", "_", kept).strip("._"), most) or "unnamed"

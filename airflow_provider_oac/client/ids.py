@@ -3,7 +3,7 @@
 The API takes base64url of an item's plain id (documented): a path such as ``/@Catalog/shared/Sales`` or
 ``/shared/Sales/Board``, or for connections, datasets, data flows and sequences a pair ``'owner'.'name'``. Padded and
 unpadded forms are printed; unpadded is sent, since it needs no encoding in a URL. What lists return is encoded already
-and goes into calls unchanged. Nothing is guessed: who holds a path or a pair encodes it with :func:`catalog_id`, once.
+and goes into calls unchanged. Nothing is guessed: a caller encodes a path or a pair once, with :func:`catalog_id`.
 
 Ids of work requests, exports, snapshots and jobs are none of these; they are percent-encoded
 (:func:`airflow_provider_oac.client.calls.segment`).
@@ -69,7 +69,7 @@ def catalog_id(plain: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is a plain id. Encoded ones hold neither slash nor quote, so that none is both."""
+    """Whether a text is a plain id. Encoded ids hold neither slash nor quote."""
     return (text.startswith("/") and text.strip("/") != "") or _PAIR.fullmatch(text) is not None
 
 
@@ -79,7 +79,7 @@ def encoded(text: str) -> str:
 
 
 def plain_id(item_id: str) -> str | None:
-    """The plain id in an encoded one, padded or not; ``None`` if there is none.
+    """The plain id in an encoded one, padded or not; ``None`` if it holds no plain id.
 
     A path or a pair may hold any character. Another text is one only if it is printable: an opaque id may be base64url
     of something by accident.

@@ -2,16 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self, TypeVar, dataclass_transform
 
+from airflow_provider_oac.client.calls import as_array, as_object, json_object, text_member
 from airflow_provider_oac.exceptions import OACConfigurationError
+from airflow_provider_oac.transport.io import Response
+
+T = TypeVar("T")
+
+
+def text(value: Any) -> str:
+    """The text of a member; empty if it is missing or no single value."""
+    return "" if value is None or isinstance(value, dict | list) else str(value)
+
+
+def text_or_none(value: Any) -> str | None:
+    """The text of a member; ``None`` if it is missing, empty or no single value."""
+    return text(value) or None
+
+
+def number(value: Any) -> float | None:
+    """A number, or a text that is one; whole numbers stay whole. Anything else counts as missing."""
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+    if not math.isfinite(found):
+        return None
+    return int(found) if found.is_integer() else found
+
+
+def member(*names: str, read: Callable[[Any], Any] = text, required: bool = False, **options: Any) -> Any:
+    """A field of a :class:`Model` that comes from a member of a JSON object.
+
+    :param names: the member's name; of several, the first that has a value counts. A dot leads into an object.
+    :param read: makes the field of the member's value, which may be anything, or ``None`` if it is missing.
+    :param required: whether the member must be a text that is not empty.
+    :param options: as of :func:`dataclasses.field`.
+    """
+
+    def found(body: Mapping[str, Any], what: str) -> Any:
+        if required:
+            return read(text_member(body, names[0], what))
+        values = (_inside(body, name) for name in names)
+        return read(next((value for value in values if value not in (None, "")), None))
+
+    return field(metadata={"read": found}, **options)
+
+
+def _inside(body: Any, path: str) -> Any:
+    for name in path.split("."):
+        body = body.get(name) if isinstance(body, dict) else None
+    return body
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(member, field))
+def model(kind: type[T]) -> type[T]:
+    """Make a frozen dataclass of a :class:`Model` whose fields are declared by :func:`member`."""
+    return dataclass(frozen=True)(kind)
 
 
 class Model:
     """The base of the dataclasses that calls and flows return."""
+
+    @classmethod
+    def parse(cls, value: Any, what: str, **others: Any) -> Self:
+        """Read a JSON object of OAC as its fields say by :func:`member`; ``raw`` is the object itself.
+
+        :param value: the object.
+        :param what: what it is, for messages: "A snapshot".
+        :param others: fields that come from elsewhere.
+        :raises OACResponseError: if it is no object, or a required member is missing.
+        """
+        body = as_object(value, what)
+        for one in fields(cls):  # type: ignore[arg-type]
+            if one.name not in others and "read" in one.metadata:
+                others[one.name] = one.metadata["read"](body, what)
+            elif one.name == "raw":
+                others["raw"] = body
+        return cls(**others)
+
+    @classmethod
+    def reader(cls, what: str) -> Callable[[Response], Self]:
+        """What reads one of them from a response; errors are those of :meth:`parse`."""
+        return lambda response: cls.parse(json_object(response), what)
+
+    @classmethod
+    def list_reader(cls, what: str, whole: str) -> Callable[[Response], list[Self]]:
+        """What reads the array ``items`` of a response, which is called ``whole`` in messages; errors are those of
+        :meth:`parse`.
+        """
+
+        def read(response: Response) -> list[Self]:
+            items = as_array(json_object(response).get("items"), f"The member 'items' of {whole}")
+            return [cls.parse(item, what) for item in items]
+
+        return read
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it, for XCom and files: what OAC answered, else the fields."""

@@ -14,12 +14,7 @@ from typing import Generic, TypeVar
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACIncompleteListError,
-    OACResponseError,
-    OACWaitTimeoutError,
-)
+from airflow_provider_oac.exceptions import OACApiError, OACIncompleteListError, OACResponseError, OACWaitTimeoutError
 from airflow_provider_oac.transport.io import Response
 
 T = TypeVar("T")
@@ -175,7 +170,7 @@ async def fetched(api: Api, call: Call[T], plan: PagePlan = PagePlan()) -> T:
 
 
 def index_not_ready(error: OACApiError) -> bool:
-    """Whether OAC cannot search yet (documented; that the word stands in ``code`` is inferred)."""
+    """Whether OAC cannot search yet (documented; the position of the word in ``code`` is inferred)."""
     return error.status == 503 and "SearchIndexNotReady" in f"{error.code} {error.detail}"
 
 

@@ -1,4 +1,4 @@
-"""Which members of a JSON object hold secrets, as far as their names tell."""
+"""Which members of a JSON object hold secrets, judged by their names."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _secrets(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(value: Any, *, texts_only: bool = False) -> Iterator[str]:
-    """What stands at the ends of objects and lists."""
+    """The single values inside objects and lists."""
     if isinstance(value, Mapping | list | tuple):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _leaves(inner, texts_only=texts_only)

@@ -133,7 +133,7 @@ def origin_of(name: str) -> SnapshotName | None:
 
 def _written(time: datetime) -> str:
     time = time.astimezone(UTC)
-    # Not strftime for the year: below 1000 it writes fewer digits than strptime wants.
+    # For a year below 1000, strftime writes fewer digits than strptime needs.
     return f"{time.year:04}{time:%m%dT%H%M%SZ}"
 
 

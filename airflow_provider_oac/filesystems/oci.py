@@ -1,7 +1,7 @@
 """``oci://`` for Airflow's ``ObjectStoragePath``: OCI Object Storage, by Oracle's ``ocifs`` (the extra ``oci``).
 
-An address is ``oci://<connection>@<bucket>/<path>``. What stands before the ``@`` is the Airflow Connection, so that
-the namespace of Object Storage, which ocifs itself writes behind an ``@``, belongs into the Connection.
+An address is ``oci://<connection>@<bucket>/<path>``. The Airflow Connection comes before the ``@``. The
+namespace of Object Storage, which ocifs itself writes behind an ``@``, belongs into the Connection.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,38 +50,39 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
         return ""
 
     def notify(self, context: Context) -> None:
-        """Tell, from a callback."""
-        oac_conn_id, state = "", ""
-        try:
-            self.check_arguments(rendered=True)
-            if question := self.question(context):
-                oac_conn_id, work = question
-                hook = lazy.oac.OACHook(oac_conn_id)
-                state = self.answered(hook.run(work), hook)
-        except Exception as error:
-            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
-            state = self._unknown(error, oac_conn_id)
-        mail = self._said(context, state)
+        """Notify, from a callback."""
+
+        async def ask(hook: OACHook, work: Work[Any]) -> Any:
+            return hook.run(work)
+
+        mail = lazy.blocking.run(self._mail(context, ask))
         if self.to:
             with self._smtp() as smtp:
                 smtp.send_email_smtp(**mail)
 
     async def async_notify(self, context: Context) -> None:
-        """Tell, from the triggerer."""
+        """Notify, from the triggerer."""
+        mail = await self._mail(context, lambda hook, work: hook.arun(work))
+        if self.to:
+            async with self._smtp() as smtp:
+                await smtp.asend_email_smtp(**mail)
+
+    async def _mail(self, context: Context, ask: Callable[[OACHook, Work[Any]], Awaitable[Any]]) -> dict[str, Any]:
+        """Ask OAC, log what is known, and make the mail.
+
+        :param ask: asks OAC, from a task or on an event loop.
+        """
         oac_conn_id, state = "", ""
         try:
             self.check_arguments(rendered=True)
             if question := self.question(context):
                 oac_conn_id, work = question
                 hook = lazy.oac.OACHook(oac_conn_id)
-                state = self.answered(await hook.arun(work), hook)
+                state = self.answered(await ask(hook, work), hook)
         except Exception as error:
-            # Airflow has errors of its own, such as that of a missing Connection. People are told all the same.
+            # Airflow has errors of its own, such as that of a missing Connection. The mail is sent anyway.
             state = self._unknown(error, oac_conn_id)
-        mail = self._said(context, state)
-        if self.to:
-            async with self._smtp() as smtp:
-                await smtp.asend_email_smtp(**mail)
+        return self._said(context, state)
 
     def _smtp(self) -> Any:
         # An optional package.
@@ -179,7 +180,7 @@ class OACWorkNotifier(_Notifier):
         return self.work_name
 
     def question(self, context: Context) -> tuple[str, Work[Any]] | None:
-        """Ask for the work request, if the task has told Airflow of one."""
+        """Ask for the work request, if the task has pushed one to XCom."""
         known = _left(context, WORK_REQUEST)
         if not known:
             return None

@@ -1,4 +1,4 @@
-"""Operators for permissions: change them, and write down all of them."""
+"""Operators for permissions: change them, and report all of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, Template, argument, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
+from airflow_provider_oac.operators.catalog import ItemOperator
 from airflow_provider_oac.operators.task_state import TaskKey
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ _MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll
 _MEMBERS = {"account", "account_type", "permissions"}
 
 
-class OACUpdateACLOperator(OACBaseOperator):
+class OACUpdateACLOperator(ItemOperator):
     """Changes who may do what with an item of the catalog.
 
-    By default only the accounts that are named are changed. (The API's own default, ``ReplaceAll``, removes everybody
-    who is not.) The difference is logged before the change and after it. Where nothing would change, nothing is sent;
+    By default only the accounts that are named are changed. (The API's own default, ``ReplaceAll``, removes all
+    others.) The difference is logged before the change and after it. Where nothing would change, nothing is sent;
     with ``recursive`` it always is, since only the item itself is compared.
 
     The result (XCom) is a dictionary: ``path``, ``changed``, ``dry_run``, ``difference`` (lines for people) and
@@ -45,9 +46,6 @@ class OACUpdateACLOperator(OACBaseOperator):
     :param dry_run: only say what would change.
     """
 
-    catalog_type: Template[str]
-    path: Template[CatalogPath | None] = None
-    item_id: Template[str | None] = None
     entries: Template[Sequence[Mapping[str, Any]]]
     mode: Template[Annotated[str, _MODES]] = "ReplaceMatchingAccounts"
     recursive: bool = False
@@ -55,7 +53,7 @@ class OACUpdateACLOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Change them."""
-        item_id = lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item")
+        item_id = self.checked_id()
         shown = lazy.ids.shown(item_id)
         entries: Sequence[Access] = self._entries()
         # Made first: it refuses what OAC would refuse.
@@ -92,7 +90,7 @@ class OACUpdateACLOperator(OACBaseOperator):
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
     def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
-        """An account that is not in the list may be gone already, or its name may be wrong."""
+        """Log accounts that the list does not have: they may be gone already, or their names may be wrong."""
         there = {entry.key for entry in before}
         if absent := [entry for entry in entries if entry.key not in there]:
             self.log.warning(
@@ -140,10 +138,10 @@ class OACUpdateACLOperator(OACBaseOperator):
 
 
 class OACAuditACLOperator(OACBaseOperator):
-    """Writes down who may do what with a folder and everything below it, as CSV or JSON lines.
+    """Reports who may do what with a folder and everything below it, as CSV or JSON lines.
 
-    Under the name of the file there is only ever a whole one. Items are listed page by page and a bounded number of
-    permissions is read side by side, so that memory does not grow with the catalog but by some hundred bytes an item.
+    The file appears when it is complete. Items are listed page by page and a bounded number of
+    permissions is read side by side: memory grows by some hundred bytes for each item.
     The file holds what the Connection's user may see: take an administrator, and ``manage_content=True``.
 
     CSV has a line for each account of each item: ``path, type, name, owner, id, account_type, account, account_name``,
@@ -159,7 +157,7 @@ class OACAuditACLOperator(OACBaseOperator):
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
     :param file_format: ``csv`` or ``jsonl``.
     :param unreadable: ``fail`` (default) if permissions that the user may not read fail the task; ``record`` to write
-        the error down in their place and go on.
+        the error in their place and continue.
     :param manage_content: list as a content manager, also what others own; needs the permission *Manage Content*.
     :param max_parallel: how many requests run side by side.
     """
@@ -174,7 +172,7 @@ class OACAuditACLOperator(OACBaseOperator):
     max_parallel: Number = 4
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Write them down."""
+        """Write the report."""
         folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))

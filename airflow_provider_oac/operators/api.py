@@ -48,16 +48,16 @@ class OACApiOperator(OACWorkOperator):
     A call that starts work is waited for with ``wait_for_completion=True``, here or in the triggerer; a retry finds the
     work again where Airflow has a task state store (3.3). What changes something and must not be done twice (a
     ``POST`` or ``PATCH``, and outside the REST API everything but a ``GET``, unless ``repeatable`` is set) is never
-    sent again when nobody knows whether OAC did it: the task then fails without a retry. What an Airflow without a
-    store cannot know is that a worker was killed in between.
+    sent again when it is unknown whether OAC did it: the task then fails without a retry. An Airflow without a store
+    does not notice that a worker was killed in between.
 
     The result (XCom) is what the answer holds as JSON: an object, a list, a text, or nothing. With ``destination``
     it is a dictionary: ``path``, ``size``, ``sha256``, and for a list ``items``. With ``wait_for_completion`` it is a
-    dictionary: ``work_request_id``, ``status``, ``operation``, ``resources`` (status is ``None`` if nobody waited).
+    dictionary: ``work_request_id``, ``status``, ``operation``, ``resources`` (status is ``None`` without a wait).
 
     :param call: name of a call, such as ``catalog.get``: module below ``airflow_provider_oac.client`` and function; or
-    :param arguments: the arguments of that call. One that sends a secret is refused: there is an operator for each of
-        these, which takes it from an Airflow Connection.
+    :param arguments: the arguments of that call. A call that sends a secret is refused: each of
+        these has an operator, which takes the secret from an Airflow Connection.
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``, with
     :param path: path below ``base``, its ids encoded.
     :param query: query parameters; ``None`` leaves one out, a list repeats it.
@@ -66,11 +66,11 @@ class OACApiOperator(OACWorkOperator):
     :param headers: further headers.
     :param accept: which types of content the answer may have.
     :param content_type: type of the body.
-    :param base: what stands before the path; ``""`` for a path outside the REST API.
+    :param base: prefix of the path; ``""`` for a path outside the REST API.
     :param scope: ask for a token of this scope, in place of the Connection's; what lies outside the REST API may want
         its own.
-    :param paged: whether the answer of a path is a page of a list, of which all are wanted; of a list that ``call``
-        names they always are. Pages are fetched side by side; the
+    :param paged: whether to get all pages of a list, of which the path returns one. With ``call``, all pages of a list
+        always come. Pages are fetched side by side; the
         search index is waited for; a list that reached OAC's limit of 10,000 items fails.
     :param max_items: most items of a paged list in XCom.
     :param destination: URL of a file that takes the answer as it is, piece by piece, or a paged list as JSON lines.
@@ -164,7 +164,7 @@ class OACApiOperator(OACWorkOperator):
         )
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Note that the work ended without success, so that it may be started anew."""
+        """Remember that the work ended without success: the next try may start it anew."""
         state.remember(sending=False, work_request_id=None)
 
     def _call(self) -> Call[Any]:
@@ -205,7 +205,7 @@ class OACApiOperator(OACWorkOperator):
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
     def _logged(self, call: Call[Any]) -> Call[Any]:
-        """The call, which logs that it is sent and what came: no bodies, which may hold secrets."""
+        """The call, which logs request and response without bodies, since these may hold secrets."""
 
         def read(response: Response) -> Any:
             kind = lazy.io.media_type(response.headers)
@@ -229,7 +229,7 @@ class OACApiOperator(OACWorkOperator):
             raise OACConfigurationError(f"{self.call} does not return pages. Leave paged out.")
 
     def _in_pages(self) -> bool:
-        """Whether all pages of a list are wanted: of one of this package they always are."""
+        """Whether to get all pages of a list; for a list of this package, always."""
         return lazy.any_call.lists(self.call) if self.call else self.paged
 
     def _listed(self, context: Context) -> Any:

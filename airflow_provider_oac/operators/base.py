@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error, is_airflow_2
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -72,7 +73,7 @@ class Started(NamedTuple):
 
 @dataclass(frozen=True)
 class Deferred(Record):
-    """What a trigger carries for the task that waits for it.
+    """What a trigger carries for the task.
 
     :param deadline: when the wait ends, in seconds since the epoch.
     :param latest: when Airflow ends the try; ``None`` for never.
@@ -207,6 +208,12 @@ class OACWorkOperator(OACBaseOperator):
     :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith(f"{__package__}."):
+            # The mark of durable operators that Airflow's registry reads: a class attribute with the class's own name.
+            setattr(cls, f"_{cls.__name__}__supports_durable_execution", True)
+
     wait_for_completion: bool = True
     deferrable: bool | None = None
     poll_interval: Duration = 30.0
@@ -233,7 +240,7 @@ class OACWorkOperator(OACBaseOperator):
         """
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Put away what work that failed or was canceled left behind."""
+        """Clean up after work that failed or was canceled."""
 
     # When the wait of this try ends, and when Airflow ends the try; seconds since the epoch, carried through deferrals.
     _until = 0.0
@@ -265,7 +272,7 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     def tolerated(self, started: Started) -> tuple[int, ...]:
-        """HTTP statuses that this very work brings about, so that the wait for it waits them out."""
+        """HTTP statuses that this work itself causes: the wait for it ignores them."""
         return ()
 
     def waits_for(self, started: Started) -> bool:
@@ -286,7 +293,10 @@ class OACWorkOperator(OACBaseOperator):
         state = self._state(context)
         state.claim()
         with self._stopping("What it may have started continues in OAC; the next try searches for it first."):
-            started = self._found_again(state) or self.start(state, context)
+            started = self._found_again(state)
+            if started is not None:
+                count("reattached")
+            started = started or self.start(state, context)
         return self._pursue(started, state, context)
 
     def _pursue(self, started: Started, state: TaskState, context: Context) -> Any:
@@ -444,7 +454,7 @@ class OACWorkOperator(OACBaseOperator):
 
 
 def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
-    """A file in any store, whole or not at all; what earlier tries of the task left behind is put away.
+    """A file in any store, whole or not at all; what earlier tries of the task left behind is removed.
 
     :param url: of the file.
     :param conn_id: the Airflow Connection of the store, if the URL names none.
@@ -456,6 +466,6 @@ def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSin
         raise OACConfigurationError(
             f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
         )
-    # The same after a Clear, so that what was left behind before it is found, too.
+    # The same mark after a Clear finds what was left behind before it.
     mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
     return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

@@ -232,7 +232,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
     """Deletes a folder of the catalog. OAC keeps nothing of it: only a restore of the whole instance brings it back.
 
     A folder that is not empty is refused before OAC is asked, unless ``recursive`` is set. The folders that hold
-    everybody's content (``/@Catalog/shared``, ``/@Catalog/users``) are refused in any case.
+    all content (``/@Catalog/shared``, ``/@Catalog/users``) are refused in any case.
 
     The result (XCom) is a dictionary: ``path``, ``deleted`` (whether it was there).
 
@@ -267,7 +267,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
 
 
 class OACChangeOwnerOperator(ItemOperator):
-    """Gives an item of the catalog to another owner, or all that somebody owns below a folder.
+    """Gives an item of the catalog to another owner, or all items of one owner below a folder.
 
     Needs the permission *Manage Content* (documented), which BI Service Administrator holds. Connections, datasets,
     data flows and sequences lie in no folder: each of them is handed over by itself.
@@ -277,7 +277,7 @@ class OACChangeOwnerOperator(ItemOperator):
     :param new_owner: user id of the new owner, or name of the application role.
     :param account_type: ``User`` or ``ApplicationRole``.
     :param recursive: of a folder, whether everything below is given away, too.
-    :param only_owner: only items of this owner. With ``recursive`` it hands over what somebody leaves behind there.
+    :param only_owner: only items of this owner. With ``recursive``, hands over what a former user owns there.
     :param manage_content: look as a content manager, also at what others keep to themselves. Without it, what the
         Connection's user may not see keeps its owner, and nothing says so.
     :param max_parallel: how many requests run side by side.

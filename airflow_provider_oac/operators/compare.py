@@ -1,4 +1,4 @@
-"""Operators that look before and after a restore: what would be lost, whether a copy is complete, who may do what."""
+"""Operators for before and after a restore: what would be lost, whether a copy is complete, who has which role."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_diff import Held
     from airflow_provider_oac.hooks.oac import OACHook
 
-# So many items of each kind of difference stand in a result.
+# A result holds so many items of each kind of difference.
 _SHOWN = 500
 _ROLES = OneOf(("administrator", "author"))
 
@@ -24,9 +24,9 @@ _ROLES = OneOf(("administrator", "author"))
 class OACCompareCatalogsOperator(OACBaseOperator):
     """Compares what a copy of an instance holds with its source, item by item: name, owner, description, permissions.
 
-    So a backup is proved and not believed: restore it into a scratch instance and compare that with the source. What
-    changed in the source after the snapshot was taken is told, and not held against the copy. Both are read through the
-    API, so that only what both users may see is compared; what is inside a workbook or in a database is not.
+    It proves a backup: restore it into a scratch instance and compare that with the source. What changed in the source
+    after the snapshot was taken is listed apart and is no difference. Both are read through the API: it compares what
+    both users may see, and neither the inside of a workbook nor a database.
 
     The result (XCom) is a dictionary: ``equal``, ``compared`` (how many items are in both), ``missing``, ``different``
     (``[item, what differs]``), ``extra`` and ``changed_since``: the first 500 of each; and ``permissions_unread``: of
@@ -150,10 +150,10 @@ class OACReviewRestoreOperator(OACBaseOperator):
 
 
 class OACCheckRolesOperator(OACBaseOperator):
-    """Sees whether the Connection's user has the application roles that the REST API needs, as far as it can tell.
+    """Checks whether the Connection's user has the application roles that the REST API needs, as far as it can tell.
 
-    After a restore, the roles have the members that the snapshot brought. The API shows nobody's roles; calls that need
-    a role show whether this user has it. Everybody else's must be looked at by hand.
+    After a restore, the roles have the members that the snapshot brought. The API does not show roles; calls that need
+    a role show whether this user has it. Check the roles of other users by hand.
 
     The result (XCom) is a dictionary: ``administrator`` (BI Service Administrator) and ``author`` (DV Content Author).
 
@@ -179,7 +179,7 @@ class OACCheckRolesOperator(OACBaseOperator):
 
 
 def moment_of(text: Any, what: str) -> datetime | None:
-    """A time in ISO 8601 that another task told; ``None`` for nothing.
+    """A time in ISO 8601, as the result of another task has it; ``None`` for none.
 
     :raises OACConfigurationError: if it is no time.
     """

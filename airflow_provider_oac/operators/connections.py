@@ -38,14 +38,14 @@ class _ConnectionOperator(OACBaseOperator):
     wallet_conn_id: Template[str | None] = None
 
     def check_together(self) -> None:
-        """Secrets in a DAG file are read by whoever reads DAG files, and Airflow shows arguments in its pages."""
+        """Refuse secrets: DAG files and Airflow's pages show them."""
         if not isinstance(self.connection_params, Mapping):
             return
         if found := lazy.secret_names.secret_names(self.connection_params):
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: connection_params contain {', '.join(map(repr, found))}. Secrets do not "
-                "belong in a DAG. The password comes from the Airflow Connection data_source_conn_id; put other "
-                "secrets into connection_params in its extra."
+                f"connection_params contain {', '.join(map(repr, found))}. Secrets do not belong in a DAG. The "
+                "password comes from the Airflow Connection data_source_conn_id; put other secrets into "
+                "connection_params in its extra."
             )
 
     def order(self, name: str, **more: Any) -> ConnectionOrder:
@@ -63,9 +63,9 @@ class OACCreateConnectionOperator(_ConnectionOperator):
     """Creates a connection of OAC to a data source; the credentials come from an Airflow Connection. Needs DV Content
     Author (documented).
 
-    A retry finds what an earlier try created, and updates it, so that it ends as it is wanted: Airflow's task state
-    store (3.3) remembers whether one was sent. Without a store nobody can tell it from one that was there before: what
-    is there is treated as ``if_exists`` says, so that ``fail`` fails, and ``keep`` keeps.
+    A retry finds what an earlier try created, and updates it to the wanted state: Airflow's task state
+    store (3.3) remembers whether one was sent. Without a store, an earlier try's connection looks like any other, and
+    ``if_exists`` decides: ``fail`` fails, and ``keep`` keeps it.
 
     The result (XCom) is a dictionary: ``connection_id`` (encoded), ``name``, and ``how``: ``created``, ``updated`` or
     ``kept``.
@@ -124,8 +124,8 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
     Connection. Needs DV Content Author (documented).
 
     OAC wants user name and password with every update, whatever changes, and does not change the type of a connection
-    (documented). Whether the credentials work is nothing that OAC tells; reload a dataset of the connection to see.
-    Doing it again does no harm.
+    (documented). OAC does not report whether the credentials work; reload a dataset of the connection to
+    see. Repeating the update does no harm.
 
     The result (XCom) is a dictionary: ``connection_id`` (encoded), ``name``, and ``sent``: the names of the parameters.
 

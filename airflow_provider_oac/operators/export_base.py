@@ -41,7 +41,7 @@ class ExportRequest(NamedTuple):
 
 
 def asset_uri(url: str) -> str:
-    """The URI of a file's asset: without what stands before its host, which is the Connection of the store."""
+    """The URI of a file's asset: without the Connection of the store, which precedes the host."""
     # By hand: in the name of a file, `#`, `?` and `%` are signs like others.
     scheme, found, rest = url.partition("://")
     if not found:
@@ -54,9 +54,9 @@ class ExportingOperator(LineageOperator):
     """Makes files of workbooks, in rounds.
 
     A round orders up to ``max_parallel`` exports and waits for the last of them, here or in the triggerer. Then all of
-    them are settled, and the next round begins. A process that waits itself takes all that is left into one round. An
-    export does no harm when it is repeated, so that all that a retry must find again is what saves time: exports
-    that are still running, and files that are whole.
+    them are settled, and the next round begins. A process that waits itself takes all that is left into one round. A
+    repeated export does no harm. A retry finds again what saves time: exports that are still running, and complete
+    files.
 
     :param destination: where the files go; what its end means is the operator's to say.
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
@@ -74,11 +74,11 @@ class ExportingOperator(LineageOperator):
     operator_extra_links = (*WORK_LINKS, OACWorkbookLink())
 
     def check_together(self) -> None:
-        """Its result is the work's."""
+        """Require the wait: the task downloads the files at the end."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: wait_for_completion=False is not supported for exports: the file would not be "
-                "downloaded. Use deferrable=True to wait without a worker."
+                "wait_for_completion=False is not supported for exports: the file would not be downloaded. Use "
+                "deferrable=True to wait without a worker."
             )
 
     # Of several workbooks, one that fails does not stop the others, and a retry makes what is missing.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
 
-# The two works of a restore, each with a work request of its own.
+# The two works of a restore, each with its own work request.
 SAFETY, RESTORE = "safety snapshot", "restore"
 # So many safety snapshots are taken at most until one is seen to succeed.
 _SAFETY_SNAPSHOTS = 3
@@ -44,11 +44,11 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     snapshot and its password; take a safety snapshot of the target and see it succeed; send the restore, once; wait;
     see that the instance answers again and its search index is ready.
 
-    **Never sent twice.** A retry or a Clear finds a restore that was accepted and waits for it. One whose answer was
+    **Never sent twice.** A retry or a Clear finds a restore that was accepted and waits for it. One whose response was
     lost fails the task for good and names what to check. After success, a Clear sends nothing unless ``approval`` has
-    changed; if the look at the instance afterwards failed, it only looks again. After a restore that OAC itself
+    changed; if the check of the instance afterwards failed, it only checks again. After a restore that OAC itself
     reported as failed, a retry sends nothing; a Clear by a person does, and the safety snapshot of before the failure
-    stays the one to go back to. On
+    remains the way back. On
     Airflow before 3.3 nothing outlives a try: there, only the first try of a DAG run ever sends anything. ``retries``
     is 0 unless it is given to this very task; that of ``default_args`` does not count.
 
@@ -69,7 +69,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     :param seal_conn_id: Airflow Connection whose password sealed the snapshot; by default the one that the snapshot's
         name says.
     :param safety_label: series of the safety snapshot. What a restore that failed left behind, and is cleared, goes
-        into a series of its own with ``-failed`` at the end: no pruning may count it and delete the good one.
+        into another series with ``-failed`` at the end: pruning must not count it and delete the good one.
     :param safety_bucket: its bucket.
     :param safety_seal_conn_id: Airflow Connection whose password seals it.
     :param safety_folder: its folder in the bucket.
@@ -82,7 +82,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         only if this has changed.
     :param allowed_run_types: which kinds of DAG runs may restore: by default ``manual`` ones, as a person starts them;
         others are ``scheduled``, ``backfill``, ``asset_triggered``, ``operator_triggered``. Before Airflow 3.3 a run
-        that another DAG triggered is ``manual``, too, so that it is not refused: put an approval before the restore.
+        that another DAG triggered is ``manual``, too, and passes: put an approval before the restore.
     :param ready_timeout: how long the instance may take, after the restore, to answer and to build its search index.
     :param confirmation_timeout: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
     """
@@ -108,11 +108,11 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     _airflow_defaults: ClassVar[dict[str, Any]] = {"retries": 0}
 
     def check_together(self) -> None:
-        """Its result is the work's."""
+        """Require the wait: the restore comes after its safety snapshot."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: wait_for_completion=False makes no sense for a restore, which comes after its "
-                "safety snapshot. Use deferrable=True to wait without a worker."
+                "wait_for_completion=False makes no sense for a restore, which comes after its safety snapshot. Use "
+                "deferrable=True to wait without a worker."
             )
 
     @property
@@ -307,7 +307,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     # -- the restore
 
     def tolerated(self, started: Started) -> tuple[int, ...]:
-        """While it restores, OAC may log everybody out, or not know its own work."""
+        """While it restores, OAC may log all users out, or not know its own work."""
         return lazy.restore.TOLERATED if started.facts.work == RESTORE else ()
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
@@ -329,7 +329,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         return self._checked(started, deadline, 300.0, state)
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
-        """Go on after the triggerer saw the instance ready, or waited long enough: look once more, and judge."""
+        """Resume after the triggerer saw the instance ready, or waited long enough: check once more."""
         started = self._carried_on(carried_by(event))
         if started is None:
             found: dict[str, Any] = self._search_again(context, OTHER_VERSION)
@@ -379,7 +379,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         return True
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Of a failed safety snapshot nothing stays. After a failed restore, say what there is to go back to."""
+        """Remove a failed safety snapshot. After a failed restore, log the way back."""
         safety = started.facts.safety
         if started.facts.work == SAFETY:
             self._forget_failed(started.facts.taking.name, state, delete_storage=True)

@@ -214,7 +214,7 @@ class RunningOperator(OACWorkOperator):
 
 
 class OACReloadDatasetOperator(RunningOperator):
-    """Reloads the cached data of a dataset, so that workbooks show what the warehouse holds now.
+    """Reloads the cached data of a dataset: workbooks then show what the warehouse holds now.
 
     OAC reloads only datasets that are built on a connection, with at least one table that is cached automatically; not
     those made from files (documented). Needs DV Content Author (documented).

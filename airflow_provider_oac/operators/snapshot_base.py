@@ -64,7 +64,7 @@ class SnapshotOperator(OACWorkOperator):
             password,
             search_first=self.durable and not state.available,
             ignore=failed,
-            used=record.name or next(reversed(passed_over), None),
+            clue=record.name or next(reversed(passed_over), None),
             suspect=state.suspect() and record.name not in failed,
             confirmation_timeout=seconds(self.confirmation_timeout),
         )
@@ -76,7 +76,7 @@ class SnapshotOperator(OACWorkOperator):
         return Started(made.work_request_id, time.time(), facts)
 
     def _order(self, new: NewSnapshot, seal_name: str, me: TaskKey) -> SnapshotOrder:
-        # Without durability every try is an order of its own, and must not take an earlier one's snapshot for its own.
+        # Without durability every try is another order, and must not adopt the snapshot of an earlier one.
         task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
         if new.purpose:
             task = f"{task}, {new.purpose}"
@@ -129,10 +129,9 @@ class SnapshotOperator(OACWorkOperator):
         return found.id
 
     def _forget_failed(self, name: str, state: TaskState, *, delete_storage: bool) -> None:
-        """Remember that a snapshot failed, and take it off OAC's list if it is there: the next try would otherwise take
-        it for a good one.
+        """Remember that a snapshot failed, and remove it from OAC's list: the next try would otherwise adopt it.
 
-        :param delete_storage: whether what there is of its file goes as well; never that of a registered one.
+        :param delete_storage: whether to delete its file as well; never the file of a registered one.
         """
         state.remember(failed=(*state.of_this_order().failed, name), sending=False, work_request_id=None)
         try:

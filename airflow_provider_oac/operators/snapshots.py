@@ -30,8 +30,10 @@ from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
+    from airflow_provider_oac.client.flows.retention import Retention
     from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
+    from airflow_provider_oac.client.snapshot_names import SnapshotName
     from airflow_provider_oac.records import Record
 
 
@@ -51,7 +53,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
     :param bucket: bucket that takes the file. It must exist, and the instance must be allowed to write into it.
     :param seal_conn_id: Airflow Connection whose password seals the file: 14 to 50 characters with a digit, a
         lower-case letter, an upper-case letter and a special character (documented). Restoring needs it.
-    :param folder: folder in the bucket; the files of this instance go into a folder of its own below.
+    :param folder: folder in the bucket; the files of each instance go into its own folder below.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
     :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
@@ -96,7 +98,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
 
 
 class OACRegisterSnapshotOperator(SnapshotOperator):
-    """Makes a snapshot's file, which lies in a bucket already, known to an instance, so that it can be restored there.
+    """Registers the file of a snapshot, which is in a bucket already, with an instance, to restore it there.
 
     It is named ``registered--<UTC time>--<name of the file>``: never a name that
     :class:`OACPruneSnapshotsOperator` takes for one of its own. A file that
@@ -109,7 +111,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
 
     :param snapshot: the result of a backup: ``backup.output``; or
     :param bar_uri: path of the file: ``file:///folder/name.bar``, or ``folder/name.bar``.
-    :param bucket: the bucket as this instance reaches it. By default, that of ``snapshot``.
+    :param bucket: the bucket as this instance reaches it. By default, the bucket of ``snapshot``.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
     :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
@@ -177,10 +179,6 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
         self._forget_failed(started.facts.name, state, delete_storage=False)
 
 
-class _NoSnapshot(OACError):
-    """There is no snapshot that is good enough."""
-
-
 class OACFindSnapshotOperator(OACBaseOperator):
     """Finds the newest snapshot of a series, created or registered in this instance. Needs the application role BI
     Service Administrator (documented).
@@ -208,31 +206,31 @@ class OACFindSnapshotOperator(OACBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Find it."""
-        try:
-            return self._found(context)
-        except _NoSnapshot as missing:
-            if not self.missing_ok:
-                raise
-            self.log.info("%s The result is None (missing_ok=True).", missing)
-            return None
-
-    def _found(self, context: Context) -> dict[str, Any]:
         self._push_link(context)
         instance = self.source_instance or self.hook.settings.instance
         now = datetime.now(UTC)
         listed = [item for item in self.hook.run(lazy.snapshots.list_all()) if self.bucket in (None, item.bucket)]
         found = lazy.retention.newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
-            raise _NoSnapshot(
+            why = (
                 f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
                 f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with the task "
                 "that creates them."
             )
-        item, name = found
-        age = now - name.time
-        self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
-        if self.max_age is not None and age > self.max_age:
-            raise _NoSnapshot(f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}.")
+        else:
+            item, name = found
+            age = now - name.time
+            self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
+            if self.max_age is None or age <= self.max_age:
+                return self._result(item, name)
+            why = f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}."
+        if not self.missing_ok:
+            raise OACError(why)
+        self.log.info("%s The result is None (missing_ok=True).", why)
+        return None
+
+    @staticmethod
+    def _result(item: Snapshot, name: SnapshotName) -> dict[str, Any]:
         return {
             "snapshot_id": item.id,
             "name": item.name,
@@ -314,11 +312,10 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 class OACPruneSnapshotsOperator(OACBaseOperator):
     """Deletes old snapshots of one series, with or without their files.
 
-    Considered are only snapshots whose name has exactly the form of
-    :class:`OACCreateSnapshotOperator` with this label and this instance, and whose bucket and path belong to this
-    instance. Of these stays what **any** rule keeps, and always: the newest, those of this very DAG run, and those in
-    ``keep``. A file that another listed snapshot uses is never deleted. Needs the application role BI Service
-    Administrator (documented).
+    It considers only snapshots whose name has exactly the form of :class:`OACCreateSnapshotOperator` with this label
+    and this instance, and whose bucket and path belong to this instance. It keeps what **any** rule keeps, and always
+    the newest, those of this very DAG run, and those in ``keep``. Without a rule the operator is refused. A file that
+    another listed snapshot uses is never deleted. Needs the application role BI Service Administrator (documented).
 
     The result (XCom) is a dictionary: ``deleted`` and ``kept`` (names), ``others`` (how many snapshots were not
     considered), ``dry_run``.
@@ -354,9 +351,17 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     max_delete: Count = 10
     dry_run_only: bool = argument(alias="dry_run", default=False)
 
+    def check_together(self) -> None:
+        """An empty rule keeps nothing."""
+        if not (self.keep_last or self.keep_for or self.keep_weekly or self.keep_monthly):
+            # It says why. Its module is imported for the error only: parsing a DAG does without.
+            self._retention()
+
+    def _retention(self) -> Retention:
+        return lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Prune."""
-        retention = lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
         storage = lazy.snapshots.Storage(self.bucket, self.region, self.namespace)
         own = lazy.retention.SnapshotSeries.checked(
             self.snapshot_label, self.hook.settings.instance, path_text(self.folder), storage
@@ -367,7 +372,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
             plan = self.hook.run(
                 lazy.retention.prune(
                     own,
-                    retention,
+                    self._retention(),
                     max_delete=self.max_delete,
                     delete_storage=self.delete_storage,
                     dry_run=self.dry_run_only,

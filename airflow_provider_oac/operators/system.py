@@ -91,7 +91,7 @@ class OACSystemSettingsOperator(_DesiredState):
         }
 
     def check_together(self) -> None:
-        """Whoever reads the DAG, or its arguments in Airflow's pages, would read them. A number or a switch is none."""
+        """Refuse secrets: DAG files and Airflow's pages show them. A number or a switch is no secret."""
         given = self.settings if isinstance(self.settings, Mapping) else {}
         if found := [
             key
@@ -99,10 +99,9 @@ class OACSystemSettingsOperator(_DesiredState):
             if lazy.secret_names.is_secret(str(key)) and not lazy.system_settings.no_secret(value)
         ]:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: settings contain {', '.join(map(repr, found))}. Secrets do not belong in a "
-                "DAG. Set them in OAC, copy them from another instance (template_oac_conn_id), or read them from an "
-                "Airflow Connection in your own task: OACHook().run(settings.update(…)) with "
-                "airflow_provider_oac.client.rest.settings."
+                f"settings contain {', '.join(map(repr, found))}. Secrets do not belong in a DAG. Set them in OAC, "
+                "copy them from another instance (template_oac_conn_id), or read them from an Airflow Connection in "
+                "your own task: OACHook().run(settings.update(…)) with airflow_provider_oac.client.rest.settings."
             )
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -140,12 +139,12 @@ class OACMailServerOperator(_DesiredState):
     """Brings the mail server's settings to what is wanted, or removes them. Needs BI Service Administrator
     (documented).
 
-    OAC does not give secrets back (inferred), so that nobody can see whether a secret has changed. With
+    OAC returns no secrets (inferred), so a changed secret is not visible. With
     ``always_send_password``, the default, settings with a secret are sent on each run, which makes a new password in
     the Airflow Connection count; without, they are sent only if something else differs.
 
     The result (XCom) is a dictionary: ``changed`` (name such as ``sender.emailAddress`` to the value before and after),
-    ``sent`` (whether OAC was told), ``secret`` (``sent``, ``not compared`` or ``none``), and ``dry_run``.
+    ``sent`` (whether settings were sent), ``secret`` (``sent``, ``not compared`` or ``none``), and ``dry_run``.
 
     :param server: the settings in the words of OAC's REST API, without secrets: ``host``, ``port``, ``sender`` (such as
         ``{"displayName": "OAC", "emailAddress": "oac@example.com"}``) and ``connectionSecurity``, an object or just its
@@ -174,9 +173,7 @@ class OACMailServerOperator(_DesiredState):
         wanted = None if self.template_oac_conn_id else self._wanted({})
         self._push_link(context)
         wanted = wanted or self._wanted(self._other())
-        changed = lazy.system_settings.mail_differences(
-            self.hook.run(lazy.system_settings.current_mail_server()), wanted
-        )
+        changed = lazy.system_settings.mail_differences(self.hook.run(lazy.mail.get()), wanted)
         for name, (before, after) in changed.items():
             self.tell(f"Mail server: {name}", before, after)
         secret = bool(lazy.secret_names.secrets_of(wanted.auth))
@@ -191,7 +188,7 @@ class OACMailServerOperator(_DesiredState):
 
     def _remove(self, context: Context) -> dict[str, Any]:
         self._push_link(context)
-        present = self.hook.run(lazy.system_settings.current_mail_server())
+        present = self.hook.run(lazy.mail.get())
         if present is None:
             self.log.info("There is no mail server; nothing is sent.")
             return self._result({}, False, "none")
@@ -217,7 +214,7 @@ class OACMailServerOperator(_DesiredState):
         )
 
     def _other(self) -> dict[str, Any]:
-        found: MailServer | None = self.of_the_other(lazy.system_settings.current_mail_server())
+        found: MailServer | None = self.of_the_other(lazy.mail.get())
         if found is None:
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no mail server. Nothing was changed. To "
@@ -226,17 +223,15 @@ class OACMailServerOperator(_DesiredState):
         return found.body()
 
     def check_together(self) -> None:
-        """Either a mail server or none; and no secrets, which whoever reads the DAG would read."""
+        """Require a mail server or absent=True, and refuse secrets: DAG files and Airflow's pages show them."""
         if self.absent == bool(self.server or self.template_oac_conn_id):
-            raise OACConfigurationError(
-                f"Task {self.task_id!r}: no mail server given. Set server, template_oac_conn_id, or absent=True."
-            )
+            raise OACConfigurationError("no mail server given. Set server, template_oac_conn_id, or absent=True.")
         if not isinstance(self.server, Mapping):
             return
         if found := [*lazy.secret_names.secret_names(self.server), *({"auth"} & set(self.server))]:
             raise OACConfigurationError(
-                f"Task {self.task_id!r}: server contains {', '.join(map(repr, found))}. Secrets do not belong in a "
-                "DAG. Put the mail server's credentials into an Airflow Connection and set mail_conn_id to it."
+                f"server contains {', '.join(map(repr, found))}. Secrets do not belong in a DAG. Put the mail server's "
+                "credentials into an Airflow Connection and set mail_conn_id to it."
             )
 
 

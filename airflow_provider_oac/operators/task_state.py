@@ -40,15 +40,9 @@ class TaskKey(NamedTuple):
     def of(cls, context: Context) -> TaskKey:
         """Read it from a task's context."""
         ti: Any = context["ti"]
-        map_index = getattr(ti, "map_index", -1)
-        return cls(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if map_index is None else map_index,
-            max_tries=ti.max_tries,
-            try_number=ti.try_number,
-        )
+        map_index = getattr(ti, "map_index", None)
+        map_index = -1 if map_index is None else map_index
+        return cls(ti.dag_id, ti.run_id, ti.task_id, map_index, ti.max_tries, ti.try_number)
 
     def repeats(self, retries: int) -> bool:
         """Whether this is a retry, and not the first try of an order: after a Clear, tries are counted on.
@@ -126,19 +120,21 @@ class TaskState:
 
     @property
     def available(self) -> bool:
-        """Whether there is a store, so that remembering nothing means that there was nothing."""
+        """Whether there is a store; then an empty record means that nothing was sent."""
         return self._store is not None
+
+    @property
+    def _kept(self) -> Any:
+        return None if self._store is None else self._store.get(_KEY)
 
     @property
     def unreadable(self) -> bool:
         """Whether the store holds something that another version of this package has written."""
-        kept = self._store.get(_KEY) if self._store is not None else None
-        return kept is not None and TaskRecord.from_json(kept) is None
+        return self._kept is not None and TaskRecord.from_json(self._kept) is None
 
     def recall(self) -> TaskRecord:
         """What is remembered, maybe of an order before the last Clear; an empty record if nothing is."""
-        kept = self._store.get(_KEY) if self._store is not None else None
-        return TaskRecord.from_json(kept) or TaskRecord()
+        return TaskRecord.from_json(self._kept) or TaskRecord()
 
     def of_this_order(self) -> TaskRecord:
         """What earlier tries of this very order remembered; an empty record on the first try and after a Clear."""
@@ -202,7 +198,7 @@ class TaskState:
 
         :param intent: what to remember before an attempt, by its clue.
         """
-        before = self._store.get(_KEY) if self._store is not None else None
+        before = self._kept
 
         def remember(clue: Any) -> None:
             self.remember(sending=True, work_request_id=None, **intent(clue))

@@ -22,17 +22,16 @@ _FORMATS = OneOf(("pdf", "png"))
 class OACExportWorkbookOperator(ExportingOperator):
     """Exports a workbook as PDF or PNG to any store that Airflow's ``ObjectStoragePath`` reaches.
 
-    The file is passed on piece by piece, checked (announced size, first and last bytes) and only then put into its
-    place, where there is never a half one. More than five canvases in one PDF are several exports, joined in order
-    (needs the extra ``pdf``). A PNG holds one canvas: several canvases are several files,
-    ``board-01-Overview.png``, ``board-02-Details.png`` and so on.
+    The file is streamed, checked (announced size, first and last bytes), and appears when it is complete. More than
+    five canvases in one PDF are several exports, joined in order (needs the extra ``pdf``). A PNG holds one canvas:
+    several canvases are several files, ``board-01-Overview.png``, ``board-02-Details.png`` and so on.
 
     The user sees in the export what the user may see in OAC, and needs DV Content Author and the permission *Schedule
     Workbooks* (documented for another way to the same export).
 
     The result (XCom) is a dictionary: ``files``, a list of dictionaries with ``path``, ``size``, ``sha256``,
     ``format``, ``workbook_id``, ``canvases`` (names, in order) and ``work_request_ids``. If there is just one file, its
-    members stand beside ``files``, too, so that ``{{ ti.xcom_pull('export')['path'] }}`` is enough.
+    members are beside ``files``, too: ``{{ ti.xcom_pull('export')['path'] }}`` is enough.
 
     :param workbook_path: path of the workbook in the catalog, such as ``/shared/Sales/Board``; or
     :param workbook_id: its id as lists return it, already encoded.

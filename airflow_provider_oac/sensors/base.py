@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, default_deferrable
@@ -13,7 +14,7 @@ from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
 from airflow_provider_oac.tasks import CheckedOperator
-from airflow_provider_oac.triggers.oac import OACTrigger, outcome_of
+from airflow_provider_oac.triggers.oac import OACTrigger, _WatchTrigger, outcome_of
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
@@ -114,14 +115,38 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
             self.log.warning("The first poll failed, so this sensor does not defer but polls in the worker: %s", why)
             return None
 
-    def _found(self, wanted: Wanted) -> Any | None:
-        """Search for something once."""
+
+class OACWatchingSensor(OACBaseSensor):
+    """Waits for something that OAC shows."""
+
+    # The trigger that waits in place of this sensor.
+    watched_by: ClassVar[type[_WatchTrigger]]
+
+    @abstractmethod
+    def wanted(self) -> Wanted:
+        """What is waited for.
+
+        :raises OACConfigurationError: if the arguments cannot work.
+        """
+
+    def result(self, item: Any) -> Any:
+        """The result of the sensor, of what was found."""
+
+    def trigger(self, deadline: float) -> _WatchTrigger:
+        """The trigger that waits."""
+        wanted: Any = self.wanted()
+        return self.watched_by(**self._trigger_arguments(deadline), wanted=asdict(wanted))
+
+    def poll(self) -> PokeReturnValue:
+        """Search for it once."""
+        wanted = self.wanted()
         try:
             sighting = lazy.oac.OACHook(self.oac_conn_id).run(wanted.poll)
         except OACError as error:
-            if not lazy.polling.passing(error):
+            if not lazy.errors.passing(error):
                 raise
             self.log.warning("%s could not be read; trying again: %s", wanted.text(), error)
-            return None
+            return PokeReturnValue(False)
         self.log.info("%s", sighting.text)
-        return sighting.item
+        found = sighting.item is not None
+        return PokeReturnValue(found, self.result(sighting.item) if found else None)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import PokeReturnValue
 from airflow_provider_oac.arguments import CatalogPath, Template, path_text
-from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_watch import WantedItem
 
 
-class OACCatalogItemSensor(OACBaseSensor):
+class OACCatalogItemSensor(OACWatchingSensor):
     """Waits until an item of the catalog is there, or until it was modified since a moment.
 
     It is read by its id, which needs no search index. What passes, such as an instance that restarts, is waited out.
@@ -37,22 +36,14 @@ class OACCatalogItemSensor(OACBaseSensor):
     item_id: Template[str | None] = None
     modified_since: Template[datetime | str | None] = None
 
-    def trigger(self, deadline: float) -> OACCatalogItemTrigger:
-        """The trigger that waits for the item."""
-        wanted = self._wanted()
-        return OACCatalogItemTrigger(
-            **self._trigger_arguments(deadline),
-            catalog_type=wanted.kind,
-            item_id=wanted.item_id,
-            modified_since=wanted.modified_since,
-        )
+    watched_by = OACCatalogItemTrigger
 
-    def poll(self) -> PokeReturnValue:
-        """Search for the item once."""
-        item = self._found(self._wanted())
-        return PokeReturnValue(item is not None, item.to_dict() if item else None)
+    def result(self, item: Any) -> Any:
+        """The item as a dictionary."""
+        return item.to_dict()
 
-    def _wanted(self) -> WantedItem:
+    def wanted(self) -> WantedItem:
+        """The item."""
         since = self.modified_since
         text = since.isoformat() if isinstance(since, datetime) else since
         wanted = lazy.catalog_watch.WantedItem(

@@ -1,4 +1,4 @@
-"""Looking after snapshots: is it there, and is the newest one young enough?"""
+"""Waiting for a snapshot, or for a new one of a series."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Template, path_text
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
-from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 
 
-class OACSnapshotSensor(OACBaseSensor):
+class OACSnapshotSensor(OACWatchingSensor):
     """Waits until a snapshot exists, or until the newest of a series is young enough.
 
     Give either ``snapshot_id`` or ``snapshot_name``; or ``max_age`` with ``snapshot_label`` and ``bucket``. The second
@@ -44,15 +44,10 @@ class OACSnapshotSensor(OACBaseSensor):
     region: Template[str | None] = None
     namespace: Template[str | None] = None
 
-    def trigger(self, deadline: float) -> OACSnapshotTrigger:
-        """The trigger that waits for the snapshot."""
-        return OACSnapshotTrigger(**self._trigger_arguments(deadline), wanted=self._wanted().record())
+    watched_by = OACSnapshotTrigger
 
-    def poll(self) -> bool:
-        """Search for the snapshot once."""
-        return self._found(self._wanted()) is not None
-
-    def _wanted(self) -> WantedSnapshot:
+    def wanted(self) -> WantedSnapshot:
+        """The snapshot, or the series."""
         if self.max_age is None:
             return lazy.catalog_watch.WantedSnapshot(self.snapshot_id, self.snapshot_name)
         return lazy.catalog_watch.WantedSnapshot(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import PokeReturnValue
 from airflow_provider_oac.arguments import Template
-from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACFreshnessTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_oac.client.sql import FreshData
 
 
-class OACFreshnessSensor(OACBaseSensor):
+class OACFreshnessSensor(OACWatchingSensor):
     """Waits until the newest date that a query returns is young enough, such as the data of today.
 
     The result (XCom) is the date, in ISO 8601. ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the
@@ -38,15 +36,13 @@ class OACFreshnessSensor(OACBaseSensor):
     parameters: Template[Any] = None
     timezone: Template[str] = "UTC"
 
-    def trigger(self, deadline: float) -> OACFreshnessTrigger:
-        """The trigger that waits for the data."""
-        return OACFreshnessTrigger(**self._trigger_arguments(deadline), wanted=asdict(self._wanted()))
+    watched_by = OACFreshnessTrigger
 
-    def poll(self) -> PokeReturnValue:
-        """Ask for the newest date once."""
-        found = self._found(self._wanted())
-        return PokeReturnValue(found is not None, found.isoformat() if found else None)
+    def result(self, item: Any) -> Any:
+        """The date in ISO 8601."""
+        return item.isoformat()
 
-    def _wanted(self) -> FreshData:
+    def wanted(self) -> FreshData:
+        """The source and the age."""
         text = lazy.sql.read_statement(self.sql, self.parameters).text
         return lazy.sql.FreshData(text, self.max_age.total_seconds(), self.timezone)

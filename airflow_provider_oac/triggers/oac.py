@@ -16,7 +16,7 @@ from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWo
 from airflow_provider_oac.plain_text import plain
 
 if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import WantedItem, WantedSnapshot
+    from airflow_provider_oac.client.flows.catalog_watch import Wanted
     from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan, WorkRequestTarget
 
 # Airflow's scheduler fails a task whose trigger fires before it has noticed the deferral ("finished with state
@@ -40,7 +40,7 @@ class OACTrigger(BaseTrigger):
     :param carried: what the event carries to the method that resumes the task.
     """
 
-    # Modules of `lazy` that making the poll target needs. They are imported in a thread.
+    # Modules of `lazy` that making the poll target needs beside `polling`. They are imported in a thread.
     imports: ClassVar[tuple[str, ...]] = ()
     # Errors of a wait that ends: the task meets them itself.
     ends: ClassVar[tuple[type[OACError], ...]] = (OACWorkRequestError,)
@@ -78,8 +78,8 @@ class OACTrigger(BaseTrigger):
         try:
             await self._wait()
         except asyncio.CancelledError:
-            # Before Airflow 3.3 a trigger is not told that a person ended its task, so each end of the wait says what
-            # continues.
+            # Before Airflow 3.3 a trigger does not learn that a person ended its task, so each end of the wait says
+            # what continues.
             self._warn("The wait ends here: the task was ended or cleared, or this triggerer stops and another waits")
             raise
         except OACWaitTimeoutError as error:
@@ -100,7 +100,7 @@ class OACTrigger(BaseTrigger):
         """Keep quiet for some seconds, import what it takes to wait, and wait until the target is reached."""
         # Those who begin in one instant spread over a second.
         await asyncio.sleep(QUIET_SECONDS + random.random() * min(1.0, QUIET_SECONDS))  # noqa: S311
-        if missing := [name for name in ("shared_poller", *self.imports) if name not in vars(lazy)]:
+        if missing := [name for name in ("shared_poller", "polling", *self.imports) if name not in vars(lazy)]:
             # In a thread: on the event loop no trigger would move meanwhile.
             await asyncio.to_thread(lambda: [getattr(lazy, name) for name in missing])
         await lazy.shared_poller.wait(self.oac_conn_id, self.target(self._report))
@@ -135,7 +135,6 @@ class OACWorkRequestTrigger(OACTrigger):
     :param tolerated: HTTP statuses that this very work brings about, to be waited out.
     """
 
-    imports = ("polling",)
     continues = True
 
     work_request_id: str
@@ -164,7 +163,7 @@ class OACJobTrigger(OACTrigger):
     :param submitted_at: since when it is waited for, in seconds since the epoch.
     """
 
-    imports = ("polling", "jobs", "start_run")
+    imports = ("jobs", "start_run")
     continues = True
 
     kind: str
@@ -191,7 +190,7 @@ class OACReadyTrigger(OACTrigger):
     Its event is never an error: the task looks once more, and fails with the error itself.
     """
 
-    imports = ("polling", "restore")
+    imports = ("restore",)
     ends = (OACError,)
 
     deadline: float
@@ -207,79 +206,61 @@ class OACReadyTrigger(OACTrigger):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OACCatalogItemTrigger(OACTrigger):
+class _WatchTrigger(OACTrigger):
+    """Waits until something that OAC shows is as it is wanted, or the deadline comes.
+
+    :param wanted: the members of what is waited for, whose class :attr:`watched` names.
+    """
+
+    # The module of `lazy`, and the class in it, of what is waited for.
+    watched: ClassVar[tuple[str, str]]
+
+    wanted: dict[str, Any]
+
+    @property
+    def subject(self) -> str:
+        """What is waited for."""
+        return self._wanted.text()
+
+    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+        """What is waited for as a poll target."""
+        return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
+
+    @property
+    def _wanted(self) -> Wanted:
+        module, name = self.watched
+        wanted: Wanted = getattr(getattr(lazy, module), name)(**self.wanted)
+        return wanted
+
+
+class OACCatalogItemTrigger(_WatchTrigger):
     """Waits until an item of the catalog is there, or was modified since a moment, or the deadline comes.
 
-    :param catalog_type: type of the item.
-    :param item_id: its id, encoded.
-    :param modified_since: only if it was modified then or later, in ISO 8601; ``None`` if its existence is enough.
+    :param wanted: the members of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedItem`.
     """
 
-    imports = ("polling", "catalog_watch")
-
-    catalog_type: str
-    item_id: str
-    modified_since: str | None
-
-    @property
-    def subject(self) -> str:
-        """The item."""
-        return self._wanted.text()
-
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
-        """The item as a poll target."""
-        return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
-
-    @property
-    def _wanted(self) -> WantedItem:
-        return lazy.catalog_watch.WantedItem(self.catalog_type, self.item_id, self.modified_since)
+    imports = ("catalog_watch",)
+    watched = ("catalog_watch", "WantedItem")
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class OACSnapshotTrigger(OACTrigger):
+class OACSnapshotTrigger(_WatchTrigger):
     """Waits until a snapshot is listed, or the newest of a series is young enough, or the deadline comes.
 
-    :param wanted: what is waited for, as
-        :meth:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot.record` has it.
+    :param wanted: the members of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot`.
     """
 
-    imports = ("polling", "catalog_watch")
-
-    wanted: dict[str, Any]
-
-    @property
-    def subject(self) -> str:
-        """The snapshot."""
-        return self._wanted.text()
-
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
-        """The snapshot as a poll target."""
-        return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
-
-    @property
-    def _wanted(self) -> WantedSnapshot:
-        return lazy.catalog_watch.WantedSnapshot(**self.wanted)
+    imports = ("catalog_watch",)
+    watched = ("catalog_watch", "WantedSnapshot")
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class OACFreshnessTrigger(OACTrigger):
+class OACFreshnessTrigger(_WatchTrigger):
     """Waits until the newest date of a source is young enough, or the deadline comes.
 
-    :param wanted: what is waited for: the members of :class:`airflow_provider_oac.client.sql.FreshData`.
+    :param wanted: the members of :class:`airflow_provider_oac.client.sql.FreshData`.
     """
 
-    imports = ("polling", "catalog_watch", "sql")
-
-    wanted: dict[str, Any]
-
-    @property
-    def subject(self) -> str:
-        """The date."""
-        return lazy.sql.FreshData(**self.wanted).text()
-
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
-        """The date as a poll target."""
-        return lazy.catalog_watch.CatalogTarget(lazy.sql.FreshData(**self.wanted), self._plan, report=report)
+    imports = ("catalog_watch", "sql")
+    watched = ("sql", "FreshData")
 
 
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:

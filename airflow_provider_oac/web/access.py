@@ -25,8 +25,8 @@ from airflow_provider_oac._compat import setting
 def may_edit(user: BaseUser, conn_id: str | None) -> bool:
     """Whether a user may edit a Connection; with ``None``, Connections at all.
 
-    What ``requires_access_connection("PUT")`` of Airflow 3.1 asks. That of 3.2 and newer also reads the body of the
-    request, as the one that edits a Connection: ours has none.
+    What ``requires_access_connection("PUT")`` of Airflow 3.1 asks. From 3.2 on it also reads the body of the
+    request, and requests of this page have none.
     """
     ids = [conn_id]
     # Airflow looks in the environment for the id in upper case: whatever the spelling, it is the same Connection, known
@@ -70,7 +70,7 @@ def require_origin(request: Request) -> None:
 
 
 def _server(address: str) -> tuple[str, str]:
-    """Scheme and host of an address; empty texts if it is none."""
+    """Scheme and host of an address; empty texts if it is no address."""
     try:
         parts = urlsplit(address)
     except ValueError:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -103,7 +104,7 @@ def exists(conn_id: str) -> bool:
     try:
         return _type(PageHook.get_connection(conn_id)) == OACHook.conn_type
     except Exception:
-        # One that cannot be read is there all the same. Some versions of Airflow call it missing.
+        # A Connection that cannot be read exists. Some versions of Airflow call it missing.
         return conn_id in _stored()
 
 
@@ -150,16 +151,32 @@ def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
 
     The store is asked once for all of them, and for a few seconds only.
     """
-    found = [_Known(conn_id, checks.get(conn_id)) for conn_id in conn_ids]
-    for known in found:
-        known.tell(_Known.read)
-    stored = [known for known in found if known.store_entry]
-    for known, kept in zip(stored, _kept([known.store_entry for known in stored if known.store_entry]), strict=True):
-        known.kept = kept
-    for known in found:
-        known.tell(_Known.say)
-        _say_check(known.state, known.last)
-    return [known.state for known in found]
+    found = [(State(conn_id, last=checks.get(conn_id)), PageHook(conn_id)) for conn_id in conn_ids]
+    entries: dict[str, StoreEntry] = {}
+    for state, hook in found:
+        with _problem_of(state):
+            _say_connection(state, hook)
+            if hook.store_entry:
+                entries[state.conn_id] = hook.store_entry
+    kept = dict(zip(entries, _kept(list(entries.values())), strict=True))
+    for state, hook in found:
+        if not state.problem:
+            with _problem_of(state):
+                _say_kept(state, hook, kept.get(state.conn_id))
+        if state.last and not state.problem and state.level != "bad":
+            state.level = "good" if state.last.works else "bad"
+    return [state for state, _ in found]
+
+
+@contextmanager
+def _problem_of(found: State) -> Iterator[None]:
+    """Say why a Connection cannot be used: the page has others to show."""
+    try:
+        yield
+    except OACError as error:
+        found.problem, found.level = str(error), "bad"
+    except Exception as error:
+        found.problem, found.level = _cannot_read(found.conn_id, error), "bad"
 
 
 def _kept(slots: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
@@ -181,54 +198,33 @@ def _kept(slots: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
     return [problem] * len(slots)
 
 
-class _Known:
-    """What is known of one Connection, step by step: one that fails ends there, and the page has others to show."""
-
-    def __init__(self, conn_id: str, last: Check | None) -> None:
-        self.state = State(conn_id)
-        self.last = last
-        self.store_entry: StoreEntry | None = None
-        self.kept: Kept | OACTokenStoreError | None = None
-        self._hook = PageHook(conn_id)
-
-    def tell(self, step: Callable[[_Known], None]) -> None:
-        """Take a step, unless one before it failed."""
-        found = self.state
-        if found.problem:
-            return
+def _say_connection(found: State, hook: PageHook) -> None:
+    """What the Connection and the deployment's settings say."""
+    auth = hook.settings.auth
+    found.address, found.grant, found.user = hook.settings.address, auth.grant, auth.user or ""
+    found.needs_person = auth.uses_refresh_token
+    if auth.certificate:
+        _say_certificate(found, certificate_expiry(auth.certificate, folder=auth.file_folder) - time.time())
+    if auth.uses_refresh_token:
+        store_entry = hook.store_entry
         try:
-            step(self)
+            store_entry_for_a_person(hook.settings, store_entry)
         except OACError as error:
-            found.problem, found.level = str(error), "bad"
-        except Exception as error:
-            found.problem, found.level = _cannot_read(found.conn_id, error), "bad"
+            found.refused = str(error)
 
-    def read(self) -> None:
-        """What the Connection and the deployment's settings say."""
-        found, auth = self.state, self._hook.settings.auth
-        found.address, found.grant, found.user = self._hook.settings.address, auth.grant, auth.user or ""
-        found.needs_person = auth.uses_refresh_token
-        if auth.certificate:
-            _say_certificate(found, certificate_expiry(auth.certificate, folder=auth.file_folder) - time.time())
-        self.store_entry = self._hook.store_entry
-        if auth.uses_refresh_token:
-            try:
-                store_entry_for_a_person(self._hook.settings, self.store_entry)
-            except OACError as error:
-                found.refused = str(error)
 
-    def say(self) -> None:
-        """What the store says."""
-        if isinstance(self.kept, OACTokenStoreError):
-            raise self.kept
-        auth = self._hook.settings.auth
-        lifetime = self.last.token_lifetime if self.last else None
-        if self.kept and self.kept.record.access_token:
-            lifetime = self.kept.record.lifetime
-        if lifetime is not None:
-            self.state.lifetime = f"{lifetime:.0f} s"
-        if auth.uses_refresh_token:
-            _say_person(self.state, self.kept.record if self.kept else None, seeded=bool(auth.refresh_token))
+def _say_kept(found: State, hook: PageHook, kept: Kept | OACTokenStoreError | None) -> None:
+    """What the store says."""
+    if isinstance(kept, OACTokenStoreError):
+        raise kept
+    auth, record = hook.settings.auth, kept.record if kept else None
+    lifetime = found.last.token_lifetime if found.last else None
+    if record and record.access_token:
+        lifetime = record.lifetime
+    if lifetime is not None:
+        found.lifetime = f"{lifetime:.0f} s"
+    if auth.uses_refresh_token:
+        _say_person(found, record, seeded=bool(auth.refresh_token))
 
 
 def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
@@ -256,12 +252,6 @@ def _say_certificate(found: State, left: float) -> None:
     date = time.strftime("%Y-%m-%d", time.gmtime(time.time() + left))
     found.certificate = f"{date} (in {days} days)" if left > 0 else f"ended on {date}"
     found.certificate_ends = days <= SOON
-
-
-def _say_check(found: State, last: Check | None) -> None:
-    found.last = last
-    if last and not found.problem and found.level != "bad":
-        found.level = "good" if last.works else "bad"
 
 
 def _when(at: float) -> datetime:

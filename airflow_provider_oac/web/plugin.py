@@ -22,7 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class LazyApp:
-    """An ASGI application that is imported when somebody first asks for it."""
+    """An ASGI application that is imported at its first request."""
 
     def __init__(self) -> None:
         self._app: App | None = None
@@ -48,7 +48,7 @@ def _page() -> App:
 
 
 async def _unknown_airflow(scope: Scope, receive: Receive, send: Send) -> None:
-    """What stands in the place of the page where it cannot be made."""
+    """The page on an Airflow that it does not support."""
     text = (
         "This version of airflow-provider-oac does not support the page Oracle Analytics on this version of Airflow; "
         "see the API server's log. Operators, sensors and commands are not affected. Upgrade the provider, or use "

@@ -63,8 +63,8 @@ class SignIn:
                 name, data = said
                 yield _event(name, data)
         finally:
-            # The browser may go at any time. What was begun ends by itself before its next poll, so that tokens that
-            # have come are kept; it is not canceled in the middle of that.
+            # The browser may leave at any time. The sign-in ends by itself before its next poll; canceling it could
+            # lose tokens that have come.
             self._gone = True
 
     async def _run(self) -> None:
@@ -120,7 +120,7 @@ def _refusal(user: str) -> str:
 
 
 def quick(transport: TransportSettings) -> TransportSettings:
-    """The settings with timeouts for somebody who waits, whatever the Connection says."""
+    """The settings, with timeouts for a person who waits."""
     return replace(
         transport,
         connect_timeout=min(transport.connect_timeout, CHECK_SECONDS),

@@ -23,7 +23,7 @@ from airflow_provider_oac.web.access import may_see_results
 
 # So many XComs are searched, the newest first, for those that a user may see and asks for.
 SEARCHED = 2000
-# As the JSON that is in the database, and not more of it than three names have: one value that is none ends no query.
+# As the JSON in the database, and no more of it than three names need: one bad value must not end the query.
 _VALUE = cast(XComModel.value, String)
 _LONGEST = 4096
 _TASK = ("dag_id", "run_id", "task_id", "map_index")
@@ -110,7 +110,7 @@ def recent(user: BaseUser, *, dag_id: str = "", oac_conn_id: str = "", state: st
 
 
 def one(user: BaseUser, dag_id: str, run_id: str, task_id: str, map_index: int) -> Work | None:
-    """The work request of a task; ``None`` if there is none that can be read and the user may see."""
+    """The work request of a task; ``None`` if there is no readable one that the user may see."""
     wanted = zip(_TASK, (dag_id, run_id, task_id, map_index), strict=True)
     for row in _rows(user, *(getattr(XComModel, name) == value for name, value in wanted)):
         try:

@@ -1,4 +1,4 @@
-"""Calls and flows of runs, connections and the system over HTTP, on both drivers."""
+"""Calls and flows of runs, connections and the system over HTTP."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.flows import system_settings
 from airflow_provider_oac.client.flows.create_connection import MadeConnection, NewConnection, delete_connection
-from airflow_provider_oac.client.flows.polling import wait
-from airflow_provider_oac.client.flows.start_run import Run, job_since, wait_for_job
+from airflow_provider_oac.client.flows.polling import succeeded, wait
+from airflow_provider_oac.client.flows.start_run import Run, job_since, job_target
 from airflow_provider_oac.client.flows.submit import submit_once, unless_gone
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.client.rest import (
@@ -45,7 +45,7 @@ ORDER = connections.ConnectionOrder("Warehouse", PARAMS, "For sales")
 
 @pytest.fixture
 def run(drive: Drive, sign_in: SignIn) -> Oac:
-    """Runs a call or a flow, once with each driver."""
+    """Runs a call or a flow."""
     return oac(drive, sign_in)
 
 
@@ -74,7 +74,7 @@ def test_a_start_is_found_again_and_its_job_is_waited_for(run: Oac, clean: Simul
     of, lines = datasets.runnable(ORDERS), []
     launched = run(submit_once(Run(of, datasets.reload(ORDERS))), report=lines.append)
     assert (launched.how, launched.work_request_id) == ("found", None)
-    assert run(wait_for_job(of, launched.job_id, QUICK)).status == "SUCCEEDED"
+    assert run(succeeded(job_target(of, launched.job_id, QUICK))).status == "SUCCEEDED"
     job = run(job_since(of, launched.mark))
     assert (job.id, job.rows) == (launched.job_id, 120_000)
     assert clean.control.calls("dev", RELOAD) == 1
@@ -86,7 +86,7 @@ def test_a_job_that_fails_is_told(run: Oac, clean: Simulator) -> None:
     run(datasets.reload(ORDERS))
     (job,) = run(datasets.latest(ORDERS))
     with pytest.raises(OACWorkRequestError, match=f"Job {job.id} .DATASET. ended FAILED"):
-        run(wait_for_job(datasets.runnable(ORDERS), job.id, QUICK))
+        run(succeeded(job_target(datasets.runnable(ORDERS), job.id, QUICK)))
 
 
 def test_a_job_that_does_not_exist_is_told_in_oacs_own_words(run: Oac) -> None:
@@ -146,7 +146,7 @@ def test_settings_are_read_and_changed(run: Oac) -> None:
 
 
 def test_a_mail_server_comes_and_goes(run: Oac) -> None:
-    assert run(system_settings.current_mail_server()) is None
+    assert run(mail.get()) is None
     body = {
         "host": "smtp.example.com", "port": 25, "sender": {"emailAddress": "oac@example.com"},
         "auth": {"authType": "USERNAME_PASSWORD_AUTH", "username": "u", "password": "Pass-Word-1"},
@@ -154,12 +154,12 @@ def test_a_mail_server_comes_and_goes(run: Oac) -> None:
     }  # fmt: skip
     wanted = mail.MailServer.of(body)
     run(mail.configure(wanted))
-    found = run(system_settings.current_mail_server())
+    found = run(mail.get())
     assert system_settings.mail_differences(found, wanted) == {}
     assert "password" not in found.auth
     run(unless_gone(mail.delete()))
     run(unless_gone(mail.delete()))
-    assert run(system_settings.current_mail_server()) is None
+    assert run(mail.get()) is None
 
 
 def test_safe_domains_come_and_go(run: Oac) -> None:

@@ -17,7 +17,7 @@ from airflow_provider_oac.exceptions import (
     OACError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACPruneSnapshotsOperator
+from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator
 from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, SEAL_PASSWORD, Connections, Task
 from tests.tasks import backup_operator as make
@@ -180,12 +180,6 @@ def test_a_storage_connection_may_not_name_files_outside_of_the_folder(
     extra = {"region": "r", "tenancy_id": "t", "fingerprint": "f", "private_key": key}
     connections.set("bucket", {"conn_type": "generic", "login": "ocid1.user", "extra": extra})
     assert "lies outside of" in failing(OACConfigurationError, storage_conn_id="bucket")
-
-
-def test_an_empty_retention_rule(connections: Connections) -> None:
-    operator = OACPruneSnapshotsOperator(task_id="prune", snapshot_label="nightly", bucket="oac-backups")
-    with pytest.raises(OACConfigurationError, match="every snapshot would be pruned"):
-        Task(lambda: operator).attempt()
 
 
 @pytest.mark.parametrize("given", [{}, {"snapshot_id": "1", "snapshot_name": "x"}])

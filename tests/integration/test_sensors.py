@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowSensorTimeout
-from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 from airflow_provider_oac.client.flows.polling import WaitPlan
 from airflow_provider_oac.client.rest.snapshots import Storage, create, list_all
 from airflow_provider_oac.client.snapshot_names import SnapshotName
@@ -97,10 +96,9 @@ def test_soft_fail_skips_after_a_timeout(connections: Connections, clean: Simula
         waiting(work, deferrable=deferrable, timeout=0.2, soft_fail=True).attempt()
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "truncate", "non_json"])
-def test_it_waits_trouble_out(connections: Connections, clean: Simulator, deferrable: bool, fault: str) -> None:
+def test_it_waits_trouble_out(connections: Connections, clean: Simulator, deferrable: bool) -> None:
     (work,) = clean.control.start_work("dev", 0.1)
-    clean.control.fault(LOOK, fault, times=2)
+    clean.control.fault(LOOK, "truncate", times=2)
     waiting(work, deferrable=deferrable).attempt()
 
 
@@ -143,7 +141,7 @@ def take_own(hours_old: float, label: str = "nightly", folder: str = "oac-snapsh
 
 
 def looks(**arguments: Any) -> bool:
-    return OACSnapshotSensor(task_id="look", **arguments).poke({})
+    return OACSnapshotSensor(task_id="look", **arguments).poke({}).is_done
 
 
 FRESH: dict[str, Any] = {"max_age": timedelta(hours=26), "snapshot_label": "nightly", "bucket": "oac-backups"}
@@ -231,7 +229,7 @@ def test_what_may_fail_is_told_to_it_in_the_triggerer_too(
 
 def test_a_trigger_of_it_goes_through_the_database() -> None:
     trigger = OACSnapshotTrigger(
-        oac_conn_id="oac_default", wanted=WantedSnapshot(snapshot_name="x").record(), deadline=1.5, poll_interval=30.0
+        oac_conn_id="oac_default", wanted={"snapshot_name": "x"}, deadline=1.5, poll_interval=30.0
     )
     assert through_the_database(trigger).serialize() == trigger.serialize()
 

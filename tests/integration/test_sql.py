@@ -1,4 +1,4 @@
-"""Queries through OAC's MCP endpoint, with both drivers: results, sessions, errors."""
+"""Queries through OAC's MCP endpoint: results, sessions, errors."""
 
 from __future__ import annotations
 

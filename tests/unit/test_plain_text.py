@@ -71,7 +71,7 @@ def test_errors_of_work_requests_are_plain_and_hold_no_token() -> None:
         "id": "w", "status": EVIL, "operationType": EVIL,
         "errors": [{"code": EVIL, "message": EVIL}, EVIL, {"error": {"a": EVIL}}],
     }  # fmt: skip
-    work = work_requests.read_work_request(body)
+    work = work_requests.WorkRequest.parse(body, "A work request")
     for text in (work.status, work.operation, *work.errors):
         assert is_plain(text)
         assert JWT not in text
@@ -100,7 +100,7 @@ def test_ids_and_names_that_logs_show_are_on_one_line() -> None:
         snapshot.id, snapshot.name, snapshot.created, snapshot.created_by, snapshot.bar_uri, job.id, str(caught.value),
         work_requests.accepted_id(response(202, json.dumps({"workRequestId": text}))),
         work_requests.accepted_id(response(202, json.dumps({"resourceUri": f"/x/{quote(text, safe='')}"}))),
-        work_requests.read_work_request({"id": text, "status": "SUCCEEDED"}).id,
+        work_requests.WorkRequest.parse({"id": text, "status": "SUCCEEDED"}, "A work request").id,
         *difference((entry,), ()), *difference((entry,), (replace(entry, permissions=frozenset()),)),
     ]  # fmt: skip
     assert [line for line in shown if not one_line(line)] == []

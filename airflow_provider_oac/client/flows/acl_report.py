@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, flow
@@ -73,42 +73,24 @@ async def write_acl_report(
     :param manage_content: whether to list as a content manager, also what others own.
     :raises OACError: if anything cannot be listed, or, unless it is recorded, read.
     """
-    tally = _Tally()
+    count, problems, named = 0, 0, list[str]()
     items = below(api, kind, item_id, PagePlan(limit), itself=True, manage_content=manage_content)
-    lines = _report_lines(api, tally, items, file_format, unreadable, limit, manage_content)
-    file = await api.run(write_lines(sink, lines, csv_line(COLUMNS) if file_format == CSV else ""))
-    return Audited(tally.items, tuple(tally.named), tally.unreadable, file)
 
+    async def lines() -> AsyncGenerator[str, None]:
+        nonlocal count, problems
+        async for group in in_groups(items, limit * _HELD):
+            # The container itself comes first, and is there.
+            reads = [_read(item, unreadable, manage_content, top=count + at == 0) for at, item in enumerate(group)]
+            count += len(group)
+            for item, entries, problem in filter(None, await api.gather(reads, limit)):
+                if problem:
+                    problems += 1
+                    named.extend([item.path][: _NAMED - len(named)])
+                for line in _item_lines(file_format, item, entries, problem):
+                    yield line
 
-@dataclass
-class _Tally:
-    """What was read so far, and how many of it, and the first of which, could not be read."""
-
-    items: int = 0
-    unreadable: int = 0
-    named: list[str] = field(default_factory=list)
-
-
-async def _report_lines(
-    api: Api,
-    tally: _Tally,
-    items: AsyncIterable[CatalogItem],
-    file_format: str,
-    unreadable: str,
-    limit: int,
-    manage_content: bool,
-) -> AsyncGenerator[str, None]:
-    async for group in in_groups(items, limit * _HELD):
-        # The container itself comes first, and is there.
-        reads = [_read(item, unreadable, manage_content, top=tally.items + at == 0) for at, item in enumerate(group)]
-        tally.items += len(group)
-        for entry in filter(None, await api.gather(reads, limit)):
-            item, entries, problem = entry
-            if problem:
-                tally.unreadable += 1
-                tally.named += [item.path] if len(tally.named) < _NAMED else []
-            for line in _item_lines(file_format, item, entries, problem):
-                yield line
+    file = await api.run(write_lines(sink, lines(), csv_line(COLUMNS) if file_format == CSV else ""))
+    return Audited(count, tuple(named), problems, file)
 
 
 @flow

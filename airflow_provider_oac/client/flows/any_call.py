@@ -28,7 +28,7 @@ _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 # RFC 9110, section 5.5, of which the HTTP libraries agree on ASCII only.
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
-# The hook's, the drivers', and those of other arguments.
+# Set by the hook, by the drivers, or by other arguments.
 _OWN_HEADERS = frozenset(
     {
         "accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "cookie",
@@ -84,7 +84,11 @@ def _fitting(name: str, argument: str, value: Any, wanted: Any) -> Any:
     """
     inner = typing.get_args(wanted) or (wanted,)
     if datetime in inner and isinstance(value, str):
-        return _moment(name, argument, value)
+        if (found := moment(value)) is None:
+            raise OACConfigurationError(
+                f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {value!r}."
+            )
+        return found
     models = [kind for kind in inner if is_dataclass(kind)]
     items = value if isinstance(value, list | tuple) else (value,)
     if models and len(models) == len(inner) and any(not is_dataclass(item) for item in items):
@@ -121,14 +125,6 @@ def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
         f"The call {name} takes as {argument} {' or '.join(_SCALARS[option] for option in plain)}, but it is {shown}. "
         "A template renders to text: pass the value itself. Nothing was sent."
     )
-
-
-def _moment(name: str, argument: str, text: str) -> datetime:
-    if (found := moment(text)) is None:
-        raise OACConfigurationError(
-            f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {text!r}."
-        )
-    return found
 
 
 def lists(name: str) -> bool:
@@ -179,7 +175,7 @@ def raw(
     """A call by method and path. Its result is what the answer holds: JSON, a text, or nothing.
 
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``.
-    :param path: path below ``base``. What may not stand in a path is percent-encoded; ``%`` is taken for encoding.
+    :param path: path below ``base``. Characters that a path cannot hold are percent-encoded; ``%`` stays as it is.
     :param query: query parameters, as :class:`Call` takes them.
     :param body: a text or bytes are sent as they are, anything else as JSON. A text of the type JSON must be JSON.
     :param headers: further headers.
@@ -210,7 +206,9 @@ def raw(
             )
     if body is not None and verb == "GET":
         raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
-    whole = _checked_path(path, base)
+    whole, base = _checked_path(path, base), base.rstrip("/")
+    if repeatable is None:
+        repeatable = verb == "GET" or (verb in _IDEMPOTENT and f"{base}{whole}".startswith(f"{API_BASE}/"))
     return Call(
         doing=f"call {verb} {path}",
         method=verb,
@@ -218,16 +216,12 @@ def raw(
         read=_read if "page" in (query or {}) else _read_whole,
         query={name: _queried(name, value) for name, value in (query or {}).items()},
         body=_encoded(body, content_type),
-        repeatable=_repeatable(verb, base.rstrip("/") + whole) if repeatable is None else repeatable,
+        repeatable=repeatable,
         accept=accept,
         content_type=content_type,
         headers=dict(headers or {}),
-        base=base.rstrip("/"),
+        base=base,
     )
-
-
-def _repeatable(verb: str, path: str) -> bool:
-    return verb == "GET" or (verb in _IDEMPOTENT and path.startswith(f"{API_BASE}/"))
 
 
 def _queried(name: str, value: Any) -> Any:
@@ -299,7 +293,7 @@ def _checked_path(path: str, base: str) -> str:
             f"The path {base + path!r} has a part made of dots, also if they are encoded, or holds ?, # or blanks "
             "where none can stand."
         )
-    # Who copies a path out of a log has the base in it already.
+    # A path copied from a log begins with the base.
     own = path.removeprefix(base) if base and path.startswith(base + "/") else path
     return quote(own, safe="/%:@!$&'()*+,;=~-._")
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.flows.catalog_search import CONTAINERS, below, find_by_id, find_by_name
-from airflow_provider_oac.client.flows.submit import Submission
+from airflow_provider_oac.client.flows.submit import Submission, unless_gone
 from airflow_provider_oac.client.flows.writers import in_groups
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.paging import PagePlan, index_not_ready
@@ -120,14 +120,12 @@ class NewFolder(_Change):
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Arranged | None:
         """Decide whether OAC says that the folder is there; how it does is not documented."""
-        found = None
         if error.status in (400, 409):
             # If the catalog cannot be read, the refusal says more than the failure to read it.
             with suppress(OACApiError, OACTransportError):
-                found = await self.trace(api, None)
-        if found is None:
-            raise error
-        return found
+                if found := await self.trace(api, None):
+                    return found
+        raise error
 
 
 @dataclass
@@ -143,8 +141,7 @@ class _Placing(_Change):
     kind: str
     item_id: str
     place: Place
-    _source: CatalogItem | None = field(default=None, init=False)
-    _target: tuple[str, str] = field(default=("", ""), init=False)
+    _target: Place = field(default=Place(), init=False)
 
     operation: ClassVar[Callable[..., Call[CatalogItem]]]
 
@@ -155,35 +152,35 @@ class _Placing(_Change):
 
     def call(self, now: float) -> Call[CatalogItem]:
         """The request."""
-        parent_id, name = self._target
-        place = self.place
-        return type(self).operation(
-            self.kind, self.item_id, parent_id=parent_id, name=name, overwrite=place.overwrite,
-            create_parents=place.create_parents,
-        )  # fmt: skip
+        return type(self).operation(self.kind, self.item_id, **asdict(self._target))
 
-    async def there(self, api: Api) -> CatalogItem | None:
-        """The item that is in the place."""
-        return await _there(api, self.kind, *self._target)
+    async def there(self, api: Api, source: CatalogItem | None) -> CatalogItem | None:
+        """The item that is in the place, unless it is to be replaced.
 
-    def found(self, source: CatalogItem) -> None:
-        """Note the item, and so where it goes. One that is known by its path need not name its folder (one sample of
-        details does not).
+        :param source: the item itself; ``None`` if it is gone. One that is known by its path need not name its folder
+            (one sample of details does not).
         """
-        folder, last = ids.split_path(self.item_id) or (source.parent_id, source.name)
-        parent_id = self.place.parent_id or folder
-        if not parent_id:
+        folder, last = ids.split_path(self.item_id) or ((source.parent_id, source.name) if source else (None, None))
+        parent_id, name = self.place.parent_id or folder, self.place.name or last
+        self._target = replace(self.place, parent_id=parent_id, name=name)
+        if source and not parent_id:
             raise OACConfigurationError(
                 f"The folder of {ids.shown(source.id)} is not known. Name the folder that is meant."
             )
-        self._source, self._target = source, (parent_id, self.place.name or last)
+        if not (parent_id and name) or (source and self.place.overwrite):
+            return None
+        return await _there(api, self.kind, parent_id, name)
+
+    def done(self, api: Api, there: CatalogItem, lost: OACError | None) -> Arranged:
+        """The item that an earlier attempt put there."""
+        api.report(f"{ids.shown(there.id)} is there: an earlier attempt to {self.doing} succeeded.")
+        return Arranged(there, done_before=lost is None)
 
     def taken(self, there: CatalogItem) -> OACError:
         """The error if something else is in the place."""
-        what = ids.shown(self._source.id if self._source else self.item_id)
         return OACTakenError(
-            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {what} cannot go there. Nothing "
-            "was changed. Give another name, or replace it with overwrite=True."
+            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {ids.shown(self.item_id)} cannot "
+            "go there. Nothing was changed. Give another name, or replace it with overwrite=True."
         )
 
 
@@ -199,17 +196,15 @@ class Copy(_Placing):
 
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
         """The copy, if it is there. A replaced item does not show whether it was."""
-        if self._source is None:
-            self.found(await api.perform(catalog.get(self.kind, self.item_id)))
-        there = None if self.place.overwrite else await self.there(api)
+        source: CatalogItem = await api.perform(catalog.get(self.kind, self.item_id))
+        there = await self.there(api, source)
         if there is None:
             return None
         if lost is None and not self.suspect:
             raise self.taken(there)
         if self.kind in CONTAINERS:
             await _check_whole(api, self.kind, self.item_id, there)
-        api.report(f"{ids.shown(there.id)} is there: an earlier attempt made it.")
-        return Arranged(there, done_before=lost is None)
+        return self.done(api, there, lost)
 
 
 @dataclass
@@ -228,28 +223,19 @@ class Move(_Placing):
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
         """The item in its new place, if it is gone from the old one."""
         source = await api.run(find_by_id(self.kind, self.item_id))
+        if source is None and (self.suspect or lost is not None):
+            there = await self.there(api, None)
+            if there is not None:
+                return self.done(api, there, lost)
         if lost is not None:
-            there = await self.there(api) if source is None else None
-            return None if there is None else Arranged(there)
+            return None
         if source is None:
-            return await self._moved_before(api)
-        self.found(source)
-        there = None if self.place.overwrite else await self.there(api)
+            # This call fails in OAC's words.
+            await api.perform(catalog.get(self.kind, self.item_id))
+        there = await self.there(api, source)
         if there is not None:
             raise self.taken(there)
         return None
-
-    async def _moved_before(self, api: Api) -> Arranged:
-        plain = ids.shown(self.item_id)
-        folder, last = ids.split_path(self.item_id) or (None, None)
-        parent_id, name = self.place.parent_id or folder, self.place.name or last
-        there = await _there(api, self.kind, parent_id, name) if self.suspect and parent_id and name else None
-        if there is None:
-            # The call itself says it in OAC's words.
-            await api.perform(catalog.get(self.kind, self.item_id))
-            raise OACError(f"{self.kind} {plain} appeared while it was to be moved. Try again.")
-        api.report(f"{plain} is gone and {ids.shown(there.id)} is there: an earlier attempt moved it.")
-        return Arranged(there, done_before=True)
 
 
 @flow
@@ -262,18 +248,15 @@ async def delete_folder(api: Api, folder_id: str, *, recursive: bool = False, mi
     :raises OACApiError: if OAC refuses.
     """
     check_no_root(ids.FOLDERS, folder_id, "deleted")
-    if missing_ok and await api.run(find_by_id(ids.FOLDERS, folder_id)) is None:
-        return False
+    details = catalog.get(ids.FOLDERS, folder_id)
     if not missing_ok:
-        await api.perform(catalog.get(ids.FOLDERS, folder_id))
+        await api.perform(details)
+    elif not await api.run(unless_gone(details)):
+        return False
     if not recursive:
         await _check_empty(api, folder_id)
-    try:
-        await api.perform(catalog.delete_folder(folder_id, recursive=recursive))
-    except OACApiError as error:
-        # It was there just now: a response got lost, and it went with the first attempt.
-        if error.status != 404:
-            raise
+    if not await api.run(unless_gone(catalog.delete_folder(folder_id, recursive=recursive))):
+        # It was there just now: its response was lost, and it went with the first attempt.
         api.report("The folder went while it was deleted.")
     return True
 
@@ -302,16 +285,16 @@ async def change_owners(
     """
     if recursive and kind != ids.FOLDERS:
         raise OACConfigurationError(f"Only what lies below a folder can be handed over as a whole, not below {kind}.")
-    count = 0
-    paths: list[str] = []
+
+    def wanted(item: CatalogItem) -> bool:
+        named = ids.same(item.id or item_id, item_id)
+        fits = item.owner == only_owner if only_owner else named or item.owner != owner
+        return fits and (named or item.type in OWNED)
+
+    count, paths = 0, list[str]()
     items = below(api, kind, item_id, PagePlan(limit), itself=True, recursive=recursive, manage_content=manage_content)
     async for group in in_groups(items, limit * _HELD):
-        chosen = []
-        for item in group:
-            named = ids.same(item.id or item_id, item_id)
-            wanted = item.owner == only_owner if only_owner else named or item.owner != owner
-            if wanted and (named or item.type in OWNED):
-                chosen.append(item)
+        chosen = [item for item in group if wanted(item)]
         calls = [catalog.change_owner(item.type, item.id or item_id, owner, account_type) for item in chosen]
         await api.gather(calls, limit)
         count += len(chosen)

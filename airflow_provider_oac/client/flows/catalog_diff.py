@@ -22,7 +22,7 @@ from airflow_provider_oac.exceptions import OACApiError
 _SIDE_BY_SIDE = 8
 # How many items a review names.
 _BULLETS = 20
-# Of an item that two instances hold alike, all of these are equal. Not the time of the last change: whether a restore
+# Two instances hold an item alike if these are equal. The time of the last change does not count: whether a restore
 # keeps it is not documented.
 _COMPARED = ("name", "owner", "description")
 

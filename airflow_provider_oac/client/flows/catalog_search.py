@@ -28,8 +28,8 @@ async def below(
 ) -> AsyncGenerator[CatalogItem, None]:
     """Everything below a container, folder by folder, each item once.
 
-    Each container is a list of its own, so OAC's limit counts for each. Held in memory are the pages at hand, the ids
-    of the containers still to come, and one number for each item: whether a container's list shows items deeper down as
+    Each container is a separate list, so OAC's limit applies to each. Memory holds the current pages, the ids of the
+    containers still to come, and one number for each item: whether a container's list shows items deeper down as
     well is not documented.
 
     :param itself: whether the container itself comes first.
@@ -58,7 +58,7 @@ async def find_by_id(api: Api, kind: str, item_id: str, *, manage_content: bool 
     """An item if it is there. Needs no search index.
 
     :param manage_content: search as a content manager, also what others own.
-    :raises OACApiError: for any error but one that says that there is none.
+    :raises OACApiError: for any error that does not mean a missing item.
     """
     try:
         return await api.perform(catalog.get(kind, item_id, manage_content=manage_content))

@@ -36,7 +36,7 @@ class MadeConnection(Model):
 class NewConnection(Submission[str | None, MadeConnection]):
     """Creates a connection such that doing it again does no harm.
 
-    A search before anything is sent tells a connection that an earlier attempt created from one that was there before.
+    A search before anything is sent shows whether a connection existed before or an earlier attempt created it.
 
     :param order: what to create.
     :param user: who is signed in, and so the owner; ``None`` if that is not known.

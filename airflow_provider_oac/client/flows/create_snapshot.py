@@ -84,21 +84,21 @@ class SnapshotFacts(Record):
 class NewSnapshot(Submission[str, Taken]):
     """Takes a snapshot. Its clue is the name.
 
-    :param order: what to take; its mark tells whose it is.
+    :param order: what to take; its mark identifies the task.
     :param password: seals the file.
     :param search_first: whether to search the list for the mark although no earlier try is suspect.
     :param ignore: names of snapshots of this task that are known to have failed.
-    :param used: the last name that this task has used, if that is known; no name is used twice.
+    :param clue: the last name that this task has used, if that is known; no name is used twice.
     """
 
     order: SnapshotOrder
     password: str = field(repr=False)
     search_first: bool = False
     ignore: Collection[str] = ()
-    used: str | None = None
-    _name: SnapshotName = field(init=False)
+    clue: str | None = None
 
     where = "the list of snapshots"
+    _bar_uri = ""
 
     @property
     def doing(self) -> str:
@@ -109,11 +109,6 @@ class NewSnapshot(Submission[str, Taken]):
     def looks_first(self) -> bool:
         """Whether the list is searched before anything is sent."""
         return self.search_first or self.suspect
-
-    @property
-    def clue(self) -> str | None:
-        """The name of the next snapshot."""
-        return self.used
 
     async def trace(self, api: Api, lost: OACError | None) -> Taken | None:
         """The newest listed snapshot with the mark."""
@@ -130,14 +125,14 @@ class NewSnapshot(Submission[str, Taken]):
 
     def call(self, now: float) -> Call[str]:
         """The request for a snapshot under a new name."""
-        self._name = self.order.name(now, parse(self.used) if self.used else None)
-        self.used = str(self._name)
-        return create(self.used, self._name.uri(self.order.folder), self.order.storage, self.password)
+        name = self.order.name(now, parse(self.clue or ""))
+        self.clue, self._bar_uri = str(name), name.uri(self.order.folder)
+        return create(self.clue, self._bar_uri, self.order.storage, self.password)
 
     def accepted(self, api: Api, answer: str) -> Taken:
         """The snapshot with its work request."""
-        api.report(f"OAC accepted {self._name} as work request {answer}.")
-        return Taken(str(self._name), self._name.uri(self.order.folder), self.order.storage.bucket, answer)
+        api.report(f"OAC accepted {self.clue} as work request {answer}.")
+        return Taken(str(self.clue), self._bar_uri, self.order.storage.bucket, answer)
 
 
 @flow

@@ -8,25 +8,21 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.errors import passing
 from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACContentError,
-    OACError,
-    OACStorageError,
-    OACTransportError,
-)
+from airflow_provider_oac.exceptions import OACApiError, OACContentError, OACError, OACStorageError, OACTransportError
 from airflow_provider_oac.transport.io import StreamedResponse, media_type
 
 # What a driver has read of a piece is lost when the connection breaks.
 CHUNK = 1 << 18
-# What a server may say while the file of a work request that succeeded is not there yet. Which of them OAC says is
-# not documented; a sample of Oracle tries again on anything but 200 (observed).
+# Statuses that may mean that the file of a succeeded work request is not there yet. OAC's own is not documented; a
+# sample of Oracle tries again on anything but 200 (observed).
 _NOT_READY = frozenset({404, 409, 412, 423, 425})
 _NOT_READY_PAUSE = 1.0
 # Longest wait between two requests, in seconds, whatever OAC asks for.
@@ -35,7 +31,7 @@ _LONGEST_PAUSE = 60.0
 _ENDS = 1024
 # Lengths of a compressed body would count other bytes.
 _AS_IT_IS = {"Accept-Encoding": "identity"}
-# Of an export or another file; far more than the largest that is known.
+# For an export or another file; far more than the largest known one.
 MOST_BYTES = 4 << 30
 # No number of bytes has more digits, and Python reads none of more than some thousand.
 _DIGITS = 18
@@ -134,7 +130,7 @@ class SummedSink:
         return self
 
     def __exit__(self, error: object, *_about_it: object) -> None:
-        # Also when a task is killed or a trigger canceled. Not in a thread, since nothing may be awaited then.
+        # Also when a task is killed or a trigger is canceled: nothing can be awaited then, so no thread is used.
         if error is not None:
             self.discard()
 
@@ -187,7 +183,7 @@ class TransferPlan:
     :param attempts: how many requests may fail.
     :param not_ready_grace: seconds for which OAC may say that the file is not there yet.
     :param pause: seconds before the second request, doubled for each further one.
-    :param most_bytes: a file larger than this is none that OAC would export.
+    :param most_bytes: OAC exports no file larger than this.
     """
 
     attempts: int = 5
@@ -219,15 +215,16 @@ async def download(
     """
     began, failures = api.now(), 0
     with SummedSink(sink) as whole:
+        receive = partial(_receive, api, doing=call.doing, sink=whole, marks=marks, most_bytes=plan.most_bytes)
         while True:
-            attempt = _Attempt(api, call.doing, whole, marks, plan.most_bytes)
             try:
-                await api.stream(call, attempt.read, _AS_IT_IS)
+                await api.stream(call, receive, _AS_IT_IS)
                 break
             except (OACApiError, OACTransportError, OACContentError) as error:
                 waits = _not_ready(error) and api.now() - began < plan.not_ready_grace
                 failures += not waits
-                if not (waits or _may_pass(error)) or failures >= plan.attempts:
+                lasts = isinstance(error, _NotYetError | _TooLargeError) or not passing(error)
+                if failures >= plan.attempts or (lasts and not waits):
                     raise
                 await api.to_thread(whole.discard)
                 asked = error.retry_after if isinstance(error, OACApiError) else None
@@ -251,14 +248,6 @@ def _not_ready(error: OACError) -> bool:
     return isinstance(error, _NotYetError) or (isinstance(error, OACApiError) and error.status in _NOT_READY)
 
 
-def _may_pass(error: OACError) -> bool:
-    if isinstance(error, OACApiError):
-        return error.retryable
-    if isinstance(error, OACTransportError):
-        return error.passing
-    return not isinstance(error, _NotYetError | _TooLargeError)
-
-
 class _NotYetError(OACContentError):
     """An answer of success that says that there is no file yet."""
 
@@ -267,56 +256,48 @@ class _TooLargeError(OACContentError):
     """More came than can be a file of OAC."""
 
 
-class _Attempt:
-    """What one request has brought so far."""
+async def _receive(
+    api: Api, answer: StreamedResponse, doing: str, sink: SummedSink, marks: Marks | None, most_bytes: int
+) -> None:
+    """Read an answer of success to its end.
 
-    def __init__(self, api: Api, doing: str, sink: SummedSink, marks: Marks | None, most_bytes: int) -> None:
-        self._api, self._doing, self._sink = api, doing, sink
-        self._marks, self._most_bytes = marks, most_bytes
-        self._head = self._tail = b""
+    :raises OACContentError: if what came is not a whole file.
+    """
 
-    async def read(self, answer: StreamedResponse) -> None:
-        """Read an answer of success to its end.
-
-        :raises OACContentError: if what came is not a whole file.
-        """
-        kind, length = media_type(answer.headers), _announced_length(answer)
-        if self._marks and answer.status != 200:
-            # 202 and 204, which no document forbids.
-            raise _NotYetError(f"Could not {self._doing}: HTTP {answer.status} ({kind}) came instead of the file.")
-        self._refuse_more_than(length or 0)
-        async for piece in answer.chunks(CHUNK):
-            self._refuse_more_than(self._sink.size + len(piece))
-            await self._api.to_thread(self._sink.write, piece)
-            self._head = (self._head + piece[:_ENDS])[:_ENDS]
-            self._tail = (self._tail + piece[-_ENDS:])[-_ENDS:]
-            # A task that was told to stop learns of it here.
-            await self._api.sleep(0)
-        if flaw := self._flaw(length):
-            raise OACContentError(f"Could not {self._doing}: {self._sink.size} bytes ({kind}) came{flaw}")
-
-    def _refuse_more_than(self, size: int) -> None:
-        if size > self._most_bytes:
+    def refuse_more_than(size: int) -> None:
+        if size > most_bytes:
             raise _TooLargeError(
-                f"Could not {self._doing}: {size} bytes or more came or were announced, which is more than any "
-                f"export has ({self._most_bytes} at most). It was given up."
+                f"Could not {doing}: {size} bytes or more came or were announced, which is more than any export has "
+                f"({most_bytes} at most). It was given up."
             )
 
-    def _flaw(self, length: int | None) -> str | None:
-        """What keeps the bytes that came from being a whole file."""
-        if length is not None and self._sink.size != length:
-            return f", but {length} were announced."
-        if self._marks and not self._head.startswith(self._marks.head):
-            return (
-                f" that do not begin as a {self._marks.kind} does, but with {self._head[:40]!r}. Likely cause: a "
-                "page of a proxy or of the sign-in, or an error, in the place of the file."
-            )
-        if self._marks and not self._marks.tail.search(self._tail):
-            return (
-                f" that begin as a {self._marks.kind} does, but do not end as one: the file is cut short. They end "
-                f"with {self._tail[-40:]!r}."
-            )
-        return None
+    kind, length = media_type(answer.headers), _announced_length(answer)
+    if marks and answer.status != 200:
+        # 202 and 204, which no document forbids.
+        raise _NotYetError(f"Could not {doing}: HTTP {answer.status} ({kind}) came instead of the file.")
+    refuse_more_than(length or 0)
+    head = tail = b""
+    async for piece in answer.chunks(CHUNK):
+        refuse_more_than(sink.size + len(piece))
+        await api.to_thread(sink.write, piece)
+        head, tail = (head + piece[:_ENDS])[:_ENDS], (tail + piece[-_ENDS:])[-_ENDS:]
+        # A task that was told to stop learns of it here.
+        await api.sleep(0)
+    if length not in (None, sink.size):
+        flaw = f", but {length} were announced."
+    elif marks and not head.startswith(marks.head):
+        flaw = (
+            f" that do not begin as a {marks.kind} does, but with {head[:40]!r}. Likely cause: a page of a proxy or of "
+            "the sign-in, or an error, in the place of the file."
+        )
+    elif marks and not marks.tail.search(tail):
+        flaw = (
+            f" that begin as a {marks.kind} does, but do not end as one: the file is cut short. They end with "
+            f"{tail[-40:]!r}."
+        )
+    else:
+        return
+    raise OACContentError(f"Could not {doing}: {sink.size} bytes ({kind}) came{flaw}")
 
 
 def _announced_length(answer: StreamedResponse) -> int | None:

@@ -13,15 +13,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_oac.client.api import Api, Work, flow
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut, plain_name
-from airflow_provider_oac.client.flows.download import (
-    BY_FORMAT,
-    FileSink,
-    Sink,
-    Stored,
-    copy,
-    download,
-    local_disk,
-)
+from airflow_provider_oac.client.flows.download import BY_FORMAT, FileSink, Sink, Stored, copy, download, local_disk
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, poll_until_done
 from airflow_provider_oac.client.ids import plain_id, visible
 from airflow_provider_oac.client.models import Model
@@ -107,7 +99,7 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     """The files that are made of canvases.
 
     PDF: one, of as many exports as five canvases each (documented limit) take. PNG: what OAC makes of several canvases
-    in this format is not documented, so each has an export and a file of its own: ``board.png`` for one,
+    in this format is not documented, so each gets its own export and file: ``board.png`` for one,
     ``board-01-Overview.png``, ``board-02-Details.png`` and so on for several.
     """
     if file.file_format == PDF:
@@ -148,7 +140,7 @@ def _numbered(file: WantedFile, number: str, canvas: Canvas) -> str:
 
 
 def name_of(workbook_id: str) -> str:
-    """The name that stands in the id of a workbook, which is its path (documented); else the id itself."""
+    """The name in the id of a workbook, which is its path (documented); else the id itself."""
     path = (plain_id(workbook_id) or "").rstrip("/")
     return path.rpartition("/")[2] or workbook_id
 
@@ -216,7 +208,7 @@ async def _fetch(api: Api, file: WantedFile, export: Export, sink: Sink, plan: W
     if export.work_request_id is None:
         export = await _ordered(api, file, export)
     export_id = str(export.work_request_id)
-    # Of many exports people search for the workbook first.
+    # In a log of many exports, people search for the workbook.
     noun = f"the export of {file.label}, work request"
     await api.run(
         poll_until_done(

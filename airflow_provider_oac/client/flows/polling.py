@@ -9,15 +9,15 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.errors import passing
 from airflow_provider_oac.client.rest import work_requests
 from airflow_provider_oac.client.rest.work_requests import ACTIVE, ENDED, SUCCEEDED, WorkRequest
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,
     OACError,
-    OACResponseError,
-    OACTokenStoreError,
-    OACTransportError,
+    OACKilledError,
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
@@ -29,6 +29,8 @@ R = TypeVar("R")
 _SHORTEST_PAUSE = 0.05
 # However long OAC asks to stay away, in seconds: it is polled again.
 _LONGEST_ASKED = 300.0
+# How a wait that raised ended, for the counters.
+_OUTCOMES = {OACWorkRequestError: "failed", OACWaitTimeoutError: "timed_out", OACKilledError: "stopped"}
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,6 @@ def asked_pause(error: OACError) -> float:
     return min(asked or 0.0, _LONGEST_ASKED)
 
 
-def passing(error: OACError) -> bool:
-    """Whether a poll that failed with this error may succeed later without anybody changing anything."""
-    if isinstance(error, OACApiError | OACAuthError):
-        return error.retryable
-    if isinstance(error, OACTransportError | OACTokenStoreError):
-        return error.passing
-    return isinstance(error, OACResponseError)
-
-
 class PollTarget(ABC, Generic[R]):
     """Something that is polled until it is as it should be. It judges each poll, and knows no clock.
 
@@ -84,8 +77,8 @@ class PollTarget(ABC, Generic[R]):
     :param key: what is polled: one poll serves all targets with the same key.
     :param name: the same for people.
     :param plan: how to wait.
-    :param report: gets a line for people when what polls show changes. One poll may serve several tasks, each with a
-        log of its own, so this is not :attr:`Api.report`.
+    :param report: gets a line for people when what polls show changes. One poll may serve several tasks, each with its
+        own log, so this is not :attr:`Api.report`.
     """
 
     # A thousand wait at a time.
@@ -187,16 +180,24 @@ async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
     :raises OACError: as the target says.
     """
     target.begin(api.now())
-    while True:
-        try:
-            found = await target.poll(api)
-        except OACError as error:
-            pause: float | None = target.on_error(error, api.now())
-        else:
+    outcome = "stopped"
+    try:
+        while True:
+            try:
+                found = await target.poll(api)
+            except OACError as error:
+                await api.sleep(target.on_error(error, api.now()))
+                continue
             pause = target.on_result(found, api.now())
-        if pause is None:
-            return found
-        await api.sleep(pause)
+            if pause is None:
+                outcome = "succeeded"
+                return found
+            await api.sleep(pause)
+    except OACError as error:
+        outcome = _OUTCOMES.get(type(error), "unreadable")
+        raise
+    finally:
+        count(f"waits.{outcome}")
 
 
 @flow
@@ -256,6 +257,7 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
 
     async def poll(self, api: Api) -> WorkRequest:
         """Read its state."""
+        count("polls")
         return await api.perform(self._call, ONCE)
 
     def on_result(self, found: WorkRequest, now: float) -> float | None:

@@ -34,7 +34,7 @@ class RegistrationFacts(Record):
     """What a task knows of the snapshot that it registers.
 
     :param snapshot_id: its id, if it was listed already.
-    :param seal: the Connection whose password opens it, if its name tells; so the others.
+    :param seal: the Connection whose password opens it, if its name says so; also the two below.
     """
 
     name: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_oac.client import ids
@@ -24,6 +24,7 @@ from airflow_provider_oac.client.rest import catalog, system
 from airflow_provider_oac.client.rest.snapshots import Snapshot
 from airflow_provider_oac.client.rest.system import System
 from airflow_provider_oac.client.snapshot_names import origin_of
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -125,7 +126,7 @@ class RestoreFacts(Record):
     :param address: address of the target.
     :param host: its host.
     :param system: what it says of itself.
-    :param source_instance: of which instance the snapshot was taken, if its name tells; so ``taken_at``.
+    :param source_instance: of which instance the snapshot was taken, if its name says so; ``taken_at`` alike.
     :param seal: the Connection whose password opens the snapshot.
     :param form: which form of the password is used.
     :param work: which of the two works was started: the safety snapshot or the restore.
@@ -222,18 +223,14 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
     trouble = "is not ready yet"
 
     def __init__(
-        self,
-        plan: WaitPlan,
-        *,
-        refusal_patience: float = 300.0,
-        report: Callable[[str], None] = lambda _line: None,
+        self, plan: WaitPlan, *, refusal_patience: float = 300.0, report: Callable[[str], None] = lambda _line: None
     ) -> None:
         super().__init__("instance", "the instance", replace(plan, trouble_patience=math.inf), report)
-        self.result: Readiness | None = None
         self._refusal_patience = refusal_patience
 
     async def poll(self, api: Api) -> tuple[System | None, OACError | None]:
-        """Ask for its details and for one folder. A refusal counts as a result."""
+        """Ask for its details and for one folder. A refusal is a part of the result."""
+        count("polls")
         found: System | None = None
         try:
             found = await api.perform(system.get(), ONCE)
@@ -250,20 +247,17 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
         :raises OACApiError: if the user stays refused, most likely because the restore replaced the members of roles.
         """
         details, refusal = found
-        if refusal is None and details is not None:
-            self.result = Readiness(details, True)
+        if refusal is None:
             return None
         patience_ends = self.began + self._refusal_patience
-        if refusal and now >= min(patience_ends, self.deadline or math.inf):
+        if now >= min(patience_ends, self.deadline or math.inf):
             if details is None:
                 raise refusal
             self._report(f"This user may not search the catalog, so its index is not checked: {refusal}")
-            self.result = Readiness(details, None)
             return None
         self._trouble = refusal
         pause = self._pause(now)
-        if refusal:
-            self._say_trouble(refusal)
+        self._say_trouble(refusal)
         return pause
 
     def timed_out(self, now: float) -> OACWaitTimeoutError:
@@ -284,10 +278,9 @@ async def ready_again(api: Api, plan: WaitPlan, *, refusal_patience: float = 300
     :raises OACApiError: if the user stays refused.
     """
     target = ReadinessTarget(plan, refusal_patience=refusal_patience, report=api.report)
-    await api.run(poll_until_done(target))
-    if target.result is None:
-        raise RuntimeError("the wait ended without a result")
-    return target.result
+    details, refusal = await api.run(poll_until_done(target))
+    # Without details the wait does not end, except by an error.
+    return Readiness(cast(System, details), None if refusal else True)
 
 
 @flow
@@ -305,7 +298,7 @@ async def ready_now(api: Api) -> Readiness | None:
 
 @flow
 async def roles_held(api: Api) -> dict[str, bool]:
-    """Which of the application roles that the REST API needs its user has, as calls that need them show.
+    """Which application roles the user has, of those that the REST API needs. Calls that need them show it.
 
     The API shows no roles. ``administrator``: ``GET /system`` (BI Service Administrator). ``author``: a search
     of the catalog (DV Content Author).

@@ -27,8 +27,8 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 class Retention:
     """What to keep. A snapshot stays if **any** of the rules keeps it.
 
-    OAC's list tells neither whether a snapshot is complete nor whether it failed, so the rules count whatever is
-    listed. Prune after a backup that was seen to succeed, and keep more than one.
+    OAC's list does not show whether a snapshot is complete or failed, so the rules count every listed one. Prune after
+    a backup that succeeded, and keep more than one.
 
     :param keep_last: the newest so many.
     :param keep_for: whatever is younger.
@@ -201,7 +201,7 @@ async def prune(
 
     :param max_delete: if more would be deleted, nothing is and the flow fails.
     :param delete_storage: whether files are deleted as well.
-    :param dry_run: only report; also says whether ``max_delete`` would stand in the way.
+    :param dry_run: only report; also reports whether ``max_delete`` would be exceeded.
     :raises OACError: if more than ``max_delete`` snapshots would go.
     """
     listed = await api.perform(list_all())

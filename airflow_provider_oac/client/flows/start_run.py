@@ -11,12 +11,11 @@ from typing import Any
 
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
-from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, succeeded
+from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 from airflow_provider_oac.client.flows.submit import Submission, search
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.rest import jobs
 from airflow_provider_oac.client.rest.jobs import Job, JobTask, Runnable
-from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.transport.redaction import quoted
@@ -40,7 +39,7 @@ _POLL_INTERVAL = 2.0
 _NEWEST = 25
 # After a 409 without a job that runs: the history may be late, or the job has just ended.
 _BUSY_PAUSE = 5.0
-# The history tells whole seconds, and clocks differ a little.
+# The history has whole seconds, and clocks differ a little.
 _CLOCKS = 5.0
 
 
@@ -215,27 +214,13 @@ def job_target(
     return WorkRequestTarget(job_id, plan, started_at=started_at, report=report, call=call, noun="job")
 
 
-@flow
-async def wait_for_job(
-    api: Api, of: Runnable, job_id: str, plan: WaitPlan = WaitPlan(), *, started_at: float | None = None
-) -> WorkRequest:
-    """Wait for a job of which no work request is known. Returns it, as a work request, when it succeeded. Parameters as
-    for :func:`job_target`.
-
-    :raises OACWorkRequestError: if it failed or was canceled.
-    :raises OACWaitTimeoutError: if the deadline came first.
-    """
-    target = job_target(of, job_id, plan, started_at=started_at, report=api.report)
-    return await api.run(succeeded(target))
-
-
 async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequence[Job]:
     """The newest jobs, the newest first."""
     moment = None if since is None else datetime.fromtimestamp(since - _CLOCKS, UTC)
     try:
         return await api.perform(jobs.history(of, since=moment, limit=_NEWEST, tasks=False))
     except OACApiError as error:
-        # Of what never ran there may be no history (not documented). If there is no such object, the start says so.
+        # An object that never ran may have no history (not documented). If the object is missing, the start fails.
         if error.status == 404:
             return []
         raise
@@ -250,6 +235,15 @@ async def _newer(api: Api, of: Runnable, mark: Mark) -> list[Job]:
 # An XCom is a row of Airflow's database, and names are OAC's.
 MOST_TASKS = 50
 _LONGEST_TEXT = 200
+# Members of a result, with the attributes that they come from.
+_JOB_MEMBERS = {
+    "job_id": "id", "job_status": "status", "rows": "rows", "bytes": "size", "seconds": "seconds",
+    "queued_seconds": "queued_seconds",
+}  # fmt: skip
+_TASK_MEMBERS = {
+    "name": "name", "status": "status", "source": "source", "target": "target", "rows": "rows", "bytes": "size",
+    "seconds": "seconds", "rows_per_second": "rows_per_second", "throughput": "throughput",
+}  # fmt: skip
 
 
 def job_lines(job: Job) -> list[tuple[bool, str]]:
@@ -276,12 +270,7 @@ def job_summary(job: Job | None) -> dict[str, Any]:
     where no job is known."""
     tasks = _first_tasks(job) if job else []
     return {
-        "job_id": job and job.id,
-        "job_status": job and job.status,
-        "rows": job and job.rows,
-        "bytes": job and job.size,
-        "seconds": job and job.seconds,
-        "queued_seconds": job and job.queued_seconds,
+        **{name: getattr(job, attribute, None) for name, attribute in _JOB_MEMBERS.items()},
         "tasks": [_task_summary(task) for task in tasks],
         "tasks_left_out": len(job.tasks) - len(tasks) if job else 0,
     }
@@ -308,18 +297,10 @@ def _task_line(task: JobTask) -> str:
 
 
 def _task_summary(task: JobTask) -> dict[str, Any]:
+    found = {name: getattr(task, attribute) for name, attribute in _TASK_MEMBERS.items()}
+    texts = {name: _cut(found[name]) for name in ("name", "status", "source", "target")}
     speed = task.rows_per_second
-    return {
-        "name": _cut(task.name),
-        "status": _cut(task.status),
-        "source": _cut(task.source),
-        "target": _cut(task.target),
-        "rows": task.rows,
-        "bytes": task.size,
-        "seconds": task.seconds,
-        "rows_per_second": None if speed is None else round(speed, 1),
-        "throughput": task.throughput,
-    }
+    return {**found, **texts, "rows_per_second": None if speed is None else round(speed, 1)}
 
 
 def _amount(value: float | None, unit: str, before: str = "") -> str:

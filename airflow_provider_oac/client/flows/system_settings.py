@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_oac.client.api import Api, flow
-from airflow_provider_oac.client.rest import mail, safe_domains, settings
+from airflow_provider_oac.client.rest import safe_domains, settings
 from airflow_provider_oac.client.rest.mail import MailServer
 from airflow_provider_oac.client.rest.safe_domains import Policy
 from airflow_provider_oac.client.secret_names import MASK, is_secret, secret_names
@@ -52,17 +52,6 @@ def shown_setting(key: str, value: str | None) -> str | None:
 def no_secret(value: Any) -> bool:
     """Whether a value is a number or a switch, also as a text, or nothing."""
     return not isinstance(value, str) or bool(_PLAIN.fullmatch(value.strip()))
-
-
-@flow
-async def current_mail_server(api: Api) -> MailServer | None:
-    """The mail server; ``None`` if there is none."""
-    try:
-        return await api.perform(mail.get())
-    except OACApiError as error:
-        if error.status == 404:
-            return None
-        raise
 
 
 def mail_differences(present: MailServer | None, wanted: MailServer) -> dict[str, tuple[Any, Any]]:
@@ -137,7 +126,7 @@ def domain_changes(
 
 @flow
 async def apply_domains(api: Api, todo: DomainChanges) -> None:
-    """Carry changes out. First what is added, so that nothing that is needed is missing meanwhile."""
+    """Apply changes: additions and updates first, then deletions."""
     wanted = {**todo.created, **{domain: after for domain, (_, after) in todo.updated.items()}}
     for domain, policy in wanted.items():
         await api.perform(safe_domains.put(domain, policy))
@@ -145,7 +134,7 @@ async def apply_domains(api: Api, todo: DomainChanges) -> None:
         try:
             await api.perform(safe_domains.delete(domain))
         except OACApiError as error:
-            # It was there a moment ago. Which status a domain has that is gone is not documented.
+            # It was there a moment ago. The status for a missing domain is not documented.
             if error.status not in (400, 404) or domain in await api.perform(safe_domains.list_all()):
                 raise
 

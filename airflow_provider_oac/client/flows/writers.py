@@ -38,7 +38,7 @@ def json_line(record: Any) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Values as a line of CSV (RFC 4180, but for its line breaks, which are those of Unix): booleans are ``true`` and
+    """Values as a line of CSV (RFC 4180, with Unix line breaks): booleans are ``true`` and
     ``false``, ``None`` is empty.
     """
     text = io.StringIO()

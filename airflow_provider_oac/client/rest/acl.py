@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.client.calls import Call, as_array, as_object, segment, text_member
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.calls import Call, as_array, as_object, segment
+from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.client.rest.catalog import USER
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
@@ -25,7 +25,12 @@ REPLACE_ALL = "ReplaceAll"
 MODES = (REPLACE_MATCHING, DELETE_MATCHING, REPLACE_ALL)
 
 
-@dataclass(frozen=True)
+def _granted(given: Any) -> frozenset[str]:
+    permissions = {} if given is None else as_object(given, "The permissions of an account")
+    return frozenset(name for name, allowed in permissions.items() if str(allowed).lower() == "true")
+
+
+@model
 class Access(Model):
     """What one account may do with an item.
 
@@ -38,15 +43,15 @@ class Access(Model):
     :param raw: the whole entry.
     """
 
-    account: str
-    account_type: str = USER
-    permissions: frozenset[str] = frozenset()
-    display_name: str = ""
+    account: str = member("accountGuid", required=True)
+    account_type: str = member("accountType", default=USER)
+    permissions: frozenset[str] = member("permissions", read=_granted, default=frozenset())
+    display_name: str = member("accountDisplayName", default="")
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells accounts apart. Case does not count for users (inferred), and does for roles."""
+        """Identifies the account. Case counts for roles, not for users (inferred)."""
         return self.account_type, self.account.casefold() if self.account_type == USER else self.account
 
     @property
@@ -106,17 +111,5 @@ def _body(entry: Access, mode: str) -> dict[str, Any]:
 
 
 def _read(response: Response) -> tuple[Access, ...]:
-    return tuple(_read_entry(item) for item in as_array(response.json(), "A list of permissions"))
-
-
-def _read_entry(item: Any) -> Access:
-    entry = as_object(item, "An entry of permissions")
-    given = entry.get("permissions")
-    permissions = {} if given is None else as_object(given, "The permissions of an account")
-    return Access(
-        account=text_member(entry, "accountGuid", "An entry of permissions"),
-        account_type=str(entry.get("accountType") or ""),
-        permissions=frozenset(name for name, allowed in permissions.items() if str(allowed).lower() == "true"),
-        display_name=str(entry.get("accountDisplayName") or ""),
-        raw=entry,
-    )
+    entries = as_array(response.json(), "A list of permissions")
+    return tuple(Access.parse(entry, "An entry of permissions") for entry in entries)

@@ -8,13 +8,13 @@ All ids here are encoded ones, as lists return them or :func:`airflow_provider_o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, nothing, segment
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.models import Model, member, model, text_or_none
 from airflow_provider_oac.client.paging import Listing, Page, read_page
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -27,7 +27,7 @@ ACCOUNT_TYPES = (USER, APPLICATION_ROLE)
 IMMOVABLE = (ids.CONNECTIONS, ids.DATASETS, ids.DATAFLOWS, ids.SEQUENCES, ids.SCRIPTS, ids.MODELS)
 
 
-@dataclass(frozen=True)
+@model
 class CatalogItem(Model):
     """One item of the catalog, as a list or its own call shows it.
 
@@ -35,18 +35,19 @@ class CatalogItem(Model):
     :param id: its id, encoded, to be passed on as it is; empty if ``fields`` left it out.
     :param name: what people see.
     :param owner: user id of the owner.
-    :param parent_id: id of its folder, encoded; ``None`` if it has none or it is not told.
-    :param last_modified: as OAC tells it.
+    :param parent_id: id of its folder, encoded; ``None`` if OAC returns none.
+    :param last_modified: as OAC returns it.
     :param raw: the whole answer.
     """
 
-    type: str
-    id: str
-    name: str
-    owner: str
-    description: str
-    parent_id: str | None
-    last_modified: str | None
+    type: str = member("type")
+    id: str = member("id")
+    name: str = member("name")
+    owner: str = member("owner")
+    description: str = member("description")
+    # One sample of the reference has the second names.
+    parent_id: str | None = member("parentId", "parent", read=text_or_none)
+    last_modified: str | None = member("lastModified", "last modified", read=text_or_none)
     raw: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -56,7 +57,7 @@ class CatalogItem(Model):
 
     @property
     def modified(self) -> datetime | None:
-        """When it was last modified; ``None`` if OAC does not tell, or not in a form that is known."""
+        """When it was last modified; ``None`` if OAC returns no time, or one that is not ISO 8601."""
         return moment(self.last_modified)
 
     def to_dict(self) -> dict[str, Any]:
@@ -313,26 +314,15 @@ def _read_items(response: Response) -> Page[CatalogItem]:
     return read_page(response, [_read_item(item) for item in as_array(found, "A list of items of the catalog")])
 
 
-def _read_item(item: Any, kind: str = "") -> CatalogItem:
-    item = as_object(item, "An item of the catalog")
+def _read_item(value: Any, kind: str = "") -> CatalogItem:
+    what = "An item of the catalog"
+    item = as_object(value, what)
     if set(item) == {"type"}:
         raise OACResponseError(
             f"OAC answered with a type descriptor ({item['type']!r}) in place of an item, as it does for a list "
             "without a search (observed)."
         )
-    # The keys with blanks and without Id stand in one sample of the reference.
-    modified = item.get("lastModified") or item.get("last modified")
-    parent = item.get("parentId") or item.get("parent")
-    return CatalogItem(
-        type=str(item.get("type") or kind),
-        id=str(item.get("id") or ""),
-        name=str(item.get("name") or ""),
-        owner=str(item.get("owner") or ""),
-        description=str(item.get("description") or ""),
-        parent_id=str(parent) if parent else None,
-        last_modified=str(modified) if modified else None,
-        raw=item,
-    )
+    return CatalogItem.parse(item, what, **({} if item.get("type") else {"type": kind}))
 
 
 def _read_text(response: Response) -> str:

@@ -31,9 +31,9 @@ class ConnectionOrder:
     :param name: its name.
     :param params: ``connectionParams``, the user name and the password among them.
     :param description: what people read of it; ``None`` leaves it as it is.
-    :param folder_path: catalog folder that it is created in (documented since January 2026; that it stands beside the
-        name is inferred).
-    :param wallet: content of a wallet (``cwallet.sso``) or key file, sent as a part of its own (observed).
+    :param folder_path: catalog folder that it is created in (documented since January 2026; its position
+        beside the name is inferred).
+    :param wallet: content of a wallet (``cwallet.sso``) or key file, sent as a separate part (observed).
     :param secrets: which texts of the parameters are secret, beside those whose name says so.
     """
 
@@ -99,8 +99,8 @@ def get(connection_id: str, fields: Sequence[str] = ()) -> Call[CatalogItem]:
     (documented).
 
     :param connection_id: its id, encoded as lists return it.
-    :param fields: members to return; ``content``, the definition, only comes when it is named (documented) and stands
-        in the item's ``raw``. By default all others.
+    :param fields: members to return; ``content``, the definition, comes only when it is named (documented) and is in
+        the item's ``raw``. By default all others.
     """
     return catalog.get(ids.CONNECTIONS, connection_id, fields=fields)
 
@@ -142,8 +142,8 @@ def check_credentials(params: Mapping[str, Any]) -> None:
 
 
 def type_of(connection: CatalogItem) -> str | None:
-    """The ``connectionType`` in a connection that was read with its ``content``; ``None`` if it does not tell. Where it
-    stands in there is inferred."""
+    """The ``connectionType`` in a connection that was read with its ``content``; ``None`` if it has
+    none. Its position in there is inferred."""
     content = connection.raw.get("content")
     for place in (content, content.get("connectionParams") if isinstance(content, dict) else None):
         if isinstance(place, dict) and isinstance(place.get("connectionType"), str):

@@ -7,17 +7,16 @@ Durations come as text, in seconds; row counts as numbers (documented). Nothing 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, as_array, as_object, member_names, segment
+from airflow_provider_oac.client.calls import Call, as_array, segment
 from airflow_provider_oac.client.ids import shown, visible
-from airflow_provider_oac.client.models import Model
-from airflow_provider_oac.client.rest.work_requests import ENDED, SUCCEEDED, WorkRequest, accepted_id
+from airflow_provider_oac.client.models import Model, member, model, number, text_or_none
+from airflow_provider_oac.client.rest.work_requests import ENDED, SUCCEEDED, WorkRequest, accepted_id, state_of
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.redaction import quoted
@@ -25,7 +24,7 @@ from airflow_provider_oac.transport.redaction import quoted
 _BAD = frozenset(ENDED - {SUCCEEDED})
 
 
-@dataclass(frozen=True)
+@model
 class JobTask(Model):
     """One task of a job, such as a table that was loaded or a step of a sequence.
 
@@ -35,17 +34,17 @@ class JobTask(Model):
     :param seconds: how long it ran.
     :param size: bytes of data.
     :param rows: rows that succeeded.
-    :param throughput: average throughput of reading as OAC tells it; its unit is not documented.
+    :param throughput: average read throughput as OAC returns it; its unit is not documented.
     """
 
-    name: str
-    status: str
-    source: str | None
-    target: str | None
-    seconds: float | None
-    size: float | None
-    rows: float | None
-    throughput: float | None
+    name: str = member("taskName")
+    status: str = member("taskStatus", read=state_of)
+    source: str | None = member("taskSourceName", read=text_or_none)
+    target: str | None = member("taskTargetName", read=text_or_none)
+    seconds: float | None = member("taskRunDuration", read=number)
+    size: float | None = member("taskDataSizeInBytes", read=number)
+    rows: float | None = member("taskNumberOfSuccessfulRows", read=number)
+    throughput: float | None = member("taskAverageReadThroughput", read=number)
     raw: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -55,11 +54,15 @@ class JobTask(Model):
 
     @property
     def rows_per_second(self) -> float | None:
-        """Rows by time, where OAC tells both."""
+        """Rows per second, if OAC returns rows and time."""
         return self.rows / self.seconds if self.rows is not None and self.seconds else None
 
 
-@dataclass(frozen=True)
+def _tasks(items: Any) -> tuple[JobTask, ...]:
+    return tuple(JobTask.parse(item, "A task of a job") for item in items) if isinstance(items, list) else ()
+
+
+@model
 class Job(Model):
     """One run of a dataset, data flow or sequence.
 
@@ -74,15 +77,15 @@ class Job(Model):
     :param tasks: what it consists of; empty if they were not asked for.
     """
 
-    id: str
-    name: str
-    status: str
-    run_type: str
-    origin: str
-    requested: str | None
-    queued_seconds: float | None
-    seconds: float | None
-    tasks: tuple[JobTask, ...]
+    id: str = member("jobIdentifier", read=visible, required=True)
+    name: str = member("jobName")
+    status: str = member("jobStatus", read=state_of)
+    run_type: str = member("jobRunType")
+    origin: str = member("jobOriginOfRequest")
+    requested: str | None = member("jobStartTimestamp", read=text_or_none)
+    queued_seconds: float | None = member("jobQueuedDuration", read=number)
+    seconds: float | None = member("jobRunDuration", read=number)
+    tasks: tuple[JobTask, ...] = member("jobTasks", read=_tasks)
     raw: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -97,12 +100,12 @@ class Job(Model):
 
     @property
     def rows(self) -> float | None:
-        """Rows of all tasks; ``None`` if no task tells."""
+        """Rows of all tasks; ``None`` if no task has a number."""
         return _total([task.rows for task in self.tasks])
 
     @property
     def size(self) -> float | None:
-        """Bytes of all tasks; ``None`` if no task tells."""
+        """Bytes of all tasks; ``None`` if no task has a number."""
         return _total([task.size for task in self.tasks])
 
     def as_work(self) -> WorkRequest:
@@ -251,7 +254,7 @@ def read_jobs(response: Response) -> list[Job]:
 
     :raises OACResponseError: if the answer is anything else, or a job has no id.
     """
-    return [_read_job(item) for item in as_array(response.json(), "The list of jobs")]
+    return [Job.parse(item, "A job") for item in as_array(response.json(), "The list of jobs")]
 
 
 def _read_one(response: Response, job_id: str) -> Job:
@@ -260,66 +263,14 @@ def _read_one(response: Response, job_id: str) -> Job:
     raise OACResponseError(f"OAC was asked for job {job_id}, but its response does not hold that job.")
 
 
-def _read_job(item: Any) -> Job:
-    members = as_object(item, "A job")
-    tasks = members.get("jobTasks")
-    job_id = _text(members.get("jobIdentifier"))
-    if job_id is None:
-        raise OACResponseError(
-            f"A job without a usable 'jobIdentifier' came from OAC; its members are: {member_names(members)}."
-        )
-    return Job(
-        id=visible(job_id),
-        name=_text(members.get("jobName")) or "",
-        status=(quoted(_text(members.get("jobStatus")), limit=100) or "").upper(),
-        run_type=_text(members.get("jobRunType")) or "",
-        origin=_text(members.get("jobOriginOfRequest")) or "",
-        requested=_text(members.get("jobStartTimestamp")),
-        queued_seconds=_number(members.get("jobQueuedDuration")),
-        seconds=_number(members.get("jobRunDuration")),
-        tasks=tuple(_read_task(task) for task in tasks) if isinstance(tasks, list) else (),
-        raw=item,
-    )
-
-
-def _read_task(item: Any) -> JobTask:
-    members = as_object(item, "A task of a job")
-    return JobTask(
-        name=_text(members.get("taskName")) or "",
-        status=(quoted(_text(members.get("taskStatus")), limit=100) or "").upper(),
-        source=_text(members.get("taskSourceName")),
-        target=_text(members.get("taskTargetName")),
-        seconds=_number(members.get("taskRunDuration")),
-        size=_number(members.get("taskDataSizeInBytes")),
-        rows=_number(members.get("taskNumberOfSuccessfulRows")),
-        throughput=_number(members.get("taskAverageReadThroughput")),
-        raw=item,
-    )
-
-
-def _text(value: Any) -> str | None:
-    return None if value in (None, "") or isinstance(value, dict | list) else str(value)
-
-
-def _number(value: Any) -> float | None:
-    """A number, or a text that is one; whole numbers stay whole. Anything else counts as not told."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None
-    if not math.isfinite(number):
-        return None
-    return int(number) if number.is_integer() else number
-
-
 def _total(values: list[float | None]) -> float | None:
-    told = [value for value in values if value is not None]
-    return sum(told) if told else None
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _time(moment: datetime | None) -> str | None:
-    """The documented form ``yyyy-MM-dd'T'HH:mm:ss.SZ``; that its last letter stands for itself is inferred. The others,
-    without a zone, leave open which clock is meant."""
+    """A time in the documented form ``yyyy-MM-dd'T'HH:mm:ss.SZ``. The final ``Z`` is taken literally (inferred). The
+    other documented forms have no time zone."""
     if moment is None:
         return None
     utc = moment.astimezone(UTC)

@@ -8,11 +8,10 @@ they are passed on as they are given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, as_object, nothing
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
@@ -27,7 +26,11 @@ _PATH = "/system/mail/server"
 MEMBERS = ("host", "port", "sender", "auth", "connectionSecurity")
 
 
-@dataclass(frozen=True)
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+@model
 class MailServer(Model):
     """Settings of the mail server.
 
@@ -36,21 +39,16 @@ class MailServer(Model):
     :param security: with ``connectionSecurityType``.
     """
 
-    host: str
-    port: int
-    sender: Mapping[str, Any]
-    auth: Mapping[str, Any] = field(repr=False)
-    security: Mapping[str, Any]
+    host: str = member("host")
+    port: int = member("port", read=lambda value: value if isinstance(value, int) else 0)
+    sender: Mapping[str, Any] = member("sender", read=_object)
+    auth: Mapping[str, Any] = member("auth", read=_object, repr=False)
+    security: Mapping[str, Any] = member("connectionSecurity", read=_object)
 
     def body(self) -> dict[str, Any]:
         """As the REST API wants it."""
-        return {
-            "host": self.host,
-            "port": self.port,
-            "sender": dict(self.sender),
-            "auth": dict(self.auth),
-            "connectionSecurity": dict(self.security),
-        }
+        values = (self.host, self.port, dict(self.sender), dict(self.auth), dict(self.security))
+        return dict(zip(MEMBERS, values, strict=True))
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> MailServer:
@@ -73,9 +71,9 @@ class MailServer(Model):
 
 def get() -> Call[MailServer | None]:
     """Read the mail server's settings, without secrets (inferred). Operation ``GET /system/mail/server`` (documented).
-    Without a mail server OAC answers with 404 (inferred), or with nothing.
+    Without a mail server OAC answers with 404 (inferred), or with nothing: the result is ``None``.
     """
-    return Call("read the mail server", "GET", _PATH, _read_server, repeatable=True)
+    return Call("read the mail server", "GET", _PATH, _read_server, repeatable=True, reads=_none)
 
 
 def configure(server: MailServer) -> Call[None]:
@@ -108,13 +106,10 @@ def _check(server: MailServer) -> None:
         )
 
 
+def _none(response: Response) -> bool:
+    return response.status == 404
+
+
 def _read_server(response: Response) -> MailServer | None:
-    body = response.json() if response.body.strip() else None
-    if body in (None, {}):
-        return None
-    body = as_object(body, "The mail server")
-    sender, auth, security = (
-        part if isinstance(part := body.get(name), dict) else {} for name in ("sender", "auth", "connectionSecurity")
-    )
-    port = body.get("port")
-    return MailServer(str(body.get("host") or ""), port if isinstance(port, int) else 0, sender, auth, security)
+    body = None if _none(response) or not response.body.strip() else response.json()
+    return None if body in (None, {}) else MailServer.parse(body, "The mail server")

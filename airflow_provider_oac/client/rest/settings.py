@@ -5,16 +5,15 @@ Service Administrator (documented).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, nothing, text_member
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.client.secret_names import secrets_of
-from airflow_provider_oac.transport.io import Response
 
 
-@dataclass(frozen=True)
+@model
 class Setting(Model):
     """One setting.
 
@@ -23,8 +22,8 @@ class Setting(Model):
     :param raw: the whole entry; which further members there are is not known.
     """
 
-    key: str
-    value: str = field(repr=False)
+    key: str = member("key", required=True)
+    value: str = member("value", repr=False)
     raw: Mapping[str, Any] = field(repr=False)
 
 
@@ -36,7 +35,8 @@ def get(keys: Sequence[str] = (), *, pending: bool | None = None, kind: str | No
     :param kind: ``default`` for the untouched ones only, ``updated`` for the others (newer releases).
     """
     query = {"key": list(keys) or None, "pending": pending, "type": kind}
-    return Call("read the system settings", "GET", "/system/settings", _read_settings, query=query, repeatable=True)
+    read = Setting.list_reader("A system setting", "the system settings")
+    return Call("read the system settings", "GET", "/system/settings", read, query=query, repeatable=True)
 
 
 def update(values: Mapping[str, str]) -> Call[None]:
@@ -48,13 +48,3 @@ def update(values: Mapping[str, str]) -> Call[None]:
     doing = f"change the system settings {', '.join(sorted(values))}"
     body, secrets = {"items": [{"key": key, "value": value} for key, value in values.items()]}, secrets_of(values)
     return Call(doing, "PUT", "/system/settings", nothing, body=body, secrets=secrets, repeatable=True)
-
-
-def _read_settings(response: Response) -> list[Setting]:
-    items = as_array(json_object(response).get("items"), "The member 'items' of the system settings")
-    return [_read_setting(as_object(item, "A system setting")) for item in items]
-
-
-def _read_setting(item: dict[str, Any]) -> Setting:
-    value = item.get("value")
-    return Setting(text_member(item, "key", "A system setting"), "" if value is None else str(value), item)

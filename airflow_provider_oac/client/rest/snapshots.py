@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, nothing, segment, text_member
+from airflow_provider_oac.client.calls import Call, nothing, segment
 from airflow_provider_oac.client.ids import visible
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.models import Model, member, model, text
 from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.transport.io import Response
 
 RESOURCE_PRINCIPAL = "OCI_RESOURCE_PRINCIPAL"
 USER_ID = "OSS_AUTH_OCI_USER_ID"
@@ -71,7 +70,15 @@ class Storage:
         return body
 
 
-@dataclass(frozen=True)
+def _visible(value: Any) -> str:
+    return visible(text(value))
+
+
+def _only_text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@model
 class Snapshot(Model):
     """A snapshot as OAC lists it: without a state and without the work request that made it (documented).
 
@@ -79,14 +86,14 @@ class Snapshot(Model):
     :param bar_uri: ``file:///…``, the path of its file in the bucket.
     """
 
-    id: str
-    name: str
-    created: str
-    created_by: str
-    bar_uri: str
-    bucket: str | None
-    region: str | None
-    namespace: str | None
+    id: str = member("id", read=visible, required=True)
+    name: str = member("name", read=_visible)
+    created: str = member("timeCreated", read=_visible)
+    created_by: str = member("createdByUser", read=_visible)
+    bar_uri: str = member("bar.uri", read=_visible)
+    bucket: str | None = member("storage.bucket", read=_only_text)
+    region: str | None = member("storage.bucketOciRegion", read=_only_text)
+    namespace: str | None = member("storage.bucketOciNamespace", read=_only_text)
     raw: Mapping[str, Any] = field(repr=False)
 
     def lies_in(self, storage: Storage) -> bool:
@@ -102,13 +109,14 @@ def list_all() -> Call[list[Snapshot]]:
     """List the snapshots made or registered through the REST API; those of the console do not appear
     (documented). No paging (documented by absence), no documented order. Operation ``GET /snapshots``.
     """
-    return Call("list the snapshots", "GET", "/snapshots", _read_list, repeatable=True)
+    read = Snapshot.list_reader("A snapshot", "the list of snapshots")
+    return Call("list the snapshots", "GET", "/snapshots", read, repeatable=True)
 
 
 def get(snapshot_id: str) -> Call[Snapshot]:
     """Get one snapshot. Operation ``GET /snapshots/{snapshotId}`` (documented)."""
     path = f"/snapshots/{segment(snapshot_id)}"
-    return Call(f"read snapshot {snapshot_id}", "GET", path, _read_one, repeatable=True)
+    return Call(f"read snapshot {snapshot_id}", "GET", path, Snapshot.reader("A snapshot"), repeatable=True)
 
 
 def create(name: str, bar_uri: str, storage: Storage, password: str) -> Call[str]:
@@ -184,31 +192,3 @@ def checked_uri(uri: str) -> str:
 def _start(kind: str, name: str, storage: Storage, bar: dict[str, str], secrets: tuple[str, ...]) -> Call[str]:
     body = {"type": kind, "name": name, "storage": storage.body(), "bar": bar}
     return Call(f"{kind.lower()} snapshot {name!r}", "POST", "/snapshots", accepted_id, body=body, secrets=secrets)
-
-
-def _read_list(response: Response) -> list[Snapshot]:
-    items = as_array(json_object(response).get("items"), "The member 'items' of the list of snapshots")
-    return [_read_snapshot(as_object(item, "A snapshot")) for item in items]
-
-
-def _read_one(response: Response) -> Snapshot:
-    return _read_snapshot(json_object(response))
-
-
-def _read_snapshot(item: dict[str, Any]) -> Snapshot:
-    bar, storage = (part if isinstance(part := item.get(name), dict) else {} for name in ("bar", "storage"))
-    bucket, region, namespace = (
-        value if isinstance(value := storage.get(name), str) else None
-        for name in ("bucket", "bucketOciRegion", "bucketOciNamespace")
-    )
-    return Snapshot(
-        id=visible(text_member(item, "id", "A snapshot")),
-        name=visible(str(item.get("name") or "")),
-        created=visible(str(item.get("timeCreated") or "")),
-        created_by=visible(str(item.get("createdByUser") or "")),
-        bar_uri=visible(str(bar.get("uri") or "")),
-        bucket=bucket,
-        region=region,
-        namespace=namespace,
-        raw=item,
-    )

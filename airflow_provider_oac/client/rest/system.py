@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, json_object
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.client.rest.work_requests import accepted_id
-from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.redaction import quoted
 
 
-@dataclass(frozen=True)
+def _shown(value: Any) -> str:
+    return quoted(value, limit=300) or ""
+
+
+@model
 class System(Model):
     """Details of an instance.
 
@@ -21,15 +24,18 @@ class System(Model):
     :param owners: fit for a message, too.
     """
 
-    service_instance_key: str
-    description: str
-    owners: tuple[str, ...]
+    service_instance_key: str = member("serviceInstanceKey")
+    description: str = member("description", read=_shown)
+    owners: tuple[str, ...] = member(
+        "owners", read=lambda value: tuple(map(_shown, value)) if isinstance(value, list) else ()
+    )
     raw: Mapping[str, Any] = field(repr=False)
 
 
 def get() -> Call[System]:
     """Get details of the instance; cheap. Operation ``GET /system`` (documented). Needs BI Service Administrator."""
-    return Call("read the details of the instance", "GET", "/system", _read_system, repeatable=True)
+    doing, read = "read the details of the instance", System.reader("The instance")
+    return Call(doing, "GET", "/system", read, repeatable=True)
 
 
 def restore_snapshot(snapshot_id: str, password: str) -> Call[str]:
@@ -45,14 +51,3 @@ def restore_snapshot(snapshot_id: str, password: str) -> Call[str]:
     doing, path = f"restore snapshot {snapshot_id}", "/system/actions/restoreSnapshot"
     body = {"snapshot": {"id": snapshot_id, "password": password}}
     return Call(doing, "POST", path, accepted_id, body=body, secrets=(password,))
-
-
-def _read_system(response: Response) -> System:
-    body = json_object(response)
-    owners = body.get("owners")
-    return System(
-        service_instance_key=str(body.get("serviceInstanceKey") or ""),
-        description=quoted(body.get("description"), limit=300) or "",
-        owners=tuple(quoted(owner, limit=300) or "" for owner in owners) if isinstance(owners, list) else (),
-        raw=body,
-    )

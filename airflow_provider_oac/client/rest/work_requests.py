@@ -5,13 +5,13 @@ otherwise at the fact.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import unquote
 
-from airflow_provider_oac.client.calls import Call, json_object, segment, text_member
+from airflow_provider_oac.client.calls import Call, segment
 from airflow_provider_oac.client.ids import visible
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.redaction import quoted
@@ -24,7 +24,27 @@ ACTIVE = frozenset({"ACCEPTED", "IN_PROGRESS", "CANCELING"})
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 
-@dataclass(frozen=True)
+def state_of(value: Any) -> str:
+    """A status of OAC, fit for a message."""
+    return (quoted(value, limit=100) or "").upper()
+
+
+def _objects(value: Any) -> tuple[Mapping[str, Any], ...]:
+    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
+
+
+def _errors(value: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value] if value else []
+    return tuple(_error_text(item) for item in items)
+
+
+def _error_text(item: Any) -> str:
+    """An error of OAC for people. As in API errors, nothing of it is a token or moves a cursor."""
+    said = [item.get(name) for name in ("code", "message", "error")] if isinstance(item, dict) else [item]
+    return ": ".join(filter(None, (quoted(text, limit=500) for text in said))) or "an error without text"
+
+
+@model
 class WorkRequest(Model):
     """State of an asynchronous operation.
 
@@ -33,21 +53,24 @@ class WorkRequest(Model):
         status that is not documented.
     :param operation: what it does, such as ``CREATE_SNAPSHOT``.
     :param percent: progress in percent.
-    :param resources: what it works on, as OAC tells it.
+    :param resources: what it works on, as OAC returns it.
     :param errors: OAC's errors, as ``code: message``, fit for a message.
     :param raw: the whole answer.
     """
 
-    id: str
-    status: str
-    operation: str
-    percent: float | None
-    resources: tuple[Mapping[str, Any], ...]
-    errors: tuple[str, ...]
+    id: str = member("id", read=visible, required=True)
+    status: str = member("status", read=state_of, required=True)
+    operation: str = member("operationType", read=lambda value: quoted(value, limit=100) or "operation")
+    percent: float | None = member(
+        "percentComplete", read=lambda value: float(value) if isinstance(value, int | float) else None
+    )
+    resources: tuple[Mapping[str, Any], ...] = member("resources", read=_objects)
+    # The reference writes a capital E (documented).
+    errors: tuple[str, ...] = member("Errors", "errors", read=_errors)
     raw: Mapping[str, Any] = field(repr=False)
 
     def resource_id(self, kind: str) -> str | None:
-        """Id of the first resource of a kind, such as ``SNAPSHOT`` (that it stands here is inferred)."""
+        """Id of the first resource of a kind, such as ``SNAPSHOT`` (inferred)."""
         for resource in self.resources:
             if resource.get("resourceType") == kind and isinstance(resource.get("id"), str):
                 return str(resource["id"])
@@ -59,37 +82,7 @@ def get(work_request_id: str) -> Call[WorkRequest]:
     doing, path = f"read the state of work request {work_request_id}", f"/workRequests/{segment(work_request_id)}"
     # Documented statuses, without a reason.
     causes = dict.fromkeys((409, 412), "OAC does not report on the work request in its present state")
-    return Call(doing, "GET", path, _read, repeatable=True, causes=causes)
-
-
-def _read(response: Response) -> WorkRequest:
-    return read_work_request(json_object(response))
-
-
-def read_work_request(body: Mapping[str, Any]) -> WorkRequest:
-    """Read a work request; unknown members and values are kept, never refused.
-
-    :raises OACResponseError: if id or status are missing.
-    """
-    percent = body.get("percentComplete")
-    resources = body.get("resources")
-    # The reference writes a capital E (documented).
-    errors = body.get("Errors") or body.get("errors") or []
-    return WorkRequest(
-        id=visible(text_member(body, "id", "A work request")),
-        status=(quoted(text_member(body, "status", "A work request"), limit=100) or "").upper(),
-        operation=quoted(body.get("operationType"), limit=100) or "operation",
-        percent=float(percent) if isinstance(percent, int | float) else None,
-        resources=tuple([item for item in resources if isinstance(item, dict)]) if isinstance(resources, list) else (),
-        errors=tuple([_error_text(item) for item in errors]) if isinstance(errors, list) else (_error_text(errors),),
-        raw=body,
-    )
-
-
-def _error_text(item: Any) -> str:
-    """An error of OAC for people. As in API errors, nothing of it is a token or moves a cursor."""
-    said = [item.get(name) for name in ("code", "message", "error")] if isinstance(item, dict) else [item]
-    return ": ".join(filter(None, (quoted(text, limit=500) for text in said))) or "an error without text"
+    return Call(doing, "GET", path, WorkRequest.reader("A work request"), repeatable=True, causes=causes)
 
 
 def accepted_id(response: Response) -> str:

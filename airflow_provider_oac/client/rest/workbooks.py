@@ -5,12 +5,12 @@ fact.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from airflow_provider_oac.client.calls import Call, as_array, as_object, json_object, segment, text_member
+from airflow_provider_oac.client.calls import Call, as_array, json_object, segment
 from airflow_provider_oac.client.ids import quoted, visible
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
@@ -28,7 +28,7 @@ PRESENT = "present"
 _TABS = {VISUALIZE: "visualizeCanvases", PRESENT: "presentCanvases"}
 
 
-@dataclass(frozen=True)
+@model
 class Workbook(Model):
     """Details of a workbook, loosely specified (documented).
 
@@ -37,14 +37,14 @@ class Workbook(Model):
     :param raw: the whole answer.
     """
 
-    id: str
-    name: str
-    description: str
-    owner: str
+    id: str = member("id")
+    name: str = member("name")
+    description: str = member("description")
+    owner: str = member("owner")
     raw: Mapping[str, Any] = field(repr=False)
 
 
-@dataclass(frozen=True)
+@model
 class Canvas(Model):
     """One canvas of a workbook.
 
@@ -54,10 +54,11 @@ class Canvas(Model):
     :param enabled: of the present tab: whether it is shown. OAC says it in text (documented).
     """
 
-    id: str
-    name: str
+    id: str = member("canvasId", required=True)
+    name: str = member("canvasName")
     tab: str
-    enabled: bool
+    # A boolean is understood, too.
+    enabled: bool = member("isEnabled", read=lambda value: str(value).lower() != "false")
     raw: Mapping[str, Any] = field(repr=False)
 
 
@@ -68,7 +69,7 @@ def get(workbook_id: str, fields: Sequence[str] = ()) -> Call[Workbook]:
     :param fields: only these members; ``content`` adds the definition (documented). By default all but that.
     """
     doing, query = f"read workbook {quoted(workbook_id)}", {"fields": ",".join(fields) or None}
-    return Call(doing, "GET", _path(workbook_id), _read_workbook, query=query, repeatable=True)
+    return Call(doing, "GET", _path(workbook_id), Workbook.reader("A workbook"), query=query, repeatable=True)
 
 
 def canvases(workbook_id: str) -> Call[list[Canvas]]:
@@ -190,27 +191,10 @@ def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canva
     return found
 
 
-def _read_workbook(response: Response) -> Workbook:
-    body = json_object(response)
-    texts = {name: str(body.get(name) or "") for name in ("id", "name", "description", "owner")}
-    return Workbook(**texts, raw=body)
-
-
 def _read_canvases(response: Response) -> list[Canvas]:
     body = json_object(response)
     found = []
-    for tab, member in _TABS.items():
-        items = [] if body.get(member) is None else as_array(body[member], f"The member {member!r} of a workbook")
-        found += [_read_canvas(as_object(item, "A canvas"), tab) for item in items]
+    for tab, name in _TABS.items():
+        items = [] if body.get(name) is None else as_array(body[name], f"The member {name!r} of a workbook")
+        found += [Canvas.parse(item, "A canvas", tab=tab) for item in items]
     return found
-
-
-def _read_canvas(item: dict[str, Any], tab: str) -> Canvas:
-    return Canvas(
-        id=text_member(item, "canvasId", "A canvas"),
-        name=str(item.get("canvasName") or ""),
-        tab=tab,
-        # A text (documented); a boolean would not surprise.
-        enabled=str(item.get("isEnabled", True)).lower() != "false",
-        raw=item,
-    )

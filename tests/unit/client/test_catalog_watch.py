@@ -7,8 +7,9 @@ import json
 import pytest
 
 from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.errors import passing
 from airflow_provider_oac.client.flows.catalog_watch import CatalogTarget, WantedItem
-from airflow_provider_oac.client.flows.polling import WaitPlan, passing
+from airflow_provider_oac.client.flows.polling import WaitPlan
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, response

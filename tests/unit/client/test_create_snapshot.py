@@ -316,12 +316,12 @@ def test_failed_names_are_ignored_after_a_lost_answer_too() -> None:
 def test_no_name_is_used_twice_whatever_the_clock_shows(ahead: int) -> None:
     used = existing(-ahead)
     io = answering(Oac((True, ACCEPTED)))
-    got = taken(io, used=used)
+    got = taken(io, clue=used)
     assert got.name == existing(-ahead - 1) > used
 
 
 def test_a_used_name_that_is_none_of_ours_does_no_harm() -> None:
-    assert taken(answering(Oac((True, ACCEPTED))), used="by hand").name == existing()
+    assert taken(answering(Oac((True, ACCEPTED))), clue="by hand").name == existing()
 
 
 @pytest.mark.parametrize(("listed_after", "found"), [(0.0, True), (29.0, True), (31.0, False)])

@@ -134,7 +134,7 @@ def test_a_password_of_a_length_that_oac_refuses(length: int) -> None:
 def test_no_mail_server_is_none_in_each_of_its_forms() -> None:
     for answer in (response(404, ""), response(200, ""), response(200, "{}"), response(200, "null")):
         io = answering(lambda _age, _request, answer=answer: answer)  # type: ignore[misc]
-        assert run(io, system_settings.current_mail_server()) is None
+        assert run(io, mail.get()) is None
     with pytest.raises(OACResponseError):
         mail.get().read(response(200, "[]"))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
-from airflow_provider_oac.client.rest.work_requests import WorkRequest, read_work_request
+from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,
@@ -27,9 +27,8 @@ ID, START = "lfc-cc:1-c9:2", 1_700_000_000.0
 
 
 def work(status: str, percent: float | None = 40.0, **members: Any) -> WorkRequest:
-    return read_work_request(
-        {"id": ID, "status": status, "operationType": "CREATE_SNAPSHOT", "percentComplete": percent, **members}
-    )
+    body = {"id": ID, "status": status, "operationType": "CREATE_SNAPSHOT", "percentComplete": percent, **members}
+    return WorkRequest.parse(body, "A work request")
 
 
 def target(**plan: Any) -> WorkRequestTarget:

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_oac.client.flows.start_run import Launched, Mark, Run, job_since, wait_for_job
+from airflow_provider_oac.client.flows.polling import poll_until_done
+from airflow_provider_oac.client.flows.start_run import Launched, Mark, Run, job_since, job_target
 from airflow_provider_oac.client.flows.submit import submit_once
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.client.rest import datasets
@@ -222,11 +223,11 @@ def test_a_job_is_waited_for_like_a_work_request() -> None:
 
     lines: list[str] = []
     with pytest.raises(OACWorkRequestError, match=r"Job J \(DATASET\) ended FAILED at progress unknown"):
-        run(answering(oac), wait_for_job(OF, "J"), lines.append)
+        run(answering(oac), poll_until_done(job_target(OF, "J", report=lines.append)))
     assert [line.split(",")[0] for line in lines] == ["Job J: ACCEPTED", "Job J: IN_PROGRESS"]
 
 
 def test_trouble_that_will_stay_is_raised() -> None:
     io = answering(lambda _age, _request: unreachable(passing=False))
     with pytest.raises(OACTransportError):
-        run(io, wait_for_job(OF, "J"))
+        run(io, poll_until_done(job_target(OF, "J")))

@@ -11,13 +11,13 @@ import pytest
 
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 from airflow_provider_oac.client.flows.throttle import FEW
-from airflow_provider_oac.client.rest.work_requests import WorkRequest, read_work_request
+from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.hooks.poll_scheduler import TICK, Scheduler
 from tests import virtual
 
 START = 1_700_000_000.0
-RUNNING: WorkRequest = read_work_request({"id": "1", "status": "IN_PROGRESS"})
-DONE: WorkRequest = read_work_request({"id": "1", "status": "SUCCEEDED"})
+RUNNING = WorkRequest.parse({"id": "1", "status": "IN_PROGRESS"}, "A work request")
+DONE = WorkRequest.parse({"id": "1", "status": "SUCCEEDED"}, "A work request")
 
 
 class Polled(WorkRequestTarget):

@@ -13,7 +13,10 @@ from airflow_provider_oac._compat import BaseNotifier, BaseOperator
 from airflow_provider_oac.arguments import Argument, arguments_of
 
 # What goes together, where each argument by itself is not enough.
-TOGETHER: dict[str, dict[str, Any]] = {"OACMailServerOperator": {"absent": True}}
+TOGETHER: dict[str, dict[str, Any]] = {
+    "OACMailServerOperator": {"absent": True},
+    "OACPruneSnapshotsOperator": {"keep_last": 1},
+}
 
 
 def _in(package: Any) -> list[Any]:

@@ -204,6 +204,11 @@ def test_default_arguments_of_the_dag_are_checked() -> None:
         make(OACCreateSnapshotOperator)
 
 
+def test_an_empty_retention_rule_is_refused_in_the_dag_file() -> None:
+    with pytest.raises(OACConfigurationError, match=r"^Task 'prune': .*every snapshot would be pruned\. Give"):
+        OACPruneSnapshotsOperator(task_id="prune", snapshot_label="nightly", bucket="b")
+
+
 def test_a_mapped_task_is_checked() -> None:
     with DAG("d", schedule=None):
         mapped = OACDeleteSnapshotOperator.partial(task_id="a_task", delete_storage="{{ params.purge }}").expand(

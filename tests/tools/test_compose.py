@@ -11,6 +11,7 @@ import pytest
 
 from tools import make_env
 from tools.cluster import COMPOSE, LONG_RUNNING, compose_file, interpolated
+from tools.compose import run
 
 SERVICES: dict[str, Any] = compose_file()["services"]
 ASKED = sorted(set(re.findall(r"(?<!\$)\$\{(\w+)", COMPOSE.read_text())))
@@ -116,3 +117,27 @@ def test_redis_takes_its_password_from_standard_input(tmp_path: Path) -> None:
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "a-password"}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert said == 'arguments: - --appendonly yes\nrequirepass "a-password"\n'
+
+
+# -- tools/compose/run.py
+
+
+def test_the_run_in_containers_knows_every_service_and_base_image() -> None:
+    replicas = {n: SERVICES[n].get("deploy", {}).get("replicas", 1) for n in SERVICES if n not in run.ENDING}
+    assert replicas == run.RUNNING
+    assert all(SERVICES[name]["restart"] == "no" for name in run.ENDING)
+    images = run.base_images(COMPOSE.read_text(), (COMPOSE.parent / "Dockerfile").read_text())
+    assert sorted(images) == ["postgres", "python", "redis"]
+    assert all(image.startswith(f"{name}:") for name, image in images.items())
+
+
+def test_what_is_not_healthy_is_named() -> None:
+    running = [{"Service": n, "Health": "healthy", "State": "running", "ExitCode": 0} for n in run.RUNNING]
+    ended = [{"Service": n, "Health": "", "State": "exited", "ExitCode": 0} for n in run.ENDING]
+    replicas = [dict(c) for c in running if run.RUNNING[c["Service"]] == 2]
+    assert run.missing([*running, *replicas, *ended]) == []
+    replicas[0]["Health"], ended[0]["ExitCode"] = "unhealthy", 1
+    assert run.missing([*running, *replicas, *ended]) == [
+        "triggerer (1 of 2 healthy)",
+        "init (has not ended with 0)",
+    ]

@@ -1,0 +1,1 @@
+"""docker-compose.yml in containers: `make test-compose`."""
