@@ -58,6 +58,7 @@ LINES = (
             "object_storage",
             "operators_create_snapshot",
             "sensors",
+            "sql_hook",
             "triggers",
         )
     ),

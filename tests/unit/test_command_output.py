@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_oac.cli.inspect import _output
+from airflow_provider_oac.cli.inspect import output
 
 
 def test_is_written_beside_where_nobody_can_prepare_a_link(tmp_path: Path) -> None:
     other, target = tmp_path / "other", tmp_path / "answer"
     other.write_text("of somebody else")
     (tmp_path / "answer.part").symlink_to(other)
-    with _output(str(target)) as file:
+    with output(str(target)) as file:
         file.write(b"{}")
         (beside,) = set(tmp_path.iterdir()) - {other, tmp_path / "answer.part"}
         assert stat.S_IMODE(beside.stat().st_mode) == 0o600
@@ -28,7 +28,7 @@ def test_is_left_as_it_was_by_a_command_that_fails(tmp_path: Path) -> None:
     target.write_text("before")
 
     def fail() -> None:
-        with _output(str(target)) as file:
+        with output(str(target)) as file:
             file.write(b"{}")
             raise LookupError
 
