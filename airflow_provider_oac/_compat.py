@@ -47,6 +47,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "Context": ("airflow.sdk", "airflow.utils.context"),
     "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "get_hook_lineage_collector": ("airflow.sdk.lineage", "airflow.lineage.hook"),  # the second before Airflow 3.2
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),  # the second before Airflow 3.2
     "mask_secret": ("airflow.sdk.log", "airflow.utils.log.secrets_masker"),
 }
@@ -147,6 +148,32 @@ def log_group(log: Any, title: str) -> Iterator[None]:
         yield
     finally:
         log.info("::endgroup::")
+
+
+def count(name: str) -> None:
+    """Count an event in Airflow's metrics."""
+    _metrics().incr(name)
+
+
+@cache
+def _metrics() -> Any:
+    """Airflow's counters. Since 3.2, tasks have a copy of the module, and the triggerer has another one; each process
+    configures only its own."""
+    triggerer = "airflow.jobs.triggerer_job_runner" in sys.modules
+    try:
+        return import_module(f"airflow.{'' if triggerer else 'sdk.'}observability.stats").Stats
+    except ImportError:  # before Airflow 3.2
+        return import_module("airflow.stats").Stats
+
+
+def report_file(path: Any) -> None:
+    """Report a file that was written to the readers of hook lineage, of which most deployments have none.
+
+    :param path: an ``ObjectStoragePath``.
+    """
+    collector: Any = _compat.get_hook_lineage_collector()
+    # The second is of Airflow 2.11.
+    (getattr(collector, "add_output_asset", None) or collector.add_output_dataset)(context=path, uri=str(path))
 
 
 def object_storage_path(url: str, conn_id: str | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""What all tests share: a home for Airflow, the simulator, and the two drivers that every flow must run on alike.
+"""What all tests share: a home for Airflow, the simulator, and the driver that flows run on.
 
 The environment is set here, before anything imports Airflow: nothing of the person who runs the tests (an Airflow
 of their own, a proxy, a netrc, a CA bundle) may change a result, and no test may change anything of theirs.
@@ -45,7 +45,7 @@ _own_environment()
 
 from airflow_provider_oac.auth.session import PROCESS_STORE  # noqa: E402
 from oac_simulator.launch import Simulator, launch  # noqa: E402
-from tests.drivers import DRIVERS, Drive, SignIn  # noqa: E402
+from tests.drivers import Drive, SignIn, blocking  # noqa: E402
 from tests.faults.table import pytest_terminal_summary  # noqa: E402, F401
 
 
@@ -67,10 +67,11 @@ def clean(simulator: Simulator) -> Iterator[Simulator]:
     PROCESS_STORE.clear()
 
 
-@pytest.fixture(params=sorted(DRIVERS))
-def drive(request: pytest.FixtureRequest) -> Drive:
-    """Runs a flow: `drive(lambda io: io.send(request))`. The test runs twice, once with each driver."""
-    return DRIVERS[request.param]
+@pytest.fixture
+def drive() -> Drive:
+    """Runs a flow: `drive(lambda io: io.send(request))`. A flow is one whatever the driver; tests of the drivers
+    themselves import `each_driver` of tests/drivers.py, which takes this place."""
+    return blocking
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import pytest
+
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.client.api import Api
@@ -55,6 +57,12 @@ def asynchronous(flow: Callable[[IO], Awaitable[T]], settings: TransportSettings
 
 
 DRIVERS: dict[str, Drive] = {"blocking": blocking, "asynchronous": asynchronous}
+
+
+@pytest.fixture(name="drive", params=sorted(DRIVERS))
+def each_driver(request: pytest.FixtureRequest) -> Drive:
+    """Runs a flow. The tests of a module that imports this run twice, once with each driver."""
+    return DRIVERS[request.param]
 
 
 class SignIn:

@@ -32,6 +32,7 @@ PUBLIC = (
     ("notifications/*.py", r"OAC\w+Notifier"),
     ("triggers/*.py", r"OAC\w+Trigger"),
     ("links.py", r"OAC\w+Link"),
+    ("retry_policy.py", r"OAC\w+Policy"),
     ("exceptions.py", r"OAC\w*Error"),
     ("client/rest/*.py", r"[A-Za-z]\w*"),
 )

@@ -38,7 +38,7 @@ from tools.postgres import programs
 from tools.setup_env import ENVIRONMENTS, ROOT
 
 QUICK = ("tests/unit", "tests/contract")
-FAST = (*QUICK, "tests/integration", "tests/simulator", "tests/faults")
+FAST = (*QUICK, "tests/integration", "tests/simulator", "tests/faults", "tests/tools")
 #: What reads the API of Airflow that differs between its lines. All else is the same code on every line, and is tested
 #: on the newest one.
 LINES = (
@@ -149,6 +149,7 @@ PARTS = (
             ("ruff", "check", "."),
             ("ruff", "format", "--check", "."),
             ("mypy",),
+            ("mypy", "tests/unit/operators/typed_arguments.py"),
             ("lint-imports",),
         ),
     ),
@@ -166,7 +167,7 @@ PARTS = (
         (pytest("tests/universes"), ("python", "-m", "tests.universes", "--minutes", "2.5")),
     ),
     Part("judges", "airflow-3.3", "what others wrote, against the simulator", (pytest("tests/judges"),)),
-    Part("unit", "airflow-3.3", "unit, contract, integration, simulator on Airflow 3.3", (side_by_side(*FAST),)),
+    Part("unit", "airflow-3.3", "unit, contract, integration, simulator, tools on Airflow 3.3", (side_by_side(*FAST),)),
     *(
         Part(
             f"unit-{line}",
@@ -186,12 +187,11 @@ PARTS = (
         )
         for python in ("3.13", "3.14")
     ),
-    # Without the tests of these tools.
     Part(
         "floors",
         "floors",
         "unit tests on the oldest dependencies that pyproject.toml allows",
-        (side_by_side("--ignore=tests/unit/test_tools.py", "tests/unit"),),
+        (side_by_side("tests/unit"),),
     ),
     # The longest first, so that all lanes end at about the same time.
     *(
@@ -224,11 +224,13 @@ PARTS = (
     ),
     *(Part(f"airflow-{line}", f"airflow-{line}", f"a real Airflow {line}", (SMOKE,), waits=True) for line in OLDER),
 )
-QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (side_by_side(*QUICK),))
+#: Without the plugin of schemathesis, which each process would import for nothing.
+QUICK_COMMAND = side_by_side("-p", "no:schemathesis", *QUICK)
+QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (QUICK_COMMAND,))
 
-#: The whole fault matrix: half an hour. What is most telling of it is in the parts above.
+#: Each row of the fault matrix. What is most telling of it is in the parts above.
 FAULTS = (
-    pytest("-n", str(os.cpu_count() or 1), "tests/faults", "tests/integration/test_operators_lifecycle.py"),
+    pytest("-n", str(os.cpu_count() or 1), "tests/faults"),
     pytest("tests/airflow/test_faults.py"),
 )
 FAULT_PARTS = (

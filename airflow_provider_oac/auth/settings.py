@@ -209,6 +209,7 @@ class AuthSettings:
         # The key first: without one, and without another word, the application would authenticate by its secret.
         if self.signs:
             needed += [("private_key", "it signs the assertions")]
+            needed += [("audience", "the identity domain checks for whom the assertions are")]
             if not self.certificate:
                 needed += [("certificate_alias", "the identity domain finds the certificate by it (kid)")]
         if self.client_authentication_used in (BASIC, BODY):
@@ -222,6 +223,7 @@ _LABELS = {
     "scope": "The scope (Connection: extra, scope)",
     "user": "The user to act as (Connection: extra, user)",
     "private_key": "The private key (Connection: extra, private_key)",
+    "audience": "The audience (Connection: extra, assertion_audience)",
     "certificate_alias": "The certificate's alias (Connection: extra, certificate_alias)",
     "user_password": "The user's password (Connection: extra, user_password)",
 }

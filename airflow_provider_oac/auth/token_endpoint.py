@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from airflow_provider_oac.auth.errors import auth_error, unusable_token
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token import Issued, Token, read_token
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.transport.io import IO, Request, Response
 from airflow_provider_oac.transport.redaction import quoted
@@ -52,6 +53,7 @@ async def ask(
         nonlocal asked_at
         await before_each()
         asked_at = io.now()
+        count("token_calls")
         return await io.to_thread(request)
 
     response = await send(io, make, repeatable=True, policy=policy)

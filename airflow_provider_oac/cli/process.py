@@ -45,12 +45,11 @@ def as_command(work: Callable[[], int | None]) -> None:
     _answer = open(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")  # noqa: SIM115
     os.dup2(2, 1)
     try:
-        code = _code(work)
-        # Here, and not when the interpreter ends, which would hide the exit code.
-        _answer.flush()
+        # Written and closed here, and not when the interpreter ends, which would hide the exit code.
+        with _answer:
+            code = _code(work)
     except BrokenPipeError:
-        # The reader has closed its end. The interpreter must not fail at that again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), _answer.fileno())
+        # The reader has closed its end.
         code = 1
     sys.exit(code)
 

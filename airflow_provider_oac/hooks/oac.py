@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import BaseHook, aget_connection, amask, mask_secret, mask_token
+from airflow_provider_oac import counters, lazy
+from airflow_provider_oac._compat import BaseHook, aget_connection, amask, count, mask_secret, mask_token
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSetupError, OACTransportError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_oac.transport.blocking import BlockingIO
 
 T = TypeVar("T")
+
+counters.receiver = count
 
 
 class OACHook(BaseHook):

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-from airflow_provider_oac._compat import object_storage_path
+from airflow_provider_oac._compat import object_storage_path, report_file
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut
 from airflow_provider_oac.exceptions import OACError, OACStorageError
 
@@ -46,10 +46,10 @@ class Destination:
 
     def __init__(self, url: str, conn_id: str | None = None) -> None:
         with _explained(f"open the store of {url}"):
-            path = object_storage_path(url, conn_id)
-            self.url = str(path)
-            self.fs = path.fs
-            self.path = str(path.path)
+            self.place = object_storage_path(url, conn_id)
+            self.url = str(self.place)
+            self.fs = self.place.fs
+            self.path = str(self.place.path)
 
     def size(self) -> int | None:
         """Bytes of the file; ``None`` if there is none."""
@@ -141,6 +141,11 @@ class ObjectStorageSink:
                 if _put(self._fs, self._beside, self._destination.path, self._size):
                     self._attempt(partial(_remove, self._fs, self._beside))
             self._file = None
+        try:
+            report_file(self._destination.place)
+        except Exception as problem:
+            # The file is there. Whatever a reader of lineage or Airflow's check of the URI raises.
+            log.warning("%s was written, but could not be reported as lineage: %s", self._destination.url, problem)
 
     def discard(self) -> None:
         """Remove what was written since the beginning or the last :meth:`commit`. What cannot be removed is logged."""

@@ -14,27 +14,15 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 from airflow_provider_oac.hooks.oac import OACHook
 
-# Long queries are normal, and OAC sends nothing meanwhile.
-QUERY_TIMEOUT = 600.0
-
 # What SQLColumnCheckOperator and SQLTableCheckOperator make of checks: queries within queries, joined by UNION ALL,
 # with aliases that cannot be made of a name in quotes.
-_CHECKS = {
-    "col_name, check_type": re.compile(
-        r"SELECT '(?P<name>.+?)' AS col_name, '(?P<check>\w+)' AS check_type, (?P=name)_(?P=check) AS check_result\s+"
-        r"FROM \(SELECT (?P<what>.+?) AS (?P=name)_(?P=check) FROM (?P<source>.+?)\) AS sq\s*(?:UNION ALL|$)",
-        re.DOTALL,
-    ),
-    "check_name": re.compile(
-        r"SELECT '(?P<name>.+?)' AS check_name, MIN\((?P=name)\) AS check_result\s+"
-        r"FROM \(SELECT (?P<what>CASE WHEN .+? THEN 1 ELSE 0 END) AS (?P=name)\s+FROM (?P<source>.+?)\) AS sq\s*"
-        r"(?:UNION ALL|$)",
-        re.DOTALL,
-    ),
-}
-_CHECK_QUERY = re.compile(
-    r"SELECT (col_name, check_type|check_name), check_result FROM \((.*)\) AS check_\w+", re.DOTALL
+_CHECK = re.compile(
+    r"SELECT '(?P<name>.+?)' AS \w+_name, (?:'(?P<type>\w+)' AS check_type, )?"
+    r"(?:MIN\()?(?P<alias>(?P=name)(?:_(?P=type))?)\)? AS check_result\s+"
+    r"FROM \(SELECT (?P<what>.+?) AS (?P=alias)\s+FROM (?P<source>.+?)\) AS sq\s*(?:UNION ALL|$)",
+    re.DOTALL,
 )
+_CHECKS = re.compile(r"SELECT (?:col_name, check_type|check_name), check_result FROM \((.*)\) AS check_\w+", re.DOTALL)
 
 
 class OACSqlHook(DbApiHook):
@@ -47,7 +35,7 @@ class OACSqlHook(DbApiHook):
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     :param max_rows: most rows of a query, which are held in memory; more are an error.
     :param allow_truncated: whether the first rows are worth having if there are more.
-    :param query_timeout: seconds that OAC may take for a query; at most 900.
+    :param query_timeout: seconds that OAC may take for a query, of which it sends nothing meanwhile; at most 900.
     :param log_sql: whether queries and their values are logged.
     """
 
@@ -64,7 +52,7 @@ class OACSqlHook(DbApiHook):
         *,
         max_rows: int | str = 10_000,
         allow_truncated: bool = False,
-        query_timeout: float | str = QUERY_TIMEOUT,
+        query_timeout: float | str = 600.0,
         log_sql: bool = False,
         **_others: Any,
     ) -> None:
@@ -81,15 +69,9 @@ class OACSqlHook(DbApiHook):
             ) from None
         self._sources: dict[str, None] = {}
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Fields of the Connection form for Airflow 2.11 and 3.1."""
-        return form_widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Labels of the Connection form for Airflow 2.11 and 3.1."""
-        return field_behaviour()
+    # The Connection form for Airflow 2.11 and 3.1.
+    get_connection_form_widgets = staticmethod(form_widgets)
+    get_ui_field_behaviour = staticmethod(field_behaviour)
 
     @cached_property
     def oac(self) -> OACHook:
@@ -106,16 +88,15 @@ class OACSqlHook(DbApiHook):
         :param sql: the query, or several.
         :param parameters: values for its question marks.
         """
-        found = _CHECK_QUERY.fullmatch(sql.strip()) if isinstance(sql, str) else None
-        checks = list(_CHECKS[found[1]].finditer(found[2])) if found else []
-        if not found or _CHECKS[found[1]].sub("", found[2]).strip():
+        found = _CHECKS.fullmatch(sql.strip()) if isinstance(sql, str) else None
+        if not found or _CHECK.sub("", found[1]).strip():
             return super().get_records(sql, parameters)
         rows = []
-        for check in checks:
+        for check in _CHECK.finditer(found[1]):
             results = super().get_records(f"SELECT {check['what']} check_result FROM {check['source']}")  # noqa: S608
+            named = [name for name in check.group("name", "type") if name]
             # A check of a table may be one of each row.
-            result = min((row[0] for row in results), default=None) if found[1] == "check_name" else results[0][0]
-            rows.append((check["name"], *([check["check"]] if "check" in check.groupdict() else []), result))
+            rows.append((*named, min((row[0] for row in results), default=None)))
         return rows
 
     def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error, is_airflow_2
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -207,6 +208,12 @@ class OACWorkOperator(OACBaseOperator):
     :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith(f"{__package__}."):
+            # The mark of durable operators that Airflow's registry reads: a class attribute with the class's own name.
+            setattr(cls, f"_{cls.__name__}__supports_durable_execution", True)
+
     wait_for_completion: bool = True
     deferrable: bool | None = None
     poll_interval: Duration = 30.0
@@ -286,7 +293,10 @@ class OACWorkOperator(OACBaseOperator):
         state = self._state(context)
         state.claim()
         with self._stopping("What it may have started continues in OAC; the next try searches for it first."):
-            started = self._found_again(state) or self.start(state, context)
+            started = self._found_again(state)
+            if started is not None:
+                count("reattached")
+            started = started or self.start(state, context)
         return self._pursue(started, state, context)
 
     def _pursue(self, started: Started, state: TaskState, context: Context) -> Any:

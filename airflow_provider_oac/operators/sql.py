@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,15 +82,13 @@ class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
         self._push_link(context)
         made = lazy.sql.read_statement(self.sql, self.parameters)
         columns = [column.name for column in made.columns]
-        options: dict[str, Any] = {"page_rows": self.page_rows, "key": self.page_key, "max_rows": self.max_rows}
+        pages = partial(
+            lazy.sql.pages, text=self.sql, parameters=self.parameters, page_rows=self.page_rows, key=self.page_key,
+            max_rows=self.max_rows,
+        )  # fmt: skip
         sink = sink_of(url, self.destination_conn_id, TaskKey.of(context))
         with self._stopping("The query may continue in OAC, which cannot cancel it. No file was written."):
-            done = self.hook.run(
-                lazy.sql.write_file(
-                    lambda api: lazy.sql.pages(api, self.sql, self.parameters, **options),
-                    sink, self.file_format, columns, self.column_types,
-                )
-            )  # fmt: skip
+            done = self.hook.run(lazy.sql.write_file(pages, sink, self.file_format, columns, self.column_types or {}))
         result: dict[str, Any] = {
             "path": url, "format": self.file_format, "rows": done.lines, "size": done.size,
             "sha256": done.sha256, "columns": columns, "manifest": None,
@@ -97,17 +96,8 @@ class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
         if self.manifest:
             result["manifest"] = f"{url}.manifest.json"
             _write(result["manifest"], self.destination_conn_id, {**result, "sources": made.sources})
-        self.log.info(
-            "Wrote %d rows to %s: %d bytes, SHA-256 %s.",
-            done.lines,
-            url,
-            done.size,
-            done.sha256,
-        )
-        path, extra = (
-            asset_uri(url),
-            {name: result[name] for name in ("rows", "size", "sha256", "format")},
-        )
+        self.log.info("Wrote %d rows to %s: %d bytes, SHA-256 %s.", done.lines, url, done.size, done.sha256)
+        path, extra = asset_uri(url), {name: result[name] for name in ("rows", "size", "sha256", "format")}
         read = source_uri(self.hook.settings.address, made.sources[0]) if made.sources else path
         self.report_made(context, [Made(path, (read, path), extra)])
         return result
@@ -158,17 +148,13 @@ def _write(url: str, conn_id: str | None, content: Any) -> None:
 
 def _file_names(items: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
     """Workbooks by the names of their files below the destination; two that differ in signs only get a digest."""
-    found: dict[str, list[CatalogItem]] = {}
-    for item in items:
-        if item.type != lazy.ids.WORKBOOKS:
-            continue
-        parts = lazy.ids.normal(item.id).removeprefix(f"{folder}/").split("/")
-        # Some file systems take capitals and small letters for the same.
-        found.setdefault("/".join(lazy.file_names.plain_name(part) for part in parts), []).append(item)
-    names = [name.casefold() for name in found]
+    plain, normal = lazy.file_names.plain_name, lazy.ids.normal
+    workbooks = [item for item in items if item.type == lazy.ids.WORKBOOKS]
+    names = ["/".join(map(plain, normal(item.id).removeprefix(f"{folder}/").split("/"))) for item in workbooks]
+    # Some file systems take capitals and small letters for the same.
+    many = Counter(["manifest", *map(str.casefold, names)])
     named = {}
-    for name, workbooks in found.items():
-        for item in workbooks:
-            only = len(workbooks) == 1 and names.count(name.casefold()) == 1 and name != "manifest"
-            named[f"{name}{'' if only else '-' + sha256(item.id.encode()).hexdigest()[:8]}.json"] = item
+    for name, item in zip(names, workbooks, strict=True):
+        digest = "" if many[name.casefold()] == 1 else f"-{sha256(item.id.encode()).hexdigest()[:8]}"
+        named[f"{name}{digest}.json"] = item
     return named

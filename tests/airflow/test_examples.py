@@ -27,6 +27,7 @@ CONF: dict[str, dict[str, Any]] = {
     "oac_nightly_extract": {},
     "oac_compare_figures": {},
     "oac_workbooks_to_git": {},
+    "oac_report_on_time": {},
     # The DAG of README.md.
     "nightly_backup": {},
 }
@@ -147,6 +148,11 @@ def test_the_figures_of_two_instances_are_compared(stack: AirflowStack, runs: di
     run_id = runs["oac_compare_figures"]
     assert stack.xcom("oac_compare_figures", run_id, "compare_by_category") == 4
     assert stack.xcom("oac_compare_figures", run_id, "compare_by_month") == 6
+
+
+def test_a_report_that_is_there_in_time_is_exported(stack: AirflowStack, runs: dict[str, str]) -> None:
+    result = stack.xcom("oac_report_on_time", runs["oac_report_on_time"], "report")
+    assert Path(result["path"].removeprefix("file://")).read_bytes().startswith(b"%PDF")
 
 
 def test_definitions_of_workbooks_are_committed(checkout: Path, runs: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The fault matrix: what happens to a task when something goes wrong. `make test-faults` runs all of it.
+"""The fault matrix: what happens to a task when something goes wrong. `make test-faults` runs each row of it.
 
 A cell is a fault, a way of waiting and what the Airflow line remembers. Cells of the kind "process" run the real
 operator in processes of their own, which are killed with SIGKILL; those of the kind "airflow" run in a real Airflow
@@ -266,7 +266,11 @@ def cells(faults: tuple[Fault, ...]) -> list[Cell]:
     ]
 
 
-def chosen(faults: tuple[Fault, ...]) -> list[Cell]:
-    """All cells if OAC_FAULTS=all, else the telling ones."""
-    whole = os.environ.get("OAC_FAULTS") == "all"
+def chosen(faults: tuple[Fault, ...], whole: bool | None = None) -> list[Cell]:
+    """The telling cells, or all of them.
+
+    :param whole: whether all; by default if OAC_FAULTS=all.
+    """
+    if whole is None:
+        whole = os.environ.get("OAC_FAULTS") == "all"
     return [cell for cell in cells(faults) if whole or (cell.mode, cell.line) in cell.fault.telling]

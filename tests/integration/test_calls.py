@@ -1,4 +1,4 @@
-"""Every call of the wrapped areas over real HTTP, with both drivers."""
+"""Every call of the wrapped areas over real HTTP."""
 
 from __future__ import annotations
 
@@ -13,18 +13,13 @@ from airflow_provider_oac.client.rest import snapshots, system, work_requests
 from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
-    OACError,
     OACResponseError,
-    OACTransportError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.transport.retry import RetryPolicy
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration import flows
 from tests.integration.flows import DELETE, LIST, LOOK, ONE, PASSWORD, POST, QUICK, RESTORE, STORAGE, SYSTEM, Oac, take
-
-AUTHOR = "oac.author@example.com"
 
 
 @pytest.fixture
@@ -119,15 +114,6 @@ CALLS: dict[str, tuple[str, Callable[[], Call[Any]]]] = {
 each = pytest.mark.parametrize(("endpoint", "make"), CALLS.values(), ids=CALLS)
 
 
-def failure(run: Oac, call: Call[Any]) -> OACError | None:
-    """What a call ends with, when it is sent again soon."""
-    try:
-        run(lambda api: api.perform(call, RetryPolicy(base=0.02)))
-    except OACError as error:
-        return error
-    return None
-
-
 @each
 def test_an_error_of_oac_names_the_call(
     run: Oac, clean: Simulator, endpoint: str, make: Callable[[], Call[Any]]
@@ -158,36 +144,6 @@ def test_a_page_in_place_of_an_answer_is_told_as_such(
         assert part in str(caught.value)
 
 
-@each
-def test_no_redirect_is_followed(run: Oac, clean: Simulator, endpoint: str, make: Callable[[], Call[Any]]) -> None:
-    clean.control.fault(endpoint, "redirect", location=f"{clean.ready['instances']['prod']['url']}/stolen")
-    with pytest.raises(OACApiError, match=r"HTTP 302.*redirects are never followed"):
-        run(make())
-    assert clean.control.counters()["calls"].get("prod", {}) == {}
-
-
-@each
-def test_only_what_does_no_harm_twice_is_sent_again_after_a_lost_answer(
-    run: Oac, clean: Simulator, endpoint: str, make: Callable[[], Call[Any]]
-) -> None:
-    clean.control.fault(endpoint, "drop_before")
-    call = make()
-    error = failure(run, call)
-    assert isinstance(error, OACTransportError) == (not call.repeatable)
-    assert clean.control.calls("dev", endpoint) == (2 if call.repeatable else 1)
-
-
-@each
-def test_too_many_requests_are_sent_again_whatever_they_do(
-    run: Oac, clean: Simulator, endpoint: str, make: Callable[[], Call[Any]]
-) -> None:
-    clean.control.fault(endpoint, "status", status=429)
-    error = failure(run, make())
-    # Not all that is named here exists, but an answer came.
-    assert error is None or (isinstance(error, OACApiError) and error.status == 404)
-    assert clean.control.calls("dev", endpoint) == 2
-
-
 def test_a_token_that_has_ended_is_renewed_once_and_the_call_replayed_once(run: Oac, clean: Simulator) -> None:
     run(system.get())
     clean.control.end_tokens()
@@ -196,60 +152,7 @@ def test_a_token_that_has_ended_is_renewed_once_and_the_call_replayed_once(run: 
     assert clean.control.grants("jwt-bearer") == 2
 
 
-def test_a_missing_role_is_told_as_such(run: Oac) -> None:
-    with pytest.raises(
-        OACApiError, match=r"user oac.author@example.com is signed in but lacks the application role"
-    ) as caught:
-        run(snapshots.list_all(), user=AUTHOR)
-    error = caught.value
-    assert (error.status, error.missing_role, error.retryable) == (401, True, False)
-
-
-ERRORS: dict[str, tuple[dict[str, Any], int, str | None, str | None]] = {
-    "documented": ({"status": 403, "body": {"code": "C", "message": "m"}}, 403, "C", "m"),
-    "error": ({"status": 400, "body": {"error": "it broke"}}, 400, None, "it broke"),
-    "text": ({"status": 400, "body": "plain words"}, 400, None, "11 bytes of text/plain, not a JSON object"),
-    "empty": ({"status": 404, "body": ""}, 404, None, None),
-    "challenge": (
-        {"status": 403, "body": "", "headers": {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}},
-        403, None, 'Bearer error="insufficient_scope"',
-    ),
-    "servlet": (
-        {"status": 500, "body": {"servlet": "PublicAPIJerseyServlet", "message": "Server Error"}},
-        500, None, "Server Error",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("fault", "status", "code", "detail"), ERRORS.values(), ids=ERRORS)
-def test_every_shape_of_error_is_read_over_http(
-    run: Oac, clean: Simulator, fault: dict[str, Any], status: int, code: str | None, detail: str | None
-) -> None:
-    fault = {**fault, "headers": {"opc-request-id": "req-7", **fault.get("headers", {})}}
-    clean.control.fault(LIST, "status", **fault)
-    with pytest.raises(OACApiError) as caught:
-        run(snapshots.list_all())
-    error = caught.value
-    assert (error.status, error.code, error.detail, error.request_id) == (status, code, detail, "req-7")
-    assert clean.control.calls("dev", LIST) == 1
-
-
 def test_passwords_at_the_edge_of_the_rule_are_taken_by_oac(run: Oac, clean: Simulator) -> None:
     for name, password in (("least", "aA1!567890abcd"), ("most", "aA1~" + "x" * 46), ("blank", "Four Words, 1 Comma")):
         run(wait(run(snapshots.create(name, f"file:///{name}.bar", STORAGE, password)), QUICK))
     assert len(clean.control.bucket()) == 3
-
-
-@pytest.mark.parametrize("how", ["fail", "400"])
-def test_a_bucket_that_does_not_exist(run: Oac, clean: Simulator, how: str) -> None:
-    clean.control.settings(missing_bucket=how)
-    call = snapshots.create("one", "file:///a/one.bar", snapshots.Storage("no-such-bucket"), PASSWORD)
-    with pytest.raises((OACApiError, OACWorkRequestError), match="bucket named 'no-such-bucket' does not exist"):
-        run(wait(run(call), QUICK))
-
-
-def test_the_bucket_may_be_in_a_region_and_namespace(run: Oac, clean: Simulator) -> None:
-    storage = snapshots.Storage("oac-backups", clean.ready["region"], clean.ready["namespace"])
-    run(wait(run(snapshots.create("one", "file:///a/one.bar", storage, PASSWORD)), QUICK))
-    (listed,) = run(snapshots.list_all())
-    assert (listed.region, listed.namespace) == (storage.region, storage.namespace)

@@ -1,4 +1,4 @@
-"""Calls and flows of runs, connections and the system over HTTP, on both drivers."""
+"""Calls and flows of runs, connections and the system over HTTP."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ORDER = connections.ConnectionOrder("Warehouse", PARAMS, "For sales")
 
 @pytest.fixture
 def run(drive: Drive, sign_in: SignIn) -> Oac:
-    """Runs a call or a flow, once with each driver."""
+    """Runs a call or a flow."""
     return oac(drive, sign_in)
 
 

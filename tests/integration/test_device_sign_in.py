@@ -1,4 +1,4 @@
-"""Signing in with a device code over HTTP, on both drivers, and what follows from it."""
+"""Signing in with a device code over HTTP, and what follows from it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from airflow_provider_oac.exceptions import OACApiError, OACError, OACTransportE
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.io import IO, SLOWEST_STREAM, Request
 from airflow_provider_oac.transport.settings import TransportSettings
-from tests.drivers import DRIVERS, IMPATIENT, Drive, SignIn
+from tests.drivers import DRIVERS, IMPATIENT, Drive, SignIn, blocking, each_driver  # noqa: F401
 from tests.integration.servers import Reply, Seen, answering
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -103,12 +103,16 @@ def packed(times: int, size: int, encoding: str) -> bytes:
     return HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-GARBAGE = {
+#: What the clients refuse.
+NONSENSE = {
     "no JSON": HEAD + b"Content-Length: 6\r\n\r\n<html>",
     "no UTF-8": HEAD + b"Content-Length: 4\r\n\r\n\xff\xfe\x00\x01",
     "JSON of another kind": HEAD + b"Content-Length: 7\r\n\r\n[[[]]]\n",
     "nested without end": HEAD + b"Content-Length: 100000\r\n\r\n" + b"[" * 100_000,
     "a number without end": HEAD + b"Content-Length: 5001\r\n\r\n-" + b"9" * 5000,
+}
+#: What the drivers refuse.
+GARBAGE = {
     "a length that is none": HEAD + b"Content-Length: many\r\n\r\n<html>",
     "a negative length": HEAD + b"Content-Length: -1\r\n\r\n<html>",
     "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 50\r\n\r\n<html>",
@@ -187,6 +191,14 @@ def refused(drive: Drive, flow: Callable[[IO], Any]) -> OACError:
     return caught.value
 
 
+@pytest.mark.parametrize("what", sorted(NONSENSE))
+def test_nonsense(what: str, which: str, sign_in: SignIn) -> None:
+    with hostile(once(NONSENSE[what])) as (url, server):
+        refused(blocking, ToDo(sign_in).ask(which, url))
+        assert server.requests
+
+
+@pytest.mark.parametrize("which", ["rest", "download"])
 @pytest.mark.parametrize("what", sorted(GARBAGE))
 def test_garbage(what: str, which: str, drive: Drive, sign_in: SignIn) -> None:
     with hostile(once(GARBAGE[what])) as (url, server):
@@ -194,6 +206,7 @@ def test_garbage(what: str, which: str, drive: Drive, sign_in: SignIn) -> None:
         assert server.requests
 
 
+@pytest.mark.parametrize("which", ["rest", "download"])
 @pytest.mark.parametrize("what", sorted(ENDLESS))
 def test_what_never_ends_is_given_up(
     what: str, which: str, drive: Drive, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
@@ -358,7 +371,10 @@ def test_decompression_bombs(drive: Drive) -> None:
     assert (done.returncode, done.stdout.split()) == (0, ["refused"] * len(BOMBS)), done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("status", "which"),
+    [(301, "rest"), (302, "token"), (302, "rest"), (303, "rest"), (307, "download"), (307, "rest"), (308, "rest")],
+)
 def test_nothing_is_sent_where_a_redirect_leads(status: int, which: str, drive: Drive, sign_in: SignIn) -> None:
     with answering() as elsewhere:
         location = [("Location", f"{elsewhere.url}/stolen?code=eyJhbGciOiJub25lIn0.e30.x")]

@@ -11,12 +11,14 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from airflow_provider_oac import _compat
 from airflow_provider_oac.exceptions import OACStorageError
 from airflow_provider_oac.hooks import object_storage
 from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
@@ -57,6 +59,20 @@ def test_a_file_appears_when_it_is_committed_and_not_before(folder: str) -> None
     assert destination.size() == 2 * len(NEW)
     assert destination.read() == NEW + NEW
     assert files(destination) == ["board.pdf"]
+
+
+def test_a_file_is_reported_as_lineage_when_it_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage = import_module(_compat.get_hook_lineage_collector.__module__)
+    # Airflow's own, which it gives only where a plugin reads it.
+    collector = lineage.HookLineageCollector()
+    monkeypatch.setattr(_compat, "get_hook_lineage_collector", lambda: collector)
+    sink = ObjectStorageSink(Destination(f"file://{tmp_path}/board.pdf"))
+    sink.write(NEW)
+    assert not collector.has_collected
+    sink.commit()
+    kept = getattr(collector, "collected_assets", None) or collector.collected_datasets
+    (output,) = kept.outputs
+    assert (getattr(output, "asset", None) or output.dataset).uri == f"file://{tmp_path}/board.pdf"
 
 
 def test_the_old_file_stays_until_then_and_when_the_new_one_is_discarded(folder: str) -> None:

@@ -180,26 +180,26 @@ def test_work_is_waited_for(clean: Simulator, deferrable: bool) -> None:
     assert [work["id"] for work in clean.control.work_requests("dev")] == [result["work_request_id"]]
 
 
-def test_work_of_a_call_by_its_name_is_waited_for(clean: Simulator, deferrable: bool) -> None:
+def test_work_of_a_call_by_its_name_is_waited_for(clean: Simulator) -> None:
     result = does(
         call="datasets.reload", arguments={"dataset_id": ORDERS}, wait_for_completion=True, poll_interval=0.05,
-        deferrable=deferrable,
+        deferrable=True,
     )  # fmt: skip
     assert result["status"] == "SUCCEEDED"
 
 
-def test_failed_work_fails_the_task_and_a_retry_starts_it_anew(clean: Simulator, deferrable: bool) -> None:
+def test_failed_work_fails_the_task_and_a_retry_starts_it_anew(clean: Simulator) -> None:
     clean.control.fault(RELOAD, "fail_work", errors=[{"code": "NoSpace", "message": "full"}])
-    again = reload(deferrable=deferrable)
+    again = reload(deferrable=True)
     with pytest.raises(OACWorkRequestError, match="NoSpace: full"):
         again.attempt()
     assert again.attempt()["status"] == "SUCCEEDED"
     assert clean.control.calls("dev", RELOAD) == 2
 
 
-def test_a_retry_finds_the_work_that_goes_on(clean: Simulator, deferrable: bool) -> None:
+def test_a_retry_finds_the_work_that_goes_on(clean: Simulator) -> None:
     clean.control.settings(work_seconds=1.0)
-    again = reload(deferrable=deferrable, timeout=0.2)
+    again = reload(deferrable=True, timeout=0.2)
     with pytest.raises(OACWaitTimeoutError):
         again.attempt()
     clean.control.settings(work_seconds=0.2)
@@ -209,15 +209,15 @@ def test_a_retry_finds_the_work_that_goes_on(clean: Simulator, deferrable: bool)
     assert clean.control.calls("dev", RELOAD) == 1
 
 
-def test_without_a_store_a_timeout_is_final(clean: Simulator, deferrable: bool) -> None:
+def test_without_a_store_a_timeout_is_final(clean: Simulator) -> None:
     clean.control.settings(work_seconds=30.0)
     with pytest.raises(
         AirflowFailException, match=r"did not end in time.*The task is not retried: this Airflow version does not"
     ):
-        reload(store=False, deferrable=deferrable, timeout=0.2).attempt()
+        reload(store=False, deferrable=True, timeout=0.2).attempt()
     path = f"/catalog/datasets/{ids.object_id('admin', 'Budget Lines')}/actions/reload"
     with pytest.raises(OACWaitTimeoutError):
-        reload(store=False, deferrable=deferrable, timeout=0.2, repeatable=True, path=path).attempt()
+        reload(store=False, deferrable=True, timeout=0.2, repeatable=True, path=path).attempt()
 
 
 def test_an_answer_without_work_is_told(clean: Simulator) -> None:
@@ -247,9 +247,9 @@ def test_a_lost_answer_is_not_asked_for_again(clean: Simulator, store: bool, fau
             again.attempt()
 
 
-def test_a_lost_answer_of_work_is_not_asked_for_again(clean: Simulator, deferrable: bool) -> None:
+def test_a_lost_answer_of_work_is_not_asked_for_again(clean: Simulator) -> None:
     clean.control.fault(RELOAD, "drop_after")
-    again = reload(deferrable=deferrable)
+    again = reload(deferrable=True)
     for _ in range(2):
         with pytest.raises(AirflowFailException):
             again.attempt()

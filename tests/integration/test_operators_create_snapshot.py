@@ -59,19 +59,19 @@ def test_the_link_is_there_before_the_work_is_done(connections: Connections, cle
 
 @pytest.mark.parametrize("where", ["both", "body", "header"])
 def test_the_work_request_is_found_wherever_oac_names_it(
-    connections: Connections, clean: Simulator, deferrable: bool, where: str
+    connections: Connections, clean: Simulator, where: str
 ) -> None:
     clean.control.settings(work_request_id_in=where)
-    result = Task(lambda: make(deferrable=deferrable)).attempt()
+    result = Task(lambda: make(deferrable=True)).attempt()
     assert result["work_request_id"] == clean.control.work_requests("dev")[0]["id"]
 
 
 @pytest.mark.parametrize("named", ["no_id", "none"])
 def test_the_snapshot_is_looked_up_by_its_name_if_the_work_request_does_not_name_it(
-    connections: Connections, clean: Simulator, deferrable: bool, named: str
+    connections: Connections, clean: Simulator, named: str
 ) -> None:
     clean.control.settings(work_resources=named)
-    result = Task(lambda: make(deferrable=deferrable)).attempt()
+    result = Task(lambda: make(deferrable=True)).attempt()
     assert result["snapshot_id"] == clean.control.snapshots("dev")[0]["id"]
     assert result["verified"]
 

@@ -32,7 +32,7 @@ Make = Callable[..., OACExportWorkbooksOperator]
 
 
 @pytest.fixture
-def make(connections: Connections, tmp_path: Path, deferrable: bool) -> Make:
+def make(connections: Connections, tmp_path: Path) -> Make:
     """Makes the operator; `changes` are its arguments."""
     connections.oac(user=AUTHOR)
 
@@ -41,7 +41,7 @@ def make(connections: Connections, tmp_path: Path, deferrable: bool) -> Make:
             "task_id": "exports",
             "workbooks": [PIPELINE, REVENUE, SEVEN],
             "destination": f"file://{tmp_path}/out",
-            "deferrable": deferrable,
+            "deferrable": True,
             "poll_interval": 0.05,
             "max_parallel": 2,
         }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import pkgutil
 import threading
 import time
@@ -278,6 +277,14 @@ class Logical:
         assert self.task.deferred is not None
         self.arguments["deferrable"] = deferrable
 
+    def work_ends(self) -> None:
+        """All that OAC does ends now, and what is started later ends soon."""
+        control, instance = self._simulator.control, self.entry.instance
+        control.settings(work_seconds=0.2)
+        for work in control.work_requests(instance):
+            if work["status"] in ("ACCEPTED", "IN_PROGRESS"):
+                control.finish(instance, work["id"])
+
     def again(self, wanted: str) -> None:
         """A further try does what is wanted: nothing, the work anew, or to refuse."""
         before = self.sent
@@ -295,20 +302,14 @@ def logical(connections: Connections, clean: Simulator, tmp_path: Path) -> Calla
     return lambda name, **details: Logical(name, connections, clean, tmp_path, **details)
 
 
-#: The code is one whatever the mode. What goes by the mode is tested in both; all of it is by `make test-faults`.
-in_each_mode = pytest.mark.parametrize(
-    "deferrable",
-    [False, True] if os.environ.get("OAC_FAULTS") == "all" else [False],
-    ids=lambda value: f"deferrable={value}",
-)
 every_work = pytest.mark.parametrize("name", sorted(WORKS))
 Make = Callable[..., Logical]
 
 
 @every_work
 @pytest.mark.parametrize("store", [True, False], ids=["store", "no store"])
-def test_a_retry(name: str, store: bool, logical: Make, deferrable: bool, clean: Simulator) -> None:
-    it = logical(name, store=store, deferrable=deferrable)
+def test_a_retry(name: str, store: bool, logical: Make, clean: Simulator) -> None:
+    it = logical(name, store=store)
     # What OAC refuses to run twice at a time is not the operator's to prevent.
     clean.control.settings(refuse_second_run=False)
     it.lost()
@@ -316,9 +317,8 @@ def test_a_retry(name: str, store: bool, logical: Make, deferrable: bool, clean:
 
 
 @every_work
-@in_each_mode
-def test_a_clear_while_the_work_runs(name: str, logical: Make, deferrable: bool) -> None:
-    it = logical(name, deferrable=deferrable)
+def test_a_clear_while_the_work_runs(name: str, logical: Make) -> None:
+    it = logical(name)
     it.lost()
     it.task.clear()
     it.again(it.entry.cleared_while_active)
@@ -375,16 +375,14 @@ def test_a_trigger_that_fails_leaves_the_wait_to_the_worker(name: str, logical: 
 
 
 @every_work
-@pytest.mark.parametrize("store", [True, False], ids=["store", "no store"])
-def test_an_upgrade_while_the_task_is_deferred(name: str, store: bool, logical: Make, clean: Simulator) -> None:
+def test_an_upgrade_while_the_task_is_deferred(name: str, logical: Make, clean: Simulator) -> None:
     """What the trigger carries, and what the store holds, was written by another version."""
     clean.control.settings(refuse_second_run=False)
-    it = logical(name, store=store)
+    it = logical(name)
     it.lost()
-    assert it.task.deferred is not None
+    assert it.task.store is not None
     event = {"outcome": "ended", "message": "", "carried": {"started": {}, "deadline": 1.0}}
-    if it.task.store is not None:
-        it.task.store.set("oac_work", {"max_tries": it.task.max_tries, "work_request_id": "x", "facts": {}})
+    it.task.store.set("oac_work", {"max_tries": it.task.max_tries, "work_request_id": "x", "facts": {}})
     wanted = REFUSED if name in ("OACRestoreSnapshotOperator", "OACApiOperator") else it.entry.lost_without_store
     if wanted == REFUSED:
         with pytest.raises(AirflowFailException, match=r"Nothing is sent|it is not sent again"):
@@ -395,26 +393,25 @@ def test_an_upgrade_while_the_task_is_deferred(name: str, store: bool, logical: 
 
 
 @every_work
-def test_a_clear_after_success(name: str, logical: Make, deferrable: bool) -> None:
-    it = logical(name, deferrable=deferrable)
+def test_a_clear_after_success(name: str, logical: Make) -> None:
+    it = logical(name, deferrable=True)
     it.again(ANEW)
     it.task.clear()
     it.again(it.entry.cleared_after_success)
 
 
 @every_work
-@in_each_mode
-def test_a_retry_that_is_not_durable(name: str, logical: Make, deferrable: bool, clean: Simulator) -> None:
+def test_a_retry_that_is_not_durable(name: str, logical: Make, clean: Simulator) -> None:
     clean.control.settings(refuse_second_run=False)
-    it = logical(name, deferrable=deferrable, durable=False)
+    it = logical(name, durable=False)
     it.lost()
     it.again(it.entry.not_durable)
 
 
 @every_work
 def test_a_task_that_is_told_to_stop_says_what_continues(name: str, logical: Make, clean: Simulator) -> None:
-    it = logical(name, deferrable=False)
-    clean.control.settings(work_seconds=3.0)
+    it = logical(name)
+    clean.control.settings(work_seconds=300.0)
     looks = clean.control.calls(it.entry.instance, LOOK)
 
     def stop() -> None:
@@ -429,6 +426,7 @@ def test_a_task_that_is_told_to_stop_says_what_continues(name: str, logical: Mak
     ):
         it.task.attempt()
     stopper.join()
+    it.work_ends()
     it.again(SAME)
 
 
@@ -450,22 +448,24 @@ def test_a_try_that_was_replaced_sends_nothing(name: str, logical: Make) -> None
 
 
 @every_work
-@in_each_mode
-def test_a_timeout_says_what_continues(name: str, logical: Make, clean: Simulator, deferrable: bool) -> None:
-    it = logical(name, deferrable=deferrable, timeout=0.3)
-    clean.control.settings(work_seconds=2.0)
+def test_a_timeout_says_what_continues(name: str, logical: Make, clean: Simulator) -> None:
+    it = logical(name, timeout=0.3)
+    clean.control.settings(work_seconds=300.0)
     # Of many exports, each that failed is named in one error.
     with pytest.raises(OACError, match=r"did not end in time.* continues in OAC"):
         it.task.attempt()
     it.arguments["timeout"] = 60
+    it.work_ends()
     # An export that timed out is not waited for again: it may never come.
     it.again(ANEW if name.startswith("OACExport") else SAME)
 
 
-@every_work
 @pytest.mark.parametrize(
-    ("timeout", "execution_timeout", "seconds"),
-    [(3600.0, timedelta(seconds=100), 98.0), (timedelta(seconds=60), timedelta(hours=1), 60.0)],
+    ("name", "timeout", "execution_timeout", "seconds"),
+    [
+        *((name, 3600.0, timedelta(seconds=100), 98.0) for name in sorted(WORKS)),
+        ("OACCreateSnapshotOperator", timedelta(seconds=60), timedelta(hours=1), 60.0),
+    ],
 )
 def test_the_deadline_is_the_earlier_one_and_travels_with_the_trigger(
     name: str, timeout: Any, execution_timeout: timedelta, seconds: float, logical: Make
@@ -502,9 +502,8 @@ def at_once(connections: Connections, tmp_path: Path) -> Callable[[str], Any]:
 
 
 @pytest.mark.parametrize("name", sorted(AT_ONCE))
-@pytest.mark.parametrize("store", [True, False], ids=["store", "no store"])
-def test_a_retry_and_a_clear_of_what_is_done_at_once(name: str, store: bool, at_once: Callable[[str], Any]) -> None:
-    task = Task(lambda: at_once(name), store=store)
+def test_a_retry_and_a_clear_of_what_is_done_at_once(name: str, at_once: Callable[[str], Any]) -> None:
+    task = Task(lambda: at_once(name))
     task.attempt()
     task.attempt()
     task.clear()

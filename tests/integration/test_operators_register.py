@@ -9,11 +9,11 @@ import pytest
 
 from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.client.snapshot_names import parse, parse_registered, registered_name
-from airflow_provider_oac.exceptions import OACConfigurationError, OACUncertainError, OACWorkRequestError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.snapshots import OACPruneSnapshotsOperator
 from oac_simulator.launch import Simulator
-from tests.integration.restores import LIST, LOOK, POST, register_operator
+from tests.integration.restores import POST, register_operator
 from tests.tasks import Connections, Task, backup_operator, names, oac_connection
 
 
@@ -47,12 +47,10 @@ def test_a_path_is_taken_in_either_form(connections: Connections) -> None:
         assert result["bar_uri"] == backup["bar_uri"]
 
 
-def test_a_file_that_is_registered_already_is_found_again(
-    connections: Connections, clean: Simulator, deferrable: bool
-) -> None:
+def test_a_file_that_is_registered_already_is_found_again(connections: Connections, clean: Simulator) -> None:
     backup = Task(backup_operator).attempt()
     first = Task(lambda: register_operator(backup)).attempt()
-    again = Task(lambda: register_operator(backup, task_id="another", deferrable=deferrable)).attempt()
+    again = Task(lambda: register_operator(backup, task_id="another", deferrable=True)).attempt()
     assert again["snapshot_id"] == first["snapshot_id"]
     assert (again["verified"], again["work_request_id"]) == (False, None)
     assert clean.control.calls("prod", POST) == 1
@@ -65,53 +63,17 @@ def test_in_its_own_instance_a_backup_is_known_already(connections: Connections,
     assert clean.control.calls("dev", POST) == 1
 
 
-@pytest.mark.parametrize("store", [True, False], ids=["store", "no store"])
-def test_a_retry_finds_the_registration_of_a_lost_process(
-    connections: Connections, clean: Simulator, store: bool
-) -> None:
-    backup = Task(backup_operator).attempt()
-    task = Task(lambda: register_operator(backup, deferrable=True), store=store)
-    task.start()
-    result = task.attempt()
-    assert len(names(clean, "prod")) == 1
-    assert result["verified"] is store
-
-
-def test_a_lost_answer_is_looked_for_in_the_list(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+def test_a_lost_answer_is_looked_for_in_the_list(connections: Connections, clean: Simulator) -> None:
     backup = Task(backup_operator).attempt()
     clean.control.fault(POST, "drop_after", instance="prod")
-    result = Task(lambda: register_operator(backup, deferrable=deferrable)).attempt()
+    result = Task(lambda: register_operator(backup, deferrable=True)).attempt()
     assert names(clean, "prod") == [result["name"]]
     assert not result["verified"]
 
 
-def test_a_request_that_never_arrived_is_sent_again(connections: Connections, clean: Simulator) -> None:
-    backup = Task(backup_operator).attempt()
-    clean.control.fault(POST, "drop_before", instance="prod")
-    result = Task(lambda: register_operator(backup)).attempt()
-    assert result["verified"]
-    assert names(clean, "prod") == [result["name"]]
-
-
-def test_uncertainty_ends_the_try_and_the_next_one_finds_it(connections: Connections, clean: Simulator) -> None:
-    backup = Task(backup_operator).attempt()
-    clean.control.fault(POST, "drop_after", instance="prod")
-    clean.control.fault(LIST, "status", status=403, after=1, instance="prod")
-    task = Task(lambda: register_operator(backup))
-    with pytest.raises(OACUncertainError, match="run the task again"):
-        task.attempt()
-    result = task.attempt()
-    assert names(clean, "prod") == [result["name"]]
-    assert clean.control.calls("prod", POST) == 1
-
-
-def test_a_file_that_is_not_there_fails_and_leaves_the_list_clean(
-    connections: Connections, clean: Simulator, deferrable: bool
-) -> None:
+def test_a_file_that_is_not_there_fails_and_leaves_the_list_clean(connections: Connections, clean: Simulator) -> None:
     clean.control.settings(failed_listing="keep")
-    task = Task(
-        lambda: register_operator(bar_uri="file:///replica/none.bar", bucket="oac-backups", deferrable=deferrable)
-    )
+    task = Task(lambda: register_operator(bar_uri="file:///replica/none.bar", bucket="oac-backups", deferrable=True))
     with pytest.raises(OACWorkRequestError, match=r"ObjectNotFound.*none\.bar"):
         task.attempt()
     assert names(clean, "prod") == []
@@ -128,12 +90,6 @@ def test_a_failed_registration_never_deletes_the_file(connections: Connections, 
     assert clean.control.bucket() == files
     assert names(clean, "prod") == []
     assert task.attempt()["verified"]
-
-
-def test_work_that_oac_does_not_know_yet_is_waited_for(connections: Connections, clean: Simulator) -> None:
-    backup = Task(backup_operator).attempt()
-    clean.control.fault(LOOK, "status", status=404, times=3, instance="prod")
-    assert Task(lambda: register_operator(backup)).attempt()["verified"]
 
 
 def prune(**changes: object) -> OACPruneSnapshotsOperator:

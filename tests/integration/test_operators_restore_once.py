@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWaitTimeoutError, OACWorkRequestError
+from airflow_provider_oac.exceptions import OACError, OACWorkRequestError
 from oac_simulator.launch import Simulator
 from tests.integration.restores import (
-    LOOK,
     RESTORE,
     host,
     registered,
@@ -23,12 +22,6 @@ from tests.integration.restores import (
 from tests.tasks import Connections, Task, backup_operator
 
 UNCERTAIN = r"Check: sign in to .* start a new DAG run"
-
-
-@pytest.fixture(params=[True, False], ids=["store", "no store"])
-def store(request: pytest.FixtureRequest) -> bool:
-    """The test runs twice: with a state store as in Airflow 3.3, and without one as in 2.11."""
-    return bool(request.param)
 
 
 @pytest.fixture
@@ -43,13 +36,11 @@ def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str])
     return read
 
 
-@pytest.mark.parametrize("again", ["retry", "clear"])
 @pytest.mark.parametrize(
-    "fault",
-    ["drop_after", "drop_middle", "empty", "non_json"]
-    + [f"status {status}" for status in (408, 500, 501, 503, 507, 520, 524)]
-    + ["without user"],
-)
+    ("fault", "again", "store"),
+    [("drop_after", "retry", True), ("drop_after", "clear", True), ("drop_after", "retry", False),
+     ("non_json", "clear", False), ("status 503", "clear", True), ("without user", "retry", True)],
+)  # fmt: skip
 def test_an_uncertain_submission_is_never_sent_again(
     connections: Connections, clean: Simulator, store: bool, again: str, fault: str
 ) -> None:
@@ -72,7 +63,7 @@ def test_an_uncertain_submission_is_never_sent_again(
     assert len(safety_snapshots(clean)) == 1
 
 
-@pytest.mark.parametrize("again", ["retry", "clear"])
+@pytest.mark.parametrize(("again", "store"), [("retry", False), ("clear", True)])
 def test_a_process_that_died_while_it_sent_leaves_nothing_to_be_sent_again(
     connections: Connections, clean: Simulator, store: bool, again: str
 ) -> None:
@@ -103,14 +94,12 @@ def test_a_process_that_died_while_it_sent_leaves_nothing_to_be_sent_again(
 
 
 @pytest.mark.parametrize("again", ["retry", "clear"])
-def test_a_restore_that_runs_is_waited_for(
-    connections: Connections, clean: Simulator, deferrable: bool, again: str
-) -> None:
+def test_a_restore_that_runs_is_waited_for(connections: Connections, clean: Simulator, again: str) -> None:
     snapshot = registered(connections)
     task, change = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
     task.start()
     assert restores(clean) == 1
-    change(deferrable=deferrable)
+    change(deferrable=False)
     if again == "clear":
         task.clear()
     result = task.attempt()
@@ -162,9 +151,9 @@ def test_not_durable_is_as_careful(connections: Connections, clean: Simulator) -
     assert restores(clean) == 1
 
 
-def test_a_clear_after_success_sends_nothing(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+def test_a_clear_after_success_sends_nothing(connections: Connections, clean: Simulator) -> None:
     snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, deferrable=deferrable, approval="2026-11-24T10:00")
+    task, _ = restoring(connections, snapshot, deferrable=False, approval="2026-11-24T10:00")
     first = task.attempt()
     assert task.attempt() == first
     for _ in range(2):
@@ -175,10 +164,10 @@ def test_a_clear_after_success_sends_nothing(connections: Connections, clean: Si
 
 
 def test_a_clear_after_success_with_another_approval_restores_once_more(
-    connections: Connections, clean: Simulator, deferrable: bool
+    connections: Connections, clean: Simulator
 ) -> None:
     snapshot = registered(connections)
-    task, change = restoring(connections, snapshot, deferrable=deferrable, approval="10:00")
+    task, change = restoring(connections, snapshot, deferrable=False, approval="10:00")
     first = task.attempt()
     task.clear()
     change(approval="11:00")
@@ -215,12 +204,12 @@ def test_a_new_dag_run_is_a_new_order(connections: Connections, clean: Simulator
 
 
 def test_a_restore_that_failed_is_sent_again_by_a_person_only(
-    connections: Connections, clean: Simulator, deferrable: bool, logged: Callable[[], str]
+    connections: Connections, clean: Simulator, logged: Callable[[], str]
 ) -> None:
     snapshot = registered(connections)
     broken = [{"code": "Broken", "message": "It broke"}]
     clean.control.fault(RESTORE, "fail_work", errors=broken)
-    task, change = restoring(connections, snapshot, deferrable=deferrable)
+    task, change = restoring(connections, snapshot, deferrable=False)
     with pytest.raises(OACWorkRequestError, match="Broken: It broke"):
         task.attempt()
     (good,) = safety_snapshots(clean)
@@ -292,13 +281,13 @@ def test_too_many_requests_is_certain_and_tried_again_at_once(connections: Conne
 
 @pytest.mark.parametrize("after_clear", [False, True])
 def test_a_process_that_died_during_the_safety_snapshot_goes_on(
-    connections: Connections, clean: Simulator, deferrable: bool, after_clear: bool
+    connections: Connections, clean: Simulator, after_clear: bool
 ) -> None:
     snapshot = registered(connections)
     task, change = restoring(connections, snapshot, deferrable=True)
     task.start()
     assert restores(clean) == 0
-    change(deferrable=deferrable)
+    change(deferrable=False)
     if after_clear:
         task.clear()
     result = task.attempt()
@@ -319,47 +308,3 @@ def test_a_clear_during_the_safety_snapshot_restores_what_is_named_now(
     task.clear()
     change(snapshot=new)
     assert task.attempt()["snapshot_id"] == new["snapshot_id"]
-
-
-def test_a_timeout_ends_the_try_and_the_retry_waits_on(
-    connections: Connections, clean: Simulator, deferrable: bool
-) -> None:
-    snapshot = registered(connections)
-    task, change = restoring(connections, snapshot, deferrable=deferrable, without_safety_snapshot=True, timeout=0.3)
-    clean.control.settings(work_seconds=2.0)
-    with pytest.raises(OACWaitTimeoutError):
-        task.attempt()
-    change(timeout=60)
-    assert task.attempt()["verified"]
-    assert restores(clean) == 1
-
-
-def test_a_task_that_is_told_to_stop_leaves_the_restore_to_the_next_try(
-    connections: Connections, clean: Simulator
-) -> None:
-    snapshot = registered(connections)
-    clean.control.settings(work_seconds=2.0)
-    task, _ = restoring(connections, snapshot, without_safety_snapshot=True)
-    operator = restore_operator(connections, snapshot, without_safety_snapshot=True)
-    pursue = operator._pursue
-
-    def killed(*arguments: object) -> object:
-        operator.on_kill()
-        return pursue(*arguments)  # type: ignore[arg-type]
-
-    operator._pursue = killed  # type: ignore[method-assign]
-    made, task._make = task._make, lambda: operator
-    with pytest.raises(OACKilledError, match="continues in OAC"):
-        task.attempt()
-    task._make = made
-    assert task.attempt()["verified"]
-    assert restores(clean) == 1
-
-
-def test_a_restore_that_cannot_be_read_at_first_is_waited_for(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
-    task.start()
-    clean.control.fault(LOOK, "status", status=404, times=2, instance="prod")
-    assert task.attempt()["verified"]
-    assert restores(clean) == 1

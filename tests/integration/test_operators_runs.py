@@ -95,11 +95,11 @@ def test_an_encoded_id_goes_as_it_is(connections: Connections) -> None:
     assert task.attempt()["rows"] == 120_000
 
 
-def test_a_data_flow_runs_with_another_source(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+def test_a_data_flow_runs_with_another_source(connections: Connections, clean: Simulator) -> None:
     override = {"type": "source", "parameterName": "P_SOURCE", "datasetId": BUDGET}
     task = Task(
         lambda: OACRunDataFlowOperator(
-            task_id="flow", data_flow=FLOW, override=override, deferrable=deferrable, poll_interval=0.05
+            task_id="flow", data_flow=FLOW, override=override, deferrable=True, poll_interval=0.05
         )
     )
     assert task.attempt()["rows"] == 118_500
@@ -109,9 +109,9 @@ def test_a_data_flow_runs_with_another_source(connections: Connections, clean: S
         task.attempt()
 
 
-def test_a_sequence_tells_the_tasks_of_its_steps(connections: Connections, deferrable: bool) -> None:
+def test_a_sequence_tells_the_tasks_of_its_steps(connections: Connections) -> None:
     result = Task(
-        lambda: OACRunSequenceOperator(task_id="s", sequence=SEQUENCE, deferrable=deferrable, poll_interval=0.05)
+        lambda: OACRunSequenceOperator(task_id="s", sequence=SEQUENCE, deferrable=True, poll_interval=0.05)
     ).attempt()
     assert [task["name"] for task in result["tasks"]] == ["Orders Clean", "Scores"]
 
@@ -210,29 +210,29 @@ def test_what_is_running_already_is_waited_for_and_then_ours_runs(
     assert result["job_status"] == "SUCCEEDED"
 
 
-def test_what_runs_may_fail_before_ours_starts(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+def test_what_runs_may_fail_before_ours_starts(connections: Connections, clean: Simulator) -> None:
     clean.control.settings(work_seconds=0.8)
     clean.control.fault(RELOAD, "fail_work")
     by_somebody_else()
-    assert Task(lambda: reload(if_running="wait", deferrable=deferrable)).attempt()["job_status"] == "SUCCEEDED"
+    assert Task(lambda: reload(if_running="wait", deferrable=True)).attempt()["job_status"] == "SUCCEEDED"
     assert [job.status for job in ran()] == ["SUCCEEDED", "FAILED"]
 
 
-def test_what_is_running_already_is_adopted(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+def test_what_is_running_already_is_adopted(connections: Connections, clean: Simulator) -> None:
     clean.control.settings(work_seconds=0.8)
     theirs = by_somebody_else()
-    result = Task(lambda: reload(if_running="adopt", deferrable=deferrable)).attempt()
+    result = Task(lambda: reload(if_running="adopt", deferrable=True)).attempt()
     assert (result["job_id"], result["job_status"], result["adopted"]) == (theirs, "SUCCEEDED", True)
     assert result["work_request_id"] is None
     assert result["rows"] == 120_000
     assert len(ran()) == 1
 
 
-def test_an_adopted_job_that_fails_fails_the_task(connections: Connections, clean: Simulator, deferrable: bool) -> None:
+def test_an_adopted_job_that_fails_fails_the_task(connections: Connections, clean: Simulator) -> None:
     clean.control.settings(work_seconds=0.8)
     clean.control.fault(RELOAD, "fail_work")
     theirs = by_somebody_else()
-    task = Task(lambda: reload(if_running="adopt", deferrable=deferrable))
+    task = Task(lambda: reload(if_running="adopt", deferrable=True))
     with pytest.raises(OACWorkRequestError, match=f"Job {theirs} .DATASET. ended FAILED .*task 'ORDERS' ended FAILED"):
         task.attempt()
     assert task.ti.xcoms["oac_job"]["job_id"] == theirs

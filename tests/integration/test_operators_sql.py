@@ -228,7 +228,7 @@ def test_definitions_are_files(tmp_path: Path) -> None:
 
 
 def test_names_that_differ_in_signs_are_different_files(tmp_path: Path) -> None:
-    for name in ("A*B", "A?B", "a?b", "manifest"):
+    for name in ("A*B", "A?B", "a?b", "Manifest"):
         OACHook().run(catalog.copy("workbooks", ids.catalog_id("/@Catalog/shared/Sales/Pipeline"), name=name))
     backup(tmp_path, folder_path="/@Catalog/shared/Sales")
     names = [path.name for path in tmp_path.iterdir()]

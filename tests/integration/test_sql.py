@@ -1,9 +1,12 @@
-"""Queries through OAC's MCP endpoint, with both drivers: results, sessions, errors."""
+"""Queries through OAC's MCP endpoint: results, sessions, errors."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.paging import collected
 from airflow_provider_oac.client.sql.session import READ_TOOLS
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACQueryError, OACResponseError
+from oac_simulator.control import Control
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration.flows import Oac, oac
@@ -129,9 +133,7 @@ def test_a_dropped_row_of_a_page_is_noticed(clean: Simulator, run: Oac) -> None:
 # ------------------------------------------------------------------------------------------------- sources
 
 
-@pytest.mark.parametrize("tools", ["current", "old"])
-def test_sources_are_listed_and_described(clean: Simulator, run: Oac, tools: str) -> None:
-    clean.control.settings(mcp_tools=tools)
+def test_sources_are_listed_and_described(run: Oac) -> None:
     listed = {source.name: source.reference for source in run(sql.datasets())}
     assert listed["Orders"] == ORDERS
     assert [source.name for source in run(sql.datasets("Budget"))] == ["Budget Lines"]
@@ -141,6 +143,10 @@ def test_sources_are_listed_and_described(clean: Simulator, run: Oac, tools: str
     assert (revenue.table, revenue.type, revenue.measure, revenue.aggregation) == ("Facts", "NUMERIC", True, "sum")
     assert (day.measure, day.name) == (False, "Day")
     assert {column.measure for column in run(sql.describe(ORDERS))} == {True, False}
+
+
+def test_a_tool_may_have_its_old_spelling(clean: Simulator, run: Oac) -> None:
+    clean.control.settings(mcp_tools="old")
     assert run(sql.query(CATEGORIES)).columns == ("Category", "Orders")
 
 
@@ -192,6 +198,15 @@ def test_a_lost_session_is_begun_anew_once(clean: Simulator, run: Oac, signal: s
     assert 'Could not query "Sales History"' in str(error)
 
 
+def test_a_session_that_was_half_begun_is_not_used(clean: Simulator, run: Oac) -> None:
+    clean.control.fault("mcp notifications/initialized", "status", status=400)
+    session = sql.McpSession()
+    with pytest.raises(OACApiError, match="Could not send notifications/initialized"):
+        run(sql.query(CATEGORIES, session=session))
+    assert len(run(sql.query(CATEGORIES, session=session))) == 4
+    assert clean.control.calls("dev", BEGIN) == 2
+
+
 def test_a_token_that_expires_in_the_middle_is_renewed(clean: Simulator, run: Oac) -> None:
     clean.control.fault(CALL, "expired_token", after=1)
     pages = read(run, ALL, page_rows=1000, key="id")
@@ -229,6 +244,32 @@ def test_a_refused_query(clean: Simulator, run: Oac, form: str, text: str, code:
     assert told in str(error)
     # Refused once: a query is not tried again.
     assert clean.control.calls("dev", CALL) == 1
+
+
+#: What docs/sql.md shows the error of: the query, its values, and what the simulator is to do.
+BAD_INPUT: dict[str, tuple[str, Any, Callable[[Control], Any]]] = {
+    "A column that does not exist": (f'SELECT {SH}."Products"."Catgory" c FROM {SH}', None, lambda _: None),
+    "A syntax error": (f'SELECT {SH}."Products"."Category" c FRM {SH}', None, lambda _: None),
+    "Two statements": (f"{CATEGORIES}; {CATEGORIES}", None, lambda _: None),
+    "A subject area or dataset that does not exist": ('SELECT "No"."T"."C" c FROM "No"', None, lambda _: None),
+    "A value that has no literal": (f"{ALL} WHERE 1 = ?", [["1"]], lambda _: None),
+    "More rows than `max_rows`, or than OAC sends": (ALL, None, lambda control: control.settings(mcp_max_rows=1000)),
+    "A token that OAC refuses, also after a renewal": (
+        CATEGORIES, None, lambda control: control.fault(CALL, "expired_token", times=None)
+    ),
+    "A paused instance": (CATEGORIES, None, lambda control: control.settings(paused=["dev"])),
+}  # fmt: skip
+
+
+def test_the_documentation_shows_each_error(clean: Simulator, run: Oac) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
+    shown = dict(re.findall(r"^\| (.+) \| `(Could .+)` \|$", text, re.MULTILINE))
+    assert shown.keys() == BAD_INPUT.keys()
+    for what, (query, values, prepare) in BAD_INPUT.items():
+        clean.control.reset()
+        prepare(clean.control)
+        error = str(refusal(run, query, values))
+        assert re.fullmatch(".+".join(map(re.escape, shown[what].split("…"))), error), error
 
 
 def test_what_is_not_one_select_is_not_sent(clean: Simulator, run: Oac) -> None:

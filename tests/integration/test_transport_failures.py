@@ -20,7 +20,7 @@ from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.retry import ONCE
 from airflow_provider_oac.transport.settings import TransportSettings
 from oac_simulator.launch import Simulator
-from tests.drivers import IMPATIENT, Drive, SignIn
+from tests.drivers import IMPATIENT, Drive, SignIn, each_driver  # noqa: F401
 from tests.integration.servers import Reply, Seen, answering, unused_port
 
 BEARER = {"Authorization": "Bearer the-token"}

@@ -12,7 +12,7 @@ from airflow_provider_oac.exceptions import OACSetupError, OACTransportError
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
 from oac_simulator.launch import Simulator, launch
-from tests.drivers import IMPATIENT, Drive
+from tests.drivers import IMPATIENT, Drive, each_driver  # noqa: F401
 from tests.integration.servers import Proxy, Seen, Server, answering, serving, unused_port
 
 BEARER = {"Authorization": "Bearer the-token"}

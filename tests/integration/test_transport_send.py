@@ -13,7 +13,7 @@ from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import IO, Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
-from tests.drivers import IMPATIENT, Drive, SignIn
+from tests.drivers import IMPATIENT, Drive, SignIn, each_driver  # noqa: F401
 from tests.integration.servers import Reply, Seen, answering, has_ipv6
 
 BEARER = {"Authorization": "Bearer the-token", "Accept": "application/json"}

@@ -12,7 +12,7 @@ from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.io import IO, Request
 from oac_simulator.launch import Simulator
-from tests.drivers import Drive
+from tests.drivers import Drive, each_driver  # noqa: F401
 from tests.integration.servers import Reply, answering
 
 SIZE = 3_000_017

@@ -16,7 +16,7 @@ from airflow_provider_oac.transport.blocking import PlainSession
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
 from oac_simulator.launch import Simulator, launch
-from tests.drivers import Drive, SignIn
+from tests.drivers import Drive, SignIn, each_driver  # noqa: F401
 from tests.integration.servers import Proxy, answering, serving
 
 BEARER = {"Authorization": "Bearer the-token"}

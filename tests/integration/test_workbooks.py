@@ -1,4 +1,4 @@
-"""The calls for workbooks over HTTP, on both drivers."""
+"""The calls for workbooks over HTTP."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ def own() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
-def test_everything_survives(own: Simulator, kill: bool) -> None:
+def test_everything_survives_a_kill(own: Simulator) -> None:
     own.control.reset()
     sim = Caller(own)
     signed_in = sim.token(sim.jwt_form(scope=f"{sim.scope()} offline_access")).json()
@@ -32,7 +31,7 @@ def test_everything_survives(own: Simulator, kill: bool) -> None:
     before = {**own.ready, "pid": None}
     damaged, bucket = sim.control.content("dev"), sim.control.bucket()
 
-    own.restart(kill=kill)
+    own.restart(kill=True)
 
     assert {**own.ready, "pid": None} == before
     sim = Caller(own)
@@ -53,8 +52,7 @@ def test_everything_survives(own: Simulator, kill: bool) -> None:
     assert sim.control.content("dev") != damaged
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
-def test_exports_and_jobs_survive(own: Simulator, kill: bool) -> None:
+def test_exports_and_jobs_survive_a_stop(own: Simulator) -> None:
     own.control.reset()
     sim = Caller(own)
     own.control.settings(export_size=100_000, access_token_ttl=3600)
@@ -70,7 +68,7 @@ def test_exports_and_jobs_survive(own: Simulator, kill: bool) -> None:
     assert len(before) == 100_000
     running = own.control.start_run("dev", "datasets", "'admin'.'Orders'", seconds=1.5)
 
-    own.restart(kill=kill)
+    own.restart()
 
     sim = Caller(own)
     assert sim.oac("GET", path).content == before

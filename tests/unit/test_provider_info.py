@@ -19,6 +19,7 @@ from airflow_provider_oac.auth.settings import CLIENT_AUTHENTICATIONS, GRANTS
 from airflow_provider_oac.cli.parser import COMMANDS, airflow_commands, parser
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.sql import OACSqlHook
+from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACPruneSnapshotsOperator
 from airflow_provider_oac.provider_info import (
     CONNECTION_FIELDS,
     RELABELING,
@@ -262,3 +263,14 @@ def test_airflow_finds_the_hook_by_the_type_of_a_connection(monkeypatch: pytest.
     hook = BaseHook.get_hook("some_oac")
     assert isinstance(hook, OACSqlHook)
     assert hook.get_conn_id() == "some_oac"
+
+
+def test_operators_that_find_their_work_again_carry_the_mark_that_airflows_registry_reads() -> None:
+    class Derived(OACCreateSnapshotOperator):
+        pass
+
+    name = "_OACCreateSnapshotOperator__supports_durable_execution"
+    assert getattr(OACCreateSnapshotOperator, name) is True
+    # What a user's class does, the registry cannot know.
+    assert not hasattr(Derived, "_Derived__supports_durable_execution")
+    assert not hasattr(OACPruneSnapshotsOperator, "_OACPruneSnapshotsOperator__supports_durable_execution")

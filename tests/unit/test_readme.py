@@ -10,10 +10,10 @@ from typing import Any
 
 from airflow_provider_oac import operators, sensors
 from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
-from airflow_provider_oac.sensors.base import OACBaseSensor
+from airflow_provider_oac.sensors.base import OACBaseSensor, OACWatchingSensor
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-BASES = {OACBaseOperator.__name__, OACBaseSensor.__name__, OACWorkOperator.__name__}
+BASES = {kind.__name__ for kind in (OACBaseOperator, OACBaseSensor, OACWatchingSensor, OACWorkOperator)}
 
 
 def classes() -> dict[str, Any]:

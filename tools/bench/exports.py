@@ -185,7 +185,7 @@ def exported(server: Serving, rounds: int = 3) -> dict[str, dict[str, float]]:
     }
 
 
-def _memory(what: str) -> float:
+def memory(what: str) -> float:
     """MiB of this process: `VmRSS`, or `VmHWM`, its peak."""
     (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(f"{what}:"))
     return int(line.split()[1]) / 1024
@@ -203,10 +203,10 @@ def main() -> None:
     get = KINDS[kind](url, cert, Path(target))
     # The peak of what comes now, and not of the imports or of the process that started this one (Linux: proc(5)).
     Path("/proc/self/clear_refs").write_text("5")
-    before, spent, began = _memory("VmRSS"), _cpu(), time.perf_counter()
+    before, spent, began = memory("VmRSS"), _cpu(), time.perf_counter()
     get()
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "cpu": _cpu() - spent, "mib": _memory("VmHWM") - before}))
+    print(json.dumps({"seconds": seconds, "cpu": _cpu() - spent, "mib": memory("VmHWM") - before}))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from tools.bench.exports import SIZE, exported
+from tools.bench.queries import queried
 from tools.bench.serving import Serving, forget_foreign, measured, own_environment, serving
 from tools.bench.tasks import FURTHER
 from tools.bench.waiting import INTERVAL
@@ -206,6 +207,7 @@ def measure(options: argparse.Namespace, server: Serving, with_peers: bool) -> t
     listed = small(server, "catalog", str(server.port), str(server.folder))
     rows.append(Row("catalog of 10,000, × one page after the other", listed["ours"] / listed["sequential"], 0.4))
     parts.append(exports(server, rows))
+    parts.append(queries(server, rows))
     parts.append("### Waiting, computed\n\n" + pauses())
     parts.append("### Servers\n\n" + servers(server))
     return rows, "\n\n".join(parts)
@@ -296,6 +298,26 @@ def exports(server: Serving, rows: list[Row]) -> str:
     return f"### An export of {size}\n\n{table(head, cells)}"
 
 
+def queries(server: Serving, rows: list[Row]) -> str:
+    """A query of 100,000 rows to Parquet and a small one, beside the same requests by hand."""
+    found = queried(server)
+    ours, floor = found["ours"], found["floor"]
+    rows.append(Row("100,000 rows to Parquet, wall time × by hand", ours["seconds"] / floor["seconds"], 1.3))
+    rows.append(Row("the same, CPU time × by hand", ours["cpu"] / floor["cpu"], 1.3))
+    rows.append(Row("memory above idle that it takes", ours["mib"], 64, " MiB"))
+    rows.append(Row("CPU of a small query above one request", ours["small_ms"] - floor["small_ms"], 3, " ms"))
+    cells = [[kind, f["seconds"], f["cpu"], f["mib"], f["small_ms"]] for kind, f in found.items()]
+    head = ["kind", "wall s", "CPU s", "MiB above idle", "CPU ms of a small query"]
+    return "### 100,000 rows to Parquet, and a small query\n\n" + table(head, cells)
+
+
+def one_of_sql() -> tuple[list[Row], str]:
+    """The rows on SQL alone."""
+    rows: list[Row] = []
+    with serving() as server:
+        return rows, queries(server, rows)
+
+
 def growth(server: Serving) -> str:
     rows = []
     for many in (100, 1000, 5000, 10_000):
@@ -315,10 +337,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round, fewer peers")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the rows with 1,000 triggers")
     parser.add_argument("--repeat", type=int, default=1, help="how often everything is measured")
+    parser.add_argument("--only-sql", action="store_true", help="print the rows on SQL and nothing else")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
+    if options.only_sql:
+        forget_foreign()
+        found = [one_of_sql() for _ in range(options.repeat)]
+        print(verdicts([rows for rows, _ in found]), *(part for _, part in found), sep="\n\n")
+        return
     if shutil.which("curl") is None:
         # Before anything is measured, and not after half an hour.
         raise SystemExit("curl is not installed, which exports are compared with. Install it, and run this again.")

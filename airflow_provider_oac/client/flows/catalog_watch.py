@@ -18,6 +18,7 @@ from airflow_provider_oac.client.flows.retention import SnapshotSeries
 from airflow_provider_oac.client.paging import PagePlan
 from airflow_provider_oac.client.rest.catalog import moment
 from airflow_provider_oac.client.rest.snapshots import Storage, list_all
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACResponseError, OACWaitTimeoutError
 from airflow_provider_oac.transport.retry import ONCE
 
@@ -206,6 +207,7 @@ class CatalogTarget(PollTarget[Sighting]):
 
     async def poll(self, api: Api) -> Sighting:
         """Search for it once: one request after the other, each tried once."""
+        count("polls")
         try:
             return await self._wanted.poll(api.with_policy(ONCE), _AT_ONCE)
         except OACWaitTimeoutError as error:

@@ -12,10 +12,12 @@ from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.errors import passing
 from airflow_provider_oac.client.rest import work_requests
 from airflow_provider_oac.client.rest.work_requests import ACTIVE, ENDED, SUCCEEDED, WorkRequest
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,
     OACError,
+    OACKilledError,
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
@@ -27,6 +29,8 @@ R = TypeVar("R")
 _SHORTEST_PAUSE = 0.05
 # However long OAC asks to stay away, in seconds: it is polled again.
 _LONGEST_ASKED = 300.0
+# How a wait that raised ended, for the counters.
+_OUTCOMES = {OACWorkRequestError: "failed", OACWaitTimeoutError: "timed_out", OACKilledError: "stopped"}
 
 
 @dataclass(frozen=True)
@@ -176,16 +180,24 @@ async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
     :raises OACError: as the target says.
     """
     target.begin(api.now())
-    while True:
-        try:
-            found = await target.poll(api)
-        except OACError as error:
-            await api.sleep(target.on_error(error, api.now()))
-            continue
-        pause = target.on_result(found, api.now())
-        if pause is None:
-            return found
-        await api.sleep(pause)
+    outcome = "stopped"
+    try:
+        while True:
+            try:
+                found = await target.poll(api)
+            except OACError as error:
+                await api.sleep(target.on_error(error, api.now()))
+                continue
+            pause = target.on_result(found, api.now())
+            if pause is None:
+                outcome = "succeeded"
+                return found
+            await api.sleep(pause)
+    except OACError as error:
+        outcome = _OUTCOMES.get(type(error), "unreadable")
+        raise
+    finally:
+        count(f"waits.{outcome}")
 
 
 @flow
@@ -245,6 +257,7 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
 
     async def poll(self, api: Api) -> WorkRequest:
         """Read its state."""
+        count("polls")
         return await api.perform(self._call, ONCE)
 
     def on_result(self, found: WorkRequest, now: float) -> float | None:

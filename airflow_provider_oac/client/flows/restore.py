@@ -24,6 +24,7 @@ from airflow_provider_oac.client.rest import catalog, system
 from airflow_provider_oac.client.rest.snapshots import Snapshot
 from airflow_provider_oac.client.rest.system import System
 from airflow_provider_oac.client.snapshot_names import origin_of
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -229,6 +230,7 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
 
     async def poll(self, api: Api) -> tuple[System | None, OACError | None]:
         """Ask for its details and for one folder. A refusal is a part of the result."""
+        count("polls")
         found: System | None = None
         try:
             found = await api.perform(system.get(), ONCE)

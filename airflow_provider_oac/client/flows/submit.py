@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,
@@ -155,6 +156,8 @@ async def submit_once(api: Api, kind: Submission[A, R], task: Attempts = Attempt
             )
         found = await search(api, lambda: kind.trace(api, None), patience)
         if found is not None:
+            if kind.suspect:
+                count("reattached")
             return found
     await kind.prepare(api)
     searched = api.now()

@@ -8,17 +8,10 @@ from airflow_provider_oac.client.sql.files import write_file
 from airflow_provider_oac.client.sql.freshness import FreshData
 from airflow_provider_oac.client.sql.queries import Rows, pages, query
 from airflow_provider_oac.client.sql.session import McpSession
-from airflow_provider_oac.client.sql.sources import (
-    DataColumn,
-    DataSource,
-    datasets,
-    describe,
-    read_workbook,
-    subject_areas,
-)
+from airflow_provider_oac.client.sql.sources import datasets, describe, read_workbook, subject_areas
 from airflow_provider_oac.client.sql.statement import read_statement
 
 __all__ = [
-    "DataColumn", "DataSource", "FreshData", "McpSession", "Rows", "datasets", "describe", "pages", "query",
-    "read_statement", "read_workbook", "subject_areas", "write_file",
+    "FreshData", "McpSession", "Rows", "datasets", "describe", "pages", "query", "read_statement", "read_workbook",
+    "subject_areas", "write_file",
 ]  # fmt: skip

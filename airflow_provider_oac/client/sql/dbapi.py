@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from airflow_provider_oac.client.api import Work
@@ -29,13 +30,11 @@ class Connection:
         self, run: Callable[[Work[Any]], Any], *, max_rows: int = MAX_ROWS, allow_truncated: bool = False
     ) -> None:
         self._run = run
-        self._options: dict[str, Any] = {
-            "max_rows": max_rows, "allow_truncated": allow_truncated, "session": McpSession()
-        }  # fmt: skip
+        self._query = partial(query, max_rows=max_rows, allow_truncated=allow_truncated, session=McpSession())
 
     def cursor(self) -> Cursor:
         """A cursor."""
-        return Cursor(lambda text, parameters: self._run(query(text, parameters, **self._options)))
+        return Cursor(lambda text, parameters: self._run(self._query(text, parameters)))
 
     def close(self) -> None:
         """Nothing is open: OAC ends the session by itself."""

@@ -39,6 +39,10 @@ _OTHER = (
 )
 
 
+class SessionLostError(OACQueryError):
+    """OAC has forgotten the session of MCP."""
+
+
 @dataclass(frozen=True)
 class Doing:
     """What is being done, for messages.
@@ -52,38 +56,36 @@ class Doing:
     values: Sequence[str] = field(default=(), repr=False)
     cause: tuple[str, str] = _OTHER
 
-    def refused(self, said: str) -> OACQueryError:
+    def refused(self, said: str, kind: type[OACQueryError] = OACQueryError) -> OACQueryError:
         """OAC refused it, in whichever of the four places it says so.
 
         :param said: what OAC says. It may quote the query, data, and the owner of an item.
+        :param kind: the class of the error.
         """
         codes = tuple(int(code) for code in _CODE.findall(said))
         code = next((one for one in codes if one in _KNOWN), None)
         code = code or next((one for one in codes if one not in _GENERIC), None)
         cause, step = _KNOWN.get(code or 0) or (_VARIABLE if "NQ_SESSION" in said else self.cause)
-        shown = (safe(_without_wrappers(said), self.values) or "nothing").rstrip(".")
-        message = f"Could not {self.text}: OAC answered {shown}. Likely cause: {cause}. Next step: {step}"
-        return OACQueryError(message, code=code, codes=codes)
+        message = (
+            f"Could not {self.text}: OAC answered {_safe(said, self.values)}. Likely cause: {cause}. Next step: {step}"
+        )
+        return kind(message, code=code, codes=codes)
 
     def unsent(self, problem: str, step: str) -> OACQueryError:
         """It was not sent, since something is wrong with it."""
         return OACQueryError(f"Could not {self.text}: {problem}. Nothing was sent. Next step: {step}")
 
 
-def safe(text: str, values: Sequence[str] = ()) -> str | None:
-    """What a server says, without texts in quotes, addresses of mail, and the given values."""
-    text = re.sub(r"'(?:[^']|'')*(?:'|$)", "'…'", text)
+def _safe(text: str, values: Sequence[str]) -> str:
+    """What a server says, without wrappers, if there is more, texts in quotes, addresses of mail, and the given
+    values."""
+    first, *parts = re.split(r"(?=\[nQSError:)", text)
+    telling = [part for part in parts if not any(part.startswith(f"[nQSError: {code}]") for code in _GENERIC)]
+    text = re.sub(r"'(?:[^']|'')*(?:'|$)", "'…'", " ".join([first, *(telling or parts)]))
     text = re.sub(r"""[^\s@'"<>(),;]+@[^\s@'"<>(),;]+""", "…@…", text)
-    return quoted(text, secret_texts(values), 400)
+    return (quoted(text, secret_texts(values), 400) or "nothing").rstrip(".")
 
 
 def secret_texts(values: Sequence[str]) -> tuple[str, ...]:
     """The values that can be told from words of any text."""
     return tuple(value for value in values if len(value) > 3)
-
-
-def _without_wrappers(text: str) -> str:
-    """The text without the wrappers, if more than they is there."""
-    first, *parts = re.split(r"(?=\[nQSError:)", text)
-    telling = [part for part in parts if not any(part.startswith(f"[nQSError: {code}]") for code in _GENERIC)]
-    return " ".join(part.strip() for part in [first, *(telling or parts)])

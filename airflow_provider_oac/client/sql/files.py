@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 from airflow_provider_oac.client.api import Api, flow
@@ -20,12 +21,7 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACContentErr
 
 @flow
 async def write_file(
-    api: Api,
-    source: Source[Rows],
-    sink: Sink,
-    file_format: str,
-    columns: Sequence[str],
-    types: Mapping[str, str] | None = None,
+    api: Api, source: Source[Rows], sink: Sink, file_format: str, columns: Sequence[str], types: Mapping[str, str] = {}
 ) -> Written:
     """Write all rows that a source yields.
 
@@ -40,7 +36,7 @@ async def write_file(
     :raises OACConfigurationError: if two columns have one name, or a type is unknown.
     :raises OACContentError: if a later page holds what does not fit the type of its column.
     """
-    if len(set(columns)) < len(columns) or not set(types or ()) <= set(columns):
+    if len(set(columns)) < len(columns) or not set(types) <= set(columns):
         raise OACConfigurationError(
             f"The columns are {', '.join(columns)}. Each needs a name of its own, and column_types names some of them."
         )
@@ -51,7 +47,7 @@ async def write_file(
         names = [json.dumps(name, ensure_ascii=False) for name in columns]
         lines = (_json_line(names, row) async for page in source(api) for row in page.rows)
         return await api.run(write_lines(sink, lines))
-    encoder, count = _Parquet(types or {}), 0
+    encoder, count = _Parquet(types), 0
     with SummedSink(sink) as file:
         async for page in source(api):
             file.write(await api.to_thread(encoder.encoded, page))
@@ -122,24 +118,26 @@ class _Parquet:
             ) from None
 
     def _inferred(self, values: list[Any]) -> Any:
-        kinds = {type(value) for value in values} - {type(None)}
+        kinds = set(map(type, values)) - {NoneType}
         if kinds and kinds <= {int, Decimal}:
             return self._arrow.float64() if Decimal in kinds else self._arrow.int64()
         return self._arrow.timestamp("us") if kinds == {datetime} else self._arrow.string()
 
     def _array(self, name: str, kind: Any, values: list[Any]) -> Any:
-        types = self._arrow.types
-        converters: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
-            (types.is_floating, float),
-            (types.is_integer, _whole),
-            (types.is_decimal, lambda value: Decimal(value).quantize(Decimal(1).scaleb(-kind.scale))),
-            (types.is_temporal, _moment),
-            (types.is_string, str),
+        types, came = self._arrow.types, set(map(type, values)) - {NoneType}
+        # What a type takes as it is, and what makes it of other values.
+        ways: tuple[tuple[Callable[[Any], bool], type | None, Callable[[Any], Any]], ...] = (
+            (types.is_floating, float, float),
+            (types.is_integer, int, _whole),
+            (types.is_decimal, None, lambda value: Decimal(value).quantize(Decimal(1).scaleb(-kind.scale))),
+            (types.is_string, str, str),
         )
-        convert = next((made for fits, made in converters if fits(kind)), None)
         try:
-            if convert is not None:
-                values = [None if value is None else convert(value) for value in values]
+            if types.is_temporal(kind) and came - {datetime}:
+                raise TypeError("pyarrow would take a number for a time")
+            for fits, taken, convert in ways:
+                if fits(kind) and came - {taken}:
+                    values = [None if value is None else convert(value) for value in values]
             return self._arrow.array(values, type=kind)
         except (ArithmeticError, TypeError, ValueError):
             pass
@@ -155,10 +153,3 @@ def _whole(value: Any) -> int:
     if value != int(value):
         raise ValueError
     return int(value)
-
-
-def _moment(value: Any) -> datetime:
-    """A date or time; pyarrow would take a number for one."""
-    if not isinstance(value, datetime):
-        raise TypeError
-    return value

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, nothing
-from airflow_provider_oac.client.sql.errors import Doing, secret_texts
-from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.client.sql.errors import Doing, SessionLostError, secret_texts
+from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
 from airflow_provider_oac.transport.io import Response, media_type
 from airflow_provider_oac.transport.redaction import error_object
 
@@ -26,20 +26,20 @@ _CAUSES = {
     404: "this instance has no MCP server, which Oracle offers as a preview, or OAC ended the session",
 }
 
-Message = dict[str, Any]
-
 
 def request(
     doing: Doing, method: str, params: Mapping[str, Any], number: int, headers: Mapping[str, str]
-) -> Call[tuple[Message, str | None]]:
-    """A call that expects a response: its message, and the session that OAC names beside it.
+) -> Call[tuple[dict[str, Any], str | None]]:
+    """A call that expects a response: its result, and the session that OAC names beside it.
 
     :param method: of JSON-RPC, such as ``tools/call``. It must only read, since a lost response is asked for again.
     :param params: of the method.
     :param number: id of the request, by which the response is found among other messages.
     :param headers: those of the session.
+    :raises SessionLostError: on reading, if OAC does not know the session.
+    :raises OACQueryError: on reading, if the response is another error.
     """
-    return _call(doing, {"id": number, "method": method, "params": params}, headers, partial(_read, number))
+    return _call(doing, {"id": number, "method": method, "params": params}, headers, partial(_read, doing, number))
 
 
 def notification(method: str, headers: Mapping[str, str]) -> Call[None]:
@@ -47,23 +47,13 @@ def notification(method: str, headers: Mapping[str, str]) -> Call[None]:
     return _call(Doing(f"send {method}"), {"method": method}, headers, nothing)
 
 
-def _call(doing: Doing, message: Message, headers: Mapping[str, str], read: Any) -> Call[Any]:
+def _call(doing: Doing, message: Mapping[str, Any], headers: Mapping[str, str], read: Any) -> Call[Any]:
     return Call(
-        doing=doing.text,
-        secrets=secret_texts(doing.values),
-        method="POST",
-        path=PATH,
-        read=read,
+        doing.text, "POST", PATH, read, headers=headers, base="", repeatable=True, secrets=secret_texts(doing.values),
         # As bytes of ASCII: OAC reads others as ISO-8859-1 unless the type says UTF-8 (observed).
-        body=json.dumps({"jsonrpc": "2.0", **message}).encode("ascii"),
-        repeatable=True,
-        accept=f"{_JSON}, {_EVENTS}",
-        content_type=f"{_JSON}; charset=utf-8",
-        headers=headers,
-        base="",
-        causes=_CAUSES,
-        reads=_is_error_message,
-    )
+        body=json.dumps({"jsonrpc": "2.0", **message}).encode("ascii"), content_type=f"{_JSON}; charset=utf-8",
+        accept=f"{_JSON}, {_EVENTS}", causes=_CAUSES, reads=_is_error_message,
+    )  # fmt: skip
 
 
 def _is_error_message(response: Response) -> bool:
@@ -71,7 +61,7 @@ def _is_error_message(response: Response) -> bool:
     return response.status not in (401, 404) and "jsonrpc" in error_object(response)
 
 
-def _read(number: int, response: Response) -> tuple[Message, str | None]:
+def _read(doing: Doing, number: int, response: Response) -> tuple[dict[str, Any], str | None]:
     kind = media_type(response.headers)
     if kind not in (_JSON, _EVENTS):
         what = "a web page, such as that of a sign-in," if kind == "text/html" else f"a body of {kind}"
@@ -79,9 +69,23 @@ def _read(number: int, response: Response) -> tuple[Message, str | None]:
     for text in events(response.body) if kind == _EVENTS else [response.body]:
         message = loads(text)
         # An error about a request that the server could not read has no id.
-        if isinstance(message, dict) and message.keys() & {"result", "error"} and message.get("id") in (number, None):
-            return message, response.headers.get("mcp-session-id")
+        if not isinstance(message, dict) or message.get("id") not in (number, None):
+            continue
+        if "error" in message:
+            raise _refused(doing, message["error"])
+        if isinstance(message.get("result"), dict):
+            return message["result"], response.headers.get("mcp-session-id")
     raise OACResponseError(f"HTTP {response.status} brought no response of JSON-RPC to request {number}.")
+
+
+def _refused(doing: Doing, error: Any) -> OACQueryError:
+    error = error if isinstance(error, dict) else {}
+    data = error.get("data")
+    details = data.get("details") or data.get("errorCode") if isinstance(data, dict) else data
+    said = f"{error.get('message')} ({error.get('code')}). {details or ''}"
+    # OAC says of a missing session -32000 and a text (documented), and of a query -32000 as well.
+    lost = "session" in said.lower() and "nQSError" not in said
+    return doing.refused(said, SessionLostError if lost else OACQueryError)
 
 
 def loads(text: str | bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, ClassVar
@@ -46,12 +45,10 @@ class FreshData:
         value: Any = found.data[0][0] if len(found) else None
         if value is None:
             return Sighting(None, f"{self.text()}: there is no date.")
-        if isinstance(value, str):
-            with suppress(ValueError):
-                value = datetime.fromisoformat(value)
         try:
-            newest = value if value.tzinfo else value.replace(tzinfo=_zone(self.timezone))
-        except (AttributeError, TypeError):
+            newest = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+            newest = newest if newest.tzinfo else newest.replace(tzinfo=_zone(self.timezone))
+        except (TypeError, ValueError):
             raise OACConfigurationError(
                 f"{self.text()}: the first column of the query is no date. Select one, such as MAX of a date."
             ) from None

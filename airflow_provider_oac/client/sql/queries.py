@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from operator import eq
 from typing import Any
 
 from airflow_provider_oac.client.api import Api, flow
@@ -118,7 +118,7 @@ async def pages(
             values = page.data[made.columns.index(column)]
             if None in values:
                 raise _bad_key(made, column, "NULL")
-            if any(one == other for one, other in pairwise([last, *values])):
+            if any(map(eq, [last, *values], values)):
                 raise _bad_key(made, column, "one value in several rows, or in another order than OAC compares by")
             last = values[-1] if values else last
         if len(page) or not count:
@@ -162,16 +162,11 @@ async def _run(api: Api, session: McpSession, made: Statement, text: str, max_ro
 
 def _by_column(made: Statement, records: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     """Values by column. A column that is NULL may be missing from a row (observed on another channel)."""
-    keys = {column.key for column in made.columns}
-    came: set[str] = set()
-    for record in records:
-        came.update(record)
-    if came <= keys:
-        return [[record.get(column.key) for record in records] for column in made.columns]
-    known = {key.casefold(): key for key in came}
-    if len(known) < len(came) or not known.keys() <= {key.casefold() for key in keys}:
+    came = {name.casefold(): name for name in set().union(*records)}
+    keys = [column.key.casefold() for column in made.columns]
+    if not came.keys() <= set(keys):
         raise _unreadable(made, f"it has {len(came)} columns, not the {len(keys)} of the query")
-    names = [known.get(column.key.casefold(), "") for column in made.columns]
+    names = [came.get(key, key) for key in keys]
     return [[record.get(name) for record in records] for name in names]
 
 

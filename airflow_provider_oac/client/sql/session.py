@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.sql import framing
-from airflow_provider_oac.client.sql.errors import Doing
+from airflow_provider_oac.client.sql.errors import Doing, SessionLostError
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
 from airflow_provider_oac.transport.retry import RetryPolicy
 
 # The one place that says what may be called. Each of them reads (documented); none that writes is ever called.
-READ_TOOLS = frozenset({"search_catalog", "discover_data", "describe_data", "execute_logical_sql"})
+READ_TOOLS = frozenset({"search_catalog", "describe_data", "execute_logical_sql"})
 PROTOCOL = "2025-06-18"
 _CLIENT = {"name": "airflow-provider-oac", "version": "1"}
 _PREFIX = re.compile(r"^oracle_analytics[-_]")
-_MOST_PAGES = 100
+_MOST_PAGES = 500
 # OAC cannot cancel a query, so that one which was lost after a minute is left to the task's own retry.
 POLICY = RetryPolicy(attempts=4, patience=60.0)
 
@@ -61,73 +61,44 @@ class McpSession:
         They were spelled ``oracle_analytics-describeData`` before ``oracle_analytics-describe_data`` (observed).
         """
         if self._tools is None:
-            found: list[dict[str, Any]] = []
-            params: dict[str, Any] = {}
-            for _ in range(_MOST_PAGES):
-                page = await self.request(api, "tools/list", params, Doing("list the tools of OAC's MCP server"))
-                found += objects(page, "tools")
-                if not page.get("nextCursor"):
-                    break
-                params = {"cursor": page["nextCursor"]}
-            self._tools = {_plain_name(str(tool.get("name"))): str(tool.get("name")) for tool in found}
+            doing = Doing("list the tools of OAC's MCP server")
+            pages = each("tools", lambda asked: self.request(api, "tools/list", asked, doing), {})
+            names = [str(tool.get("name")) async for tool in pages]
+            self._tools = {_plain_name(name): name for name in names}
         return self._tools
 
     async def request(self, api: Api, method: str, params: Mapping[str, Any], doing: Doing) -> dict[str, Any]:
         """Send a request that reads, and again in a new session if OAC forgot this one; returns its result."""
-        for last in (False, True):
-            self._headers = self._headers or await self._begun(api)
-            try:
-                message, _ = await self._send(api, method, params, doing, self._headers)
-            except OACApiError as error:
-                if last or error.status != 404:
-                    raise
-            else:
-                if last or not _is_lost(message):
-                    return _result(message, doing)
-            self._headers = None
-        raise AssertionError("unreachable")
+        headers = self._headers or await self._begin(api)
+        try:
+            return (await self._send(api, method, params, doing, headers))[0]
+        except SessionLostError:
+            pass
+        except OACApiError as error:
+            if error.status != 404:
+                raise
+        return (await self._send(api, method, params, doing, await self._begin(api)))[0]
 
-    async def _begun(self, api: Api) -> dict[str, str]:
-        """The headers of a new session."""
-        params, doing = (
-            {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT},
-            Doing("begin a session of MCP"),
-        )
-        message, session = await self._send(api, "initialize", params, doing, {})
-        headers = {"MCP-Protocol-Version": str(_result(message, doing).get("protocolVersion") or PROTOCOL)}
-        if session:
-            headers["Mcp-Session-Id"] = session
+    async def _begin(self, api: Api) -> dict[str, str]:
+        """Begin a session; returns its headers."""
+        asked = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT}
+        found, session = await self._send(api, "initialize", asked, Doing("begin a session of MCP"), {})
+        headers = {"MCP-Protocol-Version": str(found.get("protocolVersion") or PROTOCOL)}
+        headers |= {"Mcp-Session-Id": session} if session else {}
         # Without it OAC refuses what follows, or answers with empty lists (observed).
         await api.perform(framing.notification("notifications/initialized", headers), POLICY)
+        self._headers = headers
         return headers
 
     async def _send(
         self, api: Api, method: str, params: Mapping[str, Any], doing: Doing, headers: Mapping[str, str]
-    ) -> tuple[framing.Message, str | None]:
+    ) -> tuple[dict[str, Any], str | None]:
         self._number += 1
         return await api.perform(framing.request(doing, method, params, self._number, headers), POLICY)
 
 
 def _plain_name(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z]+)", lambda found: "_" + found[1].lower(), _PREFIX.sub("", name)).lower()
-
-
-def _is_lost(message: framing.Message) -> bool:
-    """Whether a message says that there is no such session (documented for a missing one: -32000, with a text)."""
-    error = message.get("error")
-    text = f"{error.get('message')} {error.get('data')}" if isinstance(error, dict) else ""
-    return "session" in text.lower() and "nQSError" not in text
-
-
-def _result(message: framing.Message, doing: Doing) -> dict[str, Any]:
-    if "error" in message:
-        error = message["error"] if isinstance(message["error"], dict) else {}
-        data = error.get("data")
-        details = data.get("details") or data.get("errorCode") if isinstance(data, dict) else data
-        raise doing.refused(f"{error.get('message')} ({error.get('code')}). {details or ''}")
-    if not isinstance(message["result"], dict):
-        raise OACResponseError(f"Could not {doing.text}: the result from OAC is not a JSON object.")
-    return message["result"]
 
 
 def _held(result: Mapping[str, Any]) -> Any:
@@ -145,3 +116,22 @@ def objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """The objects in a list of a result; none if there is no such list."""
     found = holder.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+async def each(
+    name: str, ask: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]], asked: dict[str, Any]
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The objects in a list of a result that comes in pages, each of which names the next one by a cursor.
+
+    :param ask: asks for a page, with arguments.
+    :param asked: arguments for the first one.
+    :raises OACResponseError: if the list has no end.
+    """
+    for _ in range(_MOST_PAGES):
+        page = await ask(asked)
+        for item in objects(page, name):
+            yield item
+        if not page.get("nextCursor"):
+            return
+        asked = {**asked, "cursor": page["nextCursor"]}
+    raise OACResponseError(f"OAC lists {name} without end: {_MOST_PAGES} pages came. Narrow the search.")

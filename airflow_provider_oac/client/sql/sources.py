@@ -11,12 +11,12 @@ from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, flow
 from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.client.sql.errors import SOURCE, Doing
-from airflow_provider_oac.client.sql.session import McpSession, objects
+from airflow_provider_oac.client.sql.session import McpSession, each, objects
 from airflow_provider_oac.exceptions import OACResponseError
 
 # How many tables one call describes.
 _TABLES = 20
-_PAGE, _MOST_PAGES = 200, 500
+_PAGE = 200
 _NO_WORKBOOK = (
     "the workbook does not exist, or the user may not read it",
     "Check its id, and the user's rights on it in OAC.",
@@ -61,7 +61,7 @@ class DataColumn(Model):
 
 @flow
 async def datasets(api: Api, search: str = "*", *, session: McpSession | None = None) -> list[DataSource]:
-    """List the datasets that the user may see. Tool ``search_catalog``, else ``discover_data`` (documented).
+    """List the datasets that the user may see. Tool ``search_catalog`` (documented).
 
     :param search: a part of their names; ``*`` for all.
     :param session: to ask in; by default in one that begins here.
@@ -107,13 +107,12 @@ async def read_workbook(api: Api, workbook_id: str, *, session: McpSession | Non
     doing = Doing(f"read the definition of workbook {ids.quoted(workbook_id)}", cause=_NO_WORKBOOK)
     uri = f"content://catalog/workbooks/{workbook_id.rstrip('=')}"
     result = await (session or McpSession()).request(api, "resources/read", {"uri": uri}, doing)
-    contents = result.get("contents")
-    text = contents[0].get("text") if isinstance(contents, list) and contents else None
+    contents = objects(result, "contents")
     try:
-        found = json.loads(text or "")
-    except ValueError:
-        found = None
-    definition = found.get("json", found) if isinstance(found, dict) else None
+        found = json.loads(contents[0]["text"])
+        definition = found.get("json", found)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        definition = None
     if not isinstance(definition, dict):
         raise OACResponseError(f"Could not {doing.text}: OAC returned no JSON object as its content.")
     return definition
@@ -129,23 +128,7 @@ def _column(table: str, raw: Mapping[str, Any]) -> DataColumn:
 
 
 async def _listed(api: Api, session: McpSession, kind: str, search: str) -> list[DataSource]:
-    doing, own = Doing(f"list {kind}"), kind == "datasets"
-    if "search_catalog" not in await session.tools(api):
-        # Servers before June 2026 (observed).
-        held = await session.tool(api, "discover_data", {"fetchType": "all"}, doing)
-        items = [(item, item.get("displayName")) for item in objects(held, "Datasets" if own else "SubjectAreas")]
-        words = search.strip("*").casefold()
-        return [
-            DataSource(str(shown), f"XSA({item.get('name')})" if own else f'"{item.get("name")}"', kind)
-            for item, shown in items if words in str(shown).casefold()
-        ]  # fmt: skip
-    found: list[DataSource] = []
-    arguments: dict[str, Any] = {"search": search, "type": kind, "limit": _PAGE}
-    for _ in range(_MOST_PAGES):
-        held = await session.tool(api, "search_catalog", arguments, doing)
-        names = [(str(item.get("name")), item.get("xsaExpr")) for item in objects(held, "items")]
-        found += [DataSource(name, str(reference or f'"{name}"'), kind) for name, reference in names]
-        if not held.get("nextCursor"):
-            return found
-        arguments["cursor"] = held["nextCursor"]
-    raise OACResponseError(f"Could not {doing.text}: the list has no end after {_MOST_PAGES} pages. Narrow the search.")
+    doing, asked = Doing(f"list {kind}"), {"search": search, "type": kind, "limit": _PAGE}
+    items = each("items", lambda asked: session.tool(api, "search_catalog", asked, doing), asked)
+    named = [(str(item.get("name")), item.get("xsaExpr")) async for item in items]
+    return [DataSource(name, str(reference or f'"{name}"'), kind) for name, reference in named]

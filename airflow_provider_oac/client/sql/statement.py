@@ -25,12 +25,10 @@ _TOKEN = re.compile(
 _PATH = re.compile(r"""(?:(?:XSA\([^()]*\)|"[^"]*"|\w+)\.)*("[^"]*"|\w+)""")
 _SOURCE = re.compile(r"""\bFROM\s+(XSA\s*\([^()]*\)|"[^"]*"(?!\s*\.)|\w+(?!\s*\.))""", re.IGNORECASE)
 # After these words no expression ends, so that what follows is no alias.
-_OPENING = frozenset(
-    {
-        "AND", "OR", "NOT", "IS", "IN", "LIKE", "BETWEEN", "CASE", "WHEN", "THEN", "ELSE", "USING", "AS", "BY", "FROM",
-        "DISTINCT", "ALL", "SELECT",
-    }
-)  # fmt: skip
+_OPENING = frozenset({
+    "AND", "OR", "NOT", "IS", "IN", "LIKE", "BETWEEN", "CASE", "WHEN", "THEN", "ELSE", "USING", "AS", "BY", "FROM",
+    "DISTINCT", "ALL", "SELECT",
+})  # fmt: skip
 _NO_ALIAS = frozenset({"END", "NULL", "ASC", "DESC"})
 _QUERY, _BIND = Doing("query OAC"), Doing("bind values to the query")
 _SETS = ("UNION", "INTERSECT", "EXCEPT", "MINUS")
@@ -116,8 +114,7 @@ class Statement:
 
     def _where(self, condition: str) -> str:
         """The text with one more condition."""
-        clauses = [token for name in ("GROUP", "HAVING") if (token := self.clause(name))]
-        end = clauses[0].begin if clauses else len(self.text)
+        end = next((token.begin for name in ("GROUP", "HAVING") if (token := self.clause(name))), len(self.text))
         where = self.clause("WHERE")
         if where is None:
             return f"{self.text[:end]} WHERE {condition} {self.text[end:]}"
@@ -131,11 +128,8 @@ def read_statement(text: str, parameters: Sequence[Any] | None = None) -> Statem
     :raises OACQueryError: if it is not one SELECT that names its columns, or the values do not fit. The error says
         that nothing was sent.
     """
-    tokens = _tokens(text)
-    bound, values = _bound(tokens, parameters)
-    columns, at = _columns(bound, _tokens(bound))
-    for place, addition in reversed(at):
-        bound = f"{bound[:place]} {addition}{bound[place:]}"
+    bound, values = _bound(_tokens(text), parameters)
+    bound, columns = _with_aliases(bound, _tokens(bound))
     tokens = _tokens(bound)
     texts = [token.text[1:-1].replace("''", "'") for token in tokens if token.kind == "text"]
     return Statement(bound, columns, tuple(dict.fromkeys(_SOURCE.findall(bound))), (*texts, *values), tokens)
@@ -206,8 +200,8 @@ def _bound(tokens: tuple[Token, ...], parameters: Sequence[Any] | None) -> tuple
     return "".join(parts), [str(value) for value in values]
 
 
-def _columns(text: str, tokens: tuple[Token, ...]) -> tuple[tuple[Column, ...], list[tuple[int, str]]]:
-    """The columns, and the aliases that must be added, each with its place."""
+def _with_aliases(text: str, tokens: tuple[Token, ...]) -> tuple[str, tuple[Column, ...]]:
+    """The text in which every column has an alias, and the columns."""
     begin = next((place for place, token in enumerate(tokens) if token.word == "SELECT" and token.depth == 0), None)
     if begin is None:
         raise _QUERY.unsent("WITH is not followed by a SELECT", "Correct the query.")
@@ -219,37 +213,36 @@ def _columns(text: str, tokens: tuple[Token, ...]) -> tuple[tuple[Column, ...], 
             items.append([])
         elif items[0] or token.word not in ("DISTINCT", "ALL"):
             items[-1].append(token)
-    columns, added = [], []
+    columns, parts, place = [], [], 0
     taken = {token.text.strip('"').casefold() for token in tokens}
     for number, item in enumerate(items, 1):
         if not item:
             raise _QUERY.unsent("a column of the query is empty", "Correct the list after SELECT.")
         if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
             raise _QUERY.unsent("the query has SELECT *", "Name the columns: OAC does not tell their order.")
-        alias = _alias(item)
-        ends = item[-1] if alias is None else item[-3 if item[-2].word == "AS" else -2]
-        expression = text[item[0].begin : ends.end]
-        if alias is not None:
-            columns.append(Column(alias, alias, expression))
-            continue
-        # The result has only names, and one without alias is the expression as OAC writes it (observed).
-        key = f"c{number}"
-        while key in taken:
-            key = f"oac_{key}"
-        path = _PATH.fullmatch(expression)
-        columns.append(Column(path[1].strip('"') if path else expression, key, expression))
-        added.append((ends.end, key))
+        name = key = _alias(item)
+        end = (item[-1] if key is None else item[-3 if item[-2].word == "AS" else -2]).end
+        expression = text[item[0].begin : end]
+        if key is None:
+            # The result has only names, and one without alias is the expression as OAC writes it (observed).
+            path = _PATH.fullmatch(expression)
+            name, key = path[1].strip('"') if path else expression, f"c{number}"
+            while key in taken:
+                key = f"oac_{key}"
+            parts += [text[place:end], f" {key}"]
+            place = end
+        columns.append(Column(str(name), key, expression))
     keys = [column.key.casefold() for column in columns]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise _QUERY.unsent(f"two columns have the alias {twice}, and OAC returns one of them", "Rename one.")
-    return tuple(columns), added
+    return "".join([*parts, text[place:]]), tuple(columns)
 
 
 def _alias(item: Sequence[Token]) -> str | None:
-    if len(item) < 2 or item[-1].kind not in ("word", "name") or item[-1].word in _NO_ALIAS:
+    """The alias at the end of a column, if what is before it can end an expression."""
+    before, last = item[-2:] if len(item) > 1 else (item[0], item[0])
+    ends = before.kind in ("text", "name", "number") or before.text == ")" or before.word == "AS"
+    ends = ends or (before.kind == "word" and before.word not in _OPENING)
+    if len(item) < 2 or not ends or last.kind not in ("word", "name") or last.word in _NO_ALIAS:
         return None
-    before = item[-2]
-    ends = before.kind in ("text", "name", "number") or before.text == ")"
-    if before.word == "AS" or ends or (before.kind == "word" and before.word not in _OPENING):
-        return item[-1].text[1:-1].replace('""', '"') if item[-1].kind == "name" else item[-1].text
-    return None
+    return last.text[1:-1].replace('""', '"') if last.kind == "name" else last.text

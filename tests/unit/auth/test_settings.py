@@ -105,8 +105,8 @@ class TestRefused:
             token_request(settings(certificate=other), 0.0)
 
     def test_an_empty_audience(self) -> None:
-        with pytest.raises(OACConfigurationError, match="no audience is given"):
-            token_request(settings(audience=()), 0.0)
+        with pytest.raises(OACConfigurationError, match=r"The audience .* is missing"):
+            settings(audience=()).check()
 
 
 class TestSecrets:

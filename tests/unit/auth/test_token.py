@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.auth.token import ASSUMED_LIFETIME, Freshness, Token, read_token
+from airflow_provider_oac.auth.token import ASSUMED_LIFETIME, Freshness, Issued, Token, read_token
 from airflow_provider_oac.exceptions import OACResponseError
 
 FRESH, STALE, EXPIRED = Freshness.FRESH, Freshness.STALE, Freshness.EXPIRED
@@ -27,7 +27,7 @@ def test_the_margin_is_a_quarter_of_the_life_and_a_minute_at_most(
     assert Token("t", 1000.0, lifetime).freshness(1000.0 + age) is freshness
 
 
-@pytest.mark.parametrize(("back", "freshness"), [(0.5, FRESH), (59, FRESH), (61, EXPIRED), (86400, EXPIRED)])
+@pytest.mark.parametrize(("back", "freshness"), [(0.5, FRESH), (60, FRESH), (61, EXPIRED), (86400, EXPIRED)])
 def test_a_clock_that_was_set_back_makes_no_token_live_longer_by_more_than_a_minute(
     back: float, freshness: Freshness
 ) -> None:
@@ -39,7 +39,7 @@ def test_a_clock_that_was_set_back_makes_no_token_live_longer_by_more_than_a_min
     [
         (100, 100.0), ("3600", 3600.0), (59.5, 59.5),
         (None, ASSUMED_LIFETIME), ("soon", ASSUMED_LIFETIME), (0, ASSUMED_LIFETIME), (-5, ASSUMED_LIFETIME),
-        (True, ASSUMED_LIFETIME),
+        (True, ASSUMED_LIFETIME), (0.5, 0.5), (1e9 - 1, 1e9 - 1), (1e9, ASSUMED_LIFETIME),
         ("nan", ASSUMED_LIFETIME), ("inf", ASSUMED_LIFETIME), ([], ASSUMED_LIFETIME), ({}, ASSUMED_LIFETIME),
     ],
 )  # fmt: skip
@@ -65,5 +65,10 @@ def test_only_bearer_tokens_are_used(kind: Any) -> None:
         read_token({"access_token": "the-secret-token", "token_type": kind}, 0.0)
 
 
-def test_its_repr_does_not_show_it() -> None:
-    assert "the-secret-token" not in repr(Token("the-secret-token", 0.0, 100.0))
+def test_each_character_from_exclamation_mark_to_tilde_can_be_sent() -> None:
+    assert read_token({"access_token": "!a~"}, 0.0).access_token == "!a~"
+
+
+def test_their_reprs_do_not_show_them() -> None:
+    issued = Issued(Token("the-secret-token", 0.0, 100.0), "the-secret-refresh-token")
+    assert "the-secret" not in repr(issued)

@@ -19,20 +19,13 @@ from airflow_provider_oac.operators.catalog import (
 from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 from tests.tasks import through_the_database
-from tests.unit.test_imports import HEAVY, DagSerialization, newly_loaded, roots
+from tests.unit.test_imports import DagSerialization
 
 try:
     from airflow.sdk import DAG
 except ImportError:  # Airflow 2.11
     from airflow import DAG
 
-MODULES = (
-    "airflow_provider_oac.operators.acl",
-    "airflow_provider_oac.operators.catalog",
-    "airflow_provider_oac.operators.api",
-    "airflow_provider_oac.sensors.catalog",
-    "airflow_provider_oac.triggers.oac",
-)
 ITEM: dict[str, Any] = {"catalog_type": "{{ params.kind }}", "path": "{{ params.path }}", "item_id": "{{ params.id }}"}
 TASKS: dict[Any, dict[str, Any]] = {
     OACListCatalogOperator: {"search": "{{ params.words }}"},
@@ -53,12 +46,6 @@ def dag() -> Any:
         for number, (kind, arguments) in enumerate(TASKS.items()):
             kind(task_id=f"task{number}", **arguments)
     return made
-
-
-def test_importing_them_loads_nothing_heavy() -> None:
-    loaded = newly_loaded("".join(f"import {module}\n" for module in MODULES))
-    assert set(MODULES) <= loaded
-    assert not roots(loaded) & HEAVY
 
 
 def test_they_go_through_the_database_and_back() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.operators import connections, runs, system
-from tests.unit.test_imports import HEAVY, newly_loaded, roots
 
 try:
     from airflow.sdk import DAG
@@ -38,18 +37,6 @@ def tasks() -> list[Any]:
         system.OACMailServerOperator(task_id="mail", server=SERVER, mail_conn_id="{{ x }}"),
         system.OACSafeDomainsOperator(task_id="domains", domains={"a.com": ["img-src"]}, remove=["{{ x }}"]),
     ]  # fmt: skip
-
-
-def test_importing_them_loads_nothing_heavy() -> None:
-    modules = ("operators.runs", "operators.connections", "operators.system", "triggers.oac")
-    names = [f"airflow_provider_oac.{name}" for name in modules]
-    loaded = newly_loaded(
-        "".join(f"import {name}\n" for name in names)
-        + "airflow_provider_oac.operators.runs.OACReloadDatasetOperator(task_id='x', dataset='x')\n"
-        "airflow_provider_oac.operators.system.OACMailServerOperator(task_id='y', server={'host': 'x'})\n"
-    )
-    assert set(names) <= loaded
-    assert not roots(loaded) & (HEAVY | {"fsspec", "upath"})
 
 
 def test_they_go_through_the_database_and_back() -> None:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator, OACExportWorkbooksOperator
-from tests.unit.test_imports import HEAVY, newly_loaded, roots
 
 try:
     from airflow.sdk import DAG
@@ -27,16 +26,6 @@ def one(**changes: Any) -> OACExportWorkbookOperator:
 def many(**changes: Any) -> OACExportWorkbooksOperator:
     arguments = {"task_id": "many", "workbooks": ["/shared/x"], "destination": "s3://b", **changes}
     return OACExportWorkbooksOperator(**arguments)
-
-
-def test_importing_them_loads_nothing_heavy() -> None:
-    loaded = newly_loaded(
-        "from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator\n"
-        "import airflow_provider_oac.filesystems.oci\n"
-        "OACExportWorkbookOperator(task_id='x', workbook_path='/x', destination='file:///tmp/x.pdf')\n"
-    )
-    assert "airflow_provider_oac.operators.workbooks" in loaded
-    assert not roots(loaded) & (HEAVY | {"pypdf", "ocifs", "oci", "fsspec", "upath"})
 
 
 def test_they_go_through_the_database_and_back() -> None:

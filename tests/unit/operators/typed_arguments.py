@@ -1,6 +1,6 @@
 """What a type checker says of arguments: nothing of good ones, and an error wherever a comment ignores one.
 
-Nobody runs this: ``test_typing.py`` lets mypy read it, which also complains of a comment that ignores nothing.
+Nothing runs this: `make lint` lets mypy read it, which also complains of a comment that ignores nothing.
 """
 
 from datetime import timedelta

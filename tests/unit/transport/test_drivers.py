@@ -13,7 +13,7 @@ from airflow_provider_oac.exceptions import OACKilledError
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
 from airflow_provider_oac.transport.io import IO
-from tests.drivers import Drive
+from tests.drivers import Drive, each_driver  # noqa: F401
 
 
 class TestRun:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.sql.errors import Doing
 from airflow_provider_oac.client.sql.framing import events, request
-from airflow_provider_oac.exceptions import OACResponseError
+from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
 ANSWER = {"jsonrpc": "2.0", "id": 7, "result": {"x": 1}}
@@ -23,9 +23,9 @@ END = st.sampled_from(["\n", "\r\n", "\r"])
 
 def read(body: bytes, kind: str = "application/json", status: int = 200) -> dict[str, Any]:
     call = request(Doing("ask"), "tools/call", {}, 7, {})
-    message, session = call.read(Response(status, {"content-type": kind, "mcp-session-id": "s"}, body))
+    result, session = call.read(Response(status, {"content-type": kind, "mcp-session-id": "s"}, body))
     assert session == "s"
-    return message
+    return result
 
 
 def stream(*texts: str) -> bytes:
@@ -46,23 +46,24 @@ def test_a_body_is_ascii_that_says_utf8() -> None:
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
 def test_json_is_the_message(kind: str) -> None:
-    assert read(json.dumps(ANSWER).encode(), kind) == ANSWER
+    assert read(json.dumps(ANSWER).encode(), kind) == {"x": 1}
 
 
 def test_numbers_are_as_precise_as_they_came() -> None:
-    message = read(b'{"id": 7, "result": {"a": 0.1000000000000000055, "b": 9007199254740993}}')
-    assert message["result"] == {"a": Decimal("0.1000000000000000055"), "b": 9007199254740993}
+    result = read(b'{"id": 7, "result": {"a": 0.1000000000000000055, "b": 9007199254740993}}')
+    assert result == {"a": Decimal("0.1000000000000000055"), "b": 9007199254740993}
 
 
 def test_the_response_is_found_among_other_messages_of_a_stream() -> None:
     other = {**ANSWER, "id": 6}
     body = b": keep-alive\n\n" + stream(json.dumps(NOTE), json.dumps(other), json.dumps(ANSWER))
-    assert read(body, "text/event-stream") == ANSWER
+    assert read(body, "text/event-stream") == {"x": 1}
 
 
 def test_an_error_about_an_unreadable_request_has_no_id() -> None:
     message = {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "Parse error"}}
-    assert read(json.dumps(message).encode()) == message
+    with pytest.raises(OACQueryError, match=r"OAC answered Parse error \(-32700\)"):
+        read(json.dumps(message).encode())
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ def test_an_error_about_an_unreadable_request_has_no_id() -> None:
         (b"{", "application/json", "1 characters came in place of JSON"),
         (b"7", "application/json", "no response of JSON-RPC to request 7"),
         (json.dumps([ANSWER]).encode(), "application/json", "no response of JSON-RPC to request 7"),
+        (json.dumps({**ANSWER, "result": 7}).encode(), "application/json", "no response of JSON-RPC to request 7"),
         (json.dumps({**ANSWER, "id": 8}).encode(), "application/json", "no response of JSON-RPC to request 7"),
         (b"", "text/event-stream", "no response of JSON-RPC to request 7"),
         (stream(json.dumps(ANSWER))[:-20], "text/event-stream", "characters came in place of JSON"),
