@@ -10,7 +10,7 @@ help:
 	@echo "make demo-ui   the same, and leave Airflow's web interface running to look around"
 	@echo "make test      everything, on Airflow 2.11 and 3.1 to 3.3 (sets up what it needs)"
 	@echo "make test-cluster   the example DAGs on Celery, PostgreSQL and Redis, as in docker-compose.yml (part of make test)"
-	@echo "make test-compose   docker-compose.yml in containers, a worker and a triggerer killed: 25 minutes, as root on Debian"
+	@echo "make test-compose   docker-compose.yml in containers, a worker and a triggerer killed: 15 minutes, as root on Debian"
 	@echo "make test-browser   a person in Airflow's web interface, with Chromium (part of make test)"
 	@echo "make screenshots    the same, and take the pictures in docs/images anew"
 	@echo "make soak      ten minutes of DAG runs with random faults: fails if anything leaks, is lost, or is there twice"
