@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_oac``: the commands, on every Airflow."""
+"""Run the commands as ``python -m airflow_provider_oac``, which works on every Airflow version."""
 
 from airflow_provider_oac.cli.parser import main
 

@@ -1,4 +1,4 @@
-"""What differs between the supported Airflow versions: 2.11 and 3.1 to 3.3. Nowhere else is a version asked for."""
+"""Differences between the supported Airflow versions, 2.11 and 3.1 to 3.3: all version checks are here."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     # fmt: on
     # isort: on
 
-# Where each name is found, the newest Airflow first. They are looked up when they are first asked for: a DAG needs few
-# of them when it is parsed, and some cost more than all of ours (for the notifier Airflow reads its configuration).
+# The modules that may define each name, the newest Airflow's first. A name is imported on first use: a DAG needs few of
+# them when it is parsed, and some take longer than this whole package (for BaseNotifier, Airflow reads its
+# configuration).
 _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")  # the second before Airflow 3.2
 _PLACES: dict[str, tuple[str, ...]] = {
     "AirflowFailException": _EXCEPTIONS,
     "AirflowNotFoundException": _EXCEPTIONS,
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowSkipException": _EXCEPTIONS,
-    # The second place of these is that of Airflow 2.11, with the name there if it is another.
+    # For these, the second module is Airflow 2.11's. A third item is the name there, if it differs.
     "Asset": ("airflow.sdk", "airflow.datasets", "Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets", "DatasetAlias"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
@@ -65,16 +66,17 @@ def __getattr__(name: str) -> Any:
     return found
 
 
-# Such a name is not among this module's own before it is first asked for.
+# Code in this module looks the names up here: as globals, they do not exist before their first use.
 _compat: Any = sys.modules[__name__]
 
 
 async def aget_connection(conn_id: str) -> Connection:
     """Get a Connection on an event loop.
 
-    Before Airflow 3.3.2 the asynchronous way masks secrets with a synchronous call to the supervisor, which fails
-    while another call is under way; 2.11 has no asynchronous way. There it is done in a thread, and so it is where
-    the asynchronous way finds nothing: ``airflow dags test`` of 3.3 has no asynchronous way to the database.
+    Airflow 2.11 has no asynchronous call. Before 3.3.2 that call masks secrets with a synchronous call to the
+    supervisor, which fails while another call is in progress. On these versions, a thread makes the synchronous call.
+    It also does if the asynchronous call finds no Connection: ``airflow dags test`` of 3.3 has no asynchronous access
+    to the database.
     """
     hook = _compat.BaseHook
     if hasattr(_compat.Connection, "aextra_dejson"):
@@ -88,7 +90,7 @@ async def aget_connection(conn_id: str) -> Connection:
 async def amask(secrets: tuple[str, ...]) -> None:
     """Mask secrets in logs, on an event loop."""
     try:
-        # The newest Airflow only: there is nothing to import elsewhere.
+        # Only Airflow 3.3.2 and newer have it.
         from airflow.sdk.log import amask_secret
     except ImportError:  # before Airflow 3.3.2
         for secret in secrets:
@@ -99,7 +101,7 @@ async def amask(secrets: tuple[str, ...]) -> None:
 
 
 async def _in_thread(function: Callable[[str], Any], text: str) -> Any:
-    # Parsing a DAG does without it.
+    # Parsing a DAG does not need it.
     from asgiref.sync import sync_to_async
 
     return await sync_to_async(function)(text)
@@ -108,41 +110,43 @@ async def _in_thread(function: Callable[[str], Any], text: str) -> Any:
 def mask_token(token: str) -> None:
     """Mask a token or an assertion in logs, in a task or a command.
 
-    Only its end is registered, without which it is worthless: Airflow's masker forgets nothing and compiles all that it
-    knows anew each time, 3 ms for each token of a usual size, and a task may see many. For event loops there is
-    :mod:`airflow_provider_oac.hooks.token_mask`.
+    It registers only the end of the token, without which the rest is worthless. Airflow's masker drops no pattern and
+    compiles all of them again at each call, 3 ms for each token of usual size, and a task may see many tokens. On an
+    event loop, use :mod:`airflow_provider_oac.hooks.token_mask`.
     """
     _compat.mask_secret(token[-64:])
 
 
 @cache
 def default_deferrable() -> bool:
-    """The deployment's ``[operators] default_deferrable``, looked up once per process: a look takes a quarter of
-    the time in which Airflow makes a whole task."""
+    """The deployment's ``[operators] default_deferrable``, read once per process.
+
+    Reading it takes a quarter of the time in which Airflow creates a whole task.
+    """
     return bool(_compat.conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def deferral_error(next_method: str, next_kwargs: dict[str, Any] | None) -> str | None:
-    """Why Airflow resumes a task whose trigger failed or whose deferral timed out; ``None`` if its trigger fired.
+    """The error of a trigger that failed or a deferral that timed out; ``None`` if the trigger fired.
 
-    :param next_method: what Airflow is about to call; ``__fail__`` for nothing.
+    :param next_method: the method that Airflow is about to call; ``__fail__`` after an error.
     :param next_kwargs: its arguments.
     """
     if next_method != "__fail__":
         return None
     given = next_kwargs or {}
-    # After its time Airflow 2.11 says "Trigger/execution timeout", later lines "Trigger timeout".
+    # After a timeout, Airflow 2.11 says "Trigger/execution timeout", newer versions "Trigger timeout".
     return "\n".join([*(given.get("traceback") or ()), str(getattr(given.get("error"), "value", given.get("error")))])
 
 
 def setting(section: str, option: str) -> str:
-    """One of the deployment's settings, as ``airflow.cfg`` or the environment has it; empty if it is unset."""
+    """One of the deployment's settings, from ``airflow.cfg`` or the environment; empty if it is unset."""
     return str(_compat.conf.get(section, option, fallback=None) or "").strip()
 
 
 @contextmanager
 def log_group(log: Any, title: str) -> Iterator[None]:
-    """Put the lines that follow into a group, which Airflow's page of a log folds. Every Airflow knows these marks."""
+    """Put the log lines of a block into a group, which Airflow's log view can fold (in every supported version)."""
     log.info("::group::%s", title)
     try:
         yield
@@ -157,8 +161,10 @@ def count(name: str) -> None:
 
 @cache
 def _metrics() -> Any:
-    """Airflow's counters. Since 3.2, tasks have a copy of the module, and the triggerer has another one; each process
-    configures only its own."""
+    """Airflow's metrics client.
+
+    Since 3.2, tasks and the triggerer use different copies of the module, and each process configures only one of them.
+    """
     triggerer = "airflow.jobs.triggerer_job_runner" in sys.modules
     try:
         return import_module(f"airflow.{'' if triggerer else 'sdk.'}observability.stats").Stats
@@ -167,25 +173,25 @@ def _metrics() -> Any:
 
 
 def report_file(path: Any) -> None:
-    """Report a file that was written to the readers of hook lineage, of which most deployments have none.
+    """Report a written file to Airflow's collector of hook lineage, which most deployments do not read.
 
     :param path: an ``ObjectStoragePath``.
     """
     collector: Any = _compat.get_hook_lineage_collector()
-    # The second is of Airflow 2.11.
+    # The second method is Airflow 2.11's.
     (getattr(collector, "add_output_asset", None) or collector.add_output_dataset)(context=path, uri=str(path))
 
 
 def object_storage_path(url: str, conn_id: str | None = None) -> Any:
-    """Airflow's ``ObjectStoragePath``. It loads some 10 MB, so only a running task imports it."""
+    """Make an ``ObjectStoragePath``, whose module loads some 10 MB, so only a running task imports it."""
     return _compat.ObjectStoragePath(url, conn_id=conn_id) if conn_id else _compat.ObjectStoragePath(url)
 
 
 def order_began(context: Context, first_try: int) -> float | None:
-    """When the first try of an order began, in seconds since the epoch; ``None`` if it is unknown.
+    """When a task's first try since its last Clear began, in seconds since the epoch; ``None`` if it is unknown.
 
-    Airflow 2.11 keeps a history of tries. In Airflow 3 a task cannot read it, and it is the begin of the DAG run, which
-    is earlier: the task state store, where there is one, knows better.
+    Airflow 2.11 keeps a history of tries. In Airflow 3 a task cannot read the history, so the result is the begin of
+    the DAG run, which is earlier. If there is a task state store, its record is more precise.
 
     :param first_try: number of that try.
     """
@@ -198,7 +204,7 @@ def order_began(context: Context, first_try: int) -> float | None:
         from sqlalchemy.exc import SQLAlchemyError
 
         which = {name: getattr(ti, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
-        # Where the history cannot be read, the begin of the DAG run is what is known.
+        # If the history cannot be read, the begin of the DAG run remains.
         with suppress(SQLAlchemyError), create_session() as session:
             query = session.query(TaskInstanceHistory).filter_by(**which, try_number=first_try)
             row = query.order_by(TaskInstanceHistory.start_date).first()
@@ -212,22 +218,23 @@ def task_state_store(context: Context) -> Any:
 
 
 def frames_have_addresses() -> bool:
-    """Whether Airflow's interface has an address for each page inside of a plugin's frame: since 3.3."""
-    # Only the web server asks.
+    """Whether Airflow's UI has an address for each page inside a plugin's frame, as it has since 3.3."""
+    # Only the web server calls this.
     from airflow import __version__
 
     return tuple(map(int, __version__.split(".")[:2])) >= (3, 3)
 
 
 def is_airflow_2() -> bool:
-    """Whether this is Airflow 2.11, whose interface shows no pages of this provider."""
+    """Whether this is Airflow 2.11, whose UI shows no pages of this provider."""
     return find_spec("airflow.sdk") is None
 
 
 def xcom_value(ti_key: Any, key: str) -> Any:
-    """Read an XCom of another process's task, for an extra link in the web server of Airflow 2.11. In Airflow 3 the web
-    server reads the XCom itself, and ``None`` is returned: a task's process would log an XCom that is missing as an
-    error."""
+    """Read a task's XCom for an extra link in the web server of Airflow 2.11; ``None`` in Airflow 3.
+
+    In Airflow 3 the web server reads the XCom itself. A task's process would log a missing XCom as an error.
+    """
     if is_airflow_2():
         # Airflow 2.11 only.
         from airflow.models.xcom import XCom

@@ -1,8 +1,8 @@
-"""The one check of the arguments of operators, sensors and notifiers, by their annotations.
+"""Check the arguments of operators, sensors and notifiers against their annotations.
 
 A class declares its arguments (see :mod:`airflow_provider_oac.tasks`), and this module refuses every value that does
-not fit before anything is sent. A ``bool`` is ``True`` or ``False`` and nothing else: the text ``"false"``, a template
-or an XComArg would count as yes.
+not fit before anything is sent. A ``bool`` must be ``True`` or ``False``: the text ``"false"``, a template or an
+XComArg would count as true.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AtLeast(NamedTuple):
 
 
 class OneOf(NamedTuple):
-    """Marks a text of a template field that has few values. Elsewhere ``Literal`` says the same to type checkers."""
+    """Marks a template field that accepts only these texts; other arguments use ``Literal``, for type checkers."""
 
     values: tuple[str, ...]
 
@@ -56,7 +56,7 @@ Template: TypeAlias = Annotated[T, TEMPLATE]
 EMPTY = object()
 """Marks a text that may be empty."""
 _PATH, _LOCATION = object(), object()
-# In seconds: 1000 years. Later dates cannot be represented.
+# 1000 years, in seconds. Dates after a longer duration cannot be represented.
 _LONGEST = 1000 * 365 * 86400.0
 
 Count: TypeAlias = Annotated[int, AtLeast(0)]
@@ -82,8 +82,8 @@ _RENDERS_TEXT = (
 class Declaration(NamedTuple):
     """An argument as a class declares it.
 
-    :param attribute: where an object has it.
-    :param default: what it is if it is not given.
+    :param attribute: the attribute that holds it.
+    :param default: its value if it is not given.
     """
 
     name: str
@@ -93,28 +93,29 @@ class Declaration(NamedTuple):
 
 
 class Alias(NamedTuple):
-    """The default of an argument that has another name than its attribute."""
+    """The default of an argument whose name differs from its attribute."""
 
     name: str
     default: Any
 
 
 def argument(*, alias: str, default: Any) -> Any:
-    """An argument that has another name than its attribute: where Airflow has a method of the argument's name.
+    """Declare an argument whose name differs from its attribute, because Airflow has a method of that name.
 
     :param alias: name of the argument.
-    :param default: what it is if it is not given.
+    :param default: its value if it is not given.
     """
     return Alias(alias, default)
 
 
 class Kind(NamedTuple):
-    """What an argument may be.
+    """The values that an argument accepts.
 
-    :param wanted: the same, for people.
-    :param taken: makes of a value what the class works with; ``_REFUSED`` if it does not fit.
-    :param text: whether it may be a text.
-    :param member: of a list, what each member may be.
+    :param wanted: a description of them, for messages.
+    :param taken: converts a value into the form that the class works with; ``_REFUSED`` if it does not fit.
+    :param text: whether messages quote a text that does not fit. If not, it may hold secrets, and messages explain that
+        templates render to text.
+    :param member: the values that each member of a list may have.
     """
 
     wanted: str
@@ -126,8 +127,8 @@ class Kind(NamedTuple):
 class Argument(NamedTuple):
     """An argument of a class.
 
-    :param default: what it is if it is not given.
-    :param kind: what it may be; ``None`` for anything.
+    :param default: its value if it is not given.
+    :param kind: the values that it accepts; ``None`` for any value.
     :param nullable: whether it may be ``None``.
     :param marks: further marks of its annotation.
     """
@@ -140,9 +141,9 @@ class Argument(NamedTuple):
     marks: tuple[Any, ...]
 
     def judged(self, value: Any, *, rendered: bool) -> tuple[Any, str]:
-        """The value as the class works with it, and what is wrong with it: nothing, or sentences for people.
+        """The value in the form that the class works with, and a complaint for people; empty if the value fits.
 
-        :param rendered: whether templates are rendered, and not only read in a DAG.
+        :param rendered: whether templates have been rendered; ``False`` while a DAG is parsed.
         """
         if self.kind is None or (value is None and self.nullable):
             return value, ""
@@ -166,7 +167,7 @@ class Argument(NamedTuple):
         return value, f"{wanted}{'' if self.kind.text or not isinstance(value, str) else _RENDERS_TEXT}{self._hint()}"
 
     def _misfit(self, value: Any) -> str:
-        """What does not fit: the value, or the first such member of a list."""
+        """Describe what does not fit: the value, or the first such member of a list."""
         member = self.kind.member if self.kind else None
         if member and _is_list(value):
             return f"one is {_shown(next(one for one in value if member.taken(one) is _REFUSED), member)}"
@@ -177,18 +178,18 @@ class Argument(NamedTuple):
 
 
 def check(target: Any, who: str, *, rendered: bool, refuse: bool = True) -> None:
-    """Refuse arguments that do not fit, and put what fits into the form that the class works with.
+    """Refuse arguments that do not fit, and convert the others into the form that the class works with.
 
     :param target: an operator, a sensor or a notifier.
-    :param who: what it is called in messages.
-    :param rendered: whether templates are rendered, and not only read in a DAG.
-    :param refuse: ``False`` leaves what does not fit as it is, after a deferral: the work has begun.
+    :param who: its name in messages.
+    :param rendered: whether templates have been rendered; ``False`` while a DAG is parsed.
+    :param refuse: ``False`` leaves values that do not fit unchanged: after a deferral, the work has already begun.
     :raises OACConfigurationError: naming the argument.
     """
     kind: Any = type(target)
     for each in arguments_of(kind):
         kept = getattr(target, each.attribute)
-        # Set on the object by its name, such as ``prune.dry_run = True``, it hides Airflow's method and counts.
+        # An assignment to the argument's name, such as ``prune.dry_run = True``, hides Airflow's method. It counts.
         given = vars(target).get(each.name, kept)
         if given is each.default and given is kept:
             continue
@@ -233,8 +234,8 @@ def path_text(value: CatalogPath) -> str: ...
 @overload
 def path_text(value: CatalogPath | None) -> str | None: ...
 def path_text(value: Any) -> Any:
-    """A path as text, be it a text, a ``pathlib`` path or an ``ObjectStoragePath``; the check refuses anything else."""
-    # An ObjectStoragePath, whose module is too heavy to import. os.fspath would leave out its Connection.
+    """A text, a ``pathlib`` path or an ``ObjectStoragePath`` as text; the check refuses anything else."""
+    # Only an ObjectStoragePath has this; its module is too heavy to import. os.fspath would omit its Connection.
     if hasattr(value, "storage_options"):
         return str(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -250,7 +251,7 @@ def seconds(value: Any) -> Any:
 
 
 def _options(hint: Any, marks: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The parts of an annotation that is a choice, and all marks in it."""
+    """The members of an annotation that is a union, and all marks in it."""
     if get_origin(hint) is Annotated:
         inner, *own = get_args(hint)
         return _options(inner, (*marks, *own))
@@ -346,7 +347,7 @@ def _text(marks: tuple[Any, ...]) -> Kind:
     wanted = f"a {'' if EMPTY in marks else 'non-empty '}{'path' if is_path else 'text'}"
 
     def taken(value: Any) -> Any:
-        # Airflow's native rendering makes a number of digits.
+        # Airflow's native rendering turns digits into a number.
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         text = path_text(value) if is_path else value
@@ -363,7 +364,7 @@ def _location(value: Any) -> Any:
     if not separator or scheme.startswith("/"):
         return text if text.startswith("/") else _REFUSED
     if scheme.lower() in ("file", "local"):
-        # fsspec takes file:////x for a path of the current folder.
+        # fsspec reads file:////x as a path in the current folder.
         return text if rest.startswith("/") and not rest.startswith("//") else _REFUSED
     return text if scheme and rest else _REFUSED
 
@@ -375,7 +376,7 @@ def _list(inner: Any) -> Kind:
         raise TypeError(f"No list can be checked whose members are {inner!r}.")
 
     def one(value: Any) -> Any:
-        # A template that finds nothing renders a name that protects, exports and notifies nothing.
+        # A template that finds nothing renders to "None", a name that protects, exports or notifies nothing.
         found = _REFUSED if _is_none(value) else kind.taken(value)
         return _REFUSED if _is_blank(found) else found
 
@@ -395,7 +396,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_none(value: Any) -> bool:
-    """Whether a value is what a template renders that finds nothing."""
+    """Whether a value is the text to which a template renders if it finds nothing."""
     return isinstance(value, str) and value.strip() == "None"
 
 
@@ -404,12 +405,12 @@ def _is_blank(value: Any) -> bool:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a text has no halves of characters, which nothing can send or store."""
+    """Whether a text has no lone surrogates, which cannot be sent or stored."""
     return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _shown(value: Any, kind: Kind | None) -> str:
-    """A value in a message. A dictionary may hold secrets, also as a text."""
+    """Describe a value in a message; a dictionary, or a text in its place, is not shown, as it may hold secrets."""
     if isinstance(value, str):
         return f"the text {value[:100]!r}" if kind and kind.text else "a text"
     if value is None or isinstance(value, bool | int | float | timedelta | os.PathLike):

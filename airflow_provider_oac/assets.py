@@ -1,6 +1,6 @@
 """Assets of OAC: ``oac://<host>/<path>``, such as ``oac://oac-prod.example.com/snapshots/nightly``.
 
-The path is ``/snapshots/<series>`` or ``/catalog/<path in the catalog>``; others are taken as they are.
+The path is ``/snapshots/<series>`` or ``/catalog/<path in the catalog>``; other paths are accepted unchanged.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def catalog_uri(address: str, path: str) -> str:
 
 
 def source_uri(address: str, reference: str) -> str:
-    """URI of what a query reads.
+    """URI of the subject area or dataset that a query reads.
 
     :param address: address of the instance.
-    :param reference: as in FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
+    :param reference: its name as in FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
     """
     if reference.upper().startswith("XSA("):
         return catalog_uri(address, reference[4:-1])
@@ -48,7 +48,7 @@ def source_uri(address: str, reference: str) -> str:
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """What Airflow asks of each URI of the scheme: the form in which two spellings of one asset are the same.
+    """Normalize a URI of the scheme for Airflow, so two spellings of one asset become the same.
 
     :raises ValueError: if it names no instance, or nothing in it.
     """
@@ -60,10 +60,10 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def create_asset(*, host: str, path: str, extra: dict[str, Any] | None = None) -> Asset:
-    """Make an asset, for Airflow's lineage of hooks.
+    """Make an asset, for Airflow's hook lineage.
 
     :param host: host of the instance.
-    :param path: what it is in the instance, such as ``snapshots/nightly``.
+    :param path: path of the asset in the instance, such as ``snapshots/nightly``.
     :param extra: its extra.
     """
     asset: Asset = _compat.Asset(f"{SCHEME}://{host}/{path.lstrip('/')}", extra=extra or {})
@@ -71,9 +71,12 @@ def create_asset(*, host: str, path: str, extra: dict[str, Any] | None = None) -
 
 
 def openlineage_dataset(uri: str) -> Any:
-    """The OpenLineage dataset of an asset's URI, named as https://openlineage.io/docs/spec/naming says: everything up
-    to the host, and the path as it is called, without the quoting of the URI."""
-    # An optional package, which is there when it calls this.
+    """The OpenLineage dataset of an asset's URI.
+
+    Its names follow https://openlineage.io/docs/spec/naming: the namespace is everything up to the host, the name is
+    the path without the URI's quoting.
+    """
+    # An optional package. Only Airflow's OpenLineage integration reaches this code, so it is installed.
     from openlineage.client.event_v2 import Dataset
 
     parts = urlsplit(uri)
@@ -84,7 +87,7 @@ def openlineage_dataset(uri: str) -> Any:
 
 
 def convert_asset_to_openlineage(asset: Any, lineage_context: Any = None) -> Any:
-    """The OpenLineage dataset of an asset; needs OpenLineage's client, which asks for it.
+    """The OpenLineage dataset of an asset; called by Airflow's OpenLineage integration.
 
     :param asset: an asset with a URI of this scheme.
     """

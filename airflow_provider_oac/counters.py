@@ -1,4 +1,4 @@
-"""Counters of what happens. The hooks connect them to Airflow's metrics; without hooks, nothing is counted."""
+"""Event counters, which the hooks connect to Airflow's metrics; without hooks, nothing is counted."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ receiver: Callable[[str], None] = _nowhere
 def count(name: str) -> None:
     """Count one event.
 
-    :param name: of the counter, without the prefix ``oac.``.
+    :param name: name of the counter, without the prefix ``oac.``.
     """
     receiver(f"oac.{name}")

@@ -1,7 +1,7 @@
-"""One tree of errors for everything the provider raises.
+"""All errors that the provider raises, in one class tree.
 
-They are plain exceptions without Airflow: the client works outside of it, and a retry policy tells them apart by class.
-None of them ever holds a secret.
+They do not depend on Airflow, because the client works without it. A retry policy distinguishes them by class. None of
+them ever holds a secret.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class OACError(Exception):
         super().__init__(*[plain(one) if isinstance(one, str) else one for one in arguments])
 
     def of(self, connection: str) -> None:
-        """Say which Connection it is about, unless the text does so already.
+        """Put the Connection before the text, unless the text already names it.
 
-        :param connection: what to call it, such as ``Connection 'oac_default'``.
+        :param connection: its name in messages, such as ``Connection 'oac_default'``.
         """
         text = str(self)
         if connection not in text:
@@ -42,7 +42,7 @@ def _restored(kind: type[OACError], arguments: tuple[Any, ...], state: dict[str,
 
 @dataclass(eq=False, repr=False)
 class _WithFacts(OACError):
-    """An error with facts for programs beside its text. The members of a subclass are its facts."""
+    """An error that carries facts for programs besides its text: the members of the subclass."""
 
     message: InitVar[str]
 
@@ -60,7 +60,7 @@ class OACSetupError(OACConfigurationError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OACTransportError(_WithFacts):
-    """No complete HTTP answer came back: name resolution, TLS, connecting, a reset, a timeout.
+    """No complete HTTP response arrived: name resolution, TLS, connecting, a reset, a timeout.
 
     :param message: what was being done and what happened.
     :param sent: whether the request may have reached the server. ``False`` only if that is certain.
@@ -72,7 +72,7 @@ class OACTransportError(_WithFacts):
 
 
 class OACResponseError(OACError):
-    """A response that the contract does not know: no JSON, a missing id, a body beyond the limit."""
+    """A response that breaks the API's contract: no JSON, a missing id, a body beyond the limit."""
 
 
 class OACContentError(OACResponseError):
@@ -103,7 +103,7 @@ class OACAuthError(_WithFacts):
     :param cause: the likely cause.
     :param next_step: what to do.
     :param retryable: whether the same request may succeed later without a change.
-    :param retry_after: seconds after which the token service asked to come back.
+    :param retry_after: seconds that the token service asked to wait, if it did.
     """
 
     error: str | None = None
@@ -148,10 +148,10 @@ class OACApiError(_WithFacts):
     :param detail: OAC's own message.
     :param method: HTTP method of the call.
     :param path: path of the call, below the API base.
-    :param request_id: an id of the request found in the answer's headers.
+    :param request_id: an id of the request from the response's headers.
     :param retryable: whether the same call may succeed later without a change.
     :param missing_role: whether the user is signed in but lacks an application role.
-    :param retry_after: seconds after which OAC asks to come back, if it says so.
+    :param retry_after: seconds that OAC asked to wait, if it did.
     """
 
     status: int
@@ -167,7 +167,7 @@ class OACApiError(_WithFacts):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OACQueryError(_WithFacts):
-    """OAC refused a query, or the provider did before it sent it.
+    """OAC refused a query, or the provider refused to send it.
 
     :param message: the complete text for people. It holds no value of a query.
     :param code: the most specific nQSError code that OAC named; ``None`` without one.
@@ -196,7 +196,7 @@ class OACWaitTimeoutError(_WithFacts):
     """A wait reached its deadline. The work continues in OAC.
 
     :param message: the complete text for people.
-    :param work_request_id: id of what was waited for, if it is a work request.
+    :param work_request_id: id of the work request, if the wait was for one.
     """
 
     work_request_id: str | None = None
@@ -207,7 +207,7 @@ class OACUncertainError(OACError):
 
 
 class OACSupersededError(OACError):
-    """This process is no longer the current try of its task, so it sends nothing that is not repeatable."""
+    """This process is no longer the current try of its task, so it sends only requests that are safe to repeat."""
 
 
 class OACKilledError(OACError):

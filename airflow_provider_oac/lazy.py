@@ -2,7 +2,7 @@
 
 Airflow imports operators, sensors, triggers and hooks whenever it parses a DAG file. They write
 ``lazy.snapshots.list_all()`` in place of an import, so parsing loads neither the client nor an HTTP library.
-Where two packages have a module of the same name, the first of ``_PACKAGES`` counts.
+If two packages have a module of the same name, the first one in ``_PACKAGES`` counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Links in Airflow's web UI.
 
-An operator pushes each address as soon as it is known, under the key that Airflow 3 reads, and the link is there while
-the task still waits. Nothing else is read or pushed: a link without an address has no XCom.
+An operator pushes each address to XCom as soon as it is known, under the key that Airflow 3 reads, so the link works
+while the task still waits. A link without an address has no XCom.
 """
 
 from __future__ import annotations
@@ -19,21 +19,24 @@ class OACInstanceLink(BaseOperatorLink):
     """The instance that a task works on."""
 
     name = "Oracle Analytics Cloud"
-    # Airflow 3 reads the finished link under this key; a property there, a plain attribute serves both.
+    # Airflow 3 reads the finished link under this key. It is a property there; a plain attribute serves both versions.
     xcom_key = "oac_instance_url"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address, for Airflow 2.11; empty as long as it is not known."""
+        """The address, for Airflow 2.11; empty until it is known."""
         return str(xcom_value(ti_key, self.xcom_key) or "")
 
 
-# The XCom with what is known of the work request of a task: ``work_request_id``, ``oac_conn_id``, ``address``.
+# The XCom that describes a task's work request: ``work_request_id``, ``oac_conn_id``, ``address``.
 WORK_REQUEST = "oac_work_request"
 
 
 class OACWorkRequestLink(OACInstanceLink):
-    """The state of the work request that a task waits for: a page of Airflow's interface, which asks OAC. Airflow 2.11
-    has no such page. There it is the address in OAC's REST API, which asks for a token."""
+    """The work request that a task waits for.
+
+    In Airflow 3 the link leads to a page of Airflow's UI, which asks OAC for the state. Airflow 2.11 has no such page:
+    there it leads to the work request in OAC's REST API, which requires a token.
+    """
 
     name = "OAC work request"
     xcom_key = "oac_work_request_url"
@@ -61,9 +64,9 @@ def workbook_url(address: str, path: str) -> str:
 
 
 def work_request_page(of: Any) -> str:
-    """Address of the page that shows the work request of a task, below the base of Airflow's interface.
+    """Address of the page that shows the work request of a task, below the base address of Airflow's UI.
 
-    :param of: a task instance, or anything that names one.
+    :param of: a task instance or its key.
     """
     names = ("dag_id", "run_id", "task_id", "map_index")
     return f"oac/work?{urlencode({name: getattr(of, name) for name in names})}"

@@ -1,4 +1,4 @@
-"""Text of others, made fit for messages, logs and terminals."""
+"""Make text from other systems fit for messages, logs and terminals."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,500}(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
-# C0 and C1, bidirectional controls (Unicode's Bidi_Control), line and paragraph separators, halves of characters, which
-# no log can write.
+# C0 and C1, bidirectional controls (Unicode's Bidi_Control), line and paragraph separators, lone surrogates, which no
+# log can write.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # A client id of an identity domain, or an e-mail address.
 _NAME = re.compile(r"[0-9a-f]{32}|[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
@@ -20,10 +20,11 @@ _WORD = re.compile(r"[a-z]+(?:[_-][a-z]+)*")
 
 
 def plain(text: str) -> str:
-    """Text without control characters: one that moves the cursor, colors or reorders the text around it, or begins a
-    new line, becomes U+FFFD. Line feeds and tabs stay, as messages of this package have them.
+    """Replace control characters, which could move the cursor, color or reorder text or begin a new line, with U+FFFD.
+
+    Line feeds and tabs stay, because messages of this package contain them.
     """
-    # In nearly all cases there is nothing to replace.
+    # Nearly all texts have nothing to replace.
     if text.isascii() and text.isprintable():
         return text
     return _CONTROLS.sub("\ufffd", _ESCAPES.sub("\ufffd", text))

@@ -1,11 +1,11 @@
-"""What Airflow is told of this provider: data only. Imports nothing of Airflow, which reads this very early."""
+"""The provider's metadata for Airflow, which reads it very early: data only, without imports from Airflow."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# The fields of the Connection form beyond the standard ones. Names matter: Airflow masks values by the *name* of
-# their field, so secrets have names on its list (private_key, …password, …passphrase) and no other field has.
+# The fields of the Connection form besides the standard ones. Airflow masks values by the *name* of their field, so
+# every secret has a name on Airflow's list (private_key, …password, …passphrase), and no other field does.
 SECRET_FIELDS = ("private_key", "private_key_passphrase", "refresh_token", "user_password")
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "identity_url": {
@@ -158,7 +158,7 @@ HIDDEN_FIELDS = ["schema", "extra"]
 RELABELING = {"host": "OAC address", "login": "Client ID", "password": "Client secret"}
 PLACEHOLDERS = {
     "host": "https://myinstance-namespace-ia.analytics.ocp.oraclecloud.com",
-    # Airflow 3.3 tests no saved Connection without a port.
+    # Airflow 3.3 does not test a saved Connection without a port.
     "port": "443 (Airflow 3.3 needs it for Test)",
 }
 
@@ -179,7 +179,7 @@ def _modules(package: str, names: str) -> list[str]:
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's metadata, as Airflow's ``apache_airflow_provider`` entry point wants it."""
+    """The provider's metadata, for Airflow's ``apache_airflow_provider`` entry point."""
     name = "Oracle Analytics Cloud"
     return {
         "package-name": "airflow-provider-oac",

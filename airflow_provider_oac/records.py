@@ -1,7 +1,7 @@
-"""Typed, versioned records: what a task keeps for its next try, or for the time after a deferral.
+"""Typed, versioned records that a task keeps for its next try, or for the time after a deferral.
 
-A record is written by one version of this package and may be read by another. Anything but a record of
-exactly this version counts as unknown; the reader looks for traces in OAC instead.
+One version of this package may write a record and another one read it. A value that is not a record of exactly this
+version counts as unknown, and the reader looks for traces in OAC instead.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ class Record:
     Members are text, numbers, booleans, ``None``, dictionaries of JSON, tuples, other records, and unions of these.
     """
 
-    # To be raised when a member changes its meaning.
+    # Raise it when a member changes its meaning.
     VERSION: ClassVar[int] = 1
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON, without tuples: Airflow's task state store takes none."""
+        """Convert to JSON, without tuples, which Airflow's task state store does not accept."""
         members = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}  # type: ignore[arg-type]
         return {"version": self.VERSION, **members}
 
     @classmethod
     def from_json(cls, value: Any) -> Self | None:
-        """Read it back.
+        """Read a record from JSON.
 
-        :returns: the record; ``None`` if this is no record of this version: another version, another member, another
-            type.
+        :returns: the record; ``None`` if the version, a member's name or a member's type differs.
         """
         hints = _hints_of(cls)
         if not isinstance(value, dict) or set(value) != {"version", *hints} or value["version"] != cls.VERSION:

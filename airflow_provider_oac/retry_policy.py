@@ -1,4 +1,4 @@
-"""A retry policy made from the tree of errors. Airflow has retry policies since 3.3."""
+"""A retry policy that decides by the class of the error; Airflow has retry policies since 3.3."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from airflow_provider_oac.exceptions import (
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
 
-# The same again, unless the error itself says that it passes. A person has to mend something.
+# A retry fails again, unless the error itself says that it is passing: a person must fix something.
 _LASTING = (
     OACApiError, OACAuthError, OACConfigurationError, OACIncompleteListError, OACTakenError, OACTokenStoreError,
     OACTransportError,
@@ -31,20 +31,21 @@ _LASTING = (
 
 
 class OACRetryPolicy(RetryPolicy):
-    """Retries what passes, and fails at once what a person must mend. For ``retry_policy`` of any task, Airflow 3.3+.
+    """Retries passing errors, and fails at once on errors that a person must fix.
 
-    A wait that timed out is retried at once: its work continues in OAC, and the next try reattaches to it. An error
-    that passes is retried after the time for which the server asks, else after the task's ``retry_delay``. An error of
-    the Connection, the arguments, the sign-in or the user's rights fails the task. A 409 (something else is running),
-    work that failed in OAC, and errors of others are left to the task's own settings. ``retries`` limits all of them.
+    Pass it as ``retry_policy`` of any task (Airflow 3.3 and newer). A wait that timed out is retried at once: its work
+    continues in OAC, and the next try reattaches to it. A passing error is retried after the time that the server asks
+    for, else after the task's ``retry_delay``. An error in the Connection, the arguments, the sign-in or the user's
+    rights fails the task. A 409 (something else is running), work that failed in OAC, and all other errors are left to
+    the task's own settings. ``retries`` limits all retries.
     """
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide; called by Airflow in the task's process.
+        """Decide whether to retry; Airflow calls this in the task's process.
 
-        :param exception: what failed the task.
+        :param exception: the exception that failed the task.
         """
         kind = type(exception).__name__
         if isinstance(exception, OACWaitTimeoutError):

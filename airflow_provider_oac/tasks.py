@@ -1,4 +1,4 @@
-"""What operators, sensors and notifiers share: their arguments, and the check of these.
+"""The base classes of operators, sensors and notifiers, which declare their arguments and check them.
 
 A class declares its arguments as attributes, as a dataclass does::
 
@@ -7,8 +7,9 @@ A class declares its arguments as attributes, as a dataclass does::
         region: Template[str | None] = None
         recursive: bool = False
 
-The annotation says what an argument may be (see :mod:`airflow_provider_oac.arguments`), and ``Template`` that Airflow
-renders templates in it. The constructor, ``template_fields``, and the check before anything is sent follow from that.
+The annotation says which values an argument accepts (see :mod:`airflow_provider_oac.arguments`), and ``Template`` says
+that Airflow renders templates in it. The metaclass derives the constructor, ``template_fields`` and the check before
+anything is sent.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context
 
-    # What an argument of Airflow's is if it is not given.
+    # Placeholder for the default of one of Airflow's own arguments.
     _AIRFLOWS: Any = None
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(argument,))
 class Declared(type):
-    """Makes the constructor of a class that declares its arguments, and checks them when an object is made."""
+    """Makes the constructor of a class that declares its arguments, and checks them when an object is created."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
-        # A class that a user derives is an ordinary one: what it annotates is no argument.
+        # A user's subclass is an ordinary class: its annotations declare no arguments.
         ours = namespace["__module__"].startswith(f"{__package__}.")
         if ours and "__init__" not in namespace and (own := _declarations(namespace)):
             _declare(bases[0], namespace, own)
         return super().__new__(cls, name, bases, namespace, **kwargs)
 
-    if not TYPE_CHECKING:  # For a type checker, the attributes say what the arguments are.
+    if not TYPE_CHECKING:  # Type checkers know the arguments from the attributes.
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             made = super().__call__(*args, **kwargs)
@@ -65,8 +66,11 @@ def _declarations(namespace: dict[str, Any]) -> list[Declaration]:
 
 
 def _declare(base: Any, namespace: dict[str, Any], own: list[Declaration]) -> None:
-    """Give a class its constructor. Airflow reads the default arguments of a DAG once for each constructor on the way,
-    so it sets the arguments of the bases as well, and calls the first constructor that is not made here."""
+    """Give a class its constructor.
+
+    Airflow reads the default arguments of a DAG once for each constructor that is called. So this constructor sets the
+    arguments of the bases as well, and calls the first constructor that is not made here.
+    """
     above: Any = base.__init__
     built_on = getattr(above, "built_on", None)
     arguments = {item.name: item for item in (*(base._declared if built_on else ()), *own)}
@@ -95,23 +99,23 @@ def _declare(base: Any, namespace: dict[str, Any], own: list[Declaration]) -> No
 
 
 class Checked:
-    """What declares arguments can refuse them."""
+    """Base of every class that declares arguments and checks them."""
 
-    # Arguments of Airflow's that count although the default arguments of a DAG say otherwise.
+    # Defaults of Airflow's own arguments, which take precedence over the default arguments of a DAG.
     _airflow_defaults: ClassVar[dict[str, Any]] = {}
 
     @property
     def _who(self) -> str:
-        """What it is called in messages."""
+        """Name of the object in messages."""
         return type(self).__name__
 
     def __post_init__(self) -> None:
-        """What is left to do when an object is made, before its arguments are checked."""
+        """Finish an object that was created, before its arguments are checked; for subclasses to override."""
 
     def check_arguments(self, *, rendered: bool) -> None:
-        """Refuse arguments that do not fit, each by itself and all together.
+        """Refuse arguments that do not fit by themselves or together.
 
-        :param rendered: whether templates are rendered, and not only read in a DAG.
+        :param rendered: whether templates have been rendered; ``False`` while a DAG is parsed.
         :raises OACConfigurationError: naming what does not fit.
         """
         check(self, self._who, rendered=rendered)
@@ -122,16 +126,16 @@ class Checked:
             raise
 
     def check_together(self) -> None:
-        """Refuse arguments that do not go together; templates may not be rendered yet.
+        """Refuse arguments that do not fit together; templates may not be rendered yet.
 
-        :raises OACConfigurationError: naming them. The check adds the task.
+        :raises OACConfigurationError: naming the arguments. :meth:`check_arguments` adds the task.
         """
 
 
-# For mypy, which does not look at the bases of a metaclass.
+# Repeated for mypy, which does not look at the bases of a metaclass.
 @dataclass_transform(kw_only_default=True, field_specifiers=(argument,))
 class _Task(Declared, BaseOperatorMeta):
-    """Checks arguments also before a task executes."""
+    """Also checks arguments before a task executes."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
         if "execute" in namespace:
@@ -154,7 +158,7 @@ class CheckedOperator(BaseOperator, Checked, metaclass=_Task):
     ui_color = "#f3e8e6"
 
     if TYPE_CHECKING:
-        # The arguments of every task, of all supported versions of Airflow.
+        # The arguments of every task, in all supported versions of Airflow.
         allow_nested_operators: bool = _AIRFLOWS
         dag: Any = _AIRFLOWS
         default_args: dict[str, Any] | None = _AIRFLOWS
@@ -210,17 +214,17 @@ class CheckedOperator(BaseOperator, Checked, metaclass=_Task):
 
         @property
         def output(self) -> Any:
-            """The result of the task, for the arguments of other tasks, whose annotations say what it is then."""
+            """The result of the task, to pass as an argument of other tasks."""
 
     @property
     def _who(self) -> str:
         return f"Task {self.task_id!r}"
 
     def execute(self, context: Context) -> Any:
-        """Check the rendered arguments; then what the class does."""
+        """Check the rendered arguments, then do the work of the class."""
         return super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Continue after a deferral. Templates were rendered anew."""
+        """Continue after a deferral, before which Airflow has rendered the templates again."""
         check(self, self._who, rendered=True, refuse=False)
         return super().resume_execution(next_method, next_kwargs, context)

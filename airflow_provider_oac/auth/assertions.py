@@ -27,10 +27,10 @@ _BACKDATED = 30
 def user_assertion(settings: AuthSettings, now: float) -> str:
     """Sign the statement that the application acts for a user (``assertion`` of the grant jwt-bearer).
 
-    :param settings: checked settings. The client id (``iss``), the user (``sub``, as the domain maps it: mostly the
-        user name, not the e-mail address) and the certificate's alias (``kid``, exact match) are documented. So is the
-        certificate's thumbprint (``x5t``) beside the alias or instead of it. A list of audiences is sent only if there
-        are several (both forms are observed to work).
+    :param settings: checked settings. The client id (``iss``), the user (``sub``, as the domain maps it: usually
+        the user name, not the e-mail address) and the certificate's alias (``kid``, exact match) are documented. So is
+        the certificate's thumbprint (``x5t``) in addition to the alias or instead of it. A list of audiences is sent
+        only if there are several (both forms are observed to work).
     :param now: wall-clock time in seconds since the epoch.
     :returns: the assertion, with a new id (``jti``): never send one twice.
     :raises OACConfigurationError: if the key or the certificate cannot be used.

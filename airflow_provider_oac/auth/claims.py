@@ -1,4 +1,4 @@
-"""What an access token says of itself, for people: nothing that is decided depends on it but whose sign-in it is."""
+"""Read the claims of an access token, unverified: for display, for the owner of a sign-in, and for token files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Words in the names of users that no person has (a guess; it leads to a piece of advice and to nothing else).
+# Words that mark a user's name as a service account's (a guess, which only leads to advice).
 _MACHINE = re.compile(
     r"(?:^|[^a-z])(?:svc|srv|service|airflow|robot|bot|api|etl|batch|automation|integration|system|technical|tech|"
     r"oac|app|job|scheduler)(?:[^a-z]|\d|$)"
@@ -14,12 +14,12 @@ _MACHINE = re.compile(
 
 
 def claims(access_token: str) -> dict[str, Any]:
-    """The claims of an access token, unverified; empty if it is none that can be read (tokens are opaque)."""
-    # A task whose token is kept needs none of it, and the import takes time.
+    """The claims of an access token, unverified; empty if they cannot be read (tokens are opaque)."""
+    # The import takes time, and a task with a stored token does not need it.
     import jwt
 
     try:
-        # Only shown: whoever decides by a token's content must verify it, and that is the resource server.
+        # Access is not decided here: the resource server does that, and it verifies the token.
         found = jwt.decode(access_token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
         return {}
@@ -41,12 +41,12 @@ def header(access_token: str) -> dict[str, Any]:
 def owner(found: Mapping[str, Any]) -> str | None:
     """The user whom a token's claims name (``sub``, documented); ``None`` for an application's own token."""
     subject = found.get("sub")
-    # It is shown on terminals, and a token may come from a file of anybody's.
+    # The name is shown on terminals, and the token may come from an untrusted file.
     if not isinstance(subject, str) or not subject.isprintable() or found.get("sub_type") == "client":
         return None
     return subject
 
 
 def looks_personal(user: str) -> bool:
-    """Whether a user's name looks like that of a person, who may leave, rather than of a service account."""
+    """Whether a user's name looks like a person's, who may leave, rather than a service account's."""
     return not _MACHINE.search(user.lower().partition("@")[0])

@@ -1,4 +1,4 @@
-"""Sign-in with a device code (RFC 8628): a person approves in a browser what a command requests.
+"""Sign-in with a device code (RFC 8628): a command or a page requests it, and a person approves it in a browser.
 
 Oracle documents the request, and a response without ``interval`` and ``verification_uri_complete``. It does not
 document the errors of a poll; those of RFC 8628 section 3.5 are expected (inferred).
@@ -19,13 +19,14 @@ from airflow_provider_oac.transport.io import IO, Request, Response
 from airflow_provider_oac.transport.redaction import error_object
 from airflow_provider_oac.transport.retry import ONCE, PASSING, retry_after, send
 
-# RFC 8628 section 3.2: if the answer names no interval. Section 3.5: what slow_down adds, for good.
+# Seconds between polls if the response names no interval (RFC 8628 section 3.2), and seconds that slow_down adds for
+# good (section 3.5).
 _INTERVAL = 5.0
 _SLOWER = 5.0
-# Oracle's example; expires_in is required by the RFC.
+# The value in Oracle's example, if the response lacks expires_in, which the RFC requires.
 _EXPIRES_IN = 300.0
 _LONGEST_INTERVAL = 60.0
-# Bounds for what a domain asks for.
+# Bounds for a domain's values.
 _SHORTEST_INTERVAL = 1.0
 _LONGEST_LIFE = 3600.0
 _LONGEST_TEXT = 8192
@@ -38,7 +39,7 @@ class DeviceCode:
     :param user_code: the code to type.
     :param verification_uri: where to type it.
     :param verification_uri_complete: the same address with the code in it, if the domain gives one.
-    :param expires_at: until when, in seconds since the epoch.
+    :param expires_at: when the code expires, in seconds since the epoch.
     :param interval: seconds between two polls.
     """
 
@@ -53,16 +54,19 @@ class DeviceCode:
 async def device_sign_in(
     io: IO, settings: AuthSettings, show: Callable[[DeviceCode], None], waiting: Callable[[float], None]
 ) -> Issued:
-    """Let a person sign in with a code. Flow. It takes as long as the person, so it has no place in a scheduled task.
+    """Let a person sign in with a code. Flow.
+
+    It waits for the person, so it does not belong in a scheduled task.
 
     :param settings: checked settings of the grant ``device_code`` or ``refresh_token``.
     :param show: shows the code and the address to the person.
-    :param waiting: gets the seconds left, before each poll.
-    :returns: the tokens, a refresh token among them.
-    :raises OACAuthError: if the person refuses or does not come, the domain refuses, or no refresh token comes.
+    :param waiting: called before each poll with the seconds left.
+    :returns: the tokens, with a refresh token.
+    :raises OACAuthError: if the person denies the request or does not approve it in time, or if the domain refuses or
+        issues no refresh token.
     :raises OACTransportError: if the domain cannot be reached.
     """
-    # An unreadable key is an error before the person acts.
+    # Fail before the person acts if the key cannot be read.
     await io.to_thread(lambda: device_token_request(settings, "", io.now()))
     code = await _begin(io, settings)
     show(code)
@@ -93,7 +97,7 @@ async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
         raise auth_error(settings, response, io.now(), renewing=False)
     body = error_object(response)
     values = {name: body.get(name) for name in ("device_code", "user_code", "verification_uri")}
-    # An early draft of the RFC, which Oracle's older pages follow, has it with an L.
+    # An early draft of the RFC, which Oracle's older pages follow, calls it verification_url.
     values["verification_uri"] = values["verification_uri"] or body.get("verification_url")
     texts = {name: text for name, value in values.items() if (text := _text(value))}
     if missing := sorted(set(values) - set(texts)):
@@ -108,7 +112,7 @@ async def _begin(io: IO, settings: AuthSettings) -> DeviceCode:
 
 
 def _text(value: object) -> str | None:
-    """A member of the answer, if a terminal or a page can show it."""
+    """A text of the response, if a terminal or a page can show it."""
     usable = isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.isprintable() and value.strip()
     return str(value) if usable else None
 
@@ -121,7 +125,7 @@ async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Calla
 
     while True:
         left, pause = code.expires_at - io.now(), max(interval, asked)
-        # Never earlier than the interval: the domain refuses a request after the end anyway.
+        # Never poll before the interval is over: the domain refuses a poll after the code expires anyway.
         if left < pause:
             cause = (
                 f"the code ends, and the last time the domain had trouble: {trouble}"
@@ -148,9 +152,9 @@ async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Calla
 
 
 def _next_interval(settings: AuthSettings, response: Response, interval: float, now: float) -> float:
-    """How long to wait after an answer that is no token.
+    """Seconds to wait after a response without a token.
 
-    :raises OACAuthError: unless the domain only says that it waits, or has passing trouble.
+    :raises OACAuthError: unless the domain still waits for the person, or has a passing failure.
     """
     error = _error(response)
     if error == "slow_down":
@@ -170,7 +174,7 @@ def _next_interval(settings: AuthSettings, response: Response, interval: float, 
 
 
 def _passes(response: Response) -> bool:
-    """Whether the domain only has trouble at the moment."""
+    """Whether the response is a passing failure of the domain."""
     return response.status in PASSING and _error(response) not in ("access_denied", "expired_token", "invalid_client")
 
 
@@ -189,9 +193,9 @@ def _ended(settings: AuthSettings, cause: str, next_step: str, error: str | None
 
 
 def _seconds(value: object, default: float) -> float:
-    """A duration of an answer, if it is a sensible one."""
+    """A duration from a response; ``default`` if it is missing or not sensible."""
     try:
-        # One of Oracle's endpoints documents expires_in as a text.
+        # One of Oracle's endpoints documents expires_in as a string.
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else default
     except (ValueError, OverflowError):
         return default

@@ -1,6 +1,6 @@
-"""Turn an error of the token service into its likely cause and the next step.
+"""Explain an error of the token service: its likely cause and the next step.
 
-The messages of identity domains are short and sometimes misleading. The mapping from message to cause was observed on
+The messages of identity domains are short and sometimes misleading. Each mapping from message to cause was observed on
 live systems by others, is documented by Oracle, or is inferred from RFC 6749.
 """
 
@@ -18,10 +18,11 @@ from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.redaction import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
 
-# From this difference on the clock is the first suspect. The Date header has whole seconds, and the answer took some.
+# Clock differences in seconds. From the first one on, the clock is the prime suspect. Below the second one, the Date
+# header's whole seconds and the time that the response took explain the difference.
 _SUSPICIOUS_SKEW = 30.0
 _NOTICEABLE_SKEW = 2.0
-# Longest piece of a server's text that goes into a message.
+# Most characters of a server's text in a message.
 _TEXT_LIMIT = 500
 
 
@@ -30,9 +31,9 @@ class _Symptom:
     matches: Callable[[str, str, int], bool]
     cause: str
     next_step: str
-    # Only of a renewal by a refresh token.
+    # Applies only to a renewal with a refresh token.
     uses_refresh_token: bool = False
-    # Only of a request in which the application did not prove who it is.
+    # Applies only to a request without client authentication.
     unauthenticated: bool = False
 
 
@@ -44,7 +45,7 @@ def _is(*errors: str) -> Callable[[str, str, int], bool]:
     return lambda error, _description, _status: error in errors
 
 
-# Of a request in which the application did not prove who it is: cause and next step.
+# Cause and next step for a request without client authentication.
 _UNKNOWN_CLIENT = (
     "the client id is wrong, or the application is not a public client and must authenticate",
     "Compare the Connection's login with the application's client id. Unless the application is a public client, "
@@ -183,12 +184,12 @@ _NOT_BY_CLOCK = ("invalid_scope", "unauthorized_client", "unsupported_grant_type
 
 
 def auth_error(settings: AuthSettings, response: Response, now: float, *, renewing: bool = True) -> OACAuthError:
-    """Explain an answer of the token service that is not a token.
+    """Explain a response of the token service that holds no token.
 
-    :param settings: what was tried; no secret of it gets into the text.
-    :param response: the answer.
-    :param now: this machine's clock, to be compared with the server's.
-    :param renewing: whether a grant that goes on from a refresh token sent one.
+    :param settings: the settings of the request. The text holds none of their secrets.
+    :param response: the response.
+    :param now: this machine's clock, to compare with the server's.
+    :param renewing: whether the request sent a refresh token, for a grant that uses one.
     """
     body = error_object(response)
     error = quoted(body.get("error"), settings.secrets, _TEXT_LIMIT)
@@ -232,7 +233,7 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
         ecid=ecid,
         cause=cause,
         next_step=next_step,
-        # A domain says server_error for some lasting causes as well: then its symptom is a known one.
+        # A domain answers server_error for some lasting causes, too; a known symptom identifies these.
         retryable=status in PASSING or (error in _PASSING_ERRORS and symptom is None),
         retry_after=retry_after(response, now),
     )
@@ -257,7 +258,7 @@ def unusable_token(settings: AuthSettings, response: Response, problem: OACRespo
 
 
 def _skew(settings: AuthSettings, response: Response, now: float, error: str | None) -> float:
-    """How many seconds this machine's clock is ahead of the server's, where that may matter."""
+    """Seconds by which this machine's clock is ahead of the server's; 0 if the clock cannot be the cause."""
     server = response.date()
     asserted = settings.grant == JWT_ASSERTION or settings.client_authentication_used == ASSERTION
     judged = response.status in (400, 401, 403, 500) and error and error not in _NOT_BY_CLOCK
@@ -267,7 +268,7 @@ def _skew(settings: AuthSettings, response: Response, now: float, error: str | N
 
 
 def _ecid(body: dict[str, Any], response: Response, secrets: tuple[str, ...] = ()) -> str | None:
-    """The execution context id: in a header or in the body (observed); not documented."""
+    """The execution context id, from a header or the body (observed; not documented)."""
     names = ("x-oracle-dms-ecid", "ecid", "opc-request-id")
     said = [*(response.headers.get(name) for name in names), body.get("ecId"), body.get("ecid")]
     return next((text for value in said if (text := quoted(value, secrets, _TEXT_LIMIT))), None)

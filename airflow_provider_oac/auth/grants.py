@@ -1,6 +1,7 @@
-"""The requests to the token service, by grant. Sources: Oracle's "Assertion Grant Type", "Client Assertion",
-"Resource Owner Password Credentials", "Refresh Token" and "Device Code Grant Type" pages (documented); RFC 6749, 7009,
-7521, 7523, 8628.
+"""Build the requests to the token service, by grant.
+
+Sources: Oracle's "Assertion Grant Type", "Client Assertion", "Resource Owner Password Credentials", "Refresh Token" and
+"Device Code Grant Type" pages (documented); RFC 6749, 7009, 7521, 7523, 8628.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from airflow_provider_oac.transport.io import Request
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 OFFLINE_ACCESS = "offline_access"
-# The members of a form that are new each time. The Connection's own secrets are masked when it is read.
+# Form fields whose values are new each time. The Connection's own secrets are masked when it is read.
 _MASKED = ("assertion", "client_assertion", "refresh_token", "device_code", "token")
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -38,7 +39,7 @@ def token_request(settings: AuthSettings, now: float) -> Request:
         }
     else:
         # Without the optional scope, the new token has the scope of the old one (documented). A scope without
-        # offline_access might bring no new refresh token (unknown); a wider one is refused.
+        # offline_access might return no new refresh token (unknown); the domain refuses a wider one.
         form = {"grant_type": "refresh_token", "refresh_token": settings.refresh_token or ""}
     return _form_request(settings, settings.token_url, form, now)
 
@@ -46,8 +47,8 @@ def token_request(settings: AuthSettings, now: float) -> Request:
 def device_request(settings: AuthSettings, now: float, *, authenticated: bool = False) -> Request:
     """Build the request for a device code, which asks for a refresh token as well.
 
-    :param authenticated: whether the application proves who it is. Oracle documents that it does not; RFC 8628
-        section 3.1 wants it of confidential ones.
+    :param authenticated: whether the application authenticates. Oracle documents the request without authentication;
+        RFC 8628 section 3.1 requires it of confidential clients.
     """
     scope = settings.scope.split()
     if OFFLINE_ACCESS not in scope:
@@ -59,14 +60,16 @@ def device_request(settings: AuthSettings, now: float, *, authenticated: bool = 
 
 
 def device_token_request(settings: AuthSettings, device_code: str, now: float) -> Request:
-    """Build the request that polls for the person's decision and, once there is one, for the tokens."""
+    """Build the poll request, which returns the tokens once the person has approved."""
     form = {"grant_type": DEVICE_CODE, "device_code": device_code, "client_id": settings.client_id}
     return _form_request(settings, settings.token_url, form, now)
 
 
 def revocation_request(settings: AuthSettings, now: float) -> Request:
-    """Build the request that revokes the refresh token of these settings (RFC 7009; that the domain takes these
-    parameters is inferred)."""
+    """Build the request that revokes the refresh token of these settings (RFC 7009).
+
+    That the domain accepts these parameters is inferred.
+    """
     form = {"token": settings.refresh_token or "", "token_type_hint": "refresh_token"}
     return _form_request(settings, settings.revocation_url, form, now)
 
@@ -89,7 +92,7 @@ def _form_request(settings: AuthSettings, url: str, form: dict[str, str], now: f
     elif how == BODY:
         form = form | {"client_id": settings.client_id, "client_secret": settings.client_secret or ""}
     else:
-        # A public application only says who it is (RFC 6749 section 3.2.1).
+        # A public client sends only its id (RFC 6749 section 3.2.1).
         form = form | {"client_id": settings.client_id}
     if settings.mask:
         for name in _MASKED:

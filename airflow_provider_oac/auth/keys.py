@@ -1,7 +1,7 @@
 """Private keys and certificates, checked and ready to use.
 
 :mod:`airflow_provider_oac.auth.pem_input` finds them in the input. Errors, reprs and the log contain nothing of the key
-or the passphrase, and no error is raised while another exception is handled, because that one may contain them.
+or the passphrase, and no error is raised while another exception is handled, because that exception may contain them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ MIN_RSA_BITS = 2048
 
 # Object identifier of RSASSA-PSS (RFC 4055 section 1.2). cryptography reads such a key like any RSA key.
 _PSS = bytes.fromhex("06092a864886f70d01010a")
-# The start of what cryptography refuses without a reason: an RSA key of version 1 (RFC 8017 A.1.2), and RFC 7292.
+# First bytes of formats that cryptography refuses without a reason: RSA keys of version 1 (RFC 8017 A.1.2) and PKCS#12
+# (RFC 7292).
 _BEGINNINGS = {
     b"\2\1\1\2": "an RSA key of more than two primes, which cannot be read here",
     b"\2\1\3\x30": "a PKCS#12 bundle (extract the key from it: openssl pkcs12 -in FILE -nocerts -noenc)",
@@ -44,7 +45,7 @@ _LOADERS: tuple[tuple[Callable[[bytes], object], str], ...] = (
     (lambda data: serialization.load_der_private_key(data, None), "a private key"),
 )
 _UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
-# A key signs many assertions. One thread at a time, so a warning is logged once.
+# Keys are cached, because each signs many assertions. One thread loads at a time, so a warning is logged once.
 _loading = ProcessLock()
 
 
@@ -98,14 +99,14 @@ _MAKE_ANOTHER = (
 def load_private_key(text: str, passphrase: str | None = None, *, folder: str | None) -> PrivateKey:
     """Read an RSA private key as it was pasted.
 
-    The last keys are kept in this process: a changed text, passphrase or file is read anew. Errors are not kept.
+    This process caches the last keys. A changed text, passphrase or file is read again. Errors are not cached.
 
     :param text: PEM (PKCS#1 or PKCS#8, encrypted or not) with newlines real, escaped, replaced by blanks or
         lost; base64 of PEM or of DER; or the absolute or ``~`` path of a file that holds any of these or
-        binary DER. Other blocks, such as a certificate, may stand beside the key.
-    :param passphrase: of an encrypted key. An empty one counts as none.
-    :param folder: the folder that paths are limited to, if they are.
-    :returns: the key, the form seen, and a warning if there is something to put right.
+        binary DER. The text may hold other blocks, such as a certificate, besides the key.
+    :param passphrase: passphrase of an encrypted key. An empty one counts as none.
+    :param folder: the folder that paths are limited to, if any.
+    :returns: the key, its form, and a warning if there is something to correct.
     :raises OACConfigurationError: if there is no usable RSA key of 2048 bits or more in it (RS256 is the only
         algorithm that identity domains accept: documented).
     """
@@ -115,12 +116,13 @@ def load_private_key(text: str, passphrase: str | None = None, *, folder: str | 
 
 
 def certificate_thumbprint(certificate: str, *, folder: str | None) -> str:
-    """The ``x5t`` header of a certificate: base64url of the SHA-1 of its DER form, without padding
-    (documented: RFC 7515 section 4.1.7).
+    """The ``x5t`` header of a certificate: base64url of the SHA-1 of its DER form, without padding.
 
-    :param certificate: the certificate, in any of the forms that :func:`load_private_key` takes for a key. Of a
-        chain, the first one counts.
-    :param folder: the folder that paths are limited to, if they are.
+    Documented: RFC 7515 section 4.1.7.
+
+    :param certificate: the certificate, in any of the forms that :func:`load_private_key` takes for a key. The first
+        certificate of a chain counts.
+    :param folder: the folder that paths are limited to, if any.
     :raises OACConfigurationError: if there is no certificate in it.
     """
     digest = _certificate(certificate, folder).fingerprint(hashes.SHA1())  # noqa: S303 (a name, no protection)
@@ -128,7 +130,7 @@ def certificate_thumbprint(certificate: str, *, folder: str | None) -> str:
 
 
 def certificate_expiry(certificate: str, *, folder: str | None) -> float:
-    """When a certificate ends, in seconds since the epoch.
+    """When a certificate expires, in seconds since the epoch.
 
     The parameters and the errors are those of :func:`certificate_thumbprint`.
     """
@@ -203,7 +205,7 @@ def _open(given: Given, block: Block, secrets: list[bytes]) -> tuple[PrivateKeyT
 
 
 def _other(block: Block) -> str:
-    """What a block contains instead of what was wanted; empty if unknown."""
+    """What a block contains instead of the wanted key or certificate; empty if unknown."""
     for data, _ in block.readings:
         for load, kind in _LOADERS:
             try:
@@ -229,7 +231,7 @@ def _certificate(text: str, folder: str | None) -> x509.Certificate:
 
 
 def _passphrases(passphrase: str) -> list[bytes]:
-    """What to try: the passphrase, then without the newline that a secret file often ends with."""
+    """The passphrases to try: as given, then without the newline at the end of many secret files."""
     if not passphrase:
         return []
     if is_mask(passphrase):

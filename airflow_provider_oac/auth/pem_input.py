@@ -1,9 +1,9 @@
 """Find the key or certificate in pasted text or in a file.
 
 A web form, an environment variable, a JSON file and a Connection URI each change a PEM file in their own way. This
-module undoes these changes, and ``cryptography`` decides whether the result can be used. Everything else is an error
-that names the form and the next step. Errors and reprs contain nothing of the input, and none is raised while another
-exception is handled, because that exception may contain it.
+module undoes these changes, and ``cryptography`` decides whether the result can be used. If not, an error names the
+form and the next step. Errors and reprs contain nothing of the input, and no error is raised while another exception is
+handled, because that exception may contain it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_BYTES = 128 * 1024
 COPY_AGAIN = "Copy the whole file again, from its BEGIN line to its END line"
 _DAMAGED = "it is incomplete or damaged: characters are missing, added or changed"
 
-# Bounded repeats only: any text must be searched quickly.
+# Bounded repeats only, so no input makes the search slow.
 _ARMOR = re.compile(
     r"-{2,5}\s?BEGIN(?P<label>[A-Z0-9\s]{0,40}?)-{2,5}(?P<body>.*?)(?=-{2,5}\s?(?:END|BEGIN)|\Z)",
     re.DOTALL | re.IGNORECASE,
@@ -99,7 +99,7 @@ class Given:
     :param what: the expected content: ``private key`` or ``certificate``.
     :param raw: the bytes.
     :param origin: ``file with`` and a blank for a file, else empty.
-    :param warning: what is wrong with the file although it can be read.
+    :param warning: a problem with a file that can be read.
     """
 
     what: str
@@ -127,7 +127,7 @@ class Block:
     encrypted: bool = False
 
     def form(self, shape: str) -> str:
-        """The form for people, e.g. ``PEM PKCS#8 with literal \\n``.
+        """Describe the form for people, e.g. ``PEM PKCS#8 with literal \\n``.
 
         :param shape: how the reading was written.
         """
@@ -196,7 +196,7 @@ def find(given: Given) -> list[Block]:
 
 
 def _blocks(raw: bytes, origin: str, inside: bool = False) -> list[Block]:
-    """The blocks in a text or file or, with ``inside``, in what base64 held."""
+    """The blocks in a text or file or, with ``inside``, in decoded base64."""
     if _DER_START.match(raw):
         # Some editors and commands add a line break.
         return [Block(_DER, f"{origin}binary DER", ((raw, ""), (raw.rstrip(b"\r\n\0 "), "")))]
@@ -229,7 +229,7 @@ def _text(raw: bytes) -> tuple[str, str, str]:
     if "\r\n" in text:
         shape = " with CRLF"
     if _PERCENT.search(text):
-        # In forms, a + in a label is a blank. A + of base64 is %2B there.
+        # In form encoding, a + in a label means a blank. A + of base64 is written as %2B.
         text = unquote(_LABEL_WITH_PLUS.sub(lambda found: found[0].replace("+", " "), text))
         shape = ", percent-encoded"
     if (plain := text.translate(_DASHES)) != text:
@@ -270,8 +270,8 @@ def _legacy_pem(data: bytes, info: str) -> bytes:
 def _decode(text: str) -> list[tuple[bytes, str]]:
     """Decode standard or URL-safe base64, padded or not, without regard to white space.
 
-    Other readings take blanks for ``+``, which the query part of a Connection URI turns into blanks. A note with each
-    says so. A blank at either end may be one too, or not.
+    The query part of a Connection URI turns ``+`` into blanks, so further readings turn blanks back into ``+``, each
+    with a note that says so. A blank at either end may or may not have been a ``+``: both are tried.
     """
     text = re.sub(r"[\"',;]", "", text).translate(str.maketrans("-_", "+/"))
     readings = [("".join(text.split()), "")]

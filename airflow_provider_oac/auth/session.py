@@ -1,7 +1,7 @@
-"""Getting, keeping and renewing a token: one renewal at a time, whoever asks.
+"""Get, keep and renew a token, with one renewal at a time for all callers.
 
-The lock of an entry is only ever *tried*, and the waiting is done by the flow's own ``io``: so one
-implementation serves threads and coroutines alike, and neither blocks an event loop.
+A flow only *tries* the lock of an entry, and waits with its own ``io``. So one implementation serves threads and
+coroutines, and it never blocks an event loop.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
 
 log = logging.getLogger(__name__)
 
-# After a renewal failed for a passing reason while the old token still served: seconds until the next attempt.
+# Seconds until the next attempt after a renewal failed for a passing reason while the old token is still valid.
 _RENEWAL_PAUSE = 5.0
 
 
 class Entry:
-    """What is known of one credential: its token, and the lock of whoever renews it."""
+    """The state of one credential in this process: its token, and the lock for its renewal."""
 
     def __init__(self) -> None:
         self.lock = ProcessLock()
         self.token: Token | None = None
         self.pause_until = 0.0
-        # Whether a token ever came: then the address is right.
+        # Whether the token service ever returned a token. If so, its address is right.
         self.served = False
-        # The last one that the resource server refused: a store may hold it as fresh.
+        # The last token that the resource server refused. A store may still hold it as fresh.
         self.refused: str | None = None
-        # The last failure, for those who waited while it happened: one refused key is one call, not a thousand.
+        # The last failure, shared with the callers that waited for it: a refused key costs one call, not a thousand.
         self.failure: OACError | None = None
         self.generation = 0
 
     def raise_failure_since(self, generation: int) -> None:
-        """Raise the failure of a renewal that ended after the entry was in this generation, if the last one failed."""
+        """Raise the failure of the last renewal, if it failed and ended after the entry was in this generation."""
         if self.generation != generation and self.failure is not None:
             raise copy.copy(self.failure)
 
@@ -69,7 +69,7 @@ class MemoryStore:
             return self._entries.setdefault(key, Entry())
 
     def clear(self) -> None:
-        """Forget all tokens. Sessions made before keep theirs."""
+        """Forget all tokens; existing sessions keep theirs."""
         with self._lock:
             self._entries.clear()
 
@@ -78,12 +78,12 @@ PROCESS_STORE = MemoryStore()
 
 
 class Session:
-    """Signed in as one user by one application.
+    """The sign-in of one application as one user.
 
     :param settings: how to sign in.
-    :param store: where tokens are kept in this process; by default all its sessions share them.
-    :param store_entry: where they are kept for other processes, too. The grants ``refresh_token`` and ``device_code``
-        need one.
+    :param store: the tokens of this process; by default all its sessions share one store.
+    :param store_entry: the entry in a store that other processes share. The grants ``refresh_token`` and
+        ``device_code`` need one.
     :raises OACConfigurationError: if the settings cannot work.
     """
 
@@ -103,10 +103,11 @@ class Session:
         self._slot = store_entry
 
     async def token(self, io: IO) -> Token:
-        """Return a token that works now. Flow.
+        """Return a valid token. Flow.
 
-        Fresh: it is used. Stale: one caller renews while the others use it, and it still serves if the renewal
-        fails for a passing reason. Expired or none: all wait for the one renewal, and share its failure.
+        A fresh token is returned at once. If the token is stale, one caller renews it while the others use it, and it
+        stays in use if the renewal fails for a passing reason. If it is expired or missing, all callers wait for one
+        renewal and share its failure.
 
         :raises OACAuthError: if the token service refuses.
         :raises OACTransportError: if the token service cannot be reached.
@@ -125,12 +126,15 @@ class Session:
                 return token
             await io.sleep(pause)
             entry.raise_failure_since(generation)
-            # A thousand waiting triggers that look fifty times a second would keep a core busy.
+            # A thousand waiting triggers that check fifty times a second would keep a core busy.
             pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
         return await self._locked(io, lambda: self._renewed(io, generation))
 
     async def renew(self, io: IO) -> Token:
-        """Return a new token, past every cache. Flow. It raises what :meth:`token` does."""
+        """Return a new token, bypassing every cache. Flow.
+
+        The errors are those of :meth:`token`.
+        """
         while not self._entry.lock.acquire(blocking=False):
             await io.sleep(LONGEST_LOOK_INTERVAL)
 
@@ -141,7 +145,7 @@ class Session:
         return await self._locked(io, renewed)
 
     async def _locked(self, io: IO, flow: Callable[[], Awaitable[Token]]) -> Token:
-        """Run a renewal whose lock is held, and give the lock back. Flow."""
+        """Run a renewal whose lock is held, and release the lock. Flow."""
 
         begun = False
 
@@ -156,15 +160,15 @@ class Session:
         if self._slot is None:
             return await whole()
         try:
-            # A refresh token that was sent is used up: who is canceled now must not lose the one that comes for it. Nor
-            # must a lock that others see be taken by a thread that nobody waits for any more.
+            # Sending a refresh token uses it up, so a canceled caller must not lose the new one. Nor may a thread that
+            # no caller awaits any more take a lock that other processes see.
             return await io.shield(whole())
         finally:
             if not begun:
                 self._entry.lock.release()
 
     async def _got(self, io: IO, policy: RetryPolicy, past: bool = False) -> Token:
-        """A token of other processes' as well, or a new one. Flow."""
+        """Get a token: through the shared store if there is one, else from the token service. Flow."""
         entry = self._entry
         try:
             if self._slot is None:
@@ -172,10 +176,10 @@ class Session:
             else:
                 token = await through_store(io, self._slot, self.settings, policy, refused=entry.refused, past=past)
         except OACAuthError as error:
-            # A page in place of a token, such as a proxy's: not for long, where tokens came from before.
+            # A page instead of a token, such as a proxy's, is a passing failure if tokens came from here before.
             error.retryable = error.retryable or (entry.served and error.status == 200)
             raise
-        # Once for each process: a token is renewed every minute or so.
+        # At INFO once for each process: a token is renewed every minute or so.
         log.log(
             logging.DEBUG if entry.served else logging.INFO,
             "Signed in at %s (grant %s, user %s); the token lives %.0f s.",
@@ -187,15 +191,15 @@ class Session:
         return token
 
     def discard(self, token: Token) -> None:
-        """Forget a token that the resource server refused, unless another has taken its place."""
+        """Forget a token that the resource server refused, unless another one has replaced it."""
         if self._entry.token is token:
             self._entry.token = None
             self._entry.refused = token.access_token
 
     async def _renewed(self, io: IO, generation: int) -> Token:
-        """Renew under the lock, unless somebody just did."""
+        """Renew under the lock, unless another caller just did."""
         entry = self._entry
-        # Look again under the lock: whoever held it may have failed just now.
+        # Check again under the lock: its previous holder may just have failed.
         entry.raise_failure_since(generation)
         old = entry.token
         state = old.freshness(io.now()) if old else Freshness.EXPIRED
@@ -207,18 +211,18 @@ class Session:
             else:
                 token = await self._got(io, RENEWAL)
         except (OACAuthError, OACTransportError, OACTokenStoreError) as error:
-            # A copy, without the frames that the raised one holds on to.
+            # A copy, because the raised error keeps its frames alive.
             entry.failure = copy.copy(error)
             entry.generation += 1
             raise
-        # An old one that serves on may have been discarded meanwhile.
+        # An old token that stays in use may have been discarded meanwhile.
         if token is not old:
             entry.token, entry.failure = token, None
             entry.generation += 1
         return token
 
     async def _renewed_early(self, io: IO, old: Token) -> Token:
-        """Renew a token that still serves, or return it if that fails for a passing reason."""
+        """Renew a token that is still valid, or return it if the renewal fails for a passing reason."""
         try:
             return await self._got(io, ONCE)
         except (OACAuthError, OACTransportError, OACTokenStoreError) as error:
@@ -229,7 +233,7 @@ class Session:
                 asked = error.retry_after if isinstance(error, OACAuthError) else None
                 self._entry.pause_until = io.now() + max(_RENEWAL_PAUSE, asked or 0.0)
                 return old
-        # The token service took longer to fail than the old token had to live.
+        # The old token expired before the token service failed.
         return await self._got(io, RENEWAL)
 
 

@@ -1,4 +1,4 @@
-"""What is needed to sign in, checked before the first request."""
+"""Sign-in settings, checked before the first request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PASSWORD = "password"  # noqa: S105 (the name of a grant)
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 (the name of a grant)
 DEVICE_CODE = "device_code"
 GRANTS = (JWT_ASSERTION, PASSWORD, REFRESH_TOKEN, DEVICE_CODE)
-# What they sign in with changes at each renewal: the chain of refresh tokens that began when a person signed in.
+# Grants that renew with a chain of refresh tokens, which begins when a person signs in and grows with each renewal.
 CHAINED = (REFRESH_TOKEN, DEVICE_CODE)
 
 ASSERTION = "assertion"
@@ -36,10 +36,10 @@ class AuthSettings:
 
     :param identity_url: address of the identity domain, such as ``https://idcs-….identity.oraclecloud.com``.
     :param client_id: id of the confidential application.
-    :param scope: scope of the OAC instance as the application lists it. Opaque: it is sent as it stands.
+    :param scope: scope of the OAC instance as the application lists it. Opaque: it is sent unchanged.
     :param grant: ``jwt_assertion`` (default), ``password``, ``refresh_token`` or ``device_code``.
-    :param user: the user to act as (``jwt_assertion``) or to sign in (``password``); for the other two, optional: the
-        only one whose sign-in is accepted.
+    :param user: the user to act as (``jwt_assertion``) or to sign in (``password``); for the other grants, optional:
+        the only user whose sign-in is accepted.
     :param client_secret: secret of the application.
     :param private_key: key that signs the assertions, in any form that
         :func:`airflow_provider_oac.auth.keys.load_private_key` reads.
@@ -47,16 +47,16 @@ class AuthSettings:
     :param certificate_alias: alias under which the certificate was imported into the application (``kid``).
     :param certificate: the certificate itself (PEM); adds its thumbprint as ``x5t``.
     :param user_password: password of the user, for ``password``.
-    :param refresh_token: the refresh token that the chain begins with, for ``refresh_token``; without one, a sign-in
-        by command has put it into the store.
+    :param refresh_token: the first refresh token of the chain, for ``refresh_token``; without it, a sign-in by command
+        must have stored one.
     :param audience: audiences of the assertions; one or several.
     :param client_authentication: ``assertion``, ``basic``, ``body`` or ``none`` (a public application; for
         ``refresh_token`` and ``device_code`` only); by default what the given credentials allow: an assertion where
         there is a key, else the secret by Basic, else none.
-    :param file_folder: the folder with the files that ``private_key`` and ``certificate`` may name, if it is limited.
-    :param resource: address of the server that the tokens are for. A token never serves another one.
-    :param name: what people call this sign-in: the id of the Airflow Connection.
-    :param mask: is given each token and assertion before it is sent for the first time. It may block.
+    :param file_folder: the only folder whose files ``private_key`` and ``certificate`` may name; ``None`` for no limit.
+    :param resource: address of the server that the tokens are for. A token is never used for another server.
+    :param name: name of this sign-in for people: the id of the Airflow Connection.
+    :param mask: called with each token and assertion before it is first sent. It may block.
     """
 
     identity_url: str
@@ -98,12 +98,12 @@ class AuthSettings:
 
     @property
     def uses_refresh_token(self) -> bool:
-        """Whether each renewal needs what the one before it brought."""
+        """Whether each renewal needs the refresh token that the previous one returned."""
         return self.grant in CHAINED
 
     @property
     def client_authentication_used(self) -> str:
-        """How the application proves who it is."""
+        """The method of client authentication in use."""
         if self.client_authentication:
             return self.client_authentication
         if self.private_key:
@@ -112,7 +112,7 @@ class AuthSettings:
 
     @property
     def signs(self) -> bool:
-        """Whether signing in takes the private key."""
+        """Whether signing in needs the private key."""
         return self.client_authentication_used == ASSERTION or self.grant == JWT_ASSERTION
 
     @property
@@ -125,12 +125,12 @@ class AuthSettings:
 
     @property
     def label(self) -> str:
-        """What to call this sign-in in messages."""
+        """Name of this sign-in in messages."""
         return f"Connection {self.name!r}" if self.name else f"client {self.client_id}"
 
     @property
     def login_step(self) -> str:
-        """How a person signs in anew."""
+        """The next step in messages: how a person signs in again."""
         which = f" --oac-conn-id {shlex.quote(self.name)}" if self.name else ""
         return (
             f"sign in with `python -m airflow_provider_oac login{which}` (with Airflow's settings and Connections, "
@@ -139,25 +139,25 @@ class AuthSettings:
 
     @property
     def store_key(self) -> str:
-        """Where the tokens of this sign-in are in a shared store: a hash that says nothing about a secret.
+        """Key of this sign-in's tokens in a shared store: a hash that reveals no secret.
 
-        What can be guessed (a password) has no part in it; see :meth:`fingerprint` for that. A refresh token cannot
-        be guessed, and two Connections that begin with the same one must share its chain.
+        It does not cover secrets that can be guessed (a password); :meth:`fingerprint` does. It covers the first
+        refresh token, which cannot be guessed: two Connections that begin with the same one must share its chain.
         """
         kind, seed = self.grant, ""
         if self.uses_refresh_token:
-            # Both go on from a stored refresh token: whether a person typed a code or pasted one makes no difference.
+            # Both grants continue from a stored refresh token, whether a person typed a code or pasted a token.
             kind = "chain"
             seed = f"seed {self.refresh_token}" if self.refresh_token else f"name {self.name}"
         parts = (self.token_url, self.resource, self.client_id, self.scope, kind, self.user or "", seed)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def fingerprint(self, salt: bytes) -> str:
-        """A name for the tokens of exactly this credential, fit as a key of a cache and as nothing else.
+        """An HMAC that identifies exactly this credential, for use as a cache key only.
 
-        An edited Connection gives another name, so that it never gets the tokens of its former self.
+        An edited Connection has another fingerprint, so it never gets the tokens of its former settings.
 
-        :param salt: key of the HMAC, so that the name says nothing about the secrets.
+        :param salt: key of the HMAC, without which the fingerprint reveals nothing about the secrets.
         """
         parts = (
             self.token_url, self.resource, self.client_id, self.scope, self.grant, self.user, self.certificate_alias,
@@ -169,7 +169,7 @@ class AuthSettings:
         return hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
 
     def check(self) -> None:
-        """Refuse what cannot work, before anything is sent.
+        """Refuse settings that cannot work, before anything is sent.
 
         :raises OACConfigurationError: naming the field and what to put there.
         """
@@ -206,7 +206,8 @@ class AuthSettings:
             needed += [("user", "OAC needs a token that carries a user")]
         if self.grant == PASSWORD:
             needed += [("user_password", "the grant password signs in with it")]
-        # The key first: without one, and without another word, the application would authenticate by its secret.
+        # The key comes first: without one, client_authentication defaults to the client secret, and the error would
+        # ask for that.
         if self.signs:
             needed += [("private_key", "it signs the assertions")]
             needed += [("audience", "the identity domain checks for whom the assertions are")]

@@ -1,8 +1,9 @@
-"""One token for the tasks of many processes: reading and renewing it in a store, under the store's lock.
+"""Share one token between processes: read it from a store and renew it under the store's lock.
 
 For a credential (an assertion, a password) the store is a convenience: without it, each process signs in by itself. A
-chain of refresh tokens depends on it. Each refresh token works once only (observed), so a renewal is recorded before it
-is sent, and its result is stored before it is used. The next process notices a renewal that died in between.
+chain of refresh tokens depends on it, because each refresh token works once only (observed). So a renewal is recorded
+before it is sent, and its result is stored before it is used. The next process notices a renewal that was cut off in
+between.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ LOOK_INTERVAL = 0.02
 LONGEST_LOOK_INTERVAL = 0.25
 # Seconds for which no task repeats a renewal that the identity domain refused.
 COOLDOWN = 60.0
-# Seconds for which a new refresh token is offered to a store that does not take it. The lock is kept meanwhile.
+# Seconds for which a failed write of a new refresh token is retried. The lock is held meanwhile.
 _KEEP_TRYING = 30.0
-# How many leases to wait for a lock: its holder may ask a token service that does not answer four times.
+# How many leases to wait for a lock: its holder may call a token service four times without an answer.
 _PATIENCE = 3
 
 
@@ -47,7 +48,7 @@ _MARKED = "It still says that a renewal is under way."
 
 
 class _LockLost(Exception):
-    """Another process may be renewing."""
+    """The lock was lost, and another process may be renewing."""
 
 
 async def through_store(
@@ -62,8 +63,8 @@ async def through_store(
     """Return the store's token if it is fresh, else renew it. One renewal runs at a time, in all processes. Flow.
 
     :param policy: how often to ask the token service.
-    :param refused: an access token that the resource server refused. It is not used, however fresh.
-    :param past: renew in any case.
+    :param refused: an access token that the resource server refused. It is not used, even if it is fresh.
+    :param past: renew even if the stored token is fresh.
     :raises OACAuthError: if the token service refuses, or no person has signed in yet.
     :raises OACTransportError: if it cannot be reached.
     :raises OACTokenStoreError: if the store cannot be used and the grant depends on it.
@@ -113,7 +114,7 @@ class _Shared:
             pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
 
     async def _look(self, locked: bool) -> tuple[Kept | None, Token | None, bool]:
-        """What is stored, its token if that works, and whether no renewal is needed."""
+        """The stored record, its token if that is valid, and whether the token needs no renewal."""
         settings, now = self.settings, self.io.now()
         kept = await self._read(locked)
         if kept is None or not kept.record.of(settings):
@@ -135,13 +136,13 @@ class _Shared:
             if self.settings.uses_refresh_token:
                 repair = f"If it cannot be brought back: {self.settings.login_step}"
                 raise OACTokenStoreError(f"{problem} {repair}", damaged=True) from None
-            # Without the lock, the caller reads again under it.
+            # A caller without the lock reads again under it.
             if locked:
                 log.warning("%s It is replaced.", problem)
             return None
 
     async def _renewed(self) -> Token | None:
-        """Renew under the lock, unless another process just did; ``None`` to start again."""
+        """Renew under the lock, unless another process just did; ``None`` to start over."""
         kept, token, enough = await self._look(locked=True)
         if token and enough:
             return token
@@ -152,7 +153,7 @@ class _Shared:
         return token
 
     async def _next_of_chain(self, kept: Kept | None) -> Token | None:
-        """Renew by the latest refresh token; ``None`` if another process has stored another one meanwhile."""
+        """Renew with the latest refresh token; ``None`` to start over, because another process may have renewed."""
         io, store_entry, settings = self.io, self.store_entry, self.settings
         record = kept.record if kept else Record()
         refresh = record.refresh_token or settings.refresh_token
@@ -173,19 +174,19 @@ class _Shared:
         try:
             issued = await ask(io, replace(settings, refresh_token=refresh), self.policy, still_ours)
         except _LockLost:
-            # A pause before another request was longer than the lease.
+            # A pause between two requests was longer than the lease.
             return None
         except OACTransportError as error:
             if not error.sent:
-                # The refresh token is unused: the mark would blame this renewal for what others do.
+                # The refresh token is unused, so this attempt must not be blamed if a later renewal is refused.
                 await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
             raise
         except OACAuthError as error:
             if sent > 1 and interrupted is None:
-                # The response to an earlier one of these requests may be lost.
+                # The response to an earlier request of this renewal may be lost.
                 interrupted = begun.attempt
             now_kept = None
-            # The refusal says more than a store that fails as well.
+            # If the store fails as well, the refusal is the more useful error.
             with suppress(OACTokenStoreError):
                 now_kept = await io.to_thread(store_entry.read)
             if now_kept and now_kept.record.refresh_token != refresh:
@@ -201,7 +202,7 @@ class _Shared:
         return issued.token
 
     def _refuse_hopeless(self, record: Record, refresh: str | None) -> None:
-        """Send nothing that is known to fail."""
+        """Raise if the renewal is known to fail, before anything is sent."""
         settings = self.settings
         if record.unrenewable:
             raise OACAuthError(
@@ -226,12 +227,12 @@ class _Shared:
     async def _explained(
         self, error: OACAuthError, begun: Record, before: Kept, interrupted: Attempt | None
     ) -> OACAuthError:
-        """The refusal with what is known of the chain. A lasting one is stored, so that no other task asks again."""
+        """Add what is known of the chain to a refusal, and store a lasting one, so no other task asks again."""
         if error.retryable:
-            # The domain may have renewed before it failed: the mark of the attempt stays.
+            # The domain may have renewed before it failed, so the attempt stays in the record.
             return error
         if error.error != "invalid_grant":
-            # It is not about the refresh token, which still works.
+            # The refusal is not about the refresh token, which still works.
             await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
             return error
         message = str(error)
@@ -251,10 +252,10 @@ class _Shared:
         return error.saying(message)
 
     async def _try_to_keep(self, record: Record, before: Kept | None, otherwise: str) -> None:
-        """Store a record that others can do without.
+        """Store a record, and only log a failure: other processes can do without it.
 
-        :param before: what it replaces; ``None`` for whatever is there.
-        :param otherwise: what it means if that fails, for the log.
+        :param before: the record that it replaces; ``None`` to replace whatever is there.
+        :param otherwise: the consequence of a failure, for the log.
         """
         store_entry = self.store_entry
         try:
@@ -263,9 +264,9 @@ class _Shared:
             log.warning("%s %s", problem, otherwise)
 
     async def _keep(self, record: Record, before: Kept) -> None:
-        """Store the result of a renewal, however long the store needs.
+        """Store the result of a renewal, and retry for ``_KEEP_TRYING`` seconds.
 
-        :raises OACTokenStoreError: if the store does not take it, which ends the chain.
+        :raises OACTokenStoreError: if the store still fails, which ends the chain.
         """
         io, store_entry, label = self.io, self.store_entry, self.settings.label
         used, began, pause = before.record.refresh_token, io.now(), LOOK_INTERVAL
@@ -275,7 +276,7 @@ class _Shared:
             while not store_entry.write(record, expected):
                 expected = store_entry.read()
                 if expected and expected.record.refresh_token != used:
-                    # It is there already, or a person has signed in anew, which counts from now on.
+                    # The record is stored already, or a person has signed in again, which takes precedence.
                     return
 
         while True:
@@ -291,11 +292,11 @@ class _Shared:
             try:
                 await io.sleep(pause)
             except OACKilledError:
-                # A task that is told to stop has no time for more than this.
+                # A task that was told to stop has time for one more write only.
                 await io.to_thread(keep)
                 raise
             pause = min(2.0, pause * 2)
-            # If the lock is lost, the write still compares: it does not replace what another process has stored.
+            # Even if the lock is lost, the write compares, so it does not replace what another process has stored.
             with suppress(OACTokenStoreError):
                 await io.to_thread(store_entry.extend)
 
@@ -314,10 +315,10 @@ async def keep_sign_in(
 ) -> Record:
     """Store the tokens of a person who has just signed in, and revoke the refresh token that they replace. Flow.
 
-    :param unrenewable: why the refresh token is of no use, if it is not.
-    :raises OACConfigurationError: if the person is not the one whom the settings ask for, or tokens that cannot be
-        renewed would take the place of some that can.
-    :raises OACTokenStoreError: if the store does not take them.
+    :param unrenewable: why the refresh token cannot be used; ``None`` if it can.
+    :raises OACConfigurationError: if the person is not the user in the settings, or if tokens that cannot be renewed
+        would replace tokens that can.
+    :raises OACTokenStoreError: if the store cannot be used.
     """
     refresh = None if unrenewable else issued.refresh_token
     record = replace(
@@ -350,7 +351,7 @@ async def keep_sign_in(
 async def locked(io: IO, store_entry: StoreEntry) -> AsyncIterator[None]:
     """Wait for the lock of an entry, and hold it. Flow.
 
-    :raises OACTokenStoreError: if others hold it for too long.
+    :raises OACTokenStoreError: if other processes hold it for too long.
     """
     waited = 0.0
     while not await io.to_thread(store_entry.acquire):

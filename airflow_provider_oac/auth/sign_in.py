@@ -1,4 +1,4 @@
-"""A person signs in or out, by a command or a web page: the identity domain and the store together."""
+"""Sign a person in or out, by a command or a web page: at the identity domain and in the store."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ async def sign_in_and_keep(
 ) -> Record:
     """Let a person sign in with a code, and store the tokens. Flow.
 
-    :param store_entry: their place in the store. Its content is replaced once the person has signed in.
+    :param store_entry: the entry in the store. Its content is replaced once the person has signed in.
     :param show: shows the code and the address to the person.
-    :param waiting: gets the seconds left, before each poll. An exception from it ends the sign-in.
+    :param waiting: called before each poll with the seconds left. An exception from it ends the sign-in.
     :returns: the stored record.
-    :raises OACAuthError: if the person refuses or does not come, or the domain refuses.
-    :raises OACConfigurationError: if another user signed in than the settings name.
-    :raises OACTokenStoreError: if the store cannot be used; mostly before the person is asked to sign in.
+    :raises OACAuthError: if the person denies the request or does not approve it in time, or the domain refuses.
+    :raises OACConfigurationError: if the user who signed in is not the one in the settings.
+    :raises OACTokenStoreError: if the store cannot be used; in most cases before the person is asked to sign in.
     :raises OACTransportError: if the domain cannot be reached.
     """
-    # A store that cannot be used is an error before the person acts. Damaged content is replaced.
+    # Fail before the person acts if the store cannot be used. Damaged content is replaced.
     async with locked(io, store_entry):
         pass
     issued = await device_sign_in(io, settings, show, waiting)
@@ -48,9 +48,10 @@ async def forget(io: IO, store_entry: StoreEntry, settings: AuthSettings) -> boo
     """Revoke the refresh token and delete the sign-in from the store. Flow.
 
     :returns: whether there was a refresh token.
-    :raises OACAuthError: if the domain refuses to revoke it. The store has forgotten it.
-    :raises OACTransportError: if the domain cannot be reached. The store has forgotten it.
-    :raises OACTokenStoreError: if the store cannot be changed, or its content could not be read, and so not revoked.
+    :raises OACAuthError: if the domain refuses to revoke it. The store has already deleted it.
+    :raises OACTransportError: if the domain cannot be reached. The store has already deleted it.
+    :raises OACTokenStoreError: if the store cannot be changed, or if it deleted damaged content whose refresh token
+        could not be read and so not revoked.
     """
     kept, unread = None, None
     async with locked(io, store_entry):

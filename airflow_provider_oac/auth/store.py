@@ -1,6 +1,6 @@
-"""Tokens that outlive a process: what is kept of one sign-in, and how it is sealed.
+"""Tokens that outlive a process: the stored record of a sign-in, and its encryption.
 
-A *backend* keeps sealed bytes by name and lends out try-locks: a folder on this host
+A *backend* keeps encrypted bytes by name and provides try-locks: a folder on this host
 (:mod:`airflow_provider_oac.auth.store_file`) or Redis (:mod:`airflow_provider_oac.auth.store_redis`). Everything here
 blocks; flows call it through their ``io``'s ``to_thread``.
 """
@@ -22,54 +22,56 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStore
 
 
 class Lock(Protocol):
-    """A lock that other processes see. It is only ever tried, never waited for."""
+    """A lock that all processes see; a caller tries it and never blocks on it."""
 
     def acquire(self) -> bool:
-        """Take it, if nobody has it."""
+        """Try to take the lock; ``False`` if it is held."""
         ...
 
     def extend(self) -> bool:
-        """Begin its lease anew; ``False`` if it was lost meanwhile."""
+        """Restart the lease; ``False`` if the lock was lost."""
         ...
 
     def release(self) -> None:
-        """Give it back. Without effect if it was lost."""
+        """Release the lock; no effect if it was lost."""
         ...
 
 
 class Backend(Protocol):
-    """Where sealed records are kept. Each method may raise :class:`OACTokenStoreError`."""
+    """Keeps encrypted records; each method may raise :class:`OACTokenStoreError`."""
 
     @property
     def where(self) -> str:
-        """What and where it is, for people."""
+        """Kind and location of the store, for messages."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """What is kept under a name."""
+        """Return the bytes stored under a name; ``None`` if there are none."""
         ...
 
     def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
-        """What is kept under several names, in one request to a server; the error of a name that cannot be read."""
+        """Return what is stored under several names, with one request to a server; for an unreadable one, its error."""
         ...
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
-        """Replace ``expected`` (``None``: nothing is there) as a whole or not at all; ``False`` if something else is
-        there by now."""
+        """Replace ``expected`` atomically; ``False`` if something else is stored under the name.
+
+        :param expected: the bytes to replace; ``None`` if there are none yet.
+        """
         ...
 
     def delete(self, name: str) -> None:
-        """Forget a name."""
+        """Delete the entry of a name."""
         ...
 
     def lock(self, name: str, lease: float) -> Lock:
-        """The lock of a name. Where nobody notices the death of its holder, it is free after ``lease`` seconds."""
+        """Return the lock of a name; if the backend cannot notice its holder's death, it expires after ``lease`` s."""
         ...
 
 
 @dataclass(frozen=True)
 class Failure(records.Record):
-    """A renewal that the identity domain refused, so that not every task asks it again.
+    """A renewal that the identity domain refused; storing it keeps other tasks from asking again.
 
     :param at: when, in seconds since the epoch.
     :param message: the complete text for people.
@@ -85,9 +87,9 @@ class Failure(records.Record):
 
 @dataclass(frozen=True)
 class Attempt(records.Record):
-    """A renewal that was begun: kept before the refresh token is sent, gone when what it brought is kept.
+    """A renewal that has begun: stored before the refresh token is sent, removed when the result is stored.
 
-    Who finds one after its lock is free knows that its process died in between.
+    If an attempt is still there when the lock is free, its process died or its response was lost.
 
     :param at: when, in seconds since the epoch.
     :param by: host and process.
@@ -99,17 +101,19 @@ class Attempt(records.Record):
 
 @dataclass(frozen=True)
 class Record(records.Record):
-    """What is kept of one sign-in.
+    """The stored state of one sign-in.
 
     :param access_token: the last access token, shared until it is stale.
-    :param obtained_at: when it was asked for, in seconds since the epoch.
-    :param lifetime: seconds it lives.
+    :param obtained_at: when it was requested, in seconds since the epoch.
+    :param lifetime: its lifetime in seconds.
     :param refresh_token: the only refresh token of the chain that still works.
-    :param refreshed_at: when that one came.
-    :param owner: whose sign-in it is, by the access token's own words.
+    :param refreshed_at: when it was stored, in seconds since the epoch.
+    :param owner: the user of the sign-in, from the access token's claims.
     :param unrenewable: why the identity domain will not renew it, if that is known.
-    :param salt: of ``credential``.
-    :param credential: an HMAC of the credential that brought the token, where no refresh token did.
+    :param attempt: the renewal in progress or cut off, if any.
+    :param failure: the last renewal, if the identity domain refused it for good.
+    :param salt: salt of ``credential``.
+    :param credential: an HMAC of the credential that the token was issued for; empty if that was a refresh token.
     """
 
     access_token: str | None = field(default=None, repr=False)
@@ -130,7 +134,7 @@ class Record(records.Record):
         return Token(self.access_token, self.obtained_at, self.lifetime) if self.access_token else None
 
     def with_token(self, token: Token) -> Record:
-        """The same with another access token, and nothing under way or failed."""
+        """A copy with another access token, and without an attempt or a failure."""
         return replace(
             self,
             access_token=token.access_token,
@@ -141,24 +145,24 @@ class Record(records.Record):
         )
 
     def of(self, settings: AuthSettings) -> bool:
-        """Whether it came by just these settings: an edited Connection gets none of its former self's tokens."""
+        """Whether the record belongs to exactly these settings: an edited Connection must not get its former tokens."""
         return settings.uses_refresh_token or secrets.compare_digest(
             self.credential, settings.fingerprint(self.salt.encode())
         )
 
 
 def minted(settings: AuthSettings, token: Token) -> Record:
-    """The record of a token that a credential brought."""
+    """The record of a token that was issued for a credential."""
     salt = secrets.token_hex(16)
     return Record(salt=salt, credential=settings.fingerprint(salt.encode())).with_token(token)
 
 
 class EncryptedStore:
-    """A store whose records are sealed with Airflow's Fernet keys.
+    """A store whose records are encrypted with Airflow's Fernet keys.
 
-    :param backend: where they are kept.
-    :param fernet_keys: the keys, the one in force first; the others still open what they sealed.
-    :raises OACConfigurationError: if there is no key, or one that is none.
+    :param backend: where the records are kept.
+    :param fernet_keys: the current key first, then former keys, which only decrypt.
+    :raises OACConfigurationError: if there is no key, or an invalid one.
     """
 
     def __init__(self, backend: Backend, fernet_keys: Sequence[str]) -> None:
@@ -173,7 +177,7 @@ class EncryptedStore:
             usable = True
         except ValueError:
             usable = False
-        # Not while that exception is handled: it may hold the key.
+        # Raised outside the handler: that exception may hold the key.
         if not usable:
             raise OACConfigurationError(
                 "Airflow's Fernet key ([core] fernet_key) is not one: it must be 32 bytes in url-safe base64. Make one "
@@ -182,23 +186,23 @@ class EncryptedStore:
         self.backend = backend
 
     def store_entry(self, settings: AuthSettings, lease: float = 120.0) -> StoreEntry:
-        """The place of one sign-in.
+        """The entry of one sign-in.
 
-        :param lease: seconds that one call of the token service takes at most.
+        :param lease: lease of its lock in seconds: the most that one call of the token service takes.
         """
         return StoreEntry(self, settings.store_key, settings.token_url, lease)
 
     def seal(self, record: Record, entry: Mapping[str, str]) -> bytes:
         """Encrypt a record together with the entry that it belongs to.
 
-        :param entry: what the record must be found under.
+        :param entry: the entry that :meth:`open` must then be given.
         """
         return self._fernet.encrypt(json.dumps({"entry": dict(entry), "record": record.to_json()}).encode())
 
     def open(self, sealed: bytes, entry: Mapping[str, str]) -> Record:
         """Decrypt a record.
 
-        :param entry: what it was found under.
+        :param entry: the entry in which it was found.
         :raises OACTokenStoreError: if it was sealed with another key or for another entry, or is damaged.
         """
         try:
@@ -218,7 +222,7 @@ class EncryptedStore:
         if record is None:
             raise OACTokenStoreError("it has a form that this version of the provider does not know")
         if body.get("entry") != dict(entry):
-            # Whoever can write to the store could give one Connection another one's tokens.
+            # Otherwise anyone with write access to the store could give one Connection the tokens of another.
             raise OACTokenStoreError(
                 "it was sealed for another entry: somebody copied or renamed it. Find out who writes to the store"
             )
@@ -227,14 +231,14 @@ class EncryptedStore:
 
 @dataclass(frozen=True)
 class Kept:
-    """A record together with the very bytes in the store, so that it is only replaced if nobody did meanwhile."""
+    """A record and its exact bytes in the store: a write replaces it only if the store still holds these bytes."""
 
     record: Record
     sealed: bytes = field(repr=False)
 
 
 class StoreEntry:
-    """The place of one sign-in in a store."""
+    """The entry of one sign-in in a store."""
 
     def __init__(self, vault: EncryptedStore, name: str, token_url: str, lease: float) -> None:
         self._vault = vault
@@ -245,23 +249,23 @@ class StoreEntry:
 
     @property
     def where(self) -> str:
-        """What and where the store is, for people."""
+        """Kind and location of the store, for messages."""
         return self._vault.backend.where
 
     @property
     def entry(self) -> str:
-        """The entry in the store, for people who look for it."""
+        """Name of the entry in messages, for people who look for it in the store."""
         return f"entry {self._name[:12]}… of {self.where}"
 
     def read(self) -> Kept | None:
-        """What is kept.
+        """Return the record; ``None`` if there is none.
 
         :raises OACTokenStoreError: if the store cannot be read, or holds something else.
         """
         return self.opened(self._vault.backend.read(self._name))
 
     def opened(self, sealed: bytes | None) -> Kept | None:
-        """The record in what the store holds, as :meth:`read` returns it."""
+        """Decrypt bytes from the store into the result of :meth:`read`."""
         if sealed is None:
             return None
         try:
@@ -270,19 +274,19 @@ class StoreEntry:
             raise OACTokenStoreError(f"The {self.entry} cannot be used: {problem}.", damaged=True) from None
 
     def write(self, record: Record, before: Kept | None) -> Kept | None:
-        """Keep a record in place of another one; ``None`` if something else is there by now."""
+        """Replace a record with another one; ``None`` if the entry has changed meanwhile."""
         sealed = self._vault.seal(record, self._sealed_for)
         written = self._vault.backend.write(self._name, sealed, before.sealed if before else None)
         return Kept(record, sealed) if written else None
 
     def put(self, record: Record) -> None:
-        """Keep a record whatever is there: a new sign-in, or a heap of damaged bytes to be replaced."""
+        """Store a record whatever the entry holds, for a new sign-in or in place of damaged bytes."""
         sealed = self._vault.seal(record, self._sealed_for)
         while not self._vault.backend.write(self._name, sealed, self._vault.backend.read(self._name)):
             pass
 
     def delete(self) -> None:
-        """Forget what is kept."""
+        """Delete the record."""
         self._vault.backend.delete(self._name)
 
     def acquire(self) -> bool:
@@ -290,19 +294,18 @@ class StoreEntry:
         return self._lock.acquire()
 
     def extend(self) -> bool:
-        """Begin the lock's lease anew; ``False`` if the lock was lost."""
+        """Restart the lock's lease; ``False`` if the lock was lost."""
         return self._lock.extend()
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._lock.release()
 
     @staticmethod
     def read_all(slots: Sequence[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
-        """Read several slots of one store, with one request where the store is a server.
+        """Read several entries of one store, with one request if the store is a server.
 
-        :returns: for each store_entry the record, ``None`` if there is none, or the error of an entry that cannot be
-            used.
+        :returns: for each entry the record, ``None`` if there is none, or the error if the entry cannot be used.
         :raises OACTokenStoreError: if the store cannot be reached.
         """
         if not slots:

@@ -16,12 +16,12 @@ _LARGEST = 1 << 20
 
 
 class FileStore:
-    """One file and one lock file for each sign-in, open to nobody but their owner (0600, in a folder of 0700).
+    """Keeps one file and one lock file for each sign-in, accessible only to their owner (0600, in a 0700 folder).
 
-    Locks are those of the operating system (``flock``): whoever dies holds none. They work between the processes of a
-    host; over a network file system only where that supports them.
+    The locks are the operating system's (``flock``), which releases them when a process dies. They work between the
+    processes of a host, and over a network file system only if it supports them.
 
-    :param folder: absolute path of the folder; it is made if it is not there.
+    :param folder: absolute path of the folder, which is created if it is missing.
     :raises OACConfigurationError: if the path is relative.
     """
 
@@ -35,11 +35,11 @@ class FileStore:
 
     @property
     def where(self) -> str:
-        """What and where it is, for people."""
+        """Kind and location of the store, for messages."""
         return f"the token store in {self._folder}"
 
     def read(self, name: str) -> bytes | None:
-        """What is kept under a name."""
+        """Return the bytes stored under a name; ``None`` if there are none."""
         with self._explained("read"):
             try:
                 self._check_folder()
@@ -50,13 +50,13 @@ class FileStore:
                 return file.read(_LARGEST)
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
-        """Replace a file as a whole: written beside it, flushed to the disk, then renamed."""
+        """Replace a file atomically: write a new one beside it, flush it to the disk, rename it."""
         with self._explained("written"):
             self._make_folder()
             if self.read(name) != expected:
                 return False
             path = self._folder / f"{name}.new"
-            # Whoever writes holds the lock: what is there was left by a writer that was killed.
+            # This writer holds the lock, so an existing file was left by a writer that was killed.
             path.unlink(missing_ok=True)
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -72,12 +72,12 @@ class FileStore:
             return True
 
     def delete(self, name: str) -> None:
-        """Forget a name. Its lock file stays: somebody may hold it."""
+        """Delete the entry of a name; its lock file stays, because another process may hold the lock."""
         with self._explained("changed"), suppress(FileNotFoundError):
             os.unlink(self._path(name))
 
     def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
-        """What is kept under several names."""
+        """Return what is stored under several names; for an unreadable one, its error."""
         found: list[bytes | OACTokenStoreError | None] = []
         for name in names:
             try:
@@ -87,7 +87,7 @@ class FileStore:
         return found
 
     def lock(self, name: str, lease: float) -> FileLock:
-        """The lock of a name; it needs no lease, since the operating system notices the death of its holder."""
+        """Return the lock of a name; it needs no lease, because the operating system frees it when its holder dies."""
         return FileLock(self, name)
 
     def open_lock(self, name: str) -> int:
@@ -97,7 +97,7 @@ class FileStore:
             return self._open(self._lock_path(name), os.O_RDWR | os.O_CREAT)
 
     def is_lock(self, name: str, descriptor: int) -> bool:
-        """Whether this is still the lock file of a name: somebody may have deleted it, and others made a new one."""
+        """Whether an open file is still the lock file of a name, which may have been deleted and created again."""
         with self._explained("locked"):
             try:
                 return os.path.samestat(os.fstat(descriptor), os.stat(self._lock_path(name), follow_symlinks=False))
@@ -111,7 +111,7 @@ class FileStore:
         return self._folder / f"{name}.token"
 
     def _open(self, path: Path, flags: int) -> int:
-        """Open a file of the folder. What is not ours alone is not opened, and nothing is waited for."""
+        """Open a file of the folder without blocking; refuse a file that other users own or can access."""
         try:
             self._refuse_other_kinds(os.lstat(path), path)
         except FileNotFoundError:
@@ -119,7 +119,7 @@ class FileStore:
                 raise
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         try:
-            # It may be another one by now.
+            # Another file may have replaced it since the check.
             self._refuse_other_kinds(os.fstat(descriptor), path)
         except BaseException:
             os.close(descriptor)
@@ -188,7 +188,7 @@ class FileLock:
         self._held: int | None = None
 
     def acquire(self) -> bool:
-        """Take it, if nobody has it: no other process, no other thread."""
+        """Try to take the lock; ``False`` if another process or thread holds it."""
         descriptor = self._store.open_lock(self._name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,13 +207,13 @@ class FileLock:
         return True
 
     def extend(self) -> bool:
-        """Whether it is still held: as long as the process lives, unless somebody deletes the file."""
+        """Whether the lock is still held; it is, unless the file was deleted."""
         return self._held is not None and self._store.is_lock(self._name, self._held)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         if self._held is not None:
-            # Closing alone would not do while a process that was forked meanwhile has it open, too.
+            # Closing alone does not release it while a forked child has the file open, too.
             with suppress(OSError):
                 fcntl.flock(self._held, fcntl.LOCK_UN)
             os.close(self._held)

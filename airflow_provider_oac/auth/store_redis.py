@@ -15,10 +15,10 @@ from redis.exceptions import LockError
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 
 _PREFIX = "airflow-provider-oac"
-# Seconds after which an entry that nobody has touched goes. Refresh tokens live for a week by default.
+# Seconds after the last write at which Redis drops an entry. Refresh tokens live for a week by default.
 _KEPT = 180 * 24 * 3600
 _TIMEOUT = 5.0
-# What redis-py takes and what does no harm: it raises a TypeError for others, and with decode_responses for each read.
+# Parameters that redis-py accepts and that do no harm. Others raise a TypeError, decode_responses at each read.
 _PARAMETERS = (
     "client_name", "db", "health_check_interval", "max_connections", "protocol", "retry_on_timeout",
     "socket_connect_timeout", "socket_keepalive", "socket_timeout",
@@ -30,10 +30,10 @@ _TLS_PARAMETERS = (
 
 
 class RedisStore:
-    """Entries by name, each replaced only if it is still the one that was read; locks with a lease.
+    """Keeps entries by name, replaces one only if it is unchanged since it was read, and provides locks with a lease.
 
-    The server must keep what it is given: no eviction (``maxmemory-policy noeviction``), and persistence if a restart
-    is not to end the sign-ins.
+    The server must not evict entries (``maxmemory-policy noeviction``), and it needs persistence if the sign-ins are to
+    survive a restart.
 
     :param url: ``redis://``, ``rediss://`` or ``unix://`` address, with login and database if need be.
     :raises OACConfigurationError: if there is no address.
@@ -52,7 +52,8 @@ class RedisStore:
             self._client: redis.Redis = redis.Redis.from_url(
                 url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, health_check_interval=30
             )
-            # Anything else there is the rest of a password with a / # or ? in it, and must not be shown.
+            # A longer path, a fragment or an @ in the query may be the rest of a password with a / # or ? in it, which
+            # must not be shown.
             usable = parts.scheme == "unix" or bool(
                 # A single word may be a password without its @.
                 (parts.port or parts.path or "@" in parts.netloc or parts.hostname == "localhost")
@@ -64,7 +65,7 @@ class RedisStore:
             unknown = [name for name in parse_qs(parts.query) if name not in known]
         except ValueError:
             usable, unknown, known = False, [], ()
-        # Not while that exception is handled: it may hold the password.
+        # Raised outside the handler: that exception may hold the password.
         if not usable:
             raise OACConfigurationError(
                 "[oac] redis_url is not the address of a Redis server: it looks like "
@@ -79,23 +80,23 @@ class RedisStore:
 
     @property
     def where(self) -> str:
-        """What and where it is, for people."""
+        """Kind and location of the store, for messages."""
         return f"the token store in Redis ({self._shown})"
 
     def read(self, name: str) -> bytes | None:
-        """What is kept under a name."""
+        """Return the bytes stored under a name; ``None`` if there are none."""
         with self.explained("read"):
             found: Any = self._client.get(_key("token", name))
             return bytes(found) if found is not None else None
 
     def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
-        """What is kept under several names, in one request."""
+        """Return what is stored under several names, with one request."""
         with self.explained("read"):
             found: Any = self._client.mget([_key("token", name) for name in names])
             return [None if sealed is None else bytes(sealed) for sealed in found]
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
-        """Compare and set, as one transaction."""
+        """Compare and set in one transaction."""
         key = _key("token", name)
         with self.explained("written"), self._client.pipeline() as pipe:
             pipe.watch(key)  # type: ignore[no-untyped-call]
@@ -109,17 +110,17 @@ class RedisStore:
             return False
 
     def delete(self, name: str) -> None:
-        """Forget a name."""
+        """Delete the entry of a name."""
         with self.explained("changed"):
             self._client.delete(_key("token", name))
 
     def lock(self, name: str, lease: float) -> RedisLock:
-        """The lock of a name. It is free again ``lease`` seconds after its holder died."""
+        """Return the lock of a name, which expires ``lease`` seconds after it was taken or extended."""
         return RedisLock(self, self._client.lock(_key("lock", name), timeout=lease, thread_local=False))
 
     @contextmanager
     def explained(self, done: str) -> Iterator[None]:
-        """Turn what the library raises into one error. It names no cause: servers quote what was sent."""
+        """Turn the library's exceptions into one error, without their text: servers quote what was sent."""
         try:
             yield
         except self.errors as error:
@@ -140,15 +141,15 @@ class RedisLock:
         self._held = False
 
     def acquire(self) -> bool:
-        """Take it, if nobody has it."""
+        """Try to take the lock; ``False`` if it is held."""
         with self._store.explained("locked"):
             taken = bool(self._lock.acquire(blocking=False))
-        # Another thread may have it by this same object.
+        # Another thread may hold it through this same object.
         self._held = self._held or taken
         return taken
 
     def extend(self) -> bool:
-        """Begin its lease anew; ``False`` if it ran out, or Redis forgot it."""
+        """Restart the lease; ``False`` if it has expired or Redis has lost the lock."""
         with self._store.explained("locked"):
             try:
                 return bool(self._lock.reacquire())
@@ -156,7 +157,7 @@ class RedisLock:
                 return False
 
     def release(self) -> None:
-        """Give it back. If it cannot be, its lease ends it."""
+        """Release the lock; if Redis cannot be reached, the lock expires with its lease."""
         if self._held:
             self._held = False
             with suppress(*self._store.errors):

@@ -9,17 +9,17 @@ from typing import Any
 
 from airflow_provider_oac.exceptions import OACResponseError
 
-# Oracle's default is 100 s for OAC, so that a margin of minutes, common elsewhere, would renew at every call.
+# Oracle's default lifetime for OAC is 100 s: a margin of minutes, common elsewhere, would renew at every call.
 MARGIN_SECONDS = 60.0
 MARGIN_SHARE = 0.25
-# RFC 6749 section 5.1 only recommends expires_in. Without it, the shortest life that is known is assumed.
+# RFC 6749 section 5.1 only recommends expires_in. Without it, the shortest known lifetime is assumed.
 ASSUMED_LIFETIME = 100.0
-# A year is the most that a domain can be told to grant (documented); what is far beyond is no lifetime.
+# A domain can be set to grant a year at most (documented); a value far beyond that is not a lifetime.
 _LONGEST_LIFETIME = 1e9
 
 
 class Freshness(Enum):
-    """What may be done with a token."""
+    """Whether a token may be used (fresh, stale) and should be renewed (stale, expired)."""
 
     FRESH = "fresh"
     STALE = "stale"
@@ -28,11 +28,11 @@ class Freshness(Enum):
 
 @dataclass(frozen=True)
 class Token:
-    """An access token. Its text is opaque: nothing depends on what is inside.
+    """An access token, which is opaque here.
 
     :param access_token: the token.
-    :param obtained_at: time (seconds since the epoch, this machine's clock) *before* it was asked for.
-    :param lifetime: seconds it lives.
+    :param obtained_at: time (seconds since the epoch, this machine's clock) *before* it was requested.
+    :param lifetime: its lifetime in seconds.
     """
 
     access_token: str = field(repr=False)
@@ -41,11 +41,11 @@ class Token:
 
     @property
     def expires_at(self) -> float:
-        """When it is dead, in seconds since the epoch."""
+        """When the token expires, in seconds since the epoch."""
         return self.obtained_at + self.lifetime
 
     def freshness(self, now: float) -> Freshness:
-        """Whether to use it, to renew it while it still serves, or to wait for a new one."""
+        """Whether to use the token, renew it while it is still valid, or wait for a new one."""
         left = self.expires_at - now
         # A clock that was set back makes a token look younger than it can be.
         if left <= 0 or left > self.lifetime + MARGIN_SECONDS:
@@ -56,9 +56,9 @@ class Token:
 
 @dataclass(frozen=True)
 class Issued:
-    """What the token service handed out.
+    """The tokens that the token service issued.
 
-    :param refresh_token: the refresh token to use next, if one came. Each works once only (observed).
+    :param refresh_token: the refresh token to use next, if the service issued one. Each works once only (observed).
     """
 
     token: Token
@@ -76,14 +76,14 @@ def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
     if not isinstance(token, str) or not fits_header(token):
         raise OACResponseError("The token service's answer holds no access_token that can be sent in a header.")
     kind = answer.get("token_type")
-    # RFC 6749 section 7.1. A missing one is the usual one.
+    # RFC 6749 section 7.1. A missing type counts as Bearer.
     if kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
         raise UnknownTokenType(str(kind)[:40])
     return Token(token, asked_at, read_lifetime(answer.get("expires_in")))
 
 
 class UnknownTokenType(OACResponseError):
-    """A token that is not sent as a bearer token, such as DPoP's or mac's.
+    """A token whose type is not Bearer, such as DPoP or MAC.
 
     :param kind: its type.
     """
@@ -99,7 +99,7 @@ def fits_header(text: str) -> bool:
 
 
 def read_lifetime(value: Any) -> float:
-    """Seconds that a token lives by its answer's ``expires_in``; the shortest life known where that says nothing."""
+    """A token's lifetime in seconds from ``expires_in``; the shortest known lifetime if that is missing or invalid."""
     # One of Oracle's endpoints documents expires_in as a string.
     try:
         seconds = ASSUMED_LIFETIME if isinstance(value, bool) else float(value)

@@ -1,4 +1,4 @@
-"""Requests to the token service, and how to read its responses."""
+"""Send requests to the token service and read its responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_oac.transport.retry import RetryPolicy, send
 
 log = logging.getLogger(__name__)
 
-# Entries whose tokens have less than the requested scope. The next renewal does not change that.
+# Store keys whose tokens have less than the requested scope. A renewal does not change that, so INFO logs it once.
 _narrowed: set[str] = set()
 RENEWAL = RetryPolicy(attempts=4, base=0.5, cap=10.0)
 
@@ -31,10 +31,10 @@ async def ask(
     policy: RetryPolicy = RENEWAL,
     before_each: Callable[[], Awaitable[None]] = _nothing,
 ) -> Issued:
-    """Ask the token service for a token, past every cache. Flow.
+    """Request a token from the token service, bypassing every cache. Flow.
 
-    It tries again after every passing failure, with new assertions. That is safe with a refresh token, too: either the
-    first request never arrived, or its response was lost, and the next refresh token with it.
+    It retries every passing failure with new assertions. This is safe with a refresh token, too: either the first
+    request never arrived, or its response is lost, and the new refresh token with it.
 
     :param settings: with the refresh token to use now, for a grant that uses one.
     :param before_each: awaited before each request.
@@ -44,7 +44,7 @@ async def ask(
     asked_at = io.now()
 
     def request() -> Request:
-        # Imports what reads keys and signs, which takes time: a task whose token is stored does not need it.
+        # Loads the code that reads keys and signs, which takes time. A task with a stored token does not need it.
         from airflow_provider_oac.auth.grants import token_request
 
         return token_request(settings, io.now())
@@ -68,23 +68,23 @@ async def revoke(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) 
     :raises OACAuthError: if the token service refuses.
     :raises OACTransportError: if it cannot be reached.
     """
-    # As in `ask`. A sign-in has loaded it.
+    # Imported late, as in `ask`.
     from airflow_provider_oac.auth.grants import revocation_request
 
     def make() -> Awaitable[Request]:
         return io.to_thread(lambda: revocation_request(settings, io.now()))
 
     response = await send(io, make, repeatable=True, policy=policy)
-    # RFC 7009 section 2.2: 200 also for a token that was not valid any more.
+    # RFC 7009 section 2.2: the server answers 200 also for a token that is no longer valid.
     if not 200 <= response.status < 300:
         raise auth_error(settings, response, io.now())
 
 
 def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Issued:
-    """Read a successful answer.
+    """Read a successful response.
 
-    :param asked_at: time before it was asked for.
-    :raises OACAuthError: if there is no usable token in it.
+    :param asked_at: time before the request was sent, in seconds since the epoch.
+    :raises OACAuthError: if the response holds no usable token.
     """
     try:
         answer = response.json()
@@ -108,7 +108,7 @@ def issued_by(settings: AuthSettings, response: Response, asked_at: float) -> Is
 
 
 async def mint(io: IO, settings: AuthSettings, policy: RetryPolicy = RENEWAL) -> Token:
-    """Get an access token for a credential, past every cache. Flow.
+    """Get an access token for a credential, bypassing every cache. Flow.
 
     :raises OACAuthError: if the token service refuses.
     :raises OACTransportError: if it cannot be reached.

@@ -1,8 +1,8 @@
-"""Tokens that a page of Oracle's hands out as a file, and what they are good for.
+"""Read the token files that Oracle's pages offer for download, and check whether their tokens can be renewed.
 
 Forms: the identity console's *Generate Access Token* (``tokens.tok`` with ``app_access_token``: documented), OAC's
 Profile page (``tokens.json`` with ``accessToken`` and ``refreshToken``: documented, ``expiresIn``: observed), and the
-token service's own answer.
+token service's own response.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Imported:
     """The tokens of a file.
 
     :param issued: the tokens.
-    :param owner: whose they are, as far as the access token tells.
-    :param unrenewable: why the identity domain will not renew them for this application; ``None`` if nothing speaks
-        against it.
+    :param owner: the user whom the access token names, if any.
+    :param unrenewable: why the identity domain will not renew them for this application; ``None`` if no reason is
+        known.
     """
 
     issued: Issued
@@ -43,17 +43,17 @@ class Imported:
 
 
 def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
-    """Read a token file and judge it.
+    """Read a token file and check whether its tokens can be used.
 
-    :param text: its content.
-    :param settings: of the application that is to renew the tokens.
+    :param text: the content of the file.
+    :param settings: settings of the application that renews the tokens.
     :param now: wall-clock time in seconds since the epoch.
     :raises OACConfigurationError: if there is no usable token in it, or it has expired and cannot be renewed.
     """
     body = _object(text)
     access, refresh = _first(body, _ACCESS), _first(body, _REFRESH)
     if not access and not refresh:
-        # A name that is none may be a token in the wrong place.
+        # A member whose name has another form may be a token in the wrong place.
         members = ", ".join(sorted(name for name in body if _NAME.fullmatch(name))[:20]) or "none known"
         raise OACConfigurationError(
             f"The file holds no token: none of {', '.join((*_ACCESS, *_REFRESH))} is among its members ({members}). "
@@ -73,7 +73,7 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
 
 
 def access_token_of(text: str) -> str:
-    """The access token of a token file, or the text itself, also as it stands in a header; empty if there is none."""
+    """The access token in a token file, an ``Authorization`` header or a bare text; empty if there is none."""
     text = _bare(text)
     if not text.startswith("{"):
         return _HEADER.sub("", text)
@@ -87,7 +87,7 @@ def _object(text: str) -> dict[str, Any]:
         body = json.loads(_bare(text))
     except (ValueError, RecursionError):
         body = None
-    # Not while the parser's exception is handled: it holds the tokens.
+    # Raised outside the handler: the parser's exception holds the tokens.
     if not isinstance(body, dict):
         raise OACConfigurationError(
             "The file is not a JSON object. Give the file as the console or the Profile page handed it out."
@@ -96,7 +96,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _bare(text: str) -> str:
-    """Without the mark that Windows begins texts with."""
+    """Strip blanks and the byte order mark that Windows writes first."""
     return text.strip().removeprefix("\ufeff").strip()
 
 
@@ -105,7 +105,7 @@ def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:
 
 
 def _token(access: str, found: dict[str, Any], body: dict[str, Any], now: float) -> Token:
-    """The access token with its times, by its own claims if it has any; one that is not there has expired."""
+    """The access token with its times, from its claims if it has them; a missing token counts as expired."""
     begin, end = _moment(found.get("iat")), _moment(found.get("exp"))
     if begin is not None and end is not None and begin < end:
         return Token(access, begin, end - begin)
@@ -123,7 +123,7 @@ def _unrenewable(refresh: str | None, found: dict[str, Any], settings: AuthSetti
         return "there is no refresh token in the file: in the console, tick to include one"
     issued_to = found.get("client_id")
     if isinstance(issued_to, str) and issued_to != settings.client_id:
-        # Observed: the identity domain answers 401 to whoever tries.
+        # Observed: the identity domain answers such a renewal with 401.
         return (
             f"its refresh token was issued to the application {issued_to!r}, and the identity domain does not renew "
             "it for this Connection's application (tokens of OAC's Profile page belong to OAC's own application)"

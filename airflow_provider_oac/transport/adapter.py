@@ -1,4 +1,4 @@
-"""What ``requests`` lacks: a deadline for a whole response, interim responses, proxy logins in UTF-8."""
+"""Add to ``requests`` what it lacks: a deadline for a whole response, interim responses, proxy logins in UTF-8."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from airflow_provider_oac.transport.io import Deadline
 from airflow_provider_oac.transport.proxies import Proxy, proxy_for
 
-# That of the request which this thread sends: the library offers no way to hand it down to where bytes are read.
+# The deadline of the request that this thread sends: requests cannot pass it down to the code that reads bytes.
 _deadline: ContextVar[Deadline] = ContextVar("_deadline")
 
 
 class DeadlineAdapter(requests.adapters.HTTPAdapter):
     """Gives each response a deadline, as attribute ``deadline``, and verifies servers by a TLS context.
 
-    :param seconds: after which a response must be complete.
-    :param tls: the context, which others share. It is used where ``verify`` is ``True`` and there is no client
-        certificate, with which the library would change the context; the rest is up to ``requests``.
+    :param seconds: seconds within which a response must be complete.
+    :param tls: the TLS context, shared with other adapters. It is used if ``verify`` is ``True`` and there is no client
+        certificate, which the library would load into the context. In other cases ``requests`` chooses the context.
     """
 
     def __init__(self, seconds: float, tls: ssl.SSLContext) -> None:
@@ -43,7 +43,7 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
-        """Make the pools of connections by a proxy."""
+        """Make the pools of connections through a proxy."""
         manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, proxy_ssl_context=self._tls, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
@@ -60,14 +60,14 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
         return host, ({**pool, "ssl_context": self._tls} if verify is True and cert is None else pool)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Prepare a pool for verification. Here ``requests`` would add its own authorities to those of the context."""
+        """Prepare a pool for verification, without the authorities that ``requests`` would add to the context."""
         if verify is True and cert is None:
             conn.cert_reqs = "CERT_REQUIRED"
         else:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request, by the proxy that the environment names."""
+        """Send a request, through the proxy that the environment names."""
         proxy = proxy_for(request.url or "")
         if proxy is not None:
             self._proxies[proxy.address] = proxy
@@ -88,8 +88,10 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), sock, _deadline.get()))
 
     def _read_status(self) -> tuple[str, int, str]:
-        """Skip 103 Early Hints and the like, which may come before any response (RFC 9110 section 15.2). The base class
-        skips 100 only."""
+        """Skip interim responses such as 103 Early Hints, which may precede any response (RFC 9110 section 15.2).
+
+        The base class skips 100 only.
+        """
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 102 <= status <= 199:
@@ -98,7 +100,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _UntilDeadline(io.RawIOBase):
-    """A socket's reading end. A socket's own timeout begins anew with each byte."""
+    """A socket's reading end with a deadline: the socket's own timeout restarts with each byte."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
         self._raw = raw
@@ -145,7 +147,7 @@ def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -
     try:
         found = socket.getaddrinfo(name.strip("[]"), connection.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return connect()  # The library says what is wrong.
+        return connect()  # The library reports the problem.
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     try:
         for address in addresses:
@@ -162,7 +164,7 @@ def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -
     raise AssertionError("a name without an address")
 
 
-# Named for people: urllib3's exceptions show the names of the pools.
+# The names are for people: urllib3's exceptions show them.
 class HTTPPool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 

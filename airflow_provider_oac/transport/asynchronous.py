@@ -21,12 +21,12 @@ from airflow_provider_oac.transport.settings import TransportSettings, checked_u
 
 T = TypeVar("T")
 
-# To one server, however many triggers wait for it. A server that hangs must not delay the others.
+# Connections to one server, however many triggers poll it. A server that hangs must not delay the others.
 MAX_CONNECTIONS = 8
 # Seconds for which an idle connection is kept: longer than most pauses between two polls. aiohttp's default of 15 would
 # mean a handshake for each poll.
 KEEP_ALIVE = 120.0
-# Addresses that are polled repeat, so this many are kept parsed and checked, some 700 bytes each.
+# Polls repeat their URLs, so this many are cached, parsed and checked, some 700 bytes each.
 _MOST_URLS = 16_384
 # Headers that aiohttp would add. Skipping takes time, so only requests that need it skip them.
 _ADDED = ("Accept", "Content-Type")
@@ -34,11 +34,11 @@ _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aio
 
 
 class AsyncIO:
-    """The ``io`` of a trigger: one session and one TLS context, made at the first request.
+    """The ``io`` of a trigger: one session and one TLS context, created at the first request.
 
-    Bound to the event loop that first uses it. Close it there.
+    It is bound to the event loop that first uses it. Close it there.
 
-    :param settings: timeouts, certificates.
+    :param settings: timeouts and certificates.
     :param connections: most connections to one server.
     :param keep_alive: seconds for which an idle connection is kept.
     """
@@ -54,7 +54,7 @@ class AsyncIO:
         self._connections = connections
         self._keep_alive = keep_alive
         self._url = lru_cache(maxsize=_MOST_URLS)(_checked)
-        # Reading the environment takes longer than a request.
+        # Cached, because reading the environment takes longer than a request.
         self._proxy = lru_cache(maxsize=256)(proxy_for)
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
@@ -66,14 +66,14 @@ class AsyncIO:
             self._session = None
 
     async def send(self, request: Request) -> Response:
-        """Send one request and return the whole answer; see :class:`airflow_provider_oac.transport.io.IO`."""
+        """Send one request and return the whole response; see :class:`airflow_provider_oac.transport.io.IO`."""
         answer, deadline = await self._sent(request)
         async with answer:
             return await _Streamed(request, answer, deadline).read()
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
-        """Send one request; the body of the answer is streamed."""
+        """Send one request and stream the body of the response."""
         answer, deadline = await self._sent(request)
         async with answer:
             yield _Streamed(request, answer, deadline)
@@ -93,7 +93,7 @@ class AsyncIO:
                     else proxy.added_to(request.headers),
                     data=request.body,
                     proxy=proxy.address if proxy else None,
-                    # For the request for a tunnel. The proxy must not read what goes through it.
+                    # Headers of the CONNECT request. The proxy must not see the others, which go through the tunnel.
                     proxy_headers=proxy.headers if proxy is not None and url.scheme == "https" else None,
                     skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
                     allow_redirects=False,
@@ -107,7 +107,7 @@ class AsyncIO:
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._opening:
             if self._session is None:
-                # Reading the CA bundle takes some 15 ms, which would stop all triggers.
+                # Reading the CA bundle takes some 15 ms, which would block all triggers.
                 context = await asyncio.to_thread(self._settings.ssl_context)
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(
@@ -147,7 +147,7 @@ class AsyncIO:
         return random.random()  # noqa: S311 (jitter, not cryptography)
 
     async def to_thread(self, function: Callable[[], T]) -> T:
-        """Run a function in a thread: it must not block the loop."""
+        """Run a function in a thread, so it does not block the event loop."""
         return await asyncio.to_thread(function)
 
     async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
@@ -163,14 +163,14 @@ class AsyncIO:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(gated(flow)) for flow in pending]
         except BaseExceptionGroup as failures:
-            # Without the group: the other driver has no groups.
+            # Raise the first failure alone: the blocking driver raises no exception groups.
             raise failures.exceptions[0] from None
         finally:
             close_unused(pending)
         return [task.result() for task in tasks]
 
     async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
-        """Run a flow in a task of its own; a caller that is canceled waits for its end before it goes."""
+        """Run a flow in a separate task; a canceled caller waits until the flow has ended."""
         task = asyncio.create_task(flow)
         try:
             return await asyncio.shield(task)
@@ -184,7 +184,7 @@ class AsyncIO:
 
 def _checked(address: str) -> URL:
     checked_url(address, "The request's address")
-    # Already encoded: yarl would decode and encode again, and so change %3A in an id.
+    # The URL is already encoded: yarl would decode and encode it again, which changes %3A in an id.
     return URL(address, encoded=True)
 
 

@@ -1,6 +1,6 @@
 """The blocking driver: ``requests`` and ``time.sleep``, for tasks and command lines.
 
-Its methods are coroutines that never suspend, so that :func:`run` completes a whole flow with one ``send``.
+Its methods are coroutines that never suspend, so :func:`run` completes a whole flow with one ``send``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from airflow_provider_oac.transport.settings import TransportSettings, checked_u
 T = TypeVar("T")
 
 _NEVER_SENT = (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)
-# Reasons of OpenSSL that end a handshake. Others, such as an unexpected end, may come after the request as well.
+# OpenSSL's reasons for a failed handshake. Others, such as an unexpected end, may also occur after the request.
 _HANDSHAKE = frozenset(
     {
         "CERTIFICATE_VERIFY_FAILED", "HTTP_REQUEST", "NO_PROTOCOLS_AVAILABLE", "RECORD_LAYER_FAILURE",
@@ -38,7 +38,7 @@ _HANDSHAKE = frozenset(
         "UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER",
     }
 )  # fmt: skip
-# Seconds between two checks whether the task was told to stop (Airflow kills hard after five).
+# Seconds between two checks whether the task was told to stop (Airflow kills it after five).
 _LOOK_INTERVAL = 0.5
 
 
@@ -55,10 +55,12 @@ def run(flow: Coroutine[Any, Any, T]) -> T:
 
 
 class PlainSession(requests.Session):
-    """A session that sends only what it is told: no netrc (it would replace the bearer token), no cookies, no
-    redirects, no settings from the environment but the CA file and the proxies.
+    """A session without the implicit behavior of ``requests``.
 
-    :param settings: timeouts, certificates.
+    It uses no netrc (which would replace the bearer token), no cookies, no redirects, and only two settings of the
+    environment: the CA file and the proxies.
+
+    :param settings: timeouts and certificates.
     :raises OACConfigurationError: if the CA file cannot be used.
     """
 
@@ -73,15 +75,18 @@ class PlainSession(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None. Without redirects too, requests would read the whole body of one, however large, and fail at an address
-        that cannot be parsed."""
+        """Return ``None``: redirects are never followed.
+
+        Otherwise requests would read the whole body of a redirect, however large, even if it does not follow it, and
+        fail on an address that it cannot parse.
+        """
 
 
 class BlockingIO:
     """The ``io`` of a task.
 
-    :param settings: timeouts, certificates.
-    :param stopped: asked twice a second while waiting; when it says yes, :class:`OACKilledError` is raised.
+    :param settings: timeouts and certificates.
+    :param stopped: called twice a second during a wait; once it returns ``True``, :class:`OACKilledError` is raised.
     """
 
     def __init__(
@@ -100,13 +105,13 @@ class BlockingIO:
             self._session = None
 
     async def send(self, request: Request) -> Response:
-        """Send one request and return the whole answer; see :class:`airflow_provider_oac.transport.io.IO`."""
+        """Send one request and return the whole response; see :class:`airflow_provider_oac.transport.io.IO`."""
         async with self.open(request) as answer:
             return await answer.read()
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
-        """Send one request; the body of the answer is streamed."""
+        """Send one request and stream the body of the response."""
         checked_url(request.url, "The request's address")
         session = self._opened()
         prepared = session.prepare_request(
@@ -132,7 +137,7 @@ class BlockingIO:
     def _opened(self) -> requests.Session:
         with self._opening:
             if self._session is None or self._pid != os.getpid():
-                # A child must not write into the connections of its parent.
+                # A forked child must not write into the connections of its parent.
                 self._session, self._pid = PlainSession(self._settings), os.getpid()
             return self._session
 
@@ -169,10 +174,10 @@ class BlockingIO:
             close_unused(pending)
 
     async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
-        """Run a flow in a thread of its own.
+        """Run a flow in a separate thread.
 
-        An exception that a signal handler raises here (a timeout of Airflow's, a termination of Airflow 2) is raised
-        when the flow has ended.
+        If a signal handler raises an exception here (Airflow's timeout, Airflow 2's termination), it takes effect after
+        the flow has ended.
         """
         context = contextvars.copy_context()
         with ThreadPoolExecutor(max_workers=1) as pool:

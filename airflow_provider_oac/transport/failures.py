@@ -1,4 +1,4 @@
-"""Why no response came: the cause behind a library's exception, and what to do about it."""
+"""Explain why no response came: the cause behind a library's exception, and the next step."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from airflow_provider_oac.transport.io import Deadline, Request
 from airflow_provider_oac.transport.proxies import Proxy, proxy_for
 from airflow_provider_oac.transport.redaction import quoted
 
-# Words of a header that are shorter, such as Bearer, are no secrets.
+# Words of a header up to this length, such as Bearer, are not secrets.
 _SHORTEST_SECRET = 7
-# OpenSSL's X509_V_ERR_… that are checked with X509_V_FLAG_X509_STRICT only, which Python 3.13 sets (x509_vfy.h).
+# OpenSSL's X509_V_ERR_… codes of checks that need X509_V_FLAG_X509_STRICT, which Python 3.13 sets (x509_vfy.h).
 _STRICT = range(80, 94)
 
 
 def transport_error(
     request: Request, error: BaseException, *, sent: bool, deadline: Deadline | None = None
 ) -> OACTransportError:
-    """Turn a driver's exception into the one that flows know.
+    """Turn an HTTP library's exception into an :class:`OACTransportError`.
 
-    Raise it after the ``except`` block. The library's exception must not come along: the local variables of its frames
-    hold the form body and the ``Authorization`` header, and error trackers collect them. Its text is kept, redacted.
+    Raise it after the ``except`` block, so it does not carry the library's exception: the local variables in that
+    one's frames hold the form body and the ``Authorization`` header, and error trackers collect them. Its text is kept,
+    redacted.
 
-    :param request: what was being sent.
+    :param request: the request that was being sent.
     :param error: the exception of the HTTP library.
     :param sent: whether the request may have reached the server.
-    :param deadline: when the driver gives the response up.
+    :param deadline: when the driver abandons the response.
     """
     parts = urlsplit(request.url)
     what = f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}"
@@ -48,7 +49,7 @@ def transport_error(
 
 
 def _said(request: Request, chain: list[BaseException], proxy: Proxy | None) -> str | None:
-    """What the innermost exception says: the outer ones repeat it with addresses, queries and logins."""
+    """The redacted text of the innermost exception: the outer ones repeat it with addresses, queries and logins."""
     inner = chain[-1]
     words = (word for value in request.headers.values() for word in value.split(" "))
     secrets = [word for word in words if len(word) > _SHORTEST_SECRET]
@@ -58,8 +59,11 @@ def _said(request: Request, chain: list[BaseException], proxy: Proxy | None) -> 
 
 
 def _proxy_reason(proxy: Proxy | None, chain: list[BaseException]) -> tuple[str, str, bool] | None:
-    """What to say if it was the proxy that failed: both libraries name their exceptions for it so. Who goes through
-    a proxy resolves no name but the proxy's."""
+    """The reason, the next step and whether it is passing, if the proxy failed; else ``None``.
+
+    Both libraries have "proxy" in the names of such exceptions. With a proxy, this machine resolves only the proxy's
+    name, so a failed resolution is the proxy's, too.
+    """
     named = any("proxy" in type(cause).__name__.lower() for cause in chain)
     if proxy is None or not (named or any(isinstance(cause, socket.gaierror) for cause in chain)):
         return None
@@ -79,7 +83,7 @@ def _proxy_reason(proxy: Proxy | None, chain: list[BaseException]) -> tuple[str,
 
 
 def _tunnel_status(error: BaseException) -> int | None:
-    """With which HTTP status a proxy refused a tunnel: an attribute in aiohttp, words in the standard library."""
+    """The HTTP status with which a proxy refused a tunnel: an attribute in aiohttp, text in the standard library."""
     status = getattr(error, "status", None)
     if isinstance(status, int) and status:
         return status
@@ -89,7 +93,7 @@ def _tunnel_status(error: BaseException) -> int | None:
 
 def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
     for cause in chain:
-        # aiohttp's own exception is of this class, too, but has nothing to say.
+        # aiohttp's own exception is of this class, too, but has no such message.
         if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             if cause.verify_code in _STRICT:
                 return (
@@ -142,7 +146,7 @@ def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
 
 
 def _to_reissue(error: ssl.SSLCertVerificationError) -> str:
-    """Which certificate it is about: OpenSSL says only what is wrong, but some of it concerns CAs alone."""
+    """Which certificate to reissue: OpenSSL names only the fault, but some faults concern CAs alone."""
     if error.verify_message.startswith("Missing Authority Key"):
         return "the server's certificate (or the intermediate CA's) with the extension Authority Key Identifier"
     if "CA" in error.verify_message or "Subject Key" in error.verify_message or "Path length" in error.verify_message:
@@ -153,8 +157,8 @@ def _to_reissue(error: ssl.SSLCertVerificationError) -> str:
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The exception and everything that it wraps, by cause or argument (urllib3 uses both).
 
-    Not by context, which leads to whatever the caller was handling: a connection that was refused before says nothing
-    about this request.
+    It ignores ``__context__``, which leads to any exception that the caller was handling: an earlier refused connection
+    says nothing about this request.
     """
     seen: set[int] = set()
     pending = [error]

@@ -1,7 +1,7 @@
-"""Files that a Connection names: which ones may be opened, and how.
+"""Read the files that a Connection names, if it may name them.
 
-Whoever may edit Connections chooses the names. A name must neither hang the process (a FIFO, a device) nor, where the
-deployment limits Connections to a folder, tell anything about a file outside of it.
+Every user who may edit Connections chooses the names. A name must not hang the process (a FIFO, a device). If the
+deployment limits Connections to a folder, a name must not reveal anything about a file outside that folder.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.\d{1,4}")
 class NamedFileError(Exception):
     """A file that cannot be used.
 
-    :param problem: what is wrong with it; the subject of the sentence is the file.
-    :param outside: whether it lies outside of the folder that Connections are limited to. Nothing was looked at then.
+    :param problem: the problem, as a sentence without its subject (the file), such as ``is empty``.
+    :param outside: whether it lies outside the folder that Connections are limited to. It was not opened then.
     """
 
     def __init__(self, problem: str, *, outside: bool = False) -> None:
@@ -35,7 +35,7 @@ class NamedFile:
     """A file that can be used.
 
     :param path: its path, links resolved.
-    :param info: what the system says about it.
+    :param info: its ``stat`` result.
     :param content: its content, if it was read.
     """
 
@@ -48,8 +48,8 @@ def read_file(path: str, folder: str | None, largest: int) -> NamedFile:
     """Read a regular file.
 
     :param path: its absolute or ``~`` path.
-    :param folder: the folder that Connections are limited to, if they are.
-    :param largest: most bytes.
+    :param folder: the folder that Connections are limited to, if any.
+    :param largest: maximum size in bytes.
     :raises NamedFileError: if it cannot be used; never while another exception is handled, as its text may hold a
         piece of a secret that looks like a path.
     """
@@ -61,7 +61,7 @@ def read_file(path: str, folder: str | None, largest: int) -> NamedFile:
 def read_authorities(path: str, folder: str | None, largest: int) -> bytes:
     """Read certificate authorities: a regular file, or the files of a folder that OpenSSL would read.
 
-    The parameters and the errors are those of :func:`read_file`; ``largest`` counts for all files of a folder together.
+    The parameters and the errors are those of :func:`read_file`; ``largest`` limits all files of a folder together.
     """
     with _opened(path, folder, largest) as (descriptor, resolved, info):
         if not stat.S_ISDIR(info.st_mode):
@@ -81,8 +81,8 @@ def read_authorities(path: str, folder: str | None, largest: int) -> bytes:
 
 def _content(descriptor: int, largest: int) -> bytes:
     with open(descriptor, "rb", closefd=False) as file:
-        # Some files, such as those of /proc, do not say how large they are.
-        # Such a file may also have nothing to say yet, for which the answer is None.
+        # Some files, such as those in /proc, do not report their size. If such a file has no data yet, read returns
+        # None.
         content = file.read(largest + 1) or b""
     _check_size(len(content), largest)
     if not content:
@@ -109,15 +109,15 @@ def existing_part(path: str) -> str:
 
 @contextmanager
 def _opened(path: str, folder: str | None, largest: int) -> Iterator[tuple[int, str, os.stat_result]]:
-    """The open file or folder, its path with links resolved, and what the system says about it."""
+    """The open file or folder, its path with links resolved, and its ``stat`` result."""
     resolved = _resolve(path, folder)
     try:
-        # Its kind first: to open a device may do something.
+        # Check its kind first: opening a device may have effects.
         _check_kind(os.stat(resolved), largest)
         descriptor = os.open(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             info = os.fstat(descriptor)
-            # A FIFO may have taken its place.
+            # A FIFO may have replaced it since.
             _check_kind(info, largest)
             yield descriptor, resolved, info
         finally:
@@ -136,10 +136,10 @@ def _resolve(path: str, folder: str | None) -> str:
     """The path without links, if Connections may name it."""
     with suppress(ValueError):
         path = os.path.expanduser(path)
-    # Before any look at the disk: what lies outside must not be told from what does not exist.
+    # Check before any access to the disk: an error must not reveal whether a file outside the folder exists.
     if folder and (".." in PurePath(path).parts or not _is_below(path, folder)):
         raise _outside(folder)
-    with suppress(OSError, ValueError):  # Opening it says what is wrong.
+    with suppress(OSError, ValueError):  # Opening it reports the problem.
         path = os.path.realpath(path)
     if folder and not _is_below(path, os.path.realpath(folder)):
         raise _outside(folder)

@@ -1,4 +1,4 @@
-"""Locks of this process alone: a child that is forked while a thread of its parent holds one begins with it free."""
+"""Locks within one process, which are free in a forked child even if a thread of its parent holds them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from weakref import WeakSet
 
 
 class ProcessLock:
-    """A ``threading.Lock`` that is free in a child, whose other threads end with the fork."""
+    """A ``threading.Lock`` that is free in a forked child, which does not have its parent's other threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         _locks.add(self)
 
     def acquire(self, blocking: bool = True) -> bool:
-        """Take it; see :meth:`threading.Lock.acquire`."""
+        """Take the lock; see :meth:`threading.Lock.acquire`."""
         return self._lock.acquire(blocking)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         self._lock.release()
 
     def renew(self) -> None:
-        """Free it, whoever holds it."""
+        """Replace the lock with a free one."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:

@@ -1,8 +1,9 @@
-"""What a flow may do to the world.
+"""The interface between flows and drivers: requests, responses and the ``IO`` protocol.
 
-A flow is an ``async def`` that touches nothing but the :class:`IO` it is given. Two drivers provide one: the
-blocking one of :mod:`airflow_provider_oac.transport.blocking` (its methods never suspend, so that one ``send``
-runs the whole coroutine) and the asynchronous one of :mod:`airflow_provider_oac.transport.asynchronous`.
+A flow is an ``async def`` that reaches the network, the clock and threads only through the :class:`IO` that it is
+given. Two drivers implement it: the blocking one in :mod:`airflow_provider_oac.transport.blocking` (its methods never
+suspend, so one ``send`` runs the whole coroutine) and the asynchronous one in
+:mod:`airflow_provider_oac.transport.asynchronous`.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from airflow_provider_oac.exceptions import OACResponseError, OACTransportError
 
 T = TypeVar("T")
 
-# An API answer or a token answer is small. What is large (exports) is streamed through ``IO.open``.
+# Responses of the API and the token service are small. Large ones (exports) are streamed through ``IO.open``.
 MAX_BODY_BYTES = 64 * 1024 * 1024
-# A streamed body may take as long as it likes if it keeps up with so many bytes a second.
+# Bytes per second at which a streamed body may take as long as it needs.
 SLOWEST_STREAM = 10_000
-# Asked for is gzip; x-gzip is the same (RFC 9110 section 8.4.1.3).
+# Requests ask for gzip; x-gzip is the same (RFC 9110 section 8.4.1.3).
 _GZIP = frozenset({"gzip", "x-gzip"})
 _ENCODINGS = _GZIP | {"", "identity"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request, complete, with nothing left to a driver's taste.
+    """One complete HTTP request, which every driver sends alike.
 
     :param method: HTTP method.
     :param url: absolute URL, already encoded, with its query.
-    :param headers: all headers but ``Host`` and those of framing.
+    :param headers: all headers except ``Host``, ``User-Agent``, ``Accept-Encoding`` and those of framing.
     :param body: body, or ``None`` for none.
     """
 
@@ -52,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer with its whole body.
+    """One HTTP response with its whole body.
 
     :param headers: header names in lower case.
     """
@@ -65,13 +66,13 @@ class Response:
     def json(self) -> Any:
         """Parse the body as JSON.
 
-        :raises OACResponseError: if it is none.
+        :raises OACResponseError: if it is not JSON.
         """
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             pass
-        # Not while the parser's exception is handled: it holds the body, in which a token may be.
+        # Raised outside the handler: the parser's exception holds the body, which may hold a token.
         raise OACResponseError(
             f"HTTP {self.status} from {self.url} carries no valid JSON ({media_type(self.headers)}, "
             f"{len(self.body)} bytes)."
@@ -83,7 +84,7 @@ class Response:
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """The type of a body for people, if it is one: a server may write anything there."""
+    """The media type of a body, for messages; a server may send anything, so a malformed one is not shown."""
     text = headers.get("content-type", "").partition(";")[0].strip()
     if not text:
         return "no content type"
@@ -101,7 +102,7 @@ def http_date(text: str) -> float | None:
 
 
 class Deadline:
-    """The moment at which a driver gives up a response, however its bytes trickle in.
+    """The moment at which a driver abandons a response, however slowly its bytes arrive.
 
     :param seconds: from now.
     """
@@ -111,25 +112,25 @@ class Deadline:
         self._until = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds until then; not positive if it has passed."""
+        """Seconds left; zero or negative if the deadline has passed."""
         return self._until - time.monotonic()
 
     def extend(self, seconds: float) -> None:
-        """Put it off."""
+        """Postpone the deadline."""
         self._until += seconds
 
     def lift(self) -> None:
-        """Wait as long as it takes."""
+        """Remove the deadline."""
         self._until = math.inf
 
 
 class StreamedResponse(ABC):
-    """An answer whose body is read piece by piece.
+    """A response whose body is read piece by piece.
 
-    :param request: what it answers.
+    :param request: the request that it answers.
     :param status: HTTP status.
     :param headers: header names in any case.
-    :param deadline: when the driver gives it up.
+    :param deadline: when the driver abandons it.
     """
 
     def __init__(self, request: Request, status: int, headers: Mapping[str, str], deadline: Deadline) -> None:
@@ -141,10 +142,10 @@ class StreamedResponse(ABC):
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         """Yield the body in pieces of at most ``size`` bytes.
 
-        The reader's own time does not count towards the deadline, and what arrives puts it off.
+        The time that the reader takes does not count toward the deadline, and each piece postpones it.
 
-        :raises OACTransportError: if it ends before it is complete, or keeps trickling in.
-        :raises OACResponseError: if it is packed in a way that was not asked for, such as twice.
+        :raises OACTransportError: if the body ends before it is complete, or arrives too slowly.
+        :raises OACResponseError: if it has an encoding that was not requested, such as gzip applied twice.
         """
         self._check_encoding()
         async for piece in self._unpacked(size):
@@ -184,26 +185,29 @@ class StreamedResponse(ABC):
 
     @property
     def _url(self) -> str:
-        """Without the query, for messages."""
+        """The URL without its query, for messages."""
         return self.request.url.partition("?")[0]
 
     @abstractmethod
     def pieces(self, size: int) -> AsyncIterator[bytes]:
-        """The driver's part of :meth:`chunks`: the body as it comes, not unpacked."""
+        """The driver's part of :meth:`chunks`: yield the body as it arrives, still compressed."""
 
     def arrived(self) -> bytes | None:
-        """The whole body, if it has come together with the head, as small ones do, and nothing was read of it yet:
-        a driver that knows so saves the loop over its pieces."""
+        """The whole body, if it has arrived and nothing of it was read yet; else ``None``.
+
+        Small bodies arrive together with the head. A driver that can detect this saves the loop over the pieces.
+        """
         return None
 
     async def read(self) -> Response:
         """Read the whole body.
 
-        An error keeps its status also where nobody can read what it says: that of a proxy may be packed in any way.
+        An error response with an encoding that was not requested, such as a proxy's, is returned with an empty body, so
+        its status is not lost.
 
-        :raises OACResponseError: if it is larger than any API answer may be, or packed in a way that was not asked
-            for.
-        :raises OACTransportError: if it ends before it is complete, or keeps trickling in.
+        :raises OACResponseError: if the body is larger than ``MAX_BODY_BYTES``, or has an encoding that was not
+            requested.
+        :raises OACTransportError: if the body ends before it is complete, or arrives too slowly.
         """
         if self.status >= 400 and self._encoding not in _ENCODINGS:
             return Response(self.status, self.headers, b"", self.request.url)
@@ -227,7 +231,7 @@ class StreamedResponse(ABC):
 
 
 class Gunzip:
-    """Unpacks gzip (RFC 1952: one member or several) in bounded memory.
+    """Decompresses gzip (RFC 1952: one member or several) in bounded memory.
 
     :param size: most bytes of a piece.
     """
@@ -239,11 +243,11 @@ class Gunzip:
 
     @property
     def complete(self) -> bool:
-        """Whether it ends here. A body of no bytes, such as that of a 204, is complete."""
+        """Whether the stream may end here; an empty body, such as a 204's, is complete."""
         return self._member is None or bool(self._member.eof)
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next bytes hold."""
+        """Decompress the next bytes."""
         full = False
         while data or full:
             if self.complete:
@@ -258,31 +262,34 @@ class Gunzip:
                 self.broken = True
                 return
             data = self._member.unconsumed_tail or self._member.unused_data
-            # zlib may hold more back even if it has read all.
+            # zlib may hold back more even if it has read all its input.
             full = len(piece) == self._size and not self._member.eof
             if piece:
                 yield piece
 
 
 def close_unused(flows: Iterable[Awaitable[Any]]) -> None:
-    """Close the flows that were never begun because another one failed; on those that ended it has no effect."""
+    """Close the flows that never started because another one failed; this has no effect on finished ones."""
     for flow in flows:
         if isinstance(flow, Coroutine):
             flow.close()
 
 
 class IO(Protocol):
-    """The world as a flow sees it. Never sends credentials to another host: no redirect is followed."""
+    """Network, clock and threads for a flow.
+
+    No implementation follows a redirect, so credentials are never sent to another host.
+    """
 
     async def send(self, request: Request) -> Response:
-        """Send one request and return the whole answer.
+        """Send one request and return the whole response.
 
-        :raises OACTransportError: if no complete answer came back.
+        :raises OACTransportError: if no complete response arrived.
         """
         ...
 
     def open(self, request: Request) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Send one request; the body of the answer is streamed."""
+        """Send one request and stream the body of the response."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -298,13 +305,13 @@ class IO(Protocol):
         ...
 
     async def to_thread(self, function: Callable[[], T]) -> T:
-        """Run something that takes CPU time or blocks where it holds nobody up."""
+        """Run a function that takes CPU time or blocks, where it does not block an event loop."""
         ...
 
     async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
-        """Run flows side by side, at most ``limit`` at once, and return their results in order."""
+        """Run flows concurrently, at most ``limit`` at once, and return their results in order."""
         ...
 
     async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
-        """Run a flow to its end even if whoever waits for it is canceled meanwhile: for what must not be cut in two."""
+        """Run a flow to its end even if its caller is canceled, for work that must not be interrupted."""
         ...

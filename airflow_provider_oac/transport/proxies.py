@@ -1,4 +1,4 @@
-"""Proxies by ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, read alike for both drivers."""
+"""Proxies from ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, by the same rules for both drivers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Proxy:
     """An HTTP proxy.
 
     :param address: its URL, without the login.
-    :param headers: what it wants to see of the login: ``Proxy-Authorization``, or nothing.
-    :param secrets: what of the login must not come back in a message.
+    :param headers: headers that carry the login: ``Proxy-Authorization``, or none.
+    :param secrets: parts of the login that messages must not show.
     """
 
     address: str
@@ -36,12 +36,12 @@ class Proxy:
         return urlsplit(self.address).netloc
 
     def added_to(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Headers of a request that the proxy itself passes on."""
+        """Add the login to the headers of a request that the proxy itself forwards (plain http)."""
         return {**headers, **self.headers}
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy for a URL by ``HTTPS_PROXY``/``HTTP_PROXY``/``ALL_PROXY`` and ``NO_PROXY``, or ``None``.
+    """The proxy that the environment names for a URL; ``None`` for a direct connection.
 
     :raises OACConfigurationError: if the proxy is of a kind that cannot be used.
     """
@@ -55,8 +55,10 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def _variable(name: str) -> tuple[str, str]:
-    """The lower-case variable wins, as in curl and requests. A CGI process gets ``HTTP_PROXY`` from its client
-    (httpoxy), so it counts there in lower case only."""
+    """The name and value of an environment variable, of which the lower-case form wins, as in curl and requests.
+
+    In a CGI process, the client can set ``HTTP_PROXY`` (httpoxy), so only the lower-case form counts there.
+    """
     shouted = name.upper()
     for one in (name, shouted):
         if one in os.environ and not (one == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ):
@@ -70,13 +72,13 @@ def _parsed(variable: str, text: str) -> Proxy:
 
     :raises OACConfigurationError: naming the variable, and showing nothing of its login.
     """
-    # Without a scheme, as curl and requests read it.
+    # A value without a scheme means http, as in curl and requests.
     address = text if "://" in text else "http://" + text
     kind = ""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
-        # What follows the host is the rest of a password in which / ? or # is not percent-encoded.
+        # Text after the host is the rest of a password in which / ? or # is not percent-encoded.
         usable = bool(_HOST.fullmatch(host)) and not (parts.path.strip("/") or parts.query or parts.fragment)
         if parts.scheme not in ("http", "https"):
             usable, kind = False, f" Its scheme is {parts.scheme[:10]!r}."
@@ -92,15 +94,18 @@ def _parsed(variable: str, text: str) -> Proxy:
     if parts.username is None:
         return Proxy(address)
     password = parts.password or ""
-    # UTF-8, or whatever bytes are percent-encoded there: as curl does, and RFC 7617 section 2.1 wants.
+    # UTF-8, or the bytes that are percent-encoded, as in curl and RFC 7617 section 2.1.
     login = b":".join(unquote_to_bytes(os.fsencode(part)) for part in (parts.username, password))
     packed = base64.b64encode(login).decode()
     return Proxy(address, {"Proxy-Authorization": f"Basic {packed}"}, (packed, password, unquote(password)))
 
 
 def _is_excepted(host: str, port: int | None) -> bool:
-    """Whether ``NO_PROXY`` names a host: by its name, a domain above it (``example.com``, ``.example.com``,
-    ``*.example.com``), an address, a network (``10.0.0.0/8``), each with or without a port, or by ``*``."""
+    """Whether ``NO_PROXY`` names a host.
+
+    An entry is the host's name, a domain above it (``example.com``, ``.example.com``, ``*.example.com``), an address or
+    a network (``10.0.0.0/8``), each with or without a port, or ``*``.
+    """
     return any(_names(entry, host.rstrip(".").lower(), port) for entry in re.split(r"[\s,]+", _variable("no_proxy")[1]))
 
 

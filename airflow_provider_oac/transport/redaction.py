@@ -1,4 +1,4 @@
-"""What a server said, made fit for a message: short, on one line, and without any secret that it quotes."""
+"""Make a server's text fit for a message: short, on one line, and without the secrets that it quotes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from airflow_provider_oac.exceptions import OACResponseError
 from airflow_provider_oac.plain_text import plain
 from airflow_provider_oac.transport.io import Response
 
-# Assertions and tokens: servers and gateways like to quote the one that they refuse.
+# Assertions and tokens: servers and gateways often quote the one that they refuse.
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)+")
 
 
 def quoted(value: Any, secrets: Iterable[str] = (), limit: int = 1000) -> str | None:
     """A server's text for people; ``None`` if there is none.
 
-    :param value: a text, or whatever stands in its place in the server's JSON.
-    :param secrets: what was sent and must not come back, plain or as forms, URLs and JSON write it.
+    :param value: a text, or another JSON value in its place.
+    :param secrets: secrets of the request, to be masked, plain or as forms, URLs, JSON and HTML write them.
     :param limit: most characters.
     """
     if not value:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # Before anything is shortened or joined, which would leave a part of one; the longest first, as one secret may
-    # hold another.
+    # Mask before the text is shortened or its blanks are joined, which could leave part of a secret. The longest secret
+    # comes first, because one may contain another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         for form in _forms(secret):
             text = text.replace(form, "***")
@@ -36,7 +36,7 @@ def quoted(value: Any, secrets: Iterable[str] = (), limit: int = 1000) -> str | 
 
 
 def error_object(response: Response) -> dict[str, Any]:
-    """The JSON object of an error answer; an empty one if it is anything else."""
+    """The JSON object in an error response; empty if the body is anything else."""
     try:
         body = response.json()
     except OACResponseError:
@@ -47,11 +47,11 @@ def error_object(response: Response) -> dict[str, Any]:
 def _forms(secret: str) -> set[str]:
     """A secret as it is, and as forms, URLs, JSON and HTML write it."""
     encoded = {quote_plus(secret), quote(secret, safe=""), quote(secret)}
-    # Some frameworks write the digits in lower case.
+    # Some frameworks write the hexadecimal digits in lower case.
     encoded |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in encoded}
     as_json = {_json(secret, True), _json(secret, False)}
     as_json |= {form.replace("/", r"\/") for form in as_json}
-    # They differ in how they write the single quote.
+    # Encoders differ in how they write quotes.
     as_html = {html.escape(secret, quote=False), html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
     as_html |= {html.escape(secret, quote=False).replace('"', "&quot;")}
     return {secret} | encoded | as_json | as_html

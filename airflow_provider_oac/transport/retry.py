@@ -1,4 +1,4 @@
-"""Whether and when to send a request again: pure decisions, written once."""
+"""Send a request with retries, and decide whether and when to retry."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from airflow_provider_oac.transport.io import IO, Request, Response, http_date
 
 log = logging.getLogger(__name__)
 
-# 500 is here because identity domains and gateways answer it for passing trouble. Where OAC answers 500 for a
-# lasting cause (a token without a user), the caller knows its text and does not ask to retry.
+# 500 is here because identity domains and gateways answer it for passing failures. If OAC answers 500 for a lasting
+# cause (a token without a user), the caller recognizes its text and does not retry.
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
-# With these the server says that it did not act, so that any method may be sent again.
+# With these, the server says that it did not act, so any method may be sent again.
 NOT_ACTED = frozenset({429})
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how patiently to try.
+    """How often and for how long to retry.
 
     :param attempts: requests in all, the first included.
     :param base: seconds before the second request; doubled for each further one.
     :param cap: most seconds between two requests.
-    :param longest_retry_after: a ``Retry-After`` beyond this many seconds is not waited for.
-    :param patience: seconds after which nothing is sent again: a server that holds each response back for as long as it
-        may would else hold the caller several times as long.
+    :param longest_retry_after: give up if ``Retry-After`` asks for more seconds than this.
+    :param patience: seconds after which nothing is sent again. Otherwise a server that delays each response as long as
+        it may would hold the caller several times as long.
     """
 
     attempts: int = 5
@@ -45,7 +45,7 @@ class RetryPolicy:
         if attempt >= self.attempts or (asked or 0.0) > self.longest_retry_after:
             return None
         if asked is not None:
-            # A little later than asked, so that many clients do not come back in one instant.
+            # A little later than asked, so many clients do not return at the same instant.
             pause = asked + random * 0.5
         else:
             pause = min(self.cap, self.base * 2.0 ** (attempt - 1)) * (0.5 + random / 2)
@@ -56,10 +56,10 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def retry_after(response: Response, now: float) -> float | None:
-    """Seconds asked for by ``Retry-After`` (a number or an HTTP date), or ``None``.
+    """Seconds that ``Retry-After`` asks for (as a number or an HTTP date), or ``None``.
 
-    :param response: the answer. A date is compared with the answer's own, because clocks differ.
-    :param now: this machine's clock, for an answer without a date.
+    :param response: the response. A date is compared with the response's ``Date``, because clocks differ.
+    :param now: this machine's clock, for a response without ``Date``.
     """
     value = response.headers.get("retry-after", "").strip()
     try:
@@ -73,10 +73,10 @@ def retry_after(response: Response, now: float) -> float | None:
 
 
 def may_repeat(outcome: Response | OACTransportError, repeatable: bool) -> bool:
-    """Whether a request with this outcome may be sent again without the risk of doing something twice.
+    """Whether to send a request with this outcome again: it may help, and cannot do something twice.
 
-    :param outcome: the answer, or the error there was instead.
-    :param repeatable: whether doing it twice is the same as doing it once.
+    :param outcome: the response, or the error instead of one.
+    :param repeatable: whether the request may be executed twice (it is idempotent).
     """
     if isinstance(outcome, OACTransportError):
         return outcome.passing and (repeatable or not outcome.sent)
@@ -94,13 +94,13 @@ async def send(
     lasting: Callable[[Response], bool] = lambda _response: False,
     refused: Callable[[Response], bool] = lambda _response: False,
 ) -> Response:
-    """Send a request, and again where that is safe and may help.
+    """Send a request, and retry it if that is safe and may help. Flow.
 
-    :param make: makes the request anew for each attempt: a token or an assertion may expire during a pause.
-    :param repeatable: whether doing it twice is the same as doing it once.
-    :param lasting: whether a response with a passing status stays the same.
-    :param refused: whether a response refuses the credentials of its request. The server did not act on it, so it is
-        sent once more with new ones.
+    :param make: builds the request for each attempt: a token or an assertion may expire during a pause.
+    :param repeatable: whether the request may be executed twice (it is idempotent).
+    :param lasting: whether a response with a passing status has a lasting cause.
+    :param refused: whether a response refuses the credentials of its request. The server did not act on the request,
+        so it is sent once more with new ones.
     :raises OACTransportError: if no response came, after the last attempt.
     """
     attempt, reached, replayed, began = 0, False, False, io.now()
@@ -121,7 +121,7 @@ async def send(
             delay = policy.delay(attempt, asked, io.random(), io.now() - began)
         if delay is None:
             if isinstance(outcome, OACTransportError):
-                # By this request or by one before it.
+                # This request or an earlier one may have reached the server.
                 outcome.sent = outcome.sent or reached
                 raise outcome
             return outcome

@@ -1,4 +1,4 @@
-"""Timeouts, proxies, certificates and the rules for addresses: read once, obeyed alike by both drivers."""
+"""Timeouts, certificates and the rules for URLs, which both drivers share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
 from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_authorities
 
 _LARGEST_CA_FILE = 16 * 1024 * 1024
-# Libraries disagree on what follows such a character, and so on whom they send to.
+# Libraries read a URL with such a character differently, so they may disagree on the host to send to.
 _MISREAD = re.compile(r"[\x00-\x20\\\x7f]")
 # Labels of letters, digits, hyphens and (against the standards) underscores, each of at most 63 (RFC 1035 section
 # 2.3.4); or an IPv6 address.
 _HOST = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-z:.%_-]*", re.ASCII)
-# A Connection may ask for less. More would let a silent server hold a worker for hours.
+# Upper limits in seconds; a Connection may set less. More would let a silent server hold a worker for hours.
 MAX_CONNECT_TIMEOUT = 60.0
 MAX_READ_TIMEOUT = 900.0
 
@@ -30,14 +30,13 @@ MAX_READ_TIMEOUT = 900.0
 class TransportSettings:
     """How to reach a server.
 
-    :param connect_timeout: seconds until a connection must stand; at most 60, a larger value counts as 60.
-    :param read_timeout: seconds of silence after which a response is given up; at most 900, a larger value counts as
-        900.
+    :param connect_timeout: seconds within which a connection must be made; a value above 60 counts as 60.
+    :param read_timeout: seconds of silence after which a response is abandoned; a value above 900 counts as 900.
     :param ca_file: path of a PEM file with the certificate authorities to trust instead of the system's.
-    :param file_folder: the folder that ``ca_file`` is limited to, if it is.
-    :param user_agent: sent with every request.
-    :param response_timeout: seconds after which a response must be complete, however its bytes trickle in. A response
-        that is streamed must have its head by then, and gets further time for what it delivers.
+    :param file_folder: the folder that ``ca_file`` is limited to, if any.
+    :param user_agent: the ``User-Agent`` of every request.
+    :param response_timeout: seconds within which a response must be complete, however slowly its bytes arrive. A
+        streamed response must have its head by then; its body gets more time for each piece that arrives.
     """
 
     connect_timeout: float = 10.0
@@ -52,7 +51,9 @@ class TransportSettings:
         object.__setattr__(self, "read_timeout", min(self.read_timeout, MAX_READ_TIMEOUT))
 
     def ssl_context(self) -> ssl.SSLContext:
-        """The TLS context: verified always. Making one takes some 15 ms, so those of the last CA files are kept.
+        """The TLS context, which always verifies certificates.
+
+        Creating one takes some 15 ms, so the contexts of the last CA files are cached.
 
         :raises OACConfigurationError: if the CA file cannot be used.
         """
@@ -69,7 +70,7 @@ class TransportSettings:
         elif not self.ca_file:
             file = f"The CA file {path!r}"
         else:
-            # The rest of it may be a secret that somebody pasted into the wrong field.
+            # Only the existing part is shown: the rest may be a secret in the wrong field.
             step = f"Of its path there is {existing_part(path)!r}. {step}"
         raise OACSetupError(f"{file} cannot be used{problem}. {step}")
 
@@ -89,7 +90,7 @@ class TransportSettings:
 
 @lru_cache(maxsize=8)
 def _context(authorities: bytes) -> ssl.SSLContext:
-    # OpenSSL takes ASCII only; what else there is are comments. Without any text, the library would trust the system's.
+    # OpenSSL accepts ASCII only; other characters are comments. With an empty text, ssl would trust the system's CAs.
     text = authorities.decode("ascii", "ignore")
     if "-----BEGIN" not in text:
         raise NamedFileError("holds no certificate in PEM form")
@@ -97,7 +98,7 @@ def _context(authorities: bytes) -> ssl.SSLContext:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host name means this very machine."""
+    """Whether a host name means this machine."""
     if not host:
         return False
     if host == "localhost" or host.endswith(".localhost"):
@@ -109,13 +110,13 @@ def is_loopback(host: str | None) -> bool:
 
 
 def checked_url(url: str, what: str) -> SplitResult:
-    """Split a URL and refuse what credentials must not be sent to.
+    """Split a URL, and refuse one to which credentials must not be sent.
 
     Any well-formed host is accepted: private endpoints, vanity hosts and other realms have names of many kinds.
 
-    :param url: the URL. It may be a secret that somebody pasted into the wrong field, so errors do not quote it.
-    :param what: what it is, for the error text.
-    :raises OACConfigurationError: if it is no URL, or plain http to another machine.
+    :param url: the URL. It may be a secret in the wrong field, so errors do not quote it.
+    :param what: its name in errors.
+    :raises OACConfigurationError: if it is not a URL, or if it is plain http to another machine.
     """
     if not url.isascii() or _MISREAD.search(url):
         raise OACConfigurationError(f"{what} holds a blank, a backslash or a character that must be percent-encoded.")
@@ -126,7 +127,7 @@ def checked_url(url: str, what: str) -> SplitResult:
         raise OACConfigurationError(f"{what} is not a valid URL. It should look like https://host.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise OACConfigurationError(f"{what} must be a complete URL such as https://host.")
-    # A password that begins with a slash ends the host, and the user name looks like one.
+    # If a password begins with a slash, the user name before it looks like the host.
     if "@" in parts.netloc or (parts.netloc.endswith(":") and "@" in url):
         raise OACConfigurationError(f"{what} must not hold a user name or password in the URL itself.")
     if not _HOST.fullmatch(parts.hostname):
