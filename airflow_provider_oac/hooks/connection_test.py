@@ -69,7 +69,7 @@ class Step:
 class Report:
     """The result of a test.
 
-    :param facts: the same for programs: grant, token lifetime, user and so on, as far as known. It holds no secrets.
+    :param facts: the findings for programs: grant, token lifetime, user and so on, as far as known; no secrets.
     """
 
     conn_id: str

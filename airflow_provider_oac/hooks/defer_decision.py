@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.polling import PollTarget
     from airflow_provider_oac.hooks.oac import OACHook
 
-# Seconds that a worker polls before the task defers. A deferral costs ten seconds or more: the task ends, a trigger
-# starts and takes at least five seconds, and a new process starts. Tests set zero to defer at once.
+# Seconds that a worker polls before the task defers. A deferral takes ten seconds or more: the task ends, a trigger
+# starts and first polls after five seconds, and then a new process starts. Tests set zero to defer at once.
 WORKER_SECONDS = 3.0
 
 

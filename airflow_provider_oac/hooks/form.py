@@ -17,7 +17,7 @@ from airflow_provider_oac.provider_info import (
 
 
 def form_widgets() -> dict[str, Any]:
-    """Return a wtforms field for each Connection field. None has a validator, which would affect all types."""
+    """Return wtforms fields for the Connection, without validators, which would run for every connection type."""
     # Only the web server of Airflow 2.11 and 3.1 calls this.
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from wtforms import PasswordField, StringField
@@ -32,7 +32,7 @@ def form_widgets() -> dict[str, Any]:
         else:
             widget = ChoiceWidget(schema) if "enum" in schema else text
             made = StringField(label, widget=widget, description=description, default=schema.get("default"))
-        # Airflow 3.1 replaces wtforms by classes with the schema for the page: lists, sections, multi-line fields.
+        # Airflow 3.1 replaces wtforms with classes that hold the page's schema: lists, sections, multi-line fields.
         told = getattr(made, "param", None)
         if told is not None:
             told.schema.update(schema)

@@ -139,7 +139,7 @@ class OACHook(BaseHook):
 
         It takes paths below the API's base (``session.get("/catalog", params={"search": "*"})``) or complete URLs
         of this instance. It attaches a token to each request, and renews it and sends the request once more if OAC
-        refuses the token. It verifies TLS with the Connection's CA file, follows no redirects, and refuses requests to
+        refuses the token. It verifies TLS as the Connection specifies, follows no redirects, and refuses requests to
         any other host.
         """
         return lazy.requests_session.InstanceSession(
@@ -149,7 +149,7 @@ class OACHook(BaseHook):
     def access_token(self) -> str:
         """Return a valid access token, for embedding and other tools. It is masked in this task's logs.
 
-        It may expire within a minute (Oracle's default lifetime is 100 s), so get it right before you use it.
+        It may expire within a minute (Oracle's default lifetime is 100 s), so request one only when you need it.
 
         :raises OACAuthError: if the identity domain refuses to issue one.
         """

@@ -315,7 +315,7 @@ def _forget(file: Any) -> None:
 
 
 def _flush_to_disk(file: Any, mode: int) -> None:
-    """Write a local file to disk, so a crash of the machine cannot leave a file without its content."""
+    """Flush a local file to disk, so a crash of the machine cannot leave a name without its content."""
     file.flush()
     # Some mounted file systems give all files the same permissions and refuse to change them.
     if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import asgiref.sync  # noqa: F401
 
-# Triggers use some of these names: they import this module in a thread, to avoid imports on the event loop.
+# Other modules use some of these names. A trigger imports this module in a thread, so no import happens later on the
+# event loop.
 from airflow_provider_oac._compat import BaseHook, Connection, aget_connection, amask, mask_secret  # noqa: F401
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.store import StoreEntry
@@ -259,7 +260,7 @@ class _Reading:
 
 
 async def _read(conn_id: str) -> tuple[ConnectionSettings, StoreEntry | None]:
-    """Return the Connection's settings, read after this call."""
+    """Return the Connection's settings, from a reading that begins after this call."""
     key = (asyncio.get_running_loop(), conn_id)
     reading = _readings.get(key)
     if reading is None:
