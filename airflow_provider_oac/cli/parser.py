@@ -1,4 +1,4 @@
-"""Declares the commands of both command lines. Each start of ``airflow`` imports this module, so it stays light."""
+"""Declares the commands of both command lines. Each start of ``airflow`` imports this module: keep it light."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def as_command(work: Callable[[], int | None]) -> None:
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     # Silences a warning of Airflow 2 that the unit of its timers will change. A command has no timers.
     os.environ.setdefault("AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY", "True")
-    # Log lines are for tasks; a command reports what happens by itself.
+    # Log lines are for tasks; a command prints its own progress.
     for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker", "airflow.hooks.base"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Standard output is only for the command's result, but Airflow 3 logs there as soon as it is imported. From here on
