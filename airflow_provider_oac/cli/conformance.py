@@ -1,4 +1,4 @@
-"""The command `conformance`: does a real instance behave as the contract says that this provider was built from?"""
+"""The command `conformance`: compares a real instance with the contract that this provider was built from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.hooks.credentials import seal
 from airflow_provider_oac.hooks.oac import OACHook
 
-# What reading, a sign-in and a snapshot cannot find out.
+# Questions that reading, a sign-in and a snapshot cannot answer.
 _UNANSWERED = (
     "the errors of a device sign-in while it waits, and slow_down",
     "whether a refresh token's life slides, whether its reuse ends the chain, and what scope does on a refresh",
@@ -36,13 +36,13 @@ _UNANSWERED = (
 
 
 def conformance(arguments: argparse.Namespace) -> int:
-    """Ask, compare, write the report. Ends with 1 if something disagreed."""
+    """``conformance``: call the instance, compare, and write the report. Return 1 if something disagreed."""
     oac = hook(arguments.oac_conn_id)
     checked = oac.check()
     if not checked.works:
         raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")
     taking = _snapshot(oac, arguments) if arguments.allow_write else None
-    # The file is opened before there is anything to lose.
+    # Open the file first: if that fails, no work is lost.
     with output(arguments.output) as file:
         report = _found(oac, taking, checked.facts, arguments.sql)
         text = json.dumps(report, indent=2) if arguments.json else _readable(report)
@@ -56,7 +56,7 @@ def conformance(arguments: argparse.Namespace) -> int:
 def _found(
     oac: OACHook, taking: tuple[str, dict[str, Any]] | None, facts: dict[str, Any], source: str | None
 ) -> dict[str, Any]:
-    """Ask everything; the report."""
+    """Ask all questions and return the report."""
     probes = Probes(oac)
     tell("Reading what can be read; nothing is changed.")
     probes.read_everything()
@@ -73,7 +73,7 @@ def _found(
 
 
 def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """Name and body of the snapshot to take, before anything is asked."""
+    """Return name and body of the snapshot to take, and check the options before anything else runs."""
     if not arguments.bucket or not arguments.seal_conn_id:
         raise CommandFailed(
             "--allow-write takes a snapshot and removes it with its file: give --bucket, which the instance may write "
@@ -130,9 +130,9 @@ def _readable(report: dict[str, Any]) -> str:
 
 
 def _without_secrets(found: Any, oac: OACHook, facts: dict[str, Any], name: str) -> Any:
-    """The report, without what should not be in it anyway.
+    """Return the report with secrets and names replaced, as a second safeguard: it should not contain any.
 
-    :param name: of the snapshot that was taken.
+    :param name: the name of the snapshot that was taken.
     """
     settings = oac.settings
     hosts = {"<OAC>": settings.address, "<identity domain>": settings.auth.identity_url}
@@ -149,9 +149,9 @@ def _without_secrets(found: Any, oac: OACHook, facts: dict[str, Any], name: str)
             return [clean(item) for item in value]
         if isinstance(value, str):
             for text, mark in removed:
-                # Whole words: "administrator" is no name, though it begins with one.
+                # Whole words only: a user named "admin" must not change the word "administrator".
                 value = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", mark, value) if text else value
         return value
 
-    # The fixed parts of a report need no cleaning, and the name of an instance may be a word of them.
+    # The fixed parts of a report need no cleaning, and the name of the instance may be a word in them.
     return {key: clean(value) if key in ("operations", "answers", "headers") else value for key, value in found.items()}

@@ -1,6 +1,6 @@
-"""The contract that this provider was built from, and how an answer of a real instance differs from it.
+"""The contract that this provider was built from, and how a response of a real instance differs from it.
 
-What is said of an answer names members and kinds, never values: an answer holds people's data.
+Messages about a response name members and types, never values, because a response holds personal data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import jsonschema
 
-# Only what looks like a member's name or a word of an enumeration is repeated.
+# Only texts that look like a member's name or an enumeration's value are shown.
 _WORD = re.compile(r"[A-Za-z_][\w.-]{0,60}")
 _KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
 
@@ -24,9 +24,9 @@ _KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", int: "n
 class Operation:
     """One operation of the contract.
 
-    :param statuses: the HTTP statuses that it may answer.
-    :param schema: JSON Schema of its success; empty if that is no JSON.
-    :param certainty: how sure the contract is of it: ``documented``, ``observed`` or ``inferred``.
+    :param statuses: the HTTP statuses that it may return.
+    :param schema: JSON Schema of a successful response; empty if that is not JSON.
+    :param certainty: the contract's source for the operation: ``documented``, ``observed`` or ``inferred``.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Operation:
 
 @cache
 def operations() -> dict[str, Operation]:
-    """The operations of the contract that the command `conformance` can try, by name."""
+    """Return the operations of the contract that the command `conformance` can try, by name."""
     data = json.loads(files("airflow_provider_oac.cli").joinpath("contract.json").read_text())
     return {
         name: Operation(name, item["method"], item["path"], tuple(item["statuses"]), item["schema"], item["certainty"])
@@ -48,9 +48,9 @@ def operations() -> dict[str, Operation]:
 
 
 def differences(operation: Operation, status: int, body: Any) -> list[str]:
-    """In what an answer differs from the contract, in words without values.
+    """Return how a response differs from the contract, as sentences without values.
 
-    :param body: the JSON of the answer; ``None`` if there is none.
+    :param body: the JSON of the response; ``None`` if there is none.
     """
     if status not in operation.statuses:
         known = ", ".join(map(str, operation.statuses))
@@ -63,16 +63,16 @@ def differences(operation: Operation, status: int, body: Any) -> list[str]:
 
 
 def unknown_members(operation: Operation, body: Any) -> list[str]:
-    """Members of a success that the contract does not name: no disagreement, and worth knowing."""
+    """Return members of a successful response that the contract does not name. They do not count as a difference."""
     return sorted({name for name in _unknown(body, operation.schema) if _WORD.fullmatch(name.replace("[]", ""))})
 
 
 def _sentence(error: Any) -> str:
     inner = list(error.context or ())
     if inner:
-        # Of several allowed forms, the one that fits best.
+        # Several forms are allowed: report the error of the one that fits best.
         error = max(inner, key=lambda item: (len(item.absolute_path), -item.schema_path[0]))
-    # Numbers of items say nothing, and would make one difference into many.
+    # Indexes of items are left out: they would turn one difference into many.
     where = (
         "".join("[]" if isinstance(step, int) else f".{_word(step)}" for step in error.absolute_path) or "the answer"
     )
@@ -113,7 +113,7 @@ def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _parts(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The items or properties of a schema, with those of all its parts."""
+    """Return the items or properties of a schema, including those of its alternatives."""
     found: dict[str, Any] = {}
     for part in _alternatives(schema):
         inner = _parts(part, name)

@@ -1,4 +1,4 @@
-"""Commands that only look, or let a person ask OAC something: check, call, decode."""
+"""Commands that test a Connection, call OAC or show a token: check, call, decode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """``check``: try a Connection step by step."""
+    """``check``: test a Connection step by step."""
     try:
         report = hook(arguments.oac_conn_id).check()
     except CommandFailed as problem:
@@ -44,7 +44,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """``call``: one signed-in request; the body of the answer goes to standard output."""
+    """``call``: send one signed-in request and write the body of the response to standard output."""
     if arguments.method not in _METHODS:
         raise CommandFailed(f"{arguments.method!r} is no method of HTTP. Known are: {', '.join(_METHODS)}.")
     oac = hook(arguments.oac_conn_id)
@@ -53,13 +53,13 @@ def call(arguments: argparse.Namespace) -> int:
     if body is not None:
         headers["Content-Type"] = "application/json"
     elif arguments.method == "POST":
-        # Observed: an empty POST without Content-Length is answered with 411.
+        # OAC answers an empty POST without Content-Length with 411 (observed).
         body = b""
     failure = ""
     with oac.get_conn() as session:
         try:
             reply = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
-            # An error, or the redirect of a wrong address, must not take the place of a file that is good.
+            # An error, or the redirect of a wrong address, must not replace an existing file.
             good = 200 <= reply.status_code < 300
             with output(arguments.output if good else None) as out:
                 for piece in reply.iter_content(1 << 16):
@@ -85,7 +85,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 
 def decode(arguments: argparse.Namespace) -> int:
-    """``decode``: what an access token says of itself, and nothing of the token."""
+    """``decode``: show the claims of an access token, without the token."""
     token = access_token_of(read_text(arguments.file))
     found = claims(token)
     if not found:
@@ -117,7 +117,7 @@ def _body(data: str | None) -> bytes | None:
 
 @contextmanager
 def output(name: str | None) -> Iterator[IO[bytes]]:
-    """Standard output, or a file that is there as a whole or not at all."""
+    """Open standard output, or a file that appears only when it is complete."""
     if name is None:
         yield answer()
         return
@@ -129,7 +129,7 @@ def output(name: str | None) -> Iterator[IO[bytes]]:
             os.fchmod(file.fileno(), mode)
         os.replace(part, name)
     except OSError as error:
-        # Those of requests are of this kind, too, and say nothing about the file.
+        # The errors of requests are OSErrors too, without an errno. They are not about the file.
         if error.errno is None:
             raise
         raise CommandFailed(f"{name} cannot be written: {error.strerror}.") from None

@@ -1,4 +1,4 @@
-"""The command keygen: a key and its certificate, and what to do with them."""
+"""The command keygen: creates a key and its certificate, and prints what to do with them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Whoever holds the key can act as any active user of the domain: guard it like a 
 
 
 def keygen(arguments: argparse.Namespace) -> None:
-    """``keygen``: make a key and a self-signed certificate."""
+    """``keygen``: create a key and a self-signed certificate."""
     name, folder = arguments.name, Path(arguments.folder).expanduser()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise CommandFailed(f"--name {name!r} is no good alias: use letters, digits, dots, dashes and underscores.")
@@ -73,7 +73,7 @@ def keygen(arguments: argparse.Namespace) -> None:
 
 def _self_signed(key: rsa.RSAPrivateKey, name: str, days: int) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    # A little early: the domain's clock may be behind this one.
+    # Valid from five minutes ago: the identity domain's clock may be behind this one.
     begins = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
     return (
         x509.CertificateBuilder()
@@ -98,7 +98,7 @@ def _passphrase() -> str:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Make a file that was not there, with its mode from the first byte on."""
+    """Create a new file, with its mode set from the beginning."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:

@@ -42,7 +42,7 @@ with DAG(
 ):
 '''
 CONNECTION = "the Connection {oac_conn_id!r} of the type oac, whose user has the role {role}: docs/connect.md"
-# For each kind: what is asked (option, question, suggestion), the code, and what the DAG needs.
+# For each kind: the questions (option, text, default), the code, and the requirements of the DAG.
 KINDS: dict[str, dict[str, Any]] = {
     "backup": {
         "questions": (
@@ -136,7 +136,7 @@ def new(arguments: argparse.Namespace) -> int:
 
 
 def _ask(question: str, suggestion: str) -> str:
-    """Ask on a terminal; elsewhere the suggestion is the answer."""
+    """Ask the user on a terminal; without a terminal, return the suggestion."""
     if not sys.stdin.isatty():
         return suggestion
     tell(f"{question} [{suggestion}]: ", end="")
@@ -144,5 +144,5 @@ def _ask(question: str, suggestion: str) -> str:
 
 
 def _literal(value: str) -> str:
-    """As Python writes a text, with double quotes if it has none inside."""
+    """Return a text as a Python literal, in double quotes if the text contains none."""
     return f'"{value}"' if value.isprintable() and not set(value) & {'"', "\\"} else repr(value)

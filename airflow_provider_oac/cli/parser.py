@@ -1,4 +1,4 @@
-"""Which commands there are, declared once for both command lines. Imported at every start of ``airflow``: light."""
+"""Declares the commands of both command lines. Each start of ``airflow`` imports this module: keep it light."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Argument: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
 class Command:
     """One command.
 
-    :param function: module, below this package, and name of what runs it.
+    :param function: module below this package, and name of the function that runs the command.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Command:
 
 
 def _argument(*flags: str, **options: Any) -> Argument:
-    """An argument as argparse takes it."""
+    """Return an argument in the form of argparse."""
     return flags, options
 
 
@@ -139,8 +139,8 @@ COMMANDS = (
 
 
 def airflow_commands() -> list[Any]:
-    """The commands for ``airflow oac …``."""
-    # `python -m airflow_provider_oac` does without Airflow where it can.
+    """Return the commands for ``airflow oac …``."""
+    # `python -m airflow_provider_oac` avoids importing Airflow if a command does not need it.
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     commands = [
@@ -157,7 +157,7 @@ def airflow_commands() -> list[Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands for ``python -m airflow_provider_oac …``."""
+    """Return the parser for ``python -m airflow_provider_oac …``."""
     top = argparse.ArgumentParser(
         prog="python -m airflow_provider_oac", description="Oracle Analytics Cloud: sign in, check, call."
     )
@@ -171,17 +171,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; ends the process with its exit code."""
+    """Run a command and end the process with its exit code."""
     chosen = parser().parse_args(arguments)
     chosen.run(chosen)
 
 
 def _runner(command: Command) -> Callable[[argparse.Namespace], None]:
-    """What runs a command; it loads the command only then."""
+    """Return a function that imports and runs a command."""
     module, _, name = command.function.rpartition(".")
 
     def run(arguments: argparse.Namespace) -> None:
-        # Airflow makes its parser for every command.
+        # Airflow builds this parser for every command that it runs.
         from airflow_provider_oac.cli.process import as_command
 
         as_command(lambda: getattr(import_module(f"{__package__}.{module}"), name)(arguments))

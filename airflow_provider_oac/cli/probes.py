@@ -1,4 +1,4 @@
-"""What the command `conformance` asks a real instance, and what it learns of each answer."""
+"""The requests that the command `conformance` sends to a real instance, and its findings."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.oac import OACHook
 
 AGREED, DISAGREED, NOT_TRIED = "agreed", "disagreed", "not tried"
-# Types of the catalog whose items have an operation of their own, and the parameter of its path.
+# Types of the catalog whose items have a separate operation, and the name of that operation.
 _DETAILS = {"workbooks": "getWorkbook", "analysis": "getAnalysis", "connections": "getConnection"}
 _HISTORIES = {"datasets": "Dataset", "dataflows": "DataFlow", "sequences": "Sequence"}
 _NEEDS_WORK = {
     "getWorkRequest": "Reading starts no work; --allow-write does.",
     "downloadWorkbookExport": "This command starts no export.",
 }
-# How long the work of --allow-write may take, in seconds.
+# For --allow-write: how long the work may take, and the pause between two polls, in seconds.
 _PATIENCE, _PAUSE = 1800.0, 1.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one operation.
+    """The result of one operation.
 
     :param state: ``agreed``, ``disagreed`` or ``not tried``.
-    :param notes: in what it disagreed, why it was not tried, or what else was seen; no values.
+    :param notes: differences, the reason why it was not tried, or other observations; no values.
     """
 
     operation: str
@@ -49,9 +49,9 @@ class Finding:
 
 @dataclass
 class Probes:
-    """Asks, compares and keeps what was found.
+    """Calls operations, compares the responses with the contract, and keeps the findings.
 
-    :param hook: of the Connection.
+    :param hook: the hook of the Connection.
     """
 
     hook: OACHook
@@ -64,7 +64,7 @@ class Probes:
         self.session = self.hook.get_conn()
 
     def read_everything(self) -> None:
-        """All operations that change nothing, as far as there is something to read."""
+        """Call all operations that change nothing, if the instance has something to read."""
         self._lists()
         for kind, item in self._ids.items():
             self._item(kind, item)
@@ -83,10 +83,10 @@ class Probes:
     def ask(
         self, name: str, path: Mapping[str, str | None] | None = None, query: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call one operation and compare its answer.
+        """Call one operation and compare its response with the contract.
 
-        :param path: parameters of its path; one that is ``None`` says that there is nothing to ask for.
-        :returns: the JSON of a success, else ``None``.
+        :param path: parameters of its path. If one of them is ``None``, the operation is not called.
+        :returns: the JSON of a successful response, else ``None``.
         """
         operation = operations()[name]
         given = path or {}
@@ -97,9 +97,9 @@ class Probes:
         return None if reply is None else self._judge(name, reply)
 
     def _send(self, name: str, method: str, path: str, **more: Any) -> requests.Response | None:
-        """Send a request; keep a finding where no response comes.
+        """Send a request, and keep a finding if no response arrives.
 
-        :param name: of the operation.
+        :param name: the name of the operation.
         """
         try:
             reply = self.session.request(method, path, **more)
@@ -110,7 +110,7 @@ class Probes:
         return reply
 
     def _judge(self, name: str, reply: requests.Response) -> Any:
-        """Compare an answer with the contract and keep the finding."""
+        """Compare a response with the contract and keep the finding."""
         operation, status = operations()[name], reply.status_code
         if status in (401, 403) or status in (502, 503, 504):
             why = "the user lacks the role or permission" if status in (401, 403) else "the instance is not ready"
@@ -123,7 +123,7 @@ class Probes:
                 self._keep(Finding(name, DISAGREED, status, ("A JSON answer was expected, none came.",)))
                 return None
             content = None
-        # The contract lists 500 for many operations; no instance that works answers so.
+        # The contract lists HTTP 500 for many operations, but a working instance does not return it.
         wrong = [f"HTTP {status}: OAC failed."] if status >= 500 else differences(operation, status, content)
         more = unknown_members(operation, content) if status < 300 else []
         notes = [*wrong, *([f"Members that the contract does not name: {', '.join(more)}."] if more else [])]
@@ -131,7 +131,7 @@ class Probes:
         return content if status < 300 else None
 
     def _keep(self, finding: Finding) -> None:
-        """Keep a finding; of several calls of one operation, the worst, with what all of them showed."""
+        """Keep a finding. If an operation is called several times, keep the worst finding, with the notes of all."""
         order = (NOT_TRIED, AGREED, DISAGREED)
         for place, old in enumerate(self.findings):
             if old.operation == finding.operation:
@@ -141,14 +141,14 @@ class Probes:
         self.findings.append(finding)
 
     def see(self, reply: requests.Response) -> None:
-        """Keep what the headers of an answer show."""
+        """Keep observations about the headers of a response."""
         self.headers |= {name.lower() for name in reply.headers}
         if retry := reply.headers.get("Retry-After"):
             form = "a number" if retry.isdigit() else "a date"
             self.answers["unit of Retry-After"] = f"{form}, with HTTP {reply.status_code}."
 
     def _lists(self) -> None:
-        """The catalog, without and with a search, and one item of each type."""
+        """List the catalog without and with a search, and find one item of each type."""
         types = self.ask("listCatalogItems")
         described = _objects(types)
         bare = types == described and all(set(item) == {"type"} for item in described)
@@ -160,7 +160,7 @@ class Probes:
                 self._ids[kind] = str(first)
 
     def _paging(self) -> None:
-        """Default page size and the form of the header that leads to the next page."""
+        """Find out the default page size, and the form of the header for the next page."""
         operation = operations()["listCatalogItems"]
         queries: tuple[dict[str, str], ...] = ({"search": "*"}, {"search": "*", "limit": "1"})
         for query in queries:
@@ -189,7 +189,7 @@ class Probes:
             self._history(_HISTORIES[kind], item)
 
     def _padding(self, kind: str, item: str) -> None:
-        """Whether ids are taken with padding as well as without."""
+        """Find out whether OAC accepts IDs with padding as well as without."""
         bare = item.rstrip("=")
         if len(bare) % 4 == 0:
             return
@@ -214,9 +214,9 @@ class Probes:
     # ------------------------------------------------------------------------------------------ --allow-write
 
     def snapshot(self, name: str, body: dict[str, Any]) -> None:
-        """Take a snapshot, follow its work request, and take it away again with its file, whatever happens meanwhile.
+        """Take a snapshot, poll its work request, and always delete the snapshot with its file.
 
-        Its name holds the name of the instance: it goes to standard error only, and into no finding.
+        The snapshot's name contains the name of the instance, so it goes only to standard error, never into a finding.
         """
         refused = False
         try:
@@ -225,7 +225,7 @@ class Probes:
             self._remove(name, refused)
 
     def _take(self, body: dict[str, Any]) -> bool:
-        """Order a snapshot and follow it. Returns whether OAC refused it."""
+        """Submit a snapshot and poll its work request. Return whether OAC refused it."""
         reply = self._send("createSnapshot", "POST", operations()["createSnapshot"].path, json=body)
         if reply is None:
             return False
@@ -239,7 +239,7 @@ class Probes:
         return 400 <= reply.status_code < 500
 
     def _follow(self, work: str) -> None:
-        """Look at a work request until it ends. An answer that says nothing of it is no end."""
+        """Poll a work request until it ends. A response without its state does not end it."""
         ends = time.monotonic() + _PATIENCE
         seen: list[str] = []
         state: dict[str, Any] = {}
@@ -261,7 +261,7 @@ class Probes:
         )
 
     def _remove(self, name: str, refused: bool) -> None:
-        """Delete the snapshot with its file, and look whether it is gone."""
+        """Delete the snapshot with its file, and check that it is gone."""
         mine = self._named(name)
         for snapshot in mine or ():
             self.ask("getSnapshot", {"snapshotId": snapshot})
@@ -282,7 +282,7 @@ class Probes:
         self._keep(Finding("deleteSnapshot", DISAGREED, None, (note,)))
 
     def _named(self, name: str) -> list[str] | None:
-        """Ids of the snapshots of a name; ``None`` if OAC gives no list of them."""
+        """Return the IDs of the snapshots with a name; ``None`` if OAC returns no list."""
         items = _items(self.ask("listSnapshots"))
         if not isinstance(items, list):
             return None
@@ -290,17 +290,17 @@ class Probes:
 
 
 def _items(listed: Any) -> Any:
-    """What a list of snapshots holds, whatever came."""
+    """Return the items of a list of snapshots; ``None`` if the response is not a list."""
     return listed.get("items") if isinstance(listed, dict) else None
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a JSON array, whatever came."""
+    """Return the objects in a JSON array; an empty list for any other value."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def identity_answers(hook: OACHook) -> Iterator[tuple[str, str]]:
-    """What the identity domain answers to the open questions about it, by signing in past every cache."""
+    """Yield answers to open questions about the identity domain, by signing in without cached tokens."""
     auth = hook.settings.auth
     if auth.grant != JWT_ASSERTION:
         yield "aud acceptance", f"not tried: the grant is {auth.grant}."

@@ -1,4 +1,4 @@
-"""What all commands share: how they reach Airflow's Connections, and how they end."""
+"""Functions that all commands share: read Connections, print, and end the process."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _answer: TextIO = sys.stdout
 
 
 class CommandFailed(Exception):
-    """A command that cannot do what it was asked to; the text says why and what to do."""
+    """A command failed. The text contains the reason and the next step."""
 
 
 def as_command(work: Callable[[], int | None]) -> None:
     """Run a command and end the process with its exit code: 0 if it worked, 1 if it failed, 130 if it was interrupted.
 
-    What went wrong goes to standard error, as one text without a traceback.
+    An error goes to standard error, as one text without a traceback.
     """
-    # Airflow 3 looks for Connections in its database only in processes that say so.
+    # Airflow 3 reads Connections from its database only in processes that set this variable.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-    # Airflow 2 warns at each start that the unit of its timers will change. A command has no timers.
+    # Silences a warning of Airflow 2 that the unit of its timers will change. A command has no timers.
     os.environ.setdefault("AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY", "True")
-    # Log lines are for tasks; here the command itself says what happens.
+    # Log lines are for tasks; a command prints its own progress.
     for name in ("airflow_provider_oac", "airflow.sdk._shared.secrets_masker.secrets_masker", "airflow.hooks.base"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Standard output belongs to the answer. Airflow 3 logs there, from the moment that it is imported on: whatever
-    # writes there now writes to standard error.
+    # Standard output is only for the command's result, but Airflow 3 logs there as soon as it is imported. From here on
+    # the result has its own file, and everything else that is written to standard output goes to standard error.
     global _answer
     sys.stdout.flush()
-    # A user's name may have letters that the terminal has not.
+    # The terminal's encoding may lack characters of the result, such as those of a user's name.
     _answer = open(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")  # noqa: SIM115
     os.dup2(2, 1)
     try:
-        # Written and closed here, and not when the interpreter ends, which would hide the exit code.
+        # Flush and close the file here: an error when the interpreter exits would change the exit code.
         with _answer:
             code = _code(work)
     except BrokenPipeError:
-        # The reader has closed its end.
+        # The reader has closed the pipe.
         code = 1
     sys.exit(code)
 
@@ -66,7 +66,7 @@ def _code(work: Callable[[], int | None]) -> int:
 
 
 def hook(conn_id: str) -> OACHook:
-    """The hook of a Connection.
+    """Return the hook of a Connection.
 
     :raises CommandFailed: if there is no such Connection, or it is of another type.
     """
@@ -78,10 +78,10 @@ def hook(conn_id: str) -> OACHook:
 
 
 def connection(conn_id: str, option: str) -> Connection:
-    """A Connection of any type.
+    """Return a Connection of any type.
 
-    :param option: the one of the command that named it.
-    :raises CommandFailed: if there is none.
+    :param option: the command's option that named it.
+    :raises CommandFailed: if Airflow cannot find it.
     """
     try:
         found: Connection = _compat.BaseHook.get_connection(conn_id)
@@ -95,17 +95,17 @@ def connection(conn_id: str, option: str) -> Connection:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print what the command is asked to print."""
+    """Print to standard output, which is for the command's result."""
     print(plain(text), end=end, file=_answer)
 
 
 def answer() -> BinaryIO:
-    """Standard output, for bytes: as they are, but on a terminal, which would act on what a server sends."""
+    """Return standard output for bytes. A terminal gets plain text, because it would execute control sequences."""
     return _Terminal() if _answer.isatty() else _answer.buffer
 
 
 class _Terminal(io.BytesIO):
-    """Shows on the terminal what was gathered so far, as text."""
+    """Collects bytes, and shows them on the terminal as plain text at each flush."""
 
     def flush(self) -> None:
         say(self.getvalue().decode(errors="replace"), end="")
@@ -114,5 +114,5 @@ class _Terminal(io.BytesIO):
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """Say something to the person, apart from what the command is asked to print."""
+    """Print a message for the user to standard error."""
     print(plain(text), end=end, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Commands that begin and end a sign-in: login, import-tokens, logout."""
+"""Commands that start and end a sign-in: login, import-tokens, logout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LARGEST = 1 << 20
 
 
 def login(arguments: argparse.Namespace) -> None:
-    """``login``: a person signs in with a code; the refresh token goes into the store."""
+    """``login``: let a user sign in with a code, and keep the refresh token in the store."""
     oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, _slot(oac)
     progress = _Progress()
@@ -40,7 +40,7 @@ def login(arguments: argparse.Namespace) -> None:
 
 
 def import_tokens(arguments: argparse.Namespace) -> None:
-    """``import-tokens``: the tokens of a file go into the store."""
+    """``import-tokens``: keep the tokens of a file in the store."""
     oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, _slot(oac)
     imported = read_token_file(read_text(arguments.file), auth, time.time())
@@ -66,7 +66,7 @@ def import_tokens(arguments: argparse.Namespace) -> None:
 
 
 def logout(arguments: argparse.Namespace) -> None:
-    """``logout``: the refresh token is revoked, and everything of the Connection in the store is forgotten."""
+    """``logout``: revoke the refresh token, and remove all of the Connection's tokens from the store."""
     oac = hook(arguments.oac_conn_id)
     auth, store_entry = oac.settings.auth, oac.store_entry
     if store_entry is None:
@@ -80,9 +80,10 @@ def logout(arguments: argparse.Namespace) -> None:
 
 
 def read_text(name: str, largest: int = _LARGEST) -> str:
-    """A file, or standard input.
+    """Read a file, or standard input if the name is ``-``.
 
-    :raises CommandFailed: if it cannot be read, or has more characters.
+    :param largest: the maximum number of characters.
+    :raises CommandFailed: if it cannot be read or is larger.
     """
     try:
         if name == "-":
@@ -99,7 +100,7 @@ def read_text(name: str, largest: int = _LARGEST) -> str:
 
 
 def _slot(oac: OACHook) -> StoreEntry:
-    """The place for a person's tokens. Commands that need no Airflow do without it: this one loads it."""
+    """Return the store entry for a user's tokens. It is imported lazily: some commands do not need Airflow."""
     return lazy.stores.store_entry_for_a_person(oac.settings, oac.store_entry)
 
 
@@ -117,14 +118,14 @@ def _say_personal(owner: str | None) -> None:
 
 
 class _Progress:
-    """Shows a person what to do, and that the command still waits."""
+    """Shows the user how to sign in, and that the command is still waiting."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._said: float | None = None
 
     def show(self, code: DeviceCode) -> None:
-        """Say where to approve the sign-in."""
+        """Print where to approve the sign-in."""
         tell(f"On any device, open   {code.verification_uri}")
         tell(f"and enter the code    {code.user_code}")
         if code.verification_uri_complete:
@@ -132,7 +133,7 @@ class _Progress:
         tell("Sign in there as the user whose rights the DAGs are to have. (Ctrl-C gives up, and nothing is kept.)")
 
     def waiting(self, left: float) -> None:
-        """Say that it still waits: on one line of a terminal, else every half a minute."""
+        """Print that the command is still waiting: on one line of a terminal, else every half minute."""
         if self._live:
             tell(f"waiting, {left:3.0f} s left ", end="\r")
         elif self._said is None or self._said - left >= 30:
@@ -142,6 +143,6 @@ class _Progress:
         self._said = left
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line on a terminal."""
         if self._live and self._said is not None:
             tell("")

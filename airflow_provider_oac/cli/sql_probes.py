@@ -1,4 +1,4 @@
-"""What `conformance --sql` asks the MCP server of a real instance: only what reads, and only shapes are kept."""
+"""The questions of `conformance --sql` for the MCP server of a real instance. They only read, and keep only shapes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Exchange = tuple[requests.Response, dict[str, Any]]
 
 
 class SqlProbes:
-    """Asks the questions that the public pages leave open.
+    """Asks the questions that Oracle's public pages leave open.
 
-    :param probes: get the answers.
-    :param source: the subject area or dataset to ask, as in FROM, or the name of a subject area.
+    :param probes: receives the answers.
+    :param source: the subject area or dataset to query, as in FROM, or the name of a subject area.
     """
 
     def __init__(self, probes: Probes, source: str) -> None:
@@ -39,7 +39,7 @@ class SqlProbes:
         self._column = "1"
 
     def ask(self) -> None:
-        """Ask all of them. One that fails leaves the others alone."""
+        """Ask all questions. If one fails, the others are still asked."""
         for question, probe in self._questions().items():
             try:
                 answer = probe()
@@ -50,7 +50,7 @@ class SqlProbes:
     def _questions(self) -> dict[str, Callable[[], str]]:
         query, call = self._query, self._call
         return {
-            # The first four find out what the others need.
+            # The first four must come first: they collect what the others need.
             "versions": self._versions,
             "sessions": self._sessions,
             "tools": self._tools,
@@ -77,7 +77,7 @@ class SqlProbes:
     def _send(
         self, method: str, params: Mapping[str, Any], headers: Mapping[str, str] | None = None, kind: str = _UTF8
     ) -> Exchange:
-        """Send a message; returns the response, and the message in it."""
+        """Send a message; return the response and the message in it."""
         number = {} if method.startswith("notifications/") else {"id": 1}
         body = json.dumps({"jsonrpc": "2.0", **number, "method": method, "params": params}, ensure_ascii=False)
         own = {"Accept": f"{_TYPE}, text/event-stream", "Content-Type": kind}
@@ -145,7 +145,7 @@ def _held(message: Mapping[str, Any]) -> Any:
 
 
 def _shape(exchange: Exchange) -> str:
-    """The shape of a response, without its values."""
+    """Return the shape of a response, without its values."""
     reply, message = exchange
     shown = [f"HTTP {reply.status_code} {_kind(reply)}", reply.headers.get("Transfer-Encoding", "whole")]
     if error := message.get("error"):

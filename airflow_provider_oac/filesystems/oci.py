@@ -1,7 +1,7 @@
-"""``oci://`` for Airflow's ``ObjectStoragePath``: OCI Object Storage, by Oracle's ``ocifs`` (the extra ``oci``).
+"""``oci://`` for Airflow's ``ObjectStoragePath``: OCI Object Storage through Oracle's ``ocifs`` (the extra ``oci``).
 
-An address is ``oci://<connection>@<bucket>/<path>``. The Airflow Connection comes before the ``@``. The
-namespace of Object Storage, which ocifs itself writes behind an ``@``, belongs into the Connection.
+An address is ``oci://<connection>@<bucket>/<path>``, with the Airflow Connection before the ``@``. ocifs alone expects
+the namespace of Object Storage after an ``@``; here the Connection holds the namespace.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 schemes = ["oci"]
 
-# As ocifs names them. An API key needs more than a name.
+# The principals, as ocifs names them. ocifs also knows API keys, which need more fields.
 _PRINCIPALS = ("resource_principal", "instance_principal", "oke_principal")
 
 
 def get_fs(conn_id: str | None, storage_options: dict[str, Any] | None = None) -> Any:
-    """The file system, for Airflow.
+    """Return the file system; Airflow calls this.
 
-    :param conn_id: the Airflow Connection; see :func:`options`. Without one, ocifs looks for credentials by itself: the
-        variable ``OCIFS_IAM_TYPE``, else a resource principal.
-    :param storage_options: options of ``ocifs.OCIFileSystem``, which win.
+    :param conn_id: the Airflow Connection; see :func:`options`. Without one, ocifs finds the credentials: it uses the
+        environment variable ``OCIFS_IAM_TYPE``, else a resource principal.
+    :param storage_options: options of ``ocifs.OCIFileSystem``; they override the Connection.
     :raises OACConfigurationError: if ocifs is not installed, or the Connection cannot work.
     """
     try:
@@ -49,15 +49,15 @@ def get_fs(conn_id: str | None, storage_options: dict[str, Any] | None = None) -
 
 
 def options(conn: Connection) -> dict[str, Any]:
-    """What a Connection says, as options of ocifs.
+    """Return the options of ocifs for a Connection.
 
-    An API key: login is the user's OCID, extra holds ``tenancy_id``, ``fingerprint``, ``private_key`` (in any form that
-    a Connection of ours takes), ``region`` and, where the key has one, ``private_key_passphrase``: the same Connection
-    that ``storage_conn_id`` of a snapshot takes. Or ``iam_type`` in extra: ``resource_principal``,
-    ``instance_principal`` or ``oke_principal``. Further, in extra: ``namespace`` of Object Storage (by default the
-    tenancy's own), ``region``, ``service_endpoint``.
+    For an API key, login is the user's OCID, and extra holds ``tenancy_id``, ``fingerprint``, ``private_key`` (in any
+    form that an ``oac`` Connection accepts), ``region`` and, if the key has one, ``private_key_passphrase``. A
+    snapshot's ``storage_conn_id`` takes the same Connection. For a principal, extra holds ``iam_type``:
+    ``resource_principal``, ``instance_principal`` or ``oke_principal``. Optional fields of extra: ``namespace`` of
+    Object Storage (by default the tenancy's), ``region``, ``service_endpoint``.
 
-    :raises OACConfigurationError: naming what is missing or wrong.
+    :raises OACConfigurationError: naming the missing or wrong fields.
     """
     extra = Extra(conn)
     found: dict[str, Any] = {}
@@ -94,8 +94,8 @@ def _api_key(conn: Connection, extra: Extra) -> dict[str, Any]:
         if secret:
             mask_secret(secret)
     pem = lazy.keys.load_private_key(text, passphrase, folder=file_folder()).pem()
-    # The key goes into the signer and not into the configuration, which ocifs logs at the level DEBUG. The SDK asks for
-    # a key there nevertheless.
+    # The key goes into the signer, because ocifs logs the configuration at the level DEBUG. The SDK still requires a
+    # key file in the configuration.
     return {
         "signer": Signer(names["tenancy_id"], user, names["fingerprint"], None, private_key_content=pem.decode()),
         "config": {

@@ -1,1 +1,1 @@
-"""From an Airflow Connection to OAC."""
+"""Hooks: they reach OAC through an Airflow Connection."""

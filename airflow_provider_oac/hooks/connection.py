@@ -1,4 +1,4 @@
-"""Reading an Airflow Connection of the type ``oac``: every field, in every form in which Airflow hands it over."""
+"""Reads an Airflow Connection of the type ``oac``: every field, in every form in which Airflow stores it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _INSTANCE = "The instance's name (Connection: extra, instance)"
 
 @dataclass(frozen=True)
 class ConnectionSettings:
-    """What a Connection says.
+    """The settings that a Connection holds.
 
-    :param conn_id: its id.
+    :param conn_id: the Connection's ID.
     :param address: address of the OAC instance, without a path.
     :param instance: name of the instance in the names of its snapshots.
     :param auth: how to sign in.
-    :param transport: timeouts, certificates.
-    :param warnings: what is odd about it, in sentences for people, although it may work.
+    :param transport: timeouts and the CA file.
+    :param warnings: likely mistakes in the Connection, as sentences for the user. The Connection may still work.
     """
 
     conn_id: str
@@ -51,12 +51,12 @@ class ConnectionSettings:
 def read_connection(conn: Connection, mask: Callable[[str], None] | None = None) -> ConnectionSettings:
     """Read a Connection.
 
-    Fields that are missing, empty or null are alike: the form stores unset fields as null. A field may also stand
-    under ``extra__oac__<field>``, as Airflow 2 wrote it. What people paste as an address is understood: with or
-    without ``https://``, with a path such as ``/ui/``.
+    Missing, empty and null fields are treated alike, because the form stores unset fields as null. A field may also
+    have the name ``extra__oac__<field>``, as Airflow 2 wrote it. An address may omit ``https://``, and its path, such
+    as ``/ui/``, is ignored.
 
-    :param mask: is given each token and assertion before it is sent for the first time.
-    :raises OACConfigurationError: naming the Connection, the field, and what to put there.
+    :param mask: receives each token and assertion before it is sent for the first time.
+    :raises OACConfigurationError: naming the Connection, the field, and the value that it needs.
     """
     odd: list[str] = []
     try:
@@ -104,7 +104,7 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
     ):
         refuse_invisible(text, what)
     if found := invisible(auth.user or ""):
-        # Some scripts need one in a name.
+        # A warning only: names in some writing systems need such characters.
         odd.append(f"The user (Connection: extra, user) contains the invisible character {found}.")
     transport = TransportSettings(
         connect_timeout=extra.seconds("connect_timeout", 10.0),
@@ -125,7 +125,7 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
 
 
 def _secret(text: str | None, what: str, odd: list[str]) -> str | None:
-    """A secret without a line break at its end, of which a warning says that it was there."""
+    """Return a secret without a trailing line break. Add a warning if there was one."""
     if not text:
         return None
     bare = without_line_break(text)
@@ -135,7 +135,7 @@ def _secret(text: str | None, what: str, odd: list[str]) -> str | None:
 
 
 def _address(host: str | None, port: int | None, scheme: str | None, what: str) -> str:
-    """The address without a path: ``https://host[:port]``."""
+    """Return the address without a path: ``https://host[:port]``."""
     text = (host or "").strip()
     if not text:
         raise OACConfigurationError(
@@ -151,13 +151,13 @@ def _address(host: str | None, port: int | None, scheme: str | None, what: str) 
 
 
 def _resource(address: str) -> str:
-    """One spelling for all addresses of one server: lower case, with its port (RFC 6454 section 4)."""
+    """Return one spelling for all addresses of a server: lower case, with the port (RFC 6454 section 4)."""
     parts = checked_url(address, "The OAC address")
     return f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def _instance(address: str) -> str:
-    """A name for the instance by its host: the first label of a host name, or the whole of an IP address."""
+    """Return a name for the instance: the first label of its host name, or its whole IP address."""
     parts = checked_url(address, "The OAC address")
     host = parts.hostname or ""
     name = host if re.fullmatch(r"[\d.:]+", host) else host.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Test a Connection step by step: what works, whose sign-in it is, what that user may do, and what to do next."""
+"""Tests a Connection step by step: what works, who is signed in, what that user may do, and what to do next."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
     from airflow_provider_oac.hooks.connection import ConnectionSettings
 
 T = TypeVar("T")
-# State and text of each thing that a step found.
+# A step yields the state and text of each finding.
 Found = AsyncIterator[tuple[str, str]]
 
 OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
-# Days before a certificate ends at which a warning begins.
+# Days before a certificate expires at which the warning begins.
 SOON = 30
 DAY = 86400.0
-# Seconds that the requests and pauses of a check may take in all, because a person waits for it.
+# Seconds that all requests and pauses of a check may take together, because a user is waiting for the result.
 CHECK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was tested.
+    """One finding of a test.
 
-    :param name: its name: ``connection``, ``address``, ``store``, ``key``, ``certificate``, ``sign-in``, ``user``,
-        ``rights``.
+    :param name: the step that made it: ``connection``, ``address``, ``store``, ``key``, ``certificate``, ``sign-in``,
+        ``user`` or ``rights``.
     :param state: ``ok``, ``note`` (works, and worth knowing), ``warning`` (works today) or ``failed``.
-    :param text: what was found, for people, and what to do next, if there is something to do.
+    :param text: the finding, for the user, with the next step if there is one.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Step:
 class Report:
     """The result of a test.
 
-    :param facts: the same for programs: grant, lifetime, user and so on, as far as they are known. No secret.
+    :param facts: the findings for programs: grant, token lifetime, user and so on, as far as known; no secrets.
     """
 
     conn_id: str
@@ -78,21 +78,20 @@ class Report:
 
     @property
     def works(self) -> bool:
-        """Whether the Connection can be used for something."""
+        """Whether the Connection can be used: no step failed."""
         return not any(step.state == FAILED for step in self.steps)
 
     def as_dict(self) -> dict[str, Any]:
-        """The whole of it, ready for JSON."""
+        """Return the whole report, ready for JSON."""
         steps = [asdict(step) for step in self.steps]
         return {"conn_id": self.conn_id, "works": self.works, "steps": steps, **self.facts}
 
     def unnamed(self) -> Report:
-        """The same for a person who knows the Connection by another id: Airflow tests the one in its form under a
-        throwaway id."""
+        """Return the report without the ID: Airflow tests the Connection in its form under a temporary one."""
         return replace(self, steps=tuple(replace(step, text=_unnamed(step.text, self.conn_id)) for step in self.steps))
 
     def __str__(self) -> str:
-        """What failed, if something did; else everything."""
+        """Return the texts of the failed steps; if none failed, all texts."""
         failed = [step.text for step in self.steps if step.state == FAILED]
         return " ".join(failed or [step.text for step in self.steps])
 
@@ -104,9 +103,9 @@ def _unnamed(text: str, conn_id: str) -> str:
 
 
 def unreadable(conn_id: str, problem: str) -> Report:
-    """The report of a Connection that cannot be read.
+    """Return the report of a Connection that cannot be read.
 
-    :param problem: why, for people.
+    :param problem: the reason, for the user.
     """
     return Report(conn_id, (Step("connection", FAILED, problem),), {})
 
@@ -114,14 +113,14 @@ def unreadable(conn_id: str, problem: str) -> Report:
 async def check(
     settings: ConnectionSettings, store_entry: Callable[[], StoreEntry | None], *, seconds: float = CHECK_SECONDS
 ) -> Report:
-    """Try a Connection: reach OAC, sign in past every cache, ask OAC what the user may do.
+    """Test a Connection: reach OAC, sign in without cached tokens, ask OAC what the user may do.
 
-    It ends with the first step that fails; only the sign-in is tried although OAC cannot be reached.
+    The test ends with the first step that fails. If OAC cannot be reached, it still tests all but the user's rights.
 
-    :param settings: what the Connection says.
-    :param store_entry: gives the place of its tokens in the store, or ``None``. It may block.
-    :param seconds: how long its requests and pauses may take in all, whatever the Connection's timeouts and the pace
-        of the servers.
+    :param settings: the Connection's settings.
+    :param store_entry: returns the entry for the Connection's tokens in the store, or ``None``. It may block.
+    :param seconds: how long all requests and pauses may take together, whatever the Connection's timeouts and however
+        slow the servers are.
     """
     io = BoundedIO(settings.transport, seconds)
     try:
@@ -132,7 +131,7 @@ async def check(
 
 
 def _outcome(store_entry: Callable[[], StoreEntry | None]) -> StoreEntry | OACError | None:
-    """The place of the tokens, or why there can be none: an error of a later step."""
+    """Return the store entry, or the error that prevents one, which a later step raises."""
     try:
         return store_entry()
     except OACError as error:
@@ -140,11 +139,12 @@ def _outcome(store_entry: Callable[[], StoreEntry | None]) -> StoreEntry | OACEr
 
 
 class BoundedIO(AsyncIO):
-    """A driver that gives up when its time is over.
+    """A driver that limits the time of all its requests and pauses together.
 
-    A request is ended and not canceled: to a renewal of a refresh token it is a request without an answer.
+    When the time is over, a request raises an error instead of being canceled. The renewal of a refresh token then
+    handles it like any request without a response.
 
-    :param seconds: how long all requests and pauses may take together.
+    :param seconds: the time limit.
     """
 
     def __init__(self, settings: TransportSettings, seconds: float) -> None:
@@ -153,7 +153,7 @@ class BoundedIO(AsyncIO):
         self._until = time.monotonic() + seconds
 
     async def send(self, request: Request) -> Response:
-        """Send a request, if there is time left for it."""
+        """Send a request, if there is time left."""
         sent = self._left > 0
         if sent:
             try:
@@ -169,7 +169,7 @@ class BoundedIO(AsyncIO):
         )
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, unless the time is over by then."""
+        """Wait, unless the pause is longer than the time left."""
         if seconds > self._left:
             raise OACKilledError(
                 f"The check stopped: it may take {self._seconds:.0f} s in all, and the next request was due in "
@@ -183,10 +183,10 @@ class BoundedIO(AsyncIO):
 
 
 class _Checks:
-    """The steps, each of which relies on those before it.
+    """The steps of a test; each relies on the steps before it.
 
-    :param settings: what the Connection says.
-    :param store_entry: the place of its tokens in the store, or why there can be none.
+    :param settings: the Connection's settings.
+    :param store_entry: the entry for its tokens in the store, or the error that prevents one.
     """
 
     def __init__(self, settings: ConnectionSettings, io: IO, store_entry: StoreEntry | OACError | None) -> None:
@@ -198,7 +198,7 @@ class _Checks:
         self.facts: dict[str, Any] = {}
 
     async def steps(self) -> list[Step]:
-        """Run them."""
+        """Run the steps."""
         steps: list[Step] = []
         away = False
         for name, tried in (
@@ -231,11 +231,11 @@ class _Checks:
 
     @cached_property
     def _session(self) -> Session:
-        # A credential signs in past every cache. A chain of refresh tokens exists only once, in the store.
+        # An empty cache forces a sign-in. A current refresh token exists only in the store, so those grants need it.
         return Session(self._auth, MemoryStore(), self._store_entry if self._auth.uses_refresh_token else None)
 
     async def _connection(self) -> Found:
-        """What it says, and what is odd about it."""
+        """Report the Connection's addresses and warnings."""
         settings, auth = self._settings, self._auth
         self.facts |= {"address": settings.address, "identity_url": auth.identity_url, "client_id": auth.client_id}
         self.facts |= {"grant": auth.grant, "client_authentication": auth.client_authentication_used}
@@ -244,9 +244,9 @@ class _Checks:
             yield WARNING, odd
 
     async def _address(self) -> Found:
-        """Whether OAC can be reached at all, by a request without a sign-in: route, proxy, TLS."""
+        """Test route, proxy and TLS to OAC with a request that needs no sign-in."""
         address = self._settings.address
-        # Observed: answered with a redirect to the identity domain.
+        # OAC answers with a redirect to the identity domain (observed).
         request = Request("GET", f"{address}/ui/", {"Accept": "*/*"})
         try:
             status = (await self._io.send(request)).status
@@ -267,7 +267,7 @@ class _Checks:
         yield OK, f"{address} answers (HTTP {status}){way}."
 
     async def _store(self) -> Found:
-        """Whether the token store works, as a chain of refresh tokens needs it to."""
+        """Test the token store. A grant with refresh tokens fails without it."""
         store_entry = self._store_entry
         self.facts["store"] = store_entry.where if store_entry else "memory"
         _ = self._session
@@ -287,7 +287,7 @@ class _Checks:
             yield OK, f"Tasks share tokens in {store_entry.where}."
 
     async def _key(self) -> Found:
-        """Whether the private key can be read, who else can read it, and what paths let an editor do."""
+        """Test whether the private key can be read, who else can read it, and whether the Connection names files."""
         auth = self._auth
         if auth.signs:
             key = await self._io.to_thread(
@@ -309,7 +309,7 @@ class _Checks:
             yield NOTE, text
 
     async def _certificate(self) -> Found:
-        """When the certificate ends. Before the sign-in, which may fail for this reason."""
+        """Report when the certificate expires. This step precedes the sign-in, which may fail for this reason."""
         auth = self._auth
         if not auth.signs:
             return
@@ -334,7 +334,7 @@ class _Checks:
         yield WARNING, text
 
     async def _sign_in(self) -> Found:
-        """Whether the domain issues a token now."""
+        """Test whether the identity domain issues a token."""
         auth = self._auth
         token = await self._session.renew(self._io)
         self._who = owner(claims(token.access_token)) or auth.user
@@ -343,7 +343,7 @@ class _Checks:
         yield OK, f"{text}; the token lives {token.lifetime:.0f} s."
 
     async def _user(self) -> Found:
-        """Whose sign-in it is, and how long it will last: people leave, and passwords change."""
+        """Report who is signed in, and what could end that sign-in: people leave, and passwords change."""
         auth, store_entry, who = self._auth, self._store_entry, self._who
         kept = await self._io.to_thread(store_entry.read) if store_entry and auth.uses_refresh_token else None
         if kept and kept.record.unrenewable:
@@ -374,7 +374,7 @@ class _Checks:
         yield WARNING, text
 
     async def _rights(self) -> Found:
-        """What the user may do, by a harmless request for each role."""
+        """Report what the user may do, by a harmless request for each role."""
         refused: dict[str, OACApiError] = {}
         api = Api(self._io, self._settings.address, self._session)
 
@@ -382,7 +382,7 @@ class _Checks:
             try:
                 return await api.perform(call, ONCE)
             except OACApiError as error:
-                # A missing role says nothing against the Connection.
+                # The Connection works even if the user lacks a role.
                 if not error.missing_role and error.status != 403:
                     raise
                 refused[role] = error
@@ -411,4 +411,4 @@ class _Checks:
 
 
 class _AwayError(OACError):
-    """OAC cannot be reached. The other steps are still worth a try."""
+    """OAC cannot be reached, but the steps up to the user are still useful."""

@@ -1,4 +1,4 @@
-"""The hook that Airflow makes of a Connection of the type ``oac``: for SQL, if the package ``common.sql`` is there."""
+"""The hook for Connections of the type ``oac``: the SQL hook if the package ``common.sql`` is installed."""
 
 try:
     from airflow_provider_oac.hooks.sql import OACSqlHook as ConnectionTypeHook

@@ -1,4 +1,4 @@
-"""Credentials for snapshots, each from an Airflow Connection of its own."""
+"""Credentials for snapshots, each from a separate Airflow Connection."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def seal(seal_conn_id: str) -> tuple[str, str]:
-    """The password that seals a snapshot, and the name under which it can be found again.
+    """Return the password that seals a snapshot, and the name of its Connection.
 
-    The name goes into the snapshot's name, so that years later it is still known which Connection opens it. To
-    rotate the password, add a Connection and name that one; never edit one that has sealed snapshots.
+    The name becomes part of the snapshot's name, which shows years later which Connection opens the snapshot. To
+    rotate the password, add a Connection and use its ID; never edit a Connection that has sealed snapshots.
 
-    :param seal_conn_id: the Airflow Connection (of any type) whose password it is.
+    :param seal_conn_id: the Airflow Connection (of any type) that holds the password.
     :returns: name and password.
-    :raises OACConfigurationError: if the password breaks OAC's rules, or the id cannot be part of a name.
+    :raises OACConfigurationError: if the password breaks OAC's rules, or the ID cannot be part of a name.
     """
     name = checked_part(seal_conn_id, "seal_conn_id")
     password, *others = sealed_with(seal_conn_id)
@@ -42,11 +42,11 @@ def seal(seal_conn_id: str) -> tuple[str, str]:
 
 
 def sealed_with(seal_conn_id: str) -> tuple[str, ...]:
-    """The password with which a snapshot was sealed, whatever the rules for passwords were at that time.
+    """Return the password that sealed a snapshot, without applying today's rules for passwords.
 
-    :param seal_conn_id: the Airflow Connection (of any type) whose password it is.
-    :returns: the password as it stands; if it ends in a line break, also the password without that.
-    :raises OACConfigurationError: if it has none.
+    :param seal_conn_id: the Airflow Connection (of any type) that holds the password.
+    :returns: the password unchanged; if it ends in a line break, also the password without it.
+    :raises OACConfigurationError: if the Connection has no password.
     """
     password = BaseHook.get_connection(seal_conn_id).password
     if not password:
@@ -61,13 +61,14 @@ def sealed_with(seal_conn_id: str) -> tuple[str, ...]:
 
 
 def storage_user(storage_conn_id: str) -> UserIdAuthentication:
-    """An OCI user with an API key, for the bucket of a snapshot (documented as deprecated; a resource principal,
-    the default, needs no credential).
+    """Return an OCI user with an API key, for the bucket of a snapshot.
+
+    Documented as deprecated. The default, a resource principal, needs no credential.
 
     :param storage_conn_id: the Airflow Connection: login is the user's OCID, extra holds ``region``,
-        ``tenancy_id``, ``fingerprint`` and ``private_key`` (in any form that a Connection of ours takes), and
+        ``tenancy_id``, ``fingerprint`` and ``private_key`` (in any form that an ``oac`` Connection accepts), and
         ``private_key_passphrase`` if the key has one.
-    :raises OACConfigurationError: naming the Connection and what is missing or wrong in it.
+    :raises OACConfigurationError: naming the Connection and the missing or wrong fields.
     """
     try:
         return _storage_user(BaseHook.get_connection(storage_conn_id))

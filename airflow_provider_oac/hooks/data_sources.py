@@ -1,4 +1,4 @@
-"""Credentials of the data sources that OAC connects to, each from an Airflow Connection of its own."""
+"""Credentials of the data sources that OAC connects to, each from a separate Airflow Connection."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra
 from airflow_provider_oac.hooks.object_storage import Destination
 
-# A wallet has some kilobytes.
+# In bytes. A wallet has a few kilobytes.
 _LARGEST_WALLET = 1024 * 1024
 _AUTO_LOGIN = "cwallet.sso"
 
 
 @dataclass(frozen=True)
 class Source:
-    """What an Airflow Connection says of a data source.
+    """The credentials of a data source, from an Airflow Connection.
 
     :param params: user name, password and further parameters.
-    :param secrets: every text in there that must not appear anywhere: all but the user name.
+    :param secrets: every text in ``params`` except the user name. These texts must not appear anywhere.
     """
 
     params: Mapping[str, Any] = field(repr=False)
@@ -32,12 +32,12 @@ class Source:
 
 
 def source(data_source_conn_id: str) -> Source:
-    """User name, password and further parameters of a data source, the secrets masked in logs.
+    """Return user name, password and further parameters of a data source. The secrets are masked in logs.
 
-    :param data_source_conn_id: the Airflow Connection, of any type: login and password are those of the data source;
-        the member ``connection_params`` of its extra, a JSON object, holds what else is secret, such as a token.
-        Whatever stands there is taken for secret, by whatever name.
-    :raises OACConfigurationError: naming the Connection and what is missing or wrong in it.
+    :param data_source_conn_id: the Airflow Connection, of any type. Its login and password belong to the data source.
+        The member ``connection_params`` of its extra, a JSON object, holds other secrets, such as a token. All texts in
+        that object are treated as secrets, whatever their names.
+    :raises OACConfigurationError: naming the Connection and the missing or wrong fields.
     """
     conn = BaseHook.get_connection(data_source_conn_id)
     if missing := [name for name, value in (("login", conn.login), ("password", conn.password)) if not value]:
@@ -60,11 +60,11 @@ def source(data_source_conn_id: str) -> Source:
 
 
 def wallet(url: str, conn_id: str | None = None) -> bytes:
-    """The content of a wallet or key file. Of the zip archive that an autonomous database offers, its ``cwallet.sso``.
+    """Return the content of a wallet or key file, or the ``cwallet.sso`` in an Autonomous Database's zip archive.
 
-    :param url: path of a file, or URL of an object in any store that Airflow's ``ObjectStoragePath`` reaches.
+    :param url: path of a file, or URL of an object in any store that Airflow's ``ObjectStoragePath`` supports.
     :param conn_id: the Airflow Connection of the store, if the URL names none.
-    :raises OACConfigurationError: if there is no such file, or it cannot be a wallet.
+    :raises OACConfigurationError: if the file does not exist, or cannot be a wallet.
     """
     file = Destination(url, conn_id)
     size = file.size()

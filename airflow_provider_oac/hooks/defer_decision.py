@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.polling import PollTarget
     from airflow_provider_oac.hooks.oac import OACHook
 
-# A deferral takes ten seconds or more: a task that ends, a trigger that begins, at least five seconds, a new process.
-# So a worker waits some seconds itself; zero is for tests, which defer at once.
+# Seconds that a worker polls before the task defers. A deferral takes ten seconds or more: the task ends, a trigger
+# starts and first polls after five seconds, and then a new process starts. Tests set zero to defer at once.
 WORKER_SECONDS = 3.0
 
 
 def over_soon(hook: OACHook, target: PollTarget[Any]) -> bool:
-    """Poll for some seconds, once at least: is it done?
+    """Poll at least once and for a few seconds, and return whether the work is done.
 
-    A failure counts as done, too: the caller polls again and judges. It is also what keeps a task from deferring for
-    work that is done, whose trigger would fire before Airflow's scheduler has noticed the deferral.
+    A failure counts as done, because the caller polls again and handles it. This check also prevents a deferral for
+    work that is already done: the trigger would fire before Airflow's scheduler has noticed the deferral.
     """
     if WORKER_SECONDS <= 0:
         return False

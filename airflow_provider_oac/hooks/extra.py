@@ -1,4 +1,4 @@
-"""The extra of a Connection, field by field."""
+"""Reads the fields of a Connection's extra."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from airflow_provider_oac.provider_info import SECRET_FIELDS
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
 
-# What Airflow's pages show in place of a saved secret: asterisks, or this text in the form of Airflow 2.
+# Airflow's pages show this text (the form of Airflow 2) or asterisks in place of a saved secret.
 SAVED_SECRET = "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"  # noqa: S105
-# Airflow 2 wrote the fields of a form under this prefix, and its Test button still sends them twice.
+# Airflow 2 stored the fields of a form with this prefix. Its Test button still sends each field under both names.
 _PREFIX = "extra__oac__"
-# Names that other programs have for our fields.
+# Names that other programs use for these fields.
 _OTHER_NAMES = {
     "alias": "certificate_alias",
     "aud": "assertion_audience",
@@ -47,11 +47,11 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z_. -]{0,39}")
 
 
 class Extra:
-    """Reads the fields of an extra. Missing, empty and null are alike: the form stores unset fields as null.
+    """Reads the fields of an extra. Missing, empty and null fields are alike: the form stores unset ones as null.
 
     :param conn: the Connection.
-    :ivar secrets: the Connection's secrets, which no message quotes.
-    :raises OACConfigurationError: if its extra is not a JSON object.
+    :ivar secrets: the Connection's secrets, which must not appear in messages.
+    :raises OACConfigurationError: if the extra is not a JSON object.
     """
 
     def __init__(self, conn: Connection) -> None:
@@ -66,26 +66,26 @@ class Extra:
         self.secrets = frozenset(str(secret).strip() for secret in secrets if secret)
 
     def value(self, name: str) -> Any:
-        """A field as it is, under its name or with the prefix of Airflow 2; ``None`` if it is unset."""
+        """Return a field unchanged, under its name or with the prefix of Airflow 2; ``None`` if it is unset."""
         for key in (name, _PREFIX + name):
             if self._extra.get(key) not in (None, ""):
                 return self._extra[key]
         return None
 
     def text(self, name: str) -> str | None:
-        """A field as text, without blanks at its ends."""
+        """Return a field as text, without surrounding whitespace."""
         value = self.value(name)
         return None if value is None else str(value).strip() or None
 
     def secret(self, name: str) -> str | None:
-        """A field as text; blanks at its ends belong to it, as in a password."""
+        """Return a field as text, with surrounding whitespace, which may be part of a password."""
         value = self.value(name)
         return None if value is None else unmasked(str(value), f"{name} (Connection: extra, {name})")
 
     def misspelt(self, known: Iterable[str]) -> Iterator[str]:
-        """A sentence for each member that nobody reads: with the field that was likely meant, if one is like it.
+        """Yield a sentence for each unknown member, which suggests a field with a similar name if there is one.
 
-        :param known: the names of the fields.
+        :param known: the names of the known fields.
         """
         names = list(known)
         for key in self._extra:
@@ -100,15 +100,15 @@ class Extra:
                 yield f"Unknown field in extra: its name is {hidden(plain)}."
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A field that holds several words: a JSON array, or a text with commas or blanks in between."""
+        """Return a field that holds several words: a JSON array, or text separated by commas or whitespace."""
         value = self.value(name)
         items = value if isinstance(value, list) else re.split(r"[,\s]+", str(value or ""))
         return tuple(text for item in items if (text := str(item).strip()))
 
     def seconds(self, name: str, default: float) -> float:
-        """A field that is a duration in seconds: a number, or a text that is one.
+        """Return a field that is a duration in seconds: a number, or a number as text.
 
-        :raises OACConfigurationError: naming the field, if it is no positive number.
+        :raises OACConfigurationError: naming the field, if it is not a positive number below 1,000,000.
         """
         value = self.value(name)
         if value is None:
@@ -123,7 +123,7 @@ class Extra:
 
 
 def _meant(written: str, names: list[str]) -> str | None:
-    """The field whose name somebody misspelled. A name with a digit is like none of them, and may be a secret."""
+    """Return the field that a misspelled name resembles. A name with a digit resembles none, and may be a secret."""
     if not _NAME.fullmatch(written):
         return None
     snake = re.sub(r"[^a-z]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", written).lower())
@@ -131,18 +131,18 @@ def _meant(written: str, names: list[str]) -> str | None:
 
 
 def without_line_break(secret: str) -> str:
-    """A secret without the line break with which many editors and commands end a file."""
+    """Return a secret without the line break that many editors and commands add at the end of a file."""
     return secret.rstrip("\r\n")
 
 
 def invisible(text: str) -> str | None:
-    """The first character that cannot be seen, by code and name; ``None`` if there is none."""
+    """Return the code and name of the first invisible character; ``None`` if there is none."""
     found = next((character for character in text if not character.isprintable()), None)
     return found and f"U+{ord(found):04X} ({unicodedata.name(found, 'a control character')})"
 
 
 def refuse_invisible(text: str, what: str) -> None:
-    """Refuse an id that holds a character that cannot be seen.
+    """Refuse an ID that contains an invisible character.
 
     :param what: the field, for the message.
     :raises OACConfigurationError: naming the field and the character.
@@ -155,9 +155,9 @@ def refuse_invisible(text: str, what: str) -> None:
 
 
 def file_folder() -> str | None:
-    """The folder with the files that Connections may name (``[oac] file_folder``); ``None`` if they may name any.
+    """Return the folder with the files that Connections may name (``[oac] file_folder``); ``None`` for any folder.
 
-    :raises OACConfigurationError: if it is no absolute path.
+    :raises OACConfigurationError: if it is not an absolute path.
     """
     folder = os.path.expanduser(setting("oac", "file_folder"))
     if folder and not os.path.isabs(folder):
@@ -166,10 +166,10 @@ def file_folder() -> str | None:
 
 
 def unmasked(text: str, what: str) -> str:
-    """A secret, unless it is what Airflow's pages show in place of one.
+    """Return a secret, unless it is the mask that Airflow's pages show in place of one.
 
     :param what: the field, for the message.
-    :raises OACConfigurationError: naming the field, if it is only that.
+    :raises OACConfigurationError: naming the field, if it is the mask.
     """
     if text != SAVED_SECRET and not (len(text) >= 3 and set(text) == {"*"}):
         return text

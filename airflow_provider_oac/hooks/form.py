@@ -1,4 +1,4 @@
-"""The Connection form as Airflow 2.11 and 3.1 want it, made of the metadata that newer versions read themselves."""
+"""The Connection form for Airflow 2.11 and 3.1, built from the metadata that newer versions read directly."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_provider_oac.provider_info import (
 
 
 def form_widgets() -> dict[str, Any]:
-    """One wtforms field for each of our fields; no validator, as one would be asked for every connection type."""
-    # Airflow 2.11 and 3.1 only, in the web server.
+    """Return wtforms fields for the Connection, without validators, which would run for every connection type."""
+    # Only the web server of Airflow 2.11 and 3.1 calls this.
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from wtforms import PasswordField, StringField
 
@@ -32,7 +32,7 @@ def form_widgets() -> dict[str, Any]:
         else:
             widget = ChoiceWidget(schema) if "enum" in schema else text
             made = StringField(label, widget=widget, description=description, default=schema.get("default"))
-        # What Airflow 3.1 puts in place of wtforms holds what the page is told: lists, sections, multi-line fields.
+        # Airflow 3.1 replaces wtforms with classes that hold the page's schema: lists, sections, multi-line fields.
         told = getattr(made, "param", None)
         if told is not None:
             told.schema.update(schema)
@@ -42,16 +42,17 @@ def form_widgets() -> dict[str, Any]:
 
 
 def field_behaviour() -> dict[str, Any]:
-    """Labels and placeholders of the standard fields, and which of them are hidden."""
+    """Return labels and placeholders of the standard fields, and the names of the hidden ones."""
     return {"hidden_fields": HIDDEN_FIELDS, "relabeling": RELABELING, "placeholders": PLACEHOLDERS}
 
 
 class ChoiceWidget:
-    """A list to choose from. Airflow 2 refuses wtforms' own ``SelectField``, and a validator would harm other types.
+    """A drop-down list.
 
-    A value that is not on the list, as a Connection of another source may have, is shown and kept.
+    Airflow 2 refuses wtforms' ``SelectField``, and its validator would break the forms of other connection types. A
+    value that is not in the list, for example one that a command or a script saved, is shown and kept.
 
-    :param schema: of the field.
+    :param schema: the field's schema.
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
@@ -59,7 +60,7 @@ class ChoiceWidget:
         self._texts |= {value: schema["values_display"][value] for value in schema["enum"]}
 
     def __call__(self, field: Any, **_attributes: Any) -> Any:
-        """The HTML element."""
+        """Return the HTML element."""
         value = field.data or next(iter(self._texts))
         option = Markup('<option value="{}"{}>{}</option>')
         options = Markup().join(
@@ -70,16 +71,17 @@ class ChoiceWidget:
 
 
 def _secret_widget(base: type) -> Any:
-    """A password box that keeps what is saved.
+    """Return a password box that keeps a saved secret.
 
-    The form of Airflow 2 shows an empty one for a saved secret and forgets the secret on saving. It knows a text that
-    stands for "as it was", and this box shows that. One line also for a PEM key: Airflow 2 makes an editor for JSON of
-    each box with several lines. Browsers drop the newlines of what is pasted, which our reader of keys expects.
+    The form of Airflow 2 shows an empty box for a saved secret and loses the secret on saving. Airflow has a
+    placeholder text that means "unchanged", and this box shows it. The box has one line, even for a PEM key, because
+    Airflow 2 turns each box with several lines into a JSON editor. Browsers drop the newlines of pasted text; the key
+    loader accepts that.
     """
 
     class SecretWidget(base):  # type: ignore[misc]
         def __call__(self, field: Any, **attributes: Any) -> Any:
-            # A form that was refused shows again what was typed.
+            # If Airflow refuses the form, the box shows again what the user typed.
             attributes["value"] = field.data or "" if field.raw_data else SAVED_SECRET if field.data else ""
             return super().__call__(field, **attributes)
 

@@ -1,4 +1,4 @@
-"""How OAC signs in at its mail server, from an Airflow Connection."""
+"""Reads the account with which OAC signs in at its mail server, from an Airflow Connection."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from airflow_provider_oac.hooks.extra import Extra
 
 
 def mail_account(mail_conn_id: str) -> dict[str, Any]:
-    """What a Connection says of the mail server, in the words of OAC's REST API: ``auth``, and ``host`` and ``port``
-    where it has them. Its secrets are masked in logs.
+    """Return a Connection's mail server settings in the form of OAC's REST API.
 
-    :param mail_conn_id: the Airflow Connection, of any type. Either login and password (``USERNAME_PASSWORD_AUTH``), or
-        the member ``auth`` of its extra, a JSON object that goes to OAC as it is, such as
-        ``{"authType": "OAUTH2_AUTH", "clientId": …, "clientSecret": …}`` (which members OAuth wants could not be
-        established), or neither (``NO_AUTH``).
-    :raises OACConfigurationError: naming the Connection and what is wrong in it.
+    The result holds ``auth``, and ``host`` and ``port`` if the Connection has them. The secrets are masked in logs.
+
+    :param mail_conn_id: the Airflow Connection, of any type. It has either login and password
+        (``USERNAME_PASSWORD_AUTH``), or the member ``auth`` in its extra, a JSON object that is sent to OAC unchanged,
+        such as ``{"authType": "OAUTH2_AUTH", "clientId": …, "clientSecret": …}`` (the members that OAuth requires could
+        not be established), or neither (``NO_AUTH``).
+    :raises OACConfigurationError: naming the Connection and the mistake in it.
     """
     conn = BaseHook.get_connection(mail_conn_id)
     try:

@@ -1,4 +1,4 @@
-"""The hook: OAC by an Airflow Connection."""
+"""The hook: access to OAC through an Airflow Connection."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ counters.receiver = count
 class OACHook(BaseHook):
     """Talks to Oracle Analytics Cloud.
 
-    Everything that OAC can do is a *call* (such as ``snapshots.list_all()`` of
+    Each operation of OAC is a *call* (such as ``snapshots.list_all()`` of
     :mod:`airflow_provider_oac.client.rest.snapshots`) or a *flow* of several calls (such as
     ``polling.wait(work_request_id)``); :meth:`run` runs either in a task, :meth:`arun` on an event loop::
 
@@ -45,14 +45,14 @@ class OACHook(BaseHook):
         for snapshot in hook.run(snapshots.list_all()):
             print(snapshot.name)
 
-    Lists come whole. What :meth:`run` returns are objects of this package; a task that wants them in XCom returns their
-    ``to_dict()``.
+    Lists are complete: all pages are read. :meth:`run` returns objects of this package; to put one into XCom, a task
+    returns its ``to_dict()``.
 
     :param oac_conn_id: the Airflow Connection, of the type ``oac``.
-    :param stopped: asked twice a second while a flow waits; when it says yes, the wait ends with
+    :param stopped: called twice a second while a flow waits. If it returns ``True``, the wait ends with
         :class:`~airflow_provider_oac.exceptions.OACKilledError`.
-    :param read_timeout: seconds of silence that :meth:`run` bears at least, for calls whose response takes long; by
-        default what the Connection says.
+    :param read_timeout: minimum read timeout of :meth:`run` in seconds, for calls whose response takes long; by
+        default the Connection's.
     """
 
     conn_name_attr = "oac_conn_id"
@@ -74,7 +74,7 @@ class OACHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Fields of the Connection form for Airflow 2.11 and 3.1; newer ones read the provider's metadata."""
+        """Fields of the Connection form for Airflow 2.11 and 3.1; newer versions read the provider's metadata."""
         return form_widgets()
 
     @classmethod
@@ -84,9 +84,9 @@ class OACHook(BaseHook):
 
     @cached_property
     def settings(self) -> ConnectionSettings:
-        """What the Connection says, its secrets masked in logs.
+        """The Connection's settings. Its secrets are masked in logs.
 
-        :raises OACConfigurationError: if it cannot work, naming the field.
+        :raises OACConfigurationError: if the Connection cannot work, naming the field.
         """
         settings = lazy.connection.read_connection(self.get_connection(self.oac_conn_id), self._mask_token)
         for secret in settings.auth.secrets:
@@ -99,7 +99,7 @@ class OACHook(BaseHook):
 
         :param work: a call or a flow of :mod:`airflow_provider_oac.client`.
         :returns: its result.
-        :raises OACError: as the call or flow says.
+        :raises OACError: as the call or flow documents.
         """
         with naming(self.oac_conn_id):
             return lazy.blocking.run(
@@ -109,14 +109,14 @@ class OACHook(BaseHook):
     async def arun(self, work: Work[T]) -> T:
         """Make a call or run a flow, on an event loop such as the triggerer's.
 
-        All that runs at one time on a loop with the same transport settings shares one HTTP session.
+        Concurrent calls on one event loop with the same transport settings share one HTTP session.
 
         :param work: a call or a flow of :mod:`airflow_provider_oac.client`.
         :returns: its result.
-        :raises OACError: as the call or flow says.
+        :raises OACError: as the call or flow documents.
         """
         settings = await self._asettings()
-        # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
+        # The first read of Airflow's settings may run a command or ask a secrets backend.
         store_entry = await asyncio.to_thread(lambda: self.store_entry)
         with naming(self.oac_conn_id):
             async with lazy.shared_poller.shared_io(settings.transport) as io:
@@ -124,33 +124,34 @@ class OACHook(BaseHook):
                 return await lazy.api.Api(io, settings.address, session, report=self.log.info).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
-        """Wait for a work request, in a task; its changes of state are logged.
+        """Wait in a task until a work request succeeds, and log its changes of state.
 
-        :param work_request_id: id of the work request.
-        :param plan: how long and how patiently; by default without a deadline.
+        :param work_request_id: ID of the work request.
+        :param plan: the deadline and the pauses between polls; by default there is no deadline.
         :returns: the work request, which succeeded.
-        :raises OACWorkRequestError: if it failed, with OAC's own errors.
-        :raises OACWaitTimeoutError: if the plan's deadline came first.
+        :raises OACWorkRequestError: if it failed, with OAC's error messages.
+        :raises OACWaitTimeoutError: if the plan's deadline passed first.
         """
         return self.run(lazy.polling.wait(work_request_id, plan or lazy.polling.WaitPlan()))
 
     def get_conn(self) -> requests.Session:
-        """A ``requests.Session`` for what is not wrapped yet: signed in, and bound to this instance.
+        """Return a signed-in ``requests.Session`` for parts of the API that this package does not wrap.
 
         It takes paths below the API's base (``session.get("/catalog", params={"search": "*"})``) or complete URLs
-        of this instance, attaches a token to each request, renews it and replays the request once if OAC refuses the
-        token, verifies TLS as the Connection says, follows no redirect, and refuses to send anything to another host.
+        of this instance. It attaches a token to each request, and renews it and sends the request once more if OAC
+        refuses the token. It verifies TLS as the Connection specifies, follows no redirects, and refuses requests to
+        any other host.
         """
         return lazy.requests_session.InstanceSession(
             self.io, self.settings.address, self._session, self.settings.transport
         )
 
     def access_token(self) -> str:
-        """An access token that works now, for embedding and other tools. Masked in this task's logs.
+        """Return a valid access token, for embedding and other tools. It is masked in this task's logs.
 
-        It may live for less than a minute (Oracle's default is 100 s in all): get one when it is needed.
+        It may expire within a minute (Oracle's default lifetime is 100 s), so request one only when you need it.
 
-        :raises OACAuthError: if the identity domain refuses.
+        :raises OACAuthError: if the identity domain refuses to issue one.
         """
         with naming(self.oac_conn_id):
             token = lazy.blocking.run(self._session.token(self.io)).access_token
@@ -158,15 +159,15 @@ class OACHook(BaseHook):
         return token
 
     def test_connection(self) -> tuple[bool, str]:
-        """Sign in past every cache and ask OAC what the user may do.
+        """Sign in without cached tokens and ask OAC what the user may do.
 
-        Airflow tests the Connection in its form under a throwaway id, so that the texts name none.
+        Airflow tests the Connection in its form under a temporary ID, so the texts name no ID.
 
-        :returns: whether it works, and what was found or what to do next.
+        :returns: whether the Connection works, and the findings or the next step.
         """
         report = self.check().unnamed()
-        # Airflow's command line shows the text on failure only. With --verbose it shows what is logged, but not by the
-        # hook's own logger, which belongs to tasks.
+        # Airflow's command line shows the text only on failure. With --verbose it also shows log lines, but not those
+        # of the hook's own logger, which is for tasks.
         log = logging.getLogger(__name__)
         for step in report.steps:
             level = logging.INFO if step.state in ("ok", "note") else logging.WARNING
@@ -174,10 +175,10 @@ class OACHook(BaseHook):
         return report.works, str(report)
 
     def check(self) -> Report:
-        """Try the Connection step by step; see :mod:`airflow_provider_oac.hooks.connection_test`. Raises nothing of
-        ours.
+        """Test the Connection step by step; see :mod:`airflow_provider_oac.hooks.connection_test`.
 
-        It runs an event loop: call it where none runs.
+        It raises no :class:`~airflow_provider_oac.exceptions.OACError`. It starts an event loop, so call it only where
+        no event loop is running.
         """
         try:
             settings = self.settings
@@ -187,22 +188,22 @@ class OACHook(BaseHook):
 
     @cached_property
     def store_entry(self) -> StoreEntry | None:
-        """Where this Connection's tokens are kept for other processes; ``None`` if nowhere.
+        """The entry for this Connection's tokens in the shared token store; ``None`` if there is no shared store.
 
-        :raises OACConfigurationError: if the deployment's settings for it cannot work.
+        :raises OACConfigurationError: if the deployment's settings for the store cannot work.
         """
         return lazy.stores.store_entry_of(self.settings)
 
     @cached_property
     def io(self) -> BlockingIO:
-        """The driver of this hook, for flows that are none of OAC's, such as a sign-in."""
+        """This hook's driver, for flows that do not call OAC's REST API, such as a sign-in."""
         transport = self.settings.transport
         patience = max(transport.read_timeout, self._read_timeout)
         return lazy.blocking.BlockingIO(replace(transport, read_timeout=patience), self._stopped)
 
     @property
     def _mask_token(self) -> Callable[[str], None]:
-        """What masks this Connection's tokens in the logs of this process."""
+        """The function that masks this Connection's tokens in the logs of this process."""
         return mask_token
 
     @cached_property
@@ -210,7 +211,7 @@ class OACHook(BaseHook):
         return lazy.session.Session(self.settings.auth, store_entry=self.store_entry)
 
     async def _asettings(self) -> ConnectionSettings:
-        """The settings, read without blocking the loop."""
+        """Read the settings without blocking the event loop."""
         if "settings" not in self.__dict__:
             mask = lazy.token_mask.mask_tokens_of(self.oac_conn_id)
             settings = lazy.connection.read_connection(await aget_connection(self.oac_conn_id), mask)
@@ -220,14 +221,14 @@ class OACHook(BaseHook):
         return self.settings
 
     def _tell(self, settings: ConnectionSettings) -> None:
-        """Log what is odd about the Connection."""
+        """Log the Connection's warnings."""
         for text in settings.warnings:
             self.log.warning("Connection %r: %s", self.oac_conn_id, text)
 
 
 @contextmanager
 def naming(conn_id: str) -> Iterator[None]:
-    """Name the Connection in what goes wrong with its key, its certificates, its sign-in or the way to its servers."""
+    """Name the Connection in errors about its key, certificates, sign-in or network path."""
     try:
         yield
     except OACError as error:
@@ -236,6 +237,6 @@ def naming(conn_id: str) -> Iterator[None]:
 
 
 def name_connection(error: OACError, conn_id: str) -> None:
-    """Name the Connection in an error of its key, its certificates, its sign-in or the way to its servers."""
+    """Name the Connection in an error about its key, certificates, sign-in or network path."""
     if isinstance(error, OACAuthError | OACSetupError | OACTransportError):
         error.of(f"Connection {conn_id!r}")

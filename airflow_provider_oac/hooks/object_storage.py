@@ -1,4 +1,4 @@
-"""Files in any store that Airflow's ``ObjectStoragePath`` reaches, whole or not at all."""
+"""Writes complete files, or none, to any store that Airflow's ``ObjectStoragePath`` supports."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# The smallest part of an upload that S3 and OCI take. What a store buffers counts for the memory of the task: the own
-# default of s3fs is ten times as much. S3 takes 10,000 parts, so that a file may have 48 GiB.
+# The smallest part of an upload that S3 and OCI accept. The task holds a part in memory, and the default of s3fs is ten
+# times as large. S3 accepts 10,000 parts, so a file may have up to 48 GiB.
 _BLOCK = 5 * 1024 * 1024
-# For so many seconds a copy may go on in the store after it said that it copies (Azure does so); and the pause between
-# two looks at it.
+# Some stores, such as Azure, copy in the background: seconds that such a copy may take, and the pause between two
+# checks of it.
 _COPYING = 60.0
 _LOOK_INTERVAL = 0.25
 
 
 class Destination:
-    """A file that may come to be.
+    """A file to write, which may not exist yet.
 
-    :param url: where: ``file:///…``, ``s3://connection@bucket/key``, ``gs://…``, ``abfs://…``, ``oci://…``, or the path
-        of a local file.
+    :param url: its location: ``file:///…``, ``s3://connection@bucket/key``, ``gs://…``, ``abfs://…``, ``oci://…``, or
+        the path of a local file.
     :param conn_id: the Airflow Connection of the store, if the URL names none.
-    :raises OACStorageError: if there is no such store here, or it cannot be reached with this Connection.
+    :raises OACStorageError: if this kind of store is not installed, or this Connection cannot reach it.
     """
 
     def __init__(self, url: str, conn_id: str | None = None) -> None:
@@ -52,23 +52,23 @@ class Destination:
             self.path = str(self.place.path)
 
     def size(self) -> int | None:
-        """Bytes of the file; ``None`` if there is none."""
+        """Return the size of the file in bytes; ``None`` if it does not exist."""
         with _explained(f"look for {self.url}"):
             return _size_of(self.fs, self.path)
 
     def read(self) -> bytes:
-        """Read the whole file, a small one."""
+        """Read the whole file, which must be small."""
         with _explained(f"read {self.url}"):
             data = self.fs.cat_file(self.path)
         return bytes(data)
 
     def remove(self) -> None:
-        """Remove the file, if there is one."""
+        """Remove the file, if it exists."""
         with _explained(f"remove {self.url}"), contextlib.suppress(FileNotFoundError):
             _remove(self.fs, self.path)
 
     def write(self, data: bytes) -> None:
-        """Write the whole file, a small one."""
+        """Write the whole file, which must be small."""
         sink = ObjectStorageSink(self)
         try:
             sink.write(data)
@@ -79,20 +79,21 @@ class Destination:
 
 
 class ObjectStorageSink:
-    """Writes a file such that under its name there is only ever a whole one: the old one, or the new one.
+    """Writes a file that is always complete under its name: the old content or the new.
 
-    Where the store can throw away an upload that it was not told to finish (S3, Google Cloud Storage and OCI, by
-    fsspec's ``commit`` and ``discard``), the file appears with :meth:`commit`. Elsewhere (local files, Azure) it is
-    written beside its place as ``.<name>.<mark>-<random>-<try>.part`` and moved; a local one is replaced atomically,
-    and nobody but its owner can read it before. Where a store can only copy, what is beside stays until the copy has
-    the size that was written.
+    If the store can discard an unfinished upload (S3, Google Cloud Storage and OCI, with fsspec's ``commit`` and
+    ``discard``), the file appears with :meth:`commit`. In other stores (local files, Azure), the content goes to a
+    temporary file in the same folder, ``.<name>.<mark>-<random>-<try>.part``, which :meth:`commit` moves. A local file
+    is replaced atomically, and only the owner can read its temporary file. If a store can only copy, the temporary file
+    stays until the copy has the expected size.
 
-    A process that is killed cannot put away what it has begun. The next try does so with a file beside; for an upload,
-    let a lifecycle rule of the bucket abort what is incomplete after a day.
+    A process that is killed leaves its unfinished file behind. The next try removes a temporary file. For uploads, add
+    a lifecycle rule to the bucket that aborts incomplete ones after a day.
 
     :param destination: the file.
-    :param mark: of the task that writes; by default of nobody, so that nothing left behind is found again.
-    :param try_number: what earlier tries of the task left behind is removed before the first byte is written.
+    :param mark: identifies the task that writes. Without it, a later try does not find temporary files.
+    :param try_number: number of the task's try. Temporary files of earlier tries are removed before the first byte is
+        written.
     """
 
     def __init__(self, destination: Destination, mark: str | None = None, try_number: int = 1) -> None:
@@ -101,20 +102,20 @@ class ObjectStorageSink:
         self._mark = mark
         self._try_number = try_number
         self._folder, self._prefix = _beside(destination.path, mark)
-        # A name that nobody can guess, so that nobody else can put a file or a link there.
+        # A random name prevents other users from placing a file or a link there.
         self._beside = f"{self._folder}{self._prefix}{secrets.token_hex(8)}-{try_number}.part"
         self._file: Any = None
         self._in_place = False
-        # Permissions of a local file in its place.
+        # Permissions of a local file after commit.
         self._mode = 0
         self._size = 0
-        # A flow that is canceled discards while a thread may still be writing.
+        # When a flow is canceled, it discards the file while a thread may still be writing.
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes.
+        """Write the next bytes.
 
-        :raises OACStorageError: if the store does not.
+        :raises OACStorageError: if the store does not accept them.
         """
         with self._lock, _explained(f"write {self._destination.url}"):
             if self._file is None:
@@ -123,15 +124,15 @@ class ObjectStorageSink:
             self._size += len(data)
 
     def commit(self) -> None:
-        """Put the file into its place.
+        """Make the file appear under its name.
 
-        :raises OACStorageError: if the store does not take it.
+        :raises OACStorageError: if the store does not accept it.
         """
         with self._lock, _explained(f"write {self._destination.url}"):
             if self._file is None:
                 self._file = self._opened()
             if self._in_place:
-                # Sends the last part; the file is not there before it is committed.
+                # close() sends the last part; commit() makes the file appear.
                 self._file.close()
                 self._file.commit()
             else:
@@ -144,11 +145,11 @@ class ObjectStorageSink:
         try:
             report_file(self._destination.place)
         except Exception as problem:
-            # The file is there. Whatever a reader of lineage or Airflow's check of the URI raises.
+            # The file is written: an error from lineage or from Airflow's check of the URI must not fail the task.
             log.warning("%s was written, but could not be reported as lineage: %s", self._destination.url, problem)
 
     def discard(self) -> None:
-        """Remove what was written since the beginning or the last :meth:`commit`. What cannot be removed is logged."""
+        """Remove what was written since the beginning or the last :meth:`commit`; log what cannot be removed."""
         with self._lock:
             file, self._file = self._file, None
             if file is None:
@@ -156,19 +157,19 @@ class ObjectStorageSink:
             if self._in_place:
                 self._attempt(partial(_forget, file))
             else:
-                # A disk that is full refuses to flush; it is closed nevertheless.
+                # close() raises an error if the disk is full, but it closes the file.
                 with contextlib.suppress(Exception):
                     file.close()
                 self._attempt(partial(_remove, self._fs, self._beside))
 
     def _opened(self) -> Any:
-        """Open the file for writing: in its place if the store can discard, else beside it."""
+        """Open the file for writing: under its name if the store can discard an upload, else a temporary file."""
         self._size = 0
         if _is_local(self._fs):
             self._attempt(self._remove_leftovers)
             file, self._mode = self._in_folder(partial(new_file, self._beside))
             return file
-        # Asked of a file of the name beside: a store that cannot discard may make it appear at once.
+        # The probe has the temporary name, because a store that cannot discard may make it appear at once.
         probe = self._open(self._beside, autocommit=False)
         self._in_place = _can_discard(probe)
         if self._in_place:
@@ -186,13 +187,13 @@ class ObjectStorageSink:
         try:
             return opened()
         except FileNotFoundError:
-            # A store with real folders. One with buckets does not come here before it sends anything, so that a
-            # bucket whose name is wrong is not made.
+            # Only stores with real folders get here. A store with buckets reports a missing bucket later, when it
+            # sends a part, so a bucket with a wrong name is never created.
             self._fs.makedirs(self._fs._parent(self._beside), exist_ok=True)
             return opened()
 
     def _remove_leftovers(self) -> None:
-        """Remove what earlier tries of this task left beside the file."""
+        """Remove temporary files that earlier tries of this task left."""
         if self._mark is None or self._try_number < 2:
             return
         self._fs.invalidate_cache()
@@ -212,23 +213,23 @@ class ObjectStorageSink:
 
 
 def _beside(path: str, mark: str | None) -> tuple[str, str]:
-    """The folder of a file with its slash, and how the names of the files beside it begin."""
+    """Return the folder of a file, with its slash, and the prefix of the names of its temporary files."""
     folder, slash, name = path.rpartition("/")
-    # Not every store removes a file without taking its name for a pattern.
+    # When removing a file, some stores treat its name as a pattern.
     name = re.sub(r"[*?\[\]]", lambda found: f"~{ord(found[0]):02X}", name)
     writer = f"{mark}-" if mark else ""
     most = NAME_BYTES - len(f"..{writer}{'f' * 16}-999999.part")
     if len(name.encode()) > most:
-        # What is cut off must not make one name of two.
+        # Two names that differ only in the part that is cut off must stay different.
         digest = f"~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         name = cut(name, most - len(digest)) + digest
     return f"{folder}{slash}", f".{name}.{writer}"
 
 
 def new_file(path: str) -> tuple[Any, int]:
-    """Open a new local file that only its owner can read; never one that is there, nor a link.
+    """Create a local file that only its owner can read; never open an existing file or a link.
 
-    :returns: the file, and the permissions that a new file has in this folder.
+    :returns: the file, and the default permissions of a new file in this folder.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     probe = os.open(path, flags, 0o666)
@@ -241,11 +242,13 @@ def new_file(path: str) -> tuple[Any, int]:
 
 
 def _put(fs: Any, path: str, to: str, size: int) -> bool:
-    """Put one file into its place, and tell whether it still lies beside as well. Not by fsspec's own ``mv``, which
-    takes stars and brackets in a name for a pattern, and deletes the source although the store may still be copying it.
+    """Move or copy a temporary file to its final name. Return ``True`` if the temporary file is still there.
 
-    :param size: bytes that it has.
-    :raises OACStorageError: if the copy does not get this size.
+    fsspec's default ``mv`` is not used, because it treats stars and brackets in a name as a pattern, and deletes the
+    source although the store may still be copying it.
+
+    :param size: the size of the file in bytes.
+    :raises OACStorageError: if the copy does not reach this size.
     """
     if _is_local(fs):
         os.replace(path, to)
@@ -266,12 +269,12 @@ def _put(fs: Any, path: str, to: str, size: int) -> bool:
 
 
 def _renames(fs: Any) -> bool:
-    """Whether a store has a move of its own, as those do that rename (SFTP, SMB, HDFS)."""
+    """Return whether a store implements its own move, as stores that can rename do (SFTP, SMB, HDFS)."""
     return type(fs).mv is not AbstractFileSystem.mv
 
 
 def _size_of(fs: Any, path: str) -> int | None:
-    # Another worker may have written it since this process looked.
+    # Another worker may have written the file since this process last looked.
     fs.invalidate_cache()
     try:
         return int(fs.info(path)["size"])
@@ -280,8 +283,9 @@ def _size_of(fs: Any, path: str) -> int | None:
 
 
 def _remove(fs: Any, path: str) -> None:
-    """Remove one file. Not by ``rm``, which takes stars and brackets in a name for a pattern, where there is a choice:
-    ocifs has nothing else.
+    """Remove one file.
+
+    ``rm`` treats stars and brackets in a name as a pattern, so it is used only where there is no ``rm_file`` (ocifs).
     """
     try:
         fs.rm_file(path)
@@ -294,7 +298,7 @@ def _is_local(fs: Any) -> bool:
 
 
 def _can_discard(file: Any) -> bool:
-    """Whether a store keeps what is written apart until it is committed: fsspec's own methods do nothing."""
+    """Return whether a store hides an upload until it is committed: fsspec's default methods do nothing."""
     kind = type(file)
     return isinstance(file, AbstractBufferedFile) and not (
         kind.commit is AbstractBufferedFile.commit or kind.discard is AbstractBufferedFile.discard
@@ -302,18 +306,18 @@ def _can_discard(file: Any) -> bool:
 
 
 def _forget(file: Any) -> None:
-    """Throw away an upload."""
+    """Discard an upload."""
     try:
         file.discard()
     finally:
-        # Otherwise it is closed, and so sent, when it is collected.
+        # Otherwise garbage collection closes the file, which sends it.
         file.closed = True
 
 
 def _flush_to_disk(file: Any, mode: int) -> None:
-    """A crash of the machine must not leave a name without the bytes."""
+    """Flush a local file to disk, so a crash of the machine cannot leave a name without its content."""
     file.flush()
-    # Some mounted file systems have the same permissions for all files, and refuse to change them.
+    # Some mounted file systems give all files the same permissions and refuse to change them.
     if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
         os.fchmod(file.fileno(), mode)
     with contextlib.suppress(OSError):
@@ -322,7 +326,7 @@ def _flush_to_disk(file: Any, mode: int) -> None:
 
 @contextlib.contextmanager
 def _explained(doing: str) -> Iterator[None]:
-    """Name what was being done, whatever a store's library raises."""
+    """Turn any error of a store's library into one that names the failed operation."""
     try:
         yield
     except OACError:

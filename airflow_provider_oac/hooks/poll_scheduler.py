@@ -1,8 +1,8 @@
-"""One scheduler of polls for all who wait at one instance on one event loop.
+"""Schedules the polls for all waiters at one instance on one event loop.
 
-A waiter costs a future. Polls that are due are collected four times a second and made by a few workers, one after the
-other: that takes half the CPU time of a loop and a timer for each. The poll target judges what a poll showed; the
-throttle says when to make none.
+A waiter costs one future. Four times a second the scheduler collects the polls that are due, and a few workers make
+them one after another. This takes half the CPU time of one loop and one timer for each waiter. The poll target
+evaluates the result of a poll; the throttle decides when polling pauses.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ R = TypeVar("R")
 
 # Seconds between two collections of the polls that are due.
 TICK = 0.25
-# Polls come at most by this share of a pause earlier than asked for, so that those that began together spread.
+# A poll may come earlier by up to this share of its pause, so polls that began together spread out.
 _SPREAD = 0.1
-# A first poll counts as one of so many seconds when connections are reckoned: it comes once, at once, and a thousand of
-# them are no rate of thousands per second.
+# For the poll rate, a first poll counts as one with this pause in seconds: it comes at once, but only once, and a
+# thousand first polls are not a lasting rate of thousands per second.
 _FIRST = 5.0
-# Seconds for which a poll that is due may be late before waiters whose deadline has come learn so without it.
+# Seconds that a due poll may be late before waiters whose deadline has passed end without it.
 _LATE = 5.0
-# If this thread was busy for this share of the time between two collections, they say nothing about the instance.
+# If this thread was busy for more than this share of the time between two collections, delays may be its own.
 _BUSY = 0.9
 
 
 class _Waiter:
-    """A trigger that waits: the poll target, the context for its log lines, and the future."""
+    """A waiting trigger: its poll target, the context for its log lines, and its future."""
 
     __slots__ = ("context", "future", "target")
 
     def __init__(self, target: PollTarget[Any], future: asyncio.Future[Any]) -> None:
         self.target = target
         self.future = future
-        # Airflow tells by the context whose log a line belongs to.
+        # Airflow uses the context to assign a log line to a task.
         self.context = contextvars.copy_context()
 
     def on_result(self, found: Any, now: float) -> float | None:
-        """Seconds until the next poll after one that succeeded; ``None`` if the wait is over."""
+        """Return the seconds until the next poll after a successful one; ``None`` if the wait is over."""
         return self._judged(self.target.on_result, found, now)
 
     def on_error(self, error: OACError, now: float) -> float | None:
-        """Seconds until the next poll after one that failed; ``None`` if the wait is over."""
-        # Each of several waiters raises a copy.
+        """Return the seconds until the next poll after a failed one; ``None`` if the wait is over."""
+        # Several waiters may raise this error, so each gets a copy.
         return self._judged(self.target.on_error, copy.copy(error), now)
 
     def _judged(self, judge: Callable[[Any, float], float | None], what: Any, now: float) -> float | None:
@@ -83,7 +83,7 @@ class _Waiter:
 
 
 class _Poll:
-    """What is polled for one waiter or several."""
+    """One poll for one or more waiters with the same key."""
 
     __slots__ = ("key", "pause", "polling", "queued", "ready_since", "turn", "waiters")
 
@@ -99,12 +99,13 @@ class _Poll:
 
 
 class Scheduler:
-    """Polls for all who wait.
+    """Polls for all waiters.
 
-    Bound to the running event loop. What it runs there runs in an empty context, so its log lines belong to no task.
+    It is bound to the running event loop. Its tasks run in an empty context, so their log lines belong to no Airflow
+    task.
 
-    :param api: the instance, signed in.
-    :param renewed: asked when the instance refuses a poll: whether there are new credentials now.
+    :param api: the signed-in instance.
+    :param renewed: called when the instance refuses a poll; returns whether there are new credentials.
     """
 
     def __init__(self, api: Api, renewed: Callable[[], Awaitable[bool]]) -> None:
@@ -119,9 +120,9 @@ class Scheduler:
         self._workers: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0.0
-        # The most polls that were under way so far: about as many connections are open.
+        # The highest number of concurrent polls so far, which is about the number of open connections.
         self._opened = 0
-        # When the last collection was, and the CPU time of this thread then.
+        # The time of the last collection, and the CPU time of this thread at that time.
         self._collected = (self._loop.time(), time.thread_time())
 
     @property
@@ -137,8 +138,8 @@ class Scheduler:
     async def wait(self, target: PollTarget[R]) -> R:
         """Wait until a poll target is done.
 
-        :returns: what the last poll showed.
-        :raises OACError: as the target says.
+        :returns: the result of the last poll.
+        :raises OACError: as the target decides.
         """
         target.begin(self.api.now())
         waiter = _Waiter(target, self._loop.create_future())
@@ -155,7 +156,7 @@ class Scheduler:
             self._leave(poll, waiter)
 
     async def close(self) -> None:
-        """End what is under way. It has no waiters any more."""
+        """Cancel the timer and the polls under way. Call it when there are no more waiters."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -178,7 +179,7 @@ class Scheduler:
         poll.pause = math.inf
 
     def _schedule(self, poll: _Poll, pause: float) -> None:
-        """Poll it after a pause, and not at any other time."""
+        """Schedule a poll after a pause. This replaces its earlier schedule."""
         self._forget_pause(poll)
         poll.pause = max(pause, TICK) if pause else _FIRST
         self._rate += 1.0 / poll.pause
@@ -188,7 +189,7 @@ class Scheduler:
         self._wake()
 
     def _wake(self) -> None:
-        """Have the next collection come when the next poll is due, or may be late, on a grid that all polls share."""
+        """Set the timer to the next tick of a common grid at which a poll is due, or a queued poll may be late."""
         due = self._due[0][0] if self._due else math.inf
         if self._ready:
             due = min(due, self._loop.time() + TICK)
@@ -202,7 +203,7 @@ class Scheduler:
         self._timer = self._loop.call_at(when, self._collect, context=contextvars.Context())
 
     def _collect(self) -> None:
-        """Hand what is due to the workers."""
+        """Pass the due polls to the workers."""
         now = self._loop.time() + 0.001
         disturbed = self._disturbed()
         self._timer = None
@@ -217,7 +218,7 @@ class Scheduler:
         waiting = bool(self._ready) and self._ready[0].ready_since <= now - TICK
         self.throttle.adapt(self._rate, waiting, disturbed)
         for _ in range(min(self.throttle.at_once - len(self._workers), len(self._ready))):
-            # One more than ever before opens a connection.
+            # More workers than ever before need another connection.
             opens = len(self._workers) >= self._opened
             self._opened += opens
             worker = self._loop.create_task(self._work(opens), context=contextvars.Context())
@@ -225,7 +226,10 @@ class Scheduler:
             worker.add_done_callback(self._workers.discard)
 
     def _disturbed(self) -> bool:
-        """Whether this thread was hardly idle since the last collection: it worked, or did not get the processor."""
+        """Return whether this thread was hardly ever idle since the last collection.
+
+        The time that it waited for the processor counts as busy.
+        """
         (then, busy), now = self._collected, (self._loop.time(), time.thread_time())
         self._collected = now
         late = now[0] - self._timer.when() if self._timer is not None else 0.0
@@ -242,7 +246,7 @@ class Scheduler:
             try:
                 pause = await self._poll(poll, opens)
             except Exception as defect:
-                # Ours: each waiter must raise it. As it is: not every exception can be copied.
+                # A defect of this package. Each waiter raises the same object: not every exception can be copied.
                 for waiter in poll.waiters:
                     waiter.fail(defect)
                 poll.waiters.clear()
@@ -255,9 +259,9 @@ class Scheduler:
             self._workers.discard(this)
 
     async def _poll(self, poll: _Poll, opens: bool) -> float:
-        """Poll once, and have all waiters judge what came.
+        """Poll once, and let all waiters evaluate the result.
 
-        :returns: seconds until the next poll that one of them wants.
+        :returns: seconds until the earliest next poll that a waiter wants.
         """
         if not poll.waiters:
             return 0.0
@@ -278,10 +282,10 @@ class Scheduler:
         return min(pauses, default=0.0)
 
     async def _polled(self, poll: _Poll, opens: bool) -> Any:
-        """Poll once, or twice if there were new credentials in between."""
+        """Poll once. Poll again if OAC refuses the credentials and there are new ones."""
         once = poll.waiters[0].target.poll
         for again in (True, False):
-            # Credentials may be renewed while this poll is under way, because another one was refused.
+            # The refusal of another poll may renew the credentials while this poll is under way.
             began, api = self._loop.time(), self.api
             try:
                 found = await once(api)
@@ -295,7 +299,7 @@ class Scheduler:
             return found
 
     def _postpone(self, poll: _Poll, rest: float) -> float:
-        """Do not poll now, while all rest; but give all waiters the reason: the deadline of some may have come."""
+        """Skip a poll while polling pauses, but pass the reason to all waiters: some deadlines may have passed."""
         now, why = self.api.now(), _resting(rest, self.throttle.reason)
         for waiter in list(poll.waiters):
             if waiter.on_error(why, now) is None:
@@ -304,11 +308,11 @@ class Scheduler:
         return min([rest + self.api.random(), *(seconds for seconds in left if seconds > 0)])
 
     def _end_the_late(self, now: float) -> None:
-        """End waits whose deadline has come while their poll is due and all workers wait for responses."""
+        """End waits whose deadline has passed while their poll is due and all workers wait for responses."""
         for poll in self._ready:
             late = now - poll.ready_since
             if late < _LATE:
-                # Those after it are due for a shorter time.
+                # The polls behind it have been due for a shorter time.
                 break
             self._end_overdue(poll, _slow(late), self.api.now())
 
@@ -339,13 +343,13 @@ def _slow(late: float) -> OACTransportError:
 
 
 def refuses_us(error: OACError) -> bool:
-    """Whether other credentials, or another address or CA file, could help."""
+    """Return whether other credentials, another address or another CA file could help."""
     if isinstance(error, OACApiError):
         return error.status in (401, 403)
     if isinstance(error, OACTransportError):
         # An untrusted certificate, for example: the Connection's ca_file may have been corrected.
         return not error.passing
     if isinstance(error, OACAuthError):
-        # A page in place of a token may pass, or the address may have been corrected in the Connection.
+        # A page (HTTP 200) instead of a token may be temporary, or the Connection's address may have been corrected.
         return not error.retryable or error.status == 200
     return isinstance(error, OACConfigurationError)

@@ -1,4 +1,4 @@
-"""An authorized ``requests.Session`` that speaks to one OAC instance only."""
+"""An authorized ``requests.Session`` that sends requests to one OAC instance only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_oac.transport.blocking import BlockingIO, PlainSession, ru
 from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
-# Bytes of a 401 that are read to learn what it refuses.
+# The largest body of a 401, in bytes, that is read to find out what OAC refused.
 _MOST_OF_A_REFUSAL = 1 << 16
 
 
@@ -29,7 +29,7 @@ class InstanceSession(PlainSession):
 
     def __init__(self, io: BlockingIO, address: str, session: Session, settings: TransportSettings) -> None:
         super().__init__(settings)
-        # requests does not notice a truncated gzip stream. It checks the length of plain bytes.
+        # requests does not notice a truncated gzip stream, but it checks the length of an uncompressed body.
         self.headers["Accept-Encoding"] = "identity"
         self._io = io
         self._address = address
@@ -50,14 +50,14 @@ class InstanceSession(PlainSession):
         return super().request(method, address, *args, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a prepared request to this instance, with a token that works; again with a new one if OAC refuses it.
+        """Send a prepared request to this instance with a valid token; once more with a new one if OAC refuses it.
 
         :raises OACConfigurationError: if the URL is of another host.
         :raises OACApiError: if OAC refuses the token, and the body cannot be read again.
         """
         self._refuse_elsewhere(request.url or "")
         if self._pid != os.getpid():
-            # A child must not write into the connections of its parent. Made anew, as after unpickling.
+            # A forked child must not use its parent's connections. The adapters are reset, as after unpickling.
             for adapter in self.adapters.values():
                 if isinstance(adapter, HTTPAdapter):
                     adapter.__setstate__(adapter.__getstate__())  # type: ignore[attr-defined]
@@ -68,12 +68,12 @@ class InstanceSession(PlainSession):
         answer, token = self._send_once(request, kwargs)
         if _refuses_token(answer):
             self._signed_in.discard(token)
-            # A streamed one holds its connection.
+            # A streamed response keeps its connection until it is closed.
             answer.close()
             _rewind(request)
             answer, _ = self._send_once(request, kwargs)
         if kwargs.get("stream"):
-            # How long that may take is up to the caller, who reads it.
+            # The caller reads the body and decides how long that may take.
             answer.deadline.lift()  # type: ignore[attr-defined]
         return answer
 
@@ -83,7 +83,7 @@ class InstanceSession(PlainSession):
         return super().send(request, **options), token
 
     def _refuse_elsewhere(self, url: str) -> None:
-        # Of a prepared request nobody has read the URL yet.
+        # The URL of a prepared request has not been checked yet.
         checked_url(url, "The request's address")
         if _origin(url) != _origin(self._address):
             scheme, host, port = _origin(url)
@@ -94,7 +94,7 @@ class InstanceSession(PlainSession):
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    """What makes two addresses the same server (RFC 6454 section 4)."""
+    """Return scheme, host and port: addresses of one server have all three in common (RFC 6454 section 4)."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
@@ -104,18 +104,18 @@ def _refuses_token(answer: requests.Response) -> bool:
         return False
     headers = {name.lower(): value for name, value in answer.headers.items()}
     length = headers.get("content-length", "")
-    # The caller may still read it. A body of unknown length could be endless, and a compressed one of any size.
+    # The caller may stream the body. One of unknown length could be endless; a compressed one could expand to any size.
     known = length.isdigit() and not headers.keys() & {"transfer-encoding", "content-encoding"}
     body = answer.content if known and int(length) <= _MOST_OF_A_REFUSAL else b""
     return refuses_token(Response(answer.status_code, headers, body))
 
 
 def _rewind(request: requests.PreparedRequest) -> None:
-    """Bring the body back to where it began: the first attempt has read it.
+    """Rewind the body of a request, which the first attempt has read.
 
-    :raises OACApiError: if that cannot be done, as with a generator.
+    :raises OACApiError: if the body cannot be rewound; a generator, for example.
     """
-    # A file or an iterator, too, whatever its type says.
+    # It may also be a file or an iterator, which its declared type omits.
     body: Any = request.body
     if body is None or isinstance(body, str | bytes):
         return

@@ -1,8 +1,7 @@
-"""Waiting in the triggerer: per event loop, Connection and instance there is one scheduler, one session, one token.
+"""Waiting in the triggerer: one scheduler, session and token for each event loop, Connection and instance.
 
-A Connection is read again by everybody who begins to wait, since it may have been edited; those who begin within a
-quarter of a second share one reading. Those who wait already go on with what was edited, at the instance where their
-work is.
+Each new wait reads the Connection again, since it may have been edited; waits that begin within a quarter of a second
+share one reading. Existing waits then use the edited Connection too, if it still names the instance of their work.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import asgiref.sync  # noqa: F401
 
-# Some are of use to others: a trigger imports this module in a thread, and on the event loop no import is to happen.
+# Other modules use some of these names. A trigger imports this module in a thread, so no import happens later on the
+# event loop.
 from airflow_provider_oac._compat import BaseHook, Connection, aget_connection, amask, mask_secret  # noqa: F401
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.store import StoreEntry
@@ -38,11 +38,11 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _READING_PAUSE = 0.25
-# So many of those who shared a reading go on in one turn of the event loop.
+# How many waiters with a shared reading resume in one turn of the event loop.
 _SLICE = 20
-# Seconds between attempts to read a Connection: Airflow says that it is not there also where it could not be asked.
+# Seconds between attempts to read a Connection: Airflow also reports it as missing if the read itself failed.
 _READING_AGAIN = (1.0, 5.0, 15.0)
-# Seconds for which credentials that were refused are not looked for anew in the Connection.
+# Seconds after a refusal in which the Connection is not read for new credentials again.
 _REREADING_PAUSE = 30.0
 
 
@@ -53,16 +53,16 @@ class _Key(NamedTuple):
 
 
 class _Place:
-    """An instance at which somebody waits."""
+    """An instance with waiters, through one Connection on one event loop."""
 
     def __init__(self, key: _Key, settings: ConnectionSettings, store_entry: StoreEntry | None) -> None:
         self.key = key
         self.settings = settings
-        # The last one is used; those before it are of settings that were edited since.
+        # The last one is in use; the earlier ones belong to settings that have been edited since.
         self._transports: list[TransportSettings] = []
         self._rereading: asyncio.Task[bool] | None = None
         self._reread_at = 0.0
-        # Why what the Connection says now does not help who was refused.
+        # Why the Connection's current settings do not help after a refusal.
         self.reason = ""
         self.scheduler: Scheduler = Scheduler(self._api(settings, store_entry), self._renewed)
 
@@ -74,13 +74,13 @@ class _Place:
         return Api(self._io, settings.address, session)
 
     def follow(self, settings: ConnectionSettings, store_entry: StoreEntry | None) -> None:
-        """Go on with what the Connection says now."""
+        """Use the Connection's current settings from now on."""
         if settings != self.settings:
             self.scheduler.api = self._api(settings, store_entry)
             self.settings = settings
 
     async def _renewed(self) -> bool:
-        """Whether the Connection says anything else by now; if so, it is gone by. All who ask share a reading."""
+        """Read the Connection again, use its new settings, and return whether they changed. Callers share a reading."""
         now = asyncio.get_running_loop().time()
         if self._rereading is None or (self._rereading.done() and now - self._reread_at >= _REREADING_PAUSE):
             self._reread_at = now
@@ -94,7 +94,7 @@ class _Place:
         try:
             settings, store_entry = await _read_now(before.conn_id)
         except Exception as problem:
-            # Who waits may tolerate the refusal itself. Whatever Airflow raises may hold anything.
+            # Not raised: a waiter may tolerate the refusal. The text of an Airflow exception may contain secrets.
             kind = problem if isinstance(problem, OACError) else type(problem).__name__
             self.reason = f"Connection {before.conn_id!r} can no longer be used: {kind}"
         else:
@@ -110,7 +110,7 @@ class _Place:
         return False
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the scheduler and the connections."""
         await self.scheduler.close()
         if self._rereading is not None:
             self._rereading.cancel()
@@ -125,7 +125,7 @@ class _DriverKey(NamedTuple):
     connections: int
 
 
-# The drivers that are open, and how many use each. A loop has one of a kind, for all triggers or all that hooks run.
+# The open drivers and their numbers of users. On a loop, all triggers with equal settings share one, all hooks another.
 _drivers: dict[_DriverKey, tuple[AsyncIO, int]] = {}
 
 
@@ -139,7 +139,7 @@ def _take(transport: TransportSettings, connections: int) -> AsyncIO:
 
 
 async def _give_back(transport: TransportSettings, connections: int) -> None:
-    """The last user closes it."""
+    """Release a driver; the last user closes it."""
     key = _DriverKey(asyncio.get_running_loop(), transport, connections)
     io, users = _drivers.pop(key)
     if users > 1:
@@ -150,7 +150,7 @@ async def _give_back(transport: TransportSettings, connections: int) -> None:
 
 @asynccontextmanager
 async def shared_io(transport: TransportSettings) -> AsyncIterator[AsyncIO]:
-    """The driver of this loop for all that hooks run there with these settings."""
+    """Yield the driver that all hooks on this loop share for these settings."""
     io = _take(transport, MAX_CONNECTIONS)
     try:
         yield io
@@ -159,18 +159,18 @@ async def shared_io(transport: TransportSettings) -> AsyncIterator[AsyncIO]:
 
 
 _places: dict[_Key, _Place] = {}
-# Those that are being closed: somebody has to hold the tasks.
+# The tasks that close places: the event loop holds only weak references to them.
 _closings: set[asyncio.Task[None]] = set()
-# The readings of Connections that have not begun yet.
+# Readings of Connections that have not begun yet.
 _readings: dict[tuple[asyncio.AbstractEventLoop, str], _Reading] = {}
 
 
 async def wait(conn_id: str, target: PollTarget[R]) -> R:
-    """Wait until a poll target is done, together with all others who wait on this event loop.
+    """Wait until a poll target is done, together with all other waiters on this event loop.
 
     :param conn_id: the Airflow Connection.
-    :returns: what the last poll showed.
-    :raises OACError: as the target says, naming the Connection where it is the cause.
+    :returns: the result of the last poll.
+    :raises OACError: as the target decides, naming the Connection if it is the cause.
     """
     place: _Place | None = None
     try:
@@ -187,12 +187,12 @@ async def wait(conn_id: str, target: PollTarget[R]) -> R:
             closing = asyncio.create_task(place.close(), context=contextvars.Context())
             _closings.add(closing)
             closing.add_done_callback(_closings.discard)
-            # Who is canceled once more does not leave the connections open.
+            # A second cancellation must not leave the connections open.
             await asyncio.shield(closing)
 
 
 def _place(conn_id: str, settings: ConnectionSettings, store_entry: StoreEntry | None) -> _Place:
-    """Where those wait who have this Connection, which says this now."""
+    """Return the place of a Connection's waiters, with its current settings."""
     key = _Key(asyncio.get_running_loop(), conn_id, settings.address)
     place = _places.get(key)
     if place is None:
@@ -204,17 +204,17 @@ def _place(conn_id: str, settings: ConnectionSettings, store_entry: StoreEntry |
 
 
 def _forget_ended_loops() -> None:
-    """Drop what was left by loops that were ended without ending what ran on them."""
+    """Drop the entries of event loops that were closed before their tasks ended."""
     registries: tuple[dict[Any, Any], ...] = (_places, _drivers, _readings)
     for registry in registries:
-        # Copies: there may be another loop in another thread, with places of its own.
+        # A copy, because an event loop in another thread may change the registry.
         for key in list(registry):
             if key[0].is_closed():
                 registry.pop(key, None)
 
 
 class _Reading:
-    """One reading of a Connection, for all who ask for it before it begins."""
+    """One reading of a Connection, for all callers that request it before it begins."""
 
     def __init__(self, key: tuple[asyncio.AbstractEventLoop, str]) -> None:
         self._key = key
@@ -222,7 +222,7 @@ class _Reading:
         self._task = asyncio.create_task(self._run(), context=contextvars.Context())
 
     async def result(self) -> tuple[ConnectionSettings, StoreEntry | None]:
-        """What was read. Who is canceled does not cancel the others."""
+        """Wait for the result. Canceling one caller does not cancel the others."""
         future: asyncio.Future[tuple[ConnectionSettings, StoreEntry | None]] = self._key[0].create_future()
         self._waiting.append(future)
         return await future
@@ -236,17 +236,17 @@ class _Reading:
                 failure = error
             for number, future in enumerate(self._waiting):
                 if number % _SLICE == _SLICE - 1:
-                    # A thousand who begin to wait in one turn of the loop would hold up all others.
+                    # A thousand waiters that resume in one turn of the loop would block everything else on it.
                     await asyncio.sleep(0)
                 if future.done():
                     continue
                 if found is not None:
                     future.set_result(found)
                 elif failure is not None:
-                    # One of many, who all raise it.
+                    # Many callers raise it, so each gets a copy.
                     future.set_exception(copy.copy(failure) if isinstance(failure, OACError) else failure)
         finally:
-            # If this was canceled: nobody else tells them.
+            # If this task was canceled, its callers must not wait forever.
             for future in self._waiting:
                 future.cancel()
 
@@ -254,13 +254,13 @@ class _Reading:
         try:
             await asyncio.sleep(_READING_PAUSE)
         finally:
-            # Whoever comes from here on wants a reading of its own.
+            # Later callers need a new reading.
             _readings.pop(self._key, None)
         return await _read_now(self._key[1], _READING_AGAIN)
 
 
 async def _read(conn_id: str) -> tuple[ConnectionSettings, StoreEntry | None]:
-    """What the Connection says, read after this was asked for."""
+    """Return the Connection's settings, from a reading that begins after this call."""
     key = (asyncio.get_running_loop(), conn_id)
     reading = _readings.get(key)
     if reading is None:
@@ -269,7 +269,7 @@ async def _read(conn_id: str) -> tuple[ConnectionSettings, StoreEntry | None]:
 
 
 async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
-    """A Connection as Airflow has it.
+    """Get a Connection from Airflow.
 
     :param again: seconds before each further attempt.
     :raises OACSetupError: if it cannot be read.
@@ -278,7 +278,7 @@ async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
         try:
             return await aget_connection(conn_id)
         except Exception as problem:
-            # Whatever Airflow raises, whose text may hold anything.
+            # Airflow may raise any exception, and its text may contain secrets.
             kind = type(problem).__name__
         if pause is not None:
             log.warning("Connection %r cannot be read (%s); trying again in %.0f s.", conn_id, kind, pause)
@@ -294,5 +294,5 @@ async def _read_now(conn_id: str, again: Iterable[float] = ()) -> tuple[Connecti
     settings = read_connection(await _connection(conn_id, again), mask_tokens_of(conn_id))
     if all(place.settings.auth.secrets != settings.auth.secrets for place in list(_places.values())):
         await amask(settings.auth.secrets)
-    # Reading Airflow's settings may run a command or ask a secrets backend, the first time.
+    # The first read of Airflow's settings may run a command or ask a secrets backend.
     return settings, await asyncio.to_thread(store_entry_of, settings)

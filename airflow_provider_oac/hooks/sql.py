@@ -1,4 +1,4 @@
-"""OAC's semantic model and datasets for Airflow's operators and sensors for SQL (the package ``common.sql``)."""
+"""The hook with which Airflow's SQL operators and sensors (the package ``common.sql``) query OAC."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 from airflow_provider_oac.hooks.oac import OACHook
 
-# What SQLColumnCheckOperator and SQLTableCheckOperator make of checks: queries within queries, joined by UNION ALL,
-# with aliases that cannot be made of a name in quotes.
+# The SQL that SQLColumnCheckOperator and SQLTableCheckOperator build from checks: nested queries joined by UNION ALL,
+# with aliases that break if the column's name is quoted.
 _CHECK = re.compile(
     r"SELECT '(?P<name>.+?)' AS \w+_name, (?:'(?P<type>\w+)' AS check_type, )?"
     r"(?:MIN\()?(?P<alias>(?P=name)(?:_(?P=type))?)\)? AS check_result\s+"
@@ -26,17 +26,18 @@ _CHECKS = re.compile(r"SELECT (?:col_name, check_type|check_name), check_result 
 
 
 class OACSqlHook(DbApiHook):
-    """Queries subject areas and datasets by Logical SQL. Airflow makes it of a Connection of the type ``oac``, for
-    ``SQLExecuteQueryOperator``, ``SQLColumnCheckOperator``, ``SqlSensor``, ``GenericTransfer`` and the like.
+    """Queries subject areas and datasets with Logical SQL; it only reads.
 
-    It only reads. Question marks in a query take the values of ``parameters``. The arguments below are those of
-    ``hook_params`` in such operators; others are ignored, since they get the extra of the Connection as well.
+    Airflow creates this hook for a Connection of the type ``oac``, in ``SQLExecuteQueryOperator``,
+    ``SQLColumnCheckOperator``, ``SqlSensor``, ``GenericTransfer`` and similar operators. The values of ``parameters``
+    replace the question marks in a query. Pass the arguments below in an operator's ``hook_params``. Other arguments
+    are ignored, because the extra of the Connection is passed as well.
 
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
-    :param max_rows: most rows of a query, which are held in memory; more are an error.
-    :param allow_truncated: whether the first rows are worth having if there are more.
-    :param query_timeout: seconds that OAC may take for a query, of which it sends nothing meanwhile; at most 900.
-    :param log_sql: whether queries and their values are logged.
+    :param max_rows: maximum number of rows of a query; they are held in memory. More rows are an error.
+    :param allow_truncated: whether to return the first rows, instead of raising an error, if there are more.
+    :param query_timeout: seconds that OAC may take for a query, during which it sends nothing; at most 900.
+    :param log_sql: whether to log queries and their values.
     """
 
     conn_name_attr = "oac_conn_id"
@@ -75,15 +76,15 @@ class OACSqlHook(DbApiHook):
 
     @cached_property
     def oac(self) -> OACHook:
-        """The hook for everything else that OAC can do."""
+        """The hook for OAC's other operations."""
         return OACHook(self.get_conn_id(), read_timeout=self._query_timeout)
 
     def get_conn(self) -> dbapi.Connection:
-        """A connection of Python's interface to databases (PEP 249)."""
+        """Return a connection of Python's database API (PEP 249)."""
         return dbapi.connect(self.oac.run, **self._options)
 
     def get_records(self, sql: Any, parameters: Any = None) -> Any:
-        """Run a query and return its rows. Checks of columns and tables become one simple query each.
+        """Run a query and return its rows. Each check of a column or table becomes one simple query.
 
         :param sql: the query, or several.
         :param parameters: values for its question marks.
@@ -95,17 +96,17 @@ class OACSqlHook(DbApiHook):
         for check in _CHECK.finditer(found[1]):
             results = super().get_records(f"SELECT {check['what']} check_result FROM {check['source']}")  # noqa: S608
             named = [name for name in check.group("name", "type") if name]
-            # A check of a table may be one of each row.
+            # A table check may return one result per row; the minimum shows whether all passed.
             rows.append((*named, min((row[0] for row in results), default=None)))
         return rows
 
     def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]
-        """Sign in and ask OAC what the user may do; called by Airflow."""
+        """Sign in and ask OAC what the user may do. Airflow calls this."""
         return self.oac.test_connection()
 
     def get_openlineage_database_specific_lineage(self, task_instance: Any) -> Any:
-        """What OpenLineage's provider asks for when a task succeeded: the sources of its queries."""
-        # An optional package, which is there when it calls this.
+        """Return the sources of a task's queries. OpenLineage's provider calls this when the task has succeeded."""
+        # An optional package. It calls this method, so it is installed.
         from airflow.providers.openlineage.extractors import OperatorLineage
 
         address = self.oac.settings.address

@@ -1,4 +1,4 @@
-"""The store of tokens that the deployment's settings name (``[oac] store``)."""
+"""The token store that the deployment's settings choose (``[oac] store``)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MEMORY, FILE, REDIS = "memory", "file", "redis"
 
 
 def store_entry_of(settings: ConnectionSettings) -> StoreEntry | None:
-    """The place of a Connection's tokens in the store; ``None`` if the deployment keeps them nowhere.
+    """Return the entry for a Connection's tokens in the store; ``None`` if the deployment keeps tokens in memory only.
 
-    :raises OACConfigurationError: if the settings cannot work.
+    :raises OACConfigurationError: if the deployment's settings cannot work.
     """
     kind = (setting("oac", "store") or MEMORY).lower()
     if kind == MEMORY:
@@ -25,16 +25,16 @@ def store_entry_of(settings: ConnectionSettings) -> StoreEntry | None:
     if kind not in (FILE, REDIS):
         raise OACConfigurationError(f"[oac] store is {kind!r}, but must be {MEMORY}, {FILE} or {REDIS}.")
     place = setting("oac", "redis_url") if kind == REDIS else setting("oac", "store_folder") or _default_folder()
-    # As long as one call of the token service can take, and some time for the store itself.
+    # The longest time that one token request can take, plus some time for the store itself.
     lease = settings.transport.connect_timeout + settings.transport.read_timeout + 30.0
     return _vault(kind, place, setting("core", "fernet_key")).store_entry(settings.auth, lease)
 
 
 def store_entry_for_a_person(settings: ConnectionSettings, store_entry: StoreEntry | None) -> StoreEntry:
-    """The place for the tokens of a person who is about to sign in.
+    """Return the store entry for the tokens of a person who is about to sign in.
 
-    :param store_entry: that of the Connection, as :func:`store_entry_of` gives it.
-    :raises OACConfigurationError: if the Connection or the deployment has no use for them.
+    :param store_entry: the Connection's entry, from :func:`store_entry_of`.
+    :raises OACConfigurationError: if the Connection's grant needs no person, or the deployment has no shared store.
     """
     if not settings.auth.uses_refresh_token:
         raise OACConfigurationError(

@@ -1,10 +1,10 @@
 """Masks tokens in the logs of a process that signs in for months, such as a triggerer.
 
-Airflow's masker compiles one regular expression of all secrets for each new one, and forgets none: 500 tokens, of which
-each is replaced after a minute, would stop the event loop for seconds. It also does not see what triggers log: Airflow
-3 masks in the supervisor, another process, and Airflow 2.11 writes the logs of triggers past its filters. This mask
-knows the last tokens of each Connection, finds them by a look into a dictionary, and changes a log record before any
-handler sees it.
+For each new secret, Airflow's masker compiles all secrets into one regular expression, and it never forgets one: with
+500 tokens that are replaced every minute, it would block the event loop for seconds. It also misses the log lines of
+triggers: Airflow 3 masks in the supervisor, which is another process, and Airflow 2.11 writes the logs of triggers
+without its filters. This mask keeps the last tokens of each Connection, finds them by dictionary lookup, and changes a
+log record before any handler sees it.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from urllib.parse import quote
 
 from airflow_provider_oac.transport.forking import ProcessLock
 
-# How many tokens and assertions of a Connection are known. A renewal brings up to three, and the longest-lived of them,
-# an assertion, ends after four more renewals by default.
+# How many tokens and assertions of a Connection are kept. A renewal adds up to three. The longest-lived of them, an
+# assertion, expires after four more renewals by default.
 KEPT = 32
-# A token is found by so many characters at its end. Without them it is worthless.
+# How many characters at its end identify a token. A token without them is worthless.
 _TAIL = 32
-# A shorter text can be guessed (RFC 6749 section 10.10), and may be a word that every log holds.
+# A shorter text can be guessed (RFC 6749 section 10.10), and may be an ordinary word.
 _SHORTEST = 16
-# What holds a token: printable characters without a break.
+# A text that may contain a token: no whitespace, quotation marks, angle brackets or backslashes.
 _RUN = re.compile(rf"""[^\s"'<>\\]{{{_SHORTEST},}}""")
 
 
 class TokenMask:
-    """The last tokens of each Connection, to be hidden in texts."""
+    """Hides the last tokens of each Connection in texts."""
 
     def __init__(self) -> None:
         self._lock = ProcessLock()
         self._last: dict[str, deque[str]] = {}
-        # The end of each token, how long it is, and how many Connections have it.
+        # By the end of each token: the length of the token, and the number of Connections that have it.
         self._known: dict[str, tuple[int, int]] = {}
-        # How long these ends are: all alike, but for tokens that are shorter than that.
+        # The lengths of these ends. All are equal, except for tokens that are shorter.
         self._lengths: tuple[int, ...] = ()
 
     def add(self, conn_id: str, token: str) -> None:
-        """Hide a token from now on. The oldest of the same Connection is forgotten.
+        """Hide a token from now on. If the Connection has too many, forget its oldest.
 
-        :param conn_id: the Connection that it belongs to.
+        :param conn_id: the Connection that the token belongs to.
         :param token: the token.
         """
         if len(token) < _SHORTEST:
@@ -66,7 +66,7 @@ class TokenMask:
                     self._known[oldest] = (length, owners - 1)
 
     def redact(self, text: str) -> str:
-        """The text without any of the tokens."""
+        """Return the text with ``***`` in place of each token."""
         return _RUN.sub(lambda found: self._hidden(found[0]), text) if self._known else text
 
     def _hidden(self, run: str) -> str:
@@ -74,7 +74,7 @@ class TokenMask:
         for end in range(_SHORTEST, len(run) + 1):
             for length in lengths:
                 if start <= end - length and (known := self._known.get(run[end - length : end])):
-                    # What stands before it may be the name of a parameter.
+                    # The text before the token is kept: it may be the name of a parameter.
                     parts += [run[start : max(start, end - known[0])], "***"]
                     start = end
         return "".join([*parts, run[start:]]) if parts else run
@@ -84,7 +84,7 @@ MASK = TokenMask()
 
 
 def mask_tokens_of(conn_id: str) -> Callable[[str], None]:
-    """Return what masks a token of a Connection in the logs of this process."""
+    """Return a function that masks a Connection's token in the logs of this process."""
     return partial(_mask, conn_id)
 
 
@@ -94,11 +94,11 @@ def _mask(conn_id: str, token: str) -> None:
 
 
 def _install() -> None:
-    """Put the mask between those who log and the handlers, unless it is there."""
+    """Install the mask between loggers and handlers, unless it is installed already."""
     if not _Factory.installed:
         _Factory.installed = True
         logging.setLogRecordFactory(_Factory(logging.getLogRecordFactory()))
-    # Airflow 3. Loggers that exist share the list.
+    # Airflow 3. Existing loggers share this list, so it is changed in place.
     if structlog := sys.modules.get("structlog"):
         processors = structlog.get_config()["processors"]
         if isinstance(processors, list) and processors and not isinstance(processors[-1], _Renderer):
@@ -106,7 +106,7 @@ def _install() -> None:
 
 
 class _Factory:
-    """Makes log records, without tokens."""
+    """Creates log records without tokens."""
 
     installed = False
 
@@ -118,7 +118,7 @@ class _Factory:
         try:
             said = record.getMessage()
         except Exception:
-            # The arguments do not fit the message, which the library says with all of them.
+            # The arguments do not fit the message. The logging library would print all of them in its own error.
             said = f"{record.msg} {record.args}"
         if (masked := MASK.redact(said)) != said:
             record.msg, record.args = masked, None
@@ -135,7 +135,7 @@ _FORMATTER = logging.Formatter()
 
 
 class _Renderer:
-    """Renders an event of structlog, without tokens."""
+    """Renders a structlog event without tokens."""
 
     def __init__(self, render: Callable[..., Any]) -> None:
         self._render = render

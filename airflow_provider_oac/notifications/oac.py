@@ -1,4 +1,4 @@
-"""Telling people that a backup, an export or a run failed or is missing, and what OAC says of it."""
+"""Notifiers: a backup, an export or a run failed or is late, with its state in OAC."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class _Notifier(BaseNotifier, Checked, metaclass=Declared):
-    """Writes a line of the log, at the level of errors, and a mail if ``to`` is given."""
+    """Writes a log line at the level ERROR, and sends an email if ``to`` is given."""
 
-    #: What the messages say is unknown if OAC cannot be asked.
+    #: Subject and verb of the sentence for the case that OAC cannot be asked.
     subject: ClassVar[str]
 
     to: Template[str | Sequence[str] | None] = None
@@ -35,18 +35,18 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What people call the work."""
+        """The name of the work in messages."""
 
     @abstractmethod
     def question(self, context: Context) -> tuple[str, Work[Any]] | None:
-        """What OAC is asked, and through which Connection; ``None`` if there is nothing to ask for."""
+        """Return the Connection's ID and the call to make; ``None`` if there is nothing to ask OAC."""
 
     @abstractmethod
     def answered(self, answer: Any, hook: OACHook) -> str:
-        """What OAC answered, in a sentence."""
+        """Return the result of the call as a sentence."""
 
     def more(self, context: Context) -> str:
-        """What else there is to say, in sentences."""
+        """Return further sentences for the message."""
         return ""
 
     def notify(self, context: Context) -> None:
@@ -68,9 +68,9 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
                 await smtp.asend_email_smtp(**mail)
 
     async def _mail(self, context: Context, ask: Callable[[OACHook, Work[Any]], Awaitable[Any]]) -> dict[str, Any]:
-        """Ask OAC, log what is known, and make the mail.
+        """Ask OAC, log the message, and return the arguments of the email.
 
-        :param ask: asks OAC, from a task or on an event loop.
+        :param ask: makes the call, in a task or on an event loop.
         """
         oac_conn_id, state = "", ""
         try:
@@ -80,7 +80,7 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
                 hook = lazy.oac.OACHook(oac_conn_id)
                 state = self.answered(await ask(hook, work), hook)
         except Exception as error:
-            # Airflow has errors of its own, such as that of a missing Connection. The mail is sent anyway.
+            # Airflow may raise any error, for a missing Connection for example. The email is sent anyway.
             state = self._unknown(error, oac_conn_id)
         return self._said(context, state)
 
@@ -91,8 +91,8 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
         return SmtpHook(smtp_conn_id=self.smtp_conn_id)
 
     def _unknown(self, error: Exception, oac_conn_id: str) -> str:
-        """That OAC could not be asked, and why."""
-        # The texts of other errors may quote the Connection, with its secrets.
+        """Return a text that OAC could not be asked, with the reason."""
+        # The texts of other errors may quote the Connection with its secrets.
         known = isinstance(error, OACError | AirflowNotFoundException)
         why = str(error) if isinstance(error, OACError) else f"{type(error).__name__}{f': {error}' if known else ''}"
         text = f"{self.subject} unknown because OAC could not be reached: {why}"
@@ -102,7 +102,7 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
         return f"{text.rstrip('.')}. To test the Connection {oac_conn_id!r}, run `{check}`."
 
     def _said(self, context: Context, state: str) -> dict[str, Any]:
-        """Log it, and make the mail."""
+        """Log the message, and return the arguments of the email."""
         what, more = _what(context), ""
         try:
             more = self.more(context)
@@ -116,17 +116,17 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
 
 
 class OACBackupNotifier(_Notifier):
-    """Says that a backup failed or did not come in time, with the newest snapshot that OAC lists and its age.
+    """Reports that a backup failed or is late, with the newest snapshot that OAC lists and its age.
 
-    For the callbacks of DAGs and tasks (``on_failure_callback``), and for deadline alerts (Airflow 3.1 and later),
-    which run it in the triggerer. It writes a line of the log, at the level of errors, and a mail if ``to`` is given,
-    which needs Airflow's provider ``smtp``. It also tells people if OAC cannot be asked. The user of the
+    Use it in callbacks of DAGs and tasks (``on_failure_callback``), and in deadline alerts (Airflow 3.1 and later),
+    which run it in the triggerer. It writes a log line at the level ERROR. If ``to`` is given, it also sends an email,
+    which needs Airflow's provider ``smtp``. If OAC cannot be asked, it still reports the failure. The user of the
     Connection needs the application role BI Service Administrator (documented), as for the backup itself.
 
-    :param snapshot_label: the series.
+    :param snapshot_label: the label of the snapshot series.
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
-    :param bucket: only snapshots whose file is in this bucket count; by default any.
-    :param to: addresses of people.
+    :param bucket: count only snapshots whose file is in this bucket; by default all.
+    :param to: email addresses of the recipients.
     :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
     """
 
@@ -138,15 +138,15 @@ class OACBackupNotifier(_Notifier):
 
     @property
     def name(self) -> str:
-        """The series."""
+        """The backup's name in messages."""
         return f"backup {self.snapshot_label}"
 
     def question(self, context: Context) -> tuple[str, Work[Any]]:
-        """Ask for all snapshots."""
+        """Return the call that lists all snapshots."""
         return self.oac_conn_id, lazy.snapshots.list_all()
 
     def answered(self, answer: list[Snapshot], hook: OACHook) -> str:
-        """The newest one of the series."""
+        """Return a sentence about the newest snapshot of the series."""
         instance, now = hook.settings.instance, datetime.now(UTC)
         here = [item for item in answer if self.bucket in (None, item.bucket)]
         found = lazy.retention.newest(here, self.snapshot_label, instance, registered=False, now=now)
@@ -158,15 +158,15 @@ class OACBackupNotifier(_Notifier):
 
 
 class OACWorkNotifier(_Notifier):
-    """Says that an export, a run or other work failed or did not come in time, with what OAC says of it.
+    """Reports that an export, a run or other work failed or is late, with its state in OAC.
 
-    For ``on_failure_callback`` of tasks, where it asks OAC for the task's work request and repeats what the job history
-    said of a run. A callback of a DAG and a deadline alert (Airflow 3.1 and later) name the DAG run only. It writes a
-    line of the log, at the level of errors, and a mail if ``to`` is given, which needs Airflow's provider ``smtp``. It
-    also tells people if OAC cannot be asked.
+    Use it in ``on_failure_callback`` of tasks, where it asks OAC for the task's work request and repeats the job
+    history's result of a run. In a DAG's callback or a deadline alert (Airflow 3.1 and later), it names only the DAG
+    run. It writes a log line at the level ERROR. If ``to`` is given, it also sends an email, which needs Airflow's
+    provider ``smtp``. If OAC cannot be asked, it still reports the failure.
 
-    :param work_name: what people call the work, such as ``export of the sales board``.
-    :param to: addresses of people.
+    :param work_name: the name of the work in messages, such as ``export of the sales board``.
+    :param to: email addresses of the recipients.
     :param smtp_conn_id: the Airflow Connection of the mail server, with ``from_email`` in its extra.
     """
 
@@ -176,23 +176,23 @@ class OACWorkNotifier(_Notifier):
 
     @property
     def name(self) -> str:
-        """What people call the work."""
+        """The name of the work in messages."""
         return self.work_name
 
     def question(self, context: Context) -> tuple[str, Work[Any]] | None:
-        """Ask for the work request, if the task has pushed one to XCom."""
+        """Return the call that reads the work request, if the task has pushed one to XCom."""
         known = _left(context, WORK_REQUEST)
         if not known:
             return None
         return str(known["oac_conn_id"]), lazy.work_requests.get(str(known["work_request_id"]))
 
     def answered(self, answer: WorkRequest, hook: OACHook) -> str:
-        """Its state."""
+        """Return a sentence about the state of the work request."""
         said = "; ".join(answer.errors)
         return f"Work request {answer.id} ({answer.operation}) is {answer.status} in OAC{f': {said}' if said else ''}."
 
     def more(self, context: Context) -> str:
-        """What the job history said, and where to look."""
+        """Return the job history's result, and the address of the work request's page."""
         said = []
         if job := _left(context, "oac_job"):
             failed = [str(task["name"]) for task in job["tasks"] if task["status"] == job["job_status"]]
@@ -209,18 +209,18 @@ def _ti(context: Mapping[str, Any]) -> Any:
 
 
 def _left(context: Mapping[str, Any], key: str) -> Any:
-    """What the task of a callback has left in XCom."""
+    """Return an XCom of the callback's task."""
     ti = _ti(context)
-    # Without a task Airflow 2 takes what any task of the run has left.
+    # Without task_ids, Airflow 2 returns the XCom of any task of the run.
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index) if ti is not None else None
 
 
 def _what(context: Mapping[str, Any]) -> str:
-    """What happened, by what a callback or a deadline alert hands over."""
+    """Return what happened, from the context of a callback or a deadline alert."""
     run = context.get("dag_run")
-    # A deadline alert hands over plain data instead of objects.
+    # A deadline alert's context holds plain data instead of objects.
     facts = run if isinstance(run, Mapping) else {name: getattr(run, name, None) for name in ("dag_id", "run_id")}
-    # The callback of a DAG may get no run, only its id.
+    # The callback of a DAG may get only the ID of the run.
     run_id = facts.get("run_id") or facts.get("dag_run_id") or context.get("run_id")
     where = f"the run {run_id} of {facts.get('dag_id') or getattr(context.get('dag'), 'dag_id', None)}"
     if "deadline" in context:

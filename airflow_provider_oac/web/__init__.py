@@ -1,1 +1,1 @@
-"""The page "Oracle Analytics" in Airflow's web interface (3.1 and newer). Only ``plugin`` is loaded outside of it."""
+"""The page "Oracle Analytics" in Airflow's web interface (3.1 and later). Other processes load only ``plugin``."""

@@ -1,4 +1,4 @@
-"""Who may use the page: Airflow's own authorization, asked for the very Connection or DAG."""
+"""Who may use the page: Airflow's own authorization decides for each Connection and DAG."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from airflow_provider_oac._compat import setting
 
 
 def may_edit(user: BaseUser, conn_id: str | None) -> bool:
-    """Whether a user may edit a Connection; with ``None``, Connections at all.
+    """Return whether a user may edit a Connection; with ``None``, whether the user may edit Connections at all.
 
-    What ``requires_access_connection("PUT")`` of Airflow 3.1 asks. From 3.2 on it also reads the body of the
-    request, and requests of this page have none.
+    This is the check of Airflow 3.1's ``requires_access_connection("PUT")``. The function itself cannot be used: since
+    Airflow 3.2 it also reads the request's body, and this page's requests have none.
     """
     ids = [conn_id]
-    # Airflow looks in the environment for the id in upper case: whatever the spelling, it is the same Connection, known
-    # by its lower case. Not all letters survive that, such as the long s: the upper case comes first.
+    # Airflow looks up the upper-case ID in the environment, so all spellings mean one Connection, listed in lower case.
+    # Convert to upper case first: some letters, such as the long s, change in upper case.
     if conn_id and CONN_ENV_PREFIX + conn_id.upper() in os.environ:
         ids.append(conn_id.upper().lower())
     return all(_may_edit(user, name) for name in ids)
@@ -43,12 +43,12 @@ def _may_edit(user: BaseUser, conn_id: str | None) -> bool:
 
 
 def team_of(conn_id: str) -> str | None:
-    """The team that a Connection of Airflow's database belongs to."""
+    """Return the team of a Connection in Airflow's database."""
     return Connection.get_team_name(conn_id)
 
 
 def may_see_results(user: BaseUser, dag_id: str) -> bool:
-    """Whether a user may see what the tasks of a DAG have left in XCom."""
+    """Return whether a user may see the XComs of a DAG."""
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
     manager = get_auth_manager()
     entity = DagAccessEntity.XCOM
@@ -56,10 +56,10 @@ def may_see_results(user: BaseUser, dag_id: str) -> bool:
 
 
 def require_origin(request: Request) -> None:
-    """Refuse an order that does not come from one of Airflow's own pages. Browsers say so in ``Origin``."""
+    """Refuse a request that does not come from one of Airflow's own pages, by its ``Origin`` header."""
     origin = request.headers.get("origin", "missing")
     scheme, host = _server(origin)
-    # Behind a proxy that ends TLS the scheme is another one, and the host is as the browser knows it in one of the two.
+    # Behind a proxy that ends TLS, the scheme differs. The host that the browser knows is in one of these two.
     own = {request.headers.get("host", ""), _server(setting("api", "base_url"))[1]}
     if scheme not in ("http", "https") or not host or host not in own:
         raise HTTPException(
@@ -70,7 +70,7 @@ def require_origin(request: Request) -> None:
 
 
 def _server(address: str) -> tuple[str, str]:
-    """Scheme and host of an address; empty texts if it is no address."""
+    """Return scheme and host of an address; empty texts if it is not an address."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -79,17 +79,17 @@ def _server(address: str) -> tuple[str, str]:
 
 
 def require_edit(connection_id: str, user: GetUserDep) -> str:
-    """The id of a Connection that the user may edit."""
+    """Return the ID of a Connection if the user may edit it."""
     if may_edit(user, connection_id):
         return connection_id
     if may_edit(user, None):
-        # Such as one of another team: the answer does not say whether there is one.
+        # For example, another team's Connection. The response does not reveal whether it exists.
         raise missing(connection_id)
     raise HTTPException(403, f"You are not allowed to edit the Connection {connection_id!r}.")
 
 
 def missing(conn_id: str) -> HTTPException:
-    """What is said of a Connection that is not there for a user."""
+    """Return the error for a Connection that does not exist, or that the user may not see."""
     text = f"There is no Connection {conn_id!r} of the type oac that this server can read and you may edit."
     return HTTPException(404, text)
 

@@ -1,4 +1,4 @@
-"""The page as a web application: what it answers, and to whom."""
+"""The page as a web application: its routes, and who may use them."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _HERE = Path(__file__).parent
 
 
 def visible(value: Any) -> Any:
-    """A text as a page shows it: what has no picture, and could hide or reorder other text, is shown as a mark."""
+    """Return a text with a mark in place of each invisible character, which could hide or reorder other text."""
     if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
         return value
     return "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in value)
 
 
 def shown_time(at: datetime) -> Markup:
-    """A time, which the page's script shows in the zone that Airflow's interface uses."""
+    """Return the HTML of a time, which the page's script converts to the time zone of Airflow's interface."""
     return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(at.isoformat(), at)
 
 
-# Every value that a page shows passes `visible`, and is escaped then.
+# Every value on a page passes through `visible` and is then escaped.
 _pages = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, finalize=visible)
 _pages.filters["time"] = shown_time
 _HEADERS = {
@@ -58,7 +58,7 @@ _HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
-# Checks that one API server makes at a time. Each may take 15 s, and sends the secrets of a Connection to its servers.
+# How many checks one API server runs at a time. Each may take 15 s and sends a Connection's secrets to its servers.
 _MOST_CHECKS = 4
 _BROKEN = (
     "The page cannot do this here; see the API server's log. Likely cause: this version of the provider does not "
@@ -73,7 +73,7 @@ _checking: set[str] = set()
 
 
 def create_app() -> ASGIApp:
-    """The application that Airflow mounts under ``/oac``."""
+    """Return the application that Airflow mounts under ``/oac``."""
     app = FastAPI(title="Oracle Analytics", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
@@ -83,7 +83,7 @@ def create_app() -> ASGIApp:
 
 
 class SafeHeaders:
-    """Adds to every answer what keeps a browser from doing more with it than it is meant for."""
+    """Adds security headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -103,7 +103,7 @@ class SafeHeaders:
         try:
             await self._app(scope, receive, with_headers)
         except Exception:
-            # Starlette raises what it has answered with an error page.
+            # Starlette raises the exception again after it has sent an error page.
             if not begun:
                 raise
             log.exception("The page Oracle Analytics failed.")
@@ -120,8 +120,8 @@ def page(
 ) -> HTMLResponse:
     """The page: Connections that the user may edit, and recent work of the DAGs whose results the user may see.
 
-    :param connection: id of one more Connection, that no list names since it is in a secrets backend.
-    :param dag_id: as the other three, which work requests are shown; see :func:`work.recent`.
+    :param connection: ID of one more Connection, which is in a secrets backend and therefore not listed.
+    :param dag_id: this and the next three parameters filter the work requests; see :func:`work.recent`.
     """
     trouble: list[str] = []
     wanted: dict[str, Any] = {
@@ -141,10 +141,10 @@ def page(
 
 
 def _connections(user: BaseUser, wanted: str, trouble: list[str]) -> dict[str, Any]:
-    """The page's part about Connections; nothing for a user who may edit none.
+    """Return the values for the page's Connections; no values for a user who may not edit any.
 
-    :param wanted: id of one more Connection.
-    :param trouble: what is said of parts that cannot be read.
+    :param wanted: ID of one more Connection.
+    :param trouble: receives a message for each part that cannot be read.
     """
     no_ids: list[str] = []
     conn_ids = _part_of(trouble, "Airflow's Connections", lambda: connections.editable(user), no_ids)
@@ -170,16 +170,16 @@ def _connections(user: BaseUser, wanted: str, trouble: list[str]) -> dict[str, A
 
 @router.get("/menu")
 def menu(user: GetUserDep) -> Response:
-    """Whether the page has something for a user, and so its entry in the menu."""
+    """Tell Airflow's menu whether the page has something for the user: 204, or 404 if not."""
     there = may_edit(user, None) or connections.editable(user) or work.recent(user, rows=1).works
     return Response(status_code=204 if there else 404)
 
 
 def require_work(user: GetUserDep, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> work.Work:
-    """The work request of a task whose results the user may see."""
+    """Return the work request of a task whose XComs the user may see."""
     found = work.one(user, dag_id, run_id, task_id, map_index)
     if found is None:
-        # The answer does not say whether there is such a task.
+        # The response does not reveal whether the task exists.
         raise HTTPException(404, "There is no work request of this task that you may see.")
     return found
 
@@ -189,7 +189,7 @@ WorkDep = Annotated[work.Work, Depends(require_work)]
 
 @router.get("/work")
 def work_request(request: Request, found: WorkDep) -> Response:
-    """The page of a work request. Where it is a window of its own, Airflow's interface is put around it."""
+    """The page of a work request. Opened as a window, it redirects to Airflow's interface, which frames it."""
     if request.headers.get("sec-fetch-dest") == "document" and frames_have_addresses():
         return RedirectResponse(f"../plugin/oac{request.url.path}?{request.url.query}")
     return _html("work.html", work=found, may_connect=_may_connect())
@@ -197,7 +197,7 @@ def work_request(request: Request, found: WorkDep) -> Response:
 
 @router.post("/work", dependencies=[Depends(require_origin)])
 async def ask(found: WorkDep, user: GetUserDep) -> HTMLResponse:
-    """What OAC says of a work request."""
+    """Ask OAC for the state of a work request."""
     _require_connecting()
     try:
         answer = await work_state.ask(found)
@@ -209,14 +209,16 @@ async def ask(found: WorkDep, user: GetUserDep) -> HTMLResponse:
 
 
 def _edits(user: BaseUser, conn_id: str) -> bool:
-    """Whether there is a Connection that a user may edit: only then the user learns what is wrong with it."""
+    """Return whether a Connection exists that the user may edit: only such a user sees its errors."""
     return may_edit(user, conn_id) and connections.exists(conn_id)
 
 
 def _part_of(trouble: list[str], what: str, read: Callable[[], T], otherwise: T) -> T:
-    """What a part of the page reads from Airflow's database. The page has others to show if it cannot.
+    """Read a part of the page from Airflow's database. If that fails, the page shows its other parts.
 
-    :param trouble: what is said of a part that cannot be read.
+    :param what: the data that the part needs, for messages.
+    :param trouble: receives a message if the part cannot be read.
+    :param otherwise: the result if the part cannot be read.
     """
     try:
         return read()
@@ -231,9 +233,9 @@ def _part_of(trouble: list[str], what: str, read: Callable[[], T], otherwise: T)
 
 @router.post("/check/{connection_id:path}", dependencies=[Depends(require_origin)])
 async def check(connection_id: EditableDep, user: GetUserDep) -> HTMLResponse:
-    """Try a Connection; the answer is its part of the page anew."""
+    """Test a Connection; the response is its updated part of the page."""
     _require_connecting()
-    # The same Connection of the environment has many spellings.
+    # Many spellings of an ID mean one Connection of the environment.
     key = connection_id.upper()
     if key in _checking:
         raise HTTPException(429, "This Connection is already being checked. Wait until that check ends.")
@@ -251,17 +253,17 @@ async def check(connection_id: EditableDep, user: GetUserDep) -> HTMLResponse:
 
 @router.post("/state/{connection_id:path}", dependencies=[Depends(require_origin)])
 def state(connection_id: EditableDep) -> HTMLResponse:
-    """One Connection's part of the page anew."""
+    """Return a Connection's updated part of the page."""
     _require(connection_id)
     return _part(connection_id, None)
 
 
 @router.post("/sign-in/{connection_id:path}", dependencies=[Depends(require_origin)])
 def sign_in(connection_id: EditableDep, user: GetUserDep) -> StreamingResponse:
-    """Let a person sign in; the answer lasts as long as that takes."""
+    """Let a user sign in; the response lasts as long as the sign-in."""
     _require_connecting()
     _require(connection_id)
-    # Event streams are passed on as they come by Airflow's compression and by proxies that know nginx's header.
+    # Airflow's compression does not buffer event streams; this header tells proxies such as nginx not to buffer them.
     headers = {"x-accel-buffering": "no"}
     return StreamingResponse(SignIn(connection_id, user).events(), media_type="text/event-stream", headers=headers)
 
@@ -272,7 +274,7 @@ def _require(conn_id: str) -> None:
 
 
 def _may_connect() -> bool:
-    """Whether the deployment lets its web interface send credentials of Connections; Airflow's default is no."""
+    """Return whether the deployment lets its web interface send a Connection's credentials. Airflow's default is no."""
     return setting("core", "test_connection").lower() == "enabled"
 
 
@@ -282,7 +284,7 @@ def _require_connecting() -> None:
 
 
 def _outcome(report: Report) -> dict[str, Any]:
-    """What the audit log keeps of a check."""
+    """Return the result of a check as the audit log stores it."""
     failed = next((step for step in report.steps if step.state == FAILED), None)
     return {
         "works": report.works,
@@ -305,7 +307,7 @@ def _html(template: str, status: int = 200, **values: Any) -> HTMLResponse:
 
 
 async def _say_error(request: Request, error: Exception) -> Response:
-    """An error as a page for people, or for the page's own script."""
+    """Return an error as a page for the user, or as JSON for the page's script."""
     status, detail = getattr(error, "status_code", 500), str(getattr(error, "detail", _BROKEN))
     if request.method == "GET":
         return _html("error.html", status, code=status, detail=detail)

@@ -1,4 +1,4 @@
-"""Airflow's audit log: it keeps who checked a Connection or signed in, and so what the page shows as the last check."""
+"""Airflow's audit log records who checked a Connection or signed in; the page reads the last checks from it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 CHECKED, SIGNED_IN = "oac.check", "oac.sign_in"
-# So many checks are looked at for the last one of each Connection.
+# How many checks are searched for the last one of each Connection.
 _LOOK_BACK = 500
 
 
 def note(user: BaseUser, event: str, conn_id: str, **what: Any) -> None:
-    """Enter an event: who, what, which Connection."""
+    """Write an event to the audit log: the user, the event, the Connection."""
     entry = Log(
         event=event,
         owner=user.get_name(),
@@ -34,8 +34,8 @@ class Check:
     """The last check of a Connection.
 
     :param failed: the step that failed, if one did.
-    :param token_lifetime: seconds that its token lived, if it brought one.
-    :param reason: why it failed, for people.
+    :param token_lifetime: lifetime in seconds of the token that it received, if it received one.
+    :param reason: why it failed, for the user.
     """
 
     at: datetime
@@ -47,7 +47,7 @@ class Check:
 
 
 def last_checks() -> tuple[dict[str, Check], int]:
-    """The last check of each Connection, and how many entries could not be read."""
+    """Return the last check of each Connection, and how many entries could not be read."""
     query = select(Log.dttm, Log.owner, Log.extra).where(Log.event == CHECKED).order_by(Log.dttm.desc())
     found: dict[str, Check] = {}
     unreadable = 0
@@ -63,13 +63,13 @@ def last_checks() -> tuple[dict[str, Check], int]:
 
 
 def _read(at: datetime | None, by: str | None, extra: str | None) -> tuple[str, Check]:
-    """What an entry says.
+    """Read an entry.
 
-    :raises ValueError: if it is none of ours, or one of another version.
+    :raises ValueError: if this provider did not write it, or an incompatible version of it did.
     """
     entry = json.loads(extra or "")
     conn_id, works, failed, lifetime = (entry[name] for name in ("connection_id", "works", "failed", "token_lifetime"))
-    # Older versions of this provider entered none.
+    # Older versions of this provider wrote no reason.
     reason = entry.get("reason") or ""
     if not isinstance(conn_id, str) or not isinstance(failed, str | None) or not isinstance(reason, str) or at is None:
         raise ValueError

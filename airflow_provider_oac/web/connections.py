@@ -1,4 +1,4 @@
-"""The Connections of the type ``oac`` and what is known of them without asking anybody outside."""
+"""The Connections of the type ``oac`` and their state, without requests to OAC or the identity domain."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from airflow_provider_oac.web.audit import Check
 
 log = logging.getLogger(__name__)
 
-# So long a page waits for the token store; so many threads ask it.
+# Seconds that a page waits for the token store, and the threads that read it.
 _STORE_SECONDS = 3.0
 _looks = ThreadPoolExecutor(max_workers=2, thread_name_prefix="oac-store")
 
 
 @dataclass
 class State:
-    """What the page shows of one Connection. No secret.
+    """The state of one Connection, as the page shows it. It holds no secrets.
 
-    :param problem: why it cannot be used at all; most of the rest is then unknown.
-    :param signed_in: whose sign-in is kept, or that there is none; for grants that need a person.
-    :param renewed: when that sign-in was renewed last.
-    :param lost: why that sign-in does not work any more, and since when, if that is known.
+    :param problem: why the Connection cannot be used at all; most other fields are then unknown.
+    :param signed_in: who has signed in, or that no user has; for grants that need a person.
+    :param renewed: when that sign-in was last renewed.
+    :param lost: why that sign-in no longer works, and since when, if known.
     :param refused: why the button *Sign in* would not work; empty if it would.
     :param last: the last check.
-    :param steps: of a check that has just been made.
+    :param steps: the steps of a check that has just ended.
     :param level: ``good``, ``bad`` or ``unknown``.
     """
 
@@ -71,9 +71,9 @@ class State:
 
 
 def editable(user: BaseUser) -> list[str]:
-    """The ids of the Connections of the type ``oac`` that a user may edit.
+    """Return the IDs of the Connections of the type ``oac`` that a user may edit.
 
-    Those of the database and of this server's environment. A secrets backend gives out no list.
+    They come from the database and this server's environment. A secrets backend cannot list its Connections.
     """
     return [conn_id for conn_id in sorted({*_stored(), *_of_environment()}) if may_edit(user, conn_id)]
 
@@ -86,13 +86,13 @@ def _stored() -> set[str]:
 def _of_environment() -> Iterator[str]:
     backend = EnvironmentVariablesBackend()
     for name, value in os.environ.items():
-        # Whatever else is there belongs to others, and need not be readable.
+        # Connections of other types may be unreadable here, so they are not read.
         if name.startswith(CONN_ENV_PREFIX) and OACHook.conn_type in value:
             conn_id = name.removeprefix(CONN_ENV_PREFIX).lower()
             try:
                 found = backend.get_connection(conn_id)
             except Exception as error:
-                # Whatever Airflow makes of a text that is no Connection.
+                # Airflow may raise any exception for a text that is not a Connection.
                 log.warning("%s cannot be read and is skipped: %s.", name, type(error).__name__)
                 continue
             if _type(found) == OACHook.conn_type:
@@ -100,20 +100,20 @@ def _of_environment() -> Iterator[str]:
 
 
 def exists(conn_id: str) -> bool:
-    """Whether Airflow, as this server sees it, has such a Connection of the type ``oac``."""
+    """Return whether this server can find a Connection of the type ``oac`` with this ID."""
     try:
         return _type(PageHook.get_connection(conn_id)) == OACHook.conn_type
     except Exception:
-        # A Connection that cannot be read exists. Some versions of Airflow call it missing.
+        # A Connection in the database exists even if it cannot be read; some versions of Airflow report it as missing.
         return conn_id in _stored()
 
 
 class PageHook(OACHook):
-    """The hook of a Connection as Airflow's own pages read it, in the name of the team that it belongs to."""
+    """The hook of a Connection, which it reads as Airflow's own pages do, on behalf of the Connection's team."""
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Any:
-        """Read it."""
+        """Read the Connection."""
         team = team_of(conn_id)
         # Airflow 3.1 has no teams.
         return Connection.get_connection_from_secrets(conn_id, **({"team_name": team} if team else {}))
@@ -124,10 +124,10 @@ class PageHook(OACHook):
 
 
 async def check(conn_id: str) -> Report:
-    """Try a Connection; one that Airflow cannot read has failed, too."""
+    """Test a Connection. If Airflow cannot read it, the test has failed."""
     hook = PageHook(conn_id)
     try:
-        # Reading Connections blocks: a database, a secrets backend.
+        # Reading Connections blocks: it asks a database or a secrets backend.
         settings = await asyncio.to_thread(lambda: hook.settings)
     except OACError as error:
         return unreadable(conn_id, str(error))
@@ -137,7 +137,7 @@ async def check(conn_id: str) -> Report:
 
 
 def _cannot_read(conn_id: str, error: Exception) -> str:
-    """What is said of a Connection that Airflow cannot read, such as one of another Fernet key."""
+    """Log and return why Airflow cannot read a Connection, for example one encrypted with another Fernet key."""
     log.error("Connection %r cannot be read.", conn_id, exc_info=error)
     return f"Airflow cannot read it ({type(error).__name__}); see the API server's log."
 
@@ -147,9 +147,9 @@ def _type(connection: Any) -> str:
 
 
 def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
-    """What is known of Connections: by their own words, by the token store and by the last check.
+    """Return the states of Connections, from their settings, the token store and the last checks.
 
-    The store is asked once for all of them, and for a few seconds only.
+    One request reads the store for all of them, and it may take only a few seconds.
     """
     found = [(State(conn_id, last=checks.get(conn_id)), PageHook(conn_id)) for conn_id in conn_ids]
     entries: dict[str, StoreEntry] = {}
@@ -170,7 +170,7 @@ def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
 
 @contextmanager
 def _problem_of(found: State) -> Iterator[None]:
-    """Say why a Connection cannot be used: the page has others to show."""
+    """Turn an error into the Connection's problem, so the page can show the other Connections."""
     try:
         yield
     except OACError as error:
@@ -180,7 +180,7 @@ def _problem_of(found: State) -> Iterator[None]:
 
 
 def _kept(slots: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
-    """What the store holds, or why that is not known."""
+    """Return the store's content for each entry, or the error that prevents reading it."""
     if not slots:
         return []
     look = _looks.submit(StoreEntry.read_all, slots)
@@ -199,7 +199,7 @@ def _kept(slots: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
 
 
 def _say_connection(found: State, hook: PageHook) -> None:
-    """What the Connection and the deployment's settings say."""
+    """Fill in what the Connection and the deployment's settings hold."""
     auth = hook.settings.auth
     found.address, found.grant, found.user = hook.settings.address, auth.grant, auth.user or ""
     found.needs_person = auth.uses_refresh_token
@@ -214,7 +214,7 @@ def _say_connection(found: State, hook: PageHook) -> None:
 
 
 def _say_kept(found: State, hook: PageHook, kept: Kept | OACTokenStoreError | None) -> None:
-    """What the store says."""
+    """Fill in what the store holds."""
     if isinstance(kept, OACTokenStoreError):
         raise kept
     auth, record = hook.settings.auth, kept.record if kept else None
@@ -228,7 +228,7 @@ def _say_kept(found: State, hook: PageHook, kept: Kept | OACTokenStoreError | No
 
 
 def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
-    """Whose refresh token is kept."""
+    """Fill in who has signed in, and whether that sign-in works."""
     found.level = "bad"
     if record is None or not (record.refresh_token or record.access_token):
         found.signed_in = "Nobody has signed in yet."
@@ -247,7 +247,7 @@ def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
 
 
 def _say_certificate(found: State, left: float) -> None:
-    """When it ends, which is when signing in by assertion does."""
+    """Fill in when the certificate expires: the sign-in with an assertion may then fail."""
     days = math.floor(left / DAY)
     date = time.strftime("%Y-%m-%d", time.gmtime(time.time() + left))
     found.certificate = f"{date} (in {days} days)" if left > 0 else f"ended on {date}"

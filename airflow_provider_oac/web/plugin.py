@@ -1,7 +1,7 @@
-"""The plugin that puts the page "Oracle Analytics" into Airflow's web interface.
+"""The plugin that adds the page "Oracle Analytics" to Airflow's web interface.
 
-Airflow loads the plugins in every process, tasks among them: this module must stay as light as it is. What the page
-needs is imported at its first request. Airflow 2.11 does not know these two attributes, and shows nothing.
+Airflow loads plugins in every process, including tasks, so this module must stay light. The page's imports happen at
+its first request. Airflow 2.11 ignores the plugin's attributes and shows nothing.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ class LazyApp:
         """Answer a request."""
         if self._app is None:
             try:
-                # Not on the event loop of the API server, which has others to serve.
+                # In a thread: the API server's event loop also serves other requests.
                 self._app = await asyncio.to_thread(_page)
             except Exception:
-                # An Airflow that it does not know. It is not tried again: what is missing stays so.
+                # The page does not support this version of Airflow. A later attempt would fail too.
                 log.exception("The page Oracle Analytics does not work on this version of Airflow.")
                 self._app = _unknown_airflow
         await self._app(scope, receive, send)
 
 
 def _page() -> App:
-    # Every process of Airflow loads the plugin; only the API server needs the page.
+    # Every process of Airflow loads this module; only the API server needs the page.
     from airflow_provider_oac.web.app import create_app
 
     return create_app()
 
 
 async def _unknown_airflow(scope: Scope, receive: Receive, send: Send) -> None:
-    """The page on an Airflow that it does not support."""
+    """The page on a version of Airflow that it does not support."""
     text = (
         "This version of airflow-provider-oac does not support the page Oracle Analytics on this version of Airflow; "
         "see the API server's log. Operators, sensors and commands are not affected. Upgrade the provider, or use "
@@ -59,19 +59,19 @@ async def _unknown_airflow(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": text.encode()})
 
 
-# Whether the user of a request is shown the entry in the menu.
+# Whether the menu shows the entry to the user of a request.
 _shown: ContextVar[bool] = ContextVar("oac_menu_entry", default=True)
 
 
 class MenuEntries(list[dict[str, str]]):
-    """The entries in Airflow's menu. It has no rights for those of plugins: they are not there for some users."""
+    """The entries in Airflow's menu; none for some users, because Airflow has no permissions for plugins' entries."""
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         return super().__iter__() if _shown.get() else iter(())
 
 
 class MenuRights:
-    """Asks the page, when Airflow's interface asks for the plugins, whether it has something for the user.
+    """When Airflow's interface requests the plugins, asks the page whether it has something for the user.
 
     :param app: Airflow's API server.
     :param page: the page.
@@ -110,14 +110,14 @@ _page_app = LazyApp()
 
 
 class OACPlugin(AirflowPlugin):
-    """What the entry point ``airflow.plugins`` names."""
+    """The plugin that the entry point ``airflow.plugins`` names."""
 
     name = "oracle_analytics"
     fastapi_apps = [{"app": _page_app, "url_prefix": "/oac", "name": "Oracle Analytics"}]  # noqa: RUF012
     fastapi_root_middlewares = [  # noqa: RUF012
         {"middleware": MenuRights, "kwargs": {"page": _page_app}, "name": "Oracle Analytics"}
     ]
-    # The address is relative: Airflow's page has a base, which is right below any [api] base_url.
+    # The address is relative to the <base> of Airflow's page, which is correct for any [api] base_url.
     external_views = MenuEntries(
         [{"name": "Oracle Analytics", "href": "oac/", "destination": "nav", "category": "browse", "url_route": "oac"}]
     )

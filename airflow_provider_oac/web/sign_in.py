@@ -1,7 +1,7 @@
-"""Signing in on the page: the flow runs on the API server's event loop, and what it says is streamed to the browser.
+"""Signing in on the page: the flow runs on the API server's event loop and streams its progress to the browser.
 
-One long answer instead of a job and a page that asks for it: whichever API server begins a sign-in ends it, nothing is
-kept in between, and it is given up when the browser goes.
+The progress is one long response; the page does not poll a job. So one API server runs the whole sign-in, no state is
+stored in between, and the sign-in ends when the browser closes the page.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from airflow_provider_oac.web import audit
 from airflow_provider_oac.web.connections import PageHook
 
 log = logging.getLogger(__name__)
-# How many sign-ins one API server has in progress, in all and for each user of Airflow. Each asks an identity domain
+# How many sign-ins one API server runs at a time, in total and for each Airflow user. Each polls an identity domain
 # every few seconds, for up to an hour.
 MOST_SIGN_INS = 8
 MOST_OF_A_USER = 2
-# The tasks, and whose they are. An event loop itself holds its tasks by weak references only.
+# The tasks and their users. An event loop holds only weak references to its tasks.
 _running: dict[asyncio.Task[None], str] = {}
 
 
 class SignIn:
     """One sign-in of a person.
 
-    :param user: who pressed the button; the sign-in itself may be another's.
+    :param user: the Airflow user who pressed the button; the person who signs in at OAC may be another one.
     """
 
     def __init__(self, conn_id: str, user: BaseUser) -> None:
@@ -50,7 +50,7 @@ class SignIn:
         self._gone = False
 
     async def events(self) -> AsyncIterator[str]:
-        """What happens, as server-sent events: ``code``, ``waiting``, then ``done`` or ``failed``."""
+        """Yield the progress as server-sent events: ``code``, ``waiting``, then ``done`` or ``failed``."""
         user = str(self._user.get_id())
         if refusal := _refusal(user):
             yield _event("failed", {"text": refusal})
@@ -63,12 +63,12 @@ class SignIn:
                 name, data = said
                 yield _event(name, data)
         finally:
-            # The browser may leave at any time. The sign-in ends by itself before its next poll; canceling it could
-            # lose tokens that have come.
+            # The browser may close the page at any time. The sign-in then ends before its next poll; canceling it could
+            # lose tokens that have arrived.
             self._gone = True
 
     async def _run(self) -> None:
-        """Run it to its end, and say how it ended."""
+        """Run the sign-in and report its outcome."""
         try:
             name, text = await self._outcome()
         except Exception:
@@ -78,7 +78,7 @@ class SignIn:
         self._said.put_nowait(None)
 
     async def _outcome(self) -> tuple[str, str]:
-        """The last event and its text, once the audit log has it."""
+        """Sign in, write the outcome to the audit log, and return the last event and its text."""
         try:
             record = await self._sign_in()
         except OACError as error:
@@ -89,7 +89,7 @@ class SignIn:
 
     async def _sign_in(self) -> Record:
         hook = PageHook(self._conn_id)
-        # Reading Connections and settings blocks: a database, a secrets backend.
+        # Reading Connections and settings blocks: it asks a database or a secrets backend.
         settings = await asyncio.to_thread(lambda: hook.settings)
         store_entry = store_entry_for_a_person(settings, await asyncio.to_thread(lambda: hook.store_entry))
         io = AsyncIO(quick(settings.transport))
@@ -111,7 +111,7 @@ class SignIn:
 
 
 def _refusal(user: str) -> str:
-    """Why this user cannot begin another sign-in now; empty if they can."""
+    """Return why this user cannot begin another sign-in now; empty if the user can."""
     if list(_running.values()).count(user) >= MOST_OF_A_USER:
         return f"You have {MOST_OF_A_USER} sign-ins in progress. End one of them, or close its page, and try again."
     if len(_running) >= MOST_SIGN_INS:
@@ -120,7 +120,7 @@ def _refusal(user: str) -> str:
 
 
 def quick(transport: TransportSettings) -> TransportSettings:
-    """The settings, with timeouts for a person who waits."""
+    """Return the settings with short timeouts, because a user is waiting."""
     return replace(
         transport,
         connect_timeout=min(transport.connect_timeout, CHECK_SECONDS),
@@ -134,7 +134,7 @@ def _event(name: str, data: dict[str, Any]) -> str:
 
 
 def shown(code: DeviceCode) -> dict[str, Any]:
-    """What the browser is told of a code. The identity domain's addresses are followed only if they are safe.
+    """Return the data about a code for the browser, with only safe addresses of the identity domain.
 
     :raises OACConfigurationError: if the address is neither https nor of this machine.
     """

@@ -1,5 +1,7 @@
-"""Work requests of DAG runs: what operators leave in XCom as soon as OAC has accepted their work, and the state of
-their tasks. OAC has no list of work requests."""
+"""Work requests of DAG runs, with the states of their tasks.
+
+OAC cannot list work requests, so they come from XCom: operators push them as soon as OAC has accepted the work.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from sqlalchemy import String, and_, cast, func, select
 from airflow_provider_oac.links import WORK_REQUEST, work_request_page
 from airflow_provider_oac.web.access import may_see_results
 
-# So many XComs are searched, the newest first, for those that a user may see and asks for.
+# How many XComs a query searches, newest first, for those that the user requests and may see.
 SEARCHED = 2000
-# As the JSON in the database, and no more of it than three names need: one bad value must not end the query.
+# The JSON text in the database, cut to the length that three names need: a bad value must not fail the query.
 _VALUE = cast(XComModel.value, String)
 _LONGEST = 4096
 _TASK = ("dag_id", "run_id", "task_id", "map_index")
@@ -33,11 +35,11 @@ _UNREADABLE = (ValueError, TypeError, KeyError, RecursionError)
 
 @dataclass(frozen=True)
 class Work:
-    """One task that has given OAC work.
+    """The work request of one task.
 
     :param submitted: when OAC accepted it.
-    :param state: of the task.
-    :param address: of the instance.
+    :param state: the state of the task.
+    :param address: the address of the instance.
     """
 
     submitted: datetime
@@ -52,27 +54,27 @@ class Work:
 
     @property
     def task(self) -> str:
-        """The task, for people."""
+        """The task's name, as the page shows it."""
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
 
     @property
     def task_link(self) -> str:
-        """Address of the task in Airflow, below its base."""
+        """The address of the task's page, relative to Airflow's base."""
         mapped = f"/mapped/{self.map_index}" if self.map_index >= 0 else ""
         return f"dags/{quote(self.dag_id, '')}/runs/{quote(self.run_id, '')}/tasks/{quote(self.task_id, '')}{mapped}"
 
     @property
     def link(self) -> str:
-        """Address of the work request's own page, below Airflow's base."""
+        """The address of the work request's page, relative to Airflow's base."""
         return work_request_page(self)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found.
+    """The result of a search.
 
-    :param unreadable: how many XComs of this name could not be read.
-    :param more: whether there may be more than these.
+    :param unreadable: how many XComs with this name could not be read.
+    :param more: whether there may be more work requests.
     """
 
     works: list[Work]
@@ -81,12 +83,12 @@ class Found:
 
 
 def recent(user: BaseUser, *, dag_id: str = "", oac_conn_id: str = "", state: str = "", rows: int = 20) -> Found:
-    """The newest work requests, of the DAGs whose results the user may see.
+    """Return the newest work requests of the DAGs whose XComs the user may see.
 
     :param dag_id: only those of this DAG.
-    :param oac_conn_id: only those that were ordered through this Connection.
+    :param oac_conn_id: only those that were submitted through this Connection.
     :param state: only those whose task is in this state.
-    :param rows: how many at most.
+    :param rows: the maximum number of work requests.
     """
     wanted = [XComModel.dag_id == dag_id] if dag_id else []
     if state:
@@ -110,7 +112,7 @@ def recent(user: BaseUser, *, dag_id: str = "", oac_conn_id: str = "", state: st
 
 
 def one(user: BaseUser, dag_id: str, run_id: str, task_id: str, map_index: int) -> Work | None:
-    """The work request of a task; ``None`` if there is no readable one that the user may see."""
+    """Return the work request of a task; ``None`` if there is no readable one that the user may see."""
     wanted = zip(_TASK, (dag_id, run_id, task_id, map_index), strict=True)
     for row in _rows(user, *(getattr(XComModel, name) == value for name, value in wanted)):
         try:
@@ -121,8 +123,7 @@ def one(user: BaseUser, dag_id: str, run_id: str, task_id: str, map_index: int) 
 
 
 def _rows(user: BaseUser, *wanted: Any) -> Iterator[Any]:
-    """XComs about work requests, the newest first, each with the state of its task; ``None`` for one that the user may
-    not see."""
+    """Yield XComs of work requests and their tasks' states, newest first; ``None`` where the user may not see one."""
     dag_ids = get_auth_manager().get_authorized_dag_ids(user=user)
     task = and_(*(getattr(XComModel, name) == getattr(TaskInstance, name) for name in _TASK))
     columns = (getattr(XComModel, name) for name in (*_TASK, "timestamp"))
@@ -132,7 +133,7 @@ def _rows(user: BaseUser, *wanted: Any) -> Iterator[Any]:
         .where(XComModel.key == WORK_REQUEST, XComModel.dag_id.in_(dag_ids), *wanted)
         .order_by(XComModel.timestamp.desc())
         .limit(SEARCHED)
-        # Most pages are full long before.
+        # Most pages are full before the limit.
         .execution_options(yield_per=100)
     )
     seen = cache(lambda dag_id: may_see_results(user, dag_id))
@@ -142,9 +143,9 @@ def _rows(user: BaseUser, *wanted: Any) -> Iterator[Any]:
 
 
 def _work(row: Any) -> Work:
-    """What a row says.
+    """Read a row.
 
-    :raises ValueError: if its value is not what operators leave; also the others of ``_UNREADABLE``.
+    :raises ValueError: if no operator wrote its value; the other errors of ``_UNREADABLE`` mean the same.
     """
     value = json.loads(row.value)
     said = {name: value[name] for name in ("work_request_id", "oac_conn_id", "address")}

@@ -1,4 +1,4 @@
-"""What OAC says of a work request, asked for the page through the Connection of the task that ordered it."""
+"""Asks OAC for the state of a work request, through the Connection of the task that submitted it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from airflow_provider_oac.web.connections import PageHook
 from airflow_provider_oac.web.work import Work
 
 log = logging.getLogger(__name__)
-# How many work requests one API server asks for at a time. Each may take 15 s.
+# How many work requests one API server reads from OAC at a time. Each may take 15 s.
 _MOST_ASKED = 4
 _asked: dict[Work, asyncio.Task[WorkRequest]] = {}
 
 
 async def ask(work: Work) -> WorkRequest:
-    """Ask OAC for the state of a work request. Users who ask for the same one share an answer.
+    """Ask OAC for the state of a work request. Users who view the same one share the response.
 
-    :raises OACError: if OAC cannot be asked, or does not know it.
-    :raises HTTPException: if this API server asks for as many others as it may.
+    :raises OACError: if OAC cannot be asked, or does not know the work request.
+    :raises HTTPException: if this API server is already asking for the maximum number of work requests.
     """
     task = _asked.get(work)
     if task is None:
@@ -54,11 +54,11 @@ async def _ask(work: Work) -> WorkRequest:
 
 
 def _connection_of(work: Work) -> tuple[ConnectionSettings, StoreEntry | None]:
-    """What the task's Connection says now. It blocks: a database, a secrets backend.
+    """Return the current settings of the task's Connection. It blocks: it asks a database or a secrets backend.
 
-    Any task may leave any XCom: a Connection of another team than the DAG's is not read.
+    Any task may write any XCom, so a Connection of another team than the DAG's is not read.
 
-    :raises OACConfigurationError: if it is not to be used, or cannot be.
+    :raises OACConfigurationError: if the Connection must not or cannot be used.
     """
     hook = PageHook(work.oac_conn_id)
     problem = "it is not there, or Airflow cannot read it"

@@ -1,5 +1,5 @@
 "use strict";
-// The pages work inside a frame of Airflow's interface and on their own. Nothing is loaded from elsewhere.
+// The pages work in a frame of Airflow's interface and alone. They load nothing from other servers.
 
 const framed = window.parent !== window;
 const root = document.documentElement;
@@ -27,7 +27,7 @@ if (framed) {
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", followTheme);
 }
 
-// Times in the zone, and in the form, of Airflow's interface.
+// Shows times in the time zone and format of Airflow's interface.
 function showTimes(page) {
   let zone;
   try {
@@ -46,7 +46,7 @@ function showTimes(page) {
 showTimes(document);
 window.addEventListener("storage", (event) => event.key === "timezone" && showTimes(document));
 
-// Airflow's frame may open no windows: the link is followed by the page around it, which is Airflow's own.
+// Airflow's frame may not open windows, so the page around it, which is Airflow's, follows the link.
 function openOutside(address) {
   const outer = framed ? window.parent.document : document;
   const link = outer.createElement("a");
@@ -66,7 +66,7 @@ function element(name, className, text) {
 }
 
 function post(order, connection) {
-  // No body, and Origin is added by the browser.
+  // The request has no body; the browser adds Origin.
   return fetch(`${order}/${connection.split("/").map(encodeURIComponent).join("/")}`, { method: "POST" });
 }
 
@@ -78,7 +78,7 @@ async function problem(answer) {
   }
 }
 
-// Rendered and escaped by the server; scripts in it would not run under this page's policy.
+// The server has rendered and escaped the page; this page's policy would block scripts in it.
 async function parsed(answer) {
   if (!answer.ok) throw new Error(await problem(answer));
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -86,7 +86,7 @@ async function parsed(answer) {
   return page;
 }
 
-// What is the same stays as it is: nothing is said twice, no focus and no selection is lost.
+// Unchanged content stays in place: screen readers do not repeat it, and focus and selection are kept.
 function renew(old, fresh) {
   if (old.innerHTML !== fresh.innerHTML) old.replaceChildren(...document.adoptNode(fresh).childNodes);
 }
@@ -96,7 +96,7 @@ function renewCard(card, fresh) {
   for (const part of [".level", ".facts"]) renew(card.querySelector(part), fresh.querySelector(part));
 }
 
-// In the live region, which is read aloud; and below it, which is not.
+// Shows texts in the live region, which screen readers announce, and details below it, which they do not announce.
 function say(card, said, ...details) {
   card.querySelector(".said").replaceChildren(...said);
   card.querySelector(".details").replaceChildren(...details);
@@ -105,7 +105,7 @@ function say(card, said, ...details) {
 function showCode(card, code) {
   const box = element("div", "code", "");
   const link = element("a", "verify", code.address);
-  // The server has looked at it; this looks once more.
+  // The server has checked the address; this is a second check.
   if (/^https?:\/\//.test(code.link)) link.href = code.link;
   link.dataset.outside = "";
   box.append("Open", link, "and enter", element("span", "user-code", code.user_code), element("span", "left", `${code.left} s left`));
@@ -156,7 +156,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-do]");
   const card = button?.closest("article");
   if (!button || card.ariaBusy === "true") return;
-  // A button that is disabled loses the focus: this says so only.
+  // A disabled button loses the focus, so the buttons are only marked as disabled.
   const buttons = card.querySelectorAll("button[data-do]:enabled");
   card.ariaBusy = "true";
   for (const one of buttons) one.ariaDisabled = "true";
@@ -170,7 +170,7 @@ document.addEventListener("click", async (event) => {
   }
 });
 
-// Rows come first, change their cells, and go; none that stays is moved.
+// New rows are inserted, changed cells replaced and old rows removed; the remaining rows are not moved.
 function renewRows(body, fresh) {
   const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   let at = body.firstElementChild;
