@@ -6,7 +6,7 @@ OAC keeps only the name and the path of a snapshot, so the name carries what lat
     nightly--analytics-prod--20261123T203637Z--oac_seal_2026--3f9a5c1d77e0b2a4c6d8
 
 The DAG author chooses the ``label``; ``instance`` names the OAC instance that the snapshot was taken of; ``seal`` is
-the name of the Connection that holds its password; ``mark`` identifies the logical task that created it. The file is
+the id of the Connection that holds its password; ``mark`` identifies the logical task that created it. The file is
 ``<folder>/<instance>/<name>.bar``: instances that share a bucket have separate folders, and no path is used twice.
 
 A registered snapshot is an existing file that is made known to another instance. It must never be mistaken for a
@@ -49,7 +49,7 @@ class SnapshotName(NamedTuple):
     :param label: the DAG author's name for this series of snapshots.
     :param instance: name of the instance.
     :param time: when the task requested the snapshot; UTC, whole seconds.
-    :param seal: name of the Connection with its password.
+    :param seal: id of the Connection with its password.
     :param mark: mark of the logical task; see :func:`task_mark`.
     """
 

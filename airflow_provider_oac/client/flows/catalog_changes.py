@@ -106,7 +106,7 @@ class NewFolder(_Change):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"create folder {self.name!r}"
 
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
@@ -115,7 +115,7 @@ class NewFolder(_Change):
         return None if found is None else Arranged(found, done_before=lost is None)
 
     def call(self, now: float) -> Call[CatalogItem]:
-        """The request."""
+        """Return the request."""
         return catalog.create_folder(self.name, self.parent_id, create_parents=self.create_parents)
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Arranged | None:
@@ -147,11 +147,11 @@ class _Placing(_Change):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"{type(self).__name__.lower()} {self.kind} {ids.shown(self.item_id)}"
 
     def call(self, now: float) -> Call[CatalogItem]:
-        """The request."""
+        """Return the request."""
         return type(self).operation(self.kind, self.item_id, **asdict(self._target))
 
     async def there(self, api: Api, source: CatalogItem | None) -> CatalogItem | None:
@@ -197,7 +197,7 @@ class Copy(_Placing):
     operation = staticmethod(catalog.copy)
 
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
-        """Return the copy if it exists; with ``overwrite``, the catalog does not show whether it does."""
+        """Return the copy if it exists; with ``overwrite``, an existing item does not prove that it was copied."""
         source: CatalogItem = await api.perform(catalog.get(self.kind, self.item_id))
         there = await self.there(api, source)
         if there is None:

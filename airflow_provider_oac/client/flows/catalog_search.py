@@ -87,7 +87,7 @@ async def find_by_name(api: Api, kind: str, name: str, plan: PagePlan = PagePlan
     :param name: the name; case matters.
     :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
     """
-    # The search may give some characters a meaning (not documented), so names with them are only compared.
+    # The search may give other characters a meaning (not documented), so a name that has them is searched for as ``*``.
     words = name if all(letter.isalnum() or letter in " _-." for letter in name) else "*"
     items = catalog.list_items(kind, search=words).each(api, plan)
     return [item async for item in items if item.name == name and item.type == kind]

@@ -56,7 +56,7 @@ class NewConnection(Submission[str | None, MadeConnection]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"create connection {self.order.name!r}"
 
     @property
@@ -65,7 +65,7 @@ class NewConnection(Submission[str | None, MadeConnection]):
         return self.user is not None and (self.suspect or self.if_exists != UPDATE)
 
     def call(self, now: float) -> Call[str | None]:
-        """The request."""
+        """Return the request."""
         return connections.create(self.order)
 
     def accepted(self, api: Api, answer: str | None) -> MadeConnection:

@@ -22,7 +22,7 @@ class SnapshotOrder:
 
     :param label: its series.
     :param instance: name of the instance.
-    :param seal: name of the Connection with the password.
+    :param seal: id of the Connection with the password.
     :param mark: mark of the logical task.
     :param folder: folder in the bucket.
     :param storage: the bucket.
@@ -69,7 +69,7 @@ class Taken(Model):
 class SnapshotFacts(Record):
     """The facts that a task stores about the snapshot that it creates.
 
-    :param seal: name of the Connection whose password seals it.
+    :param seal: id of the Connection whose password seals it.
     :param snapshot_id: its id, if it was found in the list.
     """
 
@@ -102,7 +102,7 @@ class NewSnapshot(Submission[str, Taken]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do, with the mark that the snapshot has in the list."""
+        """Describe the request for messages, with the mark that the snapshot has in the list."""
         return f"take a snapshot with the mark {self.order.mark}"
 
     @property

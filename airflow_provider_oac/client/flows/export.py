@@ -209,7 +209,7 @@ async def _fetch(api: Api, file: WantedFile, export: Export, sink: Sink, plan: W
     if export.work_request_id is None:
         export = await _ordered(api, file, export)
     export_id = str(export.work_request_id)
-    # In a log of many exports, users search for the workbook.
+    # Users search a log of many exports for the workbook, so each line names it.
     noun = f"the export of {file.label}, work request"
     await api.run(
         poll_until_done(

@@ -34,7 +34,7 @@ class RegistrationFacts(Record):
     """The facts that a task stores about the snapshot that it registers.
 
     :param snapshot_id: its id, if it was already listed.
-    :param seal: name of the Connection whose password opens it, if the snapshot's name shows it. The same holds for
+    :param seal: id of the Connection whose password opens it, if the snapshot's name shows it. The same holds for
         ``source_instance`` and ``taken_at``.
     """
 
@@ -67,7 +67,7 @@ class Registration(Submission[str, Registered]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"register {self.bar_uri}"
 
     async def trace(self, api: Api, lost: OACError | None) -> Registered | None:

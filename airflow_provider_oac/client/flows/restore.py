@@ -129,8 +129,8 @@ class RestoreFacts(Record):
     :param system: description that the target returns.
     :param source_instance: instance that the snapshot was taken of, if its name shows it; the same holds for
         ``taken_at``.
-    :param seal: name of the Connection whose password opens the snapshot.
-    :param form: index of the form of the password that is used.
+    :param seal: id of the Connection whose password opens the snapshot.
+    :param form: the form of the password to send: 0 as it is stored, 1 without the line break at its end.
     :param work: which work was started: the safety snapshot or the restore.
     :param approval: the approval under which the restore was sent.
     :param taking: the safety snapshot in progress.
@@ -177,11 +177,11 @@ class Restore(Submission[str, str]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"restore snapshot {self.snapshot_id} in {self.host}"
 
     def call(self, now: float) -> Call[str]:
-        """The request."""
+        """Return the request."""
         return system.restore_snapshot(self.snapshot_id, self.password)
 
     def accepted(self, api: Api, answer: str) -> str:
@@ -290,7 +290,7 @@ async def ready_again(api: Api, plan: WaitPlan, *, refusal_patience: float = 300
 
 @flow
 async def ready_now(api: Api) -> Readiness | None:
-    """Poll once whether an instance answers and can search; return ``None`` if not, for any reason."""
+    """Poll once whether an instance answers and can search; return ``None`` if not, after any error."""
     try:
         found = await api.perform(system.get(), ONCE)
         await api.perform(_SEARCH, ONCE)

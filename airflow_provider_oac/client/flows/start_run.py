@@ -116,7 +116,7 @@ class Run(Submission[str, Launched]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return self.start.doing
 
     async def trace(self, api: Api, lost: OACError | None) -> Launched | None:

@@ -70,7 +70,7 @@ class Submission(ABC, Generic[A, R]):
     @property
     @abstractmethod
     def doing(self) -> str:
-        """What OAC is asked to do, for messages: "reload dataset 'x'"."""
+        """Describe the request for messages: "reload dataset 'x'"."""
 
     @property
     def looks_first(self) -> bool:
@@ -270,5 +270,5 @@ async def _search_after(api: Api, kind: Submission[A, R], lost: OACError) -> R |
 
 
 def _named(kind: Submission[A, R]) -> str:
-    """Describe what OAC was asked to do, with the name that the result has there."""
+    """Describe the request, with the name that its result has in OAC."""
     return f"{kind.doing}, named {kind.clue}" if isinstance(kind.clue, str) else kind.doing
