@@ -1,1 +1,1 @@
-"""The REST API of Oracle Analytics Cloud, without Airflow: calls, models, polling, and what OAC itself lacks."""
+"""A client for the REST API of Oracle Analytics Cloud that does not depend on Airflow."""

@@ -1,4 +1,4 @@
-"""One OAC instance, signed in: what calls and flows run on."""
+"""The object that calls and flows run on: one OAC instance and its signed-in user."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class Api:
-    """An instance of OAC, the user who is signed in, and everything else that a flow may touch.
+    """Runs calls and flows on one OAC instance as the signed-in user.
 
     :param io: the driver.
     :param address: address of the instance, without a path.
-    :param session: who is signed in.
-    :param policy: how often and how patiently calls are tried.
-    :param report: receives lines for people.
+    :param session: obtains and renews the user's tokens.
+    :param policy: the retry policy for calls.
+    :param report: called with each log line.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Api:
         self.shield = io.shield
 
     def with_policy(self, policy: RetryPolicy) -> Api:
-        """The same instance with another retry policy."""
+        """Return the same instance with another retry policy."""
         return Api(self.io, self.address, self.session, policy, self.report)
 
     async def run(self, work: Work[T]) -> T:
@@ -62,8 +62,9 @@ class Api:
 
         Each attempt carries a valid token. A 401 that refuses the token leads to one renewal and one replay.
 
-        :param policy: the retry policy of this call, if it differs.
-        :param before_send: called directly before each attempt, when its token is at hand. It may end the call.
+        :param policy: the retry policy for this call, if it differs.
+        :param before_send: called directly before each attempt, after its token was obtained. It may raise to stop the
+            call.
         :raises OACApiError: if OAC answers with an error.
         :raises OACTransportError: if no response came.
         :raises OACAuthError: if no token can be obtained.
@@ -102,13 +103,13 @@ class Api:
     async def stream(
         self, call: Call[Any], use: Callable[[StreamedResponse], Awaitable[T]], headers: Mapping[str, str] = {}
     ) -> T:
-        """Make a call with a large response, once, and read its body piece by piece.
+        """Make a call once, and read its large response piece by piece.
 
-        A 401 that refuses the token leads to one renewal and one replay. There is no other retry: the reader has seen
-        a part of the body.
+        A 401 that refuses the token leads to one renewal and one replay. There is no other retry, because ``use`` may
+        already have received a part of the body.
 
         :param call: the call. Its ``read`` is not used.
-        :param use: reads a successful response; what it returns is the result.
+        :param use: reads a successful response; its return value is the result.
         :param headers: further headers of the request.
         :raises OACApiError: if OAC answers with an error.
         :raises OACTransportError: if no response came, or it ended before it was complete.
@@ -128,29 +129,29 @@ class Api:
             replayed = True
 
     async def gather(self, works: Iterable[Work[T]], limit: int) -> list[T]:
-        """Run calls and flows side by side, at most ``limit`` at once, and return their results in order."""
+        """Run calls and flows concurrently, at most ``limit`` at once, and return their results in order."""
         works = list(works)
         if len(works) == 1:
             return [await self.run(works[0])]
         return await self.io.gather([self.run(work) for work in works], limit)
 
     async def to_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function that takes CPU time or blocks, without holding up the event loop."""
+        """Run a blocking or CPU-bound function without blocking the event loop."""
         return await self.io.to_thread(functools.partial(function, *args, **kwargs))
 
 
 def _text_of(token: Token | None) -> tuple[str, ...]:
-    """What of a token must not come back in a message. One as short as a word would be found in any text."""
+    """Return the access token for redaction, unless it is so short that it could match an ordinary word."""
     return (token.access_token,) if token is not None and len(token.access_token) > 15 else ()
 
 
-#: Several calls, as one: a coroutine function of the :class:`Api`, its other arguments bound.
+#: Several calls as one unit: a coroutine function of the :class:`Api` whose other arguments are bound.
 Flow = Callable[[Api], Coroutine[Any, Any, T]]
 Work = Call[T] | Callable[[Api], Awaitable[T]]
 
 
 def flow(function: Callable[Concatenate[Api, P], Coroutine[Any, Any, T]]) -> Callable[P, Flow[T]]:
-    """Make a flow of ``async def f(api, …)``: ``f(…)`` is run by ``api.run``, ``hook.run`` or ``hook.arun``."""
+    """Turn ``async def f(api, …)`` into a flow: ``api.run``, ``hook.run`` or ``hook.arun`` then runs ``f(…)``."""
 
     @functools.wraps(function)
     def bind(*args: P.args, **kwargs: P.kwargs) -> Flow[T]:

@@ -1,4 +1,4 @@
-"""A call: the description of one request to OAC and how to read its answer."""
+"""A call describes one request to OAC and how to read the response."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class Call(Generic[T]):
 
     :param doing: what it does, for messages: "create snapshot 'x'".
     :param method: HTTP method.
-    :param path: path below the API's base, its variable parts encoded with :func:`segment`.
-    :param read: turns a successful answer into the result.
-    :param query: query parameters: ``None`` leaves one out, booleans become ``true`` and ``false``, a list or tuple is
-        repeated.
-    :param body: JSON body; ``None`` for none. Bytes are sent as they are, with ``content_type``.
-    :param repeatable: whether doing it twice is the same as doing it once, so a lost response may be followed
-        by a second attempt.
+    :param path: path below ``base``, its variable parts encoded with :func:`segment`.
+    :param read: turns a successful response into the result.
+    :param query: query parameters. ``None`` leaves one out, booleans become ``true`` and ``false``, and a list or
+        tuple repeats its name.
+    :param body: JSON body; ``None`` for none. Bytes are sent unchanged, with ``content_type``.
+    :param repeatable: whether doing it twice is the same as doing it once, so a second attempt may follow a lost
+        response.
     :param secrets: texts in the body that must not appear in any message.
-    :param accept: which types of content the answer may have.
-    :param content_type: of the body.
+    :param accept: accepted content types of the response.
+    :param content_type: content type of the body.
     :param headers: further headers.
-    :param base: what stands before the path; empty for a path outside the REST API.
-    :param causes: the likely cause of an HTTP status, where it is another than for most calls.
-    :param reads: whether ``read`` understands a response without success, too.
+    :param base: prefix of the path; empty for a path outside the REST API.
+    :param causes: likely causes by HTTP status, where they differ from the usual ones.
+    :param reads: whether ``read`` also understands a given unsuccessful response.
     """
 
     doing: str
@@ -58,12 +58,12 @@ class Call(Generic[T]):
 
     @property
     def what(self) -> str:
-        """What is done, with method and path once, for messages."""
+        """Description for messages: what the call does, with method and path named once."""
         target = f"{self.method} {self.path}"
         return self.doing if target in self.doing else f"{self.doing} ({target})"
 
     def request(self, address: str, token: Token) -> Request:
-        """The HTTP request.
+        """Build the HTTP request.
 
         :param address: address of the instance, without a path.
         :param token: the token to attach.
@@ -77,14 +77,16 @@ class Call(Generic[T]):
             headers["Content-Type"] = self.content_type
             data = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         elif self.method == "POST":
-            # Observed: an empty POST without Content-Length is answered with 411.
+            # OAC answers an empty POST without Content-Length with 411 (observed).
             data = b""
         return Request(self.method, url, headers, data)
 
 
 def _query(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and texts of query parameters, in order. How a list is serialized is not documented; repeating the name is
-    what OpenAPI does by default."""
+    """Return names and texts of query parameters, in order.
+
+    OAC does not document how to serialize a list; repeating the name is OpenAPI's default.
+    """
     found = []
     for name, value in parameters.items():
         for item in value if isinstance(value, list | tuple) else (value,):
@@ -94,10 +96,10 @@ def _query(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def segment(value: str) -> str:
-    """Percent-encode one segment of a path; ids of work requests hold colons.
+    """Percent-encode one segment of a path; ids of work requests contain colons.
 
-    :raises OACConfigurationError: for what is no text, or would make a path of another operation: nothing, or dots that
-        HTTP libraries resolve away.
+    :raises OACConfigurationError: if the value is not text, or if it is empty or made of dots: HTTP libraries resolve
+        those to the path of another operation.
     """
     if not isinstance(value, str):
         raise OACConfigurationError(
@@ -118,11 +120,12 @@ def segment(value: str) -> str:
 
 
 def multipart(parts: Mapping[str, str | bytes], boundary: str | None = None) -> tuple[bytes, str]:
-    """A body of the type ``multipart/form-data`` (RFC 7578), each part as text/plain, which is how OAC takes a
-    connection's JSON and wallet (observed).
+    """Build a body of the type ``multipart/form-data`` (RFC 7578).
+
+    Each part is text/plain, the form in which OAC takes a connection's JSON and wallet (observed).
 
     :param parts: name and content of each part.
-    :param boundary: what separates the parts; by default a random one.
+    :param boundary: separator of the parts; by default a random one.
     :returns: the body, and its content type.
     """
     mark = boundary or secrets.token_hex(16)
@@ -141,15 +144,16 @@ def nothing(_response: Response) -> None:
 def json_object(response: Response) -> dict[str, Any]:
     """Read a JSON object.
 
-    :raises OACResponseError: if the answer is anything else.
+    :raises OACResponseError: if the response is anything else.
     """
     return as_object(response.json(), f"HTTP {response.status} from {response.url}: the response")
 
 
 def as_object(value: Any, what: str) -> dict[str, Any]:
-    """A JSON object of a response.
+    """Check that a value from a response is a JSON object.
 
-    :raises OACResponseError: naming it, if it is anything else.
+    :param what: names the value in the error.
+    :raises OACResponseError: if it is anything else.
     """
     if not isinstance(value, dict):
         raise OACResponseError(f"{what} should be a JSON object, {type(value).__name__} came.")
@@ -157,9 +161,10 @@ def as_object(value: Any, what: str) -> dict[str, Any]:
 
 
 def as_array(value: Any, what: str) -> list[Any]:
-    """A JSON array of a response.
+    """Check that a value from a response is a JSON array.
 
-    :raises OACResponseError: naming it, if it is anything else.
+    :param what: names the value in the error.
+    :raises OACResponseError: if it is anything else.
     """
     if not isinstance(value, list):
         raise OACResponseError(f"{what} should be a JSON array, {type(value).__name__} came.")
@@ -167,16 +172,16 @@ def as_array(value: Any, what: str) -> list[Any]:
 
 
 def member_names(body: Mapping[str, Any]) -> str:
-    """The names of what an answer holds, for messages; those that are names, and not too many."""
+    """List the member names of a response for messages: up to 20 that look like names, and a count of the rest."""
     names = sorted(name for name in body if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}", name))
     others = len(body) - len(names[:20])
     return ", ".join([*names[:20], *([f"{others} more"] if others else [])]) or "none"
 
 
 def text_member(body: Mapping[str, Any], name: str, what: str) -> str:
-    """Read a member that the contract requires.
+    """Read a text member that the contract requires.
 
-    :raises OACResponseError: naming the member, if it is missing or no text.
+    :raises OACResponseError: naming the member, if it is missing, empty or not text.
     """
     value = body.get(name)
     if not isinstance(value, str) or not value:

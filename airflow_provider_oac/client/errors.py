@@ -1,7 +1,7 @@
 """Turn OAC's error responses, which have several shapes, into one error with cause and next step.
 
-Sources: the error schema of the REST reference (documented: ``code`` and ``message``); the other bodies are
-observed by others on live instances.
+Sources: the REST reference documents the error schema (``code`` and ``message``). Others observed the other bodies on
+live instances.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from airflow_provider_oac.transport.io import Response, media_type
 from airflow_provider_oac.transport.redaction import error_object, quoted
 from airflow_provider_oac.transport.retry import PASSING, retry_after
 
-# Headers that servers in front of or inside OAC may put an id into; none is documented for OAC.
+# Headers in which OAC, or a server in front of it, may return a request id; OAC documents none of them.
 _ID_HEADERS = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid", "ecid", "x-oracle-dms-rid")
 
-# OAC's own refusal is JSON (documented).
+# For a 403 with an HTML body: OAC itself refuses in JSON (documented).
 _REFUSED_ELSEWHERE = (
     "a proxy, firewall or IP allowlist in front of OAC refuses this machine",
     "Check whether this machine is allowed to reach the Connection's host.",
@@ -36,7 +36,7 @@ _PAUSED = ("the instance is paused", "Start it in the console of OCI, or wait un
 
 
 def passing(error: OACError) -> bool:
-    """Whether a request that failed with this error may succeed later without a change by a person."""
+    """Whether the error is transient: the same request may succeed later without intervention."""
     if isinstance(error, OACApiError | OACAuthError):
         return error.retryable
     if isinstance(error, OACTransportError | OACTokenStoreError):
@@ -45,7 +45,7 @@ def passing(error: OACError) -> bool:
 
 
 def without_user(response: Response) -> bool:
-    """Whether this is OAC's answer to a token that carries no user (observed): it will stay the same."""
+    """Whether this is OAC's response to a token without a user (observed); a retry gets the same one."""
     return response.status == 500 and b"PublicAPIJerseyServlet" in response.body[:2000]
 
 
@@ -55,10 +55,10 @@ def refuses_token(response: Response) -> bool:
 
 
 def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[str] = ()) -> OACApiError:
-    """Explain an answer that is not the call's success.
+    """Build the error for an unsuccessful response.
 
     :param now: this machine's clock, for a ``Retry-After`` that is a date.
-    :param sent: secrets that were sent besides those of the call, and must not come back in a message: the token.
+    :param sent: secrets that were sent besides the call's own, such as the token; the message never contains them.
     """
     secrets = (*call.secrets, *sent)
     body = error_object(response)
@@ -69,7 +69,7 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
     cause = call.causes.get(response.status, cause)
     paused = False
     if response.status == 403 and media_type(response.headers) == "text/html":
-        # Observed: the page's title is "Instance Suspended".
+        # The page's title is "Instance Suspended" (observed).
         paused = b"instance suspended" in response.body[:2000].lower()
         cause, next_step = _PAUSED if paused else _REFUSED_ELSEWHERE
     if response.status == 404:
@@ -94,7 +94,7 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
 
 
 def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable[str]) -> tuple[str | None, str | None]:
-    """Read ``{code, message}``, ``{error}``, gateways' ``{user, status}``, servlets' bodies, or no JSON at all."""
+    """Read ``{code, message}``, ``{error}``, a gateway's ``{user, status}``, a servlet's body, or no JSON at all."""
     code = body.get("code") or body.get("errorCode")
     detail = body.get("message") or body.get("error_description") or body.get("detail") or body.get("title")
     error = body.get("error")
@@ -146,7 +146,7 @@ def _explain(
             "Try again in a few minutes.",
         )
     if 300 <= status < 400:
-        # Without the query, in which there may be anything.
+        # The query is dropped, because it may contain anything.
         location = quoted(response.headers.get("location", "").partition("?")[0], secrets, 200)
         return (
             f"the address redirects to {location or 'an unknown location'}; redirects are never followed",
@@ -163,7 +163,10 @@ def _explain(
 
 
 def _other_form_of_path(path: str) -> str:
-    """Examples of paths in the reference begin with /@Catalog; those of workbooks' own calls do not (documented)."""
+    """Return a hint about the form of the path in a call.
+
+    Paths in the reference's examples begin with /@Catalog, except those of the workbook operations (documented).
+    """
     for part in path.split("/"):
         plain = visible(plain_id(part) or "")
         if plain.startswith("/@Catalog/"):
@@ -174,7 +177,10 @@ def _other_form_of_path(path: str) -> str:
 
 
 def _lacks_role(response: Response, body: dict[str, Any]) -> bool:
-    """Observed: 401 with ``{"user": …, "status": "unauthorized"}`` means a missing role, not a bad token."""
+    """Whether the 401 means a missing role instead of a bad token.
+
+    Its body is then ``{"user": …, "status": "unauthorized"}`` (observed).
+    """
     return response.status == 401 and bool(body.get("user")) and bool(body.get("status"))
 
 
@@ -190,7 +196,7 @@ def _explain_unauthorized(
         )
     said = (response.headers.get("www-authenticate"), body.get("error"), body.get("code"), detail)
     challenge = " ".join(str(text) for text in said if text).lower()
-    # Observed: a token of another application is answered so.
+    # OAC answers a token for another application this way (observed).
     if "audience" in challenge or "invalid_session" in challenge:
         return (
             "the token was issued for another OAC instance or resource",

@@ -1,11 +1,12 @@
-"""Ids of catalog items, and the types under which the API's paths file them.
+"""Ids of catalog items, and their types in the paths of the API.
 
-The API takes base64url of an item's plain id (documented): a path such as ``/@Catalog/shared/Sales`` or
-``/shared/Sales/Board``, or for connections, datasets, data flows and sequences a pair ``'owner'.'name'``. Padded and
-unpadded forms are printed; unpadded is sent, since it needs no encoding in a URL. What lists return is encoded already
-and goes into calls unchanged. Nothing is guessed: a caller encodes a path or a pair once, with :func:`catalog_id`.
+The API takes the base64url of an item's plain id (documented): a path such as ``/@Catalog/shared/Sales`` or
+``/shared/Sales/Board``, or for connections, datasets, data flows and sequences a pair ``'owner'.'name'``. The reference
+shows padded and unpadded forms; this package sends the unpadded form, which needs no encoding in a URL. Lists return
+encoded ids, which go into calls unchanged. This package never guesses whether an id is encoded: the caller encodes a
+path or a pair once, with :func:`catalog_id`.
 
-Ids of work requests, exports, snapshots and jobs are none of these; they are percent-encoded
+Ids of work requests, exports, snapshots and jobs are percent-encoded instead
 (:func:`airflow_provider_oac.client.calls.segment`).
 """
 
@@ -32,7 +33,7 @@ DASHBOARD_PAGES = "dashboardpages"
 DASHBOARD_FOLDERS = "dashboardfolders"
 DASHBOARD_GROUP_FOLDERS = "dashboardgroupfolders"
 SCRIPTS = "scripts"
-# Documented. OAC may add others, so no type is refused because it is missing here.
+# Documented. OAC may add others, so calls also accept types that are missing here.
 TYPES = (
     WORKBOOKS, FOLDERS, DATASETS, CONNECTIONS, DATAFLOWS, MODELS, SEQUENCES, SUBJECT_AREAS, ANALYSIS, REPORTS,
     DASHBOARDS, DASHBOARD_PAGES, DASHBOARD_FOLDERS, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
@@ -42,15 +43,15 @@ CATALOG_ROOT = "/@Catalog"
 
 _PAIR = re.compile(r"'.+'\.'.+'", re.DOTALL)
 _ENCODED = re.compile(r"[A-Za-z0-9_-]+={0,2}")
-# Control characters, line separators, marks that turn the direction of writing, and halves of surrogate pairs.
+# Control characters, line separators, bidirectional formatting marks, and lone surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def catalog_id(plain: str) -> str:
-    """The id by which the API knows an item, from its plain id.
+    """Encode a plain id as the API expects it.
 
     :param plain: a path, such as ``/@Catalog/shared/Sales``; or a pair, such as ``'jane'.'Sales Data'``.
-    :raises OACConfigurationError: if it is neither, such as an id that is encoded already.
+    :raises OACConfigurationError: if it is neither, such as an id that is already encoded.
     """
     if not is_plain(plain):
         hint = f"An id that a list returned is encoded already and is passed on as it is: {plain!r} looks like one. "
@@ -69,20 +70,20 @@ def catalog_id(plain: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is a plain id. Encoded ids hold neither slash nor quote."""
+    """Whether a text is a plain id; encoded ids contain neither slashes nor quotes."""
     return (text.startswith("/") and text.strip("/") != "") or _PAIR.fullmatch(text) is not None
 
 
 def encoded(text: str) -> str:
-    """Unpadded base64url (RFC 4648 section 5) of a text in UTF-8."""
+    """Encode a text as unpadded base64url (RFC 4648 section 5) of its UTF-8 bytes."""
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def plain_id(item_id: str) -> str | None:
-    """The plain id in an encoded one, padded or not; ``None`` if it holds no plain id.
+    """Decode an id, padded or not; return ``None`` if it does not hold a plain id.
 
-    A path or a pair may hold any character. Another text is one only if it is printable: an opaque id may be base64url
-    of something by accident.
+    A decoded path or pair may contain any character. Other decoded text counts only if it is printable, because an
+    opaque id may be valid base64url by accident.
     """
     if not _ENCODED.fullmatch(item_id):
         return None
@@ -95,30 +96,31 @@ def plain_id(item_id: str) -> str | None:
 
 
 def shown(item_id: str) -> str:
-    """An id for people: the plain one if there is one, with what a terminal would obey escaped."""
+    """Format an id for people: decoded if possible, with control characters escaped."""
     return visible(plain_id(item_id) or item_id)
 
 
 def quoted(item_id: str) -> str:
-    """As :func:`shown`, in quotes."""
+    """Format an id like :func:`shown`, in quotes."""
     text = shown(item_id)
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def visible(text: str) -> str:
-    """A text for people, in which control characters and the like are escaped."""
+    """Escape control characters and other unsafe characters in a text for people."""
     return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def same(one: str | None, other: str | None) -> bool:
-    """Whether two encoded ids mean one item: padded or not, with or without ``/@Catalog`` before the path (the
-    reference shows all of these).
+    """Whether two encoded ids mean the same item.
+
+    Padding and a leading ``/@Catalog`` do not matter: the reference shows all of these forms.
     """
     return one is not None and other is not None and normal(one) == normal(other)
 
 
 def normal(item_id: str) -> str:
-    """The one form of an encoded id in which its several forms can be compared."""
+    """Normalize an encoded id, so its different forms compare as equal."""
     plain = plain_id(item_id)
     if plain is None:
         return item_id.rstrip("=")
@@ -126,20 +128,20 @@ def normal(item_id: str) -> str:
 
 
 def split_path(item_id: str) -> tuple[str, str] | None:
-    """The id of the folder and the name in an encoded id that is one of a path; ``None`` for another one."""
+    """Split the encoded id of a path into the folder's id and the item's name; return ``None`` for any other id."""
     folder, _, name = (plain_id(item_id) or "").rstrip("/").rpartition("/")
     return (encoded(folder), name) if folder.startswith("/") and name else None
 
 
 def object_id(owner: str, name: str) -> str:
-    """The id of a connection, dataset, data flow, sequence or script from its owner and its name."""
+    """Build the id of a connection, dataset, data flow, sequence or script from its owner and its name."""
     return encoded(f"'{owner}'.'{name}'")
 
 
 def item_id(*, item_id: str | None = None, path: str | None = None, what: str = "the item") -> str:
-    """The id that is meant by one of two arguments.
+    """Return the id that one of two arguments gives.
 
-    :param item_id: an id as lists return it, passed on unchanged.
+    :param item_id: an id as lists return it; it is returned unchanged.
     :param path: a path or a pair, which is encoded.
     :param what: the item, for messages.
     :raises OACConfigurationError: unless exactly one is given.

@@ -1,4 +1,4 @@
-"""What calls and flows return, and how it becomes JSON."""
+"""Results of calls and flows, and their conversion to JSON."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ T = TypeVar("T")
 
 
 def text(value: Any) -> str:
-    """The text of a member; empty if it is missing or no single value."""
+    """Return a member's value as text; empty if it is missing, an object or a list."""
     return "" if value is None or isinstance(value, dict | list) else str(value)
 
 
 def text_or_none(value: Any) -> str | None:
-    """The text of a member; ``None`` if it is missing, empty or no single value."""
+    """Return a member's value as text; ``None`` if it is missing, empty, an object or a list."""
     return text(value) or None
 
 
 def number(value: Any) -> float | None:
-    """A number, or a text that is one; whole numbers stay whole. Anything else counts as missing."""
+    """Return a number, also one given as text, with whole numbers as ``int``; ``None`` for anything else."""
     try:
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -37,12 +37,12 @@ def number(value: Any) -> float | None:
 
 
 def member(*names: str, read: Callable[[Any], Any] = text, required: bool = False, **options: Any) -> Any:
-    """A field of a :class:`Model` that comes from a member of a JSON object.
+    """Declare a field of a :class:`Model` that is read from a member of a JSON object.
 
-    :param names: the member's name; of several, the first that has a value counts. A dot leads into an object.
-    :param read: makes the field of the member's value, which may be anything, or ``None`` if it is missing.
-    :param required: whether the member must be a text that is not empty.
-    :param options: as of :func:`dataclasses.field`.
+    :param names: names of the member; the first one that has a value counts. A dot leads into a nested object.
+    :param read: converts the member's value, which may be anything, or ``None`` if it is missing.
+    :param required: whether the member must be a non-empty text.
+    :param options: passed to :func:`dataclasses.field`.
     """
 
     def found(body: Mapping[str, Any], what: str) -> Any:
@@ -62,21 +62,21 @@ def _inside(body: Any, path: str) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(member, field))
 def model(kind: type[T]) -> type[T]:
-    """Make a frozen dataclass of a :class:`Model` whose fields are declared by :func:`member`."""
+    """Turn a :class:`Model` whose fields are declared with :func:`member` into a frozen dataclass."""
     return dataclass(frozen=True)(kind)
 
 
 class Model:
-    """The base of the dataclasses that calls and flows return."""
+    """Base of the dataclasses that calls and flows return."""
 
     @classmethod
     def parse(cls, value: Any, what: str, **others: Any) -> Self:
-        """Read a JSON object of OAC as its fields say by :func:`member`; ``raw`` is the object itself.
+        """Build the model from a JSON object of OAC; ``raw`` becomes the object itself.
 
         :param value: the object.
         :param what: what it is, for messages: "A snapshot".
-        :param others: fields that come from elsewhere.
-        :raises OACResponseError: if it is no object, or a required member is missing.
+        :param others: values of fields that come from elsewhere.
+        :raises OACResponseError: if it is not an object, or a required member is missing.
         """
         body = as_object(value, what)
         for one in fields(cls):  # type: ignore[arg-type]
@@ -88,13 +88,15 @@ class Model:
 
     @classmethod
     def reader(cls, what: str) -> Callable[[Response], Self]:
-        """What reads one of them from a response; errors are those of :meth:`parse`."""
+        """Return a function that reads one model from a response; it raises as :meth:`parse` does."""
         return lambda response: cls.parse(json_object(response), what)
 
     @classmethod
     def list_reader(cls, what: str, whole: str) -> Callable[[Response], list[Self]]:
-        """What reads the array ``items`` of a response, which is called ``whole`` in messages; errors are those of
-        :meth:`parse`.
+        """Return a function that reads the array ``items`` of a response; it raises as :meth:`parse` does.
+
+        :param what: what an item is, for messages.
+        :param whole: what the list is, for messages.
         """
 
         def read(response: Response) -> list[Self]:
@@ -104,11 +106,11 @@ class Model:
         return read
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it, for XCom and files: what OAC answered, else the fields."""
+        """Convert to JSON-compatible data for XCom and files: OAC's raw object if there is one, else the fields."""
         return _members(self)
 
     def serialize(self) -> Any:
-        """Refuse what Airflow asks for when a task returns it: the next task could not read it back.
+        """Refuse Airflow's serialization of a task result: the next task could not read the model back.
 
         :raises OACConfigurationError: always.
         """
@@ -120,9 +122,9 @@ class Model:
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON can hold it: models by their :meth:`Model.to_dict`.
+    """Convert a result to JSON-compatible data; models are converted by :meth:`Model.to_dict`.
 
-    :raises OACConfigurationError: for what it cannot hold.
+    :raises OACConfigurationError: for a value that JSON cannot hold.
     """
     if value is None or isinstance(value, str | int | float | bool):
         return value

@@ -1,7 +1,7 @@
-"""Lists that come in pages: ``async for page in pages(api, make)``.
+"""Paged lists: ``async for page in pages(api, make)``.
 
-Sources: the headers ``oa-current-page``, ``oa-page-count`` and ``oa-next-page``, the limit of 10,000 items, and the 503
-``SearchIndexNotReady`` while the search index is built are documented; ``oa-total-items`` is observed.
+Sources: OAC documents the headers ``oa-current-page``, ``oa-page-count`` and ``oa-next-page``, the limit of 10,000
+items, and the 503 ``SearchIndexNotReady`` while it builds the search index; ``oa-total-items`` is observed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from airflow_provider_oac.transport.io import Response
 
 T = TypeVar("T")
 
-# A list never shows more (documented).
+# The most items that OAC shows in one list (documented).
 LONGEST_LIST = 10_000
-# So no list has more pages, unless the server pages in circles.
+# A list with more pages than possible items means that the server pages in circles.
 _MOST_PAGES = LONGEST_LIST
-# While the index is built, in seconds: without a Retry-After, and however long it asks to stay away.
+# Seconds between two requests while OAC builds the index: without a Retry-After, and at most.
 _INDEX_PAUSE = 10.0
 _LONGEST_INDEX_PAUSE = 300.0
 
@@ -32,8 +32,8 @@ _LONGEST_INDEX_PAUSE = 300.0
 class Page(Model, Generic[T]):
     """One page of a list.
 
-    :param items: what it holds, in order.
-    :param number: its number, from 1, as OAC says it.
+    :param items: its items, in order.
+    :param number: its number, counted from 1, as OAC returns it.
     :param count: number of pages in all.
     :param total: number of items in all.
     :param more: whether OAC names a next page.
@@ -50,9 +50,9 @@ class Page(Model, Generic[T]):
 class PagePlan:
     """How to go through a list.
 
-    :param side_by_side: most pages that are fetched, and held, at one time.
-    :param index_patience: seconds for which a search index that is not ready is waited for.
-    :param allow_truncated: whether a list that reached OAC's limit is worth having. If not, it is an error.
+    :param side_by_side: most pages to fetch and hold at once.
+    :param index_patience: seconds to wait for a search index that is not ready.
+    :param allow_truncated: whether to accept a list that reached OAC's limit. If not, it is an error.
     """
 
     side_by_side: int = 4
@@ -60,12 +60,12 @@ class PagePlan:
     allow_truncated: bool = False
 
 
-#: Items that come one by one: ``async for item in source(api)``.
+#: A function that yields items one by one: ``async for item in source(api)``.
 Source = Callable[[Api], AsyncGenerator[T, None]]
 
 
 def read_page(response: Response, items: Sequence[T]) -> Page[T]:
-    """A page from the items of its body and the headers of its response."""
+    """Build a page from its items and the headers of its response."""
     return Page(
         items=tuple(items),
         number=_number(response, "oa-current-page"),
@@ -78,13 +78,13 @@ def read_page(response: Response, items: Sequence[T]) -> Page[T]:
 async def pages(
     api: Api, make: Callable[[int], Call[Page[T]]], plan: PagePlan = PagePlan()
 ) -> AsyncGenerator[Page[T], None]:
-    """All pages of a list, in order.
+    """Yield all pages of a list, in order.
 
-    As soon as the first one says how many there are, the others are fetched side by side. What changes in OAC
-    meanwhile may be missing or come twice; a change of the number of pages is reported.
+    Once the first page names the number of pages, the others are fetched concurrently. If OAC's content changes
+    meanwhile, items may be missing or appear twice; a change in the number of pages is reported.
 
     :param make: makes the call for a page, by its number.
-    :param plan: how to go through it.
+    :param plan: how to go through the list.
     :raises OACIncompleteListError: if the list reached OAC's limit, unless the plan allows it.
     :raises OACWaitTimeoutError: if the search index is not ready in time.
     :raises OACResponseError: if the server pages in circles.
@@ -100,7 +100,9 @@ async def pages(
 
 @dataclass(frozen=True)
 class Listing(Generic[T]):
-    """A list that OAC gives out in pages. As a flow it returns all items: ``hook.run(catalog.list_items())``.
+    """A list that OAC returns in pages.
+
+    As a flow it returns all items: ``hook.run(catalog.list_items())``.
 
     :param page: makes the call for one page, by its number from 1.
     :param none_is_missing: whether a 404 means that there are no items.
@@ -110,11 +112,11 @@ class Listing(Generic[T]):
     none_is_missing: bool = False
 
     async def __call__(self, api: Api) -> list[T]:
-        """All items. The errors are those of :func:`pages`."""
+        """Return all items; it raises as :func:`pages` does."""
         return [item async for item in self.each(api)]
 
     async def each(self, api: Api, plan: PagePlan = PagePlan()) -> AsyncGenerator[T, None]:
-        """The items one by one, without holding all of them. The parameters are those of :func:`pages`."""
+        """Yield the items one by one, without holding all of them; the parameters are those of :func:`pages`."""
         empty = True
         try:
             async for page in pages(api, self.page, plan):
@@ -122,7 +124,7 @@ class Listing(Generic[T]):
                     empty = False
                     yield item
         except OACApiError as error:
-            # Something that is not OAC answers without OAC's form.
+            # A 404 without OAC's error members comes from another server.
             missing = error.status == 404 and empty and (error.code or error.detail)
             if not (self.none_is_missing and missing):
                 raise
@@ -130,9 +132,9 @@ class Listing(Generic[T]):
 
 @flow
 async def collected(api: Api, source: Source[T], most: int | None = None) -> list[T]:
-    """A list of what a source yields.
+    """Return the items that a source yields as a list.
 
-    :param most: stop after so many, at least one.
+    :param most: stop after this many items, at least one.
     """
     found: list[T] = []
     async with aclosing(source(api)) as items:
@@ -145,9 +147,9 @@ async def collected(api: Api, source: Source[T], most: int | None = None) -> lis
 
 @flow
 async def fetched(api: Api, call: Call[T], plan: PagePlan = PagePlan()) -> T:
-    """Make a call that searches; wait for the search index if it is being built.
+    """Make a call that searches, and wait while OAC builds its search index.
 
-    :raises OACWaitTimeoutError: if it is not ready in time.
+    :raises OACWaitTimeoutError: if the index is not ready in time.
     """
     give_up, reported = api.now() + plan.index_patience, False
     while True:
@@ -170,12 +172,12 @@ async def fetched(api: Api, call: Call[T], plan: PagePlan = PagePlan()) -> T:
 
 
 def index_not_ready(error: OACApiError) -> bool:
-    """Whether OAC cannot search yet (documented; the position of the word in ``code`` is inferred)."""
+    """Whether OAC cannot search yet (documented; that ``code`` contains the word is inferred)."""
     return error.status == 503 and "SearchIndexNotReady" in f"{error.code} {error.detail}"
 
 
 class _Progress(Generic[T]):
-    """Judges each page, and says which ones come next."""
+    """Checks each page, and decides which pages to fetch next."""
 
     def __init__(self, plan: PagePlan, report: Callable[[str], None]) -> None:
         self._plan, self._report = plan, report
@@ -186,12 +188,12 @@ class _Progress(Generic[T]):
         self._reported: set[str] = set()
 
     def next_window(self) -> range:
-        """The numbers of the pages to fetch next."""
+        """Return the numbers of the pages to fetch next."""
         left = 0 if self._ended else 1 if self._count is None else self._count - self._last
         return range(self._last + 1, self._last + 1 + max(0, min(left, self._plan.side_by_side)))
 
     def checked(self, page: Page[T], number: int) -> Page[T]:
-        """The page itself, if it is the one that was asked for and leads on."""
+        """Return the page if it is the requested one and the list advances."""
         before, self._before, self._last = self._before, page, number
         again = before is not None and page.items != () and page.items == before.items
         self._items += len(page.items)
@@ -199,12 +201,12 @@ class _Progress(Generic[T]):
         if None not in (page.count, self._count) and page.count != self._count:
             self._say("The list changed while it was read: items may be missing or come twice.")
         self._count = self._count if page.count is None else page.count
-        # Without an id, which ``fields`` may leave out, two pages may be equal.
+        # Without ids, which ``fields`` may leave out, two different pages may look equal.
         told_apart = any(getattr(item, "id", True) for item in page.items)
         self._refuse_circles(page, number, again and told_apart)
         self._check_limit(page)
         if self._count is None and not self._names_next:
-            # No word about pages at all. A server that does not page gives the same once more.
+            # No response has had paging headers. A server that does not page returns the same page again.
             self._ended = not page.items or again
             return Page(()) if again else page
         self._ended = self._count is None and not page.more

@@ -1,4 +1,4 @@
-"""Which members of a JSON object hold secrets, judged by their names."""
+"""Recognize secrets in a JSON object by the names of its members."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# A text: compiled when a name is first tested, which few DAGs do when they are parsed.
+# Kept as text: it is compiled when a name is first tested, which parsing a DAG rarely does.
 _WORDS = (
     r"passw|passphrase|pass_?code|pwd|secret|token|credential|"
     r"(?:private|api|access|account|shared|signing|encryption|master)[_-]?key"
@@ -15,27 +15,27 @@ MASK = "***"
 
 
 def is_secret(name: str) -> bool:
-    """Whether a member of this name holds a secret, with whatever is below it."""
+    """Whether a member of this name holds a secret; everything below it is then secret."""
     return re.search(_WORDS, name, re.IGNORECASE) is not None
 
 
 def secret_names(members: Mapping[str, Any]) -> list[str]:
-    """Names of the members that hold secrets, also further inside, in lists as well."""
+    """Return the names of the members that hold secrets, at any depth and inside lists."""
     return [name for name, _ in _secrets(members)]
 
 
 def secrets_of(members: Mapping[str, Any]) -> tuple[str, ...]:
-    """Their values, to be kept out of messages."""
+    """Return the values of the members that hold secrets, for redaction."""
     return tuple(text for _, value in _secrets(members) for text in _leaves(value))
 
 
 def texts_of(members: Mapping[str, Any]) -> tuple[str, ...]:
-    """Every text in an object that is secret as a whole, and what else sounds like a secret."""
+    """Return every text of an object that is secret as a whole, and the values of members with secret names."""
     return tuple(dict.fromkeys([*_leaves(members, texts_only=True), *secrets_of(members)]))
 
 
 def masked(members: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without the values of secrets, for people."""
+    """Return a copy for people, with the values of secrets masked."""
     return {name: MASK if is_secret(str(name)) else _masked(value) for name, value in members.items()}
 
 
@@ -46,7 +46,7 @@ def _masked(value: Any) -> Any:
 
 
 def _secrets(value: Any) -> Iterator[tuple[str, Any]]:
-    """Name and value of each secret; the value may be an object or a list."""
+    """Yield name and value of each secret; the value may be an object or a list."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if is_secret(str(name)):
@@ -59,7 +59,7 @@ def _secrets(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(value: Any, *, texts_only: bool = False) -> Iterator[str]:
-    """The single values inside objects and lists."""
+    """Yield the single values inside objects and lists."""
     if isinstance(value, Mapping | list | tuple):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _leaves(inner, texts_only=texts_only)

@@ -1,22 +1,22 @@
-"""The names of our snapshots.
+"""Names of the snapshots that this provider creates and registers.
 
-OAC keeps nothing about a snapshot but its name and its path, so the name carries what must be known later::
+OAC keeps only the name and the path of a snapshot, so the name carries what later tasks need to know::
 
     <label>--<instance>--<UTC time>--<seal>--<mark>
     nightly--analytics-prod--20261123T203637Z--oac_seal_2026--3f9a5c1d77e0b2a4c6d8
 
-``label`` is the author's; ``instance`` says which OAC it was taken of; ``seal`` is the name of the Connection that
-holds its password; ``mark`` belongs to the logical task that took it. The file is ``<folder>/<instance>/<name>.bar``:
-instances share a bucket under separate folders, and no path is used twice.
+The DAG author chooses the ``label``; ``instance`` names the OAC instance that the snapshot was taken of; ``seal`` is
+the id of the Connection that holds its password; ``mark`` identifies the logical task that created it. The file is
+``<folder>/<instance>/<name>.bar``: instances that share a bucket have separate folders, and no path is used twice.
 
-Snapshots that we register are files that exist already, made known to another instance. They must never be taken for
-snapshots that we created, whose names decide what pruning deletes::
+A registered snapshot is an existing file that is made known to another instance. It must never be mistaken for a
+created snapshot, because the names of created snapshots decide what pruning deletes::
 
     registered--<UTC time>--<name of the file, without .bar>
     registered--20261124T060000Z--nightly--analytics-dev--20261123T203637Z--oac_seal_2026--3f9a5c1d77e0b2a4c6d8
 
-A created name has five parts between double hyphens. A registered one has three, or seven if the file has a created
-name; it has never five, so neither form can be read as the other.
+A created name has five parts between double hyphens. A registered name has three, or seven if the file has a created
+name. It never has five, so neither form can be read as the other.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from typing import NamedTuple
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.plain_text import hidden
 
-# No dot at the beginning: the instance is a folder, and "." and ".." are other ones than they say.
+# No part begins with a dot: the instance becomes a folder, and "." and ".." would name other folders.
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._]*(?:-[A-Za-z0-9._]+)*"
-# A text: compiled when a name is first read, which is never when a DAG is parsed.
+# Kept as text: it is compiled when a name is first read, which parsing a DAG never does.
 _NAME = (
     rf"(?P<label>{_PART})--(?P<instance>{_PART})--(?P<time>[0-9]{{8}}T[0-9]{{6}}Z)"
     rf"--(?P<seal>{_PART})--(?P<mark>[0-9a-f]{{20}})"
@@ -44,13 +44,13 @@ _TASK_DIGITS = 12
 
 
 class SnapshotName(NamedTuple):
-    """A name of ours, in its parts.
+    """The name of a created snapshot, in its parts.
 
-    :param label: what the author calls this series of snapshots.
+    :param label: the DAG author's name for this series of snapshots.
     :param instance: name of the instance.
-    :param time: when the snapshot was asked for; UTC, whole seconds.
-    :param seal: name of the Connection with its password.
-    :param mark: of the logical task; see :func:`task_mark`.
+    :param time: when the task requested the snapshot; UTC, whole seconds.
+    :param seal: id of the Connection with its password.
+    :param mark: mark of the logical task; see :func:`task_mark`.
     """
 
     label: str
@@ -63,7 +63,7 @@ class SnapshotName(NamedTuple):
         return f"{self.label}--{self.instance}--{_written(self.time)}--{self.seal}--{self.mark}"
 
     def uri(self, folder: str) -> str:
-        """Path of its file in the bucket, as OAC wants it.
+        """Return the path of the snapshot's file in the bucket, as OAC expects it.
 
         :param folder: folder that all instances share; may be empty.
         """
@@ -71,12 +71,12 @@ class SnapshotName(NamedTuple):
 
 
 def instance_prefix(folder: str, instance: str) -> str:
-    """The part of the bucket that belongs to one instance."""
+    """Return the common beginning of the paths of one instance's files."""
     return f"file:///{folder}/{instance}/" if folder else f"file:///{instance}/"
 
 
 def parse(name: str) -> SnapshotName | None:
-    """Read a name; ``None`` if it is not exactly of our form."""
+    """Parse the name of a created snapshot; return ``None`` if it does not have exactly this form."""
     found = re.fullmatch(_NAME, name)
     time = _read(found["time"]) if found else None
     return (
@@ -85,10 +85,10 @@ def parse(name: str) -> SnapshotName | None:
 
 
 class RegisteredName(NamedTuple):
-    """A name of a registered snapshot, in its parts.
+    """The name of a registered snapshot, in its parts.
 
     :param time: when it was registered; UTC, whole seconds.
-    :param stem: name of the file without ``.bar``, made fit if it is not one of ours.
+    :param stem: name of the file without ``.bar``; unless it is a created name, unsafe characters are replaced.
     """
 
     time: datetime
@@ -96,7 +96,7 @@ class RegisteredName(NamedTuple):
 
     @property
     def origin(self) -> SnapshotName | None:
-        """The name under which the file was created, if we created it."""
+        """The name under which this provider created the file; ``None`` if it did not."""
         return parse(self.stem)
 
     def __str__(self) -> str:
@@ -104,20 +104,20 @@ class RegisteredName(NamedTuple):
 
 
 def registered_name(bar_uri: str, now: float) -> RegisteredName:
-    """The name for a file that is registered now.
+    """Make the name for a file that is registered now.
 
     :param bar_uri: ``file:///folder/name.bar``.
     :param now: wall-clock time in seconds since the epoch.
     """
     stem = bar_uri.rpartition("/")[2].removesuffix(".bar")
     if parse(stem) is None:
-        # Hyphens among what is replaced: a run of them must not make a part too many.
+        # Hyphens are replaced too: a double hyphen would add a part.
         stem = re.sub(r"[^A-Za-z0-9_.]+", "-", stem)[:_LONGEST_FOREIGN].strip("-") or "snapshot"
     return RegisteredName(datetime.fromtimestamp(int(now), UTC), stem)
 
 
 def parse_registered(name: str) -> RegisteredName | None:
-    """Read a name; ``None`` if it is not exactly of the registered form."""
+    """Parse the name of a registered snapshot; return ``None`` if it does not have exactly this form."""
     found = re.fullmatch(_REGISTERED, name)
     if not found or not (parse(found["stem"]) or re.fullmatch(_LONE_PART, found["stem"])):
         return None
@@ -126,7 +126,7 @@ def parse_registered(name: str) -> RegisteredName | None:
 
 
 def origin_of(name: str) -> SnapshotName | None:
-    """What a snapshot's name says of its making, whether it was created here or registered; ``None`` if nothing."""
+    """Return the name under which a snapshot was created, also for a registered one; ``None`` if it is not known."""
     registered = parse_registered(name)
     return registered.origin if registered else parse(name)
 
@@ -145,11 +145,12 @@ def _read(text: str) -> datetime | None:
 
 
 def checked_part(value: str, what: str, *, show: bool = True) -> str:
-    """Refuse a part that would make the name unreadable.
+    """Refuse a text that would make the name unreadable.
 
-    :param what: what it is, for the error text.
-    :param show: whether the error quotes it. A field of a Connection may hold a secret that belongs into another one.
-    :raises OACConfigurationError: saying which characters may be used.
+    :param what: what the text is, for the error message.
+    :param show: whether the error quotes the text. A field of a Connection may hold a secret that belongs in another
+        field.
+    :raises OACConfigurationError: saying which characters are allowed.
     """
     if not re.fullmatch(_PART, value) or len(value) > 80:
         raise OACConfigurationError(
@@ -163,7 +164,7 @@ def checked_part(value: str, what: str, *, show: bool = True) -> str:
 def checked_folder(folder: str) -> str:
     """Normalize a folder in the bucket.
 
-    :raises OACConfigurationError: if it holds anything but plain names.
+    :raises OACConfigurationError: if it contains anything but plain names.
     """
     folder = folder.strip("/")
     if folder and not all(
@@ -176,15 +177,17 @@ def checked_folder(folder: str) -> str:
 
 
 def task_mark(dag_id: str, run_id: str, task_id: str, map_index: int, max_tries: int) -> str:
-    """The mark of a logical task: the same on every retry, new after a Clear (which raises ``max_tries``, as a
-    retry does not). Its first part is :func:`run_mark`, so the snapshots of a DAG run are known as such.
+    """Return the mark of a logical task.
+
+    Every retry has the same mark. A Clear leads to a new one, because it raises ``max_tries``, which a retry does not.
+    The mark begins with :func:`run_mark`, which identifies the snapshots of a DAG run.
     """
     task = _digest(dag_id, run_id, task_id, str(map_index), str(max_tries))
     return run_mark(dag_id, run_id) + task[:_TASK_DIGITS]
 
 
 def run_mark(dag_id: str, run_id: str) -> str:
-    """The part of the mark that all tasks of a DAG run share."""
+    """Return the part of the mark that all tasks of a DAG run share."""
     return _digest(dag_id, run_id)[:_RUN_DIGITS]
 
 

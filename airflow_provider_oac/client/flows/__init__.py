@@ -1,1 +1,1 @@
-"""What takes several calls: submit, poll, search, export, restore, prune, compare."""
+"""Flows that take several calls: submit, poll, search, export, restore, prune, compare."""

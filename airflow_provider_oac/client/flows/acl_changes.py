@@ -1,4 +1,4 @@
-"""Changing permissions: accounts by the names that people know, what a change leads to, and whether it did."""
+"""Changes of permissions: resolve account names, predict the new list, and verify it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 
 
 def access(account: str | int, permissions: Collection[str] = (), account_type: str = USER) -> Access:
-    """An entry as a person gives it, checked.
+    """Make a checked entry from user input.
 
-    :raises OACConfigurationError: naming what OAC does not know.
+    :raises OACConfigurationError: naming a value that OAC does not know.
     """
     if isinstance(permissions, str):
         permissions = [permissions]
-    # Airflow's native rendering makes a number of digits.
+    # With native rendering, Airflow turns digits into a number.
     name = account if isinstance(account, str) else str(account) if type(account) is int else ""
-    # The text 'None' is what a template renders that finds nothing.
+    # A template that finds nothing renders to the text 'None'.
     if (
         name.strip() in ("", "None")
         or account_type not in ACCOUNT_TYPES
@@ -35,13 +35,13 @@ def access(account: str | int, permissions: Collection[str] = (), account_type: 
 
 
 def resolved(entries: Sequence[Access], current: Sequence[Access]) -> tuple[Access, ...]:
-    """Name the accounts of entries by OAC's guids, which differ from the names that the Console shows.
+    """Replace display names in entries by OAC's account guids, which differ from the names that the Console shows.
 
-    An account is the one in the list with this guid, else the one with this display name. A role that is not in the
-    list gets its name without blanks, which is its guid (observed); a user stays as given.
+    An entry means the account in the list with this guid, else the one with this display name. A role that is not in
+    the list gets its name without blanks, which is its guid (observed); a user that is not in the list stays as given.
 
-    :param entries: as a person gives them.
-    :param current: the list of the item.
+    :param entries: entries as the user gives them.
+    :param current: the item's current list.
     :raises OACConfigurationError: if a display name fits several accounts.
     """
     return tuple(_resolved(entry, current) for entry in entries)
@@ -69,13 +69,13 @@ def _names_of(entry: Access) -> set[str]:
 
 
 def _names(name: str, account_type: str) -> set[str]:
-    """The form in which names are compared: of roles without blanks, of users without case."""
+    """Normalize a name for comparison: roles without blanks, users without case."""
     form = "".join(name.split()) if account_type == APPLICATION_ROLE else name.strip().casefold()
     return {form} if form else set()
 
 
 def expected(before: Sequence[Access], entries: Sequence[Access], mode: str) -> tuple[Access, ...]:
-    """The list that a change should lead to."""
+    """Return the list that a change should lead to."""
     named = {entry.key: entry for entry in entries}
     if mode == REPLACE_ALL:
         return tuple(entries)
@@ -84,7 +84,7 @@ def expected(before: Sequence[Access], entries: Sequence[Access], mode: str) -> 
 
 
 def difference(before: Sequence[Access], after: Sequence[Access]) -> list[str]:
-    """What distinguishes two lists, for people: a line for each account. An entry without any permission counts."""
+    """List the differences between two lists for people, one line per account; an entry without permissions counts."""
     old, new = ({entry.key: entry for entry in entries} for entries in (before, after))
     changed = [(old[key], new[key]) for key in new if key in old and old[key].permissions != new[key].permissions]
     return [
@@ -95,18 +95,18 @@ def difference(before: Sequence[Access], after: Sequence[Access]) -> list[str]:
 
 
 def check_taken(entries: Sequence[Access], after: Sequence[Access]) -> None:
-    """Make sure that OAC took each account: what it does with one that it does not know is not documented.
+    """Verify that OAC accepted each account: how it treats an unknown one is not documented.
 
-    :param entries: what was asked for, :func:`resolved` against the list afterwards.
+    :param entries: the requested entries, :func:`resolved` against the list afterwards.
     :param after: the list afterwards.
-    :raises OACError: naming the accounts of which nothing is to be seen.
+    :raises OACError: naming the accounts that the list does not show.
     """
     named = {entry.key for entry in entries}
     left = [entry for entry in after if entry.key not in named]
     there = {entry.key for entry in after}
     missing = []
-    # OAC may show an account under another id than it was given (not documented): an entry of the same kind with just
-    # these permissions, which no other account explains, counts as well.
+    # OAC may list an account under another id than the one it was given (not documented). So an entry of the same type
+    # with the same permissions also counts, unless another account explains it.
     for entry in entries:
         if not entry.permissions or entry.key in there:
             continue

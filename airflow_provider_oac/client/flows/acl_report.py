@@ -1,4 +1,4 @@
-"""Who may do what with everything below a folder, as a file."""
+"""A report of the permissions on everything below a folder."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ RECORD = "record"
 COLUMNS = (
     "path", "type", "name", "owner", "id", "account_type", "account", "account_name", *PERMISSIONS, "others", "error",
 )  # fmt: skip
-# How many items are held for each request that runs.
+# Items held in memory per concurrent request.
 _HELD = 4
-# How many paths a result names.
+# Most paths that a result names.
 _NAMED = 100
 
 
 @dataclass(frozen=True)
 class Audited(Model):
-    """What was written.
+    """The written report.
 
-    :param items: how many items were read.
-    :param unreadable: paths of those whose permissions could not be read; the first hundred.
-    :param unreadable_count: how many there are.
+    :param items: number of items that were read.
+    :param unreadable: paths of the first hundred items whose permissions could not be read.
+    :param unreadable_count: number of all such items.
     :param file: the file.
     """
 
@@ -59,19 +59,20 @@ async def write_acl_report(
     limit: int = 4,
     manage_content: bool = False,
 ) -> Audited:
-    """Write down who may do what with a folder and everything below it.
+    """Write a report of the permissions on a folder and everything below it.
 
-    Items are listed page by page, and the permissions of some are read side by side, so memory does not grow with the
-    catalog but by what :func:`airflow_provider_oac.client.flows.catalog_search.below` keeps.
+    Items are listed page by page, and permissions are read concurrently. Memory grows with the catalog only by what
+    :func:`airflow_provider_oac.client.flows.catalog_search.below` keeps.
 
     :param kind: type of the container.
     :param item_id: its id.
-    :param sink: where the file goes; it is committed when it is whole.
+    :param sink: destination of the file; it is committed once the file is complete.
     :param file_format: ``csv`` (a line for each account of each item) or ``jsonl`` (a line for each item).
-    :param unreadable: ``fail`` if permissions that may not be read end it, ``record`` to write that down instead.
-    :param limit: how many requests run side by side.
-    :param manage_content: whether to list as a content manager, also what others own.
-    :raises OACError: if anything cannot be listed, or, unless it is recorded, read.
+    :param unreadable: ``fail`` to stop at permissions that the user may not read, ``record`` to note them in the
+        report.
+    :param limit: most concurrent requests.
+    :param manage_content: whether to list as a content manager, including what others own.
+    :raises OACError: if something cannot be listed, or cannot be read and is not recorded.
     """
     count, problems, named = 0, 0, list[str]()
     items = below(api, kind, item_id, PagePlan(limit), itself=True, manage_content=manage_content)
@@ -79,7 +80,7 @@ async def write_acl_report(
     async def lines() -> AsyncGenerator[str, None]:
         nonlocal count, problems
         async for group in in_groups(items, limit * _HELD):
-            # The container itself comes first, and is there.
+            # The container itself comes first, and it exists.
             reads = [_read(item, unreadable, manage_content, top=count + at == 0) for at, item in enumerate(group)]
             count += len(group)
             for item, entries, problem in filter(None, await api.gather(reads, limit)):
@@ -97,11 +98,11 @@ async def write_acl_report(
 async def _read(
     api: Api, item: CatalogItem, unreadable: str, manage_content: bool, *, top: bool
 ) -> tuple[CatalogItem, tuple[Access, ...], str | None] | None:
-    """An item with its permissions, or with why they cannot be read; ``None`` if it went since it was listed."""
+    """Return an item with its permissions, or with the reason why they cannot be read; ``None`` if it was deleted."""
     try:
         return item, await api.perform(acl.get(item.type, item.id)), None
     except OACApiError as error:
-        # A 404 may say as well that there are no permissions to read.
+        # A 404 may also mean that there are no permissions to read.
         if is_missing(error, "") and not top and await _gone(api, item, manage_content):
             api.report(f"{ids.visible(item.path)} was deleted while the permissions were read.")
             return None

@@ -1,4 +1,4 @@
-"""Any call: one of this package by its name, or a method and a path, for what is not wrapped."""
+"""Build any call: a function of this package by its name, or an unwrapped operation by method and path."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from airflow_provider_oac.transport.io import Response, media_type
 
 _SCALARS = {bool: "True or False", int: "a whole number", str: "a text"}
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
-# Doing these twice is the same as doing them once in the REST API. Elsewhere, such as in Publisher, a PUT starts a job.
+# In the REST API, doing these twice is the same as doing them once. Elsewhere, such as in Publisher, a PUT starts a
+# job.
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-# RFC 9110, section 5.5, of which the HTTP libraries agree on ASCII only.
+# RFC 9110, section 5.5, restricted to ASCII, on which the HTTP libraries agree.
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
-# Set by the hook, by the drivers, or by other arguments.
+# The hook, the drivers or other arguments set these.
 _OWN_HEADERS = frozenset(
     {
         "accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "cookie",
@@ -38,16 +39,16 @@ _OWN_HEADERS = frozenset(
 )  # fmt: skip
 _NAME = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
 _CLIENT = "airflow_provider_oac.client.rest"
-# A restore has guards that a call by itself does not have.
+# The restore operator has guards that a bare call does not have.
 _RESTORE = "/system/actions/restoresnapshot"
 
 
 def named(name: str, arguments: Mapping[str, Any]) -> Call[Any] | Listing[Any]:
-    """A call of this package, such as ``catalog.get``, or a list that comes in pages, such as ``catalog.list_items``.
+    """Build a call of this package, such as ``catalog.get``, or a paged list, such as ``catalog.list_items``.
 
-    :param name: module below ``airflow_provider_oac.client.rest`` and function.
-    :param arguments: the function's.
-    :raises OACConfigurationError: naming what does not fit.
+    :param name: module below ``airflow_provider_oac.client.rest``, and function.
+    :param arguments: arguments of the function.
+    :raises OACConfigurationError: naming the argument that does not fit.
     """
     function = _function(name)
     signature, kinds = inspect.signature(function), typing.get_type_hints(function)
@@ -65,8 +66,10 @@ def named(name: str, arguments: Mapping[str, Any]) -> Call[Any] | Listing[Any]:
 
 
 def restores(call: Call[Any]) -> bool:
-    """Whether a call restores a snapshot, however its path is written: what a server or an HTTP library makes of
-    encoded letters, dots, empty parts, parameters and upper case is undone.
+    """Whether a call restores a snapshot, however its path is written.
+
+    It normalizes the path as servers and HTTP libraries may: encoded letters, dots, empty parts, parameters, upper
+    case.
     """
     path, before = call.base + call.path, ""
     while path != before:
@@ -77,9 +80,9 @@ def restores(call: Call[Any]) -> bool:
 
 
 def _fitting(name: str, argument: str, value: Any, wanted: Any) -> Any:
-    """An argument as JSON has it, made one of a function: a text becomes a moment where it takes one.
+    """Convert an argument from JSON to the type that the function takes: a text becomes a moment where one is expected.
 
-    :raises OACConfigurationError: naming an argument of another type, or one that is to be an object of this package,
+    :raises OACConfigurationError: naming an argument of another type, or one that must be an object of this package,
         which JSON cannot hold.
     """
     inner = typing.get_args(wanted) or (wanted,)
@@ -101,7 +104,7 @@ def _fitting(name: str, argument: str, value: Any, wanted: Any) -> Any:
 
 
 def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
-    """A flag, a number or a text. Templates render to text, and the text ``"false"`` would count as yes.
+    """Check a flag, a number or a text: templates render to text, and the text ``"false"`` would count as true.
 
     :raises OACConfigurationError: for a value of another type.
     """
@@ -115,7 +118,7 @@ def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
     if not plain or len(plain) + (NoneType in options) < len(options):
         return value
     if str in plain and isinstance(value, int) and not isinstance(value, bool):
-        # Airflow's native rendering makes a number of digits.
+        # With native rendering, Airflow turns digits into a number.
         return str(value)
     fits = any(isinstance(value, option) for option in plain) and (bool in plain or not isinstance(value, bool))
     if fits or (value is None and NoneType in options):
@@ -128,12 +131,12 @@ def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
 
 
 def lists(name: str) -> bool:
-    """Whether a function of this package makes a list that comes in pages."""
+    """Whether a function of this package makes a paged list."""
     return _makes(_function(name), "Listing[")
 
 
 def _makes(value: Any, *kinds: str) -> bool:
-    """Whether this is a function that makes a call or a list."""
+    """Whether this is a function whose annotated result begins with one of these kinds."""
     returned = getattr(value, "__annotations__", {}).get("return", "")
     return inspect.isroutine(value) and str(returned).startswith(kinds)
 
@@ -172,17 +175,18 @@ def raw(
     base: str = API_BASE,
     repeatable: bool | None = None,
 ) -> Call[Any]:
-    """A call by method and path. Its result is what the answer holds: JSON, a text, or nothing.
+    """Build a call by method and path; its result is the content of the response: JSON, a text, or ``None``.
 
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``.
     :param path: path below ``base``. Characters that a path cannot hold are percent-encoded; ``%`` stays as it is.
     :param query: query parameters, as :class:`Call` takes them.
-    :param body: a text or bytes are sent as they are, anything else as JSON. A text of the type JSON must be JSON.
+    :param body: a text or bytes are sent unchanged, anything else as JSON. If the content type is JSON, a text must be
+        JSON.
     :param headers: further headers.
-    :param base: what stands before the path; empty for a path outside the REST API.
-    :param repeatable: whether doing it twice is the same as doing it once; by default a GET is, and in the REST API a
-        PUT and a DELETE.
-    :raises OACConfigurationError: naming what cannot work.
+    :param base: prefix of the path; empty for a path outside the REST API.
+    :param repeatable: whether doing it twice is the same as doing it once. By default this holds for a GET, and in the
+        REST API for a PUT and a DELETE.
+    :raises OACConfigurationError: naming the invalid argument.
     """
     verb = str(method).upper()
     if verb not in METHODS:
@@ -225,7 +229,7 @@ def raw(
 
 
 def _queried(name: str, value: Any) -> Any:
-    """A query parameter: a text, a number, a flag or nothing, or a list of these.
+    """Check a query parameter: a text, a number, a flag or ``None``, or a list of these.
 
     :raises OACConfigurationError: for anything else.
     """
@@ -240,9 +244,9 @@ def _queried(name: str, value: Any) -> Any:
 
 
 def _encoded(body: Any, content_type: str) -> bytes | None:
-    """The body as it is sent. A text must be the JSON that it is said to be: a template renders a dictionary as Python.
+    """Encode the body; a text declared as JSON must be JSON, because a template renders a dictionary as Python.
 
-    :raises OACConfigurationError: naming what makes JSON of it.
+    :raises OACConfigurationError: saying how to make it JSON.
     """
     if body is None or isinstance(body, bytes):
         return body
@@ -266,7 +270,7 @@ def _encoded(body: Any, content_type: str) -> bytes | None:
 
 
 def _jsonable(value: Any) -> Any:
-    """What JSON has another name for. The results of a mapped task are a sequence of Airflow's own."""
+    """Convert mappings and sequences for JSON: Airflow has its own sequence type for the results of a mapped task."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
@@ -293,13 +297,13 @@ def _checked_path(path: str, base: str) -> str:
             f"The path {base + path!r} has a part made of dots, also if they are encoded, or holds ?, # or blanks "
             "where none can stand."
         )
-    # A path copied from a log begins with the base.
+    # A path that was copied from a log begins with the base.
     own = path.removeprefix(base) if base and path.startswith(base + "/") else path
     return quote(own, safe="/%:@!$&'()*+,;=~-._")
 
 
 def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
-    """The call for a page of a list, from a raw one; the parameter ``page`` is documented."""
+    """Build the call for one page of a list from a raw call; the parameter ``page`` is documented."""
 
     def read(response: Response) -> Page[Any]:
         body = _read(response)
@@ -310,9 +314,9 @@ def of_page(call: Call[Any], number: int) -> Call[Page[Any]]:
 
 
 def _read_whole(response: Response) -> Any:
-    """What an answer holds, unless it is the first page of several.
+    """Return the content of a response that is not one page of several.
 
-    :raises OACIncompleteListError: if it is.
+    :raises OACIncompleteListError: if it is one page of several.
     """
     page: Page[Any] = read_page(response, ())
     if page.more or (page.count or 1) > 1:
@@ -325,7 +329,7 @@ def _read_whole(response: Response) -> Any:
 
 
 def _read(response: Response) -> Any:
-    """What an answer holds.
+    """Return the content of a response.
 
     :raises OACResponseError: if it is neither JSON nor a text.
     """

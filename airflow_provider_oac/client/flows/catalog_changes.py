@@ -1,7 +1,7 @@
-"""Changing the catalog such that doing it again does no harm: folders, copies, moves, deletion, owners.
+"""Idempotent changes of the catalog: folders, copies, moves, deletion, owners.
 
-OAC has no idempotency key. A search shows what was done: an item whose path follows from folder and name is read by its
-id, which needs no search index (documented); others are searched for in the list.
+OAC has no idempotency key, so a search shows what an earlier attempt did. An item whose path follows from folder and
+name is read by its id, which needs no search index (documented); other items are searched for in the list.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
 )
 
-# Above these there is nothing that belongs to one task alone.
+# These folders hold the content of all users.
 _ROOTS = frozenset({"", "shared", "users"})
-# What has an owner that can be changed (documented). A single item of another type is OAC's to judge.
+# Types whose owner can be changed (documented). For a single item of another type, OAC decides.
 OWNED = frozenset(
     {
         ids.WORKBOOKS, ids.DASHBOARDS, ids.ANALYSIS, ids.REPORTS, ids.FOLDERS, ids.CONNECTIONS, ids.DATASETS,
         ids.DATAFLOWS, ids.SEQUENCES, ids.MODELS,
     }
 )  # fmt: skip
-# How many items an error names, a result names, and a flow holds for each request that runs.
+# Most items that an error names, that a result names, and that a flow holds per concurrent request.
 _NAMED, _RETURNED, _HELD = 5, 100, 4
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an item is to go.
+    """The destination of an item.
 
-    :param parent_id: id of the folder; ``None`` for the one where the item is.
-    :param name: its name there; ``None`` for the one that it has.
-    :param overwrite: whether an item that is there is replaced.
-    :param create_parents: whether missing folders are created.
+    :param parent_id: id of the folder; ``None`` for the item's current folder.
+    :param name: the new name; ``None`` for the item's current name.
+    :param overwrite: whether to replace an existing item.
+    :param create_parents: whether to create missing folders.
     """
 
     parent_id: str | None = None
@@ -62,10 +62,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Arranged(Model):
-    """What became of an item.
+    """The result of a change to an item.
 
     :param item: the item as it is now.
-    :param done_before: whether an earlier attempt had done it, so nothing was sent.
+    :param done_before: whether an earlier attempt made the change, so nothing was sent.
     """
 
     item: CatalogItem
@@ -74,7 +74,7 @@ class Arranged(Model):
 
 @dataclass
 class _Change(Submission[CatalogItem, Arranged]):
-    """A change that is searched for before anything is sent, which asking again does not repeat."""
+    """A change that is searched for before it is sent, and sent at most once per try."""
 
     confirmation_timeout: float = field(default=0.0, kw_only=True)
 
@@ -83,21 +83,21 @@ class _Change(Submission[CatalogItem, Arranged]):
     sends = 1
 
     def accepted(self, api: Api, answer: CatalogItem) -> Arranged:
-        """The item in its place."""
+        """Return the item in its place."""
         return Arranged(answer)
 
     def uncertain(self, lost: OACError, sends: int) -> OACError:
-        """The failure itself: the next try searches first."""
+        """Return the failure itself: the next try searches first."""
         return lost
 
 
 @dataclass
 class NewFolder(_Change):
-    """Creates a folder unless it is there.
+    """Creates a folder unless it exists.
 
-    :param parent_id: id of the folder it is in.
+    :param parent_id: id of its parent folder.
     :param name: its name.
-    :param create_parents: whether missing folders above are created.
+    :param create_parents: whether to create missing parent folders.
     """
 
     parent_id: str
@@ -106,22 +106,22 @@ class NewFolder(_Change):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"create folder {self.name!r}"
 
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
-        """The folder, if it is there."""
+        """Return the folder if it exists."""
         found = await _there(api, ids.FOLDERS, self.parent_id, self.name)
         return None if found is None else Arranged(found, done_before=lost is None)
 
     def call(self, now: float) -> Call[CatalogItem]:
-        """The request."""
+        """Return the request."""
         return catalog.create_folder(self.name, self.parent_id, create_parents=self.create_parents)
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Arranged | None:
-        """Decide whether OAC says that the folder is there; how it does is not documented."""
+        """Decide whether OAC refuses because the folder exists; the form of that refusal is not documented."""
         if error.status in (400, 409):
-            # If the catalog cannot be read, the refusal says more than the failure to read it.
+            # If the catalog cannot be read either, the refusal is the more useful error.
             with suppress(OACApiError, OACTransportError):
                 if found := await self.trace(api, None):
                     return found
@@ -130,12 +130,12 @@ class NewFolder(_Change):
 
 @dataclass
 class _Placing(_Change):
-    """Puts an item somewhere, once.
+    """Puts an item in a place, once.
 
     :param kind: type of the item.
     :param item_id: its id.
-    :param place: where it goes.
-    :raises OACTakenError: if something else is there already, and is not to be replaced.
+    :param place: its destination.
+    :raises OACTakenError: if another item is already there and is not to be replaced.
     """
 
     kind: str
@@ -147,18 +147,18 @@ class _Placing(_Change):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"{type(self).__name__.lower()} {self.kind} {ids.shown(self.item_id)}"
 
     def call(self, now: float) -> Call[CatalogItem]:
-        """The request."""
+        """Return the request."""
         return type(self).operation(self.kind, self.item_id, **asdict(self._target))
 
     async def there(self, api: Api, source: CatalogItem | None) -> CatalogItem | None:
-        """The item that is in the place, unless it is to be replaced.
+        """Return the item at the destination, unless it is to be replaced.
 
-        :param source: the item itself; ``None`` if it is gone. One that is known by its path need not name its folder
-            (one sample of details does not).
+        :param source: the item itself; ``None`` if it is gone. An item that is known by its path need not name its
+            folder (one sample of details does not).
         """
         folder, last = ids.split_path(self.item_id) or ((source.parent_id, source.name) if source else (None, None))
         parent_id, name = self.place.parent_id or folder, self.place.name or last
@@ -172,12 +172,12 @@ class _Placing(_Change):
         return await _there(api, self.kind, parent_id, name)
 
     def done(self, api: Api, there: CatalogItem, lost: OACError | None) -> Arranged:
-        """The item that an earlier attempt put there."""
+        """Return the item that an earlier attempt put there."""
         api.report(f"{ids.shown(there.id)} is there: an earlier attempt to {self.doing} succeeded.")
         return Arranged(there, done_before=lost is None)
 
     def taken(self, there: CatalogItem) -> OACError:
-        """The error if something else is in the place."""
+        """Return the error for a destination that another item occupies."""
         return OACTakenError(
             f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {ids.shown(self.item_id)} cannot "
             "go there. Nothing was changed. Give another name, or replace it with overwrite=True."
@@ -186,16 +186,18 @@ class _Placing(_Change):
 
 @dataclass
 class Copy(_Placing):
-    """Copies an item. If an earlier attempt may have made the copy (``suspect``), one that is there counts as it; of a
-    folder only if it holds what the source holds.
+    """Copies an item.
 
-    :raises OACUncertainError: if a copy may have broken off halfway.
+    If an earlier attempt may have made the copy (``suspect``), an item at the destination counts as the copy. A folder
+    counts only if it holds what the source holds.
+
+    :raises OACUncertainError: if a copy may be incomplete.
     """
 
     operation = staticmethod(catalog.copy)
 
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
-        """The copy, if it is there. A replaced item does not show whether it was."""
+        """Return the copy if it exists; with ``overwrite``, an existing item does not prove that it was copied."""
         source: CatalogItem = await api.perform(catalog.get(self.kind, self.item_id))
         there = await self.there(api, source)
         if there is None:
@@ -211,7 +213,7 @@ class Copy(_Placing):
 class Move(_Placing):
     """Moves an item.
 
-    :raises OACConfigurationError: for a type that OAC does not move, or a folder that is not to be moved.
+    :raises OACConfigurationError: for a type that OAC does not move, or a folder that must not be moved.
     """
 
     operation = staticmethod(catalog.move)
@@ -221,7 +223,7 @@ class Move(_Placing):
         check_no_root(self.kind, self.item_id, "moved")
 
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
-        """The item in its new place, if it is gone from the old one."""
+        """Return the item at its new place if it is gone from the old one."""
         source = await api.run(find_by_id(self.kind, self.item_id))
         if source is None and (self.suspect or lost is not None):
             there = await self.there(api, None)
@@ -230,7 +232,7 @@ class Move(_Placing):
         if lost is not None:
             return None
         if source is None:
-            # This call fails in OAC's words.
+            # This call fails with OAC's own error.
             await api.perform(catalog.get(self.kind, self.item_id))
         there = await self.there(api, source)
         if there is not None:
@@ -240,11 +242,11 @@ class Move(_Placing):
 
 @flow
 async def delete_folder(api: Api, folder_id: str, *, recursive: bool = False, missing_ok: bool = False) -> bool:
-    """Delete a folder. Returns whether there was one.
+    """Delete a folder, and return whether it existed.
 
-    :param recursive: whether everything below goes as well.
-    :param missing_ok: whether a folder that is not there is as good as deleted.
-    :raises OACConfigurationError: if it is not empty, or one that holds everybody's content.
+    :param recursive: whether to delete everything below it as well.
+    :param missing_ok: whether a missing folder counts as deleted.
+    :raises OACConfigurationError: if the folder is not empty, or holds the content of all users.
     :raises OACApiError: if OAC refuses.
     """
     check_no_root(ids.FOLDERS, folder_id, "deleted")
@@ -256,7 +258,7 @@ async def delete_folder(api: Api, folder_id: str, *, recursive: bool = False, mi
     if not recursive:
         await _check_empty(api, folder_id)
     if not await api.run(unless_gone(catalog.delete_folder(folder_id, recursive=recursive))):
-        # It was there just now: its response was lost, and it went with the first attempt.
+        # The folder existed a moment ago, so the first attempt deleted it and its response was lost.
         api.report("The folder went while it was deleted.")
     return True
 
@@ -274,14 +276,15 @@ async def change_owners(
     manage_content: bool = True,
     limit: int = 4,
 ) -> tuple[int, list[str]]:
-    """Give an item, or everything below a folder as well, to another owner.
+    """Give an item, or a folder and everything below it, to another owner.
 
-    Items that have this owner already are given once more if they are named, and left alone below a folder.
+    The named item is changed even if it already has this owner; items below a folder are skipped in that case.
 
-    :param only_owner: only items of this owner.
-    :param manage_content: search as a content manager, also what the user may not see; otherwise that stays as it is.
-    :returns: how many were given, and the paths of the first hundred.
-    :raises OACApiError: if OAC refuses; what was given before stays given, and doing it again continues.
+    :param only_owner: change only items of this owner.
+    :param manage_content: search as a content manager, including items that the user may not see. Without it, those
+        items stay unchanged.
+    :returns: the number of changed items, and the paths of the first hundred.
+    :raises OACApiError: if OAC refuses. Items that were already changed stay changed; another run continues.
     """
     if recursive and kind != ids.FOLDERS:
         raise OACConfigurationError(f"Only what lies below a folder can be handed over as a whole, not below {kind}.")
@@ -303,14 +306,14 @@ async def change_owners(
 
 
 def check_no_root(kind: str, item_id: str, what: str) -> None:
-    """Refuse a folder that everybody's content lies in: a template that rendered to nothing may lead there.
+    """Refuse a folder that holds the content of all users: a template that rendered to nothing may lead there.
 
-    :raises OACConfigurationError: naming it.
+    :raises OACConfigurationError: naming the folder.
     """
     if kind != ids.FOLDERS:
         return
     plain = ids.plain_id(item_id) or ""
-    # Whether OAC tells upper from lower case here, or passes over an empty part, is not documented.
+    # It is not documented whether OAC distinguishes case here, or ignores an empty part.
     inside = plain.casefold().removeprefix(ids.CATALOG_ROOT.casefold()).strip("/")
     if inside and plain.startswith("/") and any(part.strip() in ("", ".", "..") for part in inside.split("/")):
         raise OACConfigurationError(
@@ -325,11 +328,14 @@ def check_no_root(kind: str, item_id: str, what: str) -> None:
 
 
 async def _check_empty(api: Api, folder_id: str) -> None:
-    """OAC deletes only an empty folder without ``recursive`` (documented), but not how it says so."""
+    """Refuse a folder that is not empty.
+
+    Without ``recursive`` OAC deletes only an empty folder (documented); the form of its refusal is not documented.
+    """
     try:
         page = await api.perform(catalog.list_children(ids.FOLDERS, folder_id, limit=_NAMED).page(1))
     except OACApiError as error:
-        # If the index is not ready, OAC's own refusal has to do.
+        # If the index is not ready, OAC itself has to refuse.
         if not index_not_ready(error):
             raise
         return
@@ -343,9 +349,9 @@ async def _check_empty(api: Api, folder_id: str) -> None:
 
 
 async def _check_whole(api: Api, kind: str, source_id: str, there: CatalogItem) -> None:
-    """A copy of a folder that broke off halfway is there, too: it is whole if it holds what the source holds.
+    """Verify that a copied folder is complete: a copy that broke off halfway also exists.
 
-    :raises OACUncertainError: if it does not, or that is unknown.
+    :raises OACUncertainError: if its content differs from the source's, or the two cannot be compared.
     """
     what = f"It is not known whether {ids.shown(there.id)} is a whole copy of {ids.shown(source_id)}"
     then = (
@@ -367,9 +373,9 @@ async def _check_whole(api: Api, kind: str, source_id: str, there: CatalogItem) 
 
 
 async def _held(api: Api, kind: str, item_id: str, but: str | None = None) -> set[tuple[str, str]]:
-    """Type and path, from the container on, of everything below one.
+    """Return type and relative path of everything below a container.
 
-    :param but: a container that does not count, with what it holds: a copy that lies in its source.
+    :param but: a container to leave out with its content: a copy inside its source.
     """
     top, held = ids.normal(item_id) + "/", set()
     out = ids.normal(but) if but else None
@@ -387,10 +393,10 @@ def _some(items: set[tuple[str, str]]) -> str:
 
 
 async def _there(api: Api, kind: str, parent_id: str, name: str) -> CatalogItem | None:
-    """The item of this name in this folder."""
+    """Return the item of this name in this folder."""
     folder = ids.plain_id(parent_id)
     if folder and folder.startswith("/") and kind not in catalog.IMMOVABLE:
         return await api.run(find_by_id(kind, ids.encoded(f"{folder.rstrip('/')}/{name}")))
-    # Its id is a pair, which does not follow from the folder, and not each of them names its folder.
+    # The item's id is a pair, which does not follow from the folder, and some items do not name their folder.
     found = await api.run(find_by_name(kind, name))
     return next((item for item in found if item.parent_id is None or ids.same(item.parent_id, parent_id)), None)

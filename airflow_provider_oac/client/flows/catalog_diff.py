@@ -1,4 +1,4 @@
-"""Comparing what two instances hold, item by item: a backup is proved by what comes out of it."""
+"""Compare the content of two instances item by item, to prove that a backup restores completely."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from airflow_provider_oac.client.rest.catalog import CatalogItem
 from airflow_provider_oac.exceptions import OACApiError
 
 _SIDE_BY_SIDE = 8
-# How many items a review names.
+# Most items that a review lists.
 _BULLETS = 20
-# Two instances hold an item alike if these are equal. The time of the last change does not count: whether a restore
-# keeps it is not documented.
+# An item is equal in both instances if these members are. The modification time does not count: it is not documented
+# whether a restore keeps it.
 _COMPARED = ("name", "owner", "description")
 
 Key = tuple[str, str]
@@ -31,10 +31,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Held(Model):
-    """An item that an instance holds.
+    """An item of an instance.
 
-    :param item: as the catalog lists it.
-    :param access: who may do what with it; ``None`` if that was not read, or may not be.
+    :param item: the item as the catalog lists it.
+    :param access: its permissions; ``None`` if they were not read, or the user may not read them.
     """
 
     item: CatalogItem
@@ -43,14 +43,14 @@ class Held(Model):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What distinguishes a copy from its source. Every text names an item: type and path.
+    """The differences between a copy and its source; each text names an item by type and path.
 
-    :param compared: how many items are in both.
-    :param missing: in the source only, and there when the copy was made.
-    :param different: in both, with what differs.
-    :param extra: in the copy only: gone from the source since, or never there.
-    :param changed_since: changed in the source after the copy was made, so nothing can be said of them.
-    :param permissions_unread: how many of those compared have permissions that were not read on either side.
+    :param compared: number of items that are in both.
+    :param missing: items in the source only that existed when the copy was made.
+    :param different: items in both, with their differences.
+    :param extra: items in the copy only: deleted from the source since, or never there.
+    :param changed_since: items that changed in the source after the copy was made, so they cannot be compared.
+    :param permissions_unread: number of compared items whose permissions were read on neither side.
     """
 
     compared: int
@@ -62,16 +62,18 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether the copy holds all that it should, as it should."""
+        """Whether the copy holds everything that it should, unchanged."""
         return not self.missing and not self.different
 
 
 @flow
 async def held(api: Api, *, permissions: bool, manage_content: bool | None = None) -> dict[Key, Held]:
-    """All items that an instance lists, type by type, since OAC shows at most 10,000 in one list.
+    """Return all items that an instance lists.
 
-    :param permissions: whether to read who may do what with each, which is a request each.
-    :param manage_content: whether to list as a content manager, also what others own.
+    It lists them type by type, because OAC shows at most 10,000 items in one list.
+
+    :param permissions: whether to read the permissions of each item, which takes one request per item.
+    :param manage_content: whether to list as a content manager, including what others own.
     :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
     """
     found: dict[Key, Held] = {}
@@ -92,19 +94,18 @@ async def _access(api: Api, item: CatalogItem) -> tuple[Access, ...] | None:
     try:
         return await api.perform(acl.get(item.type, item.id))
     except OACApiError as error:
-        # Types without permissions, items that went meanwhile, and those that are not for this user.
+        # The type has no permissions, the item was deleted meanwhile, or the user may not read them.
         if error.status in (400, 403) or error.missing_role or is_missing(error, item.type):
             return None
         raise
 
 
 def compare(source: Mapping[Key, Held], copy: Mapping[Key, Held], made_at: datetime | None = None) -> Comparison:
-    """Compare what two instances hold.
+    """Compare the content of two instances.
 
-    :param source: what was copied.
-    :param copy: what should be equal to it.
-    :param made_at: when the copy was made; what changed in the source later is not held against the copy. By default
-        now.
+    :param source: the items that were copied.
+    :param copy: the items that should be equal.
+    :param made_at: when the copy was made; items that changed in the source later are not compared. By default now.
     """
     missing, different, since, compared, unread = [], [], [], 0, 0
     for key, one in sorted(source.items()):
@@ -167,12 +168,12 @@ There is no undo except the safety snapshot that is taken before."""
 def review(
     facts: Mapping[str, Any], target: Mapping[Key, Held], source: Mapping[Key, Held] | None, taken_at: datetime | None
 ) -> str:
-    """What a person must know who approves a restore, as Markdown.
+    """Return the Markdown text that a person reads before approving a restore.
 
     :param facts: ``host``, ``system``, ``owners`` of the target; ``name``, ``source_instance``, ``taken_at``, ``age``
         of the snapshot; ``replaced`` and ``not_saved``.
-    :param target: what the target holds.
-    :param source: what the instance holds that the snapshot was taken of, as it is now; ``None`` if it is out of reach.
+    :param target: the items of the target.
+    :param source: the current items of the instance that the snapshot was taken of; ``None`` if it cannot be reached.
     :param taken_at: when the snapshot was taken, if that is known.
     """
     counts = sorted(Counter(kind for kind, _ in target).items())

@@ -1,4 +1,4 @@
-"""Going through the catalog: what lies below a folder, one item by its exact name or id."""
+"""Search the catalog: everything below a folder, or an item by its exact name or id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_oac.client.rest import catalog
 from airflow_provider_oac.client.rest.catalog import CatalogItem
 from airflow_provider_oac.exceptions import OACApiError
 
-# What holds other items; that dashboards do is documented, and their group folders are named after it.
+# Types that hold other items: documented for dashboards, inferred from their names for the group folders.
 CONTAINERS = frozenset({ids.FOLDERS, ids.DASHBOARDS, ids.DASHBOARD_GROUP_FOLDERS, ids.DASHBOARD_FOLDERS})
 
 
@@ -26,15 +26,15 @@ async def below(
     recursive: bool = True,
     manage_content: bool = False,
 ) -> AsyncGenerator[CatalogItem, None]:
-    """Everything below a container, folder by folder, each item once.
+    """Yield everything below a container, folder by folder, each item once.
 
     Each container is a separate list, so OAC's limit applies to each. Memory holds the current pages, the ids of the
-    containers still to come, and one number for each item: whether a container's list shows items deeper down as
-    well is not documented.
+    containers still to come, and one number for each item, because it is not documented whether a container's list also
+    shows items deeper down.
 
-    :param itself: whether the container itself comes first.
-    :param recursive: whether anything else comes.
-    :param manage_content: list as a content manager, also what others own.
+    :param itself: whether to yield the container itself first.
+    :param recursive: whether to yield anything else.
+    :param manage_content: list as a content manager, including what others own.
     :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
     """
     manage = manage_content or None
@@ -55,9 +55,9 @@ async def below(
 
 @flow
 async def find_by_id(api: Api, kind: str, item_id: str, *, manage_content: bool | None = None) -> CatalogItem | None:
-    """An item if it is there. Needs no search index.
+    """Return an item if it exists; this needs no search index.
 
-    :param manage_content: search as a content manager, also what others own.
+    :param manage_content: search as a content manager, including what others own.
     :raises OACApiError: for any error that does not mean a missing item.
     """
     try:
@@ -69,23 +69,25 @@ async def find_by_id(api: Api, kind: str, item_id: str, *, manage_content: bool 
 
 
 def is_missing(error: OACApiError, kind: str) -> bool:
-    """Whether an answer to a well-formed id says that there is no such item.
+    """Whether a response to a well-formed id says that there is no such item.
 
-    The types with detail operations of their own share their address with ``GET /catalog/{type}/{id}``, and these
-    document no 404 but a 400 (documented; what they answer for an item that is not there is not).
+    Types with their own detail operations share their address with ``GET /catalog/{type}/{id}``. Those operations
+    document a 400 instead of a 404; their response for a missing item is not documented.
     """
     return error.status == 404 or (error.status == 400 and kind in (ids.WORKBOOKS, ids.ANALYSIS, ids.CONNECTIONS))
 
 
 @flow
 async def find_by_name(api: Api, kind: str, name: str, plan: PagePlan = PagePlan()) -> list[CatalogItem]:
-    """Items with exactly this name. OAC's search finds parts of names (observed), so they are compared here.
+    """Return the items with exactly this name.
+
+    OAC's search finds parts of names (observed), so this function compares whole names.
 
     :param kind: their type.
-    :param name: upper and lower case count.
+    :param name: the name; case matters.
     :raises OACError: as :func:`airflow_provider_oac.client.paging.pages` does.
     """
-    # Characters that a search may understand are left to the comparison; which there are is not documented.
+    # The search may give other characters a meaning (not documented), so a name that has them is searched for as ``*``.
     words = name if all(letter.isalnum() or letter in " _-." for letter in name) else "*"
     items = catalog.list_items(kind, search=words).each(api, plan)
     return [item async for item in items if item.name == name and item.type == kind]

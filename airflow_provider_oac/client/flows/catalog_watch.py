@@ -1,6 +1,4 @@
-"""Waiting for what OAC lists: an item of the catalog that is there, or was modified since; a snapshot that is listed,
-or the newest of a series that is young enough.
-"""
+"""Targets for sensors: an item that exists or was modified, a listed snapshot, or a recent snapshot of a series."""
 
 from __future__ import annotations
 
@@ -22,16 +20,16 @@ from airflow_provider_oac.counters import count
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACResponseError, OACWaitTimeoutError
 from airflow_provider_oac.transport.retry import ONCE
 
-# How a trigger goes through a list: without waiting, and without more connections than one poll is to have.
+# How a trigger goes through a list: without waiting, and with only one connection per poll.
 _AT_ONCE = PagePlan(side_by_side=1, index_patience=0.0)
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """What one poll showed.
+    """The result of one poll.
 
-    :param item: what was found, if it is as it is wanted.
-    :param text: what was found, for people.
+    :param item: the found item, if it meets the condition.
+    :param text: description of the finding, for people.
     """
 
     item: Any | None
@@ -39,19 +37,19 @@ class Sighting:
 
 
 class Wanted(Hashable, Protocol):
-    """What a sensor waits for. Two that are equal are polled as one.
+    """The condition that a sensor waits for; equal conditions share one poll.
 
-    :param hint: what to check when it does not come.
+    :param hint: what to check when it is not met in time.
     """
 
     hint: ClassVar[str]
 
     def text(self) -> str:
-        """For people."""
+        """Describe the condition for people."""
         ...
 
     async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
-        """Search for it once. Flow.
+        """Search once; a flow.
 
         :param plan: how to go through lists.
         """
@@ -60,7 +58,7 @@ class Wanted(Hashable, Protocol):
 
 @dataclass(frozen=True)
 class WantedItem:
-    """An item of the catalog that is waited for.
+    """A catalog item to wait for.
 
     :param kind: type of the item.
     :param item_id: its id, encoded.
@@ -76,9 +74,9 @@ class WantedItem:
     )
 
     def since(self) -> datetime | None:
-        """The moment since which it is to be modified, if there is one.
+        """Parse ``modified_since``; return ``None`` if it is not set.
 
-        :raises OACConfigurationError: if it is none.
+        :raises OACConfigurationError: if it is not a time.
         """
         found = moment(self.modified_since)
         if found is None and self.modified_since is not None:
@@ -89,15 +87,15 @@ class WantedItem:
         return found
 
     def text(self) -> str:
-        """For people."""
+        """Describe the item for people."""
         since = f", modified since {self.modified_since}" if self.modified_since else ""
         return f"{self.kind} {ids.shown(self.item_id)}{since}"
 
     async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
-        """Search for the item once. Flow.
+        """Search for the item once; a flow.
 
-        :param plan: how to go through the list, where the item itself does not say when it was modified.
-        :raises OACResponseError: if OAC does not say when it was modified.
+        :param plan: how to go through the list, which is read if the item itself has no modification time.
+        :raises OACResponseError: if OAC returns no modification time.
         """
         since = self.since()
         item = await api.run(find_by_id(self.kind, self.item_id))
@@ -106,7 +104,7 @@ class WantedItem:
         if since is None:
             return Sighting(item, f"{self.text()}: there.")
         if item.modified is None:
-            # One sample of a workbook's details has no such member (documented); lists have.
+            # One sample of a workbook's details has no modification time (documented); lists have one.
             name = (ids.split_path(self.item_id) or (None, item.name))[1]
             listed = await api.run(find_by_name(self.kind, name, plan))
             item = next((found for found in listed if ids.same(found.id, self.item_id)), item)
@@ -123,18 +121,19 @@ class WantedItem:
 
 @dataclass(frozen=True)
 class WantedSnapshot:
-    """A snapshot that is waited for: by ``snapshot_id``, by ``snapshot_name``, or by ``max_age`` and a series.
+    """A snapshot to wait for: by ``snapshot_id``, by ``snapshot_name``, or by ``max_age`` and a series.
 
     :param snapshot_id: id of the snapshot.
     :param snapshot_name: its exact name.
-    :param max_age: how old the newest of the series may be by the time in its name, in seconds.
+    :param max_age: maximum age of the newest snapshot of the series, in seconds, by the time in its name.
     :param label: the series.
     :param instance: name of the instance in the names of its snapshots.
     :param bucket: its bucket.
     :param folder: its folder in the bucket.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
-    :raises OACConfigurationError: if it is half a question, or label or folder cannot be part of a name.
+    :raises OACConfigurationError: if the arguments are incomplete or conflict, or label or folder cannot be part of a
+        name.
     """
 
     snapshot_id: str | None = None
@@ -159,20 +158,20 @@ class WantedSnapshot:
             self._series()
 
     def text(self) -> str:
-        """For people."""
+        """Describe the snapshot for people."""
         if self.max_age is None:
             return f"Snapshot {self.snapshot_id or self.snapshot_name}"
         return f"A snapshot of {self.label}, at most {timedelta(seconds=self.max_age)} old"
 
     async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
-        """Search for the snapshot once. Flow. Its list has no pages."""
+        """Search for the snapshot once; a flow. OAC's list of snapshots has no pages."""
         listed = await api.run(list_all())
         if self.max_age is None:
             asked = self.snapshot_id or self.snapshot_name
             found = next((item for item in listed if asked == (item.id if self.snapshot_id else item.name)), None)
             return Sighting(found, f"{self.text()} is {'listed' if found else 'not listed'}.")
         series, now = self._series(), datetime.fromtimestamp(api.now(), UTC)
-        # A clock that was wrong once must not make a series look fresh until that time has come.
+        # A snapshot named after a future time, by a wrong clock, must not make the series look fresh.
         named = [(name, item) for item in listed if (name := series.name_of(item)) and name.time <= now]
         if not named:
             return Sighting(
@@ -193,29 +192,29 @@ class WantedSnapshot:
 
 
 class CatalogTarget(PollTarget[Sighting]):
-    """Done when what is waited for is as it is wanted. After a deferral the task polls once more and reports it.
+    """Done when the condition is met. After a deferral the task polls once more and reports the result.
 
-    :param wanted: what is waited for.
-    :param plan: its deadline, longest pause and patience with trouble count.
+    :param wanted: the condition.
+    :param plan: how to wait; its deadline, longest pause and patience with trouble apply.
     """
 
     def __init__(self, wanted: Wanted, plan: WaitPlan, *, report: Callable[[str], None] = lambda _line: None) -> None:
-        # A sensor polls at one pace: nothing says when what it waits for began.
+        # A sensor polls at a constant interval, because it does not know when the awaited work began.
         super().__init__(wanted, wanted.text(), dataclasses.replace(plan, first_pause=plan.longest_pause), report)
         self._wanted = wanted
         self._last = "nothing"
 
     async def poll(self, api: Api) -> Sighting:
-        """Search for it once: one request after the other, each tried once."""
+        """Search once: requests one after the other, each tried once."""
         count("polls")
         try:
             return await self._wanted.poll(api.with_policy(ONCE), _AT_ONCE)
         except OACWaitTimeoutError as error:
-            # That the search index is not ready passes; how long to wait for it is the plan's to say.
+            # A search index that is not ready is a passing error; the plan decides how long to wait for it.
             raise error.__cause__ if isinstance(error.__cause__, OACApiError) else error from None
 
     def on_result(self, found: Sighting, now: float) -> float | None:
-        """Judge what was found."""
+        """Judge the result of a poll."""
         self._trouble = None
         if found.item is not None:
             return None
@@ -224,6 +223,6 @@ class CatalogTarget(PollTarget[Sighting]):
         return self._pause(now)
 
     def timed_out(self, now: float) -> OACWaitTimeoutError:
-        """The error at the deadline."""
+        """Return the error at the deadline."""
         last = self._trouble or self._last
         return OACWaitTimeoutError(f"{self.title} did not come in time. Last poll: {last} {self._wanted.hint}")

@@ -1,4 +1,4 @@
-"""Creating a connection of OAC to a data source, once; deleting one."""
+"""Create a connection to a data source once, find its id, and delete it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_oac.client.rest.catalog import CatalogItem
 from airflow_provider_oac.client.rest.connections import ConnectionOrder
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACKilledError, OACTakenError, OACUncertainError
 
-# What to do if there is one of that name.
+# What to do if a connection of this name exists.
 FAIL = "fail"
 KEEP = "keep"
 UPDATE = "update"
@@ -22,7 +22,7 @@ UPDATE = "update"
 
 @dataclass(frozen=True)
 class MadeConnection(Model):
-    """A connection that is there as it is wanted.
+    """A connection that exists as requested.
 
     :param id: its id, encoded; ``None`` if OAC created it without returning its id (:func:`listed_id` finds it).
     :param how: ``created``, ``updated`` or ``kept``.
@@ -34,15 +34,16 @@ class MadeConnection(Model):
 
 @dataclass
 class NewConnection(Submission[str | None, MadeConnection]):
-    """Creates a connection such that doing it again does no harm.
+    """Creates a connection idempotently.
 
-    A search before anything is sent shows whether a connection existed before or an earlier attempt created it.
+    A search before the request shows whether the connection already exists.
 
-    :param order: what to create.
-    :param user: who is signed in, and so the owner; ``None`` if that is not known.
-    :param if_exists: what to do if the user has one of this name: ``fail``, ``keep`` it as it is, or ``update`` it.
-    :param known: whether it is known of this very connection that an earlier try may have created it: then one that
-        exists is brought to what is wanted. Otherwise it is treated as any other.
+    :param order: the connection to create.
+    :param user: id of the signed-in user, who becomes the owner; ``None`` if it is not known.
+    :param if_exists: what to do if the user has a connection of this name: ``fail``, ``keep`` it as it is, or
+        ``update`` it.
+    :param known: whether the task's records show that an earlier try may have created this connection. An existing one
+        is then updated to the order; otherwise ``if_exists`` decides.
     """
 
     order: ConnectionOrder
@@ -55,27 +56,27 @@ class NewConnection(Submission[str | None, MadeConnection]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"create connection {self.order.name!r}"
 
     @property
     def looks_first(self) -> bool:
-        """Whether it is searched for before anything is sent. Only if the user is known, it is known whose it is."""
+        """Whether to search before anything is sent; a search can identify the owner only if the user is known."""
         return self.user is not None and (self.suspect or self.if_exists != UPDATE)
 
     def call(self, now: float) -> Call[str | None]:
-        """The request."""
+        """Return the request."""
         return connections.create(self.order)
 
     def accepted(self, api: Api, answer: str | None) -> MadeConnection:
-        """The new connection."""
+        """Return the new connection."""
         return MadeConnection(answer, "created")
 
     async def trace(self, api: Api, lost: OACError | None) -> MadeConnection | None:
-        """The connection of this name, as it is wanted.
+        """Return the connection of this name, updated if needed.
 
-        :raises OACTakenError: if there is one that is not to be touched.
-        :raises OACUncertainError: if it is not known whose it is.
+        :raises OACTakenError: if a connection exists that must not be changed.
+        :raises OACUncertainError: if its owner cannot be determined.
         """
         found = await api.run(owned(self.order.name, self.user))
         if found is None:
@@ -98,7 +99,7 @@ class NewConnection(Submission[str | None, MadeConnection]):
         return MadeConnection(found.id, "created")
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> MadeConnection | None:
-        """Decide what a 409 means: there is a connection of this name (inferred)."""
+        """Decide what a 409 means: a connection of this name exists (inferred)."""
         if error.status != 409 or self.if_exists == FAIL:
             raise error
         found = await api.run(owned(self.order.name, self.user))
@@ -115,7 +116,7 @@ class NewConnection(Submission[str | None, MadeConnection]):
         return MadeConnection(found.id, how)
 
     async def _existing(self, api: Api, found: CatalogItem) -> MadeConnection:
-        """What becomes of one that was there before anything was sent."""
+        """Handle a connection that existed before anything was sent."""
         if self.if_exists == KEEP:
             return MadeConnection(found.id, "kept")
         if self.if_exists == UPDATE:
@@ -132,11 +133,13 @@ class NewConnection(Submission[str | None, MadeConnection]):
 
 @flow
 async def owned(api: Api, name: str, user: str | None) -> CatalogItem | None:
-    """The connection of this very name that a user owns. Its id is made of both, so there is one at most.
+    """Return the user's connection with exactly this name.
+
+    Its id consists of owner and name, so there is at most one.
 
     :param name: its name.
-    :param user: the owner's user id, in upper or lower case; ``None`` if it is not known: then the name must fit one
-        connection only.
+    :param user: the owner's user id, in upper or lower case. ``None`` if it is not known: the name must then fit only
+        one connection.
     :raises OACError: if several fit.
     """
     found = [item for item in await api.run(catalog.list_items(ids.CONNECTIONS, search=name)) if item.name == name]
@@ -149,11 +152,13 @@ async def owned(api: Api, name: str, user: str | None) -> CatalogItem | None:
 
 @flow
 async def listed_id(api: Api, name: str, user: str | None) -> str | None:
-    """Find the id of a connection that OAC created without returning its id. It never fails, as that would report a
-    failure after the connection was made.
+    """Find the id of a connection that OAC created without returning its id.
+
+    It raises only if the task is killed, because any other error would report a failure after the connection was
+    created.
 
     :param name: its name.
-    :param user: who created it; ``None`` if that is not known.
+    :param user: id of its creator; ``None`` if it is not known.
     :returns: the id, encoded; ``None`` if OAC does not list it and the user is not known.
     """
     try:
@@ -168,12 +173,12 @@ async def listed_id(api: Api, name: str, user: str | None) -> str | None:
 
 @flow
 async def delete_connection(api: Api, connection_id: str) -> bool:
-    """Delete a connection such that doing it again does no harm. Returns whether there was one.
+    """Delete a connection idempotently, and return whether it existed.
 
     :param connection_id: its id, encoded as lists return it.
     """
     if not await api.run(unless_gone(connections.get(connection_id))):
         return False
-    # It was there a moment ago: if it is gone, an attempt whose response was lost has deleted it.
+    # The connection existed a moment ago: if it is gone, an attempt whose response was lost has deleted it.
     await api.run(unless_gone(connections.delete(connection_id)))
     return True

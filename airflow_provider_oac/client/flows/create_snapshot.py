@@ -1,4 +1,4 @@
-"""Creating a snapshot once. A snapshot is found again by the mark in its name."""
+"""Create a snapshot once; the mark in its name identifies it in OAC's list."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from airflow_provider_oac.records import Record
 
 @dataclass(frozen=True)
 class SnapshotOrder:
-    """The snapshot that is wanted.
+    """The snapshot to create.
 
     :param label: its series.
     :param instance: name of the instance.
-    :param seal: name of the Connection with the password.
-    :param mark: of the logical task.
+    :param seal: id of the Connection with the password.
+    :param mark: mark of the logical task.
     :param folder: folder in the bucket.
     :param storage: the bucket.
     """
@@ -36,10 +36,10 @@ class SnapshotOrder:
     storage: Storage
 
     def name(self, now: float, after: SnapshotName | None) -> SnapshotName:
-        """A name that was not used before, so its file overwrites none.
+        """Return a name that was not used before, so its file overwrites no other.
 
         :param now: wall-clock time in seconds since the epoch.
-        :param after: the name used before by this task, if any.
+        :param after: the previous name that this task used, if any.
         """
         time = int(now)
         if after is not None:
@@ -54,7 +54,7 @@ class Taken(Model):
     :param name: its name.
     :param bar_uri: path of its file.
     :param bucket: the bucket of its file.
-    :param work_request_id: its work request; ``None`` if the snapshot was found in the list only.
+    :param work_request_id: its work request; ``None`` if the snapshot was found in the list.
     :param snapshot_id: its id, if it was found in the list.
     """
 
@@ -67,9 +67,9 @@ class Taken(Model):
 
 @dataclass(frozen=True)
 class SnapshotFacts(Record):
-    """What a task knows of the snapshot that it takes.
+    """The facts that a task stores about the snapshot that it creates.
 
-    :param seal: name of the Connection whose password seals it.
+    :param seal: id of the Connection whose password seals it.
     :param snapshot_id: its id, if it was found in the list.
     """
 
@@ -82,13 +82,13 @@ class SnapshotFacts(Record):
 
 @dataclass
 class NewSnapshot(Submission[str, Taken]):
-    """Takes a snapshot. Its clue is the name.
+    """Creates a snapshot; its clue is the name.
 
-    :param order: what to take; its mark identifies the task.
+    :param order: the snapshot to create; its mark identifies the task.
     :param password: seals the file.
     :param search_first: whether to search the list for the mark although no earlier try is suspect.
-    :param ignore: names of snapshots of this task that are known to have failed.
-    :param clue: the last name that this task has used, if that is known; no name is used twice.
+    :param ignore: names of this task's snapshots that are known to have failed.
+    :param clue: the last name that this task used, if it is known; no name is used twice.
     """
 
     order: SnapshotOrder
@@ -102,16 +102,16 @@ class NewSnapshot(Submission[str, Taken]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do, with what it leaves in the list."""
+        """Describe the request for messages, with the mark that the snapshot has in the list."""
         return f"take a snapshot with the mark {self.order.mark}"
 
     @property
     def looks_first(self) -> bool:
-        """Whether the list is searched before anything is sent."""
+        """Whether to search the list before anything is sent."""
         return self.search_first or self.suspect
 
     async def trace(self, api: Api, lost: OACError | None) -> Taken | None:
-        """The newest listed snapshot with the mark."""
+        """Return the newest listed snapshot with the mark."""
         listed = [item for item in await api.perform(list_all()) if item.name not in self.ignore]
         named = [(name, item) for item in listed if (name := parse(item.name)) and name.mark == self.order.mark]
         if not named:
@@ -124,23 +124,23 @@ class NewSnapshot(Submission[str, Taken]):
         return Taken(found.name, found.bar_uri, found.bucket or self.order.storage.bucket, None, found.id)
 
     def call(self, now: float) -> Call[str]:
-        """The request for a snapshot under a new name."""
+        """Return the request for a snapshot with a new name."""
         name = self.order.name(now, parse(self.clue or ""))
         self.clue, self._bar_uri = str(name), name.uri(self.order.folder)
         return create(self.clue, self._bar_uri, self.order.storage, self.password)
 
     def accepted(self, api: Api, answer: str) -> Taken:
-        """The snapshot with its work request."""
+        """Return the snapshot with its work request."""
         api.report(f"OAC accepted {self.clue} as work request {answer}.")
         return Taken(str(self.clue), self._bar_uri, self.order.storage.bucket, answer)
 
 
 @flow
 async def find_named(api: Api, name: str, patience: float) -> Snapshot | None:
-    """Search for a snapshot that OAC has accepted until it lists it. Returns ``None`` if it does not.
+    """Search for an accepted snapshot until OAC lists it; return ``None`` if it does not in time.
 
     :param name: its exact name.
-    :param patience: seconds for which it is searched for.
+    :param patience: seconds to search.
     """
 
     async def attempt() -> Snapshot | None:

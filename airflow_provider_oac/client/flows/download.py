@@ -1,4 +1,4 @@
-"""Downloading a large file in constant memory, checked, into a sink; its size and checksum."""
+"""Download a large file into a sink in constant memory; check it, and compute its size and checksum."""
 
 from __future__ import annotations
 
@@ -19,44 +19,45 @@ from airflow_provider_oac.client.models import Model
 from airflow_provider_oac.exceptions import OACApiError, OACContentError, OACError, OACStorageError, OACTransportError
 from airflow_provider_oac.transport.io import StreamedResponse, media_type
 
-# What a driver has read of a piece is lost when the connection breaks.
+# Bytes per piece. When the connection breaks, an incomplete piece is lost.
 CHUNK = 1 << 18
-# Statuses that may mean that the file of a succeeded work request is not there yet. OAC's own is not documented; a
+# Statuses that may mean that the file of a succeeded work request does not exist yet. OAC does not document its own; a
 # sample of Oracle tries again on anything but 200 (observed).
 _NOT_READY = frozenset({404, 409, 412, 423, 425})
 _NOT_READY_PAUSE = 1.0
-# Longest wait between two requests, in seconds, whatever OAC asks for.
+# Longest pause between two requests, in seconds, even if OAC asks for more.
 _LONGEST_PAUSE = 60.0
-# How many bytes of either end are checked.
+# Bytes at each end of the file that are checked.
 _ENDS = 1024
-# Lengths of a compressed body would count other bytes.
+# The announced length of a compressed body would not match the size of the file.
 _AS_IT_IS = {"Accept-Encoding": "identity"}
-# For an export or another file; far more than the largest known one.
+# Size limit for any file; far more than the largest known export.
 MOST_BYTES = 4 << 30
-# No number of bytes has more digits, and Python reads none of more than some thousand.
+# Most digits of a plausible length; Python refuses to parse several thousand digits.
 _DIGITS = 18
 
 
 class Sink(Protocol):
-    """Where a file goes. Its methods may block: flows call them in a thread."""
+    """Destination of a file. Its methods may block, so flows call them in a thread."""
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
         ...
 
     def discard(self) -> None:
-        """Forget what was written; what is written next is the beginning. Never fails, and does nothing if there is
-        nothing to forget.
+        """Forget what was written; the next write starts the file anew.
+
+        It never fails, and does nothing if nothing was written.
         """
         ...
 
     def commit(self) -> None:
-        """Make what was written the file that was wanted."""
+        """Make what was written the final file."""
         ...
 
 
 class FileSink:
-    """A sink for a temporary file of this machine, which its owner removes.
+    """A sink for a temporary local file, which its owner removes.
 
     :param path: the file.
     """
@@ -68,7 +69,7 @@ class FileSink:
     def write(self, data: bytes) -> None:
         """Take the next bytes.
 
-        :raises OACStorageError: if the disk does not.
+        :raises OACStorageError: if the disk refuses them.
         """
         with local_disk(self._path):
             if self._file is None:
@@ -76,14 +77,14 @@ class FileSink:
             self._file.write(data)
 
     def discard(self) -> None:
-        """Empty it."""
+        """Close the file; the next write replaces its content."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
 
     def commit(self) -> None:
-        """Close it."""
+        """Close the file."""
         with local_disk(self._path):
             if self._file is not None:
                 self._file.close()
@@ -92,7 +93,7 @@ class FileSink:
 
 @contextlib.contextmanager
 def local_disk(path: Path) -> Iterator[None]:
-    """Name the file when this machine's disk refuses.
+    """Turn errors of the local disk into errors that name the file.
 
     :raises OACStorageError: for every error of the operating system.
     """
@@ -107,22 +108,22 @@ def local_disk(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Stored(Model):
-    """A file that is whole and in its place."""
+    """A complete file at its destination."""
 
     size: int
     sha256: str
 
 
 class SummedSink:
-    """Passes a file on to a sink and computes its size and checksum. Left by an error, it discards what was written.
+    """Passes a file on to a sink and computes its size and checksum; on an error, it discards what was written.
 
-    :param sink: where it all goes.
+    :param sink: the destination.
     """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._digest = hashlib.sha256()
-        # A flow that is canceled discards while a thread may still be writing.
+        # A canceled flow discards while a thread may still be writing.
         self._lock = threading.Lock()
         self.size = 0
 
@@ -130,12 +131,13 @@ class SummedSink:
         return self
 
     def __exit__(self, error: object, *_about_it: object) -> None:
-        # Also when a task is killed or a trigger is canceled: nothing can be awaited then, so no thread is used.
+        # This also runs when a task is killed or a trigger is canceled. Nothing can be awaited then, so no thread is
+        # used.
         if error is not None:
             self.discard()
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes. What the sink refuses does not count."""
+        """Take the next bytes; bytes that the sink refuses do not count."""
         with self._lock:
             self._sink.write(data)
             self._digest.update(data)
@@ -149,7 +151,7 @@ class SummedSink:
             self.size = 0
 
     def commit(self) -> Stored:
-        """Make it the file that was wanted."""
+        """Make what was written the final file."""
         with self._lock:
             self._sink.commit()
             return Stored(self.size, self._digest.hexdigest())
@@ -157,11 +159,11 @@ class SummedSink:
 
 @dataclass(frozen=True)
 class Marks:
-    """How a whole file of some kind begins and ends.
+    """How a complete file of some kind begins and ends.
 
     :param kind: its name, for messages.
-    :param head: what it begins with.
-    :param tail: pattern of what it ends with.
+    :param head: its first bytes.
+    :param tail: pattern of its last bytes.
     """
 
     kind: str
@@ -169,7 +171,7 @@ class Marks:
     tail: re.Pattern[bytes] = field(repr=False)
 
 
-# ISO 32000 wants %%EOF in the last line. What follows it are line ends, or the zeros and blanks of a careless writer.
+# ISO 32000 requires %%EOF in the last line. Line ends may follow it, or zeros and blanks of a careless writer.
 PDF = Marks("PDF", b"%PDF-", re.compile(rb"%%EOF[\s\0]*\Z"))
 # The signature, and the chunk IEND, which is always the same twelve bytes (PNG specification).
 PNG = Marks("PNG", b"\x89PNG\r\n\x1a\n", re.compile(rb"\0\0\0\0IEND\xaeB`\x82\Z"))
@@ -180,10 +182,10 @@ BY_FORMAT = {"pdf": PDF, "png": PNG}
 class TransferPlan:
     """How patiently to download.
 
-    :param attempts: how many requests may fail.
-    :param not_ready_grace: seconds for which OAC may say that the file is not there yet.
+    :param attempts: number of failed requests after which the download fails.
+    :param not_ready_grace: seconds during which OAC may answer that the file does not exist yet.
     :param pause: seconds before the second request, doubled for each further one.
-    :param most_bytes: OAC exports no file larger than this.
+    :param most_bytes: most bytes of the file; the download of a larger one fails.
     """
 
     attempts: int = 5
@@ -200,18 +202,18 @@ ONE_ATTEMPT = TransferPlan(attempts=1, not_ready_grace=0.0)
 async def download(
     api: Api, call: Call[Any], sink: Sink, marks: Marks | None, plan: TransferPlan = TransferPlan()
 ) -> Stored:
-    """Download a file into a sink and commit it. Returns its size and checksum.
+    """Download a file into a sink, commit it, and return its size and checksum.
 
-    Never more than a piece of it is in memory. The size is checked if the server announces it, and the first and the
-    last bytes are. A download that breaks begins anew.
+    Memory holds only one piece of the file at a time. The first and the last bytes are checked, and the size if the
+    server announces it. A download that breaks starts anew.
 
     :param call: the call that gets the file.
-    :param sink: where it goes. It is left empty if the download fails.
+    :param sink: the destination. It is left empty if the download fails.
     :param marks: what its first and last bytes must be; ``None`` for any content.
-    :param plan: how patiently.
-    :raises OACApiError: if OAC answers with an error that stays.
+    :param plan: how patiently to download.
+    :raises OACApiError: if OAC answers with an error that lasts.
     :raises OACTransportError: if the connection fails too often.
-    :raises OACContentError: if what comes is not a whole file of this kind.
+    :raises OACContentError: if the response is not a complete file of this kind.
     """
     began, failures = api.now(), 0
     with SummedSink(sink) as whole:
@@ -236,7 +238,7 @@ async def download(
 
 
 def copy(source: Path, sink: Sink) -> Stored:
-    """Copy a local file into a sink and commit it. Blocks."""
+    """Copy a local file into a sink and commit it; this blocks."""
     with SummedSink(sink) as whole, local_disk(source), source.open("rb") as file:
         while data := file.read(CHUNK):
             whole.write(data)
@@ -244,24 +246,24 @@ def copy(source: Path, sink: Sink) -> Stored:
 
 
 def _not_ready(error: OACError) -> bool:
-    """Whether OAC may only mean that the file is not there yet."""
+    """Whether the error may only mean that the file does not exist yet."""
     return isinstance(error, _NotYetError) or (isinstance(error, OACApiError) and error.status in _NOT_READY)
 
 
 class _NotYetError(OACContentError):
-    """An answer of success that says that there is no file yet."""
+    """A successful response that says that there is no file yet."""
 
 
 class _TooLargeError(OACContentError):
-    """More came than can be a file of OAC."""
+    """The response is larger than any file of OAC can be."""
 
 
 async def _receive(
     api: Api, answer: StreamedResponse, doing: str, sink: SummedSink, marks: Marks | None, most_bytes: int
 ) -> None:
-    """Read an answer of success to its end.
+    """Read a successful response to its end.
 
-    :raises OACContentError: if what came is not a whole file.
+    :raises OACContentError: if it is not a complete file.
     """
 
     def refuse_more_than(size: int) -> None:
@@ -273,7 +275,7 @@ async def _receive(
 
     kind, length = media_type(answer.headers), _announced_length(answer)
     if marks and answer.status != 200:
-        # 202 and 204, which no document forbids.
+        # The documentation does not rule out 202 and 204.
         raise _NotYetError(f"Could not {doing}: HTTP {answer.status} ({kind}) came instead of the file.")
     refuse_more_than(length or 0)
     head = tail = b""
@@ -281,7 +283,7 @@ async def _receive(
         refuse_more_than(sink.size + len(piece))
         await api.to_thread(sink.write, piece)
         head, tail = (head + piece[:_ENDS])[:_ENDS], (tail + piece[-_ENDS:])[-_ENDS:]
-        # A task that was told to stop learns of it here.
+        # A task that was told to stop notices it here.
         await api.sleep(0)
     if length not in (None, sink.size):
         flaw = f", but {length} were announced."
@@ -301,7 +303,7 @@ async def _receive(
 
 
 def _announced_length(answer: StreamedResponse) -> int | None:
-    """How many bytes the whole body has, if the server says so and sends it as it is."""
+    """Return the announced length of the body, if the server sends it uncompressed."""
     if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
         return None
     text = answer.headers.get("content-length", "").strip()

@@ -1,5 +1,6 @@
-"""Making files of workbooks: what to order of OAC for a file, the flow that waits for it and fetches it, and joining
-PDF files by pypdf, which the extra ``pdf`` brings.
+"""Export workbooks to files: plan and order exports, wait for them, download them, and join PDF files.
+
+Joining needs pypdf, which the extra ``pdf`` installs.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from airflow_provider_oac.records import Record
 
 T = TypeVar("T")
 
-# How many canvases a message names.
+# Most canvases that a message names.
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class Export(Record, Model):
-    """One export of OAC: a whole file, or a part of one.
+    """One export of OAC: a complete file, or a part of one.
 
     :param canvas_ids: its canvases, in order.
-    :param work_request_id: its work request, as soon as it was ordered; also the id of the export.
+    :param work_request_id: its work request, once it is ordered; also the id of the export.
     :param submitted_at: when it was ordered, in seconds since the epoch.
     """
 
@@ -44,17 +45,17 @@ class Export(Record, Model):
 
 @dataclass(frozen=True)
 class WantedFile(Record, Model):
-    """A file that is to be made.
+    """A file to make.
 
     :param label: what it is, for messages.
-    :param url: where it goes.
-    :param workbook_id: of which workbook, encoded as lists return it.
-    :param name: what OAC calls the file.
+    :param url: its destination.
+    :param workbook_id: id of the workbook, encoded as lists return it.
+    :param name: name of the file in OAC.
     :param file_format: ``pdf`` or ``png``.
-    :param width: of the screen that is drawn.
-    :param height: of the screen that is drawn.
+    :param width: width of the rendered screen, in pixels.
+    :param height: height of the rendered screen, in pixels.
     :param canvases: names of its canvases, in order.
-    :param exports: what it is made of; more than one for a PDF of more than five canvases.
+    :param exports: the exports that make it up; more than one for a PDF of more than five canvases.
     """
 
     label: str
@@ -70,11 +71,11 @@ class WantedFile(Record, Model):
 
 @dataclass
 class ExportFacts(Record):
-    """What a task knows of the files that it makes.
+    """The facts that a task stores about the files that it makes.
 
-    :param order: URLs of all files, in the order in which they are wanted.
+    :param order: URLs of all files, in the requested order.
     :param round: files whose exports are ordered.
-    :param left: files that come later.
+    :param left: files of later rounds.
     :param done: entries of the result.
     :param failed: labels and messages of files that could not be made.
     """
@@ -88,7 +89,7 @@ class ExportFacts(Record):
 
 @dataclass(frozen=True)
 class MadeFile(Model):
-    """A file that is whole and in its place."""
+    """A complete file at its destination."""
 
     size: int
     sha256: str
@@ -96,11 +97,11 @@ class MadeFile(Model):
 
 
 def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
-    """The files that are made of canvases.
+    """Plan the files for some canvases.
 
-    PDF: one, of as many exports as five canvases each (documented limit) take. PNG: what OAC makes of several canvases
-    in this format is not documented, so each gets its own export and file: ``board.png`` for one,
-    ``board-01-Overview.png``, ``board-02-Details.png`` and so on for several.
+    PDF: one file, of as many exports as five canvases each (documented limit) take. PNG: each canvas gets its own
+    export and file, because it is not documented how OAC exports several canvases in this format: ``board.png`` for
+    one, ``board-01-Overview.png``, ``board-02-Details.png`` and so on for several.
     """
     if file.file_format == PDF:
         parts = [canvases[start : start + MAX_CANVASES] for start in range(0, len(canvases), MAX_CANVASES)]
@@ -124,14 +125,14 @@ def _with_canvases(file: WantedFile, canvases: Sequence[Canvas], parts: Sequence
 
 
 def _labeled(file: WantedFile, canvases: Sequence[Canvas]) -> str:
-    """What a file is, with its canvases."""
+    """Describe a file with its canvases."""
     names = ", ".join(f"'{visible(canvas.name)}'" for canvas in canvases[:_NAMED])
     more = f" and {len(canvases) - _NAMED} more" if len(canvases) > _NAMED else ""
     return f"{file.label}, canvas{'es' * (len(canvases) > 1)} {names}{more}"
 
 
 def _numbered(file: WantedFile, number: str, canvas: Canvas) -> str:
-    """The URL of the file of one canvas of several, whose name is no longer than a file system takes."""
+    """Return the URL for the file of one of several canvases, with a name that file systems accept."""
     ending = f".{file.file_format}"
     folder, slash, stem = file.url.removesuffix(ending).rpartition("/")
     room = NAME_BYTES - len(f"{number}{ending}")
@@ -140,14 +141,14 @@ def _numbered(file: WantedFile, number: str, canvas: Canvas) -> str:
 
 
 def name_of(workbook_id: str) -> str:
-    """The name in the id of a workbook, which is its path (documented); else the id itself."""
+    """Return the name from a workbook's id, which encodes its path (documented); else the id itself."""
     path = (plain_id(workbook_id) or "").rstrip("/")
     return path.rpartition("/")[2] or workbook_id
 
 
 @flow
 async def order_exports(api: Api, file: WantedFile, limit: int) -> WantedFile:
-    """Order the first exports of a file that are not ordered yet. Returns the file with their ids.
+    """Order the first exports of a file that are not ordered yet, and return the file with their ids.
 
     :param limit: most exports to order.
     :raises OACApiError: if OAC refuses.
@@ -169,15 +170,15 @@ async def make(
     limit: int = 1,
     on_made: Callable[[MadeFile], None] = lambda _made: None,
 ) -> MadeFile:
-    """Make a file: order what is not ordered yet, wait, fetch, check, join, commit. It ends with the file in its place.
+    """Make a file: order missing exports, wait, download, check, join, commit.
 
-    One export is passed on piece by piece. Several go to temporary files of this machine first, and joining them holds
-    about twice their size in memory.
+    A single export is streamed to the sink. Several exports go to temporary local files first; joining them holds about
+    twice their size in memory.
 
-    :param sink: where the file goes.
+    :param sink: destination of the file.
     :param plan: how to wait for each export.
-    :param limit: how many exports run side by side.
-    :param on_made: called when the file is in its place, in any thread.
+    :param limit: most exports that run concurrently.
+    :param on_made: called once the file is at its destination, possibly in another thread.
     :raises OACError: as waiting and downloading do.
     """
     if len(file.exports) == 1:
@@ -190,7 +191,7 @@ async def make(
 
 
 async def _joined(api: Api, file: WantedFile, sink: Sink, plan: WaitPlan, limit: int) -> MadeFile:
-    """Make a PDF of several exports."""
+    """Make a PDF from several exports."""
     with tempfile.TemporaryDirectory(prefix="oac-export-") as folder:
         parts = [Path(folder, f"{number}.pdf") for number in range(len(file.exports))]
         works = [_fetch(file, export, FileSink(path), plan) for export, path in zip(file.exports, parts, strict=True)]
@@ -204,11 +205,11 @@ async def _joined(api: Api, file: WantedFile, sink: Sink, plan: WaitPlan, limit:
 
 @flow
 async def _fetch(api: Api, file: WantedFile, export: Export, sink: Sink, plan: WaitPlan) -> tuple[str, Stored]:
-    """Order an export if it is not ordered yet, wait for it, and download it. Returns its id, too."""
+    """Order an export if needed, wait for it, and download it; return its id and the stored file."""
     if export.work_request_id is None:
         export = await _ordered(api, file, export)
     export_id = str(export.work_request_id)
-    # In a log of many exports, people search for the workbook.
+    # Users search a log of many exports for the workbook, so each line names it.
     noun = f"the export of {file.label}, work request"
     await api.run(
         poll_until_done(
@@ -228,10 +229,11 @@ async def _ordered(api: Api, file: WantedFile, export: Export) -> Export:
 
 @flow
 async def side_by_side(api: Api, works: Iterable[Work[T]], limit: int) -> list[T | OACError]:
-    """Run calls and flows side by side, and return their results, or the errors in their places, in order. Only being
-    stopped is raised.
+    """Run calls and flows concurrently, and return their results or errors in order.
 
-    :param limit: how many run at once.
+    It raises only if the task is killed.
+
+    :param limit: most that run at once.
     """
     return await api.gather(map(_attempt, works), limit)
 
@@ -248,7 +250,7 @@ async def _attempt(api: Api, work: Work[T]) -> T | OACError:
 
 
 def check_can_join() -> None:
-    """Refuse what :func:`join` could not do, before anything is ordered for it.
+    """Check that :func:`join` can run, before any export is ordered.
 
     :raises OACConfigurationError: if pypdf is not installed.
     """
@@ -260,14 +262,14 @@ def check_can_join() -> None:
 
 
 def join(parts: Sequence[Path], target: Path) -> int:
-    """Write the pages of all parts into one file, in order. What it holds in memory grows with the size of the parts.
+    """Write the pages of all parts into one file, in order; memory grows with the size of the parts.
 
     :returns: the number of pages.
     :raises OACConfigurationError: if pypdf is not installed.
-    :raises OACContentError: if a part is no PDF that can be read.
+    :raises OACContentError: if a part is not a readable PDF.
     """
     check_can_join()
-    # An optional package.
+    # pypdf is optional.
     import pypdf
 
     pages = 0
@@ -292,5 +294,5 @@ def join(parts: Sequence[Path], target: Path) -> int:
 
 
 def _unreadable(what: str, problem: Exception) -> OACContentError:
-    """What pypdf raises at a damaged file is of any class."""
+    """Return the error for a damaged file; pypdf may raise an exception of any class."""
     return OACContentError(f"{what} cannot be read ({type(problem).__name__}: {str(problem)[:200]!r}).")

@@ -1,4 +1,4 @@
-"""Polling: what is polled decides when to poll again; a flow does it."""
+"""Polling: a target decides when to poll again, and a flow polls it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from airflow_provider_oac.transport.retry import ONCE
 
 R = TypeVar("R")
 
-# However short a pause was asked for: OAC is not polled without any.
+# Shortest pause between two polls, in seconds, even if the plan asks for less.
 _SHORTEST_PAUSE = 0.05
-# However long OAC asks to stay away, in seconds: it is polled again.
+# Longest pause that OAC may ask for, in seconds.
 _LONGEST_ASKED = 300.0
-# How a wait that raised ended, for the counters.
+# Counters for the errors that end a wait.
 _OUTCOMES = {OACWorkRequestError: "failed", OACWaitTimeoutError: "timed_out", OACKilledError: "stopped"}
 
 
@@ -40,12 +40,13 @@ class WaitPlan:
     :param deadline: wall-clock time (seconds since the epoch) at which the wait ends; ``None`` for never.
     :param longest_pause: longest pause between two polls, in seconds.
     :param first_pause: shortest pause between two polls, in seconds.
-    :param pause_share: a pause is this share of the age of the work, between the two: the end is noticed within it.
-    :param not_found_grace: seconds after the start in which a 404 only means "not visible yet".
-    :param trouble_patience: seconds in which OAC may be out of reach or answer with passing errors.
-    :param unknown_states: how many polls in a row may show a status that is not documented.
-    :param tolerated: HTTP statuses that count as passing errors too, since the work itself brings them about: while an
-        instance is restored it may sign everybody out, or not know its own work requests.
+    :param pause_share: between these two limits, a pause is this share of the age of the work, so the end is noticed
+        within that share.
+    :param not_found_grace: seconds after the start during which a 404 only means "not visible yet".
+    :param trouble_patience: seconds during which OAC may be unreachable or answer with passing errors.
+    :param unknown_states: most polls in a row that may show an undocumented status.
+    :param tolerated: HTTP statuses that also count as passing errors, because the work itself causes them: during a
+        restore an instance may sign all users out, or not know its own work requests.
     """
 
     deadline: float | None = None
@@ -58,33 +59,33 @@ class WaitPlan:
     tolerated: Collection[int] = ()
 
     def pause(self, age: float) -> float:
-        """Seconds until the next poll of work of this age."""
+        """Return the seconds until the next poll of work of this age."""
         return max(_SHORTEST_PAUSE, min(self.longest_pause, max(self.first_pause, age * self.pause_share)))
 
 
 def asked_pause(error: OACError) -> float:
-    """Seconds for which the server asks to stay away (``Retry-After``), within reason."""
+    """Return the seconds that the server asks to wait (``Retry-After``), up to a limit."""
     asked = error.retry_after if isinstance(error, OACApiError | OACAuthError) else None
     return min(asked or 0.0, _LONGEST_ASKED)
 
 
 class PollTarget(ABC, Generic[R]):
-    """Something that is polled until it is as it should be. It judges each poll, and knows no clock.
+    """Something to poll until it is done; it judges each poll, and reads no clock.
 
-    A task polls it by :func:`poll_until_done`; the triggerer, where many wait, by
+    A task polls it with :func:`poll_until_done`. The triggerer, which holds many targets, polls it with
     :mod:`airflow_provider_oac.hooks.poll_scheduler`.
 
-    :param key: what is polled: one poll serves all targets with the same key.
-    :param name: the same for people.
+    :param key: identifies what is polled: one poll serves all targets with the same key.
+    :param name: its name for people.
     :param plan: how to wait.
-    :param report: gets a line for people when what polls show changes. One poll may serve several tasks, each with its
-        own log, so this is not :attr:`Api.report`.
+    :param report: called with a log line when the result of polls changes. One poll may serve several tasks, each with
+        its own log, so this is not :attr:`Api.report`.
     """
 
-    # A thousand wait at a time.
+    # A triggerer may hold a thousand targets.
     __slots__ = ("_plan", "_report", "_reported", "_trouble", "_trouble_since", "began", "key", "name")
 
-    # What is said when a poll fails and the wait continues.
+    # Reported when a poll fails and the wait continues.
     trouble: ClassVar[str] = "cannot be read at the moment"
 
     def __init__(self, key: Hashable, name: str, plan: WaitPlan, report: Callable[[str], None]) -> None:
@@ -102,30 +103,30 @@ class PollTarget(ABC, Generic[R]):
 
     @property
     def title(self) -> str:
-        """The name at the beginning of a sentence."""
+        """The name, capitalized for the beginning of a sentence."""
         return self.name[0].upper() + self.name[1:]
 
     def begin(self, now: float) -> None:
-        """The wait begins now."""
+        """Start the wait now."""
         self.began = now
 
     @abstractmethod
     async def poll(self, api: Api) -> R:
-        """Poll once, without trying again: :meth:`on_error`, which knows the deadline, says when to poll again."""
+        """Poll once, without a retry: :meth:`on_error`, which knows the deadline, decides when to poll again."""
 
     @abstractmethod
     def on_result(self, found: R, now: float) -> float | None:
-        """Judge what a poll showed.
+        """Judge the result of a poll.
 
         :returns: seconds until the next poll; ``None`` if the wait is over.
-        :raises OACError: if it failed, or the deadline has come.
+        :raises OACError: if the work failed, or the deadline has come.
         """
 
     def on_error(self, error: OACError, now: float) -> float:
-        """Judge a poll that failed.
+        """Judge a failed poll.
 
         :returns: seconds until the next poll.
-        :raises OACError: the error itself if it will stay, or another one if it lasted too long or the deadline has
+        :raises OACError: the error itself if it is lasting; another one if errors lasted too long or the deadline has
             come.
         """
         if not self._tolerates(error) and not passing(error):
@@ -151,13 +152,13 @@ class PollTarget(ABC, Generic[R]):
         self._say(f"{self.title} {self.trouble}, waiting on: {error}", topic)
 
     def _say(self, line: str, topic: str | None = None) -> None:
-        """Report a line, unless the last one was about the same topic (by default: was the same)."""
+        """Report a line, unless the previous line had the same topic (by default: the same text)."""
         if (topic or line) != self._reported:
             self._reported = topic or line
             self._report(line)
 
     def _pause(self, now: float, at_least: float = 0.0) -> float:
-        """Seconds until the next poll, which is not after the deadline.
+        """Return the seconds until the next poll, which is not after the deadline.
 
         :raises OACWaitTimeoutError: at the deadline.
         """
@@ -170,14 +171,14 @@ class PollTarget(ABC, Generic[R]):
 
     @abstractmethod
     def timed_out(self, now: float) -> OACWaitTimeoutError:
-        """The error at the deadline."""
+        """Return the error at the deadline."""
 
 
 @flow
 async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
-    """Poll, and pause, until it is done. Returns what the last poll showed.
+    """Poll a target, with pauses, until it is done; return the last result.
 
-    :raises OACError: as the target says.
+    :raises OACError: as the target decides.
     """
     target.begin(api.now())
     outcome = "stopped"
@@ -202,9 +203,9 @@ async def poll_until_done(api: Api, target: PollTarget[R]) -> R:
 
 @flow
 async def done_within(api: Api, target: PollTarget[Any], seconds: float) -> bool:
-    """Poll for some seconds, once at least: is it done?
+    """Poll a target for some seconds, at least once, and return whether it is done.
 
-    A failure that will stay counts as done, too, and so does being stopped: the caller polls again and judges.
+    A lasting error or a stop also counts as done: the caller polls again and judges.
     """
     end = api.now() + seconds
     target.begin(api.now())
@@ -224,11 +225,11 @@ async def done_within(api: Api, target: PollTarget[Any], seconds: float) -> bool
 
 
 class WorkRequestTarget(PollTarget[WorkRequest]):
-    """A work request, done when it succeeded. It reports no end: the task does.
+    """A work request, done when it has succeeded; the task reports the end, not the target.
 
     :param work_request_id: its id.
-    :param started_at: when the work was submitted, in seconds since the epoch; by default the wait's begin.
-    :param call: the call that reads its state, if it is another one.
+    :param started_at: when the work was submitted, in seconds since the epoch; by default the start of the wait.
+    :param call: the call that reads its state, if it is not the usual one.
     :param noun: what it is, for messages.
     """
 
@@ -252,7 +253,7 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
         self._unknown = 0
 
     def begin(self, now: float) -> None:
-        """The wait begins now."""
+        """Start the wait now."""
         self.began = now if self._started_at is None else self._started_at
 
     async def poll(self, api: Api) -> WorkRequest:
@@ -263,7 +264,7 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
     def on_result(self, found: WorkRequest, now: float) -> float | None:
         """Judge a state.
 
-        :raises OACWorkRequestError: if it failed, or its status is unknown for too long.
+        :raises OACWorkRequestError: if the work failed, or its status is unknown for too long.
         """
         self._status, self._percent, self._trouble = found.status, found.percent, None
         if found.status == SUCCEEDED:
@@ -284,10 +285,12 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
         return pause
 
     def on_error(self, error: OACError, now: float) -> float:
-        """Judge a poll that failed. A 404 passes for some time also after the first result: the nodes of a cluster need
-        not learn of the work in one instant.
+        """Judge a failed poll.
 
-        :raises OACWorkRequestError: if OAC does not know it.
+        A 404 is tolerated for some time, even after the first result: the nodes of a cluster may learn of the work at
+        different times.
+
+        :raises OACWorkRequestError: if OAC does not know the work request.
         """
         if self._tolerates(error) or not isinstance(error, OACApiError) or error.status != 404:
             return super().on_error(error, now)
@@ -303,12 +306,12 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
         ) from error
 
     def report_state(self, found: WorkRequest, now: float) -> None:
-        """Report a state, if it is another one than before."""
+        """Report a state if it differs from the previous one."""
         age = now - self.began
         self._say(f"{self.title}: {found.status}, {_progress(found.percent)}, after {age:.0f} s.", found.status)
 
     def timed_out(self, now: float) -> OACWaitTimeoutError:
-        """The error at the deadline."""
+        """Return the error at the deadline."""
         after = f"after {now - self.began:.0f} s"
         if self._status is None and self._trouble is not None:
             message = (
@@ -328,7 +331,7 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
 
     def _failed(self, work: WorkRequest) -> OACWorkRequestError:
         errors = "; ".join(work.errors).rstrip(".") or "OAC gave no reason"
-        # No code of a failed work request is documented, so the cause can only be a hint.
+        # OAC documents no error codes of work requests, so the cause can only be a hint.
         storage = "SNAPSHOT" in work.operation
         hint = " (often the bucket's name, or the policy that lets the instance use the bucket)" if storage else ""
         return OACWorkRequestError(
@@ -347,11 +350,11 @@ def _progress(percent: float | None) -> str:
 async def wait(
     api: Api, work_request_id: str, plan: WaitPlan = WaitPlan(), *, started_at: float | None = None
 ) -> WorkRequest:
-    """Wait for a work request, and report each change of its status. Returns it when it succeeded.
+    """Wait until a work request has succeeded, report each change of its status, and return it.
 
     :param work_request_id: id of the work request.
     :param plan: how to wait.
-    :param started_at: when the work was submitted, seconds since the epoch; by default now.
+    :param started_at: when the work was submitted, in seconds since the epoch; by default now.
     :raises OACWorkRequestError: if the work failed or was canceled, with OAC's own errors.
     :raises OACWaitTimeoutError: if the deadline came first.
     """
@@ -361,7 +364,7 @@ async def wait(
 
 @flow
 async def succeeded(api: Api, target: WorkRequestTarget) -> WorkRequest:
-    """Wait until work succeeded, and report that."""
+    """Wait until work has succeeded, and report that."""
     found = await api.run(poll_until_done(target))
     target.report_state(found, api.now())
     return found

@@ -1,4 +1,4 @@
-"""Registering a file of a bucket as a snapshot, once: an instance that lists the file already is left as it is."""
+"""Register a file in a bucket as a snapshot, once, unless the instance already lists the file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from airflow_provider_oac.records import Record
 
 @dataclass(frozen=True)
 class Registered(Model):
-    """A file that the instance knows, or will, as a snapshot.
+    """A file that the instance lists, or will list, as a snapshot.
 
     :param name: its name in OAC's list.
-    :param work_request_id: the work request of the registration; ``None`` if it was listed already.
-    :param snapshot_id: its id, if it was listed already.
+    :param work_request_id: the work request of the registration; ``None`` if it was already listed.
+    :param snapshot_id: its id, if it was already listed.
     """
 
     name: str
@@ -31,10 +31,11 @@ class Registered(Model):
 
 @dataclass(frozen=True)
 class RegistrationFacts(Record):
-    """What a task knows of the snapshot that it registers.
+    """The facts that a task stores about the snapshot that it registers.
 
-    :param snapshot_id: its id, if it was listed already.
-    :param seal: the Connection whose password opens it, if its name says so; also the two below.
+    :param snapshot_id: its id, if it was already listed.
+    :param seal: id of the Connection whose password opens it, if the snapshot's name shows it. The same holds for
+        ``source_instance`` and ``taken_at``.
     """
 
     name: str
@@ -48,7 +49,7 @@ class RegistrationFacts(Record):
 
 @dataclass
 class Registration(Submission[str, Registered]):
-    """Registers a file unless the instance lists it already. Its clue is the name.
+    """Registers a file unless the instance already lists it; its clue is the name.
 
     :param bar_uri: path of the file in the bucket.
     :param storage: the bucket.
@@ -66,11 +67,11 @@ class Registration(Submission[str, Registered]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"register {self.bar_uri}"
 
     async def trace(self, api: Api, lost: OACError | None) -> Registered | None:
-        """The newest listed snapshot of this file."""
+        """Return the newest listed snapshot of this file."""
         found = [
             item
             for item in await api.perform(list_all())
@@ -86,12 +87,12 @@ class Registration(Submission[str, Registered]):
         return Registered(newest.name, None, newest.id)
 
     def call(self, now: float) -> Call[str]:
-        """The registration under a new name: no name is used twice, not even within one second."""
+        """Return the registration under a new name: no name is used twice, even within one second."""
         self._used = max(now, self._used + 1)
         self.clue = str(registered_name(self.bar_uri, self._used))
         return register(self.clue, self.bar_uri, self.storage)
 
     def accepted(self, api: Api, answer: str) -> Registered:
-        """The registration with its work request."""
+        """Return the registration with its work request."""
         api.report(f"OAC accepted {self.clue} as work request {answer}.")
         return Registered(str(self.clue), answer)

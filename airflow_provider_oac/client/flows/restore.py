@@ -1,7 +1,7 @@
-"""Restoring a snapshot: the guards before it, the one request, and the check of the instance after it.
+"""Restore a snapshot: the checks before it, the single request, and the check of the instance after it.
 
-A restore replaces the content of a whole instance, and there is no undo (documented by absence). Its answer may get
-lost like any other, and OAC lists no work requests, so a restore whose answer was lost is never sent again.
+A restore replaces the content of a whole instance, and cannot be undone (documented by absence). Its response may get
+lost like any other, and OAC does not list work requests, so a restore with a lost response is never sent again.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from airflow_provider_oac.exceptions import (
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.transport.retry import ONCE
 
-# While an instance is restored it may sign everybody out, know no roles, or not know its own work requests
-# (inferred: users and roles are part of what is replaced).
+# During a restore an instance may sign all users out, know no roles, or not know its own work requests (inferred: the
+# restore replaces users and roles).
 TOLERATED = (401, 403, 404)
 # Needs the search index and the role DV Content Author.
 _SEARCH = catalog.list_items(ids.FOLDERS, limit=1).page(1)
@@ -53,11 +53,12 @@ NOT_SAVED = (
 
 
 def check_target(expected_host: str, address: str) -> None:
-    """Refuse any instance but the one that is meant.
+    """Refuse any instance but the intended one.
 
-    :param expected_host: host of the target, with a port where it is not https' own; an address is taken as well.
-    :param address: address of the instance that the Connection leads to.
-    :raises OACConfigurationError: if they differ, or the expectation is no host.
+    :param expected_host: host of the target, with its port unless that is the default of https; an address is accepted
+        too.
+    :param address: address of the instance in the Connection.
+    :raises OACConfigurationError: if they differ, or ``expected_host`` is not a host.
     """
     expected, actual = _host_and_port(expected_host), _host_and_port(address)
     if expected is None:
@@ -86,7 +87,7 @@ def _host_and_port(text: str) -> tuple[str, int] | None:
 
 
 def check_system(expected: str | None, found: System) -> None:
-    """Refuse an instance that says of itself that it is another one.
+    """Refuse an instance that identifies itself as another one.
 
     :param expected: its key or its description, as ``GET /system`` shows them; ``None`` for any.
     :raises OACConfigurationError: if neither is equal.
@@ -103,9 +104,9 @@ def check_system(expected: str | None, found: System) -> None:
 
 
 def seal_of(snapshot: Snapshot) -> str:
-    """The id of the Connection whose password sealed a snapshot, by its name.
+    """Return the id of the Connection whose password sealed a snapshot, from the snapshot's name.
 
-    :raises OACConfigurationError: if the name does not say.
+    :raises OACConfigurationError: if the name does not show it.
     """
     origin = origin_of(snapshot.name)
     if origin is None:
@@ -119,23 +120,24 @@ def seal_of(snapshot: Snapshot) -> str:
 
 @dataclass(frozen=True)
 class RestoreFacts(Record):
-    """What a task knows of a restore.
+    """The facts that a task stores about a restore.
 
-    :param snapshot_id: the snapshot, in the target.
+    :param snapshot_id: id of the snapshot in the target.
     :param name: its name.
     :param address: address of the target.
-    :param host: its host.
-    :param system: what it says of itself.
-    :param source_instance: of which instance the snapshot was taken, if its name says so; ``taken_at`` alike.
-    :param seal: the Connection whose password opens the snapshot.
-    :param form: which form of the password is used.
-    :param work: which of the two works was started: the safety snapshot or the restore.
-    :param approval: under which approval it was sent.
-    :param taking: the safety snapshot that is being taken.
-    :param safety: the safety snapshot, as its result.
-    :param after_failure: whether an earlier restore of this task failed, so ``safety`` is of before that, and another
-        one is taken now.
-    :param safety_after_failure: that one.
+    :param host: host of the target.
+    :param system: description that the target returns.
+    :param source_instance: instance that the snapshot was taken of, if its name shows it; the same holds for
+        ``taken_at``.
+    :param seal: id of the Connection whose password opens the snapshot.
+    :param form: the form of the password to send: 0 as it is stored, 1 without the line break at its end.
+    :param work: which work was started: the safety snapshot or the restore.
+    :param approval: the approval under which the restore was sent.
+    :param taking: the safety snapshot in progress.
+    :param safety: result of the safety snapshot.
+    :param after_failure: whether an earlier restore of this task failed. ``safety`` is then from before that restore,
+        and the task takes another one.
+    :param safety_after_failure: result of that other safety snapshot.
     """
 
     snapshot_id: str
@@ -157,9 +159,10 @@ class RestoreFacts(Record):
 
 @dataclass
 class Restore(Submission[str, str]):
-    """Sends the restore, once. The result is the id of its work request.
+    """Sends the restore, once; the result is the id of its work request.
 
-    It is sent again only where it is certain that OAC did not act: the connection could not be made, 401, 429.
+    It is sent again only if OAC certainly did not act: the connection failed before the request was sent, or OAC
+    answered 401 or 429.
 
     :param snapshot_id: the snapshot.
     :param password: opens it.
@@ -174,26 +177,26 @@ class Restore(Submission[str, str]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return f"restore snapshot {self.snapshot_id} in {self.host}"
 
     def call(self, now: float) -> Call[str]:
-        """The request."""
+        """Return the request."""
         return system.restore_snapshot(self.snapshot_id, self.password)
 
     def accepted(self, api: Api, answer: str) -> str:
-        """The id of its work request."""
+        """Return the id of its work request."""
         return answer
 
     def uncertain(self, lost: OACError, sends: int) -> OACError:
-        """The error if OAC may have accepted it: it must not be sent again."""
+        """Return the error for a restore that OAC may have accepted and that must not be sent again."""
         return OACUncertainError(
             f"OAC may or may not have begun to {self.doing}: {lost} It is not sent again. {what_to_check(self.host)}"
         )
 
 
 def what_to_check(host: str) -> str:
-    """What a person does when it is unknown whether a restore was accepted."""
+    """Return the instructions for a restore that OAC may or may not have accepted."""
     return (
         f"Check: sign in to {host} and see whether its content is that of the snapshot; while it is restored it may "
         "answer 503 or sign everybody out. If it was restored, mark this task as success. If it was not, an hour later "
@@ -203,9 +206,9 @@ def what_to_check(host: str) -> str:
 
 @dataclass(frozen=True)
 class Readiness(Model):
-    """How an instance answers after a restore.
+    """The state of an instance after a restore.
 
-    :param system: what it says of itself.
+    :param system: its details.
     :param searchable: whether its search index is ready; ``None`` if the user may not search.
     """
 
@@ -216,8 +219,8 @@ class Readiness(Model):
 class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
     """An instance after a restore, done when it answers again and its search index is ready.
 
-    :param plan: its deadline and longest pause count.
-    :param refusal_patience: seconds in which the user may be refused: roles come back a little later.
+    :param plan: how to wait; its deadline and longest pause apply.
+    :param refusal_patience: seconds during which OAC may refuse the user: roles come back a little later.
     """
 
     trouble = "is not ready yet"
@@ -229,7 +232,7 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
         self._refusal_patience = refusal_patience
 
     async def poll(self, api: Api) -> tuple[System | None, OACError | None]:
-        """Ask for its details and for one folder. A refusal is a part of the result."""
+        """Read the instance's details and search for one folder; a refusal is a part of the result."""
         count("polls")
         found: System | None = None
         try:
@@ -242,9 +245,10 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
         return found, None
 
     def on_result(self, found: tuple[System | None, OACError | None], now: float) -> float | None:
-        """Judge how the instance answered.
+        """Judge the response of the instance.
 
-        :raises OACApiError: if the user stays refused, most likely because the restore replaced the members of roles.
+        :raises OACApiError: if OAC keeps refusing the user, most likely because the restore replaced the members of
+            roles.
         """
         details, refusal = found
         if refusal is None:
@@ -261,7 +265,7 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
         return pause
 
     def timed_out(self, now: float) -> OACWaitTimeoutError:
-        """The error at the deadline."""
+        """Return the error at the deadline."""
         return OACWaitTimeoutError(
             f"The restore is done, but after {now - self.began:.0f} s more the instance is not ready. Do not restore "
             "it again for that: check it in the OCI console, and clear the task once it answers, which only polls "
@@ -271,21 +275,22 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
 
 @flow
 async def ready_again(api: Api, plan: WaitPlan, *, refusal_patience: float = 300.0) -> Readiness:
-    """Wait until an instance answers again and its search index is ready. Polls once at least. The parameters are those
-    of :class:`ReadinessTarget`.
+    """Wait until an instance answers again and its search index is ready; poll at least once.
+
+    The parameters are those of :class:`ReadinessTarget`.
 
     :raises OACWaitTimeoutError: if it is not ready in time.
-    :raises OACApiError: if the user stays refused.
+    :raises OACApiError: if OAC keeps refusing the user.
     """
     target = ReadinessTarget(plan, refusal_patience=refusal_patience, report=api.report)
     details, refusal = await api.run(poll_until_done(target))
-    # Without details the wait does not end, except by an error.
+    # Without details, only an error ends the wait.
     return Readiness(cast(System, details), None if refusal else True)
 
 
 @flow
 async def ready_now(api: Api) -> Readiness | None:
-    """Poll once whether an instance answers and can search. Returns ``None`` if not, for any reason."""
+    """Poll once whether an instance answers and can search; return ``None`` if not, after any error."""
     try:
         found = await api.perform(system.get(), ONCE)
         await api.perform(_SEARCH, ONCE)
@@ -298,10 +303,10 @@ async def ready_now(api: Api) -> Readiness | None:
 
 @flow
 async def roles_held(api: Api) -> dict[str, bool]:
-    """Which application roles the user has, of those that the REST API needs. Calls that need them show it.
+    """Return which of the application roles that the REST API needs the user has.
 
-    The API shows no roles. ``administrator``: ``GET /system`` (BI Service Administrator). ``author``: a search
-    of the catalog (DV Content Author).
+    The API does not list roles, so calls that need them show it. ``administrator``: ``GET /system`` (BI Service
+    Administrator). ``author``: a search of the catalog (DV Content Author).
     """
     held = {}
     for role, call in (("administrator", system.get()), ("author", _SEARCH)):

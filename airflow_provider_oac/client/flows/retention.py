@@ -1,4 +1,4 @@
-"""Which snapshots of a series to prune, a pure decision over the list; which is the newest."""
+"""Decide which snapshots of a series to prune, prune them, and find the newest one."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 
 @dataclass(frozen=True)
 class Retention:
-    """What to keep. A snapshot stays if **any** of the rules keeps it.
+    """What to keep: a snapshot stays if **any** of the rules keeps it.
 
     OAC's list does not show whether a snapshot is complete or failed, so the rules count every listed one. Prune after
-    a backup that succeeded, and keep more than one.
+    a successful backup, and keep more than one.
 
-    :param keep_last: the newest so many.
-    :param keep_for: whatever is younger.
-    :param keep_weekly: the newest of each of the last so many (ISO, UTC) weeks that have one.
-    :param keep_monthly: the newest of each of the last so many (UTC) months that have one.
+    :param keep_last: number of newest snapshots to keep.
+    :param keep_for: keep every snapshot younger than this.
+    :param keep_weekly: number of latest weeks (ISO, UTC) with a snapshot; the newest of each is kept.
+    :param keep_monthly: number of latest months (UTC) with a snapshot; the newest of each is kept.
     :raises OACConfigurationError: if no rule keeps anything, or one is negative.
     """
 
@@ -55,7 +55,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class SnapshotSeries:
-    """Which snapshots are ours to prune: those whose name, bucket and path all say so.
+    """A series of snapshots that this provider may prune: name, bucket and path must all match.
 
     :param label: the series.
     :param instance: name of the instance.
@@ -70,14 +70,14 @@ class SnapshotSeries:
 
     @classmethod
     def checked(cls, label: str, instance: str, folder: str, storage: Storage) -> SnapshotSeries:
-        """Make one of what a person wrote.
+        """Make a series from user input.
 
         :raises OACConfigurationError: if label or folder cannot be part of a name.
         """
         return cls(checked_part(label, "snapshot_label"), instance, checked_folder(folder), storage)
 
     def name_of(self, snapshot: Snapshot) -> SnapshotName | None:
-        """The parsed name, if the snapshot is ours; else ``None``."""
+        """Return the parsed name if the snapshot belongs to the series; else ``None``."""
         name = parse(snapshot.name)
         if name is None or (name.label, name.instance) != (self.label, self.instance):
             return None
@@ -90,7 +90,7 @@ class SnapshotSeries:
 class Deletion(Model):
     """A snapshot to delete.
 
-    :param delete_file: whether its file goes, too; not if another listed snapshot uses it.
+    :param delete_file: whether to delete its file, too; not if another listed snapshot uses it.
     """
 
     snapshot: Snapshot
@@ -99,11 +99,11 @@ class Deletion(Model):
 
 @dataclass(frozen=True)
 class PrunePlan(Model):
-    """What pruning would do.
+    """The decision what to prune.
 
     :param deletions: snapshots to delete, oldest first.
-    :param kept: own snapshots that stay, with the reason, newest first.
-    :param others: how many listed snapshots are not ours and were not considered.
+    :param kept: snapshots of the series that stay, with the reason, newest first.
+    :param others: number of listed snapshots outside the series, which were not considered.
     """
 
     deletions: tuple[Deletion, ...]
@@ -122,15 +122,15 @@ def plan_prune(
 ) -> PrunePlan:
     """Decide what to prune.
 
-    The newest own snapshot and those of this very DAG run are always kept. So are those named after a time that has
-    not come yet, and they do not count for any rule: a clock that was wrong once must not cost the good ones.
+    The newest snapshot of the series and the snapshots of this DAG run always stay. Snapshots named after a future time
+    also stay, and do not count for any rule, so a clock that was wrong once does not cost good snapshots.
 
     :param listed: all snapshots that OAC lists.
-    :param series: which are ours.
+    :param series: the series to prune.
     :param retention: what to keep.
     :param now: the time against which ages are measured.
     :param run: mark of this DAG run.
-    :param protected: names or ids that stay in any case.
+    :param protected: names or ids of snapshots that always stay.
     """
     everything = list(listed)
     stays = _set(protected)
@@ -149,21 +149,21 @@ def plan_prune(
 
 
 def _set(protected: Collection[str]) -> set[str]:
-    # A lone text is a collection, too: of its letters, none of which would protect anything.
+    # A single text would count as a collection of letters, none of which protects anything.
     return {protected} if isinstance(protected, str) else set(protected)
 
 
 def _file(snapshot: Snapshot) -> str:
-    """What file a snapshot uses, so written that two spellings of one path are equal.
+    """Return the file of a snapshot, normalized so two spellings of one path are equal.
 
-    Without the bucket: its name may be missing in the list, and of one bucket too many a file only stays.
+    The bucket is left out because the list may not name it. If files of two buckets seem equal, a file merely stays.
     """
     path = unquote(snapshot.bar_uri).removeprefix("file:").casefold()
     return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _reasons(names: list[SnapshotName], retention: Retention, now: datetime, run: str | None) -> dict[int, str]:
-    """Why to keep, by position in the list, which is newest first."""
+    """Return the reasons to keep, by position in the list, which is newest first."""
     reasons = {index: "named after a time in the future" for index, name in enumerate(names) if name.time > now}
     counted = [(index, name) for index, name in enumerate(names) if name.time <= now]
     for index, _ in counted[:1]:
@@ -175,7 +175,7 @@ def _reasons(names: list[SnapshotName], retention: Retention, now: datetime, run
             reasons.setdefault(index, f"younger than {retention.keep_for}")
         if run and name.mark.startswith(run):
             reasons.setdefault(index, "of this DAG run")
-    # Of ISO weeks, %G is the year.
+    # %G is the year of an ISO week.
     for count, form, what in ((retention.keep_weekly, "%G-%V", "week"), (retention.keep_monthly, "%Y-%m", "month")):
         periods: set[str] = set()
         for index, name in counted:
@@ -197,17 +197,18 @@ async def prune(
     run: str | None = None,
     protected: Collection[str] = (),
 ) -> PrunePlan:
-    """Prune, and report a line for each snapshot. Returns what was done, or, as a dry run, what would be.
+    """Prune a series, and report a line for each snapshot.
 
-    :param max_delete: if more would be deleted, nothing is and the flow fails.
+    :param max_delete: if more would be deleted, nothing is deleted and the flow fails.
     :param delete_storage: whether files are deleted as well.
     :param dry_run: only report; also reports whether ``max_delete`` would be exceeded.
-    :raises OACError: if more than ``max_delete`` snapshots would go.
+    :returns: the plan that was carried out, or with ``dry_run`` would be.
+    :raises OACError: if more than ``max_delete`` snapshots would be deleted.
     """
     listed = await api.perform(list_all())
     now = datetime.fromtimestamp(api.now(), UTC)
     plan = plan_prune(listed, series, retention, now=now, run=run, protected=protected)
-    # What is not listed may be misspelt, so what was meant is not kept.
+    # An unlisted name may be misspelled, and then does not protect the intended snapshot.
     for missing in sorted(_set(protected) - {item.id for item in listed} - {item.name for item in listed}):
         api.report(f"{missing!r} was to be kept, but OAC lists no snapshot of this name or id. Check the spelling.")
     for snapshot, reason in plan.kept:
@@ -229,7 +230,7 @@ async def prune(
 
 
 def _too_many(plan: PrunePlan, series: SnapshotSeries, max_delete: int) -> str | None:
-    """Why not to prune, if so many snapshots would go that it looks like a mistake."""
+    """Return why not to prune, if the number of deletions looks like a mistake."""
     count = len(plan.deletions)
     if count <= max_delete:
         return None
@@ -244,12 +245,12 @@ def _too_many(plan: PrunePlan, series: SnapshotSeries, max_delete: int) -> str |
 def newest(
     listed: Iterable[Snapshot], label: str, instance: str, *, registered: bool, now: datetime
 ) -> tuple[Snapshot, SnapshotName] | None:
-    """The newest snapshot of a series, by the time in its name; of two registrations of one file, the later.
+    """Return the newest snapshot of a series by the time in its name; of two registrations of one file, the later.
 
     :param label: the series.
     :param instance: the instance that it was taken of.
-    :param registered: whether to search among registered ones, instead of created ones.
-    :param now: those named after a time that has not come yet do not count: a clock was wrong.
+    :param registered: whether to search among registered snapshots instead of created ones.
+    :param now: the current time. Snapshots named after a later time do not count: a clock was wrong.
     """
     found = []
     for item in listed:

@@ -1,5 +1,7 @@
-"""Starting a reload, a data flow or a sequence once, although OAC has neither an idempotency key nor a list of work
-requests: the job history shows what ran, but not who asked for it. What a job did, for a log and an XCom.
+"""Start a reload, a data flow or a sequence once, and summarize its job.
+
+OAC has neither an idempotency key nor a list of work requests. The job history shows what ran, but not who asked for
+it.
 """
 
 from __future__ import annotations
@@ -20,35 +22,35 @@ from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.transport.redaction import quoted
 
-# What to do if it is running already.
+# What to do if the object is already running.
 FAIL = "fail"
 WAIT = "wait"
 ADOPT = "adopt"
 POLICIES = (FAIL, WAIT, ADOPT)
 
 # How a run came about: started and accepted; found in the history after an uncertain start; adopted from another user;
-# or not yet, since another user's is running.
+# or not started yet, because a run of another user is active.
 OWN = "own"
 FOUND = "found"
 ADOPTED = "adopted"
 BUSY = "busy"
-# An attempt of which nothing is known yet.
+# An attempt whose outcome is not known yet.
 SENT = "sent"
 
 _POLL_INTERVAL = 2.0
 _NEWEST = 25
-# After a 409 without a job that runs: the history may be late, or the job has just ended.
+# Seconds to wait after a 409 without an active job: the history may be late, or the job has just ended.
 _BUSY_PAUSE = 5.0
-# The history has whole seconds, and clocks differ a little.
+# Tolerance in seconds: the history has whole seconds, and clocks differ a little.
 _CLOCKS = 5.0
 
 
 @dataclass(frozen=True)
 class Mark(Record, Model):
-    """A point in the history of an object, to find the jobs after it.
+    """A point in the job history of an object, used to find later jobs.
 
-    :param known: ids of the newest jobs at that point. Needs no clock.
-    :param since: seconds since the epoch, where the history was not read at that point; then ``known`` does not count.
+    :param known: ids of the newest jobs at that point; this needs no clock.
+    :param since: seconds since the epoch, if the history was not read at that point; ``known`` then does not count.
     """
 
     known: tuple[str, ...] = ()
@@ -57,11 +59,11 @@ class Mark(Record, Model):
 
 @dataclass(frozen=True)
 class RunFacts(Record):
-    """What a task knows of the run that it starts.
+    """The facts that a task stores about the run that it starts.
 
-    :param how: as of :class:`Launched`; ``sent`` if nothing is known yet.
-    :param object_id: id of what runs, encoded.
-    :param mark: the point in the history before it was started.
+    :param how: as in :class:`Launched`; ``sent`` if the outcome is not known yet.
+    :param object_id: id of the object that runs, encoded.
+    :param mark: the point in the history before the start.
     :param job_id: the job in the history, if its work request is not known.
     """
 
@@ -73,12 +75,12 @@ class RunFacts(Record):
 
 @dataclass(frozen=True)
 class Launched(Model):
-    """What became of a start.
+    """The result of a start.
 
     :param how: ``own``, ``found``, ``adopted`` or ``busy``.
-    :param work_request_id: its work request, if OAC accepted it and said so.
-    :param job_id: the job in the history, for all others.
-    :param mark: the point in the history before it was started.
+    :param work_request_id: its work request, if OAC accepted the start and returned one.
+    :param job_id: the job in the history, in all other cases.
+    :param mark: the point in the history before the start.
     """
 
     how: str
@@ -89,16 +91,16 @@ class Launched(Model):
 
 @dataclass
 class Run(Submission[str, Launched]):
-    """Starts a run. Its clue is the point in the history before it.
+    """Starts a run; its clue is the point in the history before it.
 
-    Exactly one run is guaranteed where OAC lists a job as soon as it accepts it, and no other user starts one of the
-    same object meanwhile: a job does not say who asked for it. The result also says which job runs instead.
+    Guarantee: exactly one run, provided that OAC lists a job on acceptance and no other user starts the same object
+    meanwhile, because a job does not show who asked for it. If another job already runs, the result names it.
 
-    :param of: what to run.
+    :param of: the object to run.
     :param start: the call that starts it.
-    :param if_running: what to do if OAC answers that it is running already (409): ``fail``; ``wait``, for which the
-        result names the job to be waited for; or ``adopt`` that job.
-    :param traces: the clue of an earlier try that may have started it.
+    :param if_running: what to do if OAC answers that the object is already running (409): ``fail``; ``wait``: the
+        result names the job to wait for; or ``adopt`` that job.
+    :param traces: the clue of an earlier try that may have started the run.
     """
 
     of: Runnable
@@ -114,17 +116,17 @@ class Run(Submission[str, Launched]):
 
     @property
     def doing(self) -> str:
-        """What OAC is asked to do."""
+        """Describe the request for messages."""
         return self.start.doing
 
     async def trace(self, api: Api, lost: OACError | None) -> Launched | None:
-        """The job that an earlier try has started, or the attempt that was lost."""
+        """Return the job that an earlier try, or the attempt with the lost response, has started."""
         mark = self.clue or self.traces or Mark()
-        # One that failed is no result of an earlier try.
+        # A failed job does not count as the result of an earlier try.
         new = [job for job in await _newer(api, self.of, mark) if lost is not None or not job.failed]
         if not new:
             return None
-        # By a time others may have been started before: then it is the newest.
+        # A mark by time may also match jobs that were started before, so the newest job counts.
         found = new[-1] if mark.since is None else new[0]
         api.report(
             f"Job {found.id} of {self.of} ({found.status}) is new in the job history: it is adopted as the one that "
@@ -133,27 +135,27 @@ class Run(Submission[str, Launched]):
         return Launched(FOUND, None, found.id, mark)
 
     async def prepare(self, api: Api) -> None:
-        """Note which jobs there are already."""
+        """Record which jobs already exist."""
         self.clue = Mark(tuple(job.id for job in await _listed(api, self.of)))
 
     def call(self, now: float) -> Call[str]:
-        """The call that starts it."""
+        """Return the call that starts the run."""
         return self.start
 
     def accepted(self, api: Api, answer: str) -> Launched:
-        """The run with its work request."""
+        """Return the run with its work request."""
         api.report(f"OAC accepted the request to {self.doing} as work request {answer}.")
         return Launched(OWN, answer, None, self.clue or Mark())
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Launched | None:
-        """Decide what a 409 leads to: the object is running already, maybe by the attempt that was lost."""
+        """Decide what a 409 means: the object is already running, maybe through the attempt with the lost response."""
         if error.status != 409:
             raise error
         of, mark = self.of, self.clue or Mark()
         running = next((job for job in await _listed(api, of) if not job.over), None)
         if running is None:
             api.report(f"OAC refuses to run {of} (409), although its job history shows no job that runs.")
-            # What was lost is probably what runs: the history is late.
+            # The lost attempt is probably the one that runs, and the history is late.
             if lost is not None and (late := await search(api, lambda: self.trace(api, lost), _BUSY_PAUSE)):
                 return late
             if self.if_running == FAIL:
@@ -177,12 +179,14 @@ class Run(Submission[str, Launched]):
 
 @flow
 async def job_since(api: Api, of: Runnable, mark: Mark, patience: float = 10.0) -> Job | None:
-    """The first job after a point in the history, with its tasks. Returns ``None`` if there is none, and a job that has
-    not ended if the history is still behind when the patience is over.
+    """Return the first job after a point in the history, with its tasks.
 
-    :param of: what ran.
-    :param mark: the point.
-    :param patience: seconds for which a history that is behind is waited for.
+    It returns ``None`` if there is no such job, and a job that has not ended if the history still lags when the
+    patience is over.
+
+    :param of: the object that ran.
+    :param mark: the point in the history.
+    :param patience: seconds to wait for a history that lags.
     """
     while True:
         new = await _newer(api, of, mark)
@@ -204,9 +208,9 @@ def job_target(
     started_at: float | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> WorkRequestTarget:
-    """A job of which no work request is known, to be polled like one.
+    """Make a target for a job whose work request is not known; it is polled like a work request.
 
-    :param of: what runs.
+    :param of: the object that runs.
     :param job_id: id of the job. The other parameters are those of
         :class:`airflow_provider_oac.client.flows.polling.WorkRequestTarget`.
     """
@@ -215,7 +219,7 @@ def job_target(
 
 
 async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequence[Job]:
-    """The newest jobs, the newest first."""
+    """Return the newest jobs, newest first."""
     moment = None if since is None else datetime.fromtimestamp(since - _CLOCKS, UTC)
     try:
         return await api.perform(jobs.history(of, since=moment, limit=_NEWEST, tasks=False))
@@ -227,12 +231,12 @@ async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequenc
 
 
 async def _newer(api: Api, of: Runnable, mark: Mark) -> list[Job]:
-    """The jobs after a point, the newest first."""
+    """Return the jobs after a point in the history, newest first."""
     known = mark.known if mark.since is None else ()
     return [job for job in await _listed(api, of, mark.since) if job.id not in known]
 
 
-# An XCom is a row of Airflow's database, and names are OAC's.
+# Limits of a result: an XCom is a row in Airflow's database, and OAC decides how long names are.
 MOST_TASKS = 50
 _LONGEST_TEXT = 200
 # Members of a result, with the attributes that they come from.
@@ -247,8 +251,11 @@ _TASK_MEMBERS = {
 
 
 def job_lines(job: Job) -> list[tuple[bool, str]]:
-    """Lines for people: whether it is about a failure, and the line. One for the job, one for each task; of many tasks
-    those that failed come first and the rest is counted."""
+    """Return log lines about a job, each with whether it reports a failure.
+
+    There is one line for the job and one for each task. Of many tasks, those that failed come first and the rest is
+    counted.
+    """
     head = _joined(
         f"Job {_cut(job.id)} ({_cut(job.name)}): {_cut(job.status)}",
         _amount(job.rows, "rows"),
@@ -266,8 +273,10 @@ def job_lines(job: Job) -> list[tuple[bool, str]]:
 
 
 def job_summary(job: Job | None) -> dict[str, Any]:
-    """The job as JSON of bounded size: at most 50 tasks, those that failed first; long names cut. The same members
-    where no job is known."""
+    """Summarize a job as JSON of bounded size.
+
+    It has at most 50 tasks, failed ones first, and cuts long names. Without a job it has the same members.
+    """
     tasks = _first_tasks(job) if job else []
     return {
         **{name: getattr(job, attribute, None) for name, attribute in _JOB_MEMBERS.items()},
@@ -279,7 +288,7 @@ def job_summary(job: Job | None) -> dict[str, Any]:
 def _first_tasks(job: Job) -> list[JobTask]:
     if len(job.tasks) <= MOST_TASKS:
         return list(job.tasks)
-    # A stable sort: both parts stay in OAC's order.
+    # The sort is stable: both parts stay in OAC's order.
     return sorted(job.tasks, key=lambda task: not task.failed)[:MOST_TASKS]
 
 
@@ -304,7 +313,7 @@ def _task_summary(task: JobTask) -> dict[str, Any]:
 
 
 def _amount(value: float | None, unit: str, before: str = "") -> str:
-    """A number with its unit, or nothing if it is unknown."""
+    """Format a number with its unit; empty if it is unknown."""
     if value is None:
         return ""
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

@@ -1,7 +1,7 @@
 """Submit once: start or create something in OAC exactly once, although OAC has no idempotency key.
 
-One flow serves every kind of work. A kind is a small object: what to send, how OAC shows that it acted, and what a
-refusal means.
+One flow serves every kind of work. A kind is a small object that knows what to send, how OAC shows that it acted, and
+what a refusal means.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _POLL_INTERVAL = 2.0
-# A request is sent only if OAC was searched for traces less than this many seconds ago.
+# A request is sent only within this many seconds after a search for traces.
 TRACES_HOLD = 60.0
-# So often OAC may ask to wait for longer than that.
+# How often OAC may ask to wait for longer than that.
 _LONG_PAUSES = 3
 
 
 @dataclass(frozen=True)
 class Attempts:
-    """What a task does around the attempts to send a request. By default nothing, for use outside a task.
+    """Callbacks of a task around each attempt to send a request; by default they do nothing, for use outside a task.
 
     :param remember: called before each attempt with the clue of :class:`Submission`.
-    :param take_back: called when it is certain that OAC did not act on what was remembered.
-    :param check_current: called directly before each request.
-        Raises :class:`~airflow_provider_oac.exceptions.OACSupersededError` unless this is the task's current try.
+    :param take_back: called when OAC certainly did not act on the remembered attempt.
+    :param check_current: called directly before each request. Raises
+        :class:`~airflow_provider_oac.exceptions.OACSupersededError` unless this is the task's current try.
     """
 
     remember: Callable[[Any], None] = lambda _clue: None
@@ -53,56 +53,56 @@ class Attempts:
 
 @dataclass(kw_only=True)
 class Submission(ABC, Generic[A, R]):
-    """One kind of work: what :func:`submit_once` needs to know of it.
+    """One kind of work for :func:`submit_once`.
 
-    :param suspect: whether an earlier try may have sent it.
+    :param suspect: whether an earlier try may have sent the request.
     :param confirmation_timeout: seconds to search for traces of a request that OAC may have accepted.
     """
 
     suspect: bool = False
     confirmation_timeout: float = 30.0
 
-    # How often it is sent at most when the response is lost and no traces are found.
+    # Most requests that are sent if responses are lost and no traces are found.
     sends: ClassVar[int] = 3
-    # Where OAC shows traces of it; empty if nowhere, so a lost response is never followed by another request.
+    # Where OAC shows traces of the work; empty if nowhere, so a lost response is never followed by another request.
     where: ClassVar[str] = ""
 
     @property
     @abstractmethod
     def doing(self) -> str:
-        """What OAC is asked to do, for messages: "reload dataset 'x'"."""
+        """Describe the request for messages: "reload dataset 'x'"."""
 
     @property
     def looks_first(self) -> bool:
-        """Whether traces are searched before anything is sent."""
+        """Whether to search for traces before anything is sent."""
         return self.suspect
 
     @property
     def clue(self) -> Any:
-        """What a later try needs to find traces of the next request."""
+        """Data that a later try needs to find traces of the next request."""
         return None
 
     async def trace(self, api: Api, lost: OACError | None) -> R | None:
         """Search once for traces.
 
         :param lost: the error that left an attempt of this try uncertain; ``None`` if there was none.
-        :returns: what was found, as the result; ``None`` if there is nothing.
+        :returns: the result that the traces show; ``None`` if there are no traces.
         """
         return None
 
     async def prepare(self, api: Api) -> None:
-        """Read what :attr:`call` and :meth:`trace` need. Called once, before the first attempt."""
+        """Read what :meth:`call` and :meth:`trace` need; called once, before the first attempt."""
 
     @abstractmethod
     def call(self, now: float) -> Call[A]:
-        """The next request.
+        """Return the next request.
 
         :param now: seconds since the epoch.
         """
 
     @abstractmethod
     def accepted(self, api: Api, answer: A) -> R:
-        """The result, once OAC has accepted the request."""
+        """Return the result of a request that OAC has accepted."""
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> R | None:
         """Decide what a refusal means.
@@ -113,7 +113,7 @@ class Submission(ABC, Generic[A, R]):
         raise error
 
     def uncertain(self, lost: OACError, sends: int) -> OACError:
-        """The error if no attempt led to a usable response and OAC shows no traces."""
+        """Return the error if no attempt led to a usable response and OAC shows no traces."""
         return OACUncertainError(
             f"OAC was asked {sends} times to {self.doing}, gave no usable response, and {self.where} does not show it. "
             f"Next step: check the instance, then run the task again: it searches {self.where} before it sends. The "
@@ -122,18 +122,18 @@ class Submission(ABC, Generic[A, R]):
 
 
 class _StaleError(OACError):
-    """The last search for traces was too long ago to send a request."""
+    """The last search for traces is too old to send a request."""
 
 
 @flow
 async def submit_once(api: Api, kind: Submission[A, R], task: Attempts = Attempts()) -> R:
-    """Submit work unless OAC shows that it already has it. Returns when OAC has accepted it.
+    """Submit work unless OAC shows that it already has it, and return when OAC has accepted it.
 
-    Exactly one is guaranteed where OAC shows traces as soon as it accepts a request.
+    Guarantee: exactly one submission, provided that OAC shows traces as soon as it accepts a request.
 
     :param kind: the work.
-    :param task: what the task does around each attempt.
-    :raises OACUncertainError: if it is not known whether OAC accepted it.
+    :param task: the task's callbacks around each attempt.
+    :raises OACUncertainError: if it is not known whether OAC accepted the work.
     :raises OACSupersededError: if another try of the task has taken over. Nothing is sent.
     :raises OACError: if OAC refuses.
     """
@@ -204,8 +204,9 @@ async def submit_once(api: Api, kind: Submission[A, R], task: Attempts = Attempt
 
 @flow
 async def unless_gone(api: Api, call: Call[Any]) -> bool:
-    """Make a call such as a deletion, for which something that is gone is as good as deleted: the response to a first
-    attempt may have been lost. Returns whether it was there.
+    """Make a call such as a deletion, and return whether its object existed.
+
+    A 404 counts as success, because the response to a first attempt may have been lost.
     """
     try:
         await api.perform(call)
@@ -217,9 +218,10 @@ async def unless_gone(api: Api, call: Call[Any]) -> bool:
 
 
 def may_have_acted(error: OACError) -> bool:
-    """Whether OAC may have acted on a request that changes something, in spite of this error.
+    """Whether OAC may have acted on a request that changes something, despite this error.
 
-    Whether it is worth a second attempt (``retryable``) is another question. Only a response of 4xx is a refusal.
+    Whether a second attempt is worthwhile (``retryable``) is a separate question. A status below 500, except 408, is a
+    refusal.
     """
     if isinstance(error, OACTransportError):
         return error.sent
@@ -230,14 +232,14 @@ def may_have_acted(error: OACError) -> bool:
 
 
 def without_user(error: OACError) -> bool:
-    """Whether this is OAC's 500 to a token without a user. It stays the same, so the same try does not send again."""
+    """Whether this is OAC's lasting 500 to a token without a user; the same try does not send again."""
     return isinstance(error, OACApiError) and error.status == 500 and not error.retryable
 
 
 async def search(api: Api, attempt: Callable[[], Awaitable[R | None]], patience: float) -> R | None:
-    """Try until there is a result, or ``patience`` seconds have passed; once at least.
+    """Repeat an attempt until it has a result or ``patience`` seconds have passed; at least once.
 
-    Counts its own pauses: a wall clock that is set meanwhile must not end the search early.
+    It counts its own pauses, because a change of the wall clock must not end the search early.
     """
     while True:
         found = await attempt()
@@ -268,5 +270,5 @@ async def _search_after(api: Api, kind: Submission[A, R], lost: OACError) -> R |
 
 
 def _named(kind: Submission[A, R]) -> str:
-    """What OAC was asked to do, with the name that it has there."""
+    """Describe the request, with the name that its result has in OAC."""
     return f"{kind.doing}, named {kind.clue}" if isinstance(kind.clue, str) else kind.doing

@@ -1,4 +1,4 @@
-"""Bringing system settings, the mail server and the safe domains to what is wanted: what is there, what differs."""
+"""Compare system settings, the mail server and the safe domains with the desired state, and apply domain changes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from airflow_provider_oac.client.rest.safe_domains import Policy
 from airflow_provider_oac.client.secret_names import MASK, is_secret, secret_names
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 
-# A number, a switch, nothing.
+# A number, a switch, or nothing.
 _PLAIN = re.compile(r"[0-9]{0,9}(?:\.[0-9]+)?|true|false", re.IGNORECASE)
 
 
 @flow
 async def effective_settings(api: Api) -> dict[str, str]:
-    """All settings as they are or will be as soon as what is pending is applied."""
+    """Return all settings as they are, or will be once pending changes are applied."""
     found = [*await api.perform(settings.get()), *await api.perform(settings.get(pending=True))]
     return {setting.key: setting.value for setting in found}
 
 
 def setting_text(key: str, value: Any) -> str:
-    """A value as OAC wants it: booleans become ``true`` and ``false``, numbers their digits.
+    """Format a value as OAC expects it: booleans become ``true`` and ``false``, numbers their digits.
 
-    :raises OACConfigurationError: for what is no single value.
+    :raises OACConfigurationError: if it is not a single value.
     """
     if isinstance(value, bool):
         return str(value).lower()
@@ -40,12 +40,12 @@ def setting_text(key: str, value: Any) -> str:
 
 
 def setting_changes(current: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
-    """What differs: key to the value it has (``None`` if OAC does not list it) and the one it is to have."""
+    """Return the differences: each key with its current value (``None`` if OAC lists none) and its desired value."""
     return {key: (current.get(key), value) for key, value in wanted.items() if current.get(key) != value}
 
 
 def shown_setting(key: str, value: str | None) -> str | None:
-    """A value for people, masked if it is a secret."""
+    """Return a value for people, masked if it is a secret."""
     return MASK if is_secret(key) and value else value
 
 
@@ -55,9 +55,9 @@ def no_secret(value: Any) -> bool:
 
 
 def mail_differences(present: MailServer | None, wanted: MailServer) -> dict[str, tuple[Any, Any]]:
-    """What differs, by names such as ``sender.emailAddress``: the value that is there and the one that is wanted.
+    """Return the differences by names such as ``sender.emailAddress``: the current and the desired value.
 
-    Secrets cannot be compared, since OAC gives none back. What OAC has beyond what is wanted does not count.
+    Secrets cannot be compared, because OAC does not return them. Members that only OAC has do not count.
     """
     before = {} if present is None else _flat(present.body())
     return {
@@ -77,12 +77,12 @@ def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DomainChanges:
-    """What is to be done about safe domains.
+    """Changes of the safe domains.
 
-    :param created: domains that are missing, with their policies.
-    :param updated: domains with the policy they have and the one they are to have.
-    :param deleted: domains that are to go, with the policies they have.
-    :param unchanged: domains that are as they are wanted.
+    :param created: missing domains, with their policies.
+    :param updated: domains with their current and their desired policy.
+    :param deleted: domains to delete, with their current policies.
+    :param unchanged: domains that already have the desired policy.
     """
 
     created: Mapping[str, Policy]
@@ -94,13 +94,13 @@ class DomainChanges:
 def domain_changes(
     present: Mapping[str, Policy], wanted: Mapping[str, Policy], gone: Iterable[str] = (), *, only: bool = False
 ) -> DomainChanges:
-    """What differs. Upper and lower case of domains are alike.
+    """Compare safe domains with the desired ones; the case of domains does not matter.
 
-    :param present: what OAC has.
-    :param wanted: what it is to have.
-    :param gone: domains that it is not to have.
-    :param only: whether everything that is not wanted goes.
-    :raises OACConfigurationError: if a domain is to be there and to be gone.
+    :param present: current domains.
+    :param wanted: desired domains.
+    :param gone: domains to delete.
+    :param only: whether to delete all domains that are not desired.
+    :raises OACConfigurationError: if a domain is both desired and to be deleted.
     """
     there = {domain.casefold(): domain for domain in present}
     asked = {domain.casefold(): policy for domain, policy in wanted.items()}
@@ -110,7 +110,7 @@ def domain_changes(
     if only:
         leaving |= set(there) - set(asked)
     known = {there[key]: (present[there[key]], policy) for key, policy in asked.items() if key in there}
-    # What OAC has beyond the nine policies does not count.
+    # Policies that only OAC has do not count.
     alike = {
         domain
         for domain, (before, after) in known.items()
@@ -134,11 +134,11 @@ async def apply_domains(api: Api, todo: DomainChanges) -> None:
         try:
             await api.perform(safe_domains.delete(domain))
         except OACApiError as error:
-            # It was there a moment ago. The status for a missing domain is not documented.
+            # The domain existed a moment ago. The status for a missing domain is not documented.
             if error.status not in (400, 404) or domain in await api.perform(safe_domains.list_all()):
                 raise
 
 
 def allowed(policy: Mapping[str, bool]) -> list[str]:
-    """Names of the policies that are on."""
+    """Return the names of the policies that are on."""
     return [name for name, value in policy.items() if value]

@@ -1,4 +1,4 @@
-"""How many polls of one instance run at once, and when none do. Pure decisions."""
+"""Decide how many polls of one instance may run at once, and when none may."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from airflow_provider_oac.client.flows.polling import asked_pause
 from airflow_provider_oac.client.paging import index_not_ready
 from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACError
 
-# Connections at least, and at most.
+# Lower and upper bound of the limit.
 FEW = 8
 MANY = 512
-# By what factor the limit grows while due polls wait, and shrinks while none does: slowly, because polls come in waves.
+# Factors by which the limit grows while due polls wait, and shrinks while none does: slowly, because polls come in
+# waves.
 _GROWTH, _SHRINKING = 1.25, 0.995
-# How much more than rate times latency it may become.
+# Headroom above rate times latency.
 _SURPLUS = 1.2
-# The weight of the latest responses in the average latency.
+# Weight of the latest responses in the average latency.
 _WEIGHT = 0.2
-# Seconds without any poll after a 429 or 503 that names no time: doubled as long as they follow each other.
+# Seconds without any poll after a 429 or 503 without Retry-After; doubled for each one that follows, up to the longest.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
-# What a gateway says in the place of an instance that does not answer.
+# Statuses that a gateway returns for an instance that does not answer.
 _UNANSWERED = frozenset({502, 504})
 
 
 class Throttle:
-    """Limits all polls of one instance. Knows no clock; times are of any clock that is never set back."""
+    """Limits all polls of one instance.
+
+    It reads no clock; the caller passes times of any clock that is never set back.
+    """
 
     def __init__(self) -> None:
         self.quiet_until = -math.inf
-        # What began the rest that lasts until then.
+        # The error that started the pause until then.
         self.reason = ""
         self._limit = float(FEW)
         self._latency = 0.0
-        # Of the responses since the last adaptation.
+        # Totals of the responses since the last adaptation.
         self._seconds, self._responses = 0.0, 0
         self._allowed = MANY
         self._rest = _FIRST_REST
@@ -40,15 +44,15 @@ class Throttle:
 
     @property
     def at_once(self) -> int:
-        """How many polls may be under way."""
+        """How many polls may run at once."""
         return min(self._allowed, math.ceil(self._limit))
 
     def adapt(self, rate: float, waiting: bool, disturbed: bool = False) -> None:
-        """Adapt how many polls may be under way: at most rate times latency (Little's law) and a surplus.
+        """Adapt the limit: at most rate times latency (Little's law), plus headroom.
 
-        :param rate: polls per second that are wanted.
-        :param waiting: whether due polls wait because too few may be under way.
-        :param disturbed: whether this process itself delayed the latest responses: more connections would not help.
+        :param rate: desired polls per second.
+        :param waiting: whether due polls wait because of the limit.
+        :param disturbed: whether this process itself delayed the latest responses, so more connections would not help.
         """
         if self._responses and not disturbed:
             latest = self._seconds / self._responses
@@ -61,7 +65,7 @@ class Throttle:
             self._limit = max(self._limit, min(self._limit * _GROWTH, enough))
 
     def answered(self, seconds: float | None) -> None:
-        """A poll was answered.
+        """Record a poll that was answered.
 
         :param seconds: how long the response took; ``None`` if that includes a handshake or a sign-in.
         """
@@ -73,18 +77,18 @@ class Throttle:
 
     def _keeps_up(self) -> None:
         if self._allowed < MANY:
-            # One by one, after a rest.
+            # After a pause, the number of allowed polls grows one by one.
             self._allowed += 1
 
     def refused(self, error: OACError, began: float, now: float) -> None:
-        """A poll failed; if the instance or the identity domain cannot keep up, all polls rest.
+        """Record a poll that failed; if the instance or the identity domain is overloaded, all polls pause.
 
-        :param began: when the poll began. Those that were under way when the rest began lengthen it only if they
-            brought a Retry-After.
+        :param began: when the poll began. A poll that began before the pause extends it only with a Retry-After.
         """
         if not overloaded(error):
             if isinstance(error, OACApiError) and error.status not in _UNANSWERED and began >= self._slowed_at:
-                # It answers, whatever it says: a restore may mean 401 for minutes after the first 503.
+                # The instance answers, whatever the status: during a restore it may return 401 for minutes after the
+                # first 503.
                 self._keeps_up()
             return
         asked = asked_pause(error)
@@ -95,12 +99,12 @@ class Throttle:
             self._slowed_at = now
         self._allowed = 1
         if now + rest > self.quiet_until:
-            # The text: an error holds on to the frames that it came through.
+            # Only the text is kept: an error would keep its stack frames alive.
             self.quiet_until, self.reason = now + rest, str(error)
 
 
 def overloaded(error: OACError) -> bool:
-    """Whether this error asks for fewer requests. An index that is being built concerns searches only."""
+    """Whether this error asks for fewer requests; an index that is being built affects only searches."""
     if not isinstance(error, OACApiError | OACAuthError) or error.status not in (429, 503):
         return False
     return not (isinstance(error, OACApiError) and index_not_ready(error))

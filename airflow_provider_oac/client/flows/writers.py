@@ -1,4 +1,4 @@
-"""Writing what is listed, line by line, in constant memory: JSON lines and CSV, whole or not at all."""
+"""Write listed items line by line, in constant memory, as JSON lines or CSV; only a complete file is committed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from airflow_provider_oac.client.paging import Source
 
 T = TypeVar("T")
 
-# How many bytes are gathered before a store gets them.
+# Bytes to collect before they are written to the sink.
 _GATHERED = 1 << 16
 
 
 @dataclass(frozen=True)
 class Written(Model):
-    """A file that is whole and in its place.
+    """A complete file at its destination.
 
-    :param lines: how many lines it has, the head of a CSV not counted.
+    :param lines: number of lines, without the header of a CSV.
     """
 
     lines: int
@@ -33,13 +33,14 @@ class Written(Model):
 
 
 def json_line(record: Any) -> str:
-    """A record as a line of JSON."""
+    """Format a record as a line of JSON."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Values as a line of CSV (RFC 4180, with Unix line breaks): booleans are ``true`` and
-    ``false``, ``None`` is empty.
+    """Format values as a line of CSV (RFC 4180, with Unix line breaks).
+
+    Booleans are ``true`` and ``false``, ``None`` is empty.
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(
@@ -50,9 +51,9 @@ def csv_line(values: Iterable[Any]) -> str:
 
 @flow
 async def write_json_lines(api: Api, source: Source[T], sink: Sink, record: Callable[[T], Any] = plain) -> Written:
-    """Write all that a source yields to a file, as JSON lines.
+    """Write all items of a source to a file, as JSON lines.
 
-    :param record: makes JSON of an item.
+    :param record: converts an item to JSON-compatible data.
     """
     return await api.run(write_lines(sink, (json_line(record(item)) async for item in source(api))))
 
@@ -61,7 +62,7 @@ async def write_json_lines(api: Api, source: Source[T], sink: Sink, record: Call
 async def write_lines(api: Api, sink: Sink, lines: AsyncIterable[str], head: str = "") -> Written:
     """Write lines to a file.
 
-    :param sink: where the file goes; it is committed when it is whole.
+    :param sink: destination of the file; it is committed once it is complete.
     :param lines: the lines, without line breaks at their ends.
     :param head: a first line that does not count.
     """
@@ -80,7 +81,7 @@ async def write_lines(api: Api, sink: Sink, lines: AsyncIterable[str], head: str
 
 
 async def in_groups(items: AsyncIterable[T], size: int) -> AsyncGenerator[list[T], None]:
-    """What a source yields, so many at a time."""
+    """Yield the items of a source in lists of at most ``size``."""
     group: list[T] = []
     async for item in items:
         group.append(item)

@@ -1,5 +1,6 @@
-"""Permissions of catalog items: reading and changing access control lists. Source: "Catalog REST Endpoints"
-(documented), unless said otherwise at the fact.
+"""Permissions of catalog items: read and change access control lists.
+
+Source: "Catalog REST Endpoints" (documented), unless noted otherwise.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from airflow_provider_oac.client.rest.catalog import USER
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
 
-# Documented for the tool that wraps updateACL; all but ``execute`` were seen in answers (observed).
+# Documented for the tool that wraps updateACL; responses contained all but ``execute`` (observed).
 PERMISSIONS = ("read", "list", "write", "execute", "delete", "changePermission", "takeOwnership")
 
-# Documented. The API's own default is ReplaceAll, which drops everybody who is not named.
+# Documented. The API's own default is ReplaceAll, which removes every account that is not named.
 REPLACE_MATCHING = "ReplaceMatchingAccounts"
 DELETE_MATCHING = "DeleteMatchingAccounts"
 REPLACE_ALL = "ReplaceAll"
@@ -32,14 +33,14 @@ def _granted(given: Any) -> frozenset[str]:
 
 @model
 class Access(Model):
-    """What one account may do with an item.
+    """The permissions of one account on an item.
 
     :param account: OAC's ``accountGuid``: a user id, or the name of an application role without its blanks (observed:
-        ``BIServiceAdministrator``). In an entry that a person gives, it may be the name that the Console shows;
+        ``BIServiceAdministrator``). In user input it may be the name that the Console shows;
         :func:`airflow_provider_oac.client.flows.acl_changes.resolved` replaces it.
     :param account_type: ``User`` or ``ApplicationRole``.
-    :param permissions: what it may do; OAC may know others than are documented.
-    :param display_name: what the Console shows.
+    :param permissions: granted permissions; OAC may have others than the documented ones.
+    :param display_name: name that the Console shows.
     :param raw: the whole entry.
     """
 
@@ -51,25 +52,27 @@ class Access(Model):
 
     @property
     def key(self) -> tuple[str, str]:
-        """Identifies the account. Case counts for roles, not for users (inferred)."""
+        """Identifies the account; case matters for roles, not for users (inferred)."""
         return self.account_type, self.account.casefold() if self.account_type == USER else self.account
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """The permissions in the usual order."""
+        """The permissions in the order of ``PERMISSIONS``, then all others."""
         unknown = sorted(self.permissions - set(PERMISSIONS))
         return (*(name for name in PERMISSIONS if name in self.permissions), *unknown)
 
     def text(self) -> str:
-        """For people."""
+        """Describe the entry for people."""
         who = f"{self.account_type} {self.account!r}"
         shown = f" ({self.display_name})" if self.display_name not in ("", self.account) else ""
         return ids.visible(f"{who}{shown}: {', '.join(self.allowed) or 'nothing'}")
 
 
 def get(kind: str, item_id: str) -> Call[tuple[Access, ...]]:
-    """Read who may do what with an item. Operation ``POST /catalog/{type}/{id}/actions/getACL`` (documented), with an
-    empty body and its length 0: without a length the answer is 411 (observed).
+    """Read the permissions on an item.
+
+    Operation ``POST /catalog/{type}/{id}/actions/getACL`` (documented), with an empty body of length 0: without a
+    length, OAC answers 411 (observed).
     """
     path = f"/catalog/{segment(kind)}/{segment(item_id)}/actions/getACL"
     return Call(f"read the permissions of {kind} {ids.quoted(item_id)}", "POST", path, _read, repeatable=True)
@@ -78,17 +81,19 @@ def get(kind: str, item_id: str) -> Call[tuple[Access, ...]]:
 def update(
     kind: str, item_id: str, entries: Sequence[Access], *, mode: str = REPLACE_MATCHING, recursive: bool = False
 ) -> Call[tuple[Access, ...]]:
-    """Change who may do what with an item. Operation ``POST /catalog/{type}/{id}/actions/updateACL`` (documented).
+    """Change the permissions on an item.
+
+    Operation ``POST /catalog/{type}/{id}/actions/updateACL`` (documented).
 
     :param kind: type of the item.
     :param item_id: its id.
-    :param entries: accounts by their guids (see :func:`airflow_provider_oac.client.flows.acl_changes.resolved`) and
-        all that each may do: a permission that is left out is switched off (documented).
-    :param mode: ``ReplaceMatchingAccounts`` leaves accounts alone that are not named; ``DeleteMatchingAccounts``
-        removes those that are named; ``ReplaceAll``, the API's own default, removes those that are not.
-    :param recursive: whether the entries are pushed down to everything below a container.
+    :param entries: accounts by their guids (see :func:`airflow_provider_oac.client.flows.acl_changes.resolved`), each
+        with all its permissions: OAC revokes a permission that is left out (documented).
+    :param mode: ``ReplaceMatchingAccounts`` keeps accounts that are not named; ``DeleteMatchingAccounts`` removes the
+        named accounts; ``ReplaceAll``, the API's own default, removes all others.
+    :param recursive: whether to apply the entries to everything below a container, too.
     :returns: a call whose result is the list afterwards.
-    :raises OACConfigurationError: for a mode that OAC does not know, or an account that is named twice, or none.
+    :raises OACConfigurationError: for an unknown mode, an account that is named twice, or no account.
     """
     if mode not in MODES:
         raise OACConfigurationError(f"The mode of a change of permissions is one of {', '.join(MODES)}, not {mode!r}.")

@@ -1,8 +1,10 @@
-"""The catalog: lists, one item, folders, copies, moves, owners. Source: "Catalog REST Endpoints" (documented), unless
-said otherwise at the fact. Needs DV Content Author; ``manage_content`` and changing owners need the permission *Manage
-Content*, which BI Service Administrator holds (documented).
+"""The catalog: lists, single items, folders, copies, moves, owners.
 
-All ids here are encoded ones, as lists return them or :func:`airflow_provider_oac.client.ids.catalog_id` makes them.
+Source: "Catalog REST Endpoints" (documented), unless noted otherwise. The calls need DV Content Author;
+``manage_content`` and changing owners need the permission *Manage Content*, which BI Service Administrator has
+(documented).
+
+All ids here are encoded, as lists return them or :func:`airflow_provider_oac.client.ids.catalog_id` makes them.
 """
 
 from __future__ import annotations
@@ -29,15 +31,15 @@ IMMOVABLE = (ids.CONNECTIONS, ids.DATASETS, ids.DATAFLOWS, ids.SEQUENCES, ids.SC
 
 @model
 class CatalogItem(Model):
-    """One item of the catalog, as a list or its own call shows it.
+    """One item of the catalog, as a list or its own call returns it.
 
-    :param type: its type, such as ``workbooks``; OAC may have others than are documented.
-    :param id: its id, encoded, to be passed on as it is; empty if ``fields`` left it out.
-    :param name: what people see.
+    :param type: its type, such as ``workbooks``; OAC may have others than the documented ones.
+    :param id: its id, encoded, to be passed on unchanged; empty if ``fields`` left it out.
+    :param name: its name for people.
     :param owner: user id of the owner.
     :param parent_id: id of its folder, encoded; ``None`` if OAC returns none.
-    :param last_modified: as OAC returns it.
-    :param raw: the whole answer.
+    :param last_modified: time of the last change, as OAC returns it.
+    :param raw: the whole response.
     """
 
     type: str = member("type")
@@ -45,14 +47,14 @@ class CatalogItem(Model):
     name: str = member("name")
     owner: str = member("owner")
     description: str = member("description")
-    # One sample of the reference has the second names.
+    # One sample of the reference uses the second names.
     parent_id: str | None = member("parentId", "parent", read=text_or_none)
     last_modified: str | None = member("lastModified", "last modified", read=text_or_none)
     raw: Mapping[str, Any] = field(repr=False)
 
     @property
     def path(self) -> str:
-        """The plain id: a path or a pair; the id itself if it is no encoded text."""
+        """The plain id, a path or a pair; the id itself if it does not decode."""
         return ids.plain_id(self.id) or self.id
 
     @property
@@ -61,7 +63,7 @@ class CatalogItem(Model):
         return moment(self.last_modified)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it, for XCom and files."""
+        """Convert to JSON-compatible data for XCom and files."""
         return {
             "path": self.path, "type": self.type, "name": self.name, "owner": self.owner,
             "description": self.description, "last_modified": self.last_modified, "id": self.id,
@@ -70,7 +72,7 @@ class CatalogItem(Model):
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time as OAC writes it (ISO 8601); UTC if it names no zone."""
+    """Parse a time as OAC writes it (ISO 8601), in UTC if it names no zone; return ``None`` if it is not a time."""
     try:
         found = datetime.fromisoformat((text or "").strip())
     except ValueError:
@@ -81,10 +83,10 @@ def moment(text: str | None) -> datetime | None:
 class ListOptions(TypedDict, total=False):
     """How to list items.
 
-    ``search``: text to search for in names: a part of a name (observed), by default ``*`` for everything.
+    ``search``: text to search for in names: a part of a name (observed); the default ``*`` matches everything.
     ``type_filter``: only items of this type. ``limit``: items per page; neither default nor maximum is documented.
     ``sort_by``: the values are not documented. ``sort_order``: ``ASC`` or ``DESC``. ``fields`` and ``excluded_fields``:
-    members to return or to leave out. ``manage_content``: search as a content manager, also what others own.
+    members to return or to leave out. ``manage_content``: search as a content manager, including what others own.
     """
 
     search: str
@@ -97,7 +99,7 @@ class ListOptions(TypedDict, total=False):
     manage_content: bool | None
 
 
-# Without a search OAC lists types instead of items (observed), so there is always one.
+# Without a search OAC lists types instead of items (observed), so a search is always sent.
 _LIST = {
     "search": "search", "type_filter": "type", "limit": "limit", "sort_by": "sortBy", "sort_order": "sortOrder",
     "fields": "fields", "excluded_fields": "excludedFields", "manage_content": "manageContent",
@@ -111,29 +113,33 @@ _PLACE = {
 
 
 def list_types(kind: str | None = None) -> Call[tuple[str, ...]]:
-    """Which types of items there are. Operation ``GET /catalog`` or ``GET /catalog/{type}`` without a search, which
-    answers with type descriptors, for one type even with a bare object (observed).
+    """List the types of items.
+
+    Operation ``GET /catalog`` or ``GET /catalog/{type}`` without a search. OAC answers with type descriptors, for a
+    single type with a bare object (observed).
     """
     path = "/catalog" if kind is None else f"/catalog/{segment(kind)}"
     return Call("list the types of the catalog", "GET", path, _read_types, repeatable=True)
 
 
 def list_items(kind: str | None = None, **options: Unpack[ListOptions]) -> Listing[CatalogItem]:
-    """List or search items: all of them, or one page by ``.page(number)``. Operation ``GET /catalog`` or
-    ``GET /catalog/{type}`` (documented).
+    """List or search items: all of them, or one page by ``.page(number)``.
+
+    Operation ``GET /catalog`` or ``GET /catalog/{type}`` (documented).
 
     :param kind: the type of items; ``None`` for all.
     :param options: see :class:`ListOptions`.
     """
     doing = f"list {kind or options.get('type_filter') or 'items'} of the catalog"
     path = "/catalog" if kind is None else f"/catalog/{segment(kind)}"
-    # A type without items may be answered with 404 (handled by another client, unconfirmed).
+    # OAC may answer 404 for a type without items (another client handles this; unconfirmed).
     return _listing(doing, path, options, none_is_missing=kind in ids.TYPES)
 
 
 def list_children(kind: str, item_id: str, **options: Unpack[ListOptions]) -> Listing[CatalogItem]:
-    """List what a container (a folder, a dashboard) holds: all of it, or one page by ``.page(number)``. Operation
-    ``GET /catalog/{type}/{id}`` with a search (documented). Whether items deeper down are listed as well is not
+    """List the items in a container (a folder, a dashboard): all of them, or one page by ``.page(number)``.
+
+    Operation ``GET /catalog/{type}/{id}`` with a search (documented). Whether OAC also lists items deeper down is not
     documented.
 
     :param kind: type of the container.
@@ -163,15 +169,16 @@ def get(
     excluded_fields: Sequence[str] = (),
     manage_content: bool | None = None,
 ) -> Call[CatalogItem]:
-    """Get one item. Operation ``GET /catalog/{type}/{id}`` (documented); works also while the search index is built
-    (documented).
+    """Get one item.
+
+    Operation ``GET /catalog/{type}/{id}`` (documented). It also works while OAC builds the search index (documented).
 
     :param kind: type of the item.
     :param item_id: its id.
-    :param fields: members to return; of an analysis ``content``, the definition, only comes when it is named
-        (documented) and is in the item's ``raw``. By default all others.
+    :param fields: members to return; by default all but ``content``. OAC returns ``content``, the definition of an
+        analysis, only if it is named (documented); it is then in the item's ``raw``.
     :param excluded_fields: members to leave out.
-    :param manage_content: search as a content manager, also what others own.
+    :param manage_content: search as a content manager, including what others own.
     """
     query = _query({"fields": fields, "excluded_fields": excluded_fields, "manage_content": manage_content})
     doing = f"read {kind} {ids.quoted(item_id)}"
@@ -179,11 +186,13 @@ def get(
 
 
 def create_folder(name: str, parent_id: str, *, create_parents: bool | None = None) -> Call[CatalogItem]:
-    """Create a folder. Operation ``POST /catalog/folders`` (documented; it succeeds with 200).
+    """Create a folder.
+
+    Operation ``POST /catalog/folders`` (documented; it succeeds with 200).
 
     :param name: its name.
-    :param parent_id: id of the folder it goes into.
-    :param create_parents: whether missing folders above are created, too.
+    :param parent_id: id of its parent folder.
+    :param create_parents: whether to create missing parent folders, too.
     """
     doing = f"create folder {name!r} in {ids.quoted(parent_id)}"
     body: dict[str, Any] = {"name": name, "parentId": parent_id}
@@ -193,18 +202,23 @@ def create_folder(name: str, parent_id: str, *, create_parents: bool | None = No
 
 
 def delete_folder(folder_id: str, *, recursive: bool | None = None) -> Call[None]:
-    """Delete a folder. Operation ``DELETE /catalog/folders/{id}`` (documented). OAC keeps nothing of it.
+    """Delete a folder; OAC keeps no copy of it.
 
-    :param recursive: whether everything below goes as well; if not, only an empty folder can be deleted (documented).
+    Operation ``DELETE /catalog/folders/{id}`` (documented).
+
+    :param recursive: whether to delete everything below it as well; if not, only an empty folder can be deleted
+        (documented).
     """
     doing, path = f"delete folder {ids.quoted(folder_id)}", _path(ids.FOLDERS, folder_id)
     return Call(doing, "DELETE", path, nothing, query={"recursive": recursive}, repeatable=True)
 
 
 class PlaceOptions(TypedDict, total=False):
-    """Where an item goes: ``parent_id``, the id of the folder; ``name``, by default the one that it has; or in place of
-    both ``target_id``, the id that it is to have; ``overwrite``, whether an item that is there is replaced;
-    ``create_parents``, whether missing folders are created.
+    """The destination of an item.
+
+    ``parent_id``: id of the folder. ``name``: the new name, by default the current one. ``target_id``: the new id, in
+    place of both. ``overwrite``: whether to replace an existing item. ``create_parents``: whether to create missing
+    folders.
     """
 
     parent_id: str | None
@@ -215,19 +229,22 @@ class PlaceOptions(TypedDict, total=False):
 
 
 def copy(kind: str, item_id: str, **place: Unpack[PlaceOptions]) -> Call[CatalogItem]:
-    """Copy an item. Operation ``POST /catalog/{type}/{id}/actions/copy`` (documented).
+    """Copy an item.
+
+    Operation ``POST /catalog/{type}/{id}/actions/copy`` (documented).
 
     :param kind: type of the item.
     :param item_id: its id.
     :param place: see :class:`PlaceOptions`.
     """
-    # Without overwriting, a second request may meet what the first has made.
+    # Without overwriting, a second request may find the result of the first one.
     return _placing("copy", kind, item_id, place, repeatable=place.get("overwrite") is True)
 
 
 def move(kind: str, item_id: str, **place: Unpack[PlaceOptions]) -> Call[CatalogItem]:
-    """Move an item. Operation ``POST /catalog/{type}/{id}/actions/move`` (documented). The parameters are those of
-    :func:`copy`.
+    """Move an item.
+
+    Operation ``POST /catalog/{type}/{id}/actions/move`` (documented). The parameters are those of :func:`copy`.
 
     :raises OACConfigurationError: for a type that OAC does not move.
     """
@@ -251,7 +268,7 @@ def _placing(
 def check_movable(kind: str) -> None:
     """Refuse a type that OAC does not move (documented).
 
-    :raises OACConfigurationError: naming those.
+    :raises OACConfigurationError: naming all such types.
     """
     if kind in IMMOVABLE:
         raise OACConfigurationError(
@@ -261,8 +278,10 @@ def check_movable(kind: str) -> None:
 
 
 def change_owner(kind: str, item_id: str, owner: str, account_type: str = USER) -> Call[str]:
-    """Give an item to another owner. Operation ``POST /catalog/{type}/{id}/actions/changeOwnership`` (documented).
-    Needs the permission *Manage Content* (documented).
+    """Give an item to another owner.
+
+    Operation ``POST /catalog/{type}/{id}/actions/changeOwnership`` (documented). It needs the permission *Manage
+    Content* (documented).
 
     :param kind: type of the item.
     :param item_id: its id.
@@ -286,9 +305,9 @@ def _query(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Options by the names that the REST API has for them, those that are given.
+    """Rename the given options as the REST API names them.
 
-    :raises TypeError: for an unknown one.
+    :raises TypeError: for an unknown option.
     """
     if unknown := sorted(set(options) - set(names)):
         raise TypeError(f"unknown options {', '.join(unknown)}; there are {', '.join(names)}")
@@ -308,7 +327,7 @@ def _read_types(response: Response) -> tuple[str, ...]:
 
 
 def _read_items(response: Response) -> Page[CatalogItem]:
-    """A list, or a container that holds one as ``items`` (inferred)."""
+    """Read a list, or an object that holds one as ``items`` (inferred)."""
     body = response.json()
     found = body.get("items") if isinstance(body, dict) else body
     return read_page(response, [_read_item(item) for item in as_array(found, "A list of items of the catalog")])
@@ -326,7 +345,7 @@ def _read_item(value: Any, kind: str = "") -> CatalogItem:
 
 
 def _read_text(response: Response) -> str:
-    """A text (documented as a JSON string), whatever its form."""
+    """Read a text (documented as a JSON string), whatever its form."""
     try:
         body = response.json()
     except OACResponseError:

@@ -1,8 +1,10 @@
-"""Connections of OAC to data sources. Source: "Connections REST Endpoints" (documented), unless said otherwise at the
-fact. Needs DV Content Author (documented).
+"""Connections of OAC to data sources.
 
-What ``connectionParams`` hold depends on the data source, and OAC checks them against a schema of each (documented);
-only ``connectionType``, ``username`` and ``password`` mean something here.
+Source: "Connections REST Endpoints" (documented), unless noted otherwise. The calls need DV Content Author
+(documented).
+
+The members of ``connectionParams`` depend on the data source, and OAC checks them against the source's schema
+(documented). This package interprets only ``connectionType``, ``username`` and ``password``.
 """
 
 from __future__ import annotations
@@ -20,21 +22,21 @@ from airflow_provider_oac.client.secret_names import secrets_of
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import Response
 
-# Mandatory (observed); the one value that was seen.
+# Mandatory; no other value was seen (observed).
 VERSION = "2.0.0"
 
 
 @dataclass(frozen=True)
 class ConnectionOrder:
-    """The connection that is wanted.
+    """A connection to create or update.
 
     :param name: its name.
-    :param params: ``connectionParams``, the user name and the password among them.
-    :param description: what people read of it; ``None`` leaves it as it is.
-    :param folder_path: catalog folder that it is created in (documented since January 2026; its position
-        beside the name is inferred).
+    :param params: ``connectionParams``, including the user name and the password.
+    :param description: its description; ``None`` leaves it unchanged.
+    :param folder_path: catalog folder to create it in (documented since January 2026; its position beside the name is
+        inferred).
     :param wallet: content of a wallet (``cwallet.sso``) or key file, sent as a separate part (observed).
-    :param secrets: which texts of the parameters are secret, beside those whose name says so.
+    :param secrets: secret texts among the parameters, besides those with secret names.
     """
 
     name: str
@@ -45,7 +47,7 @@ class ConnectionOrder:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def envelope(self) -> dict[str, Any]:
-        """The JSON that OAC wants; the envelope is documented up to the parameters."""
+        """Build the JSON that OAC expects; its form is documented except for the parameters."""
         body: dict[str, Any] = {"version": VERSION, "type": "connection", "name": self.name}
         if self.description is not None:
             body["description"] = self.description
@@ -55,11 +57,13 @@ class ConnectionOrder:
 
 
 def create(order: ConnectionOrder) -> Call[str | None]:
-    """Create a connection. Operation ``POST /catalog/connections``. It succeeds with 200 and JSON (documented), or with
-    201 and 43 bytes of text (observed).
+    """Create a connection.
+
+    Operation ``POST /catalog/connections``. It succeeds with 200 and JSON (documented), or with 201 and 43 bytes of
+    text (observed).
 
     :returns: a call whose result is its id, encoded; ``None`` if OAC returns none.
-    :raises OACConfigurationError: if its type, user name or password are missing.
+    :raises OACConfigurationError: if its type, user name or password is missing.
     """
     check_credentials(order.params)
     if not order.params.get("connectionType"):
@@ -73,10 +77,11 @@ def create(order: ConnectionOrder) -> Call[str | None]:
 
 
 def _created_id(response: Response) -> str | None:
-    """Read the id of a new connection: JSON, a bare id, or nothing. A 201 always means that the connection exists, so
-    its body is never a reason to fail.
+    """Read the id of a new connection from JSON, a bare id, or an empty body.
 
-    :raises OACResponseError: for a body with another status that is neither.
+    A 201 always means that the connection exists, so its body is never a reason to fail.
+
+    :raises OACResponseError: for any other body with another status.
     """
     text = response.body.decode("utf-8", "replace").strip().strip('"')
     if not text:
@@ -95,23 +100,26 @@ def _created_id(response: Response) -> str | None:
 
 
 def get(connection_id: str, fields: Sequence[str] = ()) -> Call[CatalogItem]:
-    """Get details of a connection, never its password. Operation ``GET /catalog/connections/{connectionId}``
-    (documented).
+    """Get details of a connection, never its password.
+
+    Operation ``GET /catalog/connections/{connectionId}`` (documented).
 
     :param connection_id: its id, encoded as lists return it.
-    :param fields: members to return; ``content``, the definition, comes only when it is named (documented) and is in
-        the item's ``raw``. By default all others.
+    :param fields: members to return; by default all but ``content``. OAC returns ``content``, the definition, only if
+        it is named (documented); it is then in the item's ``raw``.
     """
     return catalog.get(ids.CONNECTIONS, connection_id, fields=fields)
 
 
 def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
-    """Update a connection. Operation ``PUT /catalog/connections/{connectionId}`` (documented). Only what is sent is
-    replaced, but user name and password must always be sent, and the type cannot change (documented).
+    """Update a connection.
+
+    Operation ``PUT /catalog/connections/{connectionId}`` (documented). OAC replaces only the members that are sent, but
+    user name and password must always be sent, and the type cannot change (documented).
 
     :param connection_id: its id, encoded as lists return it.
-    :param order: its name and what changes.
-    :raises OACConfigurationError: if user name or password are missing; then nothing is sent.
+    :param order: its name and the changes.
+    :raises OACConfigurationError: if the user name or the password is missing; then nothing is sent.
     """
     check_credentials(order.params)
     doing, path = f"update connection {ids.shown(connection_id)}", f"/catalog/connections/{segment(connection_id)}"
@@ -119,8 +127,10 @@ def update(connection_id: str, order: ConnectionOrder) -> Call[None]:
 
 
 def delete(connection_id: str) -> Call[None]:
-    """Delete a connection. Operation ``DELETE /catalog/connections/{connectionId}`` (documented). What is built on it
-    stays and works no more (inferred).
+    """Delete a connection.
+
+    Operation ``DELETE /catalog/connections/{connectionId}`` (documented). Items that are built on it stay, but stop
+    working (inferred).
 
     :param connection_id: its id, encoded as lists return it.
     """
@@ -142,8 +152,10 @@ def check_credentials(params: Mapping[str, Any]) -> None:
 
 
 def type_of(connection: CatalogItem) -> str | None:
-    """The ``connectionType`` in a connection that was read with its ``content``; ``None`` if it has
-    none. Its position in there is inferred."""
+    """Return the ``connectionType`` of a connection that was read with its ``content``; ``None`` if it has none.
+
+    The position of the member is inferred.
+    """
     content = connection.raw.get("content")
     for place in (content, content.get("connectionParams") if isinstance(content, dict) else None):
         if isinstance(place, dict) and isinstance(place.get("connectionType"), str):
@@ -152,8 +164,10 @@ def type_of(connection: CatalogItem) -> str | None:
 
 
 def _sent(order: ConnectionOrder) -> dict[str, Any]:
-    """The body, its content type and its secrets: JSON, or with a wallet a form of two parts, both text/plain
-    (observed)."""
+    """Return the body with its content type and its secrets.
+
+    The body is JSON, or with a wallet a form of two parts, both text/plain (observed).
+    """
     body: Any = order.envelope()
     content_type = "application/json"
     if order.wallet is not None:

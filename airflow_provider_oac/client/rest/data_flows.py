@@ -1,6 +1,6 @@
-"""Data flows: run, job history. Source: "Data Flows REST Endpoints" (documented), unless said otherwise at the fact.
+"""Data flows: run, job history.
 
-Needs DV Content Author (documented).
+Source: "Data Flows REST Endpoints" (documented), unless noted otherwise. The calls need DV Content Author (documented).
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ runnable, history, latest, job = _JOBS.runnable, _JOBS.history, _JOBS.latest, _J
 
 
 def run(data_flow_id: str, override: Mapping[str, Any] | None = None) -> Call[str]:
-    """Run a data flow. Operation ``POST /catalog/dataflows/{dataflowId}/actions/run`` (documented).
+    """Run a data flow.
+
+    Operation ``POST /catalog/dataflows/{dataflowId}/actions/run`` (documented).
 
     :param data_flow_id: its id, encoded as lists return it.
-    :param override: what to replace for this run, as the REST API wants it; by default it runs as it was saved. With
-        ``type`` ``source`` or ``target``: another dataset, by ``parameterName`` (the data flow's parameter for it) and
-        ``datasetId`` (documented since January 2026; whether OAC takes it plain, as in the reference's example
-        ``'jane'.'Sales'``, or encoded is not established) or ``datasetName`` (its display name, documented as
-        deprecated). With ``type`` ``cube``: another Essbase cube as the target, by ``appParameterName``, ``appName``,
-        ``cubeParameterName`` and ``cubeName``. The body that replaces several things at once is not established: a
-        mapping without ``type`` is sent as it is.
+    :param override: what to replace for this run, in the form of the REST API; by default the data flow runs as it was
+        saved. ``type`` ``source`` or ``target`` replaces a dataset: ``parameterName`` is the data flow's parameter for
+        it, and ``datasetId`` (documented since January 2026; it is not established whether OAC takes it plain, as in
+        the reference's example ``'jane'.'Sales'``, or encoded) or ``datasetName`` (the display name, documented as
+        deprecated) names the dataset. ``type`` ``cube`` replaces the target Essbase cube, by ``appParameterName``,
+        ``appName``, ``cubeParameterName`` and ``cubeName``. The body that replaces several things at once is not
+        established: a mapping without ``type`` is sent unchanged.
     :returns: a call whose result is the id of the work request.
-    :raises OACConfigurationError: naming what OAC would refuse.
+    :raises OACConfigurationError: naming the member that OAC would refuse.
     """
     if override is not None:
         check_override(override)

@@ -1,6 +1,6 @@
-"""Datasets: reload, job history. Source: "Datasets REST Endpoints" (documented), unless said otherwise at the fact.
+"""Datasets: reload, job history.
 
-Needs DV Content Author (documented).
+Source: "Datasets REST Endpoints" (documented), unless noted otherwise. The calls need DV Content Author (documented).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ runnable, history, latest, job = _JOBS.runnable, _JOBS.history, _JOBS.latest, _J
 
 
 def reload(dataset_id: str) -> Call[str]:
-    """Reload the cached data of a dataset. Operation ``POST /catalog/datasets/{datasetId}/actions/reload``
-    (documented). Only datasets built on a connection, with at least one table that is cached automatically; not those
-    made from files (documented).
+    """Reload the cached data of a dataset.
+
+    Operation ``POST /catalog/datasets/{datasetId}/actions/reload`` (documented). OAC reloads only datasets that are
+    built on a connection, with at least one table that is cached automatically, and none made from files (documented).
 
     :param dataset_id: its id, encoded as lists return it.
     :returns: a call whose result is the id of the work request.

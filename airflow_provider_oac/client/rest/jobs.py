@@ -1,8 +1,10 @@
-"""Jobs: the history of what datasets, data flows and sequences ran. Source: the "Job history" operations of these three
-(documented), which answer alike; unless said otherwise at the fact.
+"""Jobs: the history of runs of datasets, data flows and sequences.
 
-Durations come as text, in seconds; row counts as numbers (documented). Nothing links a work request to its job
-(documented by absence).
+Source: the "Job history" operations of these three (documented), whose responses have the same form, unless noted
+otherwise.
+
+Durations are texts in seconds; row counts are numbers (documented). Nothing links a work request to its job (documented
+by absence).
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ _BAD = frozenset(ENDED - {SUCCEEDED})
 
 @model
 class JobTask(Model):
-    """One task of a job, such as a table that was loaded or a step of a sequence.
+    """One task of a job, such as the load of a table or a step of a sequence.
 
-    :param status: of the words of a work request, or one that is not documented.
+    :param status: a status of a work request, or an undocumented one.
     :param source: the connection that data came from.
     :param target: the connection that data went to.
     :param seconds: how long it ran.
     :param size: bytes of data.
-    :param rows: rows that succeeded.
+    :param rows: number of successful rows.
     :param throughput: average read throughput as OAC returns it; its unit is not documented.
     """
 
@@ -54,7 +56,7 @@ class JobTask(Model):
 
     @property
     def rows_per_second(self) -> float | None:
-        """Rows per second, if OAC returns rows and time."""
+        """Rows per second, if OAC returns both rows and time."""
         return self.rows / self.seconds if self.rows is not None and self.seconds else None
 
 
@@ -67,14 +69,14 @@ class Job(Model):
     """One run of a dataset, data flow or sequence.
 
     :param id: its id, 32 characters; percent-encoded in paths, not base64url.
-    :param status: ``ACCEPTED``, ``IN_PROGRESS``, ``FAILED``, ``SUCCEEDED``, ``CANCELING``, ``CANCELED``, or one that is
-        not documented.
+    :param status: ``ACCEPTED``, ``IN_PROGRESS``, ``FAILED``, ``SUCCEEDED``, ``CANCELING``, ``CANCELED``, or an
+        undocumented status.
     :param run_type: such as ``DATASET``.
     :param origin: ``Manual`` or ``Schedule``.
-    :param requested: when it was asked for, as OAC writes it; the form is not documented.
+    :param requested: when it was requested, as OAC writes it; the format is not documented.
     :param queued_seconds: how long it waited.
     :param seconds: how long it ran.
-    :param tasks: what it consists of; empty if they were not asked for.
+    :param tasks: its tasks; empty if they were not requested.
     """
 
     id: str = member("jobIdentifier", read=visible, required=True)
@@ -90,7 +92,7 @@ class Job(Model):
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether it has ended, with or without success."""
         return self.status in ENDED
 
     @property
@@ -109,7 +111,7 @@ class Job(Model):
         return _total([task.size for task in self.tasks])
 
     def as_work(self) -> WorkRequest:
-        """The job as a work request, to be waited for in the same way."""
+        """Convert the job to a work request, to wait for it in the same way."""
         failures = tuple(
             f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed
         )
@@ -118,10 +120,10 @@ class Job(Model):
 
 @dataclass(frozen=True)
 class Runnable:
-    """What has a history.
+    """An object that has a job history.
 
     :param kind: its type in the catalog, such as ``datasets``.
-    :param noun: for messages, such as ``dataset``.
+    :param noun: its name for messages, such as ``dataset``.
     :param object_id: its id, encoded as lists return it.
     """
 
@@ -134,7 +136,7 @@ class Runnable:
 
     @property
     def path(self) -> str:
-        """Path of its operations."""
+        """The path of its operations."""
         return f"/catalog/{self.kind}/{segment(self.object_id)}"
 
 
@@ -147,15 +149,16 @@ def history(
     limit: int | None = None,
     tasks: bool = True,
 ) -> Call[list[Job]]:
-    """List jobs, the newest first (documented). Whether an object that never ran has an empty history or none (404) is
-    not documented.
+    """List jobs, newest first (documented).
 
-    :param of: what ran.
+    It is not documented whether an object that never ran has an empty history or none (404).
+
+    :param of: the object that ran.
     :param since: only jobs that were started after this time.
     :param until: only jobs that were started before this time.
     :param status: only jobs with this status.
-    :param limit: at most so many.
-    :param tasks: whether to include the tasks of each.
+    :param limit: most jobs to list.
+    :param tasks: whether to include the tasks of each job.
     """
     query = {
         "fromStartTime": _time(since),
@@ -168,9 +171,9 @@ def history(
 
 
 def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
-    """One job.
+    """Read one job.
 
-    :param of: what ran.
+    :param of: the object that ran.
     :param job_id: id of the job, from the history.
     :param tasks: whether to include its tasks.
     """
@@ -180,7 +183,7 @@ def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
 
 
 def state(of: Runnable, job_id: str) -> Call[WorkRequest]:
-    """One job as a work request, to be waited for in the same way."""
+    """Read one job as a work request, to wait for it in the same way."""
     call: Call[Any] = one(of, job_id)
     return replace(call, read=lambda response: _read_one(response, job_id).as_work())
 
@@ -188,9 +191,9 @@ def state(of: Runnable, job_id: str) -> Call[WorkRequest]:
 def start(of: Runnable, action: str, causes: Mapping[int, str], body: Mapping[str, Any] | None = None) -> Call[str]:
     """Start a run.
 
-    :param of: what to run.
+    :param of: the object to run.
     :param action: ``run`` or ``reload``.
-    :param causes: as of :class:`airflow_provider_oac.client.calls.Call`.
+    :param causes: as in :class:`airflow_provider_oac.client.calls.Call`.
     :returns: a call whose result is the id of the work request.
     """
     path = f"{of.path}/actions/{action}"
@@ -201,14 +204,14 @@ class JobHistory:
     """The calls that datasets, data flows and sequences have in common.
 
     :param kind: their type in the catalog.
-    :param noun: for messages.
+    :param noun: their name for messages.
     """
 
     def __init__(self, kind: str, noun: str) -> None:
         self._kind, self._noun = kind, noun
 
     def runnable(self, object_id: str) -> Runnable:
-        """Something that has a job history.
+        """Return an object that has a job history.
 
         :param object_id: its id, encoded as lists return it.
         """
@@ -224,15 +227,17 @@ class JobHistory:
         limit: int | None = None,
         tasks: bool = True,
     ) -> Call[list[Job]]:
-        """List jobs, the newest first. Operation ``GET /catalog/{type}/{id}/history`` (documented). The parameters are
-        those of :func:`history`.
+        """List jobs, newest first.
+
+        Operation ``GET /catalog/{type}/{id}/history`` (documented). The parameters are those of :func:`history`.
         """
         of = self.runnable(object_id)
         return history(of, since=since, until=until, status=status, limit=limit, tasks=tasks)
 
     def latest(self, object_id: str, *, tasks: bool = True) -> Call[list[Job]]:
-        """The most recent job: a list of one (documented), or of none (not documented). Operation
-        ``GET /catalog/{type}/{id}/history/latest`` (documented).
+        """Read the most recent job, as a list of one (documented) or none (not documented).
+
+        Operation ``GET /catalog/{type}/{id}/history/latest`` (documented).
 
         :param tasks: whether to include its tasks.
         """
@@ -241,7 +246,9 @@ class JobHistory:
         return Call(f"read the latest job of {of}", "GET", path, read_jobs, query=query, repeatable=True)
 
     def job(self, object_id: str, job_id: str, *, tasks: bool = True) -> Call[Job]:
-        """One job. Operation ``GET /catalog/{type}/{id}/history/{jobId}`` (documented); it answers with an array.
+        """Read one job.
+
+        Operation ``GET /catalog/{type}/{id}/history/{jobId}`` (documented); it answers with an array.
 
         :param job_id: id of the job, from the history.
         :param tasks: whether to include its tasks.
@@ -250,9 +257,9 @@ class JobHistory:
 
 
 def read_jobs(response: Response) -> list[Job]:
-    """Read the array in which jobs come, also a single one (documented).
+    """Read the array that holds the jobs, even a single one (documented).
 
-    :raises OACResponseError: if the answer is anything else, or a job has no id.
+    :raises OACResponseError: if the response is anything else, or a job has no id.
     """
     return [Job.parse(item, "A job") for item in as_array(response.json(), "The list of jobs")]
 
@@ -269,8 +276,10 @@ def _total(values: list[float | None]) -> float | None:
 
 
 def _time(moment: datetime | None) -> str | None:
-    """A time in the documented form ``yyyy-MM-dd'T'HH:mm:ss.SZ``. The final ``Z`` is taken literally (inferred). The
-    other documented forms have no time zone."""
+    """Format a time as ``yyyy-MM-dd'T'HH:mm:ss.SZ`` (documented).
+
+    The final ``Z`` is taken literally (inferred). The other documented formats have no time zone.
+    """
     if moment is None:
         return None
     utc = moment.astimezone(UTC)

@@ -1,8 +1,10 @@
-"""The mail server. Source: "Mail REST Endpoints" (documented since January 2025), unless said otherwise at the fact.
-Needs BI Service Administrator (documented).
+"""The mail server.
 
-The members of sender, authentication and security beside their types are not documented in what could be read, so
-they are passed on as they are given.
+Source: "Mail REST Endpoints" (documented since January 2025), unless noted otherwise. The calls need BI Service
+Administrator (documented).
+
+Apart from their types, the available documentation does not describe the members of sender, authentication and
+security, so they are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ def _object(value: Any) -> Mapping[str, Any]:
 class MailServer(Model):
     """Settings of the mail server.
 
-    :param sender: who mail comes from; ``displayName`` and ``emailAddress`` are inferred.
-    :param auth: with ``authType``; OAC gives no secrets back (inferred).
+    :param sender: the sender of mail; the members ``displayName`` and ``emailAddress`` are inferred.
+    :param auth: with ``authType``; OAC returns no secrets (inferred).
     :param security: with ``connectionSecurityType``.
     """
 
@@ -46,15 +48,17 @@ class MailServer(Model):
     security: Mapping[str, Any] = member("connectionSecurity", read=_object)
 
     def body(self) -> dict[str, Any]:
-        """As the REST API wants it."""
+        """Build the JSON that the REST API expects."""
         values = (self.host, self.port, dict(self.sender), dict(self.auth), dict(self.security))
         return dict(zip(MEMBERS, values, strict=True))
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> MailServer:
-        """From the words of the REST API; a security given by its type alone will do, and a port that is a text.
+        """Build the settings from members of the REST API.
 
-        :raises OACConfigurationError: naming what is missing, or breaks a documented rule.
+        ``connectionSecurity`` may be just its type, and ``port`` may be a text.
+
+        :raises OACConfigurationError: naming a member that is missing or breaks a documented rule.
         """
         if missing := [name for name in MEMBERS if body.get(name) in (None, "", {})]:
             raise OACConfigurationError(f"The mail server lacks {', '.join(missing)}, which OAC needs (documented).")
@@ -70,20 +74,28 @@ class MailServer(Model):
 
 
 def get() -> Call[MailServer | None]:
-    """Read the mail server's settings, without secrets (inferred). Operation ``GET /system/mail/server`` (documented).
-    Without a mail server OAC answers with 404 (inferred), or with nothing: the result is ``None``.
+    """Read the mail server's settings, without secrets (inferred).
+
+    Operation ``GET /system/mail/server`` (documented). Without a mail server OAC answers 404 (inferred) or an empty
+    body, and the result is ``None``.
     """
     return Call("read the mail server", "GET", _PATH, _read_server, repeatable=True, reads=_none)
 
 
 def configure(server: MailServer) -> Call[None]:
-    """Set the mail server. Operation ``PUT /system/mail/server`` (documented)."""
+    """Set the mail server.
+
+    Operation ``PUT /system/mail/server`` (documented).
+    """
     doing, secrets = f"set the mail server {server.host}", secrets_of(server.auth)
     return Call(doing, "PUT", _PATH, nothing, body=server.body(), secrets=secrets, repeatable=True)
 
 
 def delete() -> Call[None]:
-    """Remove the mail server's settings. Operation ``DELETE /system/mail/server`` (documented)."""
+    """Remove the mail server's settings.
+
+    Operation ``DELETE /system/mail/server`` (documented).
+    """
     return Call("remove the mail server", "DELETE", _PATH, nothing, repeatable=True)
 
 

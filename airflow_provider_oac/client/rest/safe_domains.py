@@ -1,5 +1,7 @@
-"""Safe domains: from where OAC's pages may load what, and where they may be embedded. Source: "Safe Domains REST
-Endpoints" (documented), unless said otherwise at the fact. Needs BI Service Administrator (documented).
+"""Safe domains: which domains OAC's pages may load content from, and which may embed them.
+
+Source: "Safe Domains REST Endpoints" (documented), unless noted otherwise. The calls need BI Service Administrator
+(documented).
 """
 
 from __future__ import annotations
@@ -21,39 +23,45 @@ POLICIES = (
 
 Policy = dict[str, bool]
 
-# A host as a content security policy takes it: scheme, wildcard, port are optional (inferred). What else OAC takes is
-# not documented.
+# A host as in a content security policy: scheme, wildcard and port are optional (inferred). Other forms that OAC
+# accepts are not documented.
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rf"([a-z][a-z0-9+.-]*://)?(\*\.)?{_LABEL}(\.{_LABEL})*(:(\d{{1,5}}|\*))?", re.IGNORECASE)
 
 
 def list_all() -> Call[dict[str, Policy]]:
-    """List the safe domains with their policies. Operation ``GET /system/safeDomains`` (documented: an array of objects
-    with one key, the domain).
+    """List the safe domains with their policies.
+
+    Operation ``GET /system/safeDomains`` (documented: an array of objects with one key, the domain).
     """
     return Call("list the safe domains", "GET", "/system/safeDomains", _read_domains, repeatable=True)
 
 
 def put(domain: str, policy: Mapping[str, bool]) -> Call[None]:
-    """Create or update a safe domain. Operation ``PUT /system/safeDomains/{urlBase64DomainId}`` (documented).
+    """Create or update a safe domain.
+
+    Operation ``PUT /system/safeDomains/{urlBase64DomainId}`` (documented).
 
     :param domain: the domain, such as ``my.example.com``.
-    :param policy: which of the nine policies it is allowed for; those that are not named are not.
-    :raises OACConfigurationError: for what is no domain or no policy.
+    :param policy: which of the nine policies allow it; those that are not named do not.
+    :raises OACConfigurationError: for an invalid domain or policy.
     """
     body = checked_policy(domain, policy)
     return Call(f"set safe domain {domain}", "PUT", _path(domain), nothing, body=body, repeatable=True)
 
 
 def delete(domain: str) -> Call[None]:
-    """Delete a safe domain. Operation ``DELETE /system/safeDomains/{urlBase64DomainId}`` (documented)."""
+    """Delete a safe domain.
+
+    Operation ``DELETE /system/safeDomains/{urlBase64DomainId}`` (documented).
+    """
     return Call(f"delete safe domain {domain}", "DELETE", _path(domain), nothing, repeatable=True)
 
 
 def checked_domain(domain: str) -> str:
-    """Refuse what cannot be a domain.
+    """Refuse a text that cannot be a domain.
 
-    :raises OACConfigurationError: saying which form is wanted.
+    :raises OACConfigurationError: saying which form is expected.
     """
     if not isinstance(domain, str) or len(domain) > 255 or not _DOMAIN.fullmatch(domain):
         raise OACConfigurationError(
@@ -64,9 +72,9 @@ def checked_domain(domain: str) -> str:
 
 
 def checked_policy(domain: str, policy: Mapping[str, bool] | Iterable[str]) -> Policy:
-    """All nine policies, from those that are allowed: a list of names, or names with true or false.
+    """Return all nine policies from the allowed ones: a list of names, or names with true or false.
 
-    :raises OACConfigurationError: for a name that is none of the nine, or no names at all.
+    :raises OACConfigurationError: for an unknown name, or if there are no names at all.
     """
     if isinstance(policy, str):
         policy = [policy]
@@ -94,6 +102,6 @@ def _read_domains(response: Response) -> dict[str, Policy]:
 
 
 def _read_policy(policy: Any) -> Policy:
-    """The nine policies and whatever else OAC may have."""
+    """Read the nine policies and any others that OAC has."""
     members = policy if isinstance(policy, dict) else {}
     return {name: members.get(name) is True for name in (*POLICIES, *(set(members) - set(POLICIES)))}

@@ -1,6 +1,6 @@
-"""Sequences: run, job history. Source: "Sequences REST Endpoints" (documented), unless said otherwise at the fact.
+"""Sequences: run, job history.
 
-Needs DV Content Author (documented).
+Source: "Sequences REST Endpoints" (documented), unless noted otherwise. The calls need DV Content Author (documented).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ runnable, history, latest, job = _JOBS.runnable, _JOBS.history, _JOBS.latest, _J
 
 
 def run(sequence_id: str) -> Call[str]:
-    """Run a sequence as it was saved. Operation ``POST /catalog/sequences/{sequenceId}/actions/run`` (documented; it
-    takes no body).
+    """Run a sequence as it was saved.
+
+    Operation ``POST /catalog/sequences/{sequenceId}/actions/run`` (documented; it takes no body).
 
     :param sequence_id: its id, encoded as lists return it.
     :returns: a call whose result is the id of the work request.

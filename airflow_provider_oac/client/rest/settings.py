@@ -1,5 +1,7 @@
-"""System settings. Source: "System Settings REST Endpoints" (documented), unless said otherwise at the fact. Needs BI
-Service Administrator (documented).
+"""System settings.
+
+Source: "System Settings REST Endpoints" (documented), unless noted otherwise. The calls need BI Service Administrator
+(documented).
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ class Setting(Model):
     """One setting.
 
     :param key: its name, such as ``EmailMaxRecipients``.
-    :param value: always text (documented).
-    :param raw: the whole entry; which further members there are is not known.
+    :param value: always a text (documented).
+    :param raw: the whole entry; its further members are not known.
     """
 
     key: str = member("key", required=True)
@@ -28,11 +30,14 @@ class Setting(Model):
 
 
 def get(keys: Sequence[str] = (), *, pending: bool | None = None, kind: str | None = None) -> Call[list[Setting]]:
-    """Read settings. Operation ``GET /system/settings`` (documented).
+    """Read settings.
 
-    :param keys: only these; by default all. How OAC wants several is not established: the parameter is repeated.
-    :param pending: ``True`` for those only that are saved and not applied yet, ``False`` for the applied ones.
-    :param kind: ``default`` for the untouched ones only, ``updated`` for the others (newer releases).
+    Operation ``GET /system/settings`` (documented).
+
+    :param keys: only these; by default all. It is not established how OAC expects several keys: the parameter is
+        repeated.
+    :param pending: ``True`` for only those that are saved but not applied yet, ``False`` for the applied ones.
+    :param kind: ``default`` for only the unchanged ones, ``updated`` for the others (newer releases).
     """
     query = {"key": list(keys) or None, "pending": pending, "type": kind}
     read = Setting.list_reader("A system setting", "the system settings")
@@ -40,8 +45,9 @@ def get(keys: Sequence[str] = (), *, pending: bool | None = None, kind: str | No
 
 
 def update(values: Mapping[str, str]) -> Call[None]:
-    """Change settings. Operation ``PUT /system/settings`` (documented). What is saved may stay pending until it is
-    applied (documented).
+    """Change settings.
+
+    Operation ``PUT /system/settings`` (documented). A saved setting may stay pending until it is applied (documented).
 
     :param values: key and new value, each a text.
     """

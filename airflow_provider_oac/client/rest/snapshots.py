@@ -1,4 +1,7 @@
-"""Snapshots. Source: "Snapshots REST Endpoints" (documented), unless said otherwise at the fact."""
+"""Snapshots.
+
+Source: "Snapshots REST Endpoints" (documented), unless noted otherwise.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class Storage:
     :param bucket: name of the bucket.
     :param region: its OCI region, if it is not the instance's (documented since March 2025).
     :param namespace: its Object Storage namespace, if it is in another tenancy (documented since March 2025).
-    :param user: how the instance signs in at the bucket; by default as a resource principal.
+    :param user: OCI user as whom the instance signs in to the bucket; by default it uses a resource principal.
     """
 
     bucket: str
@@ -51,7 +54,7 @@ class Storage:
     user: UserIdAuthentication | None = None
 
     def body(self) -> dict[str, Any]:
-        """As the REST API wants it."""
+        """Build the JSON that the REST API expects."""
         auth: dict[str, Any] = {"type": RESOURCE_PRINCIPAL}
         if self.user:
             auth = {
@@ -80,7 +83,7 @@ def _only_text(value: Any) -> str | None:
 
 @model
 class Snapshot(Model):
-    """A snapshot as OAC lists it: without a state and without the work request that made it (documented).
+    """A snapshot as OAC lists it, without a state and without the work request that made it (documented).
 
     :param created: time of creation as OAC writes it.
     :param bar_uri: ``file:///…``, the path of its file in the bucket.
@@ -98,7 +101,8 @@ class Snapshot(Model):
 
     def lies_in(self, storage: Storage) -> bool:
         """Whether its file is in this bucket."""
-        # Listed only if they differ from the instance's own (inferred), so nothing is as good as equal.
+        # OAC lists region and namespace only if they differ from the instance's own (inferred), so a missing one counts
+        # as equal.
         pairs = ((self.region, storage.region), (self.namespace, storage.namespace))
         return self.bucket == storage.bucket and all(
             not listed or not wanted or listed == wanted for listed, wanted in pairs
@@ -106,28 +110,33 @@ class Snapshot(Model):
 
 
 def list_all() -> Call[list[Snapshot]]:
-    """List the snapshots made or registered through the REST API; those of the console do not appear
-    (documented). No paging (documented by absence), no documented order. Operation ``GET /snapshots``.
+    """List the snapshots made or registered through the REST API; those made in the console do not appear (documented).
+
+    Operation ``GET /snapshots``. It has no paging (documented by absence) and no documented order.
     """
     read = Snapshot.list_reader("A snapshot", "the list of snapshots")
     return Call("list the snapshots", "GET", "/snapshots", read, repeatable=True)
 
 
 def get(snapshot_id: str) -> Call[Snapshot]:
-    """Get one snapshot. Operation ``GET /snapshots/{snapshotId}`` (documented)."""
+    """Get one snapshot.
+
+    Operation ``GET /snapshots/{snapshotId}`` (documented).
+    """
     path = f"/snapshots/{segment(snapshot_id)}"
     return Call(f"read snapshot {snapshot_id}", "GET", path, Snapshot.reader("A snapshot"), repeatable=True)
 
 
 def create(name: str, bar_uri: str, storage: Storage, password: str) -> Call[str]:
-    """Take a snapshot of the whole instance into a bucket. Operation ``POST /snapshots``, type CREATE (documented;
-    its answer is observed). OAC has no idempotency key: a second call takes a second snapshot.
+    """Take a snapshot of the whole instance into a bucket.
 
-    :param name: its name in OAC's list; nothing else is kept of it there but the path.
-    :param bar_uri: ``file:///folder/name.bar`` (observed: other forms are refused). An existing file may be
-        overwritten.
+    Operation ``POST /snapshots``, type CREATE (documented; its response is observed). OAC has no idempotency key: a
+    second call takes a second snapshot.
+
+    :param name: its name in OAC's list, which keeps only the name and the path.
+    :param bar_uri: ``file:///folder/name.bar`` (observed: OAC refuses other forms). It may overwrite an existing file.
     :param storage: the bucket.
-    :param password: seals the file; see :func:`check_password`. OAC cannot give it back.
+    :param password: seals the file; see :func:`check_password`. OAC cannot return it.
     :returns: a call whose result is the id of the work request.
     :raises OACConfigurationError: if OAC would refuse the password or the path.
     """
@@ -137,8 +146,9 @@ def create(name: str, bar_uri: str, storage: Storage, password: str) -> Call[str
 
 
 def register(name: str, bar_uri: str, storage: Storage) -> Call[str]:
-    """Make an existing file in a bucket known as a snapshot. Operation ``POST /snapshots``, type REGISTER
-    (documented); takes no password (observed).
+    """Make an existing file in a bucket known as a snapshot.
+
+    Operation ``POST /snapshots``, type REGISTER (documented); it takes no password (observed).
 
     :returns: a call whose result is the id of the work request.
     :raises OACConfigurationError: if OAC would refuse the path.
@@ -148,22 +158,26 @@ def register(name: str, bar_uri: str, storage: Storage) -> Call[str]:
 
 
 def delete(snapshot_id: str, *, delete_storage: bool = False) -> Call[None]:
-    """Remove a snapshot from the list. Operation ``DELETE /snapshots/{snapshotId}`` (documented).
+    """Remove a snapshot from the list.
 
-    :param delete_storage: whether the file in the bucket is deleted as well; by default it stays.
+    Operation ``DELETE /snapshots/{snapshotId}`` (documented).
+
+    :param delete_storage: whether to delete the file in the bucket as well; by default it stays.
     """
     path, query = f"/snapshots/{segment(snapshot_id)}", {"deleteStorage": bool(delete_storage)}
     return Call(f"delete snapshot {snapshot_id}", "DELETE", path, nothing, query=query, repeatable=True)
 
 
 def check_password(password: str) -> None:
-    """Refuse a snapshot password that OAC would refuse: 14 to 50 characters with a digit, a lower-case letter, an
-    upper-case letter and a special character (documented in March 2025).
+    """Refuse a snapshot password that OAC would refuse.
+
+    It needs 14 to 50 characters with a digit, a lower-case letter, an upper-case letter and a special character
+    (documented in March 2025).
 
     :raises OACConfigurationError: naming what is missing, never the password.
     """
     missing = [] if 14 <= len(password) <= 50 else [f"14 to 50 characters (it has {len(password)})"]
-    # Which characters count is not documented: letters and digits of other scripts are not relied on for any class.
+    # It is not documented which characters count, so letters and digits of other scripts do not count for any class.
     classes = {"a digit": "[0-9]", "a lower-case letter": "[a-z]", "an upper-case letter": "[A-Z]"}
     missing += [what for what, pattern in classes.items() if not re.search(pattern, password)]
     if not any(sign.isprintable() and not (sign.isalnum() or sign.isspace()) for sign in password):
@@ -176,9 +190,9 @@ def check_password(password: str) -> None:
 
 
 def checked_uri(uri: str) -> str:
-    """Refuse a path that OAC would refuse, or that could mean another one than it says.
+    """Refuse a path that OAC would refuse, or that could be resolved to another one.
 
-    :raises OACConfigurationError: saying which form is wanted.
+    :raises OACConfigurationError: saying which form is expected.
     """
     form = re.fullmatch(r"file:///(?P<folders>(?:[^/]+/)*)(?P<file>[^/]+)\.bar", uri)
     if not form or {".", ".."} & set(form["folders"].split("/")) or not uri.isprintable():

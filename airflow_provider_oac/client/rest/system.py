@@ -1,4 +1,7 @@
-"""The instance itself. Source: "System REST Endpoints" (documented)."""
+"""The instance itself.
+
+Source: "System REST Endpoints" (documented).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ def _shown(value: Any) -> str:
 class System(Model):
     """Details of an instance.
 
-    :param description: what it calls itself, fit for a message; as it is in ``raw``.
-    :param owners: fit for a message, too.
+    :param description: its description, made safe for a message; the original is in ``raw``.
+    :param owners: its owners, made safe for a message.
     """
 
     service_instance_key: str = member("serviceInstanceKey")
@@ -33,19 +36,22 @@ class System(Model):
 
 
 def get() -> Call[System]:
-    """Get details of the instance; cheap. Operation ``GET /system`` (documented). Needs BI Service Administrator."""
+    """Get details of the instance; this is cheap.
+
+    Operation ``GET /system`` (documented). It needs BI Service Administrator.
+    """
     doing, read = "read the details of the instance", System.reader("The instance")
     return Call(doing, "GET", "/system", read, repeatable=True)
 
 
 def restore_snapshot(snapshot_id: str, password: str) -> Call[str]:
-    """Restore a registered snapshot: it replaces the content of the **whole instance**, and there is no undo.
+    """Restore a registered snapshot: this replaces the content of the **whole instance** and cannot be undone.
 
     Operation ``POST /system/actions/restoreSnapshot`` (documented); the work request's id comes in a header
-    (documented). Never sent a second time when its answer was lost.
+    (documented). It is never sent a second time when its response was lost.
 
     :param snapshot_id: id of the snapshot.
-    :param password: the password that it was sealed with.
+    :param password: the password that sealed the snapshot.
     :returns: a call whose result is the id of the work request.
     """
     doing, path = f"restore snapshot {snapshot_id}", "/system/actions/restoreSnapshot"

@@ -1,5 +1,6 @@
-"""Work requests: OAC's asynchronous operations. Source: "Work Requests REST Endpoints" (documented), unless said
-otherwise at the fact.
+"""Work requests: OAC's asynchronous operations.
+
+Source: "Work Requests REST Endpoints" (documented), unless noted otherwise.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from airflow_provider_oac.transport.redaction import quoted
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 CANCELED = "CANCELED"
-# Documented as an enumeration; which of them are final is inferred from their names.
+# The enumeration is documented; which statuses are final is inferred from their names.
 ACTIVE = frozenset({"ACCEPTED", "IN_PROGRESS", "CANCELING"})
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
 
 
 def state_of(value: Any) -> str:
-    """A status of OAC, fit for a message."""
+    """Return a status of OAC, made safe for a message."""
     return (quoted(value, limit=100) or "").upper()
 
 
@@ -39,7 +40,7 @@ def _errors(value: Any) -> tuple[str, ...]:
 
 
 def _error_text(item: Any) -> str:
-    """An error of OAC for people. As in API errors, nothing of it is a token or moves a cursor."""
+    """Format an error of OAC for people, without tokens and control characters, as API errors are."""
     said = [item.get(name) for name in ("code", "message", "error")] if isinstance(item, dict) else [item]
     return ": ".join(filter(None, (quoted(text, limit=500) for text in said))) or "an error without text"
 
@@ -49,13 +50,13 @@ class WorkRequest(Model):
     """State of an asynchronous operation.
 
     :param id: its id, opaque.
-    :param status: ``ACCEPTED``, ``IN_PROGRESS``, ``SUCCEEDED``, ``FAILED``, ``CANCELING``, ``CANCELED``, or a
-        status that is not documented.
-    :param operation: what it does, such as ``CREATE_SNAPSHOT``.
+    :param status: ``ACCEPTED``, ``IN_PROGRESS``, ``SUCCEEDED``, ``FAILED``, ``CANCELING``, ``CANCELED``, or an
+        undocumented status.
+    :param operation: the operation, such as ``CREATE_SNAPSHOT``.
     :param percent: progress in percent.
-    :param resources: what it works on, as OAC returns it.
-    :param errors: OAC's errors, as ``code: message``, fit for a message.
-    :param raw: the whole answer.
+    :param resources: the resources that it works on, as OAC returns them.
+    :param errors: OAC's errors, as ``code: message``, made safe for a message.
+    :param raw: the whole response.
     """
 
     id: str = member("id", read=visible, required=True)
@@ -65,12 +66,12 @@ class WorkRequest(Model):
         "percentComplete", read=lambda value: float(value) if isinstance(value, int | float) else None
     )
     resources: tuple[Mapping[str, Any], ...] = member("resources", read=_objects)
-    # The reference writes a capital E (documented).
+    # The reference uses a capital E (documented).
     errors: tuple[str, ...] = member("Errors", "errors", read=_errors)
     raw: Mapping[str, Any] = field(repr=False)
 
     def resource_id(self, kind: str) -> str | None:
-        """Id of the first resource of a kind, such as ``SNAPSHOT`` (inferred)."""
+        """Return the id of the first resource of a kind, such as ``SNAPSHOT`` (inferred)."""
         for resource in self.resources:
             if resource.get("resourceType") == kind and isinstance(resource.get("id"), str):
                 return str(resource["id"])
@@ -78,27 +79,30 @@ class WorkRequest(Model):
 
 
 def get(work_request_id: str) -> Call[WorkRequest]:
-    """Get the state of a work request. Operation ``GET /workRequests/{id}`` (documented)."""
+    """Get the state of a work request.
+
+    Operation ``GET /workRequests/{id}`` (documented).
+    """
     doing, path = f"read the state of work request {work_request_id}", f"/workRequests/{segment(work_request_id)}"
-    # Documented statuses, without a reason.
+    # These statuses are documented without a reason.
     causes = dict.fromkeys((409, 412), "OAC does not report on the work request in its present state")
     return Call(doing, "GET", path, WorkRequest.reader("A work request"), repeatable=True, causes=causes)
 
 
 def accepted_id(response: Response) -> str:
-    """The id of the work request that an accepted call started.
+    """Return the id of the work request that an accepted call started.
 
-    It comes as the body's ``workRequestId`` (observed for snapshots), as the header ``oa-work-request-id``
-    (documented for most operations), or as the end of the body's ``resourceUri`` (observed for exports).
+    It comes as the body's ``workRequestId`` (observed for snapshots), as the header ``oa-work-request-id`` (documented
+    for most operations), or as the end of the body's ``resourceUri`` (observed for exports).
 
-    :raises OACResponseError: if there is none.
+    :raises OACResponseError: if the response has none of them.
     """
     try:
         body = response.json()
     except OACResponseError:
         body = None
     body = body if isinstance(body, dict) else {}
-    # A URI holds the id percent-encoded.
+    # In a URI the id is percent-encoded.
     uri = body.get("resourceUri")
     tail = unquote(uri.partition("?")[0].rstrip("/").rpartition("/")[2]) if isinstance(uri, str) else ""
     for found in (body.get("workRequestId"), response.headers.get("oa-work-request-id", "").strip(), tail):

@@ -1,5 +1,6 @@
-"""Workbooks: details, canvases, export. Source: "Workbooks REST Endpoints" (documented), unless said otherwise at the
-fact.
+"""Workbooks: details, canvases, export.
+
+Source: "Workbooks REST Endpoints" (documented), unless noted otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from airflow_provider_oac.transport.io import Response
 
 PDF = "pdf"
 PNG = "png"
-# All documented.
+# The limits are documented.
 MAX_CANVASES = 5
 MAX_CANVAS_ID = 2000
 MAX_SCREEN = 3600
@@ -32,9 +33,9 @@ _TABS = {VISUALIZE: "visualizeCanvases", PRESENT: "presentCanvases"}
 class Workbook(Model):
     """Details of a workbook, loosely specified (documented).
 
-    :param id: its id, encoded as in paths; empty if the answer has none.
+    :param id: its id, encoded as in paths; empty if the response has none.
     :param name: its name, or its path (one sample shows a path).
-    :param raw: the whole answer.
+    :param raw: the whole response.
     """
 
     id: str = member("id")
@@ -48,34 +49,36 @@ class Workbook(Model):
 class Canvas(Model):
     """One canvas of a workbook.
 
-    :param id: what an export needs, such as ``snapshot!canvas!1``.
-    :param name: what people see; not known to be unique.
+    :param id: the id that an export needs, such as ``snapshot!canvas!1``.
+    :param name: its name for people; it may not be unique.
     :param tab: ``visualize`` or ``present``.
-    :param enabled: of the present tab: whether it is shown. OAC says it in text (documented).
+    :param enabled: whether the present tab shows it. OAC returns this as a text (documented).
     """
 
     id: str = member("canvasId", required=True)
     name: str = member("canvasName")
     tab: str
-    # A boolean is understood, too.
+    # A boolean is accepted, too.
     enabled: bool = member("isEnabled", read=lambda value: str(value).lower() != "false")
     raw: Mapping[str, Any] = field(repr=False)
 
 
 def get(workbook_id: str, fields: Sequence[str] = ()) -> Call[Workbook]:
-    """Get details of a workbook. Operation ``GET /catalog/workbooks/{urlBase64WorkbookId}`` (documented).
+    """Get details of a workbook.
+
+    Operation ``GET /catalog/workbooks/{urlBase64WorkbookId}`` (documented).
 
     :param workbook_id: its id, encoded as lists return it.
-    :param fields: only these members; ``content`` adds the definition (documented). By default all but that.
+    :param fields: only these members; by default all but ``content``, the definition (documented).
     """
     doing, query = f"read workbook {quoted(workbook_id)}", {"fields": ",".join(fields) or None}
     return Call(doing, "GET", _path(workbook_id), Workbook.reader("A workbook"), query=query, repeatable=True)
 
 
 def canvases(workbook_id: str) -> Call[list[Canvas]]:
-    """List the canvases of a workbook: first those of the visualize tab, then those of the present tab, each in the
-    order in which OAC lists them. Operation ``POST /catalog/workbooks/{id}/actions/getCanvases`` (documented); it
-    changes nothing.
+    """List the canvases of a workbook: the visualize tab first, then the present tab, each in OAC's order.
+
+    Operation ``POST /catalog/workbooks/{id}/actions/getCanvases`` (documented); it changes nothing.
 
     :param workbook_id: its id, encoded as lists return it.
     """
@@ -86,19 +89,20 @@ def canvases(workbook_id: str) -> Call[list[Canvas]]:
 def export(
     workbook_id: str, name: str, canvas_ids: Sequence[str], file_format: str, width: int = 1440, height: int = 900
 ) -> Call[str]:
-    """Start an export of canvases to one file. Operation ``POST /catalog/workbooks/{urlBase64WorkbookId}/exports``
-    (documented). The user needs the permission *Schedule Workbooks* (documented for another way to the same export).
+    """Start an export of canvases to one file.
 
-    Doing it twice does no harm: a second file is made.
+    Operation ``POST /catalog/workbooks/{urlBase64WorkbookId}/exports`` (documented). The user needs the permission
+    *Schedule Workbooks* (documented for another way to the same export). A second call does no harm: it makes a second
+    file.
 
     :param workbook_id: its id, encoded as lists return it.
     :param name: name of the file.
     :param canvas_ids: one to five ids of canvases, each of at most 2000 characters (documented).
     :param file_format: ``pdf`` or ``png``.
-    :param width: width of the screen that is drawn, in pixels; at most 3600 (documented).
-    :param height: its height; at most 3600 (documented).
-    :returns: a call whose result is the id of the work request, which is the id of the export, too (documented).
-    :raises OACConfigurationError: naming what OAC would refuse.
+    :param width: width of the rendered screen, in pixels; at most 3600 (documented).
+    :param height: its height, in pixels; at most 3600 (documented).
+    :returns: a call whose result is the id of the work request, which is also the id of the export (documented).
+    :raises OACConfigurationError: naming the argument that OAC would refuse.
     """
     check_format(file_format)
     check_screen(width, height)
@@ -122,11 +126,12 @@ def export(
 
 
 def download(workbook_id: str, export_id: str) -> Call[bytes]:
-    """Get the file of an export whose work request succeeded. Operation ``GET
-    /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}`` (documented). How long it can be got is
-    not documented.
+    """Get the file of an export whose work request has succeeded.
 
-    As a call it holds the whole file in memory, and no more than 64 MiB;
+    Operation ``GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}`` (documented). How long the file stays
+    available is not documented.
+
+    As a call it holds the whole file in memory, at most 64 MiB;
     :func:`airflow_provider_oac.client.flows.download.download` streams it.
     """
     doing = f"download export {export_id} of workbook {quoted(workbook_id)}"
@@ -141,7 +146,7 @@ def _path(workbook_id: str) -> str:
 def check_format(file_format: str) -> None:
     """Refuse a format that OAC does not export (documented).
 
-    :raises OACConfigurationError: naming those that it does.
+    :raises OACConfigurationError: naming the supported formats.
     """
     if file_format not in (PDF, PNG):
         raise OACConfigurationError(f"The format of an export is {PDF!r} or {PNG!r}, but {file_format!r} is given.")
@@ -160,12 +165,12 @@ def check_screen(width: int, height: int) -> None:
 
 
 def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canvas]:
-    """The canvases that are meant, in the order in which they are named.
+    """Return the requested canvases, in the requested order.
 
-    :param listed: what the workbook has.
+    :param listed: the canvases of the workbook.
     :param wanted: ids or names; ``None`` for all of the visualize tab, in its order. A name is searched for in the
-        visualize tab first, whose ids the reference's own export example shows.
-    :raises OACConfigurationError: if one is not there, is named twice, or a name fits several.
+        visualize tab first, because the reference's export example shows ids of that tab.
+    :raises OACConfigurationError: if one does not exist or is named twice, or a name fits several.
     """
     names = ", ".join(f"{canvas.name!r} ({visible(canvas.id)}, {canvas.tab})" for canvas in listed) or "none"
     if wanted is None:

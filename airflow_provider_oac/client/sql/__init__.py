@@ -1,6 +1,6 @@
-"""SQL on OAC's semantic model and datasets, through its MCP endpoint: only what reads.
+"""Read-only SQL on OAC's semantic model and datasets, through its MCP endpoint.
 
-Source of the facts in this package, unless one says otherwise: Oracle's pages on the MCP server (documented), and what
+Sources of the facts in this package, unless noted otherwise: Oracle's pages on the MCP server (documented), and what
 others saw on live instances (observed).
 """
 

@@ -1,4 +1,4 @@
-"""Python's interface to databases (PEP 249) over queries of Logical SQL. It only reads."""
+"""Python's database API (PEP 249) for queries of Logical SQL; it only reads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DataError = OperationalError = IntegrityError = InternalError = ProgrammingError
 
 
 class Connection:
-    """One session of MCP.
+    """One MCP session.
 
     :param run: runs calls and flows, such as ``OACHook().run``.
     :param max_rows: most rows of a query.
-    :param allow_truncated: whether the first rows are worth having if there are more.
+    :param allow_truncated: whether to return the first rows if there are more.
     """
 
     def __init__(
@@ -33,20 +33,20 @@ class Connection:
         self._query = partial(query, max_rows=max_rows, allow_truncated=allow_truncated, session=McpSession())
 
     def cursor(self) -> Cursor:
-        """A cursor."""
+        """Open a cursor."""
         return Cursor(lambda text, parameters: self._run(self._query(text, parameters)))
 
     def close(self) -> None:
-        """Nothing is open: OAC ends the session by itself."""
+        """Do nothing: OAC ends the session by itself."""
 
     def commit(self) -> None:
-        """Nothing was changed."""
+        """Do nothing: queries change nothing."""
 
     rollback = commit
 
 
 class Cursor:
-    """A query and what is left of its rows.
+    """A query and its remaining rows.
 
     :param run: runs a query with values.
     """
@@ -70,35 +70,35 @@ class Cursor:
         return self
 
     def executemany(self, operation: str, _parameters: Sequence[Sequence[Any]]) -> None:
-        """Not supported: it is for what changes data."""
+        """Refuse the query: this method is for statements that change data."""
         raise Doing("run it for several sets of values").unsent("OAC only answers queries", "Run each query by itself.")
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row; ``None`` after the last one."""
+        """Return the next row; ``None`` after the last one."""
         return next(iter(self.fetchmany(1)), None)
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
-        """The next rows."""
+        """Return the next rows."""
         begin = self._next
         self._next = min(len(self._rows), begin + (self.arraysize if size is None else size))
         return self._rows[begin : self._next]
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows that are left."""
+        """Return all remaining rows."""
         return self.fetchmany(len(self._rows))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self.fetchone, None)
 
     def close(self) -> None:
-        """Forget the rows."""
+        """Drop the rows."""
         self._rows = []
 
     def setinputsizes(self, _sizes: Any) -> None:
-        """Without effect."""
+        """Do nothing."""
 
     def setoutputsize(self, _size: int, _column: int | None = None) -> None:
-        """Without effect."""
+        """Do nothing."""
 
 
 connect = Connection

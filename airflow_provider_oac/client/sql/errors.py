@@ -1,4 +1,4 @@
-"""What OAC says of a query that it refuses, made one error with cause and next step."""
+"""Turn OAC's refusal of a query into one error with cause and next step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_oac.exceptions import OACQueryError
 from airflow_provider_oac.transport.redaction import quoted
 
 _CODE = re.compile(r"\[nQSError:\s*(\d+)\]")
-# Wrappers that stand before the code that matters (known from logs of BI Server).
+# Codes that wrap the code that matters (known from logs of BI Server).
 _GENERIC = frozenset({10058, 43113, 43119})
 _COLUMN = "Compare the names with what describe_data shows, and check the rights of the user on the source."
 # Documented: 27037; observed: 27005, 17001, 42036, 22078; from practice with BI Server: 27002.
@@ -40,15 +40,15 @@ _OTHER = (
 
 
 class SessionLostError(OACQueryError):
-    """OAC has forgotten the session of MCP."""
+    """OAC has forgotten the MCP session."""
 
 
 @dataclass(frozen=True)
 class Doing:
-    """What is being done, for messages.
+    """An action, described for messages.
 
-    :param text: such as ``query "Sales"``.
-    :param values: texts that are sent and must not come back in a message.
+    :param text: what it does, such as ``query "Sales"``.
+    :param values: texts that are sent and must not appear in a message.
     :param cause: the likely cause if OAC refuses it without a known code, and the next step.
     """
 
@@ -57,9 +57,9 @@ class Doing:
     cause: tuple[str, str] = _OTHER
 
     def refused(self, said: str, kind: type[OACQueryError] = OACQueryError) -> OACQueryError:
-        """OAC refused it, in whichever of the four places it says so.
+        """Return the error for an action that OAC refused.
 
-        :param said: what OAC says. It may quote the query, data, and the owner of an item.
+        :param said: OAC's text. It may quote the query, data, and the owner of an item.
         :param kind: the class of the error.
         """
         codes = tuple(int(code) for code in _CODE.findall(said))
@@ -72,13 +72,15 @@ class Doing:
         return kind(message, code=code, codes=codes)
 
     def unsent(self, problem: str, step: str) -> OACQueryError:
-        """It was not sent, since something is wrong with it."""
+        """Return the error for an invalid action that was not sent."""
         return OACQueryError(f"Could not {self.text}: {problem}. Nothing was sent. Next step: {step}")
 
 
 def _safe(text: str, values: Sequence[str]) -> str:
-    """What a server says, without wrappers, if there is more, texts in quotes, addresses of mail, and the given
-    values."""
+    """Make a server's text safe for a message.
+
+    It drops wrapper codes if there are others, and hides quoted texts, mail addresses and the given values.
+    """
     first, *parts = re.split(r"(?=\[nQSError:)", text)
     telling = [part for part in parts if not any(part.startswith(f"[nQSError: {code}]") for code in _GENERIC)]
     text = re.sub(r"'(?:[^']|'')*(?:'|$)", "'…'", " ".join([first, *(telling or parts)]))
@@ -87,5 +89,5 @@ def _safe(text: str, values: Sequence[str]) -> str:
 
 
 def secret_texts(values: Sequence[str]) -> tuple[str, ...]:
-    """The values that can be told from words of any text."""
+    """Return the values that are long enough to be told from ordinary words."""
     return tuple(value for value in values if len(value) > 3)

@@ -1,4 +1,4 @@
-"""Rows in files: CSV, JSON lines and Parquet, page by page, whole or not at all."""
+"""Write rows to CSV, JSON lines or Parquet files, page by page; only a complete file is committed."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from airflow_provider_oac.exceptions import OACConfigurationError, OACContentErr
 async def write_file(
     api: Api, source: Source[Rows], sink: Sink, file_format: str, columns: Sequence[str], types: Mapping[str, str] = {}
 ) -> Written:
-    """Write all rows that a source yields.
+    """Write all rows that a source yields to a file.
 
-    CSV has a head, and NULL is empty. JSON lines hold numbers as OAC sent them, and dates and times in ISO 8601. In
-    Parquet a column of whole numbers is ``int64``, of others ``double``, of dates and times ``timestamp[us]``, else
-    ``string``: the first page decides.
+    CSV has a header, and NULL is empty. JSON lines hold numbers as OAC sent them, and dates and times in ISO 8601. In
+    Parquet the first page decides the type of each column: ``int64`` for whole numbers, ``double`` for other numbers,
+    ``timestamp[us]`` for dates and times, ``string`` for anything else.
 
     :param file_format: ``csv``, ``jsonl`` or ``parquet``, which needs pyarrow.
     :param columns: names of the columns.
-    :param types: of Parquet, the types of columns: ``int64``, ``double``, ``decimal128(18, 2)``, ``date32``,
+    :param types: types of Parquet columns by name: ``int64``, ``double``, ``decimal128(18, 2)``, ``date32``,
         ``timestamp[us]``, ``string``.
-    :raises OACConfigurationError: if two columns have one name, or a type is unknown.
-    :raises OACContentError: if a later page holds what does not fit the type of its column.
+    :raises OACConfigurationError: if two columns have the same name, or a type is unknown.
+    :raises OACContentError: if a value on a later page does not fit the type of its column.
     """
     if len(set(columns)) < len(columns) or not set(types) <= set(columns):
         raise OACConfigurationError(
@@ -68,14 +68,14 @@ def _json(value: Any) -> str:
 
 
 class _Parquet:
-    """Writes with pyarrow.
+    """Encodes pages with pyarrow.
 
-    :param types: the types of columns that are not to be inferred.
+    :param types: types of the columns whose type is not inferred.
     """
 
     def __init__(self, types: Mapping[str, str]) -> None:
         try:
-            # The extra parquet.
+            # The extra ``parquet`` installs pyarrow.
             import pyarrow
             import pyarrow.parquet
         except ImportError:
@@ -89,7 +89,7 @@ class _Parquet:
         self._writer: Any = None
 
     def encoded(self, page: Rows | None) -> bytes:
-        """The next bytes of the file; of ``None``, its last ones."""
+        """Return the next bytes of the file; for ``None``, the last ones."""
         if page is None:
             self._writer.close()
         else:
@@ -101,7 +101,7 @@ class _Parquet:
             arrays = [self._array(name, schema.field(name).type, values) for name, values in named]
             self._writer.write_table(self._arrow.table(arrays, schema=schema))
         data = self._buffer.getvalue()
-        # pyarrow counts by itself where it is in the file.
+        # pyarrow itself tracks the position in the file.
         self._buffer.seek(0)
         self._buffer.truncate()
         return data
@@ -125,7 +125,7 @@ class _Parquet:
 
     def _array(self, name: str, kind: Any, values: list[Any]) -> Any:
         types, came = self._arrow.types, set(map(type, values)) - {NoneType}
-        # What a type takes as it is, and what makes it of other values.
+        # For each kind of type: the Python type that it takes unchanged, and the conversion of other values.
         ways: tuple[tuple[Callable[[Any], bool], type | None, Callable[[Any], Any]], ...] = (
             (types.is_floating, float, float),
             (types.is_integer, int, _whole),
@@ -141,7 +141,7 @@ class _Parquet:
             return self._arrow.array(values, type=kind)
         except (ArithmeticError, TypeError, ValueError):
             pass
-        # Not while the exception is handled, which holds a value.
+        # Raised outside the except block, because that exception contains a value.
         raise OACContentError(
             f"The column {name} has a value that is no {kind}. Likely cause: the first page decided its type, and a "
             f"later one holds other values. Next step: set column_types={{{name!r}: 'double'}}, or another type."
@@ -149,7 +149,7 @@ class _Parquet:
 
 
 def _whole(value: Any) -> int:
-    """A whole number; pyarrow would cut a fraction off."""
+    """Convert to a whole number; pyarrow would cut off a fraction."""
     if value != int(value):
         raise ValueError
     return int(value)

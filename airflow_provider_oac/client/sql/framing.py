@@ -1,5 +1,6 @@
-"""JSON-RPC 2.0 over one HTTP POST per message, as MCP's Streamable HTTP has it: a response is JSON or a stream of
-server-sent events.
+"""JSON-RPC 2.0 over one HTTP POST per message, as in MCP's Streamable HTTP.
+
+A response is JSON or a stream of server-sent events.
 
 Sources: the specification of MCP, revision 2025-06-18, "Transports"; "Server-sent events" of the HTML standard.
 """
@@ -30,12 +31,13 @@ _CAUSES = {
 def request(
     doing: Doing, method: str, params: Mapping[str, Any], number: int, headers: Mapping[str, str]
 ) -> Call[tuple[dict[str, Any], str | None]]:
-    """A call that expects a response: its result, and the session that OAC names beside it.
+    """Build a call that expects a response: its result, and the id of the session if OAC names one.
 
-    :param method: of JSON-RPC, such as ``tools/call``. It must only read, since a lost response is asked for again.
-    :param params: of the method.
-    :param number: id of the request, by which the response is found among other messages.
-    :param headers: those of the session.
+    :param method: JSON-RPC method, such as ``tools/call``. It must only read, because the request is repeated if the
+        response is lost.
+    :param params: parameters of the method.
+    :param number: id of the request, which identifies the response among other messages.
+    :param headers: headers of the session.
     :raises SessionLostError: on reading, if OAC does not know the session.
     :raises OACQueryError: on reading, if the response is another error.
     """
@@ -43,21 +45,24 @@ def request(
 
 
 def notification(method: str, headers: Mapping[str, str]) -> Call[None]:
-    """A call that expects no message."""
+    """Build a call that expects no message in response."""
     return _call(Doing(f"send {method}"), {"method": method}, headers, nothing)
 
 
 def _call(doing: Doing, message: Mapping[str, Any], headers: Mapping[str, str], read: Any) -> Call[Any]:
     return Call(
         doing.text, "POST", PATH, read, headers=headers, base="", repeatable=True, secrets=secret_texts(doing.values),
-        # As bytes of ASCII: OAC reads others as ISO-8859-1 unless the type says UTF-8 (observed).
+        # ASCII bytes: OAC reads others as ISO-8859-1 unless the content type says UTF-8 (observed).
         body=json.dumps({"jsonrpc": "2.0", **message}).encode("ascii"), content_type=f"{_JSON}; charset=utf-8",
         accept=f"{_JSON}, {_EVENTS}", causes=_CAUSES, reads=_is_error_message,
     )  # fmt: skip
 
 
 def _is_error_message(response: Response) -> bool:
-    """Whether an HTTP error carries an error of JSON-RPC. That of a 404 is about the session."""
+    """Whether an HTTP error carries an error of JSON-RPC.
+
+    A 401 is about the token and a 404 about the session, so these do not count.
+    """
     return response.status not in (401, 404) and "jsonrpc" in error_object(response)
 
 
@@ -83,27 +88,29 @@ def _refused(doing: Doing, error: Any) -> OACQueryError:
     data = error.get("data")
     details = data.get("details") or data.get("errorCode") if isinstance(data, dict) else data
     said = f"{error.get('message')} ({error.get('code')}). {details or ''}"
-    # OAC says of a missing session -32000 and a text (documented), and of a query -32000 as well.
+    # OAC returns -32000 with a text for a missing session (documented), and -32000 for a query as well.
     lost = "session" in said.lower() and "nQSError" not in said
     return doing.refused(said, SessionLostError if lost else OACQueryError)
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse JSON, with fractions as :class:`~decimal.Decimal`: their precision is unknown.
+    """Parse JSON, with fractions as :class:`~decimal.Decimal`, because their precision is unknown.
 
-    :raises OACResponseError: if it is none.
+    :raises OACResponseError: if the text is not JSON.
     """
     try:
         return json.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError):
         pass
-    # Not while the parser's exception is handled: it holds the text, in which there are data.
+    # Raised outside the except block, because the parser's exception contains the text, and so data.
     raise OACResponseError(f"{len(text)} characters came in place of JSON.")
 
 
 def events(body: bytes) -> Iterator[str]:
-    """The data of each event of a stream. The last one may lack the empty line that ends it: HTTP itself says whether
-    a body is whole."""
+    """Yield the data of each event of a stream.
+
+    The last event may lack the empty line that ends it: HTTP itself shows whether a body is complete.
+    """
     data: list[str] = []
     for line in [*re.split(r"\r\n|\n|\r", body.decode("utf-8", "replace").removeprefix("\ufeff")), ""]:
         name, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""Waiting until the newest date of a source is young enough."""
+"""Wait until the newest date of a source is recent enough."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from airflow_provider_oac.exceptions import OACConfigurationError
 
 @dataclass(frozen=True)
 class FreshData:
-    """A source whose newest date is waited for.
+    """A source whose newest date a sensor waits for.
 
-    :param sql: a query whose first column of its one row is a date.
-    :param max_age: how old it may be, in seconds.
-    :param timezone: the zone of the source: OAC's dates have none.
+    :param sql: a query that returns one row with a date in its first column.
+    :param max_age: maximum age of the date, in seconds.
+    :param timezone: the time zone of the source: OAC's dates have none.
     """
 
     sql: str
@@ -31,15 +31,15 @@ class FreshData:
     hint: ClassVar[str] = "Check whether what loads the source has run, and the time zone of the source."
 
     def text(self) -> str:
-        """For people."""
+        """Describe the condition for people."""
         sources = ", ".join(read_statement(self.sql).sources) or "the query"
         return f"A date of {sources}, at most {timedelta(seconds=self.max_age)} old"
 
     async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
-        """Ask for the date once. Flow.
+        """Query the date once; a flow.
 
-        :param plan: without effect.
-        :raises OACConfigurationError: if it is no date, or the zone is unknown.
+        :param plan: not used.
+        :raises OACConfigurationError: if the value is not a date, or the time zone is unknown.
         """
         found = await api.run(query(self.sql, max_rows=1))
         value: Any = found.data[0][0] if len(found) else None

@@ -1,4 +1,4 @@
-"""Queries: whole, or page by page."""
+"""Run queries, as a whole or page by page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_oac.client.sql.statement import Column, Statement, literal
 from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
 
 MAX_ROWS = 10_000
-# As OAC writes dates and times (observed). They have no zone: it is the source's.
+# The form in which OAC writes dates and times (observed). They are in the source's time zone, which they do not name.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6}")
 
 
@@ -39,7 +39,7 @@ class Rows:
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """The same by row."""
+        """The data by row."""
         return list(zip(*self.data, strict=True))
 
 
@@ -53,17 +53,19 @@ async def query(
     allow_truncated: bool = False,
     session: McpSession | None = None,
 ) -> Rows:
-    """Run a query of Logical SQL and return its rows. Tool ``execute_logical_sql`` (documented).
+    """Run a query of Logical SQL and return its rows.
+
+    Tool ``execute_logical_sql`` (documented).
 
     :param text: one SELECT. Columns without an alias get one.
     :param parameters: values for its question marks, in order: texts, numbers, dates, times without zone, None.
     :param max_rows: most rows to return.
-    :param allow_truncated: whether the first rows are worth having if there are more. If not, that is an error.
-    :param session: to run it in; by default in one that begins here.
-    :raises OACQueryError: if OAC refuses it, if the provider did before it was sent, or if there are more rows.
+    :param allow_truncated: whether to return the first rows if there are more. If not, that is an error.
+    :param session: the session to use; by default a new one.
+    :raises OACQueryError: if OAC refuses the query, the provider refuses it before it is sent, or there are more rows.
     """
     made = read_statement(text, parameters)
-    # One more tells whether there are more.
+    # One extra row shows whether there are more.
     found = await _run(api, session or McpSession(), made, made.text, max_rows + 1)
     if not found.truncated and len(found) <= max_rows:
         return found
@@ -87,19 +89,19 @@ async def pages(
     max_rows: int = MAX_ROWS,
     session: McpSession | None = None,
 ) -> AsyncGenerator[Rows, None]:
-    """The rows of a query, page by page: ``async for page in pages(api, …)``. There is one page at least.
+    """Yield the rows of a query page by page, at least one page: ``async for page in pages(api, …)``.
 
-    Each page is a query. By key, a page begins after the last key of the one before: rows that change meanwhile do not
-    move others. Without a key a page skips rows by ``OFFSET``. A page may have fewer rows than asked for, since OAC's
-    own limit is not documented; the end is a page without rows.
+    Each page is a query. With a key, a page begins after the last key of the previous page, so rows that change
+    meanwhile do not shift others. Without a key, a page skips rows with ``OFFSET``. A page may have fewer rows than
+    requested, because OAC's own limit is not documented; a page without rows is the end.
 
-    :param text: one SELECT without ``FETCH`` and ``OFFSET``; without a key it needs ORDER BY with columns that tell all
-        rows apart.
+    :param text: one SELECT without ``FETCH`` and ``OFFSET``; without a key it needs ORDER BY with columns that identify
+        each row.
     :param parameters: values for its question marks, in order.
     :param page_rows: most rows of a page; ``None`` for one page, as :func:`query` returns it.
-    :param key: name of a column that has another value in each row and no NULL: an attribute, not a measure.
-    :param max_rows: most rows of the only page.
-    :param session: to run them in; by default in one that begins here.
+    :param key: name of a column that has a different value in each row and no NULL: an attribute, not a measure.
+    :param max_rows: most rows of the page if ``page_rows`` is ``None``.
+    :param session: the session to use; by default a new one.
     :raises OACQueryError: as :func:`query` does; also if the key has NULL, or a value twice.
     """
     if page_rows is None:
@@ -127,7 +129,7 @@ async def pages(
             break
         count += len(page)
         api.report(f"Read {count} rows of {', '.join(made.sources)}.")
-    # A comparison leaves NULL out, wherever it is in the order.
+    # A comparison never matches NULL, wherever NULL is in the order, so this query looks for it.
     if column and len(await _run(api, session, made, made.page(1, key=column, condition="IS NULL"), 1)):
         raise _bad_key(made, column, "NULL")
 
@@ -141,7 +143,7 @@ def _bad_key(made: Statement, key: Column, what: str) -> OACQueryError:
 
 
 async def _run(api: Api, session: McpSession, made: Statement, text: str, max_rows: int) -> Rows:
-    """Send a query and read what came."""
+    """Send a query and read its result."""
     arguments = {"query": text, "maxRows": max_rows}
     held = await session.tool(api, "execute_logical_sql", arguments, made.doing)
     status = held.get("status")
@@ -161,7 +163,7 @@ async def _run(api: Api, session: McpSession, made: Statement, text: str, max_ro
 
 
 def _by_column(made: Statement, records: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Values by column. A column that is NULL may be missing from a row (observed on another channel)."""
+    """Group the values by column; a column that is NULL may be missing from a row (observed on another channel)."""
     came = {name.casefold(): name for name in set().union(*records)}
     keys = [column.key.casefold() for column in made.columns]
     if not came.keys() <= set(keys):

@@ -1,4 +1,4 @@
-"""A session of MCP: initialize, the session's header, the list of tools; once more if OAC forgot it."""
+"""An MCP session: initialization, the session's header, the list of tools, and a new session if OAC forgot it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from airflow_provider_oac.client.sql.errors import Doing, SessionLostError
 from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
 from airflow_provider_oac.transport.retry import RetryPolicy
 
-# The one place that says what may be called. Each of them reads (documented); none that writes is ever called.
+# The only tools that this package calls; all of them only read (documented).
 READ_TOOLS = frozenset({"search_catalog", "describe_data", "execute_logical_sql"})
 PROTOCOL = "2025-06-18"
 _CLIENT = {"name": "airflow-provider-oac", "version": "1"}
 _PREFIX = re.compile(r"^oracle_analytics[-_]")
 _MOST_PAGES = 500
-# OAC cannot cancel a query, so that one which was lost after a minute is left to the task's own retry.
+# OAC cannot cancel a query, so a query that is lost after a minute is left to the task's own retry.
 POLICY = RetryPolicy(attempts=4, patience=60.0)
 
 
 class McpSession:
-    """A session, which begins with the first request and lives in memory only. One request at a time.
+    """A session that begins with the first request and lives in memory only; one request at a time.
 
-    A session that OAC has forgotten is begun anew and the request repeated, once. A token that is renewed meanwhile
-    does not end it (observed).
+    If OAC has forgotten the session, a new one begins and the request is repeated, once. A token that is renewed
+    meanwhile does not end the session (observed).
     """
 
     def __init__(self) -> None:
@@ -35,10 +35,10 @@ class McpSession:
         self._number = 0
 
     async def tool(self, api: Api, name: str, arguments: Mapping[str, Any], doing: Doing) -> dict[str, Any]:
-        """Call a tool that reads; returns what its result holds.
+        """Call a tool that reads, and return the content of its result.
 
         :param name: its name without prefix, such as ``describe_data``.
-        :raises OACQueryError: if OAC refuses it.
+        :raises OACQueryError: if OAC refuses the call.
         """
         if name not in READ_TOOLS:
             raise ValueError(f"{name} is not a tool that only reads")
@@ -56,9 +56,9 @@ class McpSession:
         return held
 
     async def tools(self, api: Api) -> Mapping[str, str]:
-        """Names on the wire of all tools, by the name without prefix in small letters and underscores.
+        """Return OAC's names of all tools, by plain name: without prefix, in lower case with underscores.
 
-        They were spelled ``oracle_analytics-describeData`` before ``oracle_analytics-describe_data`` (observed).
+        OAC spelled them ``oracle_analytics-describeData`` before ``oracle_analytics-describe_data`` (observed).
         """
         if self._tools is None:
             doing = Doing("list the tools of OAC's MCP server")
@@ -68,7 +68,7 @@ class McpSession:
         return self._tools
 
     async def request(self, api: Api, method: str, params: Mapping[str, Any], doing: Doing) -> dict[str, Any]:
-        """Send a request that reads, and again in a new session if OAC forgot this one; returns its result."""
+        """Send a request that reads, again in a new session if OAC forgot this one; return its result."""
         headers = self._headers or await self._begin(api)
         try:
             return (await self._send(api, method, params, doing, headers))[0]
@@ -80,12 +80,12 @@ class McpSession:
         return (await self._send(api, method, params, doing, await self._begin(api)))[0]
 
     async def _begin(self, api: Api) -> dict[str, str]:
-        """Begin a session; returns its headers."""
+        """Begin a session, and return its headers."""
         asked = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT}
         found, session = await self._send(api, "initialize", asked, Doing("begin a session of MCP"), {})
         headers = {"MCP-Protocol-Version": str(found.get("protocolVersion") or PROTOCOL)}
         headers |= {"Mcp-Session-Id": session} if session else {}
-        # Without it OAC refuses what follows, or answers with empty lists (observed).
+        # Without this notification OAC refuses later requests, or answers with empty lists (observed).
         await api.perform(framing.notification("notifications/initialized", headers), POLICY)
         self._headers = headers
         return headers
@@ -102,7 +102,7 @@ def _plain_name(name: str) -> str:
 
 
 def _held(result: Mapping[str, Any]) -> Any:
-    """What the result of a tool holds: JSON inside its text (observed); a text that is none is a message."""
+    """Return the content of a tool's result: JSON inside its text (observed), else the text, which is a message."""
     if result.get("structuredContent") is not None:
         return result["structuredContent"]
     text = "".join(str(block.get("text") or "") for block in objects(result, "content"))
@@ -113,7 +113,7 @@ def _held(result: Mapping[str, Any]) -> Any:
 
 
 def objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The objects in a list of a result; none if there is no such list."""
+    """Return the objects in a list of a result; an empty list if there is no such list."""
     found = holder.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
@@ -121,10 +121,11 @@ def objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 async def each(
     name: str, ask: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]], asked: dict[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """The objects in a list of a result that comes in pages, each of which names the next one by a cursor.
+    """Yield the objects in a paged list of a result; each page names the next one by a cursor.
 
-    :param ask: asks for a page, with arguments.
-    :param asked: arguments for the first one.
+    :param name: name of the list.
+    :param ask: requests a page, with arguments.
+    :param asked: arguments for the first page.
     :raises OACResponseError: if the list has no end.
     """
     for _ in range(_MOST_PAGES):

@@ -1,4 +1,4 @@
-"""What can be read besides rows: subject areas, datasets, their columns, and definitions of workbooks."""
+"""Read subject areas, datasets, their columns, and definitions of workbooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_oac.client.sql.errors import SOURCE, Doing
 from airflow_provider_oac.client.sql.session import McpSession, each, objects
 from airflow_provider_oac.exceptions import OACResponseError
 
-# How many tables one call describes.
+# Most tables that one call describes.
 _TABLES = 20
 _PAGE = 200
 _NO_WORKBOOK = (
@@ -27,8 +27,8 @@ _NO_WORKBOOK = (
 class DataSource(Model):
     """A subject area or a dataset.
 
-    :param name: what people see. Two datasets may have the same one.
-    :param reference: what stands after FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
+    :param name: its name for people. Two datasets may have the same one.
+    :param reference: its name after FROM: ``"Sales"`` or ``XSA('owner'.'dataset')``.
     :param type: ``subjectAreas`` or ``datasets``.
     """
 
@@ -42,12 +42,12 @@ class DataColumn(Model):
     """A column of a source.
 
     :param table: its table.
-    :param name: its name there.
+    :param name: its name in the table.
     :param reference: its full name, as a query writes it.
     :param type: such as ``VARCHAR``, ``NUMERIC``, ``DATE``.
     :param measure: whether it is a measure, which aggregates by its own rule.
-    :param aggregation: the rule, if OAC says it; for measures of datasets it does not (observed).
-    :param raw: as OAC describes it.
+    :param aggregation: the rule, if OAC returns it; it does not for measures of datasets (observed).
+    :param raw: OAC's whole description.
     """
 
     table: str
@@ -61,10 +61,12 @@ class DataColumn(Model):
 
 @flow
 async def datasets(api: Api, search: str = "*", *, session: McpSession | None = None) -> list[DataSource]:
-    """List the datasets that the user may see. Tool ``search_catalog`` (documented).
+    """List the datasets that the user may see.
+
+    Tool ``search_catalog`` (documented).
 
     :param search: a part of their names; ``*`` for all.
-    :param session: to ask in; by default in one that begins here.
+    :param session: the session to use; by default a new one.
     """
     return await _listed(api, session or McpSession(), "datasets", search)
 
@@ -77,10 +79,12 @@ async def subject_areas(api: Api, search: str = "*", *, session: McpSession | No
 
 @flow
 async def describe(api: Api, reference: str, *, session: McpSession | None = None) -> list[DataColumn]:
-    """Describe the columns of a source, table by table. Tool ``describe_data`` (documented).
+    """Describe the columns of a source, table by table.
 
-    :param reference: what stands after FROM; a subject area also without its quotes.
-    :param session: to ask in; by default in one that begins here.
+    Tool ``describe_data`` (documented).
+
+    :param reference: its name after FROM; a subject area also without its quotes.
+    :param session: the session to use; by default a new one.
     :raises OACQueryError: if there is no such source.
     """
     session, doing = session or McpSession(), Doing(f"describe {reference}", cause=SOURCE)
@@ -97,11 +101,12 @@ async def describe(api: Api, reference: str, *, session: McpSession | None = Non
 
 @flow
 async def read_workbook(api: Api, workbook_id: str, *, session: McpSession | None = None) -> dict[str, Any]:
-    """Read the definition of a workbook: canvases, visualizations, calculations; no data. Resource
-    ``content://catalog/workbooks/{id}`` (observed).
+    """Read the definition of a workbook: canvases, visualizations, calculations; no data.
+
+    Resource ``content://catalog/workbooks/{id}`` (observed).
 
     :param workbook_id: its id, encoded as lists return it.
-    :param session: to ask in; by default in one that begins here.
+    :param session: the session to use; by default a new one.
     :raises OACQueryError: if there is no such workbook, or the user may not read it.
     """
     doing = Doing(f"read the definition of workbook {ids.quoted(workbook_id)}", cause=_NO_WORKBOOK)

@@ -1,7 +1,7 @@
-"""One SELECT of Logical SQL, read as far as the provider must: its columns, its sources, and where its clauses are.
+"""Parse one SELECT of Logical SQL as far as needed: its columns, its sources, and the positions of its clauses.
 
-OAC has no parameters and gives no metadata with a result. So values are quoted here, every column gets a name of its
-own, and pages are made by changing the text.
+OAC has no query parameters and returns no metadata with a result. So this module writes values into the text as
+literals, gives every column an alias, and makes pages by changing the text.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _TOKEN = re.compile(
     r"|(?P<word>[^\W\d]\w*)|(?P<number>\d[\d.]*(?:[eE][+-]?\d+)?)|(?P<sign>.)",
     re.DOTALL,
 )
-# The name of a column, with what stands before it; what FROM names, unlike that of EXTRACT(YEAR FROM …).
+# The name of a column with its qualifiers; the source after FROM, but not the FROM in EXTRACT(YEAR FROM …).
 _PATH = re.compile(r"""(?:(?:XSA\([^()]*\)|"[^"]*"|\w+)\.)*("[^"]*"|\w+)""")
 _SOURCE = re.compile(r"""\bFROM\s+(XSA\s*\([^()]*\)|"[^"]*"(?!\s*\.)|\w+(?!\s*\.))""", re.IGNORECASE)
-# After these words no expression ends, so that what follows is no alias.
+# No expression ends with these words, so the next word is not an alias.
 _OPENING = frozenset({
     "AND", "OR", "NOT", "IS", "IN", "LIKE", "BETWEEN", "CASE", "WHEN", "THEN", "ELSE", "USING", "AS", "BY", "FROM",
     "DISTINCT", "ALL", "SELECT",
@@ -35,9 +35,9 @@ _SETS = ("UNION", "INTERSECT", "EXCEPT", "MINUS")
 
 
 class Token(NamedTuple):
-    """A part of the text.
+    """A token of the text.
 
-    :param depth: in how many parentheses it is.
+    :param depth: number of parentheses around it.
     """
 
     kind: str
@@ -48,16 +48,16 @@ class Token(NamedTuple):
 
     @property
     def word(self) -> str:
-        """A keyword, a name without quotes or a sign, in capitals; names in quotes and texts are neither."""
+        """A keyword, an unquoted name or a sign, in upper case; empty for quoted names and texts."""
         return "" if self.kind in ("text", "name") else self.text.upper()
 
 
 class Column(NamedTuple):
     """A column of the result.
 
-    :param name: what people call it.
-    :param key: by which OAC returns it.
-    :param expression: what it is.
+    :param name: its name for people.
+    :param key: its name in OAC's result.
+    :param expression: its expression.
     """
 
     name: str
@@ -67,12 +67,12 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement that can be sent.
+    """A statement that is ready to be sent.
 
-    :param text: without comments, every column with an alias.
-    :param columns: in order.
-    :param sources: what stands after FROM, as it is written.
-    :param values: the texts in it, which belong into no message.
+    :param text: the statement without comments, with an alias for every column.
+    :param columns: its columns, in order.
+    :param sources: the names after FROM, as written.
+    :param values: the texts in it, which must not appear in any message.
     """
 
     text: str
@@ -83,21 +83,22 @@ class Statement:
 
     @property
     def doing(self) -> Doing:
-        """What running it does, for messages."""
+        """The action of running it, for messages."""
         return Doing(f"query {', '.join(self.sources) or 'OAC'}", self.values, SOURCE)
 
     def clause(self, name: str) -> Token | None:
-        """The word at the outermost level that begins a clause, or joins queries."""
+        """Find the word at the outermost level that begins a clause or joins queries."""
         return next((token for token in self._tokens if token.depth == 0 and token.word == name), None)
 
     def page(self, rows: int, *, offset: int = 0, key: Column | None = None, condition: str = "") -> str:
-        """The text for a page.
+        """Return the text of the query for one page.
 
-        :param rows: most rows of it.
-        :param offset: how many rows to skip.
-        :param key: the column that orders the rows, if ORDER BY does not.
-        :param condition: what must hold of the key, such as ``> 7``.
-        :raises OACQueryError: if the query has no order without a key, another one with a key, or a limit.
+        :param rows: most rows of the page.
+        :param offset: number of rows to skip.
+        :param key: the column to order by, if the query has no ORDER BY.
+        :param condition: a condition on the key, such as ``> 7``.
+        :raises OACQueryError: if the query has a limit, has neither ORDER BY nor a key, or has a key together with
+            ORDER BY or a set operator.
         """
         others = ("OFFSET", "FETCH", *(("ORDER", *_SETS) if key else ()))
         if found := next((name for name in others if self.clause(name)), None):
@@ -113,7 +114,7 @@ class Statement:
         return f"{text}{f' OFFSET {offset} ROWS' if offset else ''} FETCH FIRST {rows} ROWS ONLY"
 
     def _where(self, condition: str) -> str:
-        """The text with one more condition."""
+        """Return the text with one more condition."""
         end = next((token.begin for name in ("GROUP", "HAVING") if (token := self.clause(name))), len(self.text))
         where = self.clause("WHERE")
         if where is None:
@@ -122,11 +123,11 @@ class Statement:
 
 
 def read_statement(text: str, parameters: Sequence[Any] | None = None) -> Statement:
-    """Read a query and put values in place of its question marks.
+    """Parse a query, and replace its question marks by values.
 
     :param parameters: values, in the order of the question marks; never names of columns or sources.
-    :raises OACQueryError: if it is not one SELECT that names its columns, or the values do not fit. The error says
-        that nothing was sent.
+    :raises OACQueryError: if it is not one SELECT that names its columns, or the values do not fit. The error says that
+        nothing was sent.
     """
     bound, values = _bound(_tokens(text), parameters)
     bound, columns = _with_aliases(bound, _tokens(bound))
@@ -136,9 +137,9 @@ def read_statement(text: str, parameters: Sequence[Any] | None = None) -> Statem
 
 
 def literal(value: Any) -> str:
-    """A value as Logical SQL writes it.
+    """Format a value as a literal of Logical SQL.
 
-    :raises OACQueryError: for a type that it has no literal for.
+    :raises OACQueryError: for a type that has no literal.
     """
     if value is None:
         return "NULL"
@@ -156,7 +157,7 @@ def literal(value: Any) -> str:
 
 
 def _tokens(text: str) -> tuple[Token, ...]:
-    """What counts, and that it is one statement."""
+    """Split the text into tokens without blanks and comments, and check that it is one SELECT."""
     found: list[Token] = []
     depth = 0
     for match in _TOKEN.finditer(text):
@@ -183,7 +184,7 @@ def _tokens(text: str) -> tuple[Token, ...]:
 
 
 def _bound(tokens: tuple[Token, ...], parameters: Sequence[Any] | None) -> tuple[str, list[str]]:
-    """The text with values, without comments, and the values as texts."""
+    """Return the text with values and without comments, and the values as texts."""
     if isinstance(parameters, str | bytes | Mapping):
         raise _BIND.unsent(f"they are {type(parameters).__name__}", "Pass a list, in the order of the ?.")
     values = list(parameters or ())
@@ -193,7 +194,7 @@ def _bound(tokens: tuple[Token, ...], parameters: Sequence[Any] | None) -> tuple
         raise _BIND.unsent(f"the query has {marks} question marks, and {len(values)} values came", step)
     parts, place, rest = [], 0, iter(values)
     for token in tokens:
-        # A comment is a blank to all readers. Blanks keep a value from becoming one with what is beside it.
+        # A comment counts as a blank. Blanks separate a value from its neighbors.
         parts += [" "] if token.begin > place else []
         parts += [f" {literal(next(rest))} " if token.text == "?" else token.text]
         place = token.end
@@ -201,7 +202,7 @@ def _bound(tokens: tuple[Token, ...], parameters: Sequence[Any] | None) -> tuple
 
 
 def _with_aliases(text: str, tokens: tuple[Token, ...]) -> tuple[str, tuple[Column, ...]]:
-    """The text in which every column has an alias, and the columns."""
+    """Give every column an alias; return the text and the columns."""
     begin = next((place for place, token in enumerate(tokens) if token.word == "SELECT" and token.depth == 0), None)
     if begin is None:
         raise _QUERY.unsent("WITH is not followed by a SELECT", "Correct the query.")
@@ -224,7 +225,8 @@ def _with_aliases(text: str, tokens: tuple[Token, ...]) -> tuple[str, tuple[Colu
         end = (item[-1] if key is None else item[-3 if item[-2].word == "AS" else -2]).end
         expression = text[item[0].begin : end]
         if key is None:
-            # The result has only names, and one without alias is the expression as OAC writes it (observed).
+            # A result has only names, and for a column without alias OAC returns its own spelling of the expression
+            # (observed).
             path = _PATH.fullmatch(expression)
             name, key = path[1].strip('"') if path else expression, f"c{number}"
             while key in taken:
@@ -239,7 +241,7 @@ def _with_aliases(text: str, tokens: tuple[Token, ...]) -> tuple[str, tuple[Colu
 
 
 def _alias(item: Sequence[Token]) -> str | None:
-    """The alias at the end of a column, if what is before it can end an expression."""
+    """Return the alias at the end of a column, if the token before it can end an expression."""
     before, last = item[-2:] if len(item) > 1 else (item[0], item[0])
     ends = before.kind in ("text", "name", "number") or before.text == ")" or before.word == "AS"
     ends = ends or (before.kind == "word" and before.word not in _OPENING)
