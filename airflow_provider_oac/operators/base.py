@@ -198,8 +198,8 @@ class OACWorkOperator(OACBaseOperator):
     """Starts work in OAC, waits for it, and completes it: once per logical task, even if the worker is lost.
 
     A retry reattaches to the work that an earlier try started. It finds the work in Airflow's task state store
-    (Airflow 3.3), or else by the traces that the work left in OAC. A Clear starts new work. OAC has no operation to
-    cancel work.
+    (Airflow 3.3), or else by the traces that the work left in OAC. A Clear starts new work, unless the store shows that
+    work with the same arguments is still running. OAC has no operation to cancel work.
 
     :param wait_for_completion: whether to wait. If not, the result holds the id of the work request, for
         :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.

@@ -52,9 +52,8 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     try of a DAG run sends anything. ``retries`` is 0 unless it is set on this task; ``default_args`` do not apply.
 
     A restore replaces the catalog with its permissions, connections, semantic models, application roles with their
-    members, and system settings. A snapshot does not contain, and a restore does not change, schedules of deliveries,
-    data of uploaded files, and data in external sources. Needs the application role BI Service Administrator
-    (documented).
+    members, and system settings. A snapshot does not contain schedules of deliveries, data of uploaded files and data
+    in external sources, so these are not restored. Needs the application role BI Service Administrator (documented).
 
     The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``host``, ``work_request_id``, ``safety`` (the result
     of the safety snapshot, or ``None``), ``safety_after_failure`` (the result of the additional safety snapshot that
