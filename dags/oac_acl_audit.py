@@ -1,7 +1,7 @@
-"""Every Monday, write down who may do what with everything that is shared, and say what changed since the last time.
+"""Every Monday, write all permissions of shared items to a file, and log what changed since the last time.
 
-Needs the Connection ``oac_default`` (type ``oac``) of an administrator, who sees everything. The files go to the folder
-that the Variable ``oac_audit_folder`` names: any URL that Airflow's ``ObjectStoragePath`` takes, such as
+Needs the Connection ``oac_default`` (type ``oac``) of an administrator, who sees everything. The Variable
+``oac_audit_folder`` names the folder for the files: any URL of Airflow's ``ObjectStoragePath``, such as
 ``s3://aws_default@audit/oac``; the provider of that store must be installed.
 """
 
@@ -24,15 +24,15 @@ except ImportError:  # Airflow 2.11
 from airflow_provider_oac.operators.acl import OACAuditACLOperator
 
 FOLDER = "{{ var.value.get('oac_audit_folder', 'file:///tmp/oac-audit') }}"
-# When the run began: a run that was triggered by hand has no other date in Airflow 3.
+# The start of the run: in Airflow 3, a run that was triggered by hand has no other date.
 MOMENT = "{{ dag_run.start_date | ts_nodash }}"
-# What a line of the log may hold at most; everything stands in the files.
+# Maximum number of changes to log; the files contain all of them.
 SHOWN = 100
 
 
 def grants(file: ObjectStoragePath) -> set[str]:
     """Every permission of every account on every item, as one line each."""
-    # Airflow 2.11 opens no file that can be read line by line.
+    # Read as a whole, since the files that Airflow 2.11 opens cannot be read line by line.
     return {
         f"{row['path']} ({row['type']}): {row['account_type']} {row['account']} may {permission}"
         for row in csv.DictReader(io.StringIO(file.read_text()))
@@ -43,7 +43,7 @@ def grants(file: ObjectStoragePath) -> set[str]:
 
 @task
 def compare(path: str) -> dict[str, int]:
-    """Compare with the last audit of the folder, if there is one."""
+    """Compare with the previous audit in the folder, if there is one."""
     log, new = logging.getLogger("airflow.task"), ObjectStoragePath(path)
     earlier = sorted(file.name for file in new.parent.iterdir() if "acl-" <= file.name < new.name)
     if not earlier:
@@ -66,7 +66,7 @@ with DAG(
     tags=["oac", "audit"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
 ):
-    # What may not be read is written down as such, so that the file is complete either way.
+    # If the user may not read the permissions of an item, the file records the error, and so lists every item.
     audit = OACAuditACLOperator(
         task_id="audit",
         folder_path="/@Catalog/shared",

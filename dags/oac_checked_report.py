@@ -1,10 +1,9 @@
-"""Send a report only if its figures are there and add up: fresh data, checks by SQL, then export and mail.
+"""Mail a report only if its figures are fresh and pass SQL checks.
 
-Needs the Connections ``oac_default`` (type ``oac``: of a user with the role DV Content Author who may read the subject
-area), ``oac_export`` (type ``oac``: of a user who sees just what the recipients may see) and ``smtp_default`` (type
-``smtp``, with ``from_email`` in its extra). The recipients stand in the Variable ``oac_mail_to``; the folder that keeps
-what was sent in the Variable ``oac_export_folder``. Put your own subject area, checks and workbook in the place of
-those below.
+Needs the Connections ``oac_default`` (type ``oac``, of a user with the role DV Content Author who may read the subject
+area), ``oac_export`` (type ``oac``, of a user who may see only what the recipients may see) and ``smtp_default`` (type
+``smtp``, with ``from_email`` in its extra). The Variable ``oac_mail_to`` names the recipients, and
+``oac_export_folder`` the folder for the sent files. Replace the subject area, checks and workbook below with yours.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SALES = '"Sales History"'
 
 @task
 def send(path: str, to: str, subject: str) -> None:
-    """Mail a file of object storage. The worker need not be the one that exported it."""
+    """Mail a file from object storage. This task may run on another worker than the export."""
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     source = ObjectStoragePath(path)
@@ -67,7 +66,7 @@ with DAG(
         timeout=timedelta(hours=4),
     )
 
-    # Attributes: each value of the column counts once for each row.
+    # Attributes: the checks see the column's value in each row.
     orders = SQLColumnCheckOperator(
         task_id="orders",
         conn_id="oac_default",
@@ -78,7 +77,7 @@ with DAG(
         },
     )
 
-    # A measure is aggregated by its own rule before a check sees it.
+    # Measures: OAC aggregates a measure by its aggregation rule before the check sees it.
     totals = SQLTableCheckOperator(
         task_id="totals",
         conn_id="oac_default",

@@ -1,8 +1,8 @@
-"""After a promotion, compare the figures of two instances by query: what development shows, production must show, too.
+"""After a promotion, compare the figures of development and production by query.
 
 Needs the Connections ``oac_default`` (development) and ``oac_prod`` (type ``oac``) of users with the role DV Content
-Author who may read the subject area in both. Put your own queries in the place of those below: few rows, ordered, and
-sums in place of details.
+Author who may read the subject area. Replace the queries below with yours: use few, ordered rows, and sums instead of
+details.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ FIGURES = {
         FROM "Sales History" ORDER BY 1
     """,
 }
-# The part by which two figures may differ.
+# The relative difference that two figures may have.
 TOLERANCE = 0.001
 
 
 @task
 def compare(development: list, production: list) -> int:
-    """Fail unless all figures are the same, up to the tolerance. Returns how many there are."""
+    """Fail unless all figures are equal within the tolerance. Returns how many there are."""
     here, there = ({row[0]: float(row[1]) for row in rows} for rows in (development, production))
     different = [
         name

@@ -1,8 +1,8 @@
-"""Bring the workbooks of a development folder into a production folder of the same instance, keeping the way back.
+"""Copy the workbooks of a development folder into a production folder of the same instance, and keep the former ones.
 
-What is in production is copied into a dated folder first. Then each workbook of development replaces the one of the
-same name, and the readers get their permissions on the folder and all below it. Workbooks that production alone has
-stay as they are. Start it by hand, with other folders if need be.
+The DAG first copies the production folder into a dated folder. Then each workbook of development replaces the one with
+the same name, and the readers get their permissions on the folder and everything below it. Workbooks that exist only in
+production stay unchanged. Start the DAG by hand; its params name the folders.
 
 Needs the Connection ``oac_default`` (type ``oac``) of a user who may write into the folders and change their
 permissions.
@@ -28,7 +28,7 @@ from airflow_provider_oac.operators.catalog import (
 
 DEVELOPMENT, PRODUCTION = "{{ params.development }}", "{{ params.production }}"
 KEPT = "/@Catalog/shared/Before"
-# Who reads production. Everybody else keeps what they may do.
+# The readers of production. The permissions of all other accounts stay unchanged.
 READERS = [{"account": "DV Consumer", "account_type": "ApplicationRole", "permissions": ["read", "list", "execute"]}]
 
 with DAG(
@@ -43,10 +43,10 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
 ):
     target = OACCreateFolderOperator(task_id="target", path=PRODUCTION)
-    # Copying a folder puts it into one that is there.
+    # The target folder of a copy must exist.
     kept = OACCreateFolderOperator(task_id="kept", path=KEPT)
 
-    # The way back: a retry finds the copy that an earlier try made, and does not make a second one.
+    # The way back. A retry accepts the copy that an earlier try made and does not make a second one.
     keep = OACCopyCatalogItemOperator(
         task_id="keep",
         catalog_type="folders",
@@ -57,7 +57,7 @@ with DAG(
 
     workbooks = OACListCatalogOperator(task_id="workbooks", folder_path=DEVELOPMENT, catalog_type="workbooks")
 
-    # One task for each workbook: one that fails can be cleared alone.
+    # One task for each workbook, so a failed one can be cleared alone.
     copies = OACCopyCatalogItemOperator.partial(
         task_id="copy",
         catalog_type="workbooks",

@@ -1,9 +1,9 @@
-"""Run a data flow, then send what it made into the world: export the workbook that shows it as a PDF.
+"""Run a data flow, then export the workbook that shows its result as a PDF.
 
-Needs two Connections of the type ``oac``: ``oac_default`` of a user who may run the data flow, and ``oac_export`` of
-one who may read what is exported and nothing else, since an export shows what its user may see. The folder is named by
-the Variable ``oac_export_folder``: any URL that Airflow's ``ObjectStoragePath`` takes. Put your own data flow and
-workbook in the place of those below.
+Needs two Connections of the type ``oac``: ``oac_default`` of a user who may run the data flow, and ``oac_export`` of a
+user who may read only the exported data, since an export shows what its user may see. The Variable
+``oac_export_folder`` names the folder: any URL of Airflow's ``ObjectStoragePath``. Replace the data flow and the
+workbook below with yours.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ with DAG(
     tags=["oac", "runs", "export"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "deferrable": True},
 ):
-    # Reads another dataset than the one that was saved with the data flow. If somebody has started it by hand, that run
-    # is as good as ours would be.
+    # Replaces the source dataset that is saved in the data flow. If the data flow is already running, for example
+    # because a user started it, the task adopts that run.
     clean_orders = OACRunDataFlowOperator(
         task_id="clean_orders",
         data_flow="'admin'.'Load Orders'",

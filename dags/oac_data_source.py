@@ -1,11 +1,12 @@
-"""Give Oracle Analytics Cloud a connection to a new data source, see that it is there, and retire the one before it.
+"""Create a connection of Oracle Analytics Cloud to a new data source, check it, and delete the previous connection.
 
 Needs the Connection ``oac_default`` (type ``oac``) of a user who may create OAC's connections (DV Content Author), and
-the Connection ``oac_warehouse`` (any type), whose login and password are those of the data source. No password stands
-in this file, in a log or in an XCom.
+the Connection ``oac_warehouse`` (any type), with the login and password of the data source. This file, the logs and
+XComs contain no password.
 
-OAC does not tell whether the credentials work: build a dataset on the connection, and reload it. Datasets that still
-use the connection that is retired stop working. Start it by hand; leave ``retired`` as it is if there is none.
+OAC does not report whether the credentials work: build a dataset on the connection, and reload it. Datasets that still
+use the deleted connection stop working. Start the DAG by hand; if there is no previous connection, do not change the
+param ``retired``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ KIND = "oracle-autonomous-data-warehouse"
 
 
 def is_as_wanted(found: Any) -> bool:
-    """Whether OAC shows the connection as it was made."""
+    """Whether the connection in OAC has the wanted type."""
     from airflow_provider_oac.client.rest.connections import type_of
 
     return type_of(found) == KIND
@@ -48,8 +49,8 @@ with DAG(
     },
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
 ):
-    # A connection of the user's own that has this name is brought to what is wanted. The connect string of an
-    # autonomous database stands in the console (TLS); with a wallet (mutual TLS) give wallet= and serviceName instead.
+    # If the user has a connection of this name, the task updates it. OCI's Console shows the connect string of an
+    # Autonomous Database (TLS). For a wallet (mutual TLS), use wallet= and serviceName instead.
     create = OACCreateConnectionOperator(
         task_id="create",
         connection_name="{{ params.name }}",
@@ -59,7 +60,7 @@ with DAG(
         if_exists="update",
     )
 
-    # Any call of the client by its name; the task fails unless the check says yes.
+    # Any call of the client, by its name. The task fails unless result_check returns True.
     look = OACApiOperator(
         task_id="look",
         call="connections.get",

@@ -1,21 +1,21 @@
-"""A second region that can take over: two DAGs.
+"""Keep a standby instance in a second region, and fail over to it: two DAGs.
 
-``oac_dr_standby`` registers each night's backup in the standby instance, as soon as the bucket's replica holds its
-file. ``oac_dr_failover``, started by hand when the first region is lost, restores the newest of them in the standby
-instance after an approval, and moves the schedule: it sets the Variable ``oac_active_conn_id``. DAGs that are to move
-with it name their Connection by it: ``oac_conn_id="{{ var.value.get('oac_active_conn_id', 'oac_default') }}"``.
-``oac_dr_failover`` fails if it names the standby already, whose content is production then.
+``oac_dr_standby`` registers each night's backup in the standby instance, as soon as the replica of the bucket contains
+its file. Start ``oac_dr_failover`` by hand when the first region is lost. After an approval, it restores the newest
+registered backup in the standby instance and sets the Variable ``oac_active_conn_id``. DAGs that are to move to the
+standby take their Connection from it: ``oac_conn_id="{{ var.value.get('oac_active_conn_id', 'oac_default') }}"``. If
+the Variable already names the standby, whose content is production then, ``oac_dr_failover`` fails.
 
 Needs the Connections ``oac_default`` (first region) and ``oac_standby`` (second region), and the one whose password
-sealed the backups. The Variables: ``oac_standby_host`` (host of the standby instance; no other is restored),
-``oac_replica_bucket`` (the replica as the standby instance reaches it), ``oac_primary_instance`` (name of the first
-instance in its snapshots' names). On Airflow 2.11 approve by the Variable ``oac_failover_approval``: id of the DAG run
-and host of the standby instance, with a blank in between.
+sealed the backups. Needs the Variables ``oac_standby_host`` (host of the standby instance; no other instance is
+restored), ``oac_replica_bucket`` (bucket of the replica, for the standby instance) and ``oac_primary_instance`` (name
+of the first instance in the names of its snapshots). On Airflow 2.11, approve by the Variable
+``oac_failover_approval``: the id of the DAG run and the host of the standby instance, with a blank in between.
 
-Never prune in the replica: it is not this provider's to write into, and the object store keeps it equal to the first
-bucket. **And know that pruning at the first bucket removes the replica's file, too**, sooner or later: keep there what
-the standby must still be able to restore, and let ``keep_last`` reach further back than replication ever lags. The
-names of registered snapshots have a form of their own, so that OACPruneSnapshotsOperator never considers them.
+Never prune in the replica: the object store keeps it equal to the first bucket. **Pruning in the first bucket also
+removes the replica's file**, sooner or later: keep the snapshots there that the standby must be able to restore, and
+set ``keep_last`` to cover more time than the replication may lag. OACPruneSnapshotsOperator never considers registered
+snapshots, whose names have another form.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ COMMON = {"start_date": pendulum.datetime(2026, 1, 1, tz="UTC"), "catchup": Fals
 
 
 def approved(this_run: str, host: str) -> bool:
-    """Whether a person approved this very run and target. Airflow 2.11 only."""
+    """Whether a person approved this run and target. Airflow 2.11 only."""
     return Variable.get("oac_failover_approval", default_var="").split() == [this_run, host]
 
 
 def refuse_second() -> None:
-    """Fail if the standby is in use already: it is production then, and this would replace it for good."""
+    """Fail if the standby is already in use: a failover would replace production for good."""
     default = {"default" if WITH_APPROVALS else "default_var": PRIMARY}
     if Variable.get("oac_active_conn_id", **default) == STANDBY:
         raise RuntimeError(
@@ -65,7 +65,7 @@ def refuse_second() -> None:
 
 
 def move_schedule() -> str:
-    """From now on, DAGs that ask for the active instance work on the standby."""
+    """Make the standby the active instance for DAGs that use the Variable."""
     Variable.set("oac_active_conn_id", STANDBY)
     print(
         f"oac_active_conn_id is {STANDBY} now. Pause the DAGs of the first region that do not ask for it, and set it "
@@ -79,7 +79,7 @@ with DAG(dag_id="oac_dr_standby", schedule="0 3 * * *", tags=["oac", "backup"], 
         task_id="newest", oac_conn_id=PRIMARY, snapshot_label="nightly", max_age=timedelta(hours=26)
     )
 
-    # Fails as long as the replica does not hold the file, and is tried again; a try that failed leaves nothing behind.
+    # Fails and is retried until the replica contains the file. A failed try leaves nothing behind.
     register = OACRegisterSnapshotOperator(
         task_id="register",
         oac_conn_id=STANDBY,
@@ -102,7 +102,7 @@ with DAG(dag_id="oac_dr_failover", schedule=None, tags=["oac", "restore"], **COM
         bucket=REPLICA,
     )
 
-    # The first region is not asked: it is lost.
+    # Without source_oac_conn_id: the first region is lost.
     review = OACReviewRestoreOperator(
         task_id="review", oac_conn_id=STANDBY, expected_host=STANDBY_HOST, snapshot=find.output
     )
@@ -127,7 +127,8 @@ with DAG(dag_id="oac_dr_failover", schedule=None, tags=["oac", "restore"], **COM
         )
         approval = None
 
-    # The standby's own content is a former copy (see refuse_second); the replica's bucket is not to be written into.
+    # No safety snapshot: the standby contains only an older copy (see refuse_second), and nothing may be written into
+    # the replica.
     restore = OACRestoreSnapshotOperator(
         task_id="restore",
         oac_conn_id=STANDBY,

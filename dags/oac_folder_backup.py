@@ -1,10 +1,10 @@
-"""Every night, copy a catalog folder within the instance, and keep the copies of some days.
+"""Every night, copy a catalog folder within the instance, and keep the latest copies.
 
-A snapshot saves the whole instance, and restoring it replaces the whole instance. These copies are the undo for one
-folder: copy a workbook back out of them. They lie in the same instance, so that they are no backup of it.
+A snapshot saves the whole instance, and a restore replaces the whole instance. These copies are an undo for one folder:
+copy a workbook back from them. They are in the same instance, so they do not replace a backup.
 
 Needs the Connection ``oac_default`` (type ``oac``) of an administrator. Connections, datasets and data flows are not in
-folders: what the copied workbooks use is not copied with them.
+folders, so they are not copied with the workbooks that use them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from airflow_provider_oac.operators.catalog import (
 
 FOLDER, COPIES = "{{ params.folder }}", "{{ params.copies }}"
 NAME = "{{ params.folder.split('/')[-1] }}"
-# When the run began: a run that was triggered by hand has no other date in Airflow 3.
+# The start of the run: in Airflow 3, a run that was triggered by hand has no other date.
 MOMENT = "{{ dag_run.start_date | ts_nodash }}"
-# A mistake in the rule must not empty the folder in one night.
+# A limit, so a mistake in the rule cannot empty the folder in one night.
 MOST_DELETED = 10
 
 ADMINISTRATORS = {
@@ -44,7 +44,7 @@ ADMINISTRATORS = {
 
 @task
 def outdated(found: list[dict], name: str, keep: str) -> list[str]:
-    """Paths of the copies that are too many: only folders whose name is just the one of a copy count."""
+    """Paths of the copies to delete. Only folders with exactly the name of a copy count."""
     copies = [item for item in found if re.fullmatch(re.escape(name) + r" \d{8}T\d{6}", item["name"])]
     doomed = sorted(copies, key=lambda item: item["name"], reverse=True)[max(1, int(keep)) :]
     if len(doomed) > MOST_DELETED:
@@ -65,7 +65,7 @@ with DAG(
 ):
     place = OACCreateFolderOperator(task_id="place", path=COPIES)
 
-    # Only administrators see the copies: ReplaceAll takes everybody else off.
+    # Only administrators see the copies: ReplaceAll removes all other accounts.
     protect = OACUpdateACLOperator(
         task_id="protect", catalog_type="folders", path=COPIES, entries=[ADMINISTRATORS], mode="ReplaceAll"
     )
@@ -76,7 +76,7 @@ with DAG(
 
     copies = OACListCatalogOperator(task_id="copies", folder_path=COPIES, catalog_type="folders")
 
-    # None or more: without any the task is skipped.
+    # One task for each copy to delete. Without any, Airflow skips the task.
     delete = OACDeleteFolderOperator.partial(
         task_id="delete",
         recursive=True,

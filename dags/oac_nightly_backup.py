@@ -1,8 +1,8 @@
-"""Back up Oracle Analytics Cloud every night, keep what the retention rule says, and say so when it did not work.
+"""Back up Oracle Analytics Cloud every night, delete old backups by retention rules, and notify if the backup fails.
 
-Needs two Connections: ``oac_default`` (type ``oac``: how to reach and sign in at the instance) and
-``oac_seal`` (any type: its password seals the snapshots, and restoring needs it). The bucket is named by the Variable
-``oac_bucket``. To run it against a real instance instead of the simulator, change ``oac_default``; nothing else.
+Needs two Connections: ``oac_default`` (type ``oac``, the address and sign-in of the instance) and ``oac_seal`` (any
+type, whose password seals the snapshots; a restore needs it). The Variable ``oac_bucket`` names the bucket. To run it
+against a real instance instead of the simulator, change only ``oac_default``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from airflow_provider_oac.notifications.oac import OACBackupNotifier
 from airflow_provider_oac.operators.snapshots import OACCreateSnapshotOperator, OACPruneSnapshotsOperator
 from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
 
-# One series of snapshots: the same words name it when it is made, pruned and looked after.
+# One series of snapshots: the arguments of the tasks that create, prune and watch it.
 SERIES = {"snapshot_label": "nightly", "bucket": "{{ var.value.get('oac_bucket', 'oac-backups') }}"}
 
-# A line of the log with the newest snapshot that there is; with `to="night-shift@example.com"` also a mail, which needs
-# Airflow's provider smtp and the Connection smtp_default.
+# Logs the newest snapshot in OAC. With `to="night-shift@example.com"`, it also sends a mail, which needs Airflow's
+# provider smtp and the Connection smtp_default.
 TELL = OACBackupNotifier(snapshot_label=SERIES["snapshot_label"])
 
 with DAG(
@@ -37,7 +37,7 @@ with DAG(
     tags=["oac", "backup"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "on_failure_callback": TELL},
 ):
-    # Waits in the triggerer, without a worker. A retry finds a running snapshot again instead of taking a second one.
+    # Waits in the triggerer, without a worker slot. A retry reattaches to the snapshot of the previous try.
     backup = OACCreateSnapshotOperator(
         task_id="backup",
         **SERIES,
@@ -46,7 +46,7 @@ with DAG(
         timeout=timedelta(hours=3),
     )
 
-    # Runs only after this run's backup succeeded. The newest snapshot and this run's own are kept in any case.
+    # Runs only after the backup succeeded. It always keeps the newest snapshot and that of this run.
     prune = OACPruneSnapshotsOperator(
         task_id="prune",
         **SERIES,
@@ -55,7 +55,7 @@ with DAG(
         keep_monthly=12,
     )
 
-    # Also runs when the backup failed, and then tells whether there still is one that is young enough.
+    # Also runs after a failed backup, and then checks whether an earlier one is still recent enough.
     freshness = OACSnapshotSensor(
         task_id="freshness",
         **SERIES,

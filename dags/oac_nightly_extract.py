@@ -1,9 +1,8 @@
-"""Every night, extract a dataset to Parquet, page by page, for a lake or a warehouse.
+"""Every night, extract a dataset to Parquet, page by page, for a data lake or a warehouse.
 
 Needs the Connection ``oac_default`` (type ``oac``) of a user with the role DV Content Author who may read the dataset,
-and pyarrow (``pip install 'airflow-provider-oac[parquet]'``). The folder is named by the Variable
-``oac_extract_folder``: any URL that Airflow's ``ObjectStoragePath`` takes, such as ``s3://aws_default@lake/oac``. Put
-your own query in the place of the one below.
+and pyarrow (``pip install 'airflow-provider-oac[parquet]'``). The Variable ``oac_extract_folder`` names the folder: any
+URL of Airflow's ``ObjectStoragePath``, such as ``s3://aws_default@lake/oac``. Replace the query below with yours.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ with DAG(
     tags=["oac", "sql"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
 ):
-    # The key has another value in each row: pages by it neither repeat nor lose rows while the data change.
+    # The values of page_key are unique, so the pages neither repeat nor lose rows while the data change.
     OACSqlToStorageOperator(
         task_id="extract",
         sql="""

@@ -1,10 +1,10 @@
-"""When somebody leaves: hand over what is theirs in Oracle Analytics Cloud, keep their folder, tell who sees it.
+"""When a user leaves, hand over their content in Oracle Analytics Cloud, keep their folder, and list who may see it.
 
-Nothing is deleted. Start it by hand, while the account of the leaver is still there or after it is gone, with the user
-names of the leaver, of the heir, and of the Connection's own user.
+The DAG deletes nothing. Start it by hand, before or after the leaver's account is deleted, with the user names of the
+leaver, the heir, and the Connection's user.
 
-Needs the Connection ``oac_default`` (type ``oac``) of an administrator. The list goes to the folder that the Variable
-``oac_audit_folder`` names: any URL that Airflow's ``ObjectStoragePath`` takes.
+Needs the Connection ``oac_default`` (type ``oac``) of an administrator. The Variable ``oac_audit_folder`` names the
+folder for the list: any URL of Airflow's ``ObjectStoragePath``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from airflow_provider_oac.operators.catalog import (
 LEAVER, HEIR = "{{ params.leaver }}", "{{ params.heir }}"
 KEPT = "/@Catalog/shared/Leavers"
 FOLDER = "{{ var.value.get('oac_audit_folder', 'file:///tmp/oac-audit') }}"
-# What lies in no folder, and is handed over one by one.
+# Types of items that are in no folder, and are handed over one by one.
 KINDS = ["connections", "datasets", "dataflows", "sequences"]
 
 
 @task
 def each(lists: list[list[dict]]) -> list[dict[str, str]]:
-    """What the mapped task below takes, one item each."""
+    """The arguments of each mapped task below, one for each item."""
     return [{"catalog_type": item["type"], "path": item["path"]} for found in lists for item in found]
 
 
@@ -50,7 +50,7 @@ with DAG(
     params={"leaver": "jane.doe@example.com", "heir": "john.doe@example.com", "connection_user": "oac@example.com"},
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
 ):
-    # To move a folder its permissions count, and those of a personal one name nobody else: be its owner first.
+    # Moving a folder needs permissions on it, and only its owner has them on a personal folder: take it over first.
     take = OACChangeOwnerOperator(
         task_id="take",
         catalog_type="folders",
@@ -58,7 +58,7 @@ with DAG(
         new_owner="{{ params.connection_user }}",
     )
 
-    # A retry finds what an earlier try moved.
+    # A retry accepts a folder that an earlier try moved.
     keep = OACMoveCatalogItemOperator(
         task_id="keep",
         catalog_type="folders",
@@ -67,7 +67,7 @@ with DAG(
         create_folders=True,
     )
 
-    # Everything of the leaver below, also in the folder that was moved there. What others own stays theirs.
+    # Everything that the leaver owns below, also in the moved folder. Items of other owners stay unchanged.
     hand_over = OACChangeOwnerOperator(
         task_id="hand_over",
         catalog_type="folders",
@@ -84,14 +84,14 @@ with DAG(
         map_index_template="{{ task.catalog_type }}",
     ).expand(catalog_type=KINDS)
 
-    # None or more: without any the task is skipped.
+    # One task for each item. Without any, Airflow skips the task.
     OACChangeOwnerOperator.partial(
         task_id="hand_over_each",
         new_owner=HEIR,
         map_index_template="{{ task.path }}",
     ).expand_kwargs(each(owned.output))
 
-    # Permissions move along: the leaver's own are in this list, to be taken away if the account stays.
+    # A moved folder keeps its permissions. The list shows those of the leaver: revoke them if the account stays.
     who_sees_it = OACAuditACLOperator(
         task_id="who_sees_it",
         folder_path=f"{KEPT}/{LEAVER}",
@@ -100,7 +100,7 @@ with DAG(
         unreadable="record",
     )
 
-    # The folder itself last: its permissions count for the Connection's user, too, once it is somebody else's.
+    # The folder itself comes last: without ownership, the Connection's user depends on the folder's permissions.
     give = OACChangeOwnerOperator(task_id="give", catalog_type="folders", path=f"{KEPT}/{LEAVER}", new_owner=HEIR)
 
     take >> keep >> hand_over >> who_sees_it >> give

@@ -1,8 +1,8 @@
-"""Send a dashboard as a PDF by mail to people who do not sign in at Oracle Analytics Cloud.
+"""Mail a dashboard as a PDF to people who do not sign in to Oracle Analytics Cloud.
 
-Needs the Connections ``oac_export`` (type ``oac``: of a user who sees just what the recipients may see) and
-``smtp_default`` (type ``smtp``, with ``from_email`` in its extra). The recipients stand in the Variable
-``oac_mail_to``, with commas in between; the folder that keeps what was sent in the Variable ``oac_export_folder``.
+Needs the Connections ``oac_export`` (type ``oac``, of a user who may see only what the recipients may see) and
+``smtp_default`` (type ``smtp``, with ``from_email`` in its extra). The Variable ``oac_mail_to`` names the recipients,
+with commas in between, and ``oac_export_folder`` the folder for the sent files.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ except ImportError:  # Airflow 2.11
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
 
 FOLDER = "{{ var.value.get('oac_export_folder', 'file:///tmp/oac-exports') }}"
-# Mail servers refuse more, and base64 makes a third more of it.
+# Many mail servers refuse larger mails, and base64 adds a third.
 LARGEST_ATTACHMENT = 15 * 1024 * 1024
 
 
 @task
 def send(path: str, size: str, to: str, subject: str) -> None:
-    """Mail a file of object storage. The worker need not be the one that exported it."""
+    """Mail a file from object storage. This task may run on another worker than the export."""
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     if int(size) > LARGEST_ATTACHMENT:
@@ -66,7 +66,7 @@ with DAG(
         deferrable=True,
     )
 
-    # Runs only after a whole PDF is in its place. A retry of the mail exports nothing again.
+    # Runs only after the PDF is complete. A retry of the mail does not export again.
     export >> send(
         path="{{ ti.xcom_pull('export')['path'] }}",
         size="{{ ti.xcom_pull('export')['size'] }}",

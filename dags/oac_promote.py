@@ -1,15 +1,16 @@
-"""Bring what was developed into production: the whole instance, by way of a snapshot, after a person approved it.
+"""Promote the whole development instance to production: by a snapshot, after a person approves it.
 
-Snapshot of development, registered in production; a review that says what will be lost; an approval by a person; a
-safety snapshot of production; the restore; production's own connections and a look at the roles; a list of what is left
-to do by hand. To bring over single folders instead, copy content within an instance: a restore replaces everything.
+The steps: a snapshot of development, registered in production; a review of what will be lost; an approval by a person;
+a safety snapshot of production; the restore; the credentials of production's connections; a check of the roles; a list
+of what is left to do by hand. A restore replaces everything. To promote single folders, copy them within an instance.
 
 Needs the Connections ``oac_default`` (development) and ``oac_prod`` (production), both of the type ``oac``, and
-``oac_seal`` (any type: its password seals the snapshots). Variable ``oac_prod_host`` holds the host of production and
-guards against a Connection that leads elsewhere; ``oac_bucket`` names the bucket that both instances may use.
+``oac_seal`` (any type, whose password seals the snapshots). The Variable ``oac_prod_host`` contains the host of
+production and guards against a Connection to another instance; ``oac_bucket`` names the bucket that both instances may
+use.
 
-On Airflow 3.1 and later the approval is a required action in Airflow's own pages. Airflow 2.11 has none: there the task
-``approve`` waits until the Variable ``oac_promote_approval`` holds the id of this very DAG run and the host of
+On Airflow 3.1 and later, the approval is a required action in Airflow's web interface. On Airflow 2.11, the task
+``approve`` waits until the Variable ``oac_promote_approval`` contains the id of this DAG run and the host of
 production, with a blank in between. Start the DAG by hand; the restore refuses scheduled runs and backfills.
 """
 
@@ -46,8 +47,8 @@ DEVELOPMENT, PRODUCTION = "oac_default", "oac_prod"
 PRODUCTION_HOST = "{{ var.value.oac_prod_host }}"
 BUCKET = "{{ var.value.get('oac_bucket', 'oac-backups') }}"
 
-# The connections that lead elsewhere in production than in development: their plain ids, and the Airflow Connection
-# whose login and password are those of production's data source.
+# OAC's connections whose data source differs in production: the plain id of each, and the Airflow Connection with the
+# login and password of production's data source.
 CONNECTIONS = [{"connection": "'admin'.'ADW'", "data_source_conn_id": "adw_prod"}]
 
 BY_HAND = """\
@@ -60,12 +61,12 @@ To undo all of it, restore the safety snapshot named above."""
 
 
 def approved(this_run: str, host: str) -> bool:
-    """Whether a person approved this very run and target. Airflow 2.11 only."""
+    """Whether a person approved this run and target. Airflow 2.11 only."""
     return Variable.get("oac_promote_approval", default_var="").split() == [this_run, host]
 
 
 def say_what_is_left(restored: dict) -> str:
-    """What the REST API cannot do."""
+    """Print the remaining steps, which the REST API cannot do."""
     text = f"{restored['host']} holds {restored['name']}. Before that: {restored['safety']['name']}.\n{BY_HAND}"
     print(text)
     return text
@@ -121,7 +122,7 @@ with DAG(
         )
         approval = None
 
-    # Takes a safety snapshot of production first, and is never sent twice. See docs/restore.md.
+    # Takes a safety snapshot of production first, and never sends the restore twice. See docs/restore.md.
     restore = OACRestoreSnapshotOperator(
         task_id="restore",
         oac_conn_id=PRODUCTION,
@@ -141,7 +142,8 @@ with DAG(
 
     roles = OACCheckRolesOperator(task_id="roles", oac_conn_id=PRODUCTION)
 
-    # Off production's list; the file stays in the bucket until development's own pruning or a person removes it.
+    # Removes the entry from production's list. The file stays in the bucket until development prunes it or a person
+    # removes it.
     unregister = OACDeleteSnapshotOperator(
         task_id="unregister",
         oac_conn_id=PRODUCTION,

@@ -1,8 +1,8 @@
-"""When the load of the warehouse is through, reload the datasets of Oracle Analytics Cloud that are built on it.
+"""After each load of the warehouse, reload the datasets of Oracle Analytics Cloud that are built on it.
 
-Runs whenever the asset below is updated: let the last task of your load have it as an outlet. Needs the Connection
-``oac_default`` (type ``oac``) of a user with the application role DV Content Author. Put your own datasets in the place
-of those below; OAC reloads those that are built on a connection and cached, not those made from files.
+Runs whenever the asset below is updated: add it as an outlet to the last task of your load. Needs the Connection
+``oac_default`` (type ``oac``) of a user with the application role DV Content Author. Replace the datasets below with
+yours; OAC reloads those that are built on a connection and cached, not those made from files.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ with DAG(
     tags=["oac", "runs"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
 ):
-    # One task for each dataset, all waiting in the triggerer. What is running already began before the load was
-    # through, so that its end is waited for, and then the dataset is reloaded once more.
+    # One task for each dataset, all waiting in the triggerer. A reload that is already running began before the load
+    # ended, so the task waits for it and then reloads the dataset once more.
     reload = OACReloadDatasetOperator.partial(
         task_id="reload",
         if_running="wait",
@@ -46,7 +46,7 @@ with DAG(
 
     @task
     def no_empty_dataset(results: Any) -> dict[str, int | None]:
-        """Fail if a dataset came without rows, which people would see as an empty dashboard."""
+        """Fail if a dataset was reloaded without rows, which users would see as an empty dashboard."""
         rows = {name: result["rows"] for name, result in zip(DATASETS, results, strict=True)}
         if empty := [name for name, count in rows.items() if count == 0]:
             raise ValueError(f"Reloaded without any rows: {', '.join(empty)}")

@@ -1,9 +1,9 @@
-"""Export a workbook before the morning meeting, and send a mail if it is not there in time, whatever the reason.
+"""Export a workbook before the morning meeting, and send a mail if it is late for any reason.
 
-A deadline alert counts from the moment at which the DAG run is queued, so it also notifies if a task waits for a worker
-or OAC is slow, and nothing has failed yet. Airflow has deadline alerts since 3.1; on 2.11 the DAG runs without one.
-Needs the Connection ``oac_export`` (type ``oac``) and, for mail, Airflow's provider smtp and the Connection
-``smtp_default``; the Variable ``oac_export_folder`` names the folder. Put your own workbook in the place of this one.
+A deadline alert counts from the time when the DAG run is queued, so it also notifies if a task waits for a worker or
+OAC is slow and nothing has failed yet. Airflow has deadline alerts since 3.1; on 2.11 the DAG runs without one. Needs
+the Connection ``oac_export`` (type ``oac``) and, for mail, Airflow's provider smtp and the Connection
+``smtp_default``. The Variable ``oac_export_folder`` names the folder. Replace the workbook below with yours.
 """
 
 from __future__ import annotations

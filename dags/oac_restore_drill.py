@@ -1,8 +1,9 @@
-"""Prove the backup: restore last night's into a scratch instance, and compare that with the source item by item.
+"""Test the backup: restore last night's into a scratch instance, and compare that with the source, item by item.
 
-Needs the Connections ``oac_default`` (the instance that is backed up), ``oac_scratch`` (an instance that holds nothing
-anybody needs: **it is overwritten without a safety snapshot**), and the one whose password sealed the backup, which the
-backup's name says. The Variable ``oac_scratch_host`` holds the host of the scratch instance: no other is ever restored.
+Needs the Connections ``oac_default`` (the instance that is backed up), ``oac_scratch`` (an instance without content of
+any value: **the restore overwrites it without a safety snapshot**), and the one whose password sealed the backup; the
+backup's name contains its id. The Variable ``oac_scratch_host`` contains the host of the scratch instance; the DAG
+restores no other instance.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SOURCE, SCRATCH = "oac_default", "oac_scratch"
 with DAG(
     dag_id="oac_restore_drill",
     description="Restores last night's backup into a scratch instance and compares the catalogs",
-    # After oac_nightly_backup, and before people change much: what they change since is told, and proves nothing.
+    # After oac_nightly_backup, and before users change much: later changes are logged but cannot be compared.
     schedule="0 4 * * 0",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
@@ -58,7 +59,7 @@ with DAG(
         deferrable=True,
     )
 
-    # Fails if anything is missing or different, and says what.
+    # Fails if items are missing or different, and names them.
     compare = OACCompareCatalogsOperator(
         task_id="compare",
         oac_conn_id=SCRATCH,
@@ -66,7 +67,7 @@ with DAG(
         taken_at="{{ ti.xcom_pull(task_ids='find')['taken_at'] }}",
     )
 
-    # Off the scratch instance's list only: the file is the backup.
+    # Removes only the entry from the scratch instance's list: the file is the backup.
     unregister = OACDeleteSnapshotOperator(
         task_id="unregister",
         oac_conn_id=SCRATCH,

@@ -1,11 +1,11 @@
-"""After the password of the warehouse was changed, tell it to the connections of Oracle Analytics Cloud, and prove it.
+"""After a change of the warehouse's password, update the connections of Oracle Analytics Cloud, and test them.
 
 Needs the Connection ``oac_default`` (type ``oac``) of a user who may change OAC's connections (DV Content Author), and
-the Connection ``oac_warehouse`` (any type) whose login and password are those of the warehouse. Change the password
-there, or where your secrets backend keeps it, then let this DAG run: whatever rotates the password may trigger it. No
-password stands in this file, in a log or in an XCom.
+the Connection ``oac_warehouse`` (any type) with the login and password of the warehouse. Change the password there or
+in your secrets backend, then run this DAG; the job that rotates the password can trigger it. This file, the logs and
+XComs contain no password.
 
-OAC does not tell whether the credentials work, so that a dataset of each connection is reloaded at the end.
+OAC does not report whether the credentials work, so the DAG reloads a dataset of the connection at the end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ with DAG(
     tags=["oac", "connections"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
 ):
-    # Doing it again does no harm. Further connections with the same credentials are further tasks like this one.
+    # Safe to repeat. For further connections with the same credentials, add further tasks like this one.
     rotate = OACUpdateConnectionOperator(
         task_id="rotate",
         connection="'admin'.'ADW'",

@@ -1,11 +1,11 @@
-"""Start a sequence as soon as a workbook was published, do something else meanwhile, and wait for its end in a sensor.
+"""Start a sequence when a workbook is published, run another task in the meantime, and wait for the end in a sensor.
 
-The task that starts the sequence is over as soon as OAC accepted it, so that other tasks need not wait for its end.
-Where none of them needs that, let ``OACRunSequenceOperator`` wait itself (``deferrable=True``): a retry then starts the
-sequence again if it failed, which a sensor does not.
+The task that starts the sequence ends as soon as OAC accepts it, so other tasks can run before the sequence ends. If
+you do not need that, let ``OACRunSequenceOperator`` wait (``deferrable=True``): unlike a sensor, its retry starts a
+failed sequence again.
 
-Needs the Connection ``oac_default`` (type ``oac``) of a user with the application role DV Content Author. Put your own
-workbook and sequence in the place of those below.
+Needs the Connection ``oac_default`` (type ``oac``) of a user with the application role DV Content Author. Replace the
+workbook and the sequence below with yours.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ with DAG(
 
     start = OACRunSequenceOperator(task_id="start", sequence="'admin'.'Nightly'", wait_for_completion=False)
 
-    # What else there is to do. Any operation of the REST API, by method and path.
+    # Other work in the meantime: any operation of the REST API, by method and path.
     meanwhile = OACApiOperator(
         task_id="meanwhile", method="GET", path="/catalog/dataflows", query={"search": "*"}, paged=True
     )
 
-    # Fails as soon as the sequence fails, with OAC's own errors.
+    # Fails as soon as the sequence fails, with OAC's errors.
     done = OACWorkRequestSensor(
         task_id="done",
         work_request_id="{{ ti.xcom_pull('start')['work_request_id'] }}",

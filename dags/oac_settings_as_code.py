@@ -1,11 +1,11 @@
-"""Settings of Oracle Analytics Cloud as code: what is wanted stands in this file, and the instance is brought to it.
+"""Manage settings of Oracle Analytics Cloud as code: check the instance against this file, and apply the file to it.
 
-Two DAGs from one dictionary. ``oac_settings_check`` looks every morning and fails if somebody changed something by
-hand; it changes nothing. ``oac_settings_apply`` brings the instance to what is wanted; start it by hand after a change
-of this file, or after looking at what the check told. What is not named here stays as it is.
+Two DAGs from one dictionary. ``oac_settings_check`` runs every morning, changes nothing, and fails if a setting differs
+from this file. ``oac_settings_apply`` brings the instance to the desired state; start it by hand after you change this
+file or review the result of a check. Settings that are not named here stay unchanged.
 
-Needs the Connection ``oac_default`` (type ``oac``) of an administrator, and ``oac_mail`` (any type), whose login and
-password are those of the mail server. No password stands in this file, in a log or in an XCom.
+Needs the Connection ``oac_default`` (type ``oac``) of an administrator, and ``oac_mail`` (any type), with the login and
+password of the mail server. This file, the logs and XComs contain no password.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WANTED = {
 
 @task
 def no_difference(settings: dict, mail: dict, domains: dict) -> None:
-    """Fail if anything is not as it is wanted; the logs of the tasks before tell each difference."""
+    """Fail if a setting differs. The logs of the tasks before list each difference."""
     found = {
         "settings": sorted(settings["changed"]),
         "mail server": sorted(mail["changed"]),
@@ -64,12 +64,12 @@ for name, schedule, dry_run in (("oac_settings_check", "0 6 * * *", True), ("oac
     ) as dag:
         settings = OACSystemSettingsOperator(task_id="settings", settings=WANTED["settings"], dry_run=dry_run)
 
-        # OAC gives no password back, so that a changed one is no difference. Applying sends it each time.
+        # OAC returns no password, so the check cannot see a changed one. oac_settings_apply sends it on each run.
         mail = OACMailServerOperator(task_id="mail", server=WANTED["mail"], mail_conn_id="oac_mail", dry_run=dry_run)
 
         domains = OACSafeDomainsOperator(task_id="domains", domains=WANTED["domains"], dry_run=dry_run)
 
         if dry_run:
-            # Fails at once: trying again changes nothing.
+            # Without retries: the differences would stay the same.
             no_difference.override(retries=0)(settings.output, mail.output, domains.output)
     globals()[name] = dag

@@ -1,9 +1,9 @@
-"""Every Monday, keep a dashboard workbook as a PDF, and the figures of a second one as a PNG, in object storage.
+"""Every Monday, export dashboard workbooks as PDF and PNG to object storage.
 
-Needs the Connection ``oac_export`` (type ``oac``): of a user who may read what is exported and nothing else, since an
-export shows what its user may see. The folder is named by the Variable ``oac_export_folder``: any URL that Airflow's
-``ObjectStoragePath`` takes, such as ``s3://aws_default@reports/oac`` or ``oci://oci_store@reports/oac``; the provider
-of that store must be installed. Put your own workbooks in the place of those below.
+Needs the Connection ``oac_export`` (type ``oac``) of a user who may read only the exported data, since an export shows
+what its user may see. The Variable ``oac_export_folder`` names the folder: any URL of Airflow's ``ObjectStoragePath``,
+such as ``s3://aws_default@reports/oac`` or ``oci://oci_store@reports/oac``; the provider of that store must be
+installed. Replace the workbooks below with yours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ except ImportError:  # Airflow 2.11
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator, OACExportWorkbooksOperator
 
 FOLDER = "{{ var.value.get('oac_export_folder', 'file:///tmp/oac-exports') }}"
-# The day on which the run began: a run that was triggered by hand has no other date in Airflow 3.
+# The day on which the run started: in Airflow 3, a run that was triggered by hand has no other date.
 WEEK = "{{ dag_run.start_date | ds }}"
 
 with DAG(
@@ -33,7 +33,7 @@ with DAG(
     tags=["oac", "export"],
     default_args={"oac_conn_id": "oac_export", "retries": 2, "retry_delay": timedelta(minutes=5)},
 ):
-    # All canvases in the workbook's order; more than five are joined of several exports.
+    # All canvases in the workbook's order. For more than five, the task joins several exports.
     OACExportWorkbookOperator(
         task_id="dashboard",
         workbook_path="/@Catalog/shared/Sales/All Regions",
@@ -43,7 +43,7 @@ with DAG(
         deferrable=True,
     )
 
-    # Several workbooks in one task. One that fails does not stop the others, and a retry makes only what is missing.
+    # Several workbooks in one task. A failed export does not stop the others, and a retry makes only the missing files.
     OACExportWorkbooksOperator(
         task_id="figures",
         workbooks=[

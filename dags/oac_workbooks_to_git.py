@@ -1,11 +1,11 @@
-"""Every night, commit the definitions of workbooks to Git: who reads the history sees what changed, and when.
+"""Every night, commit the definitions of workbooks to Git, so the history shows what changed and when.
 
 A snapshot of OAC is one sealed file. These are JSON files, one for each workbook: canvases, visualizations and
-calculations, without data. OAC gives them out; putting one back is not supported.
+calculations, without data. Importing a definition into OAC is not supported.
 
 Needs the Connection ``oac_default`` (type ``oac``) of a user who may read the workbooks, and a checkout of a repository
-on the worker, which the Variable ``oac_git_checkout`` names, with the right to push. All tasks must run on the same
-worker: give them a queue of their own where there are several.
+on the worker, with the right to push. The Variable ``oac_git_checkout`` names the checkout. All tasks must run on the
+same worker: if there are several workers, give the tasks a separate queue.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ with DAG(
     tags=["oac", "sql", "backup"],
     default_args={"retries": 1, "retry_delay": timedelta(minutes=5)},
 ):
-    # A workbook that is gone from OAC goes from the repository, too; its history stays.
+    # Remove the files first, so deleted workbooks disappear from the repository. Git keeps their history.
     update = BashOperator(
         task_id="update",
         bash_command='cd "$CHECKOUT" && git pull --quiet --ff-only && rm -rf workbooks',

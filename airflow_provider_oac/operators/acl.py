@@ -1,4 +1,4 @@
-"""Operators for permissions: change them, and report all of them."""
+"""Operators for permissions: change and report them."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ _MEMBERS = {"account", "account_type", "permissions"}
 
 
 class OACUpdateACLOperator(ItemOperator):
-    """Changes who may do what with an item of the catalog.
+    """Changes the permissions of an item of the catalog.
 
-    By default only the accounts that are named are changed. (The API's own default, ``ReplaceAll``, removes all
-    others.) The difference is logged before the change and after it. Where nothing would change, nothing is sent;
-    with ``recursive`` it always is, since only the item itself is compared.
+    By default the task changes only the named accounts. (The API's own default, ``ReplaceAll``, removes all others.) It
+    logs the difference before and after the change. If nothing would change, it sends nothing, except with
+    ``recursive``, since it compares only the item itself.
 
-    The result (XCom) is a dictionary: ``path``, ``changed``, ``dry_run``, ``difference`` (lines for people) and
-    ``acl``, the list afterwards (of a dry run: as it would be): dictionaries with ``account``, ``account_type``,
-    ``permissions``.
+    The result (XCom) is a dictionary: ``path``, ``changed``, ``dry_run``, ``difference`` (readable lines) and ``acl``,
+    the permissions after the change (in a dry run, the expected ones): dictionaries with ``account``,
+    ``account_type``, ``permissions``.
 
     :param catalog_type: type of the item, such as ``folders``.
     :param path: its path, such as ``/@Catalog/shared/Sales``; or
     :param item_id: its id as lists return it.
-    :param entries: dictionaries with ``account`` (of a user the user id, of an application role the name; the name that
-        OAC's Console shows is found as well), ``account_type`` (``User``, the default, or ``ApplicationRole``) and
-        ``permissions``: all that the account may do, of ``read``, ``list``,
-        ``write``, ``execute``, ``delete``, ``changePermission``, ``takeOwnership``. One left out is switched off
-        (documented), so that ``permissions`` must be given, ``[]`` for none; only ``DeleteMatchingAccounts`` does
-        without.
+    :param entries: dictionaries with ``account`` (the id of a user, or the name of an application role; also the name
+        that OAC's Console shows), ``account_type`` (``User``, the default, or ``ApplicationRole``) and
+        ``permissions``: all that the account may do, of ``read``, ``list``, ``write``, ``execute``, ``delete``,
+        ``changePermission``, ``takeOwnership``. OAC revokes permissions that are not in the list (documented), so
+        ``permissions`` is required, ``[]`` for none; only ``DeleteMatchingAccounts`` works without it.
     :param mode: ``ReplaceMatchingAccounts`` (default), ``DeleteMatchingAccounts``, which removes the named accounts, or
         ``ReplaceAll``.
-    :param recursive: whether the entries are pushed down to everything below a folder.
-    :param dry_run: only say what would change.
+    :param recursive: whether to apply the entries to everything below a folder as well.
+    :param dry_run: only report what would change.
     """
 
     entries: Template[Sequence[Mapping[str, Any]]]
@@ -52,11 +51,11 @@ class OACUpdateACLOperator(ItemOperator):
     dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Change them."""
+        """Change the permissions."""
         item_id = self.checked_id()
         shown = lazy.ids.shown(item_id)
         entries: Sequence[Access] = self._entries()
-        # Made first: it refuses what OAC would refuse.
+        # Made before any request, since it refuses arguments that OAC would refuse.
         lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
         before = self.hook.run(lazy.acl.get(self.catalog_type, item_id))
@@ -90,7 +89,7 @@ class OACUpdateACLOperator(ItemOperator):
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
     def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
-        """Log accounts that the list does not have: they may be gone already, or their names may be wrong."""
+        """Warn of accounts that the list does not have: they are already removed, or their names are wrong."""
         there = {entry.key for entry in before}
         if absent := [entry for entry in entries if entry.key not in there]:
             self.log.warning(
@@ -138,28 +137,29 @@ class OACUpdateACLOperator(ItemOperator):
 
 
 class OACAuditACLOperator(OACBaseOperator):
-    """Reports who may do what with a folder and everything below it, as CSV or JSON lines.
+    """Reports the permissions of a folder and everything below it, as CSV or JSON lines.
 
-    The file appears when it is complete. Items are listed page by page and a bounded number of
-    permissions is read side by side: memory grows by some hundred bytes for each item.
-    The file holds what the Connection's user may see: take an administrator, and ``manage_content=True``.
+    The file appears only when it is complete. The task lists items page by page and reads the permissions of
+    ``max_parallel`` items at a time; its memory grows by some hundred bytes per item. The file contains what the
+    Connection's user may see: use an administrator, and ``manage_content=True``.
 
     CSV has a line for each account of each item: ``path, type, name, owner, id, account_type, account, account_name``,
     the seven permissions as ``true`` or ``false``, ``others`` (permissions that are not documented) and ``error``. JSON
-    lines have a line for each item, with its accounts in ``acl``.
+    lines has a line for each item, with its accounts in ``acl``.
 
     The result (XCom) is a dictionary: ``path`` (of the file), ``items``, ``lines``, ``size``, ``sha256``,
-    ``unreadable_count`` and ``unreadable`` (the first hundred paths).
+    ``unreadable_count`` and ``unreadable`` (the paths of the first hundred items with unreadable permissions).
 
     :param folder_path: path of the folder, such as ``/@Catalog/shared``; or
     :param folder_id: its id as lists return it.
-    :param destination: URL of the file, in any store that ``ObjectStoragePath`` reaches. One that is there is replaced.
+    :param destination: URL of the file, in any store that ``ObjectStoragePath`` reaches. An existing file is replaced.
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
     :param file_format: ``csv`` or ``jsonl``.
-    :param unreadable: ``fail`` (default) if permissions that the user may not read fail the task; ``record`` to write
-        the error in their place and continue.
-    :param manage_content: list as a content manager, also what others own; needs the permission *Manage Content*.
-    :param max_parallel: how many requests run side by side.
+    :param unreadable: if the user may not read the permissions of an item: ``fail`` (default) fails the task,
+        ``record`` writes the error into the file and continues.
+    :param manage_content: list as a content manager, including items of other owners; needs the permission *Manage
+        Content*.
+    :param max_parallel: how many requests run in parallel.
     """
 
     folder_path: Template[CatalogPath | None] = None

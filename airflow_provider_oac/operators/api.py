@@ -1,4 +1,4 @@
-"""The operator for any call: what is not wrapped, and what Oracle adds next."""
+"""The operator for any call to OAC, including operations without an operator and those that Oracle adds later."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _API_BASE = "/api/20210901"
 
 
 class OACApiOperator(OACWorkOperator):
-    """Makes any call: one of :mod:`airflow_provider_oac.client` by its name, or a method and a path.
+    """Makes any call to OAC: one of :mod:`airflow_provider_oac.client` by its name, or a method and a path.
 
     ::
 
@@ -45,15 +45,15 @@ class OACApiOperator(OACWorkOperator):
         OACApiOperator(task_id="system", method="GET", path="/system")
         OACApiOperator(task_id="new", method="POST", path="/catalog/…/actions/…", body={…}, wait_for_completion=True)
 
-    A call that starts work is waited for with ``wait_for_completion=True``, here or in the triggerer; a retry finds the
-    work again where Airflow has a task state store (3.3). What changes something and must not be done twice (a
-    ``POST`` or ``PATCH``, and outside the REST API everything but a ``GET``, unless ``repeatable`` is set) is never
-    sent again when it is unknown whether OAC did it: the task then fails without a retry. An Airflow without a store
-    does not notice that a worker was killed in between.
+    ``wait_for_completion=True`` waits for the work that the call starts, in the worker or the triggerer. A retry
+    reattaches to the work if Airflow has a task state store (3.3). Calls that are not safe to repeat are those with
+    ``POST`` or ``PATCH``, and outside the REST API all but ``GET``, unless ``repeatable`` is set. If the task cannot
+    know whether OAC completed such a call, it fails without a retry and never sends the call again. Without a store,
+    Airflow cannot detect that a worker was killed during the call.
 
-    The result (XCom) is what the answer holds as JSON: an object, a list, a text, or nothing. With ``destination``
-    it is a dictionary: ``path``, ``size``, ``sha256``, and for a list ``items``. With ``wait_for_completion`` it is a
-    dictionary: ``work_request_id``, ``status``, ``operation``, ``resources`` (status is ``None`` without a wait).
+    The result (XCom) is the JSON of the response: an object, a list, a text, or nothing. With ``destination`` it is a
+    dictionary: ``path``, ``size``, ``sha256``, and for a list ``items``. For work it is a dictionary:
+    ``work_request_id``, ``status``, ``operation``, ``resources``.
 
     :param call: name of a call, such as ``catalog.get``: module below ``airflow_provider_oac.client`` and function; or
     :param arguments: the arguments of that call. A call that sends a secret is refused: each of
@@ -61,25 +61,25 @@ class OACApiOperator(OACWorkOperator):
     :param method: ``GET``, ``POST``, ``PUT``, ``DELETE`` or ``PATCH``, with
     :param path: path below ``base``, its ids encoded.
     :param query: query parameters; ``None`` leaves one out, a list repeats it.
-    :param body: anything but a text is sent as JSON, a text as it is. ``{{ … | tojson }}`` makes JSON of a dictionary
+    :param body: a text is sent unchanged, anything else as JSON. ``{{ … | tojson }}`` makes JSON of a dictionary
         in a template; the ``.output`` of a task needs no template.
     :param headers: further headers.
-    :param accept: which types of content the answer may have.
-    :param content_type: type of the body.
+    :param accept: media types that the response may have.
+    :param content_type: media type of the body.
     :param base: prefix of the path; ``""`` for a path outside the REST API.
-    :param scope: ask for a token of this scope, in place of the Connection's; what lies outside the REST API may want
-        its own.
-    :param paged: whether to get all pages of a list, of which the path returns one. With ``call``, all pages of a list
-        always come. Pages are fetched side by side; the
-        search index is waited for; a list that reached OAC's limit of 10,000 items fails.
-    :param max_items: most items of a paged list in XCom.
-    :param destination: URL of a file that takes the answer as it is, piece by piece, or a paged list as JSON lines.
+    :param scope: request a token with this scope instead of the Connection's. Services outside the REST API may need
+        their own scope.
+    :param paged: whether to fetch all pages of a list, of which the path returns one. With ``call``, a list always has
+        all pages. The task fetches pages in parallel and waits while OAC builds its search index. A list that reaches
+        OAC's limit of 10,000 items fails the task.
+    :param max_items: maximum number of items of a paged list in XCom.
+    :param destination: URL of a file: the response is streamed into it, or a paged list is written as JSON lines.
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
-    :param repeatable: whether doing it twice is the same as doing it once; by default what is known of the call or
-        the method.
-    :param result_check: called with the result; the task fails unless it says yes.
-    :param result_filter: called with the result, to make the task's result of it.
-    :param wait_for_completion: whether the call starts work (its answer names a work request) that is waited for.
+    :param repeatable: whether the call is safe to repeat; by default as the client knows of the call or the method.
+    :param result_check: called with the result; the task fails unless it returns a true value.
+    :param result_filter: called with the result; its return value becomes the task's result.
+    :param wait_for_completion: whether the call starts work (its response names a work request) and the task waits for
+        it.
     """
 
     call: Template[str | None] = None
@@ -105,14 +105,14 @@ class OACApiOperator(OACWorkOperator):
     _accepted = False
 
     def __post_init__(self) -> None:
-        """Only what waits has a link to a work request."""
+        """Show the link to a work request only if the task waits for one."""
         super().__post_init__()
         if not self.wait_for_completion:
             self.operator_extra_links = INSTANCE_LINKS
 
     @cached_property
     def hook(self) -> OACHook:
-        """The hook of this task, with the scope that is asked for."""
+        """The hook of this task, with ``scope`` if it is set."""
         hook = super().hook
         if self.scope:
             settings = hook.settings
@@ -120,7 +120,7 @@ class OACApiOperator(OACWorkOperator):
         return hook
 
     def _begin(self, context: Context) -> Any:
-        """Make the call; wait if it starts work."""
+        """Make the call, and wait for the work if ``wait_for_completion`` is set."""
         call = self._call()
         self._check_together(call)
         if self.wait_for_completion:
@@ -135,7 +135,7 @@ class OACApiOperator(OACWorkOperator):
         return self._checked(self._answer(call, state), call)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Resume after the triggerer waited."""
+        """Resume after the wait in the triggerer."""
         self._accepted = True
         with self._no_second_time(self._call(), self._state(context)):
             return super().execute_complete(context, event)
@@ -144,7 +144,7 @@ class OACApiOperator(OACWorkOperator):
         """Send the call that starts the work."""
         call = self._call()
         self._refuse_second(call, state)
-        # Some calls read the id themselves; all of them answer with it in one of the known ways.
+        # Every response has the id in one of the known places, whatever the call's own reader returns.
         logged = self._logged(replace(call, read=lazy.work_requests.accepted_id))
         work = self._sent(call, state, self._fenced(logged, state))
         self._accepted = True
@@ -164,7 +164,7 @@ class OACApiOperator(OACWorkOperator):
         )
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Remember that the work ended without success: the next try may start it anew."""
+        """Record that the work ended without success: the next try may start it anew."""
         state.remember(sending=False, work_request_id=None)
 
     def _call(self) -> Call[Any]:
@@ -205,7 +205,7 @@ class OACApiOperator(OACWorkOperator):
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
     def _logged(self, call: Call[Any]) -> Call[Any]:
-        """The call, which logs request and response without bodies, since these may hold secrets."""
+        """Return a call that also logs request and response, without bodies, since these may contain secrets."""
 
         def read(response: Response) -> Any:
             kind = lazy.io.media_type(response.headers)
@@ -229,11 +229,11 @@ class OACApiOperator(OACWorkOperator):
             raise OACConfigurationError(f"{self.call} does not return pages. Leave paged out.")
 
     def _in_pages(self) -> bool:
-        """Whether to get all pages of a list; for a list of this package, always."""
+        """Whether to fetch all pages of a list. A list call of this package always does."""
         return lazy.any_call.lists(self.call) if self.call else self.paged
 
     def _listed(self, context: Context) -> Any:
-        """All pages of a list."""
+        """Fetch all pages of a list."""
         listing = lazy.any_call.named(self.call, dict(self.arguments or {})) if self.call else None
         if not isinstance(listing, lazy.paging.Listing):
             listing = lazy.paging.Listing(partial(lazy.any_call.of_page, self._call()))
@@ -241,11 +241,11 @@ class OACApiOperator(OACWorkOperator):
         return self._collect(listing.each, self.destination, self.destination_conn_id, self.max_items, context)
 
     def _answer(self, call: Call[Any], state: TaskState) -> Any:
-        """What the one answer holds."""
+        """Send the call and return the content of its response."""
         if not self.destination:
             logged = self._logged(call)
             return self._sent(call, state, self._fenced(logged, state))
-        # Before anything is sent: what the store refuses now has no consequence.
+        # Before anything is sent: if the store refuses the file now, OAC has not acted yet.
         sink = sink_of(self.destination, self.destination_conn_id, state.key)
         self._logged(call)
         download = lazy.download.download(call, sink, None, lazy.download.ONE_ATTEMPT)
@@ -254,8 +254,8 @@ class OACApiOperator(OACWorkOperator):
         return {"path": self.destination, **stored.to_dict()}
 
     def _checked(self, result: Any, call: Call[Any]) -> Any:
-        """The result of the task; no retry follows if that fails after what must not be done twice."""
-        # A check or a filter gets the models, XCom what can be stored.
+        """Check and filter the result. If that fails after a call that is not safe to repeat, no retry follows."""
+        # Check and filter get the models; XCom gets plain values that Airflow can store.
         try:
             if self.result_check and not self.result_check(result):
                 raise OACResponseError(
@@ -272,7 +272,7 @@ class OACApiOperator(OACWorkOperator):
                 "repeat the call."
             ) from error
 
-    # -- never a second time unless that does no harm
+    # -- calls that are not safe to repeat
 
     def _refuse_second(self, call: Call[Any], state: TaskState) -> None:
         if not call.repeatable and (state.interrupted or (state.available and state.suspect())):
@@ -285,13 +285,13 @@ class OACApiOperator(OACWorkOperator):
             )
 
     def _fenced(self, call: Call[Any], state: TaskState) -> Callable[[], Any]:
-        """Sends a call, each attempt only if this still is the current try."""
+        """A function that sends the call. A call that is not safe to repeat is sent only by the current try."""
         if call.repeatable:
             return lambda: self.hook.run(call)
         return lambda: self.hook.run(lambda api: api.perform(call, before_send=state.check_current))
 
     def _sent(self, call: Call[Any], state: TaskState, send: Callable[[], Any]) -> Any:
-        """Send it, and tell whether OAC may have acted when no answer of success comes."""
+        """Send the call. If it fails and OAC may have acted on it, fail the task without a retry."""
         if call.repeatable:
             return send()
         task = state.attempts()
@@ -302,7 +302,7 @@ class OACApiOperator(OACWorkOperator):
         except OACSupersededError:
             raise
         except OACError as error:
-            # The store for the answer is only asked once there is one.
+            # A storage error means that OAC has answered: the store is used only for its response.
             if not lazy.submit.may_have_acted(error) and not isinstance(error, OACStorageError):
                 task.take_back()
                 raise
@@ -316,7 +316,7 @@ class OACApiOperator(OACWorkOperator):
 
     @contextmanager
     def _no_second_time(self, call: Call[Any], state: TaskState) -> Iterator[None]:
-        """Without a store a retry would start work that still runs a second time."""
+        """Prevent a retry after OAC accepted the work, if there is no store: it would start the work a second time."""
         try:
             yield
         except OACKilledError:

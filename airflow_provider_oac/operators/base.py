@@ -1,4 +1,4 @@
-"""The one durable base of all operators that start work in OAC."""
+"""Base classes of the operators: what all of them share, and the durable execution of those that start work in OAC."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoFacts(Record):
-    """Completing the work needs to know nothing."""
+    """No facts: the operator completes this work without any."""
 
 
 class Started(NamedTuple):
     """Work that OAC has accepted.
 
-    :param work_request_id: its work request; ``None`` if the work was found by its traces only.
+    :param work_request_id: id of its work request; ``None`` if only traces of the work were found in OAC.
     :param submitted_at: when it was submitted, in seconds since the epoch.
-    :param facts: what completing it needs to know, since templates may render differently by then.
+    :param facts: what the operator needs to complete the work. Templates may render differently at that time.
     """
 
     work_request_id: str | None
@@ -67,16 +67,16 @@ class Started(NamedTuple):
     facts: Any
 
     def record(self) -> dict[str, Any]:
-        """As members of the record that is kept."""
+        """The members that a :class:`TaskRecord` or :class:`Deferred` stores."""
         return {**self._asdict(), "facts": self.facts.to_json()}
 
 
 @dataclass(frozen=True)
 class Deferred(Record):
-    """What a trigger carries for the task.
+    """The state that a trigger carries for the task during a deferral.
 
     :param deadline: when the wait ends, in seconds since the epoch.
-    :param latest: when Airflow ends the try; ``None`` for never.
+    :param latest: when ``execution_timeout`` ends the try, in seconds since the epoch; ``None`` for never.
     """
 
     work_request_id: str | None
@@ -91,7 +91,7 @@ OTHER_VERSION = "The trigger of this task was written by another version of this
 
 @contextmanager
 def no_retry(*kinds: type[OACError]) -> Iterator[None]:
-    """Fail for good, without a retry, at errors of these kinds."""
+    """Turn errors of these kinds into a failure without a retry."""
     try:
         yield
     except kinds as error:
@@ -99,7 +99,7 @@ def no_retry(*kinds: type[OACError]) -> Iterator[None]:
 
 
 class OACBaseOperator(CheckedOperator):
-    """What all operators for OAC share.
+    """Base class of all operators for OAC.
 
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
     """
@@ -111,7 +111,7 @@ class OACBaseOperator(CheckedOperator):
 
     @cached_property
     def hook(self) -> OACHook:
-        """The hook of this task; its waits end soon after the task is killed."""
+        """The hook of this task. Its waits end soon after Airflow kills the task."""
         return self._hook_of(self.oac_conn_id)
 
     def _hook_of(self, oac_conn_id: str) -> OACHook:
@@ -120,39 +120,43 @@ class OACBaseOperator(CheckedOperator):
     def pre_execute(self, context: Context) -> None:
         """Keep Airflow 3 from pushing the links when the task's process ends.
 
-        Each is pushed as soon as its address is known. One without an address would become an empty XCom.
+        The operator pushes each link as soon as it knows the address. Airflow would push a link without an address as
+        an empty XCom.
         """
         super().pre_execute(context)
         self.operator_extra_links = ()
 
     def on_kill(self) -> None:
-        """Only sets a flag: it runs inside a signal handler, and Airflow kills hard some seconds later."""
+        """Set a flag, and nothing else: Airflow calls this in a signal handler, and kills the process seconds later."""
         self._killed = True
 
     @contextmanager
     def _stopping(self, what_continues: str) -> Iterator[None]:
-        """Say what continues in OAC when the task is told to stop.
+        """Report what continues in OAC if the task is told to stop inside this block.
 
-        :param what_continues: the same for people, as whole sentences, with the ids.
+        :param what_continues: the message, in whole sentences, with the ids.
         """
         try:
             yield
         except OACKilledError:
             raise OACKilledError(f"The task was told to stop. {what_continues}") from None
         except BaseException:
-            # Airflow 2 ends a task by an exception out of its signal handler, wherever it is.
+            # In Airflow 2, the signal handler raises an exception at whatever line the task is executing.
             if self._killed:
                 self.log.warning("The task was told to stop. %s", what_continues)
             raise
 
     def _fingerprint(self) -> str:
-        """The fingerprint of the order: what decides the outcome, rendered. It is the instance and every template."""
+        """The fingerprint of the order: a digest of the instance and of every rendered template field."""
         order = {name: getattr(self, name) for name in self.template_fields if name != "oac_conn_id"}
         text = json.dumps([type(self).__name__, self.hook.settings.address, order], sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:20]
 
     def _differs(self, state: TaskState, work: str) -> bool:
-        """Whether what is remembered is of an order for something else before a Clear; says what continues."""
+        """Whether the store holds an order from before a Clear that differs from this one; warns if so.
+
+        :param work: the earlier work, for the log.
+        """
         if not state.differs:
             return False
         self.log.warning(
@@ -164,10 +168,10 @@ class OACBaseOperator(CheckedOperator):
     def _collect(
         self, source: Source[Any], destination: Location | None, conn_id: str | None, max_items: int, context: Context
     ) -> list[Any] | dict[str, Any]:
-        """All items of a list, for XCom; or written to a file as JSON lines, and what that holds.
+        """Return all items of a list for XCom, or write them to a file as JSON lines and return its facts.
 
         :param conn_id: the Airflow Connection of the file's store, if its URL names none.
-        :param max_items: most items for XCom.
+        :param max_items: maximum number of items for XCom.
         :raises OACConfigurationError: if there are more.
         """
         if destination:
@@ -191,27 +195,27 @@ class OACBaseOperator(CheckedOperator):
 
 
 class OACWorkOperator(OACBaseOperator):
-    """Starts work in OAC, waits for it, and completes it: once per logical task, whatever happens to its process.
+    """Starts work in OAC, waits for it, and completes it: once per logical task, even if the worker is lost.
 
-    A retry finds the work of an earlier try again instead of starting it twice: by what Airflow's task state store
-    remembers (Airflow 3.3), else by the traces that the work left in OAC. A Clear orders the work anew. The work
-    itself cannot be canceled: OAC has no operation for it.
+    A retry reattaches to the work that an earlier try started. It finds the work in Airflow's task state store
+    (Airflow 3.3), or else by the traces that the work left in OAC. A Clear starts new work, unless the store shows that
+    work with the same arguments is still running. OAC has no operation to cancel work.
 
-    :param wait_for_completion: whether to wait; if not, the result holds the id of the work request, for
+    :param wait_for_completion: whether to wait. If not, the result holds the id of the work request, for
         :class:`~airflow_provider_oac.sensors.work_requests.OACWorkRequestSensor`.
-    :param deferrable: whether to wait in the triggerer, without a worker slot; by default what the deployment
-        says.
+    :param deferrable: whether to wait in the triggerer, without a worker slot; by default Airflow's setting
+        ``[operators] default_deferrable``.
     :param poll_interval: longest pause between two polls, as a duration or in seconds. A pause is 5 % of the age of the
         work, at least a second and at most this.
-    :param timeout: how long one try waits, as a duration or in seconds. ``execution_timeout`` counts, too, if it is
-        shorter.
-    :param durable: ``False`` starts the work anew on each try, without looking for that of an earlier one.
+    :param timeout: how long one try waits, as a duration or in seconds. A shorter ``execution_timeout`` takes
+        precedence.
+    :param durable: ``False`` starts new work on each try, without looking for the work of an earlier one.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith(f"{__package__}."):
-            # The mark of durable operators that Airflow's registry reads: a class attribute with the class's own name.
+            # Airflow's registry recognizes durable operators by this attribute, whose name contains the class's name.
             setattr(cls, f"_{cls.__name__}__supports_durable_execution", True)
 
     wait_for_completion: bool = True
@@ -223,7 +227,7 @@ class OACWorkOperator(OACBaseOperator):
     operator_extra_links = WORK_LINKS
 
     def __post_init__(self) -> None:
-        """By default, the deployment says whether to defer."""
+        """Take the deployment's default for ``deferrable``."""
         if self.deferrable is None:
             self.deferrable = default_deferrable()
 
@@ -235,27 +239,28 @@ class OACWorkOperator(OACBaseOperator):
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
         """Make the task's result.
 
-        :param work: the work request, which succeeded; ``None`` if the task does not wait, or the work was found by
-            its traces only.
+        :param work: the work request, which succeeded; ``None`` if the task does not wait, or if only traces of the
+            work were found.
         """
 
     def clean_up(self, started: Started, state: TaskState) -> None:
         """Clean up after work that failed or was canceled."""
 
-    # When the wait of this try ends, and when Airflow ends the try; seconds since the epoch, carried through deferrals.
+    # When the wait of this try ends, and when Airflow ends the try, in seconds since the epoch. Deferrals keep both.
     _until = 0.0
     _latest: float | None = None
 
-    # Whether this try lost what it had submitted: its trigger was written by another version of this package.
+    # Whether this try lost track of what it had submitted: the trigger failed, or another version of this package
+    # wrote its state.
     _interrupted = False
 
     @property
     def facts_type(self) -> type[Record]:
-        """The kind of :attr:`Started.facts`."""
+        """The class of :attr:`Started.facts`."""
         return NoFacts
 
     def handle(self, started: Started) -> str | None:
-        """Id of what is polled; ``None`` if the work was found by its traces only."""
+        """The id to poll; ``None`` if only traces of the work were found."""
         return started.work_request_id
 
     def state_call(self, started: Started) -> Call[WorkRequest]:
@@ -263,7 +268,7 @@ class OACWorkOperator(OACBaseOperator):
         return lazy.work_requests.get(str(started.work_request_id))
 
     def trigger(self, started: Started) -> OACWorkRequestTrigger | OACJobTrigger:
-        """The trigger that waits for the work. A task that waits itself polls the same target."""
+        """The trigger that waits for the work. A task that waits in the worker polls the same target."""
         return OACWorkRequestTrigger(
             **self._trigger_arguments(started, self._until),
             work_request_id=str(started.work_request_id),
@@ -272,7 +277,7 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     def tolerated(self, started: Started) -> tuple[int, ...]:
-        """HTTP statuses that this work itself causes: the wait for it ignores them."""
+        """HTTP error statuses that this work itself can cause. The wait ignores them."""
         return ()
 
     def waits_for(self, started: Started) -> bool:
@@ -280,14 +285,14 @@ class OACWorkOperator(OACBaseOperator):
         return self.wait_for_completion and self.handle(started) is not None
 
     def execute(self, context: Context) -> Any:
-        """Start or find the work, wait, complete."""
+        """Start the work or find it, wait, and complete it."""
         return self._begin(context)
 
     def _begin(self, context: Context) -> Any:
         now = time.time()
         self._until = now + seconds(self.timeout)
         if self.execution_timeout:
-            # A little earlier than Airflow's own alarm, which knows no work request to name.
+            # End before Airflow's own timeout, whose error could not name the work request.
             self._latest = now + max(0.0, seconds(self.execution_timeout) - 2.0)
             self._until = min(self._until, self._latest)
         state = self._state(context)
@@ -300,8 +305,8 @@ class OACWorkOperator(OACBaseOperator):
         return self._pursue(started, state, context)
 
     def _pursue(self, started: Started, state: TaskState, context: Context) -> Any:
-        """Remember what was started, wait for it here or in the triggerer, and complete it."""
-        # Without an id it is found by its traces.
+        """Record what was started, wait for it in the worker or the triggerer, and complete it."""
+        # Without an id, a retry has to search OAC for traces of the work.
         state.remember(**started.record(), sending=self.handle(started) is None)
         self._push_link(context)
         self._push_work_link(started, context)
@@ -316,12 +321,12 @@ class OACWorkOperator(OACBaseOperator):
         return self._finish(started, context)
 
     def _defer(self, trigger: OACTrigger, method_name: str = "execute_complete") -> None:
-        """Wait in the triggerer, at most until the trigger has had the chance to end by itself."""
+        """Wait in the triggerer. Airflow's timeout leaves the trigger time to end by itself at its deadline."""
         left = max(0.0, (trigger.deadline or 0.0) - time.time())
         self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=left) + TRIGGER_GRACE)
 
     def _trigger_arguments(self, started: Started, deadline: float) -> dict[str, Any]:
-        """Arguments of every trigger."""
+        """The arguments that all triggers of work take."""
         return {
             "oac_conn_id": self.oac_conn_id,
             "deadline": deadline,
@@ -330,7 +335,7 @@ class OACWorkOperator(OACBaseOperator):
         }
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; called by Airflow.
+        """Resume after a deferral. Airflow calls this.
 
         :raises OACWaitTimeoutError: if no triggerer ended the wait in time.
         """
@@ -355,9 +360,9 @@ class OACWorkOperator(OACBaseOperator):
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Resume after the triggerer waited: the same completion as without it, which reads the state itself.
+        """Resume after the wait in the triggerer: read the state of the work once more, and complete it.
 
-        The event holds what the task started: ``airflow dags test`` drops the arguments of a deferral.
+        The event carries what the task started, because ``airflow dags test`` drops the arguments of a deferral.
         """
         carried = carried_by(event)
         self._state(context).claim()
@@ -365,7 +370,7 @@ class OACWorkOperator(OACBaseOperator):
         return self._search_again(context, OTHER_VERSION) if started is None else self._finish(started, context)
 
     def _carried_on(self, carried: dict[str, Any]) -> Started | None:
-        """The work that a trigger carried; ``None`` if another version of this package wrote it."""
+        """Restore the work that a trigger carried; ``None`` if another version of this package wrote it."""
         deferred = Deferred.from_json(carried)
         started = self._started(deferred)
         if deferred is not None and started is not None:
@@ -373,14 +378,14 @@ class OACWorkOperator(OACBaseOperator):
         return started
 
     def _search_again(self, context: Context, why: str) -> Any:
-        """Find the work of this try as a retry would. Waits here: another deferral could end like the one before."""
+        """Find the work of this try as a retry would, and wait in the worker: another deferral could fail again."""
         self.log.warning("%s\nThe task searches for the work as on a retry, and waits for it in this process.", why)
         self.check_arguments(rendered=True)
         self._interrupted, self.deferrable = True, False
         return self._begin(context)
 
     def _started(self, kept: TaskRecord | Deferred | None) -> Started | None:
-        """Work that was kept; ``None`` if it is unknown, also because another version of this package wrote it."""
+        """Read stored work; ``None`` if there is none, or if another version of this package wrote it."""
         facts = self.facts_type.from_json(kept.facts) if kept is not None else None
         return None if kept is None or facts is None else Started(kept.work_request_id, kept.submitted_at, facts)
 
@@ -388,7 +393,7 @@ class OACWorkOperator(OACBaseOperator):
         return TaskState(context, self.durable, self._fingerprint, self._interrupted)
 
     def _finish(self, started: Started, context: Context) -> Any:
-        """Wait in this process until the work ends, and complete what was started."""
+        """Wait in this process until the work ends, and complete it."""
         try:
             work = self._wait(started)
         except OACWorkRequestError as error:
@@ -402,7 +407,7 @@ class OACWorkOperator(OACBaseOperator):
             return self.hook.run(lazy.polling.succeeded(self.trigger(started).target(self.log.info)))
 
     def _push_work_link(self, started: Started, context: Context) -> None:
-        """Say where the state of the work is, as soon as there is some."""
+        """Push the link to the work request, and its facts for programs, as soon as its id is known."""
         if started.work_request_id is not None:
             ti, work_request_id, address = context["ti"], started.work_request_id, self.hook.settings.address
             known = {"work_request_id": work_request_id, "oac_conn_id": self.oac_conn_id, "address": address}
@@ -411,7 +416,7 @@ class OACWorkOperator(OACBaseOperator):
             ti.xcom_push(key=OACWorkRequestLink.xcom_key, value=rest if is_airflow_2() else work_request_page(ti))
 
     def _found_again(self, state: TaskState) -> Started | None:
-        """The work of an earlier try, if the store knows its id and it is still of use."""
+        """The work of an earlier try that this try continues, if the store knows its id; ``None`` to start anew."""
         record = state.recall()
         started = self._started(record)
         if started is None and record.work_request_id:
@@ -435,7 +440,7 @@ class OACWorkOperator(OACBaseOperator):
                 return None
             if not state.repeated:
                 raise
-            # The wait knows what passes and what does not.
+            # The wait decides which errors are temporary.
             self.log.warning("The %s of an earlier try cannot be read yet, waiting for it: %s", name, error)
             return started
         name = name[0].upper() + name[1:]
@@ -454,9 +459,9 @@ class OACWorkOperator(OACBaseOperator):
 
 
 def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
-    """A file in any store, whole or not at all; what earlier tries of the task left behind is removed.
+    """A file in any store that appears only when it is complete. It removes what earlier tries of the task left behind.
 
-    :param url: of the file.
+    :param url: URL of the file.
     :param conn_id: the Airflow Connection of the store, if the URL names none.
     :param me: the task that writes.
     :raises OACConfigurationError: for a folder.
@@ -466,6 +471,6 @@ def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSin
         raise OACConfigurationError(
             f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
         )
-    # The same mark after a Clear finds what was left behind before it.
+    # The mark stays the same after a Clear, to find what was left behind before it.
     mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
     return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

@@ -1,4 +1,4 @@
-"""Operators for the catalog: list, folders, copy, move, owners."""
+"""Operators for the catalog: list items, create and delete folders, copy and move items, change owners."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ItemOperator(OACBaseOperator):
-    """Works on one item of the catalog.
+    """Base class of the operators that work on one item of the catalog.
 
     :param catalog_type: type of the item, such as ``workbooks`` or ``folders``.
     :param path: its path, such as ``/@Catalog/shared/Sales/Board``, or a pair ``'owner'.'name'``; or
@@ -41,14 +41,13 @@ class ItemOperator(OACBaseOperator):
 
 
 class PlacingOperator(ItemOperator):
-    """Puts an item somewhere else.
+    """Base class of the operators that copy or move an item.
 
-    :param to_folder_path: path of the folder it goes into; or
-    :param to_folder_id: its id as lists return it; by default the folder that it is in.
-    :param new_name: its name there; by default the one that it has.
-    :param overwrite: whether an item that is there is replaced. If not, one that is there fails the task without a
-        retry.
-    :param create_folders: whether missing folders on the way are created.
+    :param to_folder_path: path of the target folder; or
+    :param to_folder_id: its id as lists return it; by default the folder that the item is in.
+    :param new_name: name of the item in the target folder; by default its present name.
+    :param overwrite: whether to replace an item that exists in the target. If not, the task fails without a retry.
+    :param create_folders: whether to create missing folders of the target path.
     """
 
     done = ""
@@ -60,7 +59,7 @@ class PlacingOperator(ItemOperator):
     create_folders: bool = False
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Put it there, unless an earlier try has."""
+        """Copy or move the item, unless an earlier try already has."""
         state = TaskState(context, fingerprint=self._fingerprint)
         state.claim()
         suspect = state.suspect(self.retries or 0)
@@ -70,7 +69,7 @@ class PlacingOperator(ItemOperator):
             wanted = self.wanted(item_id, place, suspect)
             done = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
         except OACTakenError as error:
-            # Without a retry: that one would take what is there for the work of this try.
+            # Without a retry, which would assume that this try put the item there.
             raise AirflowFailException(str(error)) from error
         except OACApiError as error:
             if error.method == "GET" and lazy.catalog_search.is_missing(error, self.catalog_type):
@@ -94,34 +93,35 @@ class PlacingOperator(ItemOperator):
 
     @abstractmethod
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
-        """What puts it there.
+        """The submission that copies or moves the item.
 
-        :param suspect: whether an earlier try may have done so.
+        :param suspect: whether an earlier try may have sent it.
         """
 
 
 class OACListCatalogOperator(OACBaseOperator):
-    """Lists or searches the catalog: all of it, what lies in a folder, or everything below one.
+    """Lists or searches the catalog: the whole catalog, the items in a folder, or everything below it.
 
     The result (XCom) is a list of dictionaries: ``path`` (or the pair ``'owner'.'name'``), ``type``, ``name``,
     ``owner``, ``description``, ``last_modified``, ``id`` and ``parent_id`` (encoded, for other calls and operators).
-    With a ``destination`` they are written there as JSON lines, and the result is a dictionary: ``path``, ``items``
-    (how many), ``size``, ``sha256``.
+    With a ``destination``, the task writes them there as JSON lines, and the result is a dictionary: ``path``,
+    ``items`` (how many), ``size``, ``sha256``.
 
-    OAC lists at most 10,000 items (documented): a list that reaches this fails, unless ``allow_truncated`` is set. A
-    search index that is being built, as after a restore, is waited for.
+    OAC lists at most 10,000 items (documented). A list that reaches this limit fails the task, unless
+    ``allow_truncated`` is set. While OAC builds its search index, as after a restore, the task waits.
 
-    :param catalog_type: only items of this type, such as ``workbooks``; by default all.
-    :param search: only items whose name holds this text; ``*`` for all.
-    :param folder_path: path of the folder that is listed, such as ``/@Catalog/shared/Sales``; or
+    :param catalog_type: only items of this type, such as ``workbooks``; by default all types.
+    :param search: only items whose name contains this text; ``*`` for all.
+    :param folder_path: path of the folder to list, such as ``/@Catalog/shared/Sales``; or
     :param folder_id: its id as lists return it; by default the whole catalog.
-    :param recursive: whether everything below the folder is listed, folder by folder.
+    :param recursive: whether to list everything below the folder, folder by folder.
     :param owned_by: only items of this owner.
-    :param manage_content: list as a content manager, also what others own; needs the permission *Manage Content*.
-    :param destination: URL of a file that takes the list, in any store that ``ObjectStoragePath`` reaches.
+    :param manage_content: list as a content manager, including items of other owners; needs the permission *Manage
+        Content*.
+    :param destination: URL of a file for the list, in any store that ``ObjectStoragePath`` reaches.
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
-    :param max_items: most items in XCom; if there are more, the task fails and names ``destination`` as the way out.
-    :param allow_truncated: whether a list that reached OAC's limit is worth having.
+    :param max_items: maximum number of items in XCom. If there are more, the task fails and suggests ``destination``.
+    :param allow_truncated: whether to accept an incomplete list that reached OAC's limit.
     """
 
     catalog_type: Template[str | None] = None
@@ -137,12 +137,12 @@ class OACListCatalogOperator(OACBaseOperator):
     allow_truncated: bool = False
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
-        """List."""
+        """List the items."""
         self._push_link(context)
         return self._collect(self._source(), self.destination, self.destination_conn_id, self.max_items, context)
 
     def _source(self) -> Source[CatalogItem]:
-        """The items that are meant; a type, an owner and a name are compared here, too."""
+        """The items that match. Type, owner and name are also compared here, since OAC does not filter every list."""
         words = "" if self.search == "*" else self.search.casefold()
         items = self._listed()
         return lambda api: (
@@ -164,7 +164,7 @@ class OACListCatalogOperator(OACBaseOperator):
         folders = lazy.ids.FOLDERS
         folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         if self.recursive:
-            # Folders on the way must be listed whatever they are called.
+            # Not limited by the search text, which folders on the way need not contain.
             below = lazy.catalog_search.below
             return lambda api: below(api, folders, folder_id, plan, manage_content=self.manage_content)
         listing = lazy.catalog.list_children(folders, folder_id, search=words, manage_content=manage)
@@ -172,19 +172,19 @@ class OACListCatalogOperator(OACBaseOperator):
 
 
 class OACCreateFolderOperator(OACBaseOperator):
-    """Makes sure that a folder is there: creates it, with the folders above it, unless it exists.
+    """Creates a folder, with the folders above it, unless it exists.
 
-    The result (XCom) is a dictionary as :class:`OACListCatalogOperator` has it, and ``created``.
+    The result (XCom) is a dictionary as in :class:`OACListCatalogOperator`, with ``created``.
 
     :param path: path of the folder, such as ``/@Catalog/shared/Sales/2026``.
-    :param create_parents: whether missing folders above are created, too.
+    :param create_parents: whether to create missing folders above it as well.
     """
 
     path: Template[CatalogPath]
     create_parents: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Create it."""
+        """Create the folder, unless it exists."""
         place = lazy.ids.split_path(lazy.ids.catalog_id(path_text(self.path)))
         if place is None:
             raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
@@ -196,18 +196,18 @@ class OACCreateFolderOperator(OACBaseOperator):
 
 
 class OACCopyCatalogItemOperator(PlacingOperator):
-    """Copies an item of the catalog, a folder with everything in it.
+    """Copies an item of the catalog. A folder is copied with everything in it.
 
-    A retry after a try whose answer got lost finds the copy that was made and does not fail for it.
+    If the response to an earlier try was lost, a retry accepts the copy that it made.
 
-    The result (XCom) is a dictionary as :class:`OACListCatalogOperator` has it, of the copy, and ``done_before``:
-    whether an earlier try had made it.
+    The result (XCom) is a dictionary of the copy as in :class:`OACListCatalogOperator`, with ``done_before``: whether
+    an earlier try made the copy.
     """
 
     done = "was copied to"
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
-        """What puts it there."""
+        """The submission that copies or moves the item."""
         return lazy.catalog_changes.Copy(self.catalog_type, item_id, place, suspect=suspect)
 
 
@@ -215,32 +215,32 @@ class OACMoveCatalogItemOperator(PlacingOperator):
     """Moves or renames an item of the catalog.
 
     OAC does not move connections, datasets, data flows, sequences, scripts and models (documented): for these the task
-    fails before it asks OAC. A retry after a try whose answer got lost finds the item where it was moved to.
+    fails before it calls OAC. If the response to an earlier try was lost, a retry accepts the item in the target.
 
-    The result (XCom) is a dictionary as :class:`OACListCatalogOperator` has it, of the item in its new place, and
-    ``done_before``: whether an earlier try had moved it.
+    The result (XCom) is a dictionary of the moved item as in :class:`OACListCatalogOperator`, with ``done_before``:
+    whether an earlier try moved it.
     """
 
     done = "was moved to"
 
     def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
-        """What puts it there."""
+        """The submission that copies or moves the item."""
         return lazy.catalog_changes.Move(self.catalog_type, item_id, place, suspect=suspect)
 
 
 class OACDeleteFolderOperator(OACBaseOperator):
-    """Deletes a folder of the catalog. OAC keeps nothing of it: only a restore of the whole instance brings it back.
+    """Deletes a folder of the catalog for good: only a restore of the whole instance brings it back.
 
-    A folder that is not empty is refused before OAC is asked, unless ``recursive`` is set. The folders that hold
-    all content (``/@Catalog/shared``, ``/@Catalog/users``) are refused in any case.
+    The task refuses a folder that is not empty, unless ``recursive`` is set. It always refuses the folders that contain
+    all content (``/@Catalog/shared``, ``/@Catalog/users``).
 
-    The result (XCom) is a dictionary: ``path``, ``deleted`` (whether it was there).
+    The result (XCom) is a dictionary: ``path``, ``deleted`` (whether it existed).
 
     :param path: path of the folder, such as ``/@Catalog/shared/Sales/2024``; or
     :param folder_id: its id as lists return it.
-    :param recursive: whether everything below it is deleted as well.
-    :param missing_ok: whether a folder that is not there is as good as deleted. If not, the task fails without a retry.
-        A retry takes it so in any case, since the try before may have deleted it.
+    :param recursive: whether to delete everything below it as well.
+    :param missing_ok: whether the task succeeds if the folder does not exist. If not, it fails without a retry. A retry
+        always accepts a missing folder, since an earlier try may have deleted it.
     """
 
     path: Template[CatalogPath | None] = None
@@ -249,7 +249,7 @@ class OACDeleteFolderOperator(OACBaseOperator):
     missing_ok: bool = False
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Delete it."""
+        """Delete the folder."""
         folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.path), what="the folder")
         shown, path = lazy.ids.shown(folder_id), lazy.ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or TaskKey.of(context).repeats(self.retries or 0)
@@ -267,20 +267,20 @@ class OACDeleteFolderOperator(OACBaseOperator):
 
 
 class OACChangeOwnerOperator(ItemOperator):
-    """Gives an item of the catalog to another owner, or all items of one owner below a folder.
+    """Changes the owner of an item of the catalog, or of all items of one owner below a folder.
 
-    Needs the permission *Manage Content* (documented), which BI Service Administrator holds. Connections, datasets,
-    data flows and sequences lie in no folder: each of them is handed over by itself.
+    Needs the permission *Manage Content* (documented), which BI Service Administrator includes. Connections, datasets,
+    data flows and sequences are in no folder: change the owner of each of them separately.
 
     The result (XCom) is a dictionary: ``changed`` (how many items), ``paths`` (the first hundred of them), ``owner``.
 
     :param new_owner: user id of the new owner, or name of the application role.
     :param account_type: ``User`` or ``ApplicationRole``.
-    :param recursive: of a folder, whether everything below is given away, too.
-    :param only_owner: only items of this owner. With ``recursive``, hands over what a former user owns there.
-    :param manage_content: look as a content manager, also at what others keep to themselves. Without it, what the
-        Connection's user may not see keeps its owner, and nothing says so.
-    :param max_parallel: how many requests run side by side.
+    :param recursive: whether to change everything below a folder as well.
+    :param only_owner: change only items of this owner, such as a user who has left.
+    :param manage_content: list as a content manager, including items that the user may not see otherwise. Without it,
+        such items keep their owner, and OAC does not report them.
+    :param max_parallel: how many requests run in parallel.
     """
 
     new_owner: Template[str]
@@ -291,7 +291,7 @@ class OACChangeOwnerOperator(ItemOperator):
     max_parallel: Number = 4
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Change it."""
+        """Change the owner."""
         item_id = self.checked_id()
         self._push_link(context)
         changed, paths = self.hook.run(

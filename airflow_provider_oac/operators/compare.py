@@ -1,4 +1,4 @@
-"""Operators for before and after a restore: what would be lost, whether a copy is complete, who has which role."""
+"""Operators around a restore: review what it would replace, compare a copy with its source, check roles."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_diff import Held
     from airflow_provider_oac.hooks.oac import OACHook
 
-# A result holds so many items of each kind of difference.
+# Maximum number of items of each kind of difference in a result.
 _SHOWN = 500
 _ROLES = OneOf(("administrator", "author"))
 
 
 class OACCompareCatalogsOperator(OACBaseOperator):
-    """Compares what a copy of an instance holds with its source, item by item: name, owner, description, permissions.
+    """Compares a copy of an instance with its source, item by item: name, owner, description, permissions.
 
-    It proves a backup: restore it into a scratch instance and compare that with the source. What changed in the source
-    after the snapshot was taken is listed apart and is no difference. Both are read through the API: it compares what
-    both users may see, and neither the inside of a workbook nor a database.
+    Use it to test a backup: restore it into a scratch instance, and compare that with the source. Changes in the source
+    after the snapshot are listed separately and do not count as differences. The task reads both through the API, so
+    the comparison covers the items that the Connections' users may see, but not the content of workbooks and no data.
 
     The result (XCom) is a dictionary: ``equal``, ``compared`` (how many items are in both), ``missing``, ``different``
-    (``[item, what differs]``), ``extra`` and ``changed_since``: the first 500 of each; and ``permissions_unread``: of
-    how many of those compared neither user may read the permissions (``None`` if permissions are not compared). If that
-    is all of them, the task fails, since it would prove nothing.
+    (``[item, what differs]``), ``extra`` and ``changed_since``, with the first 500 of each; and ``permissions_unread``:
+    how many of the compared items have permissions that neither user may read (``None`` if permissions are not
+    compared). If these are all items, the task fails.
 
-    :param oac_conn_id: the copy.
-    :param source_oac_conn_id: Airflow Connection of the type ``oac`` of the source.
-    :param taken_at: when the copy was made, in ISO 8601, such as a backup's time; by default now.
-    :param permissions: whether to compare permissions as well, which is a request for each item.
-    :param manage_content: whether to list as a content manager, also what others own.
-    :param fail_on_difference: whether the task fails if something is missing or different.
+    :param oac_conn_id: Airflow Connection of the copy.
+    :param source_oac_conn_id: Airflow Connection of the source, of the type ``oac``.
+    :param taken_at: when the copy was made, in ISO 8601, such as the ``taken_at`` of a backup; by default now.
+    :param permissions: whether to compare permissions as well, which takes a request for each item.
+    :param manage_content: whether to list as a content manager, including items of other owners.
+    :param fail_on_difference: whether the task fails if items are missing or different.
     """
 
     source_oac_conn_id: Template[str]
@@ -48,7 +48,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
     fail_on_difference: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare."""
+        """Compare the instances."""
         made_at = moment_of(self.taken_at, "taken_at")
         source = self._hook_of(self.source_oac_conn_id)
         if source.settings.address == self.hook.settings.address:
@@ -105,17 +105,17 @@ class OACCompareCatalogsOperator(OACBaseOperator):
 
 
 class OACReviewRestoreOperator(OACBaseOperator):
-    """Writes down what a person must know before approving a restore: source, target, age, and what will be lost.
+    """Writes a review for the person who approves a restore: source, target, age, and what will be lost.
 
-    Changes nothing. Refuses another target than ``expected_host``, as the restore will. The result (XCom) is a text in
-    Markdown, for the body of an approval.
+    The task changes nothing. Like the restore, it refuses any target other than ``expected_host``. The result (XCom) is
+    a text in Markdown, for the body of an approval.
 
-    :param oac_conn_id: the target.
+    :param oac_conn_id: Airflow Connection of the target.
     :param expected_host: its host; see :class:`~airflow_provider_oac.operators.restore.OACRestoreSnapshotOperator`.
     :param snapshot: the result of the task that registered the snapshot in the target.
-    :param source_oac_conn_id: Airflow Connection of the instance that the snapshot was taken of, to tell what is in the
-        target only; ``None`` if it is out of reach.
-    :param manage_content: whether to list as a content manager, also what others own.
+    :param source_oac_conn_id: Airflow Connection of the instance whose content is in the snapshot, to list the items
+        that only the target has; ``None`` if that instance cannot be reached.
+    :param manage_content: whether to list as a content manager, including items of other owners.
     """
 
     expected_host: Template[str]
@@ -124,7 +124,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
     manage_content: bool | None = None
 
     def execute(self, context: Context) -> str:
-        """Write it."""
+        """Write the review."""
         lazy.restore.check_target(self.expected_host, self.hook.settings.address)
         snapshot = self.snapshot
         taken_at = moment_of(snapshot.get("taken_at"), "the snapshot's taken_at")
@@ -150,20 +150,20 @@ class OACReviewRestoreOperator(OACBaseOperator):
 
 
 class OACCheckRolesOperator(OACBaseOperator):
-    """Checks whether the Connection's user has the application roles that the REST API needs, as far as it can tell.
+    """Checks whether the Connection's user has the application roles that the REST API needs, as far as calls show it.
 
-    After a restore, the roles have the members that the snapshot brought. The API does not show roles; calls that need
-    a role show whether this user has it. Check the roles of other users by hand.
+    After a restore, the roles have the members from the snapshot. The API does not list roles, so the task makes calls
+    that need a role. Check the roles of other users by hand.
 
     The result (XCom) is a dictionary: ``administrator`` (BI Service Administrator) and ``author`` (DV Content Author).
 
-    :param needed: the roles without which the task fails.
+    :param needed: roles that the user must have; otherwise the task fails.
     """
 
     needed: Sequence[Annotated[str, _ROLES]] = ("administrator", "author")
 
     def execute(self, context: Context) -> dict[str, bool]:
-        """Look."""
+        """Check the roles."""
         self._push_link(context)
         found = self.hook.run(lazy.restore.roles_held())
         self.log.info("%s: %s", self.hook.settings.auth.user, found)
@@ -179,9 +179,9 @@ class OACCheckRolesOperator(OACBaseOperator):
 
 
 def moment_of(text: Any, what: str) -> datetime | None:
-    """A time in ISO 8601, as the result of another task has it; ``None`` for none.
+    """Parse a time in ISO 8601 from the result of another task; ``None`` if it is missing.
 
-    :raises OACConfigurationError: if it is no time.
+    :raises OACConfigurationError: if the text is not a time.
     """
     if text is None or text == "":
         return None

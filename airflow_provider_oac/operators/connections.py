@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class _ConnectionOperator(OACBaseOperator):
-    """What creating and updating share.
+    """Base class of the operators that create and update connections.
 
-    :param data_source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source.
-        The member ``connection_params`` of its extra, a JSON object, holds what else is secret.
-    :param connection_params: further members of OAC's ``connectionParams``, none of them secret; which there are
-        depends on the data source.
-    :param description: what people read of the connection.
-    :param wallet: path or URL (any ``ObjectStoragePath``) of a wallet's ``cwallet.sso``, of the zip archive it comes
-        in, or of a key file.
+    :param data_source_conn_id: Airflow Connection, of any type, with the login and password of the data source. The
+        member ``connection_params`` of its extra, a JSON object, contains further secrets.
+    :param connection_params: further members of OAC's ``connectionParams``, none of them secret. The data source
+        determines which members there are.
+    :param description: description of the connection.
+    :param wallet: path or URL (any ``ObjectStoragePath``) of a wallet's ``cwallet.sso``, of the zip archive that
+        contains it, or of a key file.
     :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
     """
 
@@ -49,9 +49,9 @@ class _ConnectionOperator(OACBaseOperator):
             )
 
     def order(self, name: str, **more: Any) -> ConnectionOrder:
-        """The connection as it is wanted.
+        """Make the desired state of the connection.
 
-        :param more: further parameters.
+        :param more: further members of ``connectionParams``.
         """
         source = lazy.data_sources.source(self.data_source_conn_id)
         params = {**(self.connection_params or {}), **source.params, **more}
@@ -60,29 +60,29 @@ class _ConnectionOperator(OACBaseOperator):
 
 
 class OACCreateConnectionOperator(_ConnectionOperator):
-    """Creates a connection of OAC to a data source; the credentials come from an Airflow Connection. Needs DV Content
-    Author (documented).
+    """Creates a connection of OAC to a data source, with credentials from an Airflow Connection.
 
-    A retry finds what an earlier try created, and updates it to the wanted state: Airflow's task state
-    store (3.3) remembers whether one was sent. Without a store, an earlier try's connection looks like any other, and
-    ``if_exists`` decides: ``fail`` fails, and ``keep`` keeps it.
+    Needs DV Content Author (documented). A retry finds the connection that an earlier try created, and updates it to
+    the desired state, if Airflow's task state store (3.3) shows that the earlier try sent one. Without a store, the
+    task cannot distinguish it from other connections and follows ``if_exists``: ``fail`` fails the task, ``keep`` keeps
+    the connection unchanged.
 
     The result (XCom) is a dictionary: ``connection_id`` (encoded), ``name``, and ``how``: ``created``, ``updated`` or
     ``kept``.
 
     :param connection_name: name of the new connection.
     :param connection_type: OAC's name of the data source, such as ``oracle-autonomous-data-warehouse``.
-    :param data_source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source.
-        The member ``connection_params`` of its extra, a JSON object, holds what else is secret.
+    :param data_source_conn_id: Airflow Connection, of any type, with the login and password of the data source. The
+        member ``connection_params`` of its extra, a JSON object, contains further secrets.
     :param connection_params: further members of OAC's ``connectionParams``, such as ``serviceName``; none of them
-        secret. Which ones a data source needs is not documented; OAC names what is missing.
-    :param description: what people read of the connection.
-    :param folder_path: catalog folder that it goes into (documented since January 2026).
-    :param wallet: path or URL (any ``ObjectStoragePath``) of a wallet's ``cwallet.sso``, of the zip archive it comes
-        in, or of a key file.
+        secret. Which ones a data source needs is not documented; OAC names missing ones.
+    :param description: description of the connection.
+    :param folder_path: catalog folder of the connection (documented since January 2026).
+    :param wallet: path or URL (any ``ObjectStoragePath``) of a wallet's ``cwallet.sso``, of the zip archive that
+        contains it, or of a key file.
     :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
-    :param if_exists: if the user has a connection of this name: ``fail`` (the default, without a retry), ``keep`` it as
-        it is, or ``update`` it.
+    :param if_exists: if the user already has a connection of this name: ``fail`` (the default, without a retry),
+        ``keep`` it unchanged, or ``update`` it.
     """
 
     connection_name: Template[str]
@@ -91,7 +91,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
     if_exists: Literal["fail", "keep", "update"] = "fail"
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Create it."""
+        """Create the connection."""
         order = self.order(self.connection_name, connectionType=self.connection_type)
         order = replace(order, folder_path=path_text(self.folder_path))
         self._push_link(context)
@@ -109,7 +109,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         except (OACApiError, OACTakenError) as error:
             if isinstance(error, OACApiError) and error.status != 409:
                 raise
-            # Without a retry: that one would take it for created by this try.
+            # Without a retry, which would assume that this try created the connection.
             raise AirflowFailException(
                 f"{error} if_exists='keep' or 'update' accepts an existing connection."
             ) from error
@@ -120,23 +120,22 @@ class OACCreateConnectionOperator(_ConnectionOperator):
 
 
 class OACUpdateConnectionOperator(_ConnectionOperator):
-    """Updates a connection of OAC to a data source, such as with a new password; the credentials come from an Airflow
-    Connection. Needs DV Content Author (documented).
+    """Updates a connection of OAC to a data source, for example with a new password from an Airflow Connection.
 
-    OAC wants user name and password with every update, whatever changes, and does not change the type of a connection
-    (documented). OAC does not report whether the credentials work; reload a dataset of the connection to
-    see. Repeating the update does no harm.
+    Needs DV Content Author (documented). OAC requires user name and password with every update and does not change the
+    type of a connection (documented). OAC does not report whether the credentials work; reload a dataset of the
+    connection to find out. The update is safe to repeat.
 
     The result (XCom) is a dictionary: ``connection_id`` (encoded), ``name``, and ``sent``: the names of the parameters.
 
     :param connection: its plain id: ``'owner'.'name'``, with the quotes; or
     :param connection_id: its id as lists return it, already encoded.
-    :param data_source_conn_id: Airflow Connection, of any type, whose login and password are those of the data source.
-        The member ``connection_params`` of its extra, a JSON object, holds what else is secret.
-    :param connection_params: what else changes in OAC's ``connectionParams``; none of it secret.
-    :param description: what people read of the connection.
-    :param wallet: path or URL (any ``ObjectStoragePath``) of a new wallet's ``cwallet.sso``, of the zip archive it
-        comes in, or of a key file.
+    :param data_source_conn_id: Airflow Connection, of any type, with the login and password of the data source. The
+        member ``connection_params`` of its extra, a JSON object, contains further secrets.
+    :param connection_params: further members of OAC's ``connectionParams`` to change; none of them secret.
+    :param description: description of the connection.
+    :param wallet: path or URL (any ``ObjectStoragePath``) of a new wallet's ``cwallet.sso``, of the zip archive that
+        contains it, or of a key file.
     :param wallet_conn_id: the Airflow Connection of that store, if the URL names none.
     """
 
@@ -144,9 +143,9 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
     connection_id: Template[str | None] = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Update it."""
+        """Update the connection."""
         connection_id = lazy.ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
-        # Before anything is asked of OAC: without a password nothing can be updated.
+        # Before any request, since no update works without a password.
         order = self.order("")
         self._push_link(context)
         found = self.hook.run(lazy.connections.get(connection_id, ("name", "owner", "id", "content")))
@@ -158,7 +157,7 @@ class OACUpdateConnectionOperator(_ConnectionOperator):
                 "the type. Nothing was sent. Create another connection instead."
             )
         params = {"connectionType": kind, **order.params} if kind else order.params
-        # The id is made of owner and name.
+        # If OAC returns no name, take it from the id, which consists of owner and name.
         order = replace(order, name=found.name or found.path.rpartition("'.'")[2].rstrip("'"), params=params)
         self.hook.run(lazy.connections.update(connection_id, order))
         sent = sorted(order.params)
@@ -176,8 +175,8 @@ class OACDeleteConnectionOperator(OACBaseOperator):
 
     :param connection: its plain id: ``'owner'.'name'``, with the quotes; or
     :param connection_id: its id as lists return it, already encoded.
-    :param missing_ok: whether a connection that does not exist is as good as deleted. If not, the task fails without a
-        retry. A retry after another failure takes it so in any case, since the try before may have deleted it.
+    :param missing_ok: whether the task succeeds if the connection does not exist. If not, it fails without a retry. A
+        retry always accepts a missing connection, since an earlier try may have deleted it.
     """
 
     connection: Template[str | None] = None
@@ -185,7 +184,7 @@ class OACDeleteConnectionOperator(OACBaseOperator):
     missing_ok: bool = False
 
     def execute(self, context: Context) -> str:
-        """Delete it."""
+        """Delete the connection."""
         connection_id = lazy.ids.item_id(item_id=self.connection_id, path=self.connection, what="the connection")
         self._push_link(context)
         name = self.connection or connection_id
@@ -194,7 +193,7 @@ class OACDeleteConnectionOperator(OACBaseOperator):
         elif self.missing_ok or TaskKey.of(context).repeats(self.retries or 0):
             self.log.info("Connection %s does not exist.", name)
         else:
-            # Without a retry: that one would take it for deleted by this try.
+            # Without a retry, which would assume that this try deleted the connection.
             raise AirflowFailException(
                 f"There is no connection {name} to delete. Check the id. missing_ok=True treats this as success."
             )

@@ -1,4 +1,4 @@
-"""What the operators that export workbooks share."""
+"""Base class of the operators that export workbooks."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 class ExportRequest(NamedTuple):
-    """A workbook in a format.
+    """One workbook to export in one format.
 
-    :param file: where it goes and how it looks; its canvases are not known yet.
-    :param canvases: names or ids; ``None`` for all of the visualize tab.
+    :param file: the file to make, still without its canvases.
+    :param canvases: names or ids of canvases; ``None`` for all of the visualize tab.
     """
 
     file: WantedFile
@@ -41,8 +41,8 @@ class ExportRequest(NamedTuple):
 
 
 def asset_uri(url: str) -> str:
-    """The URI of a file's asset: without the Connection of the store, which precedes the host."""
-    # By hand: in the name of a file, `#`, `?` and `%` are signs like others.
+    """The URI of a file's asset: its URL without the Connection of the store, which precedes the host."""
+    # Not urllib, since `#`, `?` and `%` are ordinary characters in a file name.
     scheme, found, rest = url.partition("://")
     if not found:
         return quote(url, safe="/")
@@ -51,18 +51,17 @@ def asset_uri(url: str) -> str:
 
 
 class ExportingOperator(LineageOperator):
-    """Makes files of workbooks, in rounds.
+    """Exports workbooks to files, in rounds.
 
-    A round orders up to ``max_parallel`` exports and waits for the last of them, here or in the triggerer. Then all of
-    them are settled, and the next round begins. A process that waits itself takes all that is left into one round. A
-    repeated export does no harm. A retry finds again what saves time: exports that are still running, and complete
-    files.
+    A round starts up to ``max_parallel`` exports and waits for the last of them, in the worker or the triggerer. Then
+    it downloads all of them, and the next round begins. A task that waits in the worker takes all remaining files into
+    one round. Repeating an export is safe. A retry reuses exports that are still running and files that are complete.
 
-    :param destination: where the files go; what its end means is the operator's to say.
+    :param destination: URL of the file or folder, as the operator defines it.
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
-    :param screen_width: width of the screen that is drawn, in pixels; at most 3600 (documented).
-    :param screen_height: its height; at most 3600 (documented).
-    :param max_parallel: how many exports run side by side.
+    :param screen_width: width of the rendered screen in pixels; at most 3600 (documented).
+    :param screen_height: its height in pixels; at most 3600 (documented).
+    :param max_parallel: how many exports run in parallel.
     """
 
     destination: Template[Location]
@@ -74,20 +73,21 @@ class ExportingOperator(LineageOperator):
     operator_extra_links = (*WORK_LINKS, OACWorkbookLink())
 
     def check_together(self) -> None:
-        """Require the wait: the task downloads the files at the end."""
+        """Require the wait, since the task downloads the files at the end."""
         if not self.wait_for_completion:
             raise OACConfigurationError(
                 "wait_for_completion=False is not supported for exports: the file would not be downloaded. Use "
                 "deferrable=True to wait without a worker."
             )
 
-    # Of several workbooks, one that fails does not stop the others, and a retry makes what is missing.
+    # Whether the operator exports several workbooks: then one failure does not stop the others, and a retry makes only
+    # the missing files.
     several = False
     _manifest: ExportManifest | None = None
 
     @abstractmethod
     def requests(self) -> list[ExportRequest]:
-        """What is to be exported.
+        """The exports that the arguments ask for.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
@@ -95,16 +95,16 @@ class ExportingOperator(LineageOperator):
     def request(
         self, label: str, url: str, workbook_id: str, name: str, file_format: str, canvases: Sequence[str] | None
     ) -> ExportRequest:
-        """A workbook in a format, checked as far as it can be without OAC.
+        """Make the request for one workbook in one format, checked as far as possible without OAC.
 
-        :raises OACConfigurationError: naming what OAC would refuse.
+        :raises OACConfigurationError: if OAC would refuse an argument.
         """
         lazy.workbooks.check_format(file_format)
         lazy.workbooks.check_screen(self.screen_width, self.screen_height)
-        # In a dictionary for one workbook.
+        # The declared types do not check canvases in the dictionary of one workbook.
         if canvases is not None and (isinstance(canvases, str | Mapping) or not isinstance(canvases, Collection)):
             raise OACConfigurationError(f"{label}: canvases is a list of names or ids, not {canvases!r}.")
-        # A store that cannot be reached is found before anything is ordered for it.
+        # Fail before starting an export if the store cannot be reached.
         self.store(url)
         file = lazy.export.WantedFile(
             f"{label} as {file_format}", url, workbook_id, name, file_format, self.screen_width, self.screen_height
@@ -113,11 +113,11 @@ class ExportingOperator(LineageOperator):
 
     @property
     def facts_type(self) -> type[Record]:
-        """What is made, and what is left."""
+        """The facts of an export: the files that are made, and those that are left."""
         return lazy.export.ExportFacts
 
     def start(self, state: TaskState, context: Context) -> Started:
-        """Find out what to make, leave out what is there, and order the first exports."""
+        """Plan the files, leave out complete ones, and start the first exports."""
         requests, facts = self.requests(), lazy.export.ExportFacts()
         self._push_workbook_link(requests, context)
         files = self._planned(requests, facts)
@@ -126,14 +126,14 @@ class ExportingOperator(LineageOperator):
         return self._next_round(facts)
 
     def _push_workbook_link(self, requests: list[ExportRequest], context: Context) -> None:
-        """Where the workbook is, if it is just one."""
+        """Push the link to the workbook, if there is only one."""
         paths = {lazy.ids.plain_id(request.file.workbook_id) or "" for request in requests}
         if len(paths) == 1 and (path := paths.pop()).startswith("/"):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
 
     def _missing(self, files: Sequence[WantedFile], facts: ExportFacts, state: TaskState) -> list[WantedFile]:
-        """The files that are not in their places yet; the others are done."""
+        """The files that are missing in the store; the others are recorded as done."""
         missing, manifest = [], self._manifest_of(state)
         for file in files:
             entry = manifest.whole(file) if manifest else None
@@ -145,7 +145,7 @@ class ExportingOperator(LineageOperator):
         return missing
 
     def _planned(self, requests: list[ExportRequest], facts: ExportFacts) -> list[WantedFile]:
-        """The files with their canvases."""
+        """Read the canvases of each workbook, and plan the files from them."""
         ids = list(dict.fromkeys(request.file.workbook_id for request in requests))
 
         listed = lazy.export.side_by_side(map(lazy.workbooks.canvases, ids), self.max_parallel)
@@ -165,7 +165,7 @@ class ExportingOperator(LineageOperator):
         return files
 
     def _next_round(self, facts: ExportFacts) -> Started:
-        """Order the next exports of what is left; none if nothing is."""
+        """Start the next exports of the remaining files; none if no file remains."""
         left, current, budget, last = list(facts.left), [], self.max_parallel, None
         while left and budget > 0:
             file = left.pop(0)
@@ -183,7 +183,7 @@ class ExportingOperator(LineageOperator):
         return Started(last, time.time(), replace(facts, left=tuple(left), round=tuple(current)))
 
     def _finish(self, started: Started, context: Context) -> Any:
-        """Make the files of a round, whatever became of the export that was waited for, and begin the next one."""
+        """Make the files of a round, even if the export that it waited for failed, and begin the next round."""
         state, facts = self._state(context), replace(started.facts)
         now = facts.round
         if not self.deferrable:
@@ -194,26 +194,26 @@ class ExportingOperator(LineageOperator):
             if following.work_request_id is None:
                 return self.complete(following, None, context)
         except OACKilledError:
-            # The next try finds the exports again.
+            # The next try reattaches to the exports.
             raise
         except OACError:
-            # An export that OAC has forgotten, or whose file is spoiled, must not be found again by each further try.
+            # Each further try would otherwise reattach to an export that OAC has forgotten or whose file is broken.
             state.remember(work_request_id=None)
             raise
         return self._pursue(following, state, context)
 
     def _settle(self, files: list[WantedFile], facts: ExportFacts, state: TaskState) -> None:
-        """Make files side by side."""
+        """Wait for the exports of files and download them, in parallel."""
         plan = lazy.polling.WaitPlan(deadline=self._until, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
-        # Not kept on the operator: Airflow copies operators, and a lock cannot be copied.
+        # Not an attribute of the operator: Airflow copies operators, and a lock cannot be copied.
         recording = threading.Lock()
 
         def record(file: WantedFile, made: MadeFile) -> None:
             with recording:
                 self._made(file, made, facts, state)
 
-        # Before any thread starts: a store asks Airflow for its Connection.
+        # Before any thread starts, since a store asks Airflow for its Connection.
         sinks = [sink_of(file.url, self.destination_conn_id, state.key) for file in files]
         works = [
             lazy.export.make(file, sink, plan, limit=parts, on_made=partial(record, file))
@@ -250,7 +250,7 @@ class ExportingOperator(LineageOperator):
         return self._manifest
 
     def _failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
-        """A file could not be made: raise the error, which names workbook and canvas first; of several, note it."""
+        """Raise the error of a file, with workbook and canvas in front; with several workbooks, record it instead."""
         error.of(label)
         if not self.several:
             raise error
@@ -258,11 +258,11 @@ class ExportingOperator(LineageOperator):
         facts.failed += ((label, str(error)),)
 
     def made(self, facts: ExportFacts) -> list[dict[str, Any]]:
-        """The files that were made, in the order in which they are wanted."""
+        """The files that were made, in the order of the arguments."""
         return sorted(facts.done, key=lambda entry: facts.order.index(entry["path"]))
 
     def report_files(self, files: list[dict[str, Any]], context: Context) -> None:
-        """Say in asset events, and to OpenLineage, what was made of what."""
+        """Report files and their workbooks in asset events and to OpenLineage."""
         address, made = self.hook.settings.address, []
         for file in files:
             workbook = catalog_uri(address, lazy.ids.plain_id(file["workbook_id"]) or file["workbook_id"])
@@ -276,20 +276,20 @@ class ExportingOperator(LineageOperator):
         return lazy.object_storage.Destination(url, self.destination_conn_id)
 
     def _found_again(self, state: TaskState) -> Started | None:
-        # A Clear orders everything anew, also what still runs: arguments may be others, and nothing is lost.
+        # A Clear starts everything anew, even exports that still run: arguments may have changed, and nothing is lost.
         return super()._found_again(state) if state.repeated else None
 
 
 class ExportManifest:
-    """Remembers the files that a task made, for its own retries.
+    """Records the files that a task made, for its retries.
 
-    In Airflow's task state store where there is one (3.3 and later), else in a manifest in the folder of the files. Its
-    name holds the mark of the order, which a Clear changes: what was made for a former order does not count.
+    It uses Airflow's task state store (3.3 and later), or else a manifest in the folder of the files. The name of the
+    manifest contains the mark of the order, which a Clear changes: files of an earlier order do not count.
 
-    :param state: of the task.
+    :param state: state of the task.
     :param folder: URL of the folder.
-    :param store: makes a file in the store of a URL.
-    :param used: ``False`` remembers nothing.
+    :param store: makes a file in the store from a URL.
+    :param used: ``False`` records nothing.
     """
 
     def __init__(self, state: TaskState, folder: str, store: Callable[[str], Destination], used: bool) -> None:
@@ -303,14 +303,14 @@ class ExportManifest:
         self._entries = self._remembered()
 
     def whole(self, file: WantedFile) -> dict[str, Any] | None:
-        """The entry of a file that was made as it is wanted now, and is still there with the same size."""
+        """The entry of a file that was made with the same arguments and is still there with the same size."""
         entry = self._entries.get(file.url)
         if entry is None or entry["made_as"] != _made_as(file) or self._store(file.url).size() != entry["size"]:
             return None
         return {name: value for name, value in entry.items() if name != "made_as"}
 
     def add(self, file: WantedFile, entry: dict[str, Any]) -> None:
-        """Remember a file that is in its place."""
+        """Record a file that is complete in the store."""
         self._entries[file.url] = {**entry, "made_as": _made_as(file)}
         if self._manifest is not None:
             self._manifest.write(json.dumps(self._entries, indent=1).encode())
@@ -318,7 +318,7 @@ class ExportManifest:
             self._state.remember(exported=self._entries)
 
     def finish(self) -> None:
-        """Everything is made: nothing needs to be remembered."""
+        """Remove the record: all files are made."""
         if self._manifest is not None:
             self._manifest.remove()
         else:
@@ -335,7 +335,7 @@ class ExportManifest:
 
 
 def _made_as(file: WantedFile) -> str:
-    """A digest of all that decides how a file looks: arguments may have changed from try to try."""
+    """A digest of all that determines the content of a file. Arguments may change from one try to the next."""
     canvases = [canvas for export in file.exports for canvas in export.canvas_ids]
     what = [file.workbook_id, file.file_format, file.width, file.height, canvases]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:20]

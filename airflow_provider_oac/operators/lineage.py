@@ -1,4 +1,4 @@
-"""What a task made, for Airflow's assets, and for lineage where OpenLineage is installed."""
+"""Reports what a task made: in asset events, and to OpenLineage if it is installed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Made:
-    """Something that a task made.
+    """A file or snapshot that a task made.
 
-    :param uri: of the asset, without credentials.
-    :param flow: for lineage, the URI of what was read and that of what was written.
-    :param extra: what an event says of it, ready for JSON: size, SHA-256, ids of work requests. No secret.
+    :param uri: URI of the asset, without credentials.
+    :param flow: for lineage, the URIs of the dataset that was read and the one that was written.
+    :param extra: facts for the asset event, ready for JSON: size, SHA-256, ids of work requests. Never a secret.
     """
 
     uri: str
@@ -29,7 +29,7 @@ class Made:
 
 
 class ReportsMade:
-    """What makes something that Airflow and OpenLineage know."""
+    """Mixin of the operators that report what they made to Airflow and OpenLineage."""
 
     outlets: Any
     _reported: tuple[Made, ...] = ()
@@ -37,8 +37,8 @@ class ReportsMade:
     def report_made(self, context: Context, made: Sequence[Made]) -> None:
         """Put facts into the events of the task's outlets, which Airflow sends when the task succeeds.
 
-        An outlet that is an asset gets one event, with the facts in its ``extra`` (of several things: as ``files``). An
-        outlet that is an alias gets an event for the asset of each thing that was made.
+        An outlet that is an asset gets one event, with the facts in its ``extra`` (as ``files`` if the task made
+        several). An outlet that is an alias gets one event for each asset that was made.
 
         :param made: what the task made.
         """
@@ -57,13 +57,13 @@ class ReportsMade:
                     accessors[outlet].add(_compat.Asset(item.uri), extra=item.extra)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """What OpenLineage's provider asks for when the task succeeded.
+        """Return the lineage. OpenLineage's provider calls this after the task succeeded.
 
         :returns: its ``OperatorLineage``; ``None`` if nothing was made.
         """
         if not self._reported:
             return None
-        # An optional package, which is there when it calls this.
+        # An optional package, which is installed if it calls this.
         from airflow.providers.openlineage.extractors import OperatorLineage
 
         def datasets(side: int) -> list[Any]:
@@ -73,4 +73,4 @@ class ReportsMade:
 
 
 class LineageOperator(OACWorkOperator, ReportsMade):
-    """Starts work in OAC that makes something."""
+    """Starts work in OAC, and reports what it made in asset events and to OpenLineage."""

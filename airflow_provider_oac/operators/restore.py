@@ -31,60 +31,61 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.records import Record
 
-# The two works of a restore, each with its own work request.
+# The two phases of a restore, each with its own work request.
 SAFETY, RESTORE = "safety snapshot", "restore"
-# So many safety snapshots are taken at most until one is seen to succeed.
+# Maximum number of safety snapshots to take until the task sees one succeed.
 _SAFETY_SNAPSHOTS = 3
 
 
 class OACRestoreSnapshotOperator(SnapshotOperator):
-    """Restores a snapshot. It **replaces the whole instance, and there is no undo**, except a snapshot taken before.
+    """Restores a snapshot. This **replaces the whole instance and cannot be undone**, except by an earlier snapshot.
 
-    In this order: refuse any run that is not of the type ``manual``, and any instance but ``expected_host``; find the
-    snapshot and its password; take a safety snapshot of the target and see it succeed; send the restore, once; wait;
-    see that the instance answers again and its search index is ready.
+    The task does this in order: refuse DAG runs that are not of an allowed type, and any instance other than
+    ``expected_host``; find the snapshot and its password; take a safety snapshot of the target and see it succeed; send
+    the restore, once; wait for it; wait until the instance answers again and its search index is ready.
 
-    **Never sent twice.** A retry or a Clear finds a restore that was accepted and waits for it. One whose response was
-    lost fails the task for good and names what to check. After success, a Clear sends nothing unless ``approval`` has
-    changed; if the check of the instance afterwards failed, it only checks again. After a restore that OAC itself
-    reported as failed, a retry sends nothing; a Clear by a person does, and the safety snapshot of before the failure
-    remains the way back. On
-    Airflow before 3.3 nothing outlives a try: there, only the first try of a DAG run ever sends anything. ``retries``
-    is 0 unless it is given to this very task; that of ``default_args`` does not count.
+    **A restore is never sent twice.** A retry or a Clear reattaches to a restore that OAC accepted. If its response was
+    lost, the task fails without a retry and names what to check. After success, a Clear sends nothing unless
+    ``approval`` has changed; if the instance was not seen ready, the Clear only checks it again. After OAC reported
+    that the restore failed, a retry sends nothing, but a Clear sends the restore again; the safety snapshot from before
+    the failure remains the way back. Airflow before 3.3 stores nothing from one try to the next: there, only the first
+    try of a DAG run sends anything. ``retries`` is 0 unless it is set on this task; ``default_args`` do not apply.
 
-    Replaced is everything in the catalog with its permissions, connections, semantic models, application roles with
-    their members, and system settings. Not saved by a snapshot, and so not restored: schedules of deliveries, data of
-    uploaded files, data in external sources. Needs the application role BI Service Administrator (documented).
+    A restore replaces the catalog with its permissions, connections, semantic models, application roles with their
+    members, and system settings. A snapshot does not contain schedules of deliveries, data of uploaded files and data
+    in external sources, so these are not restored. Needs the application role BI Service Administrator (documented).
 
     The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``host``, ``work_request_id``, ``safety`` (the result
-    of the safety snapshot, or ``None``), ``safety_after_failure`` (that of the one more that is taken where an earlier
-    restore of this task failed, or ``None``), ``searchable`` (whether the search index was seen ready; ``None`` if this
-    user may not search), ``seal``, ``source_instance``, ``taken_at``, ``verified``.
+    of the safety snapshot, or ``None``), ``safety_after_failure`` (the result of the additional safety snapshot that
+    is taken after an earlier restore of this task failed, or ``None``), ``searchable`` (whether the task saw the search
+    index ready; ``None`` if this user may not search), ``seal``, ``source_instance``, ``taken_at``, ``verified``.
 
-    :param expected_host: host of the instance whose content is to be replaced; with a port where it is not 443. Write
-        it out, or keep it in a Variable: taken from the Connection it would guard nothing.
-    :param snapshot: the result of a task that registered or took it in this instance: ``register.output``; or
+    :param expected_host: host of the instance whose content is replaced, with the port unless it is 443. Write it out
+        or keep it in a Variable. Taken from the Connection, it would guard nothing.
+    :param snapshot: the result of the task that registered or created the snapshot in this instance, such as
+        ``register.output``; or
     :param snapshot_id: its id in this instance.
     :param expected_system: key or description of the target as ``GET /system`` shows it, as a second guard.
-    :param seal_conn_id: Airflow Connection whose password sealed the snapshot; by default the one that the snapshot's
-        name says.
-    :param safety_label: series of the safety snapshot. What a restore that failed left behind, and is cleared, goes
-        into another series with ``-failed`` at the end: pruning must not count it and delete the good one.
-    :param safety_bucket: its bucket.
-    :param safety_seal_conn_id: Airflow Connection whose password seals it.
+    :param seal_conn_id: Airflow Connection whose password sealed the snapshot; by default the one in the snapshot's
+        name.
+    :param safety_label: series of the safety snapshot. After a failed restore, a cleared task puts its safety snapshot
+        into a separate series with ``-failed`` at the end, so pruning never deletes the good one in its favor.
+    :param safety_bucket: bucket of the safety snapshot.
+    :param safety_seal_conn_id: Airflow Connection whose password seals the safety snapshot.
     :param safety_folder: its folder in the bucket.
     :param safety_region: OCI region of its bucket, if it is not the instance's.
     :param safety_namespace: Object Storage namespace of its bucket, if it is in another tenancy.
-    :param safety_storage_conn_id: Airflow Connection with an OCI user's API key for its bucket, if not the instance
-        itself is to sign in there.
-    :param without_safety_snapshot: ``True`` restores without a safety snapshot: what is there now is lost for good.
-    :param approval: what tells one approval from another, such as its time. A Clear after success restores once more
-        only if this has changed.
-    :param allowed_run_types: which kinds of DAG runs may restore: by default ``manual`` ones, as a person starts them;
-        others are ``scheduled``, ``backfill``, ``asset_triggered``, ``operator_triggered``. Before Airflow 3.3 a run
-        that another DAG triggered is ``manual``, too, and passes: put an approval before the restore.
+    :param safety_storage_conn_id: Airflow Connection with an OCI user's API key for its bucket, if the instance is not
+        to access it as a resource principal.
+    :param without_safety_snapshot: ``True`` restores without a safety snapshot: the present content is lost for good.
+    :param approval: a text that differs from one approval to the next, such as the time of the answer. A Clear after
+        success restores again only if this has changed.
+    :param allowed_run_types: types of DAG runs that may restore; by default only ``manual``, which a person starts.
+        Others are ``scheduled``, ``backfill``, ``asset_triggered``, ``operator_triggered``. Before Airflow 3.3, a run
+        that another DAG triggered also has the type ``manual`` and passes: put an approval before the restore.
     :param ready_timeout: how long the instance may take, after the restore, to answer and to build its search index.
-    :param confirmation_timeout: seconds for which a safety snapshot whose acceptance is uncertain is looked for.
+    :param confirmation_timeout: how long, in seconds, the task searches OAC's list for a safety snapshot whose
+        acceptance is uncertain.
     """
 
     expected_host: Template[str]
@@ -104,7 +105,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     allowed_run_types: Sequence[str] = ("manual",)
     ready_timeout: Duration = timedelta(minutes=30)
 
-    # Those of a DAG's default arguments are meant for tasks that can be tried again.
+    # A DAG's default arguments are meant for tasks that are safe to retry.
     _airflow_defaults: ClassVar[dict[str, Any]] = {"retries": 0}
 
     def check_together(self) -> None:
@@ -117,17 +118,17 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
 
     @property
     def facts_type(self) -> type[Record]:
-        """What is known of the restore."""
+        """The facts of a restore."""
         return lazy.restore.RestoreFacts
 
     def _begin(self, context: Context) -> Any:
-        """Refuse, or begin."""
+        """Refuse a run or instance that may not restore, else begin."""
         refuse_run(context, self.allowed_run_types)
         self._refuse_other_target(self.expected_host)
         return super()._begin(context)
 
     def _refuse_other_target(self, *expected: str) -> None:
-        """Refuse any instance but the one that is meant."""
+        """Refuse any instance other than the expected one."""
         with no_retry(OACConfigurationError):
             for host in expected:
                 lazy.restore.check_target(host, self.hook.settings.address)
@@ -135,7 +136,10 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     # -- what an earlier try did
 
     def _found_again(self, state: TaskState) -> Started | None:
-        """The work of an earlier try, of this order or of one before a Clear. A restore is never sent again lightly."""
+        """The work of an earlier try, of this order or of one before a Clear.
+
+        :raises AirflowFailException: if an earlier try may have sent the restore and that cannot be determined.
+        """
         if state.unreadable or (not state.available and (state.interrupted or state.key.try_number > 1)):
             raise AirflowFailException(
                 "This is not the first try of this task in its DAG run, and this Airflow (before 3.3, or with "
@@ -144,7 +148,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             )
         started = self._started(state.recall())
         if started is None or started.facts.work != RESTORE:
-            # After a Clear, templates may name another snapshot: the one that was begun does not count.
+            # After a Clear, templates may name another snapshot, so a safety snapshot that was started does not count.
             return super()._found_again(state) if state.repeated else None
         if not started.work_request_id:
             raise AirflowFailException(
@@ -154,8 +158,11 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         return self._restore_found(started, state)
 
     def _restore_found(self, started: Started, state: TaskState) -> Started | None:
-        """A restore that OAC accepted from an earlier try."""
-        # A retry, and not a Clear.
+        """Decide what to do with a restore that OAC accepted from an earlier try; ``None`` to send it anew.
+
+        :raises AirflowFailException: if it must not be sent again.
+        """
+        # True for a retry, false after a Clear.
         repeated = state.repeated
         name, approved = started.facts.name, started.facts.approval
         try:
@@ -207,7 +214,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     # -- the safety snapshot
 
     def start(self, state: TaskState, context: Context) -> Started:
-        """Check everything that can be checked, and take the safety snapshot; without one, send the restore."""
+        """Check all that can be checked, and take the safety snapshot. If none is needed, send the restore."""
         with no_retry(OACConfigurationError):
             facts = self._facts()
         self.log.warning(
@@ -222,14 +229,14 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             self.log.warning("Without a safety snapshot (without_safety_snapshot=True): what is there now is lost.")
             return self._submit(facts, state)
         record = state.of_this_order()
-        # The Connection may have been edited since.
+        # Compare the address, since the Connection may have been edited in the meantime.
         if (safety := record.safety) and record.safety_of == facts.address:
             self.log.info("The safety snapshot %s of an earlier try is good.", safety["name"])
             return self._submit(_with_safety(facts, safety), state)
         return self._safety_snapshot(facts, state)
 
     def _facts(self) -> RestoreFacts:
-        """What is known before anything is sent: target, snapshot, and whose password opens it."""
+        """The facts before anything is sent: target, snapshot, and the Connection whose password opens it."""
         found = self.hook.run(lazy.system.get())
         lazy.restore.check_system(self.expected_system, found)
         item, address = self._found_snapshot(), self.hook.settings.address
@@ -266,7 +273,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             ) from error
 
     def _way_back(self, facts: RestoreFacts, state: TaskState) -> dict[str, Any] | None:
-        """The safety snapshot of a restore that failed before this one: one taken now holds what that left behind."""
+        """The safety snapshot of an earlier restore that failed. One taken now would contain what the failure left."""
         way_back = state.recall().way_back
         if not way_back or way_back["address"] != facts.address:
             return None
@@ -307,11 +314,11 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     # -- the restore
 
     def tolerated(self, started: Started) -> tuple[int, ...]:
-        """While it restores, OAC may log all users out, or not know its own work."""
+        """HTTP statuses to ignore: during a restore, OAC may log all users out or not know its own work request."""
         return lazy.restore.TOLERATED if started.facts.work == RESTORE else ()
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
-        """After the safety snapshot: restore. After the restore: see that the instance is well."""
+        """After the safety snapshot, send the restore. After the restore, wait until the instance is ready."""
         state, facts = self._state(context), started.facts
         if facts.work == SAFETY:
             safety = self._created(facts.taking, started.work_request_id, work)
@@ -329,7 +336,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         return self._checked(started, deadline, 300.0, state)
 
     def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
-        """Resume after the triggerer saw the instance ready, or waited long enough: check once more."""
+        """Resume after the wait for the instance in the triggerer: check it once more."""
         started = self._carried_on(carried_by(event))
         if started is None:
             found: dict[str, Any] = self._search_again(context, OTHER_VERSION)
@@ -337,18 +344,18 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         return self._checked(started, self._until, 0.0, self._state(context))
 
     def _submit(self, facts: RestoreFacts, state: TaskState) -> Started:
-        """Send the restore. From here on, whatever happens, it is not sent again."""
-        # The Connection may have been edited while the safety snapshot was taken.
+        """Send the restore. If OAC may have accepted it, it is never sent again."""
+        # The Connection may have been edited during the safety snapshot.
         self._refuse_other_target(facts.address, self.expected_host)
         with no_retry(OACConfigurationError):
             passwords = opening_passwords(facts)
         facts = replace(facts, work=RESTORE, approval=self.approval)
         intent = {"submitted_at": time.time(), "facts": facts.to_json(), "checked": False}
-        # The last one, should the Connection have been edited since.
+        # The Connection may have been edited in the meantime and have fewer forms now.
         password = passwords[min(facts.form, len(passwords) - 1)]
         wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host)
         try:
-            # Certainly not accepted, it is taken back: a retry may send it.
+            # If OAC certainly did not accept it, the record is taken back, and a retry may send the restore.
             with no_retry(OACUncertainError):
                 accepted = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda _clue: intent)))
         except OACError as error:
@@ -369,7 +376,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         return self._pursue(started, state, context)
 
     def _has_other_form(self, facts: RestoreFacts, error: OACError) -> bool:
-        """Whether OAC refused the password and there is another form of it: one without a line break at its end."""
+        """Whether OAC refused the password and another form of it is left: without the line break at its end."""
         if facts.form or "password" not in str(error).lower() or len(opening_passwords(facts)) < 2:
             return False
         self.log.warning(
@@ -427,17 +434,17 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
 
 
 def _with_safety(facts: RestoreFacts, safety: dict[str, Any]) -> RestoreFacts:
-    """The facts with the safety snapshot that was taken now."""
+    """Return the facts with the safety snapshot that was taken now."""
     if facts.after_failure:
         return replace(facts, taking=None, safety_after_failure=safety)
     return replace(facts, taking=None, safety=safety)
 
 
 def refuse_run(context: Context, allowed: Sequence[str]) -> None:
-    """Refuse DAG runs that were not started on purpose, such as those of a backfill or a schedule.
+    """Refuse DAG runs of other types, such as those of a backfill or a schedule.
 
-    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context tells it
-    from one that a person started: only an approval stops it there.
+    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context
+    distinguishes it from one that a person started: only an approval stops it there.
 
     :param allowed: the types of DAG runs that may restore.
     """
@@ -452,13 +459,13 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
 
 
 def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:
-    """The password that opens the snapshot, in the forms to try one after the other.
+    """The password that opens the snapshot, in the forms to try in order.
 
     :raises OACConfigurationError: naming the Connection that should hold it.
     """
     try:
         return lazy.credentials.sealed_with(facts.seal)
-    # Airflow's error for a missing Connection has another class in each line.
+    # The class of Airflow's error for a missing Connection differs between versions.
     except Exception as error:
         raise OACConfigurationError(
             f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "

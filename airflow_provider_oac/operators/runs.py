@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 class RunningOperator(OACWorkOperator):
-    """Starts a run, waits for its work request, and reports from the job history what it did.
+    """Starts a run, waits for its work request, and reports what the job history says about it.
 
-    A retry finds the run of an earlier try again: by the id of its work request, where Airflow has a task state store
-    (3.3), else by the job history since the first try. A job does not say who asked for it, so a job that another user
-    started meanwhile may be taken for the task's own; the log says which one is adopted.
+    A retry reattaches to the run of an earlier try: by the id of its work request, if Airflow has a task state store
+    (3.3), else by the job history since the first try. A job does not name the request that started it, so the task may
+    adopt a job that another user started in the meantime. The log names the adopted job.
 
-    The result (XCom) is a dictionary: ``work_request_id``; ``adopted``: whether the job was found in the history, so
-    that its work request is not known; ``job_id``, ``job_status``, ``rows``, ``bytes``, ``seconds``,
+    The result (XCom) is a dictionary: ``work_request_id``; ``adopted`` (whether the task found the job in the history,
+    where its work request is unknown); ``job_id``, ``job_status``, ``rows``, ``bytes``, ``seconds``,
     ``queued_seconds``; ``tasks``, a list of dictionaries with ``name``, ``status``, ``source``, ``target``, ``rows``,
-    ``bytes``, ``seconds``, ``rows_per_second`` and ``throughput`` (as OAC tells it; its unit is not documented), at
-    most 50 and those that failed first; and ``tasks_left_out``. What OAC does not tell is ``None``. If the job failed,
+    ``bytes``, ``seconds``, ``rows_per_second`` and ``throughput`` (as OAC reports it; its unit is not documented), at
+    most 50, failed ones first; and ``tasks_left_out``. Values that OAC does not report are ``None``. If the job failed,
     the task has no result, but the members from ``job_id`` on are in its XCom ``oac_job``, for a failure callback.
 
-    :param if_running: what to do if OAC says that it is running already (409): ``fail``; ``wait`` for the end of what
-        runs, then start; or ``adopt``: wait for what runs and take it for the result.
-    :param confirmation_timeout: seconds for which a run that may have been started is looked for in the job history
-        before it is started again.
+    :param if_running: what to do if OAC answers that it is already running (409): ``fail``; ``wait`` until the present
+        run ends, then start; or ``adopt``: wait for the present run and return its result.
+    :param confirmation_timeout: how long, in seconds, the task searches the job history for a run that may have started
+        before it starts the run again.
     """
 
     if_running: Literal["fail", "wait", "adopt"] = "fail"
@@ -51,29 +51,29 @@ class RunningOperator(OACWorkOperator):
 
     @abstractmethod
     def object_id(self) -> str:
-        """Id of what is to run, encoded.
+        """Encoded id of the object to run.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
 
     @abstractmethod
     def runnable(self, object_id: str) -> Runnable:
-        """What is to run, as something that has a job history."""
+        """The object to run, with the facts that its job history needs."""
 
     @abstractmethod
     def starting(self, object_id: str) -> Call[str]:
-        """The call that starts it.
+        """The call that starts the run.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
 
     @property
     def facts_type(self) -> type[Record]:
-        """What is known of the run."""
+        """The facts of a run."""
         return lazy.start_run.RunFacts
 
     def handle(self, started: Started) -> str | None:
-        """The work request, or the job where that is not known."""
+        """Id of the work request, or of the job if the work request is unknown."""
         job_id: str | None = started.facts.job_id
         return started.work_request_id or job_id
 
@@ -98,7 +98,7 @@ class RunningOperator(OACWorkOperator):
         )
 
     def waits_for(self, started: Started) -> bool:
-        """Whether to wait. The run of another user is waited for in any case."""
+        """Whether to wait. The task always waits for the run of another user."""
         return super().waits_for(started) or started.facts.how == lazy.start_run.BUSY
 
     def _continuing(self, started: Started) -> str:
@@ -107,14 +107,14 @@ class RunningOperator(OACWorkOperator):
         return f"Job {started.facts.job_id} of {self._of(started)} continues in OAC and cannot be canceled."
 
     def start(self, state: TaskState, context: Context) -> Started:
-        """Start the run, unless an earlier try has."""
-        # Work that an earlier try of this order may have started counts, whatever templates render now.
+        """Start the run, unless an earlier try already has."""
+        # If an earlier try of this order may have started a run, use its object, even if templates render to another.
         earlier = self._started(state.of_this_order())
         object_id = earlier.facts.object_id if earlier is not None else self.object_id()
         return self._launch(state, self._traces(state, context), object_id)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
-        """Make the result, with what the job history tells.
+        """Make the result from the job history.
 
         :raises OACWorkRequestError: if the work request succeeded, but the job history says that the job failed.
         """
@@ -133,17 +133,17 @@ class RunningOperator(OACWorkOperator):
         return {"work_request_id": started.work_request_id, "adopted": not own, **summary}
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Log what the job history knows of the failure, and forget the run: the next try starts anew."""
+        """Log what the job history says about the failure, and forget the run: the next try starts anew."""
         self._logged_job(started)
         state.remember(work_request_id=None, facts=None, sending=False)
 
     def _found_again(self, state: TaskState) -> Started | None:
         earlier = self._started(state.recall())
-        # The run of another user is waited for anew.
+        # If the task was waiting for another user's run, it begins again.
         return None if earlier and earlier.facts.how == lazy.start_run.BUSY else super()._found_again(state)
 
     def _finish(self, started: Started, context: Context) -> Any:
-        """Wait, and complete. What a job that failed did becomes an XCom. After another user's run, start ours."""
+        """Wait and complete; push the summary of a failed job to XCom. After another user's run, start this task's."""
         if started.facts.how == lazy.start_run.BUSY:
             try:
                 self._wait(started)
@@ -177,7 +177,7 @@ class RunningOperator(OACWorkOperator):
         return Started(launched.work_request_id, time.time(), facts)
 
     def _traces(self, state: TaskState, context: Context) -> Mark | None:
-        """The point before an attempt of an earlier try that may have started the run; ``None`` if there was none."""
+        """The point in the job history before an earlier try that may have started the run; ``None`` without one."""
         retries = self.retries or 0
         if not state.suspect(retries):
             return None
@@ -188,8 +188,10 @@ class RunningOperator(OACWorkOperator):
         return None if began is None else lazy.start_run.Mark(since=began)
 
     def _logged_job(self, started: Started) -> Job | None:
-        """The job of a run, which it logs. The work request says how it ended; a history that cannot be read is no
-        reason to fail."""
+        """Find and log the job of a run; ``None`` if the job history cannot be read.
+
+        An unreadable history is not an error, since the work request shows how the run ended.
+        """
         of, job_id = self._of(started), started.facts.job_id
         try:
             if job_id:
@@ -214,13 +216,11 @@ class RunningOperator(OACWorkOperator):
 
 
 class OACReloadDatasetOperator(RunningOperator):
-    """Reloads the cached data of a dataset: workbooks then show what the warehouse holds now.
+    """Reloads the cached data of a dataset, so workbooks show the present data of the warehouse.
 
     OAC reloads only datasets that are built on a connection, with at least one table that is cached automatically; not
-    those made from files (documented). Needs DV Content Author (documented).
-
-    Everything else is as :class:`RunningOperator` says: waiting, retries, what
-    happens if it is running already, and the result.
+    those made from files (documented). Needs DV Content Author (documented). :class:`RunningOperator` describes
+    waiting, retries, ``if_running`` and the result.
 
     :param dataset: its plain id: ``'owner'.'name'``, with the quotes; or
     :param dataset_id: its id as lists return it, already encoded.
@@ -243,19 +243,18 @@ class OACReloadDatasetOperator(RunningOperator):
 
 
 class OACRunDataFlowOperator(RunningOperator):
-    """Runs a data flow, as it was saved or with a source, a target or an Essbase cube replaced for this run.
+    """Runs a data flow, as saved or with a source, a target or an Essbase cube replaced for this run.
 
-    Needs DV Content Author (documented). Everything else is as
-    :class:`RunningOperator` says: waiting, retries, what happens if it is
-    running already, and the result.
+    Needs DV Content Author (documented). :class:`RunningOperator` describes waiting, retries, ``if_running`` and the
+    result.
 
     :param data_flow: its plain id: ``'owner'.'name'``, with the quotes; or
     :param data_flow_id: its id as lists return it, already encoded.
-    :param override: what to replace, in the words of OAC's REST API:
-        ``{"type": "source", "parameterName": "P_SOURCE", "datasetId": "'jane'.'Sales 2026'"}``, ``"type": "target"``
-        alike, or ``"type": "cube"`` with ``appParameterName``, ``appName``, ``cubeParameterName`` and ``cubeName``. The
-        parameter must be one of the data flow's. How several are replaced at once is not established; a dictionary
-        without ``type`` is sent as it is.
+    :param override: what to replace, in the members of OAC's REST API:
+        ``{"type": "source", "parameterName": "P_SOURCE", "datasetId": "'jane'.'Sales 2026'"}``; the same with
+        ``"type": "target"``; or ``"type": "cube"`` with ``appParameterName``, ``appName``, ``cubeParameterName`` and
+        ``cubeName``. The parameter must be one of the data flow's. How OAC takes several replacements at once is not
+        established; a dictionary without ``type`` is sent unchanged.
     """
 
     data_flow: Template[str | None] = None
@@ -276,11 +275,10 @@ class OACRunDataFlowOperator(RunningOperator):
 
 
 class OACRunSequenceOperator(RunningOperator):
-    """Runs a sequence as it was saved.
+    """Runs a sequence as saved.
 
-    Needs DV Content Author (documented). Everything else is as
-    :class:`RunningOperator` says: waiting, retries, what happens if it is
-    running already, and the result.
+    Needs DV Content Author (documented). :class:`RunningOperator` describes waiting, retries, ``if_running`` and the
+    result.
 
     :param sequence: its plain id: ``'owner'.'name'``, with the quotes; or
     :param sequence_id: its id as lists return it, already encoded.

@@ -1,4 +1,4 @@
-"""What the operators that create, register and restore snapshots share."""
+"""Base class of the operators that create, register and restore snapshots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NewSnapshot(NamedTuple):
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
     :param storage_conn_id: Airflow Connection with an OCI user's API key, or ``None``.
-    :param purpose: tells the snapshots of one task apart.
+    :param purpose: distinguishes this snapshot from others of the same task.
     """
 
     label: str
@@ -43,10 +43,10 @@ class NewSnapshot(NamedTuple):
 
 
 class SnapshotOperator(OACWorkOperator):
-    """Starts work that makes a snapshot, or one known to an instance.
+    """Starts work that creates, registers or restores a snapshot.
 
-    :param confirmation_timeout: seconds for which a snapshot whose acceptance is uncertain is searched for in OAC's
-        list before it is asked for again.
+    :param confirmation_timeout: how long, in seconds, the task searches OAC's list for a snapshot whose acceptance is
+        uncertain before it requests the snapshot again.
     """
 
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
@@ -54,7 +54,7 @@ class SnapshotOperator(OACWorkOperator):
     def _create(self, new: NewSnapshot, state: TaskState, passed_over: Sequence[str] = ()) -> Started:
         """Create a snapshot, unless OAC lists one with this task's mark.
 
-        :param passed_over: names of snapshots of this very try that do not count, oldest first; a store has them too.
+        :param passed_over: names of this try's own snapshots that do not count, oldest first. A store also has them.
         """
         seal_name, password = lazy.credentials.seal(new.seal_conn_id)
         record = state.of_this_order()
@@ -69,14 +69,14 @@ class SnapshotOperator(OACWorkOperator):
             confirmation_timeout=seconds(self.confirmation_timeout),
         )
         made = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda name: {"name": name})))
-        # An adopted one was ordered by an earlier try, whose templates or arguments may have been others.
+        # An earlier try may have ordered the snapshot, with other templates or arguments.
         name = lazy.snapshot_names.parse(made.name)
         seal_name = name.seal if name else seal_name
         facts = lazy.create_snapshot.SnapshotFacts(made.name, made.bar_uri, made.bucket, seal_name, made.snapshot_id)
         return Started(made.work_request_id, time.time(), facts)
 
     def _order(self, new: NewSnapshot, seal_name: str, me: TaskKey) -> SnapshotOrder:
-        # Without durability every try is another order, and must not adopt the snapshot of an earlier one.
+        # With durable=False every try is a separate order and must not adopt the snapshot of an earlier one.
         task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
         if new.purpose:
             task = f"{task}, {new.purpose}"
@@ -95,10 +95,10 @@ class SnapshotOperator(OACWorkOperator):
         return lazy.snapshots.Storage(bucket, region, namespace, user)
 
     def _snapshot(self, facts: Any, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
-        """What is known of a snapshot, with its id.
+        """Make the result of a snapshot, with its id if the work is done.
 
-        :param facts: those that the work was started with.
-        :param work: its work request, if it was seen to succeed.
+        :param facts: the facts that the work was started with.
+        :param work: its work request, if the task saw it succeed.
         :raises OACResponseError: if neither the work request nor OAC's list has the id.
         """
         result = {**asdict(facts), "work_request_id": work_request_id, "verified": work is not None}
@@ -107,7 +107,7 @@ class SnapshotOperator(OACWorkOperator):
         return result
 
     def _created(self, facts: SnapshotFacts, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
-        """The same of one that was created here, which the log names."""
+        """Make the result of a snapshot that this task created, and log it."""
         result = self._snapshot(facts, work_request_id, work)
         if work is not None:
             self.log.info("Snapshot %s is done: %s in bucket %s.", facts.name, facts.bar_uri, facts.bucket)
@@ -129,9 +129,9 @@ class SnapshotOperator(OACWorkOperator):
         return found.id
 
     def _forget_failed(self, name: str, state: TaskState, *, delete_storage: bool) -> None:
-        """Remember that a snapshot failed, and remove it from OAC's list: the next try would otherwise adopt it.
+        """Record that a snapshot failed, and delete it from OAC's list: the next try would otherwise adopt it.
 
-        :param delete_storage: whether to delete its file as well; never the file of a registered one.
+        :param delete_storage: whether to delete its file as well. Never delete the file of a registered snapshot.
         """
         state.remember(failed=(*state.of_this_order().failed, name), sending=False, work_request_id=None)
         try:
@@ -150,7 +150,7 @@ class SnapshotOperator(OACWorkOperator):
 
 
 def origin_facts(name: str) -> dict[str, str | None]:
-    """What the name of a snapshot says of its origin; ``None`` for what it does not."""
+    """The origin of a snapshot, as far as its name contains it; ``None`` for the rest."""
     origin = lazy.snapshot_names.origin_of(name)
     return {
         "seal": origin.seal if origin else None,

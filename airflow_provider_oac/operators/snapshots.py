@@ -38,28 +38,28 @@ if TYPE_CHECKING:
 
 
 class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
-    """Takes a snapshot of the whole instance into a bucket of OCI Object Storage.
+    """Creates a snapshot of the whole instance in a bucket of OCI Object Storage.
 
     The snapshot is named ``<label>--<instance>--<UTC time>--<seal>--<mark>`` and its file is
     ``<folder>/<instance>/<name>.bar``; see :mod:`airflow_provider_oac.client.snapshot_names`. Needs the application
     role BI Service Administrator (documented).
 
     The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``, ``taken_at``,
-    ``work_request_id``, and ``verified``: whether its work request was seen to succeed. It is ``False`` if the task
-    does not wait, and if an earlier try's snapshot was found in OAC's list, where neither its state nor its work
-    request can be seen (``work_request_id`` is ``None`` then).
+    ``work_request_id``, and ``verified``: whether the task saw the work request succeed. ``verified`` is ``False`` if
+    the task does not wait, or if it found an earlier try's snapshot in OAC's list, which shows neither the state nor
+    the work request (``work_request_id`` is ``None`` then).
 
     :param snapshot_label: name of this series of snapshots, such as ``nightly``; part of their names.
-    :param bucket: bucket that takes the file. It must exist, and the instance must be allowed to write into it.
+    :param bucket: bucket for the file. It must exist, and the instance must be allowed to write into it.
     :param seal_conn_id: Airflow Connection whose password seals the file: 14 to 50 characters with a digit, a
         lower-case letter, an upper-case letter and a special character (documented). Restoring needs it.
-    :param folder: folder in the bucket; the files of each instance go into its own folder below.
+    :param folder: folder in the bucket. Each instance writes its files into its own folder below this one.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
-    :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
-        a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
-    :param confirmation_timeout: seconds for which a snapshot whose acceptance is uncertain is looked for in OAC's list
-        before it is asked for again.
+    :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance is not to access the bucket
+        as a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
+    :param confirmation_timeout: how long, in seconds, the task searches OAC's list for a snapshot whose acceptance is
+        uncertain before it requests the snapshot again.
     """
 
     snapshot_label: Template[str]
@@ -72,7 +72,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
 
     @property
     def facts_type(self) -> type[Record]:
-        """What is known of the snapshot."""
+        """The facts of a snapshot."""
         return lazy.create_snapshot.SnapshotFacts
 
     def start(self, state: TaskState, context: Context) -> Started:
@@ -83,7 +83,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         result = self._created(started.facts, started.work_request_id, work)
-        # What was submitted: templates may render to something else now.
+        # Read from the name, since templates may render to something else now.
         name = lazy.snapshot_names.parse(result["name"])
         result["taken_at"] = name.time.isoformat() if name else None
         # OAC does not report size and SHA-256 of the file.
@@ -93,31 +93,31 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
         return result
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Remember the failure, and take the failed snapshot off OAC's list with what there is of its file."""
+        """Record the failure, and delete the failed snapshot from OAC's list, with its file."""
         self._forget_failed(started.facts.name, state, delete_storage=True)
 
 
 class OACRegisterSnapshotOperator(SnapshotOperator):
-    """Registers the file of a snapshot, which is in a bucket already, with an instance, to restore it there.
+    """Registers a snapshot's file, which is already in a bucket, with an instance, so it can be restored there.
 
-    It is named ``registered--<UTC time>--<name of the file>``: never a name that
-    :class:`OACPruneSnapshotsOperator` takes for one of its own. A file that
-    the instance lists already is not registered again: that one is the result, unverified. Needs the application role
-    BI Service Administrator (documented), and the instance must be allowed to read the bucket.
+    The registered snapshot is named ``registered--<UTC time>--<name of the file>``.
+    :class:`OACPruneSnapshotsOperator` never considers such names. If the instance lists the file already, the task
+    registers nothing and returns that entry, unverified. Needs the application role BI Service Administrator
+    (documented), and the instance must be allowed to read the bucket.
 
     The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``work_request_id``,
-    ``verified`` (whether the work request was seen to succeed); and as far as the file's name tells it ``seal`` (the
-    Connection whose password opens it), ``source_instance`` and ``taken_at``, else ``None``.
+    ``verified`` (whether the task saw the work request succeed); and, if the file's name contains them, ``seal`` (the
+    Connection whose password opens the file), ``source_instance`` and ``taken_at``, else ``None``.
 
-    :param snapshot: the result of a backup: ``backup.output``; or
+    :param snapshot: the result of the task that created the snapshot, such as ``backup.output``; or
     :param bar_uri: path of the file: ``file:///folder/name.bar``, or ``folder/name.bar``.
-    :param bucket: the bucket as this instance reaches it. By default, the bucket of ``snapshot``.
+    :param bucket: name of the bucket for this instance; by default the bucket of ``snapshot``.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
-    :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance shall not use the bucket as
-        a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
-    :param confirmation_timeout: seconds for which a registration whose acceptance is uncertain is looked for in OAC's
-        list before it is asked for again.
+    :param storage_conn_id: Airflow Connection with an OCI user's API key, if the instance is not to access the bucket
+        as a resource principal (``OSS_AUTH_OCI_USER_ID``, documented as deprecated).
+    :param confirmation_timeout: how long, in seconds, the task searches OAC's list for a registration whose acceptance
+        is uncertain before it requests the registration again.
     """
 
     snapshot: Template[Mapping[str, Any] | None] = None
@@ -129,11 +129,11 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
 
     @property
     def facts_type(self) -> type[Record]:
-        """What is known of the snapshot."""
+        """The facts of a snapshot."""
         return lazy.register_snapshot.RegistrationFacts
 
     def start(self, state: TaskState, context: Context) -> Started:
-        """Register the file, unless OAC lists it."""
+        """Register the file, unless OAC lists it already."""
         bar_uri, storage = self._wanted()
         record = state.of_this_order()
         wanted = lazy.register_snapshot.Registration(
@@ -175,26 +175,26 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
         return result
 
     def clean_up(self, started: Started, state: TaskState) -> None:
-        """Remember the failure, and take the failed registration off OAC's list. The file is not ours to delete."""
+        """Record the failure, and delete the failed registration from OAC's list, but not the file."""
         self._forget_failed(started.facts.name, state, delete_storage=False)
 
 
 class OACFindSnapshotOperator(OACBaseOperator):
-    """Finds the newest snapshot of a series, created or registered in this instance. Needs the application role BI
-    Service Administrator (documented).
+    """Finds the newest snapshot of a series that was created or registered in this instance.
 
-    A listed snapshot is not proof of a complete one: the list shows no state (documented).
+    Needs the application role BI Service Administrator (documented). A listed snapshot may be incomplete: the list
+    shows no state (documented).
 
     The result (XCom) is a dictionary: ``snapshot_id``, ``name``, ``bar_uri``, ``bucket``, ``seal``,
     ``source_instance``, ``taken_at``.
 
     :param snapshot_label: the series.
-    :param source_instance: name of the instance that the snapshot was taken of; by default this one.
-    :param registered: whether to look among those that were registered here, instead of those that were created here.
-    :param bucket: only those whose file is in this bucket; by default any.
-    :param max_age: an older one fails the task.
-    :param missing_ok: whether ``None`` is the result if there is no such snapshot, or none that is young enough, for a
-        branch to go by. If not, the task fails.
+    :param source_instance: name of the instance whose content is in the snapshot; by default this one.
+    :param registered: whether to search the registered snapshots instead of those that this instance created.
+    :param bucket: consider only snapshots whose file is in this bucket; by default any bucket.
+    :param max_age: maximum age of the snapshot; by default any age.
+    :param missing_ok: whether the result is ``None`` if there is no such snapshot or it is older than ``max_age``, so a
+        branch can check for it. If not, the task fails.
     """
 
     snapshot_label: Template[str]
@@ -205,7 +205,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
     missing_ok: bool = False
 
     def execute(self, context: Context) -> dict[str, Any] | None:
-        """Find it."""
+        """Find the snapshot."""
         self._push_link(context)
         instance = self.source_instance or self.hook.settings.instance
         now = datetime.now(UTC)
@@ -248,11 +248,11 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
     The result (XCom) is the id of the snapshot.
 
     :param snapshot_id: id of the snapshot; or
-    :param snapshot_name: its name, which must fit exactly one.
-    :param delete_storage: whether its file in the bucket is deleted as well. Refused if another listed snapshot uses
+    :param snapshot_name: its name. Exactly one snapshot must have it.
+    :param delete_storage: whether to delete its file in the bucket as well. Refused if another listed snapshot uses
         the same file.
-    :param missing_ok: whether a snapshot that does not exist is as good as deleted. If not, the task fails without a
-        retry. A retry after another failure takes it so in any case, since the try before may have deleted it.
+    :param missing_ok: whether the task succeeds if the snapshot does not exist. If not, it fails without a retry. A
+        retry always accepts a missing snapshot, since an earlier try may have deleted it.
     """
 
     snapshot_id: Template[str | None] = None
@@ -261,7 +261,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
     missing_ok: bool = False
 
     def execute(self, context: Context) -> str | None:
-        """Delete it."""
+        """Delete the snapshot."""
         if bool(self.snapshot_id) == bool(self.snapshot_name):
             raise OACConfigurationError("Give either snapshot_id or snapshot_name.")
         self._push_link(context)
@@ -271,7 +271,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
             if self.missing_ok or TaskKey.of(context).repeats(self.retries or 0):
                 self.log.info("Snapshot %s does not exist.", wanted)
                 return self.snapshot_id
-            # Without a retry: that one would take it for deleted by this try.
+            # Without a retry, which would assume that this try deleted the snapshot.
             raise AirflowFailException(
                 f"There is no snapshot {wanted!r} to delete: OAC does not list it. OAC lists only snapshots that were "
                 "created or registered through the REST API. Check id or name. missing_ok=True treats this as success."
@@ -283,7 +283,10 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         return found.id
 
     def _find(self) -> Snapshot | None:
-        """The one snapshot that is meant, if it may be deleted as asked."""
+        """The one snapshot to delete; ``None`` if OAC does not list it.
+
+        :raises OACError: if several match, or if another one uses the file that is to be deleted.
+        """
         listed = self.hook.run(lazy.snapshots.list_all())
         matches = [
             item
@@ -312,10 +315,11 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
 class OACPruneSnapshotsOperator(OACBaseOperator):
     """Deletes old snapshots of one series, with or without their files.
 
-    It considers only snapshots whose name has exactly the form of :class:`OACCreateSnapshotOperator` with this label
-    and this instance, and whose bucket and path belong to this instance. It keeps what **any** rule keeps, and always
-    the newest, those of this very DAG run, and those in ``keep``. Without a rule the operator is refused. A file that
-    another listed snapshot uses is never deleted. Needs the application role BI Service Administrator (documented).
+    The task considers only snapshots whose name has exactly the form of :class:`OACCreateSnapshotOperator` with this
+    label and this instance, and whose bucket and path belong to this series. It keeps each snapshot that **any** rule
+    keeps, and always the newest one, those of the current DAG run, and those in ``keep``. At least one rule is
+    required. The task never deletes a file that another listed snapshot uses. Needs the application role BI Service
+    Administrator (documented).
 
     The result (XCom) is a dictionary: ``deleted`` and ``kept`` (names), ``others`` (how many snapshots were not
     considered), ``dry_run``.
@@ -325,16 +329,16 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     :param folder: its folder in the bucket.
     :param region: OCI region of the bucket, if it is not the instance's.
     :param namespace: Object Storage namespace of the bucket, if it is in another tenancy.
-    :param keep_last: keep the newest so many.
-    :param keep_for: keep what is younger.
-    :param keep_weekly: keep the newest of each of the last so many weeks that have one.
-    :param keep_monthly: keep the newest of each of the last so many months that have one.
-    :param keep: names or ids that stay in any case: a sequence, or a text that holds them with commas or blanks in
-        between, as a template may render.
-    :param delete_storage: whether their files in the bucket are deleted as well. ``False`` needs no right to delete in
-        the bucket; a lifecycle rule of the bucket may delete the files then.
-    :param max_delete: if more would be deleted, nothing is, and the task fails.
-    :param dry_run: only say what would be deleted.
+    :param keep_last: number of newest snapshots to keep.
+    :param keep_for: keep snapshots that are younger than this.
+    :param keep_weekly: number of weeks: keep the newest snapshot of each of the last weeks that have one.
+    :param keep_monthly: number of months: keep the newest snapshot of each of the last months that have one.
+    :param keep: names or ids of snapshots that are always kept: a sequence, or a text with commas or blanks in between,
+        as a template may render.
+    :param delete_storage: whether to delete the files in the bucket as well. ``False`` needs no right to delete in the
+        bucket; a lifecycle rule of the bucket may then delete the files.
+    :param max_delete: maximum number of snapshots to delete. If there are more, the task deletes none and fails.
+    :param dry_run: only report what would be deleted.
     """
 
     snapshot_label: Template[str]
@@ -352,16 +356,16 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
     dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def check_together(self) -> None:
-        """An empty rule keeps nothing."""
+        """Require at least one rule."""
         if not (self.keep_last or self.keep_for or self.keep_weekly or self.keep_monthly):
-            # It says why. Its module is imported for the error only: parsing a DAG does without.
+            # Raises the error. Its module is imported only here, since parsing a DAG does not need it.
             self._retention()
 
     def _retention(self) -> Retention:
         return lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Prune."""
+        """Delete the old snapshots."""
         storage = lazy.snapshots.Storage(self.bucket, self.region, self.namespace)
         own = lazy.retention.SnapshotSeries.checked(
             self.snapshot_label, self.hook.settings.instance, path_text(self.folder), storage
@@ -394,5 +398,5 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
 
 
 def _words(keep: Collection[str] | str | None) -> list[str]:
-    """Names and ids, also of a list that a template rendered to text: a name that is not read is not protected."""
+    """Names and ids, also from the text of a list that a template rendered: a name that is missed is not protected."""
     return re.findall(r"[^\s,'\"()\[\]]+", keep) if isinstance(keep, str) else [str(item) for item in keep or ()]

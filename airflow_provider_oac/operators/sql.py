@@ -1,4 +1,4 @@
-"""Operators for data and definitions: a query to a file, the definitions of workbooks."""
+"""Operators that write data and definitions to files: the rows of a query, the definitions of workbooks."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ __all__ = ["OACSqlToStorageOperator", "OACWorkbookBackupOperator"]
 class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
     """Runs a query of Logical SQL and writes its rows to a file, in any store that ``ObjectStoragePath`` reaches.
 
-    The file appears whole or not at all. With ``page_rows`` the rows come page by page, so that the task needs memory
-    for one page; without it they come in one response, of which OAC may send less than all: more than ``max_rows`` are
-    an error. A retry runs the query again.
+    The file appears only when it is complete. With ``page_rows`` the rows arrive page by page, and the task needs
+    memory for one page. Without it they arrive in one response, which OAC may truncate, so more than ``max_rows`` rows
+    fail the task. A retry runs the query again.
 
     The result (XCom) is a dictionary: ``path``, ``format``, ``rows``, ``size``, ``sha256``, ``columns``, and
-    ``manifest`` (its path, if there is one). It holds no data.
+    ``manifest`` (its path, if there is one). It contains no data.
 
-    :param sql: one SELECT of Logical SQL, or a file ``….sql``. A column without alias is called by its own name.
-    :param parameters: a list of values for the question marks of the query. Values of others belong here and not into
-        the text.
-    :param destination: URL of the file. A file that is there is replaced.
+    :param sql: one SELECT of Logical SQL, or a file ``….sql``. Without an alias, a column keeps the name that it has in
+        OAC.
+    :param parameters: a list of values for the question marks of the query. Pass untrusted values here and not in the
+        text.
+    :param destination: URL of the file. An existing file is replaced.
     :param destination_conn_id: the Airflow Connection of the store, if the URL names none.
     :param file_format: ``csv``, ``jsonl`` (a JSON object on each line) or ``parquet`` (needs the extra ``parquet``).
-    :param page_rows: most rows of a page; by default there are no pages. The query needs ``page_key`` or ORDER BY.
-    :param page_key: name of a column that has another value in each row and no NULL. It orders the rows.
-    :param max_rows: most rows without pages.
-    :param column_types: for Parquet, types of columns, such as ``{"amount": "decimal128(18, 2)"}``; by default what the
-        first page shows.
-    :param manifest: whether to write ``<destination>.manifest.json`` beside the file, after it: what the result says,
-        and the sources of the query.
+    :param page_rows: maximum number of rows per page; by default no pages. The query needs ``page_key`` or ORDER BY.
+    :param page_key: name of a column with a unique value in each row and no NULL. The rows are ordered by it.
+    :param max_rows: maximum number of rows without pages.
+    :param column_types: types of columns for Parquet, such as ``{"amount": "decimal128(18, 2)"}``; by default inferred
+        from the first page.
+    :param manifest: whether to write ``<destination>.manifest.json`` after the file: the result, and the sources of the
+        query.
     :param query_timeout: how long OAC may take for a page; at most 900 seconds.
     """
 
@@ -68,12 +69,12 @@ class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
 
     @cached_property
     def hook(self) -> OACHook:
-        """The hook of this task, which waits as long as a query may take."""
+        """The hook of this task, with ``query_timeout`` as its read timeout."""
         patience = seconds(self.query_timeout)
         return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed, read_timeout=patience)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Query and write."""
+        """Run the query, and write the file."""
         if (self.column_types and self.file_format != "parquet") or (self.page_key and not self.page_rows):
             raise OACConfigurationError(
                 f"Task {self.task_id!r}: column_types need file_format='parquet', and page_key needs page_rows."
@@ -104,11 +105,12 @@ class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
 
 
 class OACWorkbookBackupOperator(OACBaseOperator):
-    """Writes the definitions of the workbooks below a folder, each as a JSON file: canvases, visualizations and
-    calculations, no data. The same definition gives the same file, so that Git shows what changed.
+    """Writes the definition of each workbook below a folder to a JSON file.
 
-    Files lie below the destination as the workbooks do below the folder, and ``manifest.json`` lists them. A file of a
-    workbook that is gone stays. OAC gives definitions out through its MCP server; putting one back is not supported.
+    A definition contains canvases, visualizations and calculations, but no data. The same definition always gives the
+    same file, so Git shows what changed. The files have the same folder structure as the workbooks, and
+    ``manifest.json`` lists them. The file of a deleted workbook stays. The definitions come from OAC's MCP server;
+    importing one is not supported.
 
     The result (XCom) is a dictionary: ``path``, ``manifest`` (its path), ``workbooks`` (how many).
 
@@ -141,17 +143,17 @@ class OACWorkbookBackupOperator(OACBaseOperator):
 
 
 def _write(url: str, conn_id: str | None, content: Any) -> None:
-    """Write JSON; the same content is the same text."""
+    """Write JSON with sorted keys: the same content gives the same text."""
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     lazy.object_storage.Destination(url, conn_id).write(text.encode(errors="backslashreplace"))
 
 
 def _file_names(items: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
-    """Workbooks by the names of their files below the destination; two that differ in signs only get a digest."""
+    """Workbooks by the paths of their files below the destination; a digest distinguishes paths that would collide."""
     plain, normal = lazy.file_names.plain_name, lazy.ids.normal
     workbooks = [item for item in items if item.type == lazy.ids.WORKBOOKS]
     names = ["/".join(map(plain, normal(item.id).removeprefix(f"{folder}/").split("/"))) for item in workbooks]
-    # Some file systems take capitals and small letters for the same.
+    # Some file systems ignore case.
     many = Counter(["manifest", *map(str.casefold, names)])
     named = {}
     for name, item in zip(names, workbooks, strict=True):

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class _DesiredState(OACBaseOperator):
-    """What these operators share: they read what there is, tell the difference, and change only what differs.
+    """Base class of these operators: they read the present state, log the difference, and change only what differs.
 
-    :param template_oac_conn_id: Airflow Connection of another instance, which this one is to be like.
-    :param dry_run: only tell the difference.
+    :param template_oac_conn_id: Airflow Connection of the template: another instance, whose values are copied.
+    :param dry_run: only log and return the difference.
     """
 
     template_oac_conn_id: Template[str | None] = None
     dry_run_only: bool = argument(alias="dry_run", default=False)
 
     def of_the_other(self, work: Work[Any]) -> Any:
-        """Ask the instance that this one is to be like."""
+        """Run a call or flow against the template instance."""
         return self._hook_of(str(self.template_oac_conn_id)).run(work)
 
     def tell(self, what: str, before: Any, after: Any) -> None:
@@ -39,22 +39,22 @@ class _DesiredState(OACBaseOperator):
 
 
 class OACSystemSettingsOperator(_DesiredState):
-    """Brings system settings to the values that are wanted. Needs BI Service Administrator (documented).
+    """Brings system settings to the desired values. Needs BI Service Administrator (documented).
 
-    What has its value is not sent; if nothing differs, nothing is. OAC may keep a change pending until it is applied
-    (documented); a change that is pending counts as done.
+    The task sends only settings whose value differs. OAC may keep a change pending until it is applied (documented);
+    such a setting counts as changed.
 
-    The result (XCom) is a dictionary: ``changed`` (key to the value before and after; values of keys that sound like
+    The result (XCom) is a dictionary: ``changed`` (key to the values before and after; values of keys that sound like
     secrets are masked), ``unchanged`` (how many), ``pending`` (keys that are saved and not applied yet),
-    ``unconfirmed`` (keys that were sent and afterwards still read otherwise, which is logged as a warning),
-    ``not_here`` (keys of the other instance that this one does not list) and ``dry_run``.
+    ``unconfirmed`` (keys that were sent and still have another value afterwards, which is logged as a warning),
+    ``not_here`` (keys of the template instance that this one does not list) and ``dry_run``.
 
     :param settings: key to value: texts, numbers, booleans. A text whose key sounds like a secret is refused.
-    :param template_oac_conn_id: Airflow Connection of another instance, whose settings are wanted; ``settings`` take
+    :param template_oac_conn_id: Airflow Connection of another instance, whose settings are copied; ``settings`` take
         precedence.
-    :param keys: of the other instance only these settings; by default all.
-    :param ignore: of the other instance not these settings, such as those that hold its own name.
-    :param dry_run: only tell the difference.
+    :param keys: copy only these settings of the template instance; by default all.
+    :param ignore: do not copy these settings of the template instance, such as those that contain its name.
+    :param dry_run: only log and return the difference.
     """
 
     settings: Template[Mapping[str, Any] | None] = None
@@ -91,7 +91,7 @@ class OACSystemSettingsOperator(_DesiredState):
         }
 
     def check_together(self) -> None:
-        """Refuse secrets: DAG files and Airflow's pages show them. A number or a switch is no secret."""
+        """Refuse secrets, which DAG files and Airflow's pages would show. Numbers and booleans are not secrets."""
         given = self.settings if isinstance(self.settings, Mapping) else {}
         if found := [
             key
@@ -105,7 +105,7 @@ class OACSystemSettingsOperator(_DesiredState):
             )
 
     def _wanted(self, own: Mapping[str, str], current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """The values that are wanted, and the keys of the other instance that this one does not have."""
+        """The desired values, and the keys of the template instance that this one does not list."""
         if not self.template_oac_conn_id:
             return dict(own), []
         other = self.of_the_other(lazy.system_settings.effective_settings())
@@ -136,28 +136,29 @@ class OACSystemSettingsOperator(_DesiredState):
 
 
 class OACMailServerOperator(_DesiredState):
-    """Brings the mail server's settings to what is wanted, or removes them. Needs BI Service Administrator
-    (documented).
+    """Brings the mail server's settings to the desired state, or removes them.
 
-    OAC returns no secrets (inferred), so a changed secret is not visible. With
-    ``always_send_password``, the default, settings with a secret are sent on each run, which makes a new password in
-    the Airflow Connection count; without, they are sent only if something else differs.
+    Needs BI Service Administrator (documented). OAC returns no secrets (inferred), so a changed secret is not visible.
+    With ``always_send_password``, the default, the task sends settings with a secret on each run, so a new password in
+    the Airflow Connection takes effect. Without it, the task sends them only if something else differs.
 
-    The result (XCom) is a dictionary: ``changed`` (name such as ``sender.emailAddress`` to the value before and after),
-    ``sent`` (whether settings were sent), ``secret`` (``sent``, ``not compared`` or ``none``), and ``dry_run``.
+    The result (XCom) is a dictionary: ``changed`` (a name such as ``sender.emailAddress`` to the values before and
+    after), ``sent`` (whether settings were sent), ``secret`` (``sent``, ``not compared`` or ``none``), and
+    ``dry_run``.
 
-    :param server: the settings in the words of OAC's REST API, without secrets: ``host``, ``port``, ``sender`` (such as
+    :param server: the settings as members of OAC's REST API, without secrets: ``host``, ``port``, ``sender`` (such as
         ``{"displayName": "OAC", "emailAddress": "oac@example.com"}``) and ``connectionSecurity``, an object or just its
         type, such as ``START_TLS_CONNECTION_SECURITY``.
     :param mail_conn_id: Airflow Connection, of any type, with login and password for the mail server (8 to 255
-        characters, documented), or with an object ``auth`` in its extra that goes to OAC as it is, for OAuth. Its host
-        and port are taken where neither ``server`` nor the other instance has any. Without it OAC signs in nowhere
-        (``NO_AUTH``).
-    :param template_oac_conn_id: Airflow Connection of another instance, whose mail server is wanted; members of
-        ``server`` take precedence. If that one signs in, ``mail_conn_id`` is needed, since secrets cannot be copied.
+        characters, documented), or with an object ``auth`` in its extra that is sent to OAC unchanged, for OAuth. Its
+        host and port are used if neither ``server`` nor the template instance has any. Without this Connection, OAC
+        does not sign in at the mail server (``NO_AUTH``).
+    :param template_oac_conn_id: Airflow Connection of another instance, whose mail server is copied; members of
+        ``server`` take precedence. If that instance signs in, ``mail_conn_id`` is required, since secrets cannot be
+        copied.
     :param absent: ``True`` removes the mail server's settings.
-    :param always_send_password: whether settings with a secret are sent even if nothing else differs.
-    :param dry_run: only tell the difference.
+    :param always_send_password: whether to send settings with a secret even if nothing else differs.
+    :param dry_run: only log and return the difference.
     """
 
     server: Template[Mapping[str, Any] | None] = None
@@ -166,10 +167,10 @@ class OACMailServerOperator(_DesiredState):
     always_send_password: bool = True
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, and tell OAC what differs."""
+        """Compare, and send the settings if they differ."""
         if self.absent:
             return self._remove(context)
-        # Before anything is asked of OAC, as far as it does not depend on the other instance.
+        # Check the arguments before any request, unless they depend on the template instance.
         wanted = None if self.template_oac_conn_id else self._wanted({})
         self._push_link(context)
         wanted = wanted or self._wanted(self._other())
@@ -223,7 +224,7 @@ class OACMailServerOperator(_DesiredState):
         return found.body()
 
     def check_together(self) -> None:
-        """Require a mail server or absent=True, and refuse secrets: DAG files and Airflow's pages show them."""
+        """Require a mail server or absent=True. Refuse secrets, which DAG files and Airflow's pages would show."""
         if self.absent == bool(self.server or self.template_oac_conn_id):
             raise OACConfigurationError("no mail server given. Set server, template_oac_conn_id, or absent=True.")
         if not isinstance(self.server, Mapping):
@@ -236,20 +237,20 @@ class OACMailServerOperator(_DesiredState):
 
 
 class OACSafeDomainsOperator(_DesiredState):
-    """Brings the safe domains to what is wanted. Needs BI Service Administrator (documented).
+    """Brings the safe domains to the desired state. Needs BI Service Administrator (documented).
 
-    Domains that are not named stay as they are, unless ``remove_others`` says otherwise.
+    Domains that are not named stay unchanged, unless ``remove_others`` is set.
 
     The result (XCom) is a dictionary: ``created`` (domain to the names of the policies that are on), ``updated``
     (domain to these names before and after), ``deleted`` (domains), ``unchanged`` (how many) and ``dry_run``.
 
-    :param domains: domain to what it is allowed for: names of policies such as ``["img-src", "frame-src"]``, or names
-        with true or false. Policies that are not named are off.
-    :param template_oac_conn_id: Airflow Connection of another instance, whose safe domains are wanted; ``domains`` take
+    :param domains: domain to its policies: a list of names such as ``["img-src", "frame-src"]``, or names with true or
+        false. Policies that are not named are off.
+    :param template_oac_conn_id: Airflow Connection of another instance, whose safe domains are copied; ``domains`` take
         precedence.
-    :param remove: domains that are to go.
-    :param remove_others: whether every domain goes that is not wanted. Refused if none is wanted at all.
-    :param dry_run: only tell the difference.
+    :param remove: domains to delete.
+    :param remove_others: whether to delete every domain that is not named. Refused if no domain is named at all.
+    :param dry_run: only log and return the difference.
     """
 
     domains: Template[Mapping[str, Iterable[str] | Mapping[str, bool]] | None] = None
@@ -261,7 +262,7 @@ class OACSafeDomainsOperator(_DesiredState):
         own, gone = self._own()
         self._push_link(context)
         other: dict[str, Policy] = self.of_the_other(lazy.safe_domains.list_all()) if self.template_oac_conn_id else {}
-        # Domains are alike in upper and lower case.
+        # Domain names ignore case.
         named = {domain.casefold() for domain in (*own, *gone)}
         wanted = {
             **{domain: _nine(policy) for domain, policy in other.items() if domain.casefold() not in named},
@@ -280,7 +281,7 @@ class OACSafeDomainsOperator(_DesiredState):
         return result
 
     def _own(self) -> tuple[dict[str, Policy], list[str]]:
-        """The domains that are named here, checked."""
+        """Check the arguments, and return the named domains and those to delete."""
         if not (self.domains or self.template_oac_conn_id or self.remove):
             raise OACConfigurationError("No safe domains given. Set domains, template_oac_conn_id or remove.")
         named = (self.domains or {}).items()
@@ -314,10 +315,10 @@ class OACSafeDomainsOperator(_DesiredState):
 
 
 def _auth(account: Mapping[str, Any]) -> dict[str, Any]:
-    """How OAC signs in is the Connection's to say, whatever else is taken from elsewhere."""
+    """The sign-in of the Connection, which takes precedence over all other sources."""
     return {"auth": account["auth"]} if account else {}
 
 
 def _nine(policy: Policy) -> Policy:
-    """The policies that are documented, of an instance that may have more."""
+    """Reduce a policy to the documented names: the template instance may have more."""
     return {name: policy.get(name, False) for name in lazy.safe_domains.POLICIES}

@@ -1,4 +1,4 @@
-"""What a task remembers from try to try."""
+"""The state that a task keeps from one try to the next."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.submit import Attempts
 
 _KEY = "oac_work"
-# Which try of the task is the current one.
+# Key of the number of the current try.
 _CURRENT = "oac_current_try"
-# By process: the parent that it had when its try began.
+# Process id to the id of its parent when its try began.
 _parents: dict[int, int] = {}
 
 
 class TaskKey(NamedTuple):
-    """Who a task instance is.
+    """Identifies a task instance.
 
-    :param max_tries: grows with a Clear and not with a retry, so it tells a repetition from a new order.
+    :param max_tries: identifies the order: it grows with a Clear, and not with a retry.
     """
 
     dag_id: str
@@ -45,37 +45,37 @@ class TaskKey(NamedTuple):
         return cls(ti.dag_id, ti.run_id, ti.task_id, map_index, ti.max_tries, ti.try_number)
 
     def repeats(self, retries: int) -> bool:
-        """Whether this is a retry, and not the first try of an order: after a Clear, tries are counted on.
+        """Whether this is a retry and not the first try of an order. Airflow continues to count tries after a Clear.
 
-        :param retries: those of the task. A Clear sets ``max_tries`` to the last try's number plus these.
+        :param retries: the task's ``retries``. A Clear sets ``max_tries`` to the number of the last try plus these.
         """
         return self.try_number > self.first_try(retries)
 
     def first_try(self, retries: int) -> int:
         """Number of the first try of this order.
 
-        :param retries: those of the task.
+        :param retries: the task's ``retries``.
         """
         return self.max_tries - retries + 1
 
 
 @dataclass(frozen=True)
 class TaskRecord(Record):
-    """What a logical task remembers. Ids and names only, never a secret.
+    """The stored state of a task: ids and names only, never a secret.
 
-    :param max_tries: tells the order: it grows with a Clear and not with a retry.
-    :param fingerprint: of the order: what decides the outcome, rendered.
-    :param sending: whether something may have been sent of which no id is known.
+    :param max_tries: identifies the order: it grows with a Clear, and not with a retry.
+    :param fingerprint: digest of the order: the instance and the rendered template fields.
+    :param sending: whether a request may have been sent whose id is unknown.
     :param work_request_id: the work that OAC accepted.
     :param submitted_at: when it was submitted, in seconds since the epoch.
-    :param facts: a record of the operator's own kind, as JSON.
+    :param facts: the operator's own record, as JSON.
     :param name: the last name that was used for a snapshot.
     :param failed: names of snapshots that failed or do not count.
-    :param exported: what an export has made.
+    :param exported: the files that an export has made.
     :param safety: the safety snapshot of a restore, as its result.
-    :param safety_of: address of its instance.
+    :param safety_of: address of the instance of ``safety``.
     :param way_back: the safety snapshot of a restore that failed, with the address of its instance.
-    :param checked: whether the instance was seen to be well after a restore.
+    :param checked: whether the task saw the instance ready after a restore.
     """
 
     max_tries: int = -1
@@ -94,15 +94,15 @@ class TaskRecord(Record):
 
 
 class TaskState:
-    """Keeps what was submitted in Airflow's task state store, where there is one (3.3 and later).
+    """Records in Airflow's task state store (3.3 and later) what the task submitted.
 
-    It outlives a try, a Clear and a lost worker, as XCom does not. Without a store it remembers nothing, and the
-    operator goes by what OAC lists.
+    Unlike XCom, the store survives a retry, a Clear and a lost worker. Without a store nothing is recorded, and the
+    operator searches OAC's lists instead.
 
     :param context: the task's context.
-    :param used: ``False`` switches it off.
+    :param used: ``False`` switches the store off.
     :param fingerprint: makes the fingerprint of the order.
-    :param interrupted: whether this very try has submitted something of which nothing is known any more.
+    :param interrupted: whether this try itself may have submitted something and lost track of it.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class TaskState:
 
     @property
     def available(self) -> bool:
-        """Whether there is a store; then an empty record means that nothing was sent."""
+        """Whether there is a store. If so, an empty record means that nothing was sent."""
         return self._store is not None
 
     @property
@@ -129,32 +129,32 @@ class TaskState:
 
     @property
     def unreadable(self) -> bool:
-        """Whether the store holds something that another version of this package has written."""
+        """Whether the store holds a record that another version of this package wrote."""
         return self._kept is not None and TaskRecord.from_json(self._kept) is None
 
     def recall(self) -> TaskRecord:
-        """What is remembered, maybe of an order before the last Clear; an empty record if nothing is."""
+        """The stored record, possibly of an order before the last Clear; an empty record if there is none."""
         return TaskRecord.from_json(self._kept) or TaskRecord()
 
     def of_this_order(self) -> TaskRecord:
-        """What earlier tries of this very order remembered; an empty record on the first try and after a Clear."""
+        """The record of this order; an empty one on the first try and after a Clear."""
         record = self.recall()
         return record if record.max_tries == self.key.max_tries else TaskRecord()
 
     @property
     def repeated(self) -> bool:
-        """Whether what is remembered is of this very order, and not of one before a Clear."""
+        """Whether the stored record belongs to this order, and not to one before a Clear."""
         return self.recall().max_tries == self.key.max_tries
 
     @property
     def differs(self) -> bool:
-        """Whether what is remembered is of an order for something else, before a Clear."""
+        """Whether the stored record belongs to an order before a Clear whose fingerprint differs from this one's."""
         return not self.repeated and self.recall().fingerprint != self._fingerprint()
 
     def suspect(self, retries: int | None = None) -> bool:
-        """Whether an earlier try of this order may have sent something of which no id is known.
+        """Whether an earlier try of this order may have sent a request whose id is unknown.
 
-        :param retries: those of the task, where a search after a Clear would find what was done before it.
+        :param retries: the task's ``retries``; give it where a search after a Clear would find the work from before it.
         """
         if not self._used:
             return self.interrupted
@@ -164,24 +164,24 @@ class TaskState:
         return later or self.interrupted
 
     def claim(self) -> None:
-        """Make this try the current one. An earlier try whose process is still alive sends nothing from now on."""
+        """Make this try the current one. An earlier try whose process is still alive sends nothing any more."""
         _parents.setdefault(os.getpid(), os.getppid())
         if self._store is not None:
             self._store.set(_CURRENT, {"try_number": self.key.try_number})
 
     def check_current(self) -> None:
-        """Make sure that this still is the current try.
+        """Check that this is still the current try.
 
-        :raises OACSupersededError: if it is not, or if that cannot be found out.
+        :raises OACSupersededError: if it is not, or if Airflow cannot be asked.
         """
         if self._store is None:
-            # Before Airflow 3.3 nothing is kept from try to try. But a try whose supervisor is gone is replaced.
+            # Airflow before 3.3 has no store. But if the supervisor is gone, Airflow replaces this try with another.
             parent = _parents.setdefault(os.getpid(), os.getppid())
             current, why = os.getppid() == parent, f"the process that supervised it ({parent}) is gone"
         else:
             try:
                 claim = self._store.get(_CURRENT)
-            # Whatever Airflow raises when the supervisor is gone.
+            # Airflow raises various errors when the supervisor is gone.
             except Exception as error:
                 claim, why = None, f"Airflow cannot be asked which try is the current one ({error})"
             else:
@@ -194,9 +194,9 @@ class TaskState:
             )
 
     def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> Attempts:
-        """What this task does around the attempts to send a request.
+        """The callbacks of this task before and after each attempt to send a request.
 
-        :param intent: what to remember before an attempt, by its clue.
+        :param intent: makes the members to record before an attempt from its clue.
         """
         before = self._kept
 
@@ -210,13 +210,13 @@ class TaskState:
         return lazy.submit.Attempts(remember, take_back, self.check_current)
 
     def remember(self, **changes: Any) -> None:
-        """Keep facts, beside what is remembered of this order; what was of a former order goes.
+        """Change members of the stored record. Members of an earlier order are dropped.
 
         :param changes: members of the record.
         """
         if self._store is not None:
             record = self.of_this_order()
-            # A retry attaches to what was ordered first, whatever its templates render to.
+            # A retry reattaches to the first try's work, even if its templates render to something else.
             fingerprint = record.fingerprint or self._fingerprint()
             record = replace(record, max_tries=self.key.max_tries, fingerprint=fingerprint, **changes)
             self._store.set(_KEY, record.to_json())

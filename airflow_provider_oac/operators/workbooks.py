@@ -22,23 +22,24 @@ _FORMATS = OneOf(("pdf", "png"))
 class OACExportWorkbookOperator(ExportingOperator):
     """Exports a workbook as PDF or PNG to any store that Airflow's ``ObjectStoragePath`` reaches.
 
-    The file is streamed, checked (announced size, first and last bytes), and appears when it is complete. More than
-    five canvases in one PDF are several exports, joined in order (needs the extra ``pdf``). A PNG holds one canvas:
-    several canvases are several files, ``board-01-Overview.png``, ``board-02-Details.png`` and so on.
+    The task streams the file and checks it (announced size, first and last bytes); the file appears only when it is
+    complete. A PDF of more than five canvases takes several exports, which are joined in order (needs the extra
+    ``pdf``). A PNG contains one canvas, so several canvases become several files: ``board-01-Overview.png``,
+    ``board-02-Details.png`` and so on.
 
-    The user sees in the export what the user may see in OAC, and needs DV Content Author and the permission *Schedule
-    Workbooks* (documented for another way to the same export).
+    The export shows what the Connection's user may see in OAC. The user needs DV Content Author and the permission
+    *Schedule Workbooks* (documented for another way to the same export).
 
     The result (XCom) is a dictionary: ``files``, a list of dictionaries with ``path``, ``size``, ``sha256``,
-    ``format``, ``workbook_id``, ``canvases`` (names, in order) and ``work_request_ids``. If there is just one file, its
-    members are beside ``files``, too: ``{{ ti.xcom_pull('export')['path'] }}`` is enough.
+    ``format``, ``workbook_id``, ``canvases`` (names, in order) and ``work_request_ids``. If there is just one file, the
+    result also has its members beside ``files``: ``{{ ti.xcom_pull('export')['path'] }}`` is enough.
 
     :param workbook_path: path of the workbook in the catalog, such as ``/shared/Sales/Board``; or
     :param workbook_id: its id as lists return it, already encoded.
-    :param destination: URL of the file, which ends in ``.pdf`` or ``.png`` as ``file_format`` says; or of a folder,
-        which ends in ``/`` and takes a file with the name of the workbook. A file that is there is replaced.
+    :param destination: URL of the file, which ends in ``.pdf`` or ``.png`` to match ``file_format``; or of a folder,
+        which ends in ``/``; the file then has the name of the workbook. An existing file is replaced.
     :param file_format: ``pdf`` or ``png``.
-    :param canvases: names or ids of canvases, in the order wanted; by default all of the visualize tab.
+    :param canvases: names or ids of canvases, in order; by default all of the visualize tab.
     """
 
     workbook_path: Template[CatalogPath | None] = None
@@ -47,7 +48,7 @@ class OACExportWorkbookOperator(ExportingOperator):
     canvases: Template[Sequence[str] | None] = None
 
     def requests(self) -> list[ExportRequest]:
-        """The one workbook."""
+        """The export of the one workbook."""
         lazy.workbooks.check_format(self.file_format)
         workbook_id, name = _workbook(path_text(self.workbook_path), self.workbook_id)
         url = path_text(self.destination)
@@ -69,21 +70,21 @@ class OACExportWorkbookOperator(ExportingOperator):
 
 
 class OACExportWorkbooksOperator(ExportingOperator):
-    """Exports many workbooks, each in one or more formats, into one folder of any store that ``ObjectStoragePath``
-    reaches.
+    """Exports many workbooks, each in one or more formats, into one folder.
 
-    Every file is made as :class:`OACExportWorkbookOperator` makes it. One that fails does not stop the others; at the
-    end the task fails and names each. A retry makes only what is missing: on Airflow 3.3 the task state store remembers
-    what an earlier try made, elsewhere a manifest in the folder (``.oac-export-….json``) does, which goes when
-    everything is made. Only files that are still there with the same size count. After a Clear everything is made anew.
+    :class:`OACExportWorkbookOperator` describes how each file is made. One failed export does not stop the others; at
+    the end the task fails and names each failed one. A retry makes only the missing files. The task state store
+    (Airflow 3.3) records the complete ones; without a store, a manifest in the folder does (``.oac-export-….json``),
+    which the task removes when all files are made. A file counts only if it is still there with the same size. A Clear
+    makes all files anew.
 
-    The result (XCom) is a dictionary: ``files``, a list as :class:`OACExportWorkbookOperator` has it.
+    The result (XCom) is a dictionary: ``files``, a list as in :class:`OACExportWorkbookOperator`.
 
-    :param workbooks: what to export: paths in the catalog, or dictionaries with ``workbook_path`` or ``workbook_id``
-        and, where wanted, ``canvases`` (names or ids), ``name`` (of the file, without its ending; by default the
+    :param workbooks: the workbooks: paths in the catalog, or dictionaries with ``workbook_path`` or ``workbook_id``
+        and, optionally, ``canvases`` (names or ids), ``name`` (of the file, without extension; by default the
         workbook's) and ``formats``.
-    :param destination: URL of the folder.
-    :param formats: ``pdf`` or ``png`` or both, for all that do not say otherwise.
+    :param destination: URL of the folder, in any store that ``ObjectStoragePath`` reaches.
+    :param formats: ``pdf`` or ``png`` or both, for workbooks that do not set ``formats``.
     """
 
     workbooks: Template[Sequence[CatalogPath | Mapping[str, Any]]]
@@ -92,7 +93,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
     several = True
 
     def requests(self) -> list[ExportRequest]:
-        """Every workbook in every format."""
+        """The exports of every workbook in each of its formats."""
         if not self.workbooks:
             raise OACConfigurationError(f"Task {self.task_id!r}: workbooks is empty.")
         requests = [request for item in self.workbooks for request in self._requests(item)]
@@ -124,9 +125,9 @@ class OACExportWorkbooksOperator(ExportingOperator):
         ]
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
-        """Make the result, or fail naming each that failed.
+        """Make the result.
 
-        :raises OACError: if any failed.
+        :raises OACError: if an export failed. It names each failed one.
         """
         files, failed = self.made(started.facts), started.facts.failed
         if failed:

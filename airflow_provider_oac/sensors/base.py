@@ -1,4 +1,4 @@
-"""What all sensors share: waiting in a worker as every sensor does, or in the triggerer."""
+"""Base classes of the sensors, which wait in a worker as every Airflow sensor does, or in the triggerer."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 
 
 class OACBaseSensor(BaseSensorOperator, CheckedOperator):
-    """``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
+    """Base class of all sensors for OAC.
+
+    ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
 
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
-    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    :param deferrable: whether to wait in the triggerer; by default Airflow's ``[operators] default_deferrable``.
+        If not, ``mode`` decides.
     """
 
     oac_conn_id: Template[str] = "oac_default"
     deferrable: bool | None = None
     if TYPE_CHECKING:
-        # The arguments of every sensor; of these three, Airflow's attributes have other types.
+        # The arguments of every sensor. Airflow's attributes have other types for the first three.
         max_wait: Any = None
         poke_interval: Any = None
         timeout: Any = None
@@ -45,7 +48,7 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
     _problem: OACError | None = None
 
     def __post_init__(self) -> None:
-        """By default, the deployment says whether to defer."""
+        """Take the deployment's default for ``deferrable``."""
         if self.deferrable is None:
             self.deferrable = default_deferrable()
 
@@ -58,10 +61,10 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
 
     @abstractmethod
     def poll(self) -> PokeReturnValue | bool:
-        """Poll once. A passing failure of the poll itself counts as "not yet"."""
+        """Poll once. A temporary failure of the poll itself counts as "not yet"."""
 
     def execute(self, context: Context) -> Any:
-        """Wait, in the triggerer or as every sensor does."""
+        """Wait in the triggerer, or in the worker as every sensor does."""
         if self.deferrable and (trigger := self._worth_deferring()) is not None:
             self.defer(
                 trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout) + TRIGGER_GRACE
@@ -69,18 +72,18 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
         return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
-        """Poll once; called by Airflow."""
+        """Poll once. Airflow calls this."""
         if problem := self._problem:
             self._problem = None
             raise problem
         return self.poll()
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
-        """Resume after the triggerer waited: poll as every sensor does, which judges what there is."""
+        """Resume after the wait in the triggerer: poll in the worker, which decides the outcome."""
         try:
             outcome, message = outcome_of(event)
         except OACError as problem:
-            # Raised where a poll raises, so that never_fail and silent_fail apply to it as well.
+            # The next poke raises it, so never_fail and silent_fail apply to it as well.
             self._problem = problem
         else:
             if outcome == "timeout":
@@ -88,7 +91,7 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
         return super().execute(context)
 
     def _trigger_arguments(self, deadline: float) -> dict[str, Any]:
-        """Arguments of every trigger."""
+        """The arguments that all triggers take."""
         return {
             "oac_conn_id": self.oac_conn_id,
             "deadline": deadline,
@@ -96,9 +99,9 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
         }
 
     def _worth_deferring(self) -> OACTrigger | None:
-        """The trigger; ``None`` if what is waited for comes within seconds, or a poll fails.
+        """The trigger; ``None`` if the wait ends within seconds, or if a poll fails.
 
-        This sensor polls by itself then, and raises what is wrong where ``never_fail`` and ``silent_fail`` apply to it.
+        The sensor then polls in the worker, and raises errors where ``never_fail`` and ``silent_fail`` apply to them.
         """
         try:
             trigger = self.trigger(time.time() + self.timeout)
@@ -110,27 +113,27 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
         except OACKilledError:
             raise
         except Exception as problem:
-            # Whatever else Airflow raises, for a Connection that is missing for example, may hold anything.
+            # The text of any other error, such as Airflow's for a missing Connection, may contain a secret.
             why = problem if isinstance(problem, OACError) else type(problem).__name__
             self.log.warning("The first poll failed, so this sensor does not defer but polls in the worker: %s", why)
             return None
 
 
 class OACWatchingSensor(OACBaseSensor):
-    """Waits for something that OAC shows."""
+    """Base class of the sensors that poll for an item, a snapshot or fresh data."""
 
     # The trigger that waits in place of this sensor.
     watched_by: ClassVar[type[_WatchTrigger]]
 
     @abstractmethod
     def wanted(self) -> Wanted:
-        """What is waited for.
+        """The condition to wait for.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
 
     def result(self, item: Any) -> Any:
-        """The result of the sensor, of what was found."""
+        """Make the sensor's result from the found item."""
 
     def trigger(self, deadline: float) -> _WatchTrigger:
         """The trigger that waits."""
@@ -138,7 +141,7 @@ class OACWatchingSensor(OACBaseSensor):
         return self.watched_by(**self._trigger_arguments(deadline), wanted=asdict(wanted))
 
     def poll(self) -> PokeReturnValue:
-        """Search for it once."""
+        """Check the condition once."""
         wanted = self.wanted()
         try:
             sighting = lazy.oac.OACHook(self.oac_conn_id).run(wanted.poll)

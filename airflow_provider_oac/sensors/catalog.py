@@ -1,4 +1,4 @@
-"""Waiting for an item of the catalog."""
+"""Sensor for an item of the catalog."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 
 
 class OACCatalogItemSensor(OACWatchingSensor):
-    """Waits until an item of the catalog is there, or until it was modified since a moment.
+    """Waits until an item of the catalog exists, or until it was modified at or after a given time.
 
-    It is read by its id, which needs no search index. What passes, such as an instance that restarts, is waited out.
-    ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
+    The sensor reads the item by its id, which needs no search index. It waits out temporary errors, such as those of an
+    instance that restarts. ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the
+    triggerer as in a worker.
 
-    The result (XCom) is a dictionary as :class:`~airflow_provider_oac.operators.catalog.OACListCatalogOperator` has it.
+    The result (XCom) is a dictionary as in :class:`~airflow_provider_oac.operators.catalog.OACListCatalogOperator`.
 
     :param catalog_type: type of the item, such as ``workbooks``.
     :param path: its path, such as ``/@Catalog/shared/Sales/Board``, or a pair ``'owner'.'name'``; or
     :param item_id: its id as lists return it.
-    :param modified_since: only if it was modified then or later: a moment, or a text in ISO 8601 such as
-        ``{{ data_interval_start }}``; without a zone it is in UTC. By default its existence is enough.
+    :param modified_since: earliest time of the last modification: a datetime, or a text in ISO 8601 such as
+        ``{{ data_interval_start }}``; UTC if it has no zone. By default the existence of the item is enough.
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
-    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    :param deferrable: whether to wait in the triggerer; by default Airflow's ``[operators] default_deferrable``.
+        If not, ``mode`` decides.
     """
 
     catalog_type: Template[str]
@@ -49,6 +51,6 @@ class OACCatalogItemSensor(OACWatchingSensor):
         wanted = lazy.catalog_watch.WantedItem(
             self.catalog_type, lazy.ids.item_id(item_id=self.item_id, path=path_text(self.path), what="the item"), text
         )
-        # Here, and not in the triggerer: a mistake is an error at once.
+        # Parse the time here, so a mistake is an error before the sensor defers.
         wanted.since()
         return wanted

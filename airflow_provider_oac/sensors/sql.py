@@ -1,4 +1,4 @@
-"""Waiting for fresh data in a subject area or dataset."""
+"""Sensor for fresh data in a subject area or dataset."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 
 class OACFreshnessSensor(OACWatchingSensor):
-    """Waits until the newest date that a query returns is young enough, such as the data of today.
+    """Waits until the newest date that a query returns is recent enough, such as today.
 
     The result (XCom) is the date, in ISO 8601. ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the
     same in the triggerer as in a worker. Each poll runs the query.
 
     :param sql: a query of Logical SQL that returns one row, whose first column is a date or a time, such as
         ``SELECT MAX("Sales"."Time"."Day") d FROM "Sales"``; or a file ``….sql``.
-    :param parameters: a list of values for its question marks.
-    :param max_age: how old the date may be.
+    :param parameters: a list of values for the question marks of the query.
+    :param max_age: maximum age of the date.
     :param timezone: the time zone of the source, such as ``Europe/Berlin``: OAC's dates have none.
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
-    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    :param deferrable: whether to wait in the triggerer; by default Airflow's ``[operators] default_deferrable``.
+        If not, ``mode`` decides.
     """
 
     template_ext = (".sql",)
@@ -43,6 +44,6 @@ class OACFreshnessSensor(OACWatchingSensor):
         return item.isoformat()
 
     def wanted(self) -> FreshData:
-        """The source and the age."""
+        """The query and the maximum age."""
         text = lazy.sql.read_statement(self.sql, self.parameters).text
         return lazy.sql.FreshData(text, self.max_age.total_seconds(), self.timezone)

@@ -1,4 +1,4 @@
-"""Waiting for a work request that another task started."""
+"""Sensor for a work request that another task started."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _NO_ID = Hint(
 
 
 class OACWorkRequestSensor(OACBaseSensor):
-    """Waits until a work request succeeds; fails as soon as it fails, with OAC's own errors.
+    """Waits until a work request succeeds. If the work request fails, the sensor fails at once, with OAC's errors.
 
     ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean the same in the triggerer as in a worker.
 
     :param work_request_id: id of the work request, for example
         ``{{ ti.xcom_pull(task_ids='backup')['work_request_id'] }}``.
     :param oac_conn_id: the Airflow Connection of the type ``oac``.
-    :param deferrable: whether to wait in the triggerer; by default what the deployment says. If not, ``mode`` decides.
+    :param deferrable: whether to wait in the triggerer; by default Airflow's ``[operators] default_deferrable``.
+        If not, ``mode`` decides.
     """
 
     work_request_id: Template[Annotated[str, _NO_ID]]
@@ -55,9 +56,9 @@ class OACWorkRequestSensor(OACBaseSensor):
 
     @cached_property
     def _target(self) -> WorkRequestTarget:
-        """The rules of waiting, for all polls of this process."""
-        # With mode="reschedule" every poll is a process, and none knows when the first one was. They count as late
-        # ones, so an id that OAC does not know is an error and not waited for until the timeout.
+        """The poll target, which all polls of this process share."""
+        # With mode="reschedule" every poll runs in a new process, which does not know when the wait began. The polls
+        # count as late ones, so an unknown id is an error at once and not only at the timeout.
         target = lazy.polling.WorkRequestTarget(self.work_request_id, started_at=0.0 if self.reschedule else None)
         target.begin(time.time())
         return target

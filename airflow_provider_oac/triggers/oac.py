@@ -1,4 +1,4 @@
-"""Triggers: they wait in the triggerer, and each fires one event."""
+"""Triggers, which wait in the triggerer and fire one event each."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.flows.catalog_watch import Wanted
     from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan, WorkRequestTarget
 
-# Airflow's scheduler fails a task whose trigger fires before it has noticed the deferral ("finished with state
-# success, but the task instance's state attribute is queued"), which takes it a second or so. The worker has just
-# looked itself, so nothing is lost by looking later.
+# A trigger first waits this long. If it fires before Airflow's scheduler has noticed the deferral, which takes about a
+# second, the scheduler fails the task ("finished with state success, but the task instance's state attribute is
+# queued"). The worker has just polled, so a later first poll loses nothing.
 QUIET_SECONDS = 5.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OACTrigger(BaseTrigger):
-    """Waits together with all other triggers of this Connection on this event loop. Carries ids only, never a secret.
+    """Base class of the triggers. All triggers of one Connection on an event loop share a poller.
 
-    Its one event is ``{"outcome": "ended" | "timeout" | "error", "message": …, "carried": …}``: *ended* whatever the
-    end was (the task reads the state once more and judges it), *timeout* at the deadline, *error* if waiting failed.
+    A trigger fires one event, ``{"outcome": "ended" | "timeout" | "error", "message": …, "carried": …}``: *ended* when
+    the work has ended in any state (the task reads the state once more and decides), *timeout* at the deadline,
+    *error* if the wait failed.
 
-    The members of a subclass are its arguments in Airflow's database, as JSON.
+    The fields of a subclass are its arguments, which Airflow stores in its database as JSON. They contain ids only,
+    never a secret.
 
     :param oac_conn_id: the Airflow Connection.
     :param deadline: when to give up, in seconds since the epoch; ``None`` for never.
     :param poll_interval: longest pause between two polls, in seconds.
-    :param carried: what the event carries to the method that resumes the task.
+    :param carried: state that the event carries to the method that resumes the task.
     """
 
-    # Modules of `lazy` that making the poll target needs beside `polling`. They are imported in a thread.
+    # Modules of `lazy` that the poll target needs besides `polling`. The trigger imports them in a thread.
     imports: ClassVar[tuple[str, ...]] = ()
-    # Errors of a wait that ends: the task meets them itself.
+    # Errors that end the wait with the outcome "ended": the task raises them itself when it reads the state.
     ends: ClassVar[tuple[type[OACError], ...]] = (OACWorkRequestError,)
-    # Whether work continues in OAC when the wait ends.
+    # Whether work continues in OAC if the wait ends early.
     continues: ClassVar[bool] = False
 
     oac_conn_id: str
@@ -58,13 +60,13 @@ class OACTrigger(BaseTrigger):
     @property
     @abstractmethod
     def subject(self) -> str:
-        """What is waited for, for people."""
+        """What the trigger waits for, in messages."""
 
     @abstractmethod
     def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
-        """Make the poll target that is waited for.
+        """Make the poll target.
 
-        :param report: gets lines for people.
+        :param report: called with each log line.
         """
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -78,8 +80,7 @@ class OACTrigger(BaseTrigger):
         try:
             await self._wait()
         except asyncio.CancelledError:
-            # Before Airflow 3.3 a trigger does not learn that a person ended its task, so each end of the wait says
-            # what continues.
+            # Before Airflow 3.3 a trigger cannot detect that a user ended its task, so it always logs what continues.
             self._warn("The wait ends here: the task was ended or cleared, or this triggerer stops and another waits")
             raise
         except OACWaitTimeoutError as error:
@@ -93,15 +94,15 @@ class OACTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """A person ended or cleared the task (Airflow 3.3 and later): log what continues."""
+        """Log what continues in OAC. Airflow 3.3 and later call this if a user ends or clears the task."""
         self._warn("The task was ended")
 
     async def _wait(self) -> None:
-        """Keep quiet for some seconds, import what it takes to wait, and wait until the target is reached."""
-        # Those who begin in one instant spread over a second.
+        """Pause for some seconds, import the modules that the wait needs, and wait until the target is reached."""
+        # The random part spreads triggers that begin at the same time over a second.
         await asyncio.sleep(QUIET_SECONDS + random.random() * min(1.0, QUIET_SECONDS))  # noqa: S311
         if missing := [name for name in ("shared_poller", "polling", *self.imports) if name not in vars(lazy)]:
-            # In a thread: on the event loop no trigger would move meanwhile.
+            # In a thread, since an import on the event loop would block all triggers.
             await asyncio.to_thread(lambda: [getattr(lazy, name) for name in missing])
         await lazy.shared_poller.wait(self.oac_conn_id, self.target(self._report))
 
@@ -110,7 +111,7 @@ class OACTrigger(BaseTrigger):
         return lazy.polling.WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
 
     def _report(self, line: str) -> None:
-        # The logger is made when there is something to log: thousands of triggers wait at a time.
+        # The first use of `self.log` makes a logger. Thousands of triggers may wait at a time, so do it only here.
         self.log.info(plain(line))
 
     def _warn(self, why: str) -> None:
@@ -130,9 +131,9 @@ class OACTrigger(BaseTrigger):
 class OACWorkRequestTrigger(OACTrigger):
     """Waits until a work request ends or the deadline comes.
 
-    :param work_request_id: what to wait for.
+    :param work_request_id: id of the work request.
     :param submitted_at: when it was submitted, in seconds since the epoch.
-    :param tolerated: HTTP statuses that this very work brings about, to be waited out.
+    :param tolerated: HTTP error statuses that this work itself can cause. The wait ignores them.
     """
 
     continues = True
@@ -154,13 +155,13 @@ class OACWorkRequestTrigger(OACTrigger):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OACJobTrigger(OACTrigger):
-    """Waits until a job that is known by the job history only ends, or the deadline comes.
+    """Waits until a job without a known work request ends, by the job history, or the deadline comes.
 
-    :param kind: type in the catalog of what runs, such as ``datasets``.
-    :param noun: the same for messages, such as ``dataset``.
-    :param object_id: its id, encoded.
-    :param job_id: what to wait for.
-    :param submitted_at: since when it is waited for, in seconds since the epoch.
+    :param kind: catalog type of the object that runs, such as ``datasets``.
+    :param noun: the type in messages, such as ``dataset``.
+    :param object_id: encoded id of the object.
+    :param job_id: id of the job.
+    :param submitted_at: when the wait began, in seconds since the epoch.
     """
 
     imports = ("jobs", "start_run")
@@ -187,7 +188,7 @@ class OACJobTrigger(OACTrigger):
 class OACReadyTrigger(OACTrigger):
     """Waits until an instance answers again after a restore and its search index is ready, or the deadline comes.
 
-    Its event is never an error: the task looks once more, and fails with the error itself.
+    Its event is never an error: the task checks once more and raises the error itself.
     """
 
     imports = ("restore",)
@@ -207,23 +208,23 @@ class OACReadyTrigger(OACTrigger):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _WatchTrigger(OACTrigger):
-    """Waits until something that OAC shows is as it is wanted, or the deadline comes.
+    """Waits until a condition in OAC is met, or the deadline comes.
 
-    :param wanted: the members of what is waited for, whose class :attr:`watched` names.
+    :param wanted: the fields of the condition, whose class :attr:`watched` names.
     """
 
-    # The module of `lazy`, and the class in it, of what is waited for.
+    # The class of the condition: a module of `lazy`, and its name there.
     watched: ClassVar[tuple[str, str]]
 
     wanted: dict[str, Any]
 
     @property
     def subject(self) -> str:
-        """What is waited for."""
+        """The condition."""
         return self._wanted.text()
 
     def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
-        """What is waited for as a poll target."""
+        """The condition as a poll target."""
         return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
 
     @property
@@ -234,9 +235,9 @@ class _WatchTrigger(OACTrigger):
 
 
 class OACCatalogItemTrigger(_WatchTrigger):
-    """Waits until an item of the catalog is there, or was modified since a moment, or the deadline comes.
+    """Waits until an item of the catalog exists, or was modified at or after a given time, or the deadline comes.
 
-    :param wanted: the members of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedItem`.
+    :param wanted: the fields of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedItem`.
     """
 
     imports = ("catalog_watch",)
@@ -244,9 +245,9 @@ class OACCatalogItemTrigger(_WatchTrigger):
 
 
 class OACSnapshotTrigger(_WatchTrigger):
-    """Waits until a snapshot is listed, or the newest of a series is young enough, or the deadline comes.
+    """Waits until a snapshot is listed, or the newest of a series is recent enough, or the deadline comes.
 
-    :param wanted: the members of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot`.
+    :param wanted: the fields of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot`.
     """
 
     imports = ("catalog_watch",)
@@ -254,9 +255,9 @@ class OACSnapshotTrigger(_WatchTrigger):
 
 
 class OACFreshnessTrigger(_WatchTrigger):
-    """Waits until the newest date of a source is young enough, or the deadline comes.
+    """Waits until the newest date of a source is recent enough, or the deadline comes.
 
-    :param wanted: the members of :class:`airflow_provider_oac.client.sql.FreshData`.
+    :param wanted: the fields of :class:`airflow_provider_oac.client.sql.FreshData`.
     """
 
     imports = ("catalog_watch", "sql")
@@ -264,11 +265,11 @@ class OACFreshnessTrigger(_WatchTrigger):
 
 
 def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
-    """What the event of a trigger says, for the method that resumes the task.
+    """Read the event of a trigger, for the method that resumes the task.
 
-    :param event: what Airflow hands over, from a trigger that may be of another version of this package.
-    :returns: the outcome, and a message for people (empty if it ended well).
-    :raises OACError: if waiting failed, or the event is not one of ours.
+    :param event: the event from Airflow. Another version of this package may have made it.
+    :returns: the outcome, and a message (empty if the wait ended without an error).
+    :raises OACError: if the wait failed, or the event is not one of this package.
     """
     outcome = event.get("outcome") if isinstance(event, dict) else None
     message = str(event.get("message") or "") if isinstance(event, dict) else ""
@@ -284,9 +285,9 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
 
 
 def carried_by(event: Any) -> dict[str, Any]:
-    """What the task gave its trigger to carry, from an event that is no error.
+    """The state that the task gave its trigger to carry, from an event that is not an error.
 
-    :param event: what Airflow hands over.
+    :param event: the event from Airflow.
     :raises OACError: as :func:`outcome_of`; also if the event carries nothing.
     """
     outcome_of(event)
