@@ -16,7 +16,7 @@ from oac_simulator.replies import LongReply, json_reply
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Faults that alter the reply after the server has carried out the call. With the others, the server does not act.
+#: Faults with which the server carries out the call. With the others, it does not act by default.
 _ACTING = {
     "delay", "delay_after", "drop_after", "drop_middle", "truncate", "non_json", "garbage", "empty", "huge",
     "fail_work", "unknown_status", "drip", "short",
@@ -76,27 +76,27 @@ class Fault:
     hits: int = 0
 
     def matches(self, place: str, endpoint: str, grant: str | None) -> bool:
-        """Whether this call is meant."""
+        """Return whether the fault applies to this call."""
         if self.endpoint not in ("*", endpoint) or self.instance not in (None, place):
             return False
         return self.grant is None or (grant is not None and self.grant.rpartition(":")[2] == grant)
 
     @property
     def acts(self) -> bool:
-        """Whether the call is carried out."""
+        """Whether the server carries out the call."""
         return self.fault in _ACTING if self.act is None else self.act
 
 
 class Faults:
-    """The ordered faults, in the order of ordering."""
+    """The injected faults, oldest first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def order(self, data: Any) -> Fault:
-        """Order a fault from its JSON form.
+        """Add a fault from its JSON form.
 
-        :raises FaultError: if the form has an unknown member or an unknown kind of fault.
+        :raises FaultError: if a member or the kind of fault is unknown or invalid.
         """
         if not isinstance(data, dict):
             raise FaultError("A fault is a JSON object.")
