@@ -67,7 +67,7 @@ class Environment:
         return self.path / "bin" / "python"
 
     def stamp(self) -> str:
-        """A digest of the inputs of the environment; if it changes, the environment is out of date."""
+        """Return a digest of the environment's inputs; if it changes, the environment is out of date."""
         digest = hashlib.sha256()
         # Only the parts of pyproject.toml that affect the installation, not the settings of ruff or pytest.
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
