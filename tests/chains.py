@@ -1,4 +1,4 @@
-"""Chains of refresh tokens at the simulator, stores that processes share, and processes that renew or die."""
+"""Chains of refresh tokens at the simulator, shared stores, and processes that renew tokens or die."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ LOGIN = "python -m airflow_provider_oac login --oac-conn-id a_chain"
 
 @dataclass(frozen=True)
 class Store:
-    """A store that can be handed to another process.
+    """A store that can be passed to another process.
 
-    :param place: a folder, or the address of a Redis server.
+    :param place: a folder, or the URL of a Redis server.
     """
 
     place: str
@@ -44,39 +44,39 @@ class Store:
     lease: float = 20.0
 
     def backend(self) -> Backend:
-        """The store without its seal."""
+        """Return the store without encryption."""
         return RedisStore(self.place) if self.place.startswith("redis:") else FileStore(self.place)
 
     def store_entry(
         self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend
     ) -> StoreEntry:
-        """The place of a sign-in."""
+        """Return the store entry of a sign-in."""
         return EncryptedStore(wrap(self.backend()), [self.fernet_key]).store_entry(settings, self.lease)
 
     def session(self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend) -> Session:
-        """A session as another process would have it: it knows nothing but what is in the store."""
+        """Return a session like one of another process, which shares only the store."""
         return Session(settings, MemoryStore(), self.store_entry(settings, wrap))
 
     def record(self, settings: AuthSettings) -> Record:
-        """What is kept of a sign-in."""
+        """Return the stored record of a sign-in."""
         kept = self.store_entry(settings).read()
         assert kept
         return kept.record
 
 
 def signed_in(sign_in: SignIn, **changes: Any) -> Issued:
-    """What a person's sign-in brings: an access token and a refresh token."""
+    """Sign in as a person would, and return an access token and a refresh token."""
     settings = sign_in.settings(**changes)
     scope = f"{settings.scope} offline_access"
     issued = blocking(lambda io: ask(io, sign_in.settings(**{**changes, "scope": scope})))
     assert issued.refresh_token
-    # What tests count are renewals.
+    # Tests count only renewals.
     Control(sign_in.ready).reset_counters()
     return issued
 
 
 def chain(sign_in: SignIn, *, seeded: bool = True, **changes: Any) -> AuthSettings:
-    """Settings of a chain that begins with a new refresh token, in the settings themselves or in no place at all."""
+    """Return settings of a chain; if `seeded`, they contain a new refresh token."""
     fields: dict[str, Any] = {"grant": "refresh_token", "name": "a_chain", "user": None, **changes}
     if seeded:
         fields["refresh_token"] = signed_in(sign_in).refresh_token
@@ -84,12 +84,12 @@ def chain(sign_in: SignIn, *, seeded: bool = True, **changes: Any) -> AuthSettin
 
 
 def login(store: Store, settings: AuthSettings, issued: Issued) -> None:
-    """What the command does when a person has signed in."""
+    """Store a sign-in, as the command `login` does."""
     blocking(lambda io: keep_sign_in(io, store.store_entry(settings), settings, issued, None))
 
 
 def token_of(session: Session) -> str:
-    """The token of a session, got by the blocking driver."""
+    """Return the token of a session, using the blocking driver."""
     return blocking(session.token).access_token
 
 
@@ -97,7 +97,7 @@ def token_of(session: Session) -> str:
 
 
 def in_processes(store: Store, settings: AuthSettings, processes: int, each: int, past: bool = False) -> list[str]:
-    """Tokens, or errors, of many who ask at one instant: processes, in each of them threads or coroutines."""
+    """Request tokens at once in several processes, each with threads or coroutines; return tokens or errors."""
     context = multiprocessing.get_context("spawn")
     begin, queue = context.Barrier(processes), context.Queue()
     children = [
@@ -122,7 +122,7 @@ def _asking(
 
 
 def in_threads(sessions: list[Session], past: bool = False) -> list[str]:
-    """Tokens, or errors, of sessions that ask at one instant."""
+    """Request tokens for all sessions at the same time, in threads; return tokens or errors."""
 
     begin = threading.Barrier(len(sessions))
 
@@ -157,9 +157,9 @@ def on_a_loop_all(sessions: list[Session], past: bool) -> list[str]:
 
 
 class Dying(Backend):
-    """A backend whose process is killed at one point of a renewal.
+    """A backend that kills its process at one point of a renewal.
 
-    :param point: such as ``before write 1``, ``after write 2``, ``before extend 1``.
+    :param point: for example ``before write 1``, ``after write 2``, ``before extend 1``.
     """
 
     def __init__(self, inner: Backend, point: str) -> None:
@@ -195,7 +195,7 @@ class Dying(Backend):
 
 
 class DyingLock:
-    """The lock of such a backend."""
+    """The lock of a `Dying` backend."""
 
     def __init__(self, backend: Dying, inner: Lock) -> None:
         self.backend = backend
@@ -218,7 +218,7 @@ def dying(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> 
 
 
 def started(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> Any:
-    """A process that renews until it is killed."""
+    """Start a process that renews until it is killed."""
     process = multiprocessing.get_context("spawn").Process(target=dying, args=(store, settings, point, on_a_loop))
     process.start()
     return process

@@ -1,7 +1,8 @@
-"""What all tests share: a home for Airflow, the simulator, and the driver that flows run on.
+"""Fixtures of all tests: a home for Airflow, the simulator, and the driver that runs flows.
 
-The environment is set here, before anything imports Airflow: nothing of the person who runs the tests (an Airflow
-of their own, a proxy, a netrc, a CA bundle) may change a result, and no test may change anything of theirs.
+This module sets the environment before any import of Airflow. The user's own settings (an Airflow, a proxy, a netrc, a
+CA
+bundle) must not change a result, and no test may change them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# How fast examples are made and run is the machine's, and no test's business.
+# The speed of examples depends on the machine, so tests do not check it.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -51,15 +52,16 @@ from tests.faults.table import pytest_terminal_summary  # noqa: E402, F401
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:
-    """A simulator (instances `dev` and `prod`) for the whole session. A test that changes or counts anything in it
-    takes `clean`."""
+    """Run a simulator (instances `dev` and `prod`) for the whole session.
+
+    A test that changes or counts anything in it uses `clean`."""
     with launch(work_seconds=0.2) as running:
         yield running
 
 
 @pytest.fixture
 def clean(simulator: Simulator) -> Iterator[Simulator]:
-    """The simulator in its first state, with no fault ordered and nothing counted, and no token kept here."""
+    """The simulator in its first state, without faults, with counters at zero, and without cached tokens."""
     PROCESS_STORE.clear()
     simulator.control.reset()
     yield simulator
@@ -69,12 +71,15 @@ def clean(simulator: Simulator) -> Iterator[Simulator]:
 
 @pytest.fixture
 def drive() -> Drive:
-    """Runs a flow: `drive(lambda io: io.send(request))`. A flow is one whatever the driver; tests of the drivers
-    themselves import `each_driver` of tests/drivers.py, which takes this place."""
+    """Run a flow: `drive(lambda io: io.send(request))`.
+
+    Flows do not depend on the driver. Tests of the drivers import `each_driver` of tests/drivers.py, which overrides
+    this
+    fixture."""
     return blocking
 
 
 @pytest.fixture
 def sign_in(clean: Simulator) -> SignIn:
-    """Settings and sessions that sign in at the simulator: `sign_in.settings(grant="password")`."""
+    """Create settings and sessions that sign in at the simulator: `sign_in.settings(grant="password")`."""
     return SignIn(clean.ready)

@@ -1,4 +1,4 @@
-"""The two drivers behind one face, and what signs in at the simulator."""
+"""The two drivers behind one interface, and sign-in at the simulator."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from airflow_provider_oac.transport.settings import TransportSettings
 
 T = TypeVar("T")
 
-# Tests that do not look at timeouts must not wait for them either.
+# Tests that are not about timeouts must not wait for them.
 IMPATIENT = TransportSettings(connect_timeout=10.0, read_timeout=20.0)
 
 
 class Drive(Protocol):
-    """Runs a flow with an ``io`` of its own and closes it."""
+    """Runs a flow with a new ``io`` and closes it."""
 
     def __call__(self, flow: Callable[[IO], Awaitable[T]], settings: TransportSettings = IMPATIENT) -> T: ...
 
@@ -61,28 +61,29 @@ DRIVERS: dict[str, Drive] = {"blocking": blocking, "asynchronous": asynchronous}
 
 @pytest.fixture(name="drive", params=sorted(DRIVERS))
 def each_driver(request: pytest.FixtureRequest) -> Drive:
-    """Runs a flow. The tests of a module that imports this run twice, once with each driver."""
+    """Run a flow. The tests of a module that imports this fixture run twice, once with each driver."""
     return DRIVERS[request.param]
 
 
 class SignIn:
     """Ways to sign in at a simulator.
 
-    :param ready: content of its ready file.
+    :param ready: content of the simulator's ready file.
     """
 
     def __init__(self, ready: Mapping[str, Any]) -> None:
         self.ready = ready
 
     def url(self, instance: str = "dev") -> str:
-        """Address of an instance."""
+        """Return the URL of an instance."""
         return str(self.ready["instances"][instance]["url"])
 
     def settings(self, instance: str = "dev", **changes: Any) -> AuthSettings:
-        """Settings that work, with changes. A change to the grant or to the way the application authenticates
-        brings the credentials that it needs, and none that it does not need.
+        """Return valid settings, with changes.
 
-        :param instance: whose scope to ask for.
+        The settings contain only the credentials that the grant and the client authentication need.
+
+        :param instance: the instance whose scope to request.
         :param changes: fields of :class:`AuthSettings`.
         """
         grant = changes.get("grant", "jwt_assertion")
@@ -105,13 +106,13 @@ class SignIn:
         return AuthSettings(**{**fields, **changes})
 
     def session(self, instance: str = "dev", store: MemoryStore | None = None, **changes: Any) -> Session:
-        """A session with a token store of its own, unless one is given."""
+        """Return a session, with a new token store unless one is given."""
         return Session(self.settings(instance, **changes), MemoryStore() if store is None else store)
 
     def performing(
         self, *calls: Call[Any], instance: str = "dev", **changes: Any
     ) -> Callable[[IO], Awaitable[list[Any]]]:
-        """A flow for `drive` that makes calls one after the other, signed in once, and returns their results."""
+        """Return a flow for `drive` that signs in once, makes calls one after the other, and returns their results."""
         session = self.session(instance, **changes)
 
         async def flow(io: IO) -> list[Any]:

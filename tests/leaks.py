@@ -1,4 +1,4 @@
-"""Looking for known secrets in whatever a program left behind: plain, base64 and URL-encoded."""
+"""Search for known secrets in a program's output and files: plain, base64 and URL-encoded."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, quote_plus
 
-#: Of a long secret this much of its end is looked for: tokens of one issuer all begin alike.
+#: Number of last characters of a long secret to search for, because all tokens of an issuer start alike.
 _LONGEST = 40
-#: Less than this would be found anywhere.
+#: Shorter secrets would match by chance.
 _SHORTEST = 8
-#: What encoded forms of one secret have in common: they stand in one piece of these characters.
+#: An encoded secret is inside one run of these characters.
 _PIECE = re.compile(rb"[A-Za-z0-9+/=_.%~-]{16,}")
 
 
 def parts(secret: str) -> list[str]:
-    """What to look for, of a secret as a person stores it: each line of a key, the end of a token."""
+    """Return the parts of a secret to search for: each line of a key, the end of a token."""
     lines = [line.strip() for line in secret.splitlines()]
     kept = [line for line in lines if len(line) >= _SHORTEST and not line.startswith("-----")]
     return [line[-_LONGEST:] for line in kept]
 
 
 def forms(part: str) -> set[bytes]:
-    """A text as it may be written: as it is, in a URL, in a form, in JSON, and in base64 amid whatever else."""
+    """Return the possible encodings of a text: plain, in a URL, in a form, in JSON, and inside other base64."""
     plain = part.encode()
     found = {plain, quote(part, safe="").encode(), quote_plus(part).encode(), json.dumps(part)[1:-1].encode()}
     for ahead in range(3):
-        # The characters at either end depend on what stands beside it, and are left out.
+        # The characters at both ends depend on the surrounding bytes, so they are left out.
         encoded = base64.b64encode(b"\0" * ahead + plain)
         kept = encoded[-(-ahead * 8 // 6) : len(encoded) - (0 if (ahead + len(plain)) % 3 == 0 else 4)]
         found |= {kept, kept.translate(bytes.maketrans(b"+/", b"-_"))}
@@ -36,7 +36,7 @@ def forms(part: str) -> set[bytes]:
 
 
 class Search:
-    """Secrets to look for, and where they were found.
+    """A search for secrets.
 
     :param secrets: name to secret.
     """
@@ -49,14 +49,14 @@ class Search:
             for part in parts(secret):
                 for form in forms(part):
                     self._names.setdefault(form, name)
-        # What needs no encoding stands in a piece; the rest is looked for everywhere.
+        # Forms of these characters are inside one run of them; search for the others everywhere.
         self._in_pieces = [form for form in self._names if _PIECE.fullmatch(form)]
         self._anywhere = [form for form in self._names if not _PIECE.fullmatch(form)]
 
     def found(self, places: Iterable[tuple[str, bytes]]) -> dict[str, set[str]]:
-        """The names of the secrets that stand somewhere, each with the places.
+        """Return the names of the found secrets, each with the places.
 
-        :param places: names of places and what stands there.
+        :param places: names of places and their content.
         """
         hits: dict[str, set[str]] = {}
         for place, data in places:

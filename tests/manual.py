@@ -1,4 +1,4 @@
-"""A world without time and without a network, for tests of what flows decide."""
+"""An ``io`` without real time and network, for tests of the decisions of flows."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Answer = Response | BaseException
 def response(
     status: int = 200, body: bytes | str = b"{}", headers: dict[str, str] | None = None, url: str = ""
 ) -> Response:
-    """An answer; a body that is a text is JSON unless a content type says otherwise."""
+    """Build a response; a string body is JSON unless a content type says otherwise."""
     data = body.encode() if isinstance(body, str) else body
     return Response(status, {"content-type": "application/json", **(headers or {})}, data, url)
 
 
 def unreachable(*, sent: bool = False, passing: bool = True) -> OACTransportError:
-    """No answer came."""
+    """Build the error for a missing response."""
     return OACTransportError("no answer came", sent=sent, passing=passing)
 
 
 class ManualIO:
     """An ``io`` whose clock moves only by sleeping, and whose server is a function.
 
-    :param answer: gives the answer to each request, or an exception to raise.
-    :param now: what the clock shows first, in seconds since the epoch.
-    :param random: what chance says, always.
+    :param answer: returns the response to each request, or an exception to raise.
+    :param now: initial time in seconds since the epoch.
+    :param random: the constant result of `random`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ManualIO:
 
 
 def in_turn(*answers: Answer) -> Callable[[Request], Answer]:
-    """A server that gives these answers one after the other, and fails the test if more are asked for."""
+    """Return a server that gives these responses in order, and fails the test on further requests."""
     left = list(answers)
 
     def answer(request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""A Redis server of a test's own: on a free loopback port, with a folder of its own, and gone with the test."""
+"""A private Redis server for a test: on a free loopback port, in its own folder, removed after the test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _START_SECONDS = 30
-# The server ends when this process does, however it ends: then nothing holds the pipe to the shell open.
+# The server ends with this process, however that ends, because the pipe to the shell then closes.
 _GUARD = '"$@" </dev/null & read _; kill -9 $!; wait'
 
 
@@ -30,9 +30,9 @@ def _program() -> str:
 class RedisServer:
     """A server that can be stopped, killed, frozen and started again.
 
-    :param folder: its own.
-    :param password: what it asks for.
-    :param persistent: whether it still has its entries after :meth:`restart`.
+    :param folder: the server's folder.
+    :param password: the server's password.
+    :param persistent: whether it keeps its entries across :meth:`restart`.
     """
 
     def __init__(self, folder: Path, password: str = "", persistent: bool = False) -> None:
@@ -47,12 +47,12 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Its address, with the password."""
+        """The server's URL, with the password."""
         login = f":{self._password}@" if self._password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it responds."""
         command = [_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
         command += ["--save", "", "--appendonly", "yes" if self._persistent else "no", "--appendfsync", "always"]
         command += ["--requirepass", self._password] if self._password else []
@@ -79,7 +79,7 @@ class RedisServer:
             return False
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill the server, as a crash does."""
         if self._guard is not None:
             assert self._guard.stdin is not None
             self._guard.stdin.close()
@@ -87,13 +87,13 @@ class RedisServer:
             self._guard = None
 
     def restart(self) -> None:
-        """Kill and start it: empty, unless it is persistent."""
+        """Kill and restart the server: empty, unless it is persistent."""
         self.kill()
         self.start()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """For the length of a `with` it takes connections and answers nothing."""
+        """For the duration of a `with` block, the server accepts connections and does not respond."""
         assert self._guard is not None
         os.killpg(self._guard.pid, signal.SIGSTOP)
         try:
@@ -104,7 +104,7 @@ class RedisServer:
 
 @contextmanager
 def redis_server(password: str = "", persistent: bool = False) -> Iterator[RedisServer]:
-    """A running server for the length of a `with`."""
+    """Run a server for the duration of a `with` block."""
     folder = Path(tempfile.mkdtemp(prefix="oac-redis-"))
     server: RedisServer | None = None
     try:

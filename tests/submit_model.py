@@ -1,7 +1,7 @@
-"""A model of ``submit_once``: its states, the messages that lead from one to the next, and where it may crash.
+"""A model of ``submit_once``: its states, the messages between them, and the points at which it may crash.
 
-It is small enough to be enumerated completely. The unit tests do that, and drive the real flow along each of its paths;
-the diagram in ``docs/durability.md`` is made from it.
+It is small enough for complete enumeration. The unit tests enumerate it and run the real flow along each of its paths;
+the diagram in ``docs/durability.md`` is generated from it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ BEGIN, SEARCH_FIRST, READY, REMEMBERED, ON_THE_WAY, ANSWERED, SEARCH_AFTER = (
 )  # fmt: skip
 ACCEPTED, ADOPTED, REFUSED, UNCERTAIN = "accepted", "adopted", "refused", "uncertain"
 ENDS = (ACCEPTED, ADOPTED, REFUSED, UNCERTAIN)
-#: A try sends so often at most.
+#: Largest number of sends in one try.
 SENDS = 3
 CRASH = "the process is lost"
 
 
 @dataclass(frozen=True)
 class Situation:
-    """Where a logical task is.
+    """The situation of a logical task.
 
-    :param state: of its current try.
-    :param works: how many of what it wants OAC has accepted.
-    :param suspect: whether a try may have sent something of which no id is known, as the task remembers it.
-    :param known: whether the task remembers the id.
+    :param state: state of the current try.
+    :param works: number of work requests that OAC has accepted for the task.
+    :param suspect: whether the task remembers that a try may have sent a request whose ID is unknown.
+    :param known: whether the task remembers the ID.
     :param lost: whether a response was lost in this try.
-    :param sends: how often this try has sent.
+    :param sends: number of sends in this try.
     :param late: whether a request of a lost process may still arrive.
     """
 
@@ -43,12 +43,12 @@ class Situation:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the flow does. Each is needed: without any of them OAC does something twice.
+    """The rules of the flow. Each is necessary: without it, OAC does something twice.
 
-    :param remembers: whether the intent is remembered before the request is sent.
-    :param searches_first: whether a try that follows a suspect one searches before it sends.
-    :param searches_after: whether a lost response is followed by a search.
-    :param waits: whether a search lasts until a request of a lost process must have arrived.
+    :param remembers: whether the task remembers its intent before it sends the request.
+    :param searches_first: whether a try after a suspect one searches before it sends.
+    :param searches_after: whether the task searches after a lost response.
+    :param waits: whether a search lasts until any request of a lost process must have arrived.
     """
 
     remembers: bool = True
@@ -58,7 +58,7 @@ class Rules:
 
 
 def steps(at: Situation, rules: Rules = Rules()) -> Iterator[tuple[str, Situation]]:
-    """What may happen next: a message, and where it leads."""
+    """Yield the possible next steps: a message and the situation after it."""
     match at.state:
         case "begin":
             if at.known:
@@ -79,7 +79,7 @@ def steps(at: Situation, rules: Rules = Rules()) -> Iterator[tuple[str, Situatio
             after = SEARCH_AFTER if rules.searches_after else READY
             yield "the request is lost", replace(at, state=after, lost=True)
             yield "OAC accepts it, the response is lost", replace(at, state=after, works=at.works + 1, lost=True)
-            # Taken back, unless an earlier response was lost.
+            # The task forgets its intent, unless an earlier response was lost.
             yield "OAC refuses it", replace(at, state=REFUSED, suspect=at.lost)
         case "answered":
             yield "the id is remembered", replace(at, state=ACCEPTED, suspect=False, known=True)
@@ -87,12 +87,12 @@ def steps(at: Situation, rules: Rules = Rules()) -> Iterator[tuple[str, Situatio
             if at.works:
                 yield "OAC shows it", replace(at, state=ADOPTED)
             elif not (at.late and rules.waits):
-                # The search lasts longer than a request can be on its way.
+                # The search lasts longer than a request can be in transit.
                 yield "OAC does not show it", replace(at, state=READY)
 
 
 def mishaps(at: Situation) -> Iterator[tuple[str, Situation]]:
-    """What may go wrong at any time, and how Airflow goes on."""
+    """Yield what may go wrong at any time, and the situation in which Airflow continues."""
     again = replace(at, state=BEGIN, lost=False, sends=0)
     if at.state == ON_THE_WAY:
         yield f"{CRASH}, the request too", again
@@ -107,7 +107,7 @@ def mishaps(at: Situation) -> Iterator[tuple[str, Situation]]:
 
 
 def paths(at: Situation) -> Iterator[tuple[tuple[str, ...], Situation]]:
-    """All ways on which a try may come to its end, or to a crash, with the messages on each."""
+    """Yield all paths of a try to its end or to a crash, with their messages."""
     if at.state in ENDS:
         yield (), at
         return
@@ -120,9 +120,9 @@ def paths(at: Situation) -> Iterator[tuple[tuple[str, ...], Situation]]:
 
 
 def reachable(rules: Rules = Rules(), most: int = 2) -> dict[Situation, set[Situation]]:
-    """All situations, each with those that may follow.
+    """Return all reachable situations, each with its successors.
 
-    :param most: no situation with more works than this is followed.
+    :param most: number of works at which the search stops.
     """
     found: dict[Situation, set[Situation]] = {}
     new = [Situation()]
@@ -136,7 +136,7 @@ def reachable(rules: Rules = Rules(), most: int = 2) -> dict[Situation, set[Situ
 
 
 def diagram() -> str:
-    """The states and messages of one try, as text."""
+    """Return the states and messages of one try, as text."""
     lines = []
     for state in (BEGIN, SEARCH_FIRST, READY, REMEMBERED, ON_THE_WAY, ANSWERED, SEARCH_AFTER):
         seen = {(message, after.state) for at in reachable() if at.state == state for message, after in steps(at)}

@@ -1,5 +1,6 @@
-"""Running operators and sensors as Airflow does, without Airflow's processes: every try and every resumption is a new
-object, and what passes between them passes as JSON.
+"""Run operators and sensors as Airflow does, without Airflow's processes.
+
+Every try and every resumption is a new object, and data passes between them as JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ AUTHOR = "oac.author@example.com"
 
 
 def oac_connection(ready: dict[str, Any], instance: str = "dev", **extra: Any) -> dict[str, Any]:
-    """A Connection that signs in at the simulator, as JSON; `extra` changes fields of its extra."""
+    """Return a Connection that signs in at the simulator, as JSON; `extra` changes fields of its extra."""
     target = ready["instances"][instance]
     return {
         "conn_type": "oac",
@@ -48,14 +49,14 @@ def oac_connection(ready: dict[str, Any], instance: str = "dev", **extra: Any) -
 
 
 class Connections:
-    """The Connections of a test, in its environment."""
+    """The Connections of a test, as environment variables."""
 
     def __init__(self, ready: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self.ready = ready
         self._monkeypatch = monkeypatch
 
     def set(self, conn_id: str, connection: dict[str, Any] | str) -> None:
-        """Set a Connection: as JSON, or as a URI."""
+        """Set a Connection, as JSON or as a URI."""
         value = connection if isinstance(connection, str) else json.dumps(connection)
         self._monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", value)
 
@@ -65,12 +66,12 @@ class Connections:
         self.set(conn_id, {**connection, **({"host": host} if host else {})})
 
     def seal(self, conn_id: str = "oac_seal", password: str = SEAL_PASSWORD) -> None:
-        """Set a Connection that holds a password for snapshots."""
+        """Set a Connection with a password for snapshots."""
         self.set(conn_id, {"conn_type": "generic", "password": password})
 
 
 class TaskInstance:
-    """What an operator sees of its task instance."""
+    """An operator's view of its task instance."""
 
     def __init__(self, task_id: str, try_number: int, max_tries: int, map_index: int = -1) -> None:
         self.dag_id, self.run_id, self.task_id = "a_dag", "a_run", task_id
@@ -86,7 +87,7 @@ class TaskInstance:
 
 
 class StateStore:
-    """Airflow 3.3's store of task state: JSON by key, which outlives a try and a Clear."""
+    """The task state store of Airflow 3.3: JSON by key, kept across tries and Clears."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -100,12 +101,12 @@ class StateStore:
 
 
 class Task:
-    """One logical task: tries of it, and Clears.
+    """One logical task, with its tries and Clears.
 
-    :param make: makes the operator, anew for each try and each resumption.
+    :param make: creates a new operator for each try and each resumption.
     :param store: whether there is a state store, as in Airflow 3.3.
-    :param run_type: what began the DAG run.
-    :param run_id: the DAG run.
+    :param run_type: type of the DAG run.
+    :param run_id: ID of the DAG run.
     """
 
     def __init__(
@@ -128,11 +129,11 @@ class Task:
         self.event: dict[str, Any] | None = None
 
     def clear(self) -> None:
-        """What Airflow does to the counters when a person clears the task."""
+        """Change the counters as Airflow does when a user clears the task."""
         self.max_tries = self.try_number + self._retries
 
     def context(self, task_id: str = "a_task") -> dict[str, Any]:
-        """The context of the current try."""
+        """Return the context of the current try."""
         self.ti = TaskInstance(task_id, self.try_number, self.max_tries)
         self.ti.run_id = self.run_id
         context: dict[str, Any] = {
@@ -142,7 +143,7 @@ class Task:
         return {**context, "task_state_store": self.store} if self.store else context
 
     def attempt(self) -> Any:
-        """One try, with the triggerer's part as often as the operator defers."""
+        """Run one try, including the trigger after each deferral."""
         self.start()
         while (waited := self.deferred) is not None:
             result = self.execute_complete(asyncio.run(first_event(waited.trigger)))
@@ -151,7 +152,7 @@ class Task:
         return self.result
 
     def start(self) -> None:
-        """One try up to its end or its deferral."""
+        """Run one try until it ends or defers."""
         self.try_number += 1
         operator = self._make()
         self.deferred, context = None, self.context(operator.task_id)
@@ -161,14 +162,14 @@ class Task:
             self.deferred = deferred
 
     def execute_complete(self, event: Any) -> Any:
-        """Go on after the deferral, in a new process."""
+        """Resume after a deferral, with a new operator."""
         assert self.deferred is not None
         self.event = event
         kwargs = {**json.loads(json.dumps(self.deferred.kwargs or {})), "event": event}
         return self.resume_by(self.deferred.method_name, kwargs)
 
     def resume_by(self, method: str, kwargs: dict[str, Any]) -> Any:
-        """Go on as Airflow says, in a new process."""
+        """Resume by the given method, with a new operator."""
         operator = self._make()
         try:
             return operator.resume_execution(method, kwargs, self.context(operator.task_id))
@@ -177,7 +178,7 @@ class Task:
 
 
 def backup_operator(**changes: Any) -> OACCreateSnapshotOperator:
-    """A backup that looks often and settles soon; `changes` are arguments of the operator."""
+    """Return a backup operator with short intervals; `changes` are arguments of the operator."""
     arguments: dict[str, Any] = {
         "task_id": "backup",
         "snapshot_label": "nightly",
@@ -190,13 +191,13 @@ def backup_operator(**changes: Any) -> OACCreateSnapshotOperator:
 
 
 def through_the_database(trigger: Any) -> Any:
-    """A trigger as the triggerer makes it, from what Airflow stores of it."""
+    """Return a trigger as the triggerer recreates it from Airflow's database."""
     row = Trigger.from_object(trigger)
     return type(trigger)(**row.kwargs)
 
 
 async def first_event(trigger: Any) -> dict[str, Any]:
-    """Run a trigger until its event."""
+    """Run a trigger until its first event and return the payload."""
     async for event in through_the_database(trigger).run():
         payload: dict[str, Any] = json.loads(json.dumps(event.payload))
         return payload
@@ -204,5 +205,5 @@ async def first_event(trigger: Any) -> dict[str, Any]:
 
 
 def names(simulator: Simulator, instance: str = "dev") -> list[str]:
-    """Names of all snapshots that the simulator knows, in whatever state."""
+    """Return the names of all snapshots in the simulator, in any state."""
     return [item["name"] for item in simulator.control.snapshots(instance)]

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer whenever nothing else is to be done: sleeping takes no time."""
+"""An event loop whose clock jumps to the next timer when nothing else is ready, so sleeping takes no time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """For what neither waits for threads nor for a network."""
+    """An event loop with virtual time, for code that waits for neither threads nor network."""
 
     def __init__(self) -> None:
         super().__init__()
         self._virtual = 0.0
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
+        """Return the virtual seconds since the loop was created."""
         return self._virtual
 
     def _run_once(self) -> None:
@@ -28,6 +28,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """As ``asyncio.run``, in no time."""
+    """Run a coroutine like ``asyncio.run``, in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

@@ -1,9 +1,9 @@
-"""What tools.stack asks of an Airflow 2 without a web server; run by that Airflow's own interpreter.
+"""Control an Airflow 2 without its web server, for tools.stack; run by that Airflow's interpreter.
 
     airflow2_control.py trigger|clear|set_state
 
-takes the arguments as JSON on standard input and answers as JSON on the last line of its output. Airflow 3 is
-asked over its REST API instead. (The `airflow` command cannot clear the tasks of one run only.)
+reads the arguments as JSON from standard input and prints the result as JSON on its last line of output. Airflow 3 has
+a REST API for this. (The `airflow` command cannot clear the tasks of a single run.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def trigger(dag_id: str, run_id: str | None, conf: dict[str, Any] | None) -> str:
-    """Start a run; returns its id."""
+    """Start a run and return its ID."""
     from airflow.api.client.local_client import Client
 
     answer = Client(None, None).trigger_dag(dag_id=dag_id, run_id=run_id, conf=conf)
@@ -33,7 +33,7 @@ def _dag(dag_id: str) -> Any:
 
 
 def clear(dag_id: str, run_id: str, task_ids: list[str]) -> int:
-    """Clear the named tasks of one run, as the web interface does; returns how many instances that were."""
+    """Clear the named tasks of one run, as the web interface does, and return the number of instances."""
     from airflow.models.taskinstance import TaskInstance, clear_task_instances
     from airflow.utils.session import create_session
 
@@ -47,7 +47,7 @@ def clear(dag_id: str, run_id: str, task_ids: list[str]) -> int:
 
 
 def set_state(dag_id: str, run_id: str, task_id: str, state: str) -> int:
-    """Mark one task of a run; returns how many instances changed."""
+    """Set the state of one task of a run and return the number of changed instances."""
     from airflow.utils.session import create_session
     from airflow.utils.state import TaskInstanceState
 

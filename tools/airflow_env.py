@@ -1,4 +1,4 @@
-"""The environment variables of an Airflow of tools.stack: a home of its own, SQLite, loopback only."""
+"""The environment variables of an Airflow of tools.stack: separate home, SQLite, loopback only."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now, for a program that will listen on it later.
+    """Return a free TCP port of the loopback interface, for a program that will listen on it later.
 
-    Below those that systems give to whoever asks for any, which would be taken again by then.
+    It is below the ephemeral ports, which the system could assign to another program before then.
     """
     while True:
         port = 20_000 + secrets.randbelow(10_000)
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def home_keys(home: Path) -> dict[str, str]:
-    """The keys of a home, made once: a second start must be able to read what the first one encrypted."""
+    """Return the keys of a home, created once, so a second start can decrypt what the first one encrypted."""
     path = home / "keys.json"
     if not path.exists():
         keys = {
@@ -42,16 +42,16 @@ def home_keys(home: Path) -> dict[str, str]:
 
 
 def caller_environment(venv: Path) -> dict[str, str]:
-    """The caller's environment without Airflow settings, ready to run the programs of `venv`."""
+    """Return the caller's environment without Airflow settings, with the programs of `venv` on PATH."""
     dropped = ("AIRFLOW", "_AIRFLOW", "PYTHONHOME", "PYTHONPATH")
     env = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     no_proxy = [env.get("NO_PROXY") or env.get("no_proxy") or "", "127.0.0.1", "localhost"]
     bypass = ",".join(part for part in no_proxy if part)
     return env | {
-        # Executors start the program `airflow` by its name.
+        # Executors start `airflow` by name.
         "PATH": f"{venv / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}",
         "VIRTUAL_ENV": str(venv),
-        # Airflow talks to itself over loopback, whatever proxy the machine needs for the world outside.
+        # Airflow's processes talk over loopback, so they must bypass any proxy.
         "NO_PROXY": bypass,
         "no_proxy": bypass,
         "PYTHONUNBUFFERED": "1",
@@ -61,7 +61,7 @@ def caller_environment(venv: Path) -> dict[str, str]:
 def airflow_settings(
     home: Path, dags_folder: Path, port: int, parallelism: int, heartbeat_timeout: int
 ) -> dict[str, object]:
-    """Airflow's own settings as `section.option` -> value. Each line ignores the options it does not know."""
+    """Return Airflow's settings as `section.option` -> value. Each Airflow line ignores unknown options."""
     keys = home_keys(home)
     url = f"http://127.0.0.1:{port}"
     return {
@@ -74,7 +74,7 @@ def airflow_settings(
         "core.test_connection": "Enabled",
         "core.simple_auth_manager_all_admins": True,
         "core.execution_api_server_url": f"{url}/execution/",
-        # SQLite copes with several processes if it may wait; tools.stack also turns its write-ahead log on.
+        # SQLite supports several processes if they wait for its lock; tools.stack also enables the write-ahead log.
         "database.sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "api.host": "127.0.0.1",
         "api.port": port,
@@ -93,7 +93,7 @@ def airflow_settings(
         "dag_processor.min_file_process_interval": 300,
         "scheduler.dag_dir_list_interval": 2,
         "scheduler.min_file_process_interval": 300,
-        # Runs start when a test or the demo triggers them, not by the clock.
+        # Runs start when a test or the demo triggers them, not on schedule.
         "scheduler.use_job_schedule": False,
         "scheduler.job_heartbeat_sec": 2,
         "scheduler.scheduler_heartbeat_sec": 2,
@@ -101,16 +101,16 @@ def airflow_settings(
         # The scheduler must learn that a task's process ended in a deferral before its trigger fires, else it
         # fails the task ("finished with state success, but the task instance's state attribute is queued").
         "scheduler.scheduler_idle_sleep_time": 0.3,
-        # On Airflow 2 a task's process schedules what comes next, too. SQLite has no row locks: when the scheduler does
-        # it at the same moment, the task begins as try 2 (seen for one task in three on two cores).
+        # On Airflow 2 a task's process also schedules the next tasks. SQLite has no row locks: if the scheduler does so
+        # at the same moment, the task starts as try 2 (observed for one task in three on two cores).
         "scheduler.schedule_after_task_execution": False,
         "triggerer.job_heartbeat_sec": 2,
-        # How soon a task whose processes were killed is noticed: on Airflow 3 ...
+        # How soon Airflow notices a task whose processes were killed: on Airflow 3 ...
         "scheduler.task_instance_heartbeat_timeout": heartbeat_timeout,
         "scheduler.task_instance_heartbeat_timeout_detection_interval": 2,
-        # Also how late the end of a task's process may be noticed, which counts in the race described above.
+        # Also bounds the delay in noticing the end of a task's process, which matters for the race described above.
         "workers.min_heartbeat_interval": 1,
-        # A busy machine answers slowly; the default of 5 s fails tasks there that are well.
+        # On a busy machine, the default of 5 s fails healthy tasks.
         "workers.execution_api_timeout": 60,
         # ... and on Airflow 2.
         "scheduler.scheduler_zombie_task_threshold": heartbeat_timeout,
@@ -130,10 +130,10 @@ def airflow_environment(
     heartbeat_timeout: int,
     extra: Mapping[str, str],
 ) -> dict[str, str]:
-    """Everything the processes of one Airflow get as their environment; `extra` wins."""
+    """Return the environment of all processes of one Airflow; `extra` takes precedence."""
     env = caller_environment(venv)
     env["AIRFLOW_HOME"] = str(home)
-    # Airflow 2 refuses the LocalExecutor on SQLite unless this switch, made for its own tests, is set.
+    # Airflow 2 refuses the LocalExecutor on SQLite unless this switch, meant for its own tests, is set.
     env["_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK"] = "1"
     settings = airflow_settings(home, dags_folder, port, parallelism, heartbeat_timeout)
     for name, value in settings.items():

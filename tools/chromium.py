@@ -1,4 +1,4 @@
-"""Finding a Chromium to test with, and installing Debian's where that is possible. Standard library only."""
+"""Find a Chromium for tests, or install Debian's. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"
 
 
 def installed() -> str | None:
-    """The path of the program, if there is one on PATH."""
+    """Return the path of the program if it is on PATH."""
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
 def chromium() -> str:
-    """The path of the program; as root on Debian it is installed if need be.
+    """Return the path of the program; as root on Debian, install it if necessary.
 
     Raises debian.NotInstalled.
     """

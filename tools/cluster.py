@@ -1,8 +1,8 @@
-"""The services of docker-compose.yml, started without containers: Celery workers, PostgreSQL, Redis.
+"""Run the services of docker-compose.yml without containers: Celery workers, PostgreSQL, Redis.
 
-Commands, settings and health checks are read from that file; only names of hosts and folders are replaced, every
-process gets ports of its own, and Airflow looks at things more often, as in tools.stack. What a container needs beyond
-that (image, volumes, users) cannot be seen here.
+The program reads commands, settings and health checks from that file. It replaces only names of hosts and folders,
+gives each process separate ports, and shortens Airflow's intervals as tools.stack does. It does not test images,
+volumes and users.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tools.postgres import Postgres
 from tools.stack import TOOLS, AirflowStack, StackError
 
 COMPOSE = TOOLS.parent / "docker-compose.yml"
-#: Services of one replica and of several that run all the time.
+#: Services that run all the time, with one or several replicas.
 LONG_RUNNING = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
 _JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
 
 
 def compose_file() -> dict[str, Any]:
-    """The content of docker-compose.yml."""
+    """Read docker-compose.yml."""
     content: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
     return content
 
 
 def interpolated(text: str, values: Mapping[str, str]) -> str:
-    """`${NAME}` and `${NAME:?message}` replaced as Compose does. Raises KeyError for a name without a value."""
+    """Replace `${NAME}` and `${NAME:?message}` as Compose does. Raises KeyError for a name without a value."""
     pattern = r"\$\$|\$\{(\w+)(?::\?[^}]*)?\}"
     return re.sub(pattern, lambda found: "$" if found[1] is None else values[found[1]], text)
 
@@ -43,9 +43,9 @@ def interpolated(text: str, values: Mapping[str, str]) -> str:
 class Cluster(AirflowStack):
     """An Airflow with the processes and settings of docker-compose.yml.
 
-    :param secrets: what stands in `.env`, by name: see :func:`tools.make_env.generated`.
+    :param secrets: the values of `.env` by name: see :func:`tools.make_env.generated`.
     :param postgres: the database server; its password is `POSTGRES_PASSWORD` of `secrets`.
-    :param redis_port: where a Redis listens that asks for `REDIS_PASSWORD` of `secrets`.
+    :param redis_port: port of a Redis whose password is `REDIS_PASSWORD` of `secrets`.
 
     The other parameters are those of :class:`tools.stack.AirflowStack`.
     """
@@ -83,7 +83,7 @@ class Cluster(AirflowStack):
         return {name: self._here(interpolated(str(text), self._secrets)) for name, text in environment.items()}
 
     def _here(self, text: str) -> str:
-        """A text of the Compose file with the places of this machine."""
+        """Replace the hosts and folders of the Compose file with those of this machine."""
         for there, here in self._places.items():
             text = text.replace(there, here)
         return text
@@ -92,7 +92,7 @@ class Cluster(AirflowStack):
 
     @property
     def components(self) -> dict[str, list[str]]:
-        """A process for each replica of each service that runs all the time: `worker-1`, `worker-2`."""
+        """One process per replica of each long-running service: `worker-1`, `worker-2`."""
         found = {}
         for service in LONG_RUNNING:
             command = list(self._services[service]["command"])
@@ -104,7 +104,7 @@ class Cluster(AirflowStack):
         return found
 
     def _distinct(self, service: str, name: str) -> list[str]:
-        """What the process of a replica needs that shares a machine with the others."""
+        """Return the options that let replicas share a machine."""
         if service == "api-server":
             return ["--host", "127.0.0.1", "--port", str(self.port)]
         if service == "worker":
@@ -112,7 +112,7 @@ class Cluster(AirflowStack):
         return []
 
     def component_environment(self, name: str) -> dict[str, str]:
-        """The environment variables of one of `components`."""
+        """Return the environment variables of one of `components`."""
         own = {"worker": "WORKER_LOG_SERVER_PORT", "triggerer": "TRIGGER_LOG_SERVER_PORT"}.get(_service(name))
         return self.env | ({f"AIRFLOW__LOGGING__{own}": str(self._ports[name])} if own else {})
 
@@ -133,18 +133,21 @@ class Cluster(AirflowStack):
     # -- health
 
     def wait_ready(self, timeout: float = 480) -> None:
-        """Wait until every component is healthy: seven of them, and asking workers takes seconds each time."""
+        """Wait until all seven components are healthy; each check of the workers takes seconds."""
         super().wait_ready(timeout)
 
     def _unhealthy(self) -> list[str]:
-        """Workers are asked when all others are healthy, and once for all of them: it takes a core for seconds."""
+        """Return the unhealthy components.
+
+        The workers are checked last and together, because the check uses a core for seconds.
+        """
         self._check_alive()
         workers = [name for name in self._running if _service(name) == "worker"]
         others = [name for name in self._running if name not in workers and not self.is_healthy(name)]
         return others or ([] if self.workers() else workers)
 
     def is_healthy(self, name: str) -> bool:
-        """Whether there is a heartbeat, or for a worker an answer, of as many as run."""
+        """Return whether all replicas have a heartbeat or, for workers, respond."""
         if _service(name) == "worker":
             return bool(self.workers())
         if _service(name) not in _JOBS:
@@ -158,7 +161,7 @@ class Cluster(AirflowStack):
         return int(self._rows(sql, _JOBS[_service(name)], since)[0]["living"]) >= len(alike)
 
     def workers(self) -> list[str]:
-        """The names of the workers that answer, by the health check of docker-compose.yml."""
+        """Return the names of the workers that respond to the health check of docker-compose.yml."""
         *_, check = self._services["worker"]["healthcheck"]["test"]
         program = check.replace("$$", "$").partition(" --destination ")[0].split()
         done = subprocess.run(program, cwd=self.home, env=self.env, capture_output=True, text=True, check=False)
@@ -181,7 +184,7 @@ class Cluster(AirflowStack):
             host="127.0.0.1", port=server.port, user=server.user, password=server.password, dbname=server.user
         )
         try:
-            # JSON as text, as SQLite has it.
+            # Return JSON as text, as SQLite does.
             psycopg2.extras.register_default_json(connection, loads=lambda text: text)
             psycopg2.extras.register_default_jsonb(connection, loads=lambda text: text)
             with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
@@ -191,7 +194,7 @@ class Cluster(AirflowStack):
             connection.close()
 
     def sign_in(self) -> str:
-        """A token for the user `admin`, by the password of `.env`."""
+        """Sign in as `admin` with the password of `.env` and return the token."""
         body = {"username": "admin", "password": self._secrets["ADMIN_PASSWORD"]}
         return str(self._http("POST", "/auth/token", body, token=False)["access_token"])
 
@@ -201,7 +204,7 @@ def _service(name: str) -> str:
 
 
 def new_secrets() -> dict[str, str]:
-    """The secrets of an `.env` that tools/make_env.py writes, by way of such a file."""
+    """Generate secrets with tools/make_env.py, through a temporary `.env` file."""
     with tempfile.TemporaryDirectory(prefix="oac-env-") as folder:
         path = Path(folder) / ".env"
         make_env.write(path)

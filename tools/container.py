@@ -1,8 +1,8 @@
-"""What the containers of docker-compose.yml do besides running Airflow's own commands.
+"""Commands of the containers of docker-compose.yml besides Airflow's own.
 
-container.py init                     bring the database up to date, write the admin's password file
-container.py connections READY_FILE   store the Connections and Variables that lead to the simulator
-container.py healthy URL              exit code 0 if something answers there without an error
+container.py init                     migrate the database, write the admin's password file
+container.py connections READY_FILE   store the Connections and Variables for the simulator
+container.py healthy URL              exit code 0 if the URL responds without an error
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONNECTION, VARIABLE = "AIRFLOW_CONN_", "AIRFLOW_VAR_"
 
 
 def init() -> None:
-    """Migrate the database, and write the password that `ADMIN_PASSWORD` says for the user `admin`."""
+    """Migrate the database, and write the password of `admin`, from `ADMIN_PASSWORD`, to Airflow's password file."""
     path = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
@@ -32,16 +32,16 @@ def init() -> None:
 
 
 def imported(kind: str, content: dict[str, object]) -> None:
-    """Hand Connections or Variables to Airflow, by way of a file that nobody else can read and that is gone then."""
+    """Import Connections or Variables into Airflow through a private temporary file."""
     options = ["--overwrite"] if kind == "connections" else []
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # made with mode 0600
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # has mode 0600
         json.dump(content, file)
         file.flush()
         subprocess.run(["airflow", kind, "import", *options, file.name], check=True)
 
 
 def connections(ready_file: str) -> None:
-    """Store what leads to the simulator of a ready file."""
+    """Store the Connections and Variables for the simulator of a ready file."""
     ready = json.loads(Path(ready_file).read_text())
     environment = connection_environment(ready) | restore_environment(ready)
     environment[f"{VARIABLE}OAC_EXPORT_FOLDER"] = "file:///airflow/exports"
@@ -55,7 +55,7 @@ def connections(ready_file: str) -> None:
 
 
 def healthy(url: str) -> None:
-    """Raise an error unless the address answers with a status that is none."""
+    """Raise an error unless the URL responds with a success status."""
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5):
         pass
 

@@ -1,10 +1,9 @@
-"""Makes airflow_provider_oac/cli/contract.json of tests/contract/oac-openapi.yaml: what the command `conformance`
-compares a real instance with.
+"""Write airflow_provider_oac/cli/contract.json from tests/contract/oac-openapi.yaml, for the command `conformance`.
 
     .venv/bin/python tools/contract_data.py
 
-Only operations that change nothing, and those of the snapshot that `--allow-write` takes; of these the statuses and the
-shape of success. Wording stays in the contract.
+The file holds the read-only operations, and those for the snapshot that `--allow-write` creates: their statuses and the
+schemas of successful responses, without descriptions.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = ROOT / "tests" / "contract" / "oac-openapi.yaml"
 DATA = ROOT / "airflow_provider_oac" / "cli" / "contract.json"
-# POST, and read all the same.
+# POST operations that only read.
 READING = ("getCatalogItemAcl", "getWorkbookCanvases")
 WRITING = ("createSnapshot", "deleteSnapshot")
 _WORDS = ("description", "example", "examples", "title", "summary")
 
 
 def data() -> dict[str, Any]:
-    """The content of the file."""
+    """Build the content of the file."""
     contract = yaml.safe_load(CONTRACT.read_text())
     found: dict[str, Any] = {}
     for path, shared in contract["paths"].items():
@@ -47,7 +46,7 @@ def data() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The file."""
+    """Return the file as text."""
     return json.dumps(data(), indent=1, sort_keys=True) + "\n"
 
 
@@ -61,7 +60,7 @@ def _resolved(contract: dict[str, Any], part: Any) -> Any:
 
 
 def _inlined(contract: dict[str, Any], part: Any) -> Any:
-    """A schema without references and words."""
+    """Return a schema with references resolved and descriptions removed."""
     part = _resolved(contract, part)
     if isinstance(part, list):
         return [_inlined(contract, item) for item in part]

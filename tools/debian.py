@@ -1,4 +1,4 @@
-"""Installing a Debian package, where that is possible. Standard library only."""
+"""Install Debian packages. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class NotInstalled(RuntimeError):
-    """A program that is needed is not there, and cannot be installed; the message says why and what to do."""
+    """A required program is missing and cannot be installed; the message gives the reason and the next step."""
 
 
 def install(package: str, purpose: str) -> None:
     """Install a package, as root on Debian.
 
-    :param purpose: what needs it, for the message.
+    :param purpose: the purpose of the program, for the message.
 
     Raises NotInstalled.
     """
@@ -38,7 +38,7 @@ def install(package: str, purpose: str) -> None:
 
 
 def found(find: Callable[[], T | None], package: str, purpose: str) -> T:
-    """What `find` finds, after installing the package it comes with if need be.
+    """Return the result of `find`, after installing its package if necessary.
 
     Raises NotInstalled.
     """

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The whole way once, in a real Airflow against a simulated Oracle: `make demo`.
+"""Run the demo, a real Airflow with a simulated Oracle Analytics Cloud: `make demo`.
 
 Starts the simulator (identity domain, two OAC instances, bucket) and Airflow (API server, scheduler, DAG processor,
 triggerer), runs dags/oac_nightly_backup.py and dags/oac_weekly_dashboard_pdf.py, then damages the instance's content,
-restores the backup, and shows that the content is back. `--ui` (`make demo-ui`) leaves everything running to look
-around. Nothing here talks to Oracle.
+restores the backup, and shows that the content is back. `--ui` (`make demo-ui`) keeps everything running for you to
+look around. Nothing
+connects to Oracle.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ BEGAN = time.monotonic()
 
 
 class DemoFailed(Exception):
-    """The demo did not show what it should; the text says what."""
+    """The demo failed; the message gives the reason."""
 
 
 def say(text: str = "") -> None:
-    """Print a line with the time since the beginning."""
+    """Print a line with the time since the start."""
     print(f"[{time.monotonic() - BEGAN:5.1f} s] {text}" if text else "", flush=True)
 
 
@@ -55,19 +56,19 @@ def title(text: str) -> None:
 
 
 def the_hook(stack: AirflowStack) -> OACHook:
-    """The hook of this process, with the Connections of the running Airflow."""
+    """Return a hook with the Connections of the running Airflow."""
     os.environ.update({name: value for name, value in stack.env.items() if name.startswith("AIRFLOW")})
     from airflow_provider_oac.hooks.oac import OACHook
 
-    # What the hook logs belongs into a task's log; here it would only interrupt the story.
+    # The hook's log lines would only clutter the output of the demo.
     logging.getLogger("airflow_provider_oac").setLevel(logging.WARNING)
-    # Airflow warns of short values of any extra field before it looks whether the field is a secret: "dev" is none.
+    # Airflow warns about short values in any extra field, even if the field is not a secret, such as "dev".
     logging.getLogger("airflow.sdk._shared.secrets_masker.secrets_masker").setLevel(logging.ERROR)
     return OACHook("oac_default")
 
 
 def seed_older_backups(hook: OACHook, nights: int) -> None:
-    """Backups of earlier nights, so that there is something to prune: real ones, under the names of their dates."""
+    """Create real backups under the names of earlier nights, so there is something to prune."""
     from airflow_provider_oac.client.flows import polling
     from airflow_provider_oac.client.rest import snapshots
     from airflow_provider_oac.client.snapshot_names import SnapshotName, task_mark
@@ -86,7 +87,7 @@ def seed_older_backups(hook: OACHook, nights: int) -> None:
 
 
 def catalog(hook: OACHook) -> dict[str, int]:
-    """What users see in the instance, counted by type; by the REST API, through the hook's requests session."""
+    """Count the visible catalog items by type, over the REST API with the hook's requests session."""
     counted: dict[str, int] = {}
     with hook.get_conn() as session:
         answer = session.get("/catalog", params={"search": "*"})
@@ -97,7 +98,7 @@ def catalog(hook: OACHook) -> dict[str, int]:
 
 
 def run_backup(stack: AirflowStack) -> dict[str, Any]:
-    """Run the DAG through scheduler, workers and triggerer; returns the result of its backup task."""
+    """Run the DAG through scheduler, workers and triggerer, and return the result of its backup task."""
     run_id = stack.trigger(DAG)
     say(f"run {run_id} of {DAG} is triggered; its backup will wait in the triggerer, without a worker (deferred)")
     give_up = time.monotonic() + 300
@@ -131,7 +132,7 @@ def run_backup(stack: AirflowStack) -> dict[str, Any]:
 
 
 def run_export(stack: AirflowStack) -> None:
-    """Export workbooks and say where the files are."""
+    """Export workbooks and print the paths of the files."""
     run_id = stack.trigger(EXPORT_DAG)
     say(f"run {run_id} of {EXPORT_DAG} is triggered; it signs in as an author who administers nothing")
     if stack.wait_run(EXPORT_DAG, run_id, timeout=300) != "success":
@@ -145,7 +146,7 @@ def run_export(stack: AirflowStack) -> None:
 
 
 def show_bar(simulator: Simulator, result: dict[str, Any]) -> None:
-    """The file in the bucket."""
+    """Print the file in the bucket."""
     path = result["bucket"] + "/" + result["bar_uri"].removeprefix("file:///")
     files = simulator.control.bucket()
     if path not in files:
@@ -154,7 +155,7 @@ def show_bar(simulator: Simulator, result: dict[str, Any]) -> None:
 
 
 def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, Any]) -> None:
-    """Destroy part of the instance's content and bring it back from the backup."""
+    """Delete part of the instance's content and restore it from the backup."""
     from airflow_provider_oac.client.flows import polling
     from airflow_provider_oac.client.rest import system
 
@@ -174,7 +175,7 @@ def damage_and_restore(simulator: Simulator, hook: OACHook, result: dict[str, An
 
 
 def show_sign_ins(simulator: Simulator) -> None:
-    """How often which grant was used."""
+    """Print how often each grant was used."""
     grants = {name: count for name, count in simulator.control.counters()["grants"].items() if count}
     if not grants.get("jwt-bearer"):
         raise DemoFailed(f"No sign-in by JWT assertion was seen, only {grants}.")
@@ -182,7 +183,7 @@ def show_sign_ins(simulator: Simulator) -> None:
 
 
 def demo_environment(ready: Mapping[str, Any]) -> dict[str, str]:
-    """Connections, and a token store that all processes share, so that a person can sign in with a code."""
+    """Return Connections, and settings of a token store that all processes share for sign-in with a code."""
     return {
         **connection_environment(ready),
         "AIRFLOW_CONN_OAC_SIGN_IN": json.dumps(device_connection(ready)),
@@ -192,7 +193,7 @@ def demo_environment(ready: Mapping[str, Any]) -> dict[str, str]:
 
 
 def by_hand(ready: Mapping[str, Any], ready_file: Path, airflow_url: str, pid: int) -> list[str]:
-    """What a person needs to make a Connection, to sign in with a code, and to stop the demo."""
+    """Print how to create a Connection, sign in with a code, and stop the demo."""
     instance = ready["instances"][INSTANCE]
     user, person = next(iter(ready["users"])), "oac.federated@example.com"
     return [
@@ -212,7 +213,7 @@ def by_hand(ready: Mapping[str, Any], ready_file: Path, airflow_url: str, pid: i
 
 
 def leave_running(stack: AirflowStack, simulator: Simulator) -> None:
-    """Say where to look, and wait for Ctrl-C."""
+    """Print the URLs, and wait for Ctrl-C."""
     title("Running")
     print(f"Airflow     {stack.url}  (no password: everybody is admin; it listens on this machine only)")
     print(f"            DAG {DAG}: {stack.url}/dags/{DAG}")
@@ -235,10 +236,10 @@ def leave_running(stack: AirflowStack, simulator: Simulator) -> None:
 
 
 def demo(ui: bool) -> None:
-    """Run it."""
+    """Run all steps."""
     shutil.rmtree(HOME, ignore_errors=True)
     title("Starting the simulator and Airflow")
-    # The work takes some seconds, so that there is something to wait for.
+    # The work takes some seconds, so the tasks have something to wait for.
     with launch(instances=[INSTANCE, "prod"], work_seconds=0.5, access_token_ttl=100) as simulator:
         say(f"simulator: identity domain {simulator.ready['identity_url']}, "
             f"OAC {simulator.ready['instances'][INSTANCE]['url']}")  # fmt: skip
@@ -273,11 +274,11 @@ def demo(ui: bool) -> None:
 
 
 def main() -> int:
-    """Run the demo; returns the exit code."""
+    """Run the demo and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ui", action="store_true", help="leave Airflow and the simulator running")
     options = parser.parse_args()
-    # A plain kill ends it like Ctrl-C does: in order, with nothing left behind.
+    # SIGTERM ends the demo as Ctrl-C does, with cleanup.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         demo(options.ui)

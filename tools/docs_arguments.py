@@ -1,4 +1,4 @@
-"""An extension of griffe for the reference: attributes that declare arguments are parameters of the constructor."""
+"""A griffe extension for the reference: attributes that declare arguments become constructor parameters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ALIAS = re.compile(r"argument\(alias='?\"?(\w+)'?\"?, default=(.*)\)")
 
 
 class DeclaredArguments(griffe.Extension):
-    """For operators, sensors and notifiers; see ``airflow_provider_oac/tasks.py``."""
+    """Documents the declared arguments of operators, sensors and notifiers; see ``airflow_provider_oac/tasks.py``."""
 
     def on_class_members(self, *, cls: griffe.Class, **_more: Any) -> None:
-        """Called when the members of a class are known."""
+        """Add the parameters; griffe calls this when it knows the members of a class."""
         if not re.match(r"airflow_provider_oac\.(operators|sensors|notifications)\.", cls.path):
             return
         declared = [

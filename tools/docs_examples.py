@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write anew what docs/ shows of the examples in dags/: the page of all of them, and in each operator's page its call.
+"""Update the examples from dags/ in docs/: the page with all examples, and the call on each operator's page.
 
     python3 tools/docs_examples.py
 
-Which operator is explained in which page, and shown in which example, stands in docs/operators.md. The code itself is
-written into the pages, between two marks, since they are read on a code host as well. A test compares. Standard library
-only.
+docs/operators.md lists the page and the example of each operator. The program writes the code into the pages between
+two
+markers, because code hosts also show the pages. A test compares the pages. Standard library only.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Every one of these files is run by the tests, in a real Airflow 2.11 and 3.3, mo
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Class, file of its page, and name of the first example that holds it."""
+    """Return each class, the file of its page, and the name of the first example that contains it."""
     text = (DOCS / "operators.md").read_text()
     row = r"^\| `(OAC\w+)` \|.*\| \[[\w-]+\]\(([\w-]+\.md)\) \| \[\w+\]\(examples\.md#(\w+)\).*\|$"
     return re.findall(row, text, re.MULTILINE)
 
 
 def call(dag: str, name: str) -> str:
-    """The statement of an example that makes an operator, with the comment above it.
+    """Return the statement of an example that creates an operator, with the comment above it.
 
-    :raises LookupError: if there is none.
+    :raises LookupError: if the example has none.
     """
     text = (DAGS / f"{dag}.py").read_text()
     lines = text.splitlines()
@@ -57,7 +57,7 @@ def call(dag: str, name: str) -> str:
 
 
 def gallery() -> str:
-    """The page of all examples."""
+    """Build the page of all examples."""
     text = HEAD
     for path in sorted(DAGS.glob("*.py")):
         said = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].replace("\n", " ")
@@ -67,7 +67,7 @@ def gallery() -> str:
 
 
 def section(page: str) -> str:
-    """What stands between the marks of a page."""
+    """Build the text between the markers of a page."""
     text = ""
     for name, its_page, dag in [*rows(), ("OACBackupNotifier", "events.md", "oac_nightly_backup")]:
         if its_page == page:
@@ -77,7 +77,7 @@ def section(page: str) -> str:
 
 
 def snippets(page: Path) -> list[tuple[int, str]]:
-    """The Python code of a page and the line of each, without what is written from the examples."""
+    """Return line number and text of each Python block of a page, without those from the examples."""
     text = page.read_text()
     for written in re.findall(f"{BEGIN}.*?{END}", text, re.DOTALL):
         text = text.replace(written, "\n" * written.count("\n"))
@@ -86,7 +86,7 @@ def snippets(page: Path) -> list[tuple[int, str]]:
 
 
 def pages() -> dict[Path, str]:
-    """What all pages with examples are to hold."""
+    """Build all pages with examples."""
     made = {DOCS / "examples.md": gallery()}
     for path in sorted(DOCS.glob("*.md")):
         before, begin, rest = path.read_text().partition(BEGIN)

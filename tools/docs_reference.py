@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write docs/reference/: one page for each module with public classes or calls, which the site fills from docstrings.
+"""Write docs/reference/: one page per module with public classes or calls, which the site fills from docstrings.
 
     python3 tools/docs_reference.py
 
-A test compares. Standard library only.
+A test compares the pages. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ arguments, such as `retries`, `pool` and `trigger_rule`. [Defaults](defaults.md)
 | module, below `airflow_provider_oac` | holds |
 | --- | --- |
 """
-# What is public: modules, and the names in them.
+# The public API: modules, and the names in them.
 PUBLIC = (
     ("operators/*.py", r"OAC\w+Operator|[A-Z]\w+ingOperator|(?:Item|Snapshot)Operator"),
     ("sensors/*.py", r"OAC\w+Sensor"),
@@ -36,12 +36,12 @@ PUBLIC = (
     ("exceptions.py", r"OAC\w*Error"),
     ("client/rest/*.py", r"[A-Za-z]\w*"),
 )
-# Of these the members are public, too. Of the others the constructor is.
+# Classes whose members are also public; for other classes only the constructor is.
 WITH_MEMBERS = {"OACHook", "JobHistory"}
 
 
 def modules() -> Iterator[tuple[str, list[ast.ClassDef | ast.FunctionDef]]]:
-    """Each public module, as a path below the package without suffix, with its public classes and calls."""
+    """Yield each public module (path below the package, without suffix) with its public classes and calls."""
     for pattern, names in PUBLIC:
         for path in sorted(PACKAGE.glob(pattern)):
             found = [
@@ -55,7 +55,7 @@ def modules() -> Iterator[tuple[str, list[ast.ClassDef | ast.FunctionDef]]]:
 
 
 def _internal(node: ast.ClassDef) -> bool:
-    """Whether a class is none that a user makes or reads: a submission of the client."""
+    """Return whether a class is internal: a submission of the client, which users neither create nor read."""
     return any(isinstance(base, ast.Subscript) for base in node.bases)
 
 
@@ -65,7 +65,7 @@ def _is_call(node: ast.FunctionDef) -> bool:
 
 
 def places() -> dict[str, str]:
-    """The full name of each public class by its own."""
+    """Return the full name of each public class by its short name."""
     return {
         node.name: f"{PACKAGE.name}.{module.replace('/', '.')}.{node.name}"
         for module, found in modules()
@@ -75,7 +75,7 @@ def places() -> dict[str, str]:
 
 
 def pages() -> dict[Path, str]:
-    """What docs/reference/ is to hold."""
+    """Build the pages of docs/reference/."""
     made, index = {}, INDEX
     known = places()
     for module, found in modules():
@@ -98,7 +98,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write the pages and remove those of modules that are gone."""
+    """Write the pages and remove those of deleted modules."""
     wanted = pages()
     for path in set(TARGET.rglob("*.md")) - set(wanted):
         path.unlink()

@@ -1,13 +1,12 @@
-"""Run one program, and leave nothing of it behind.
+"""Run one program, and end all of its descendants with it.
 
     guard.py [--grace SECONDS] -- PROGRAM ARGUMENT ...
 
-The program runs until it ends, until this process gets SIGTERM or SIGINT, or until this process's
-standard input, if it is a pipe, is closed, which happens by itself when whoever holds the other end
-dies, even by SIGKILL. Then every descendant of the program gets SIGTERM, and SIGKILL after the grace
-time. Descendants that left the process group or lost their parent are found too: on Linux this process
-is made the one that inherits orphans (PR_SET_CHILD_SUBREAPER). Airflow's schedulers and triggerers start
-such processes; ending their process group is not enough.
+The program runs until it ends, until this process gets SIGTERM or SIGINT, or until this process's standard input, if
+it is a pipe, is closed, which happens when the process at the other end dies, even by SIGKILL. Then every descendant of
+the program gets SIGTERM, and SIGKILL after the grace time. That includes descendants that left the process group or
+lost their parent: on Linux, this process inherits orphans (PR_SET_CHILD_SUBREAPER). Airflow's schedulers and triggerers
+start such processes, so ending their process group is not enough.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """Make the kernel hand orphaned descendants to this process. Elsewhere than on Linux: nothing."""
+    """Make this process inherit orphaned descendants (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants(of: int) -> list[int]:
-    """The process ids below one process, from /proc; empty where there is no /proc."""
+    """Return the process IDs below one process, from /proc; empty if there is no /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = entry.read_text()
-        except OSError:  # it ended while we looked
+        except OSError:  # the process has just ended
             continue
         fields = text[text.rindex(")") + 2 :].split()
         if fields[0] != "Z":
@@ -59,7 +58,7 @@ def send(pids: list[int], what: signal.Signals) -> None:
 
 
 def reap(program: subprocess.Popen[bytes]) -> None:
-    """Take leave of ended children: the program through its Popen, adopted orphans directly."""
+    """Reap ended children: the program through its Popen, adopted orphans directly."""
     with contextlib.suppress(ChildProcessError):
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if ended.si_pid == program.pid:
@@ -69,7 +68,7 @@ def reap(program: subprocess.Popen[bytes]) -> None:
 
 
 def end_all(program: subprocess.Popen[bytes], grace: float) -> None:
-    """End the program and everything below this process: politely, then not."""
+    """End the program and everything below this process: SIGTERM, then SIGKILL."""
     with contextlib.suppress(ProcessLookupError):
         program.terminate()
     deadline = time.monotonic() + grace
@@ -98,7 +97,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     adopt_orphans()
-    # Signals only write to a pipe, so that one loop sees them, the closed input and the program's end.
+    # Signals only write to a pipe, so one loop handles them, the closed input and the program's end.
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)

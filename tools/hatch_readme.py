@@ -1,4 +1,4 @@
-"""Make the links of README.md absolute in the package's metadata: a package index shows it without the repository."""
+"""Make the links of README.md absolute in the package's metadata, for package indexes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
 def absolute(text: str, repository: str) -> str:
-    """Lead links to files of the repository, and pictures to their content."""
+    """Point links to files in the repository, and images to their raw content."""
     text = re.sub(r"(!\[[^]]*\])\((?!https?:|#)", rf"\1({repository}/raw/main/", text)
     return re.sub(r"(?<!!)(\[[^]]*\])\((?!https?:|#)", rf"\1({repository}/blob/main/", text)
 
 
 class ReadmeHook(MetadataHookInterface):
-    """Sets the field ``readme``."""
+    """Set the metadata field ``readme``."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Called by hatchling."""
+        """Set the field; hatchling calls this."""
         text = Path(self.root, "README.md").read_text()
         metadata["readme"] = {
             "content-type": "text/markdown",

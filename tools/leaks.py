@@ -1,4 +1,4 @@
-"""Whether a process that lives long holds on to more and more: samples from /proc, and a judgment of their trend."""
+"""Leak detection for long-lived processes: samples from /proc, and a check of their trend."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-#: Growth after the warm-up that is no leak yet: memory settles slowly, and what happens to be open varies.
+#: Growth after the warm-up that does not count as a leak: memory settles slowly, and open files vary.
 BOUNDS: Mapping[str, float] = {"sockets": 6, "descriptors": 8, "threads": 4, "MiB": 24, "files": 6}
-#: The first part of the samples is the warm-up.
+#: Fraction of the samples that is the warm-up.
 WARM_UP = 0.4
 
 
 @dataclass(frozen=True)
 class Growth:
-    """What one number did after the warm-up.
+    """The growth of one number after the warm-up.
 
     :param before: median of the first third of the samples.
     :param after: median of the last third.
-    :param bound: most that it may grow.
+    :param bound: maximum allowed growth.
     """
 
     name: str
@@ -31,23 +31,23 @@ class Growth:
 
     @property
     def is_leak(self) -> bool:
-        """Whether it grew by more than it may."""
+        """Whether the growth exceeds the bound."""
         return self.after - self.before > self.bound
 
 
 def sample(pid: int, folders: Sequence[Path] = ()) -> dict[str, float]:
-    """What a process holds now.
+    """Sample the resources that a process holds now.
 
-    :param pid: the process.
-    :param folders: where it keeps lock files and temporary files.
-    :raises OSError: if there is no such process, or it has just ended.
+    :param pid: process ID.
+    :param folders: folders of its lock files and temporary files.
+    :raises OSError: if the process does not exist or has just ended.
     """
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     if "VmRSS" not in status:
         raise ProcessLookupError(f"process {pid} has ended")
     links = []
     for link in os.listdir(f"/proc/{pid}/fd"):
-        # It may have been closed meanwhile.
+        # It may have just been closed.
         with contextlib.suppress(OSError):
             links.append(os.readlink(f"/proc/{pid}/fd/{link}"))
     return {
@@ -60,9 +60,9 @@ def sample(pid: int, folders: Sequence[Path] = ()) -> dict[str, float]:
 
 
 def judged(samples: Sequence[Mapping[str, float]], bounds: Mapping[str, float] = BOUNDS) -> list[Growth]:
-    """How each number grew.
+    """Return the growth of each number.
 
-    :raises ValueError: if there are too few samples to tell.
+    :raises ValueError: if there are too few samples.
     """
     settled = samples[int(len(samples) * WARM_UP) :]
     third = len(settled) // 3

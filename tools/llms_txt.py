@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write llms.txt: the pages of docs/ with their titles and headings, for language models. A test compares.
+"""Write llms.txt: the pages of docs/ with their titles and headings, for language models. A test compares the file.
 
 python3 tools/llms_txt.py
 """
@@ -14,12 +14,12 @@ TARGET = ROOT / "llms.txt"
 
 
 def menu() -> list[str]:
-    """The pages in the order of the site's menu."""
+    """Return the pages in the order of the site's menu."""
     return re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2])
 
 
 def text() -> str:
-    """What llms.txt is to hold."""
+    """Build the content of llms.txt."""
     readme = (ROOT / "README.md").read_text()
     summary = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(readme.split("\n\n")[1].split()))
     lines = ["# airflow-provider-oac", "", f"> {summary}", "", "## Docs", ""]

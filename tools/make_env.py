@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""Write `.env` for docker-compose.yml: generated secrets, readable by you alone.
+"""Write `.env` for docker-compose.yml, with generated secrets, readable only by you.
 
-Values that the file has already stay as they are, so that a second run, or one after an update, only adds what is new.
-Standard library only.
+Existing values do not change, so a second run, or a run after an update, only adds new ones. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def generated() -> dict[str, str]:
-    """A fresh value for every secret that docker-compose.yml asks for."""
+    """Generate a value for every secret that docker-compose.yml needs."""
     return {
         "FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "API_SECRET_KEY": secrets.token_hex(32),
         "JWT_SECRET": secrets.token_hex(64),
-        # In URLs: hexadecimal needs no escaping.
+        # Hexadecimal needs no escaping in URLs.
         "POSTGRES_PASSWORD": secrets.token_hex(24),
         "REDIS_PASSWORD": secrets.token_hex(24),
         "ADMIN_PASSWORD": secrets.token_urlsafe(12),
@@ -32,14 +31,14 @@ def generated() -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, str]:
-    """The names and values of an `.env` file; empty if there is none."""
+    """Read the names and values of an `.env` file; empty if the file does not exist."""
     lines = path.read_text().splitlines() if path.exists() else []
     pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def write(path: Path) -> list[str]:
-    """Add what is missing; returns the names that were added. The file is replaced whole, and has mode 0600."""
+    """Add missing values and return their names. The file is replaced atomically and has mode 0600."""
     present = read(path)
     missing = {name: value for name, value in generated().items() if not present.get(name)}
     kept = [
@@ -48,7 +47,7 @@ def write(path: Path) -> list[str]:
         if line.partition("=")[0].strip() not in missing
     ]
     lines = [*kept, *(f"{name}={value}" for name, value in missing.items())]
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".env-")  # mkstemp makes it 0600
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".env-")  # mkstemp creates it with mode 0600
     with os.fdopen(handle, "w") as out:
         out.write("\n".join(lines) + "\n")
     Path(draft).replace(path)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Change the pure rules one operator at a time, and see whether the unit tests notice.
+"""Change the pure rules one operator at a time, and check whether the unit tests fail.
 
-    .venv/bin/python tools/mutants.py              (`make mutants`) all rules: a score for each, and who survived
+    .venv/bin/python tools/mutants.py              (`make mutants`) all rules: score and survivors of each
     .venv/bin/python tools/mutants.py token retry  some of them
 
-mutmut changes no function that has a decorator, and each flow has one; cosmic-ray rewrites the files of the checkout
-and starts Python anew for each mutant. Here each mutant is a fork in which the changed module is imported instead of
-the file: less than a second each, and nothing is written. Survivors that are no gap are listed in
-tests/unit/surviving_mutants.txt with the reason.
+mutmut does not change decorated functions, and each flow is decorated; cosmic-ray rewrites the files of the checkout
+and
+starts Python again for each mutant. Here each mutant is a fork that imports the changed module in place of the file:
+it takes less than a second and writes nothing. tests/unit/surviving_mutants.txt lists the survivors that are not gaps
+in
+the tests, with reasons.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = ROOT / "tests" / "unit" / "surviving_mutants.txt"
-#: Each rule's module, and the tests of tests/unit that are about it.
+#: Each rule's module, and its tests in tests/unit.
 RULES = {
     "polling": ("client/flows/polling", ("client/test_poller", "client/test_polling_flow")),
     "redaction": ("transport/redaction", ("transport/test_redaction",)),
@@ -42,7 +44,7 @@ RULES = {
     "submit": ("client/flows/submit", ("client/test_submit", "client/test_submit_model")),
     "token": ("auth/token", ("auth/test_token",)),
 }
-#: After so many seconds of the processor, or ten times as many of the clock, a mutant hangs: its tests have noticed.
+#: A mutant hangs after this many CPU seconds, or ten times as many by the wall clock; it then counts as detected.
 HANGS = 30
 PASS_SCORE = 85
 SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
@@ -52,13 +54,13 @@ SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Or: (ast.And,), ast.BitAnd: (ast.BitOr,), ast.BitOr: (ast.BitAnd,), ast.Pow: (ast.Mult,),
     ast.Break: (ast.Continue,), ast.Continue: (ast.Break,),
 }  # fmt: skip
-#: What decides nothing: annotations, docstrings, decorators, the words of messages.
+#: Fields of nodes that do not affect decisions.
 LEFT_ALONE = ("annotation", "returns", "decorator_list", "bases")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of a module: where, what, and the module with it."""
+    """One change of a module: its place, its description, and the changed module."""
 
     rule: str
     where: str
@@ -67,7 +69,7 @@ class Mutant:
 
 
 def changed(node: ast.AST) -> Iterator[ast.AST]:
-    """What a node may become."""
+    """Return the possible replacements of a node."""
     for other in SWAPS.get(type(node), ()):
         yield other()
     match node:
@@ -86,7 +88,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def mutants(rule: str) -> Iterator[Mutant]:
-    """All changes of a rule's module."""
+    """Return all mutants of a rule's module."""
     path = _path(rule)
     tree = ast.parse(path.read_text())
     yield from _below(rule, path, tree, tree, "")
@@ -97,7 +99,7 @@ def _below(rule: str, path: Path, tree: ast.Module, node: ast.AST, where: str) -
     for field, value in ast.iter_fields(node):
         if field in LEFT_ALONE:
             continue
-        # A node is in a list, or an attribute of its parent.
+        # A node is in a list, or is an attribute of its parent.
         places = [(value, index) for index in range(len(value))] if isinstance(value, list) else [(vars(node), field)]
         for container, key in places:
             child = container[key]
@@ -113,7 +115,7 @@ def _below(rule: str, path: Path, tree: ast.Module, node: ast.AST, where: str) -
 
 
 def _text(node: ast.AST, child: ast.AST) -> str:
-    """A statement, or an expression with what it is part of, in one short line."""
+    """Describe a statement, or an expression in its context, in one short line."""
     shown = child if isinstance(child, ast.stmt) else node
     lines = ast.unparse(ast.fix_missing_locations(copy.deepcopy(shown))).splitlines()
     return " ".join(lines[0].split())[:100]
@@ -124,13 +126,13 @@ def _path(rule: str) -> Path:
 
 
 def silently(*arguments: str) -> int:
-    """Run pytest, without output."""
+    """Run pytest without output."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         return pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--tb=no", *arguments])
 
 
 def preload() -> None:
-    """Import what the tests import except the modules of this project, so that no fork has to."""
+    """Import the third-party modules that the tests import, so the forks need not."""
     silently("--collect-only", *(name for rule in RULES for name in _tests(rule)))
     for name in [name for name in sys.modules if name.partition(".")[0] in ("airflow_provider_oac", "tests")]:
         del sys.modules[name]
@@ -142,7 +144,7 @@ def _tests(rule: str) -> list[str]:
 
 
 def lives(mutant: Mutant) -> bool:
-    """In a fork: run the rule's tests on a mutant. Returns whether all of them pass."""
+    """Run the rule's tests on a mutant, in a fork. Return whether all of them pass."""
     original = SourceFileLoader.get_code
 
     def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
@@ -155,7 +157,7 @@ def lives(mutant: Mutant) -> bool:
 
 
 def judge(found: list[Mutant]) -> list[Mutant]:
-    """Fork for each, as many at a time as there are cores; returns the survivors."""
+    """Test each mutant in a fork, one per core at a time, and return the survivors."""
     running: dict[int, Mutant] = {}
     survivors = []
     queue = list(reversed(found))

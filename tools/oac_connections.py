@@ -1,4 +1,4 @@
-"""Airflow Connections that lead to a running simulator, made from its ready file; for tests and the demo."""
+"""Airflow Connections to a running simulator, made from its ready file, for tests and the demo."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-WAREHOUSE_PASSWORD = "Simulated-Warehouse-2026"  # noqa: S105 (of a database that does not exist)
-MAIL_PASSWORD = "Simulated-Mail-2026"  # noqa: S105 (of a mail server that does not exist)
-#: Satisfies OAC's rules: 14 to 50 characters, lower and upper case letters, a digit, a special character.
+WAREHOUSE_PASSWORD = "Simulated-Warehouse-2026"  # noqa: S105 (for a fictitious database)
+MAIL_PASSWORD = "Simulated-Mail-2026"  # noqa: S105 (for a fictitious mail server)
+#: Satisfies OAC's password rules: 14 to 50 characters, lower and upper case letters, a digit, a special character.
 SEAL_PASSWORD = "Simulated-Seal-2026!"  # noqa: S105 (protects simulated backups only)
 
 
 def connection(
     ready: Mapping[str, Any], instance: str | None = None, *, user: str | None = None, **extra: str | None
 ) -> dict[str, Any]:
-    """A Connection of type oac to one simulated instance, in Airflow's JSON form.
+    """Return a Connection of type oac to one simulated instance, in Airflow's JSON form.
 
-    :param ready: the content of the simulator's ready file.
+    :param ready: content of the simulator's ready file.
     :param instance: name of the instance; by default the first.
-    :param user: who to act as; by default the first user.
-    :param extra: members of the Connection's extra to add or replace; None removes one.
+    :param user: the OAC user; by default the first.
+    :param extra: members of the Connection's extra to add or replace; None removes a member.
     """
     name = instance or next(iter(ready["instances"]))
     who = user or next(iter(ready["users"]))
@@ -50,9 +50,12 @@ def connection(
 
 
 def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
-    """Environment variables of the Connections `oac_default` (first instance, by JWT assertion), `oac_export` (the same
-    as an author who administers nothing), `oac_seal`, `oac_warehouse` (the credentials of a data source), and
-    `oac_mail` (those of OAC's mail server)."""
+    """Return the environment variables of the Connections for the demo and tests.
+
+    They are `oac_default` (first instance, by JWT assertion), `oac_export` (the same as an author without
+    administration
+    rights), `oac_seal`, `oac_warehouse` (credentials of a data source), and `oac_mail` (credentials of OAC's mail
+    server)."""
     return {
         "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection(ready)),
         "AIRFLOW_CONN_OAC_EXPORT": json.dumps(connection(ready, user="oac.author@example.com")),
@@ -65,8 +68,9 @@ def connection_environment(ready: Mapping[str, Any]) -> dict[str, str]:
 
 
 def restore_environment(ready: Mapping[str, Any]) -> dict[str, str]:
-    """Environment variables of the Connections and Variables that promotion, drill and standby need; the simulator has
-    the instances `prod` and `scratch`, which is the standby as well."""
+    """Return the environment variables of the Connections and Variables for promotion, drill and standby.
+
+    The simulator needs the instances `prod` and `scratch`; `scratch` is also the standby."""
     hosts = {name: found["url"].partition("://")[2] for name, found in ready["instances"].items()}
     adw = {"conn_type": "generic", "login": "reader_of_production", "password": "Simulated-Data-Source-1"}
     return {
@@ -83,7 +87,7 @@ def restore_environment(ready: Mapping[str, Any]) -> dict[str, str]:
 
 
 def spare_environment(ready: Mapping[str, Any], instances: Iterable[str]) -> dict[str, str]:
-    """Environment variables of a Connection `oac_<instance>`, and of a Variable with its host, for each instance."""
+    """Return the environment variables of a Connection `oac_<instance>` and a Variable with its host, per instance."""
     made = {}
     for instance in instances:
         name = f"OAC_{instance.upper().replace('-', '_')}"
@@ -93,9 +97,9 @@ def spare_environment(ready: Mapping[str, Any], instances: Iterable[str]) -> dic
 
 
 def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:
-    """Environment variables of a Connection `oac_<grant>` for each grant.
+    """Return the environment variables of a Connection `oac_<grant>` for each grant.
 
-    Those with a refresh token need a token store: `oac_refresh_token` begins with one that was just handed out,
+    Grants with a refresh token need a token store: `oac_refresh_token` starts with a newly issued token,
     `oac_device_code` needs a login.
     """
     without = {"private_key": None, "certificate_alias": None}
@@ -110,13 +114,13 @@ def grant_environment(ready: Mapping[str, Any]) -> dict[str, str]:
 
 
 def device_connection(ready: Mapping[str, Any]) -> dict[str, Any]:
-    """A Connection that needs a person to sign in with a code once; it needs a token store."""
+    """Return a Connection for which a person signs in once with a code; it needs a token store."""
     removed = {"private_key": None, "certificate_alias": None, "user_password": None}
     return connection(ready, user="oac.federated@example.com", grant="device_code", **removed)
 
 
 def refresh_token(ready: Mapping[str, Any]) -> str:
-    """A refresh token of the first user, as the console hands one out; got here by that user's password."""
+    """Return a refresh token of the first user, like one from the console; obtained with that user's password."""
     user, password = next(iter(ready["users"].items()))
     form = {
         "grant_type": "password",
@@ -126,7 +130,7 @@ def refresh_token(ready: Mapping[str, Any]) -> str:
         "client_secret": ready["client_secret"],
         "scope": f"{next(iter(ready['instances'].values()))['scope']} offline_access",
     }
-    # The simulator is on this machine, whatever proxy the environment names; with TLS its CA is its own.
+    # Bypass any proxy, because the simulator is on this machine; with TLS, trust the simulator's CA.
     tls = ssl.create_default_context(cafile=ready["ca_file"]) if ready.get("ca_file") else None
     handlers = [urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=tls)] if tls else [])]
     opener = urllib.request.build_opener(*handlers)

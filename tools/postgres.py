@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own: on a free loopback port, with a folder of its own, gone with the test."""
+"""A private PostgreSQL server for a test: on a free loopback port, in a temporary folder, removed after the test."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _START_SECONDS = 60
 
 
 class NoPostgres(RuntimeError):
-    """The server does not start; the message says what it said."""
+    """The server does not start; the message contains its output."""
 
 
 @dataclass(frozen=True)
 class Postgres:
     """A running server with one user, who owns one database.
 
-    :param port: where it listens, on 127.0.0.1.
-    :param user: who may sign in, and the name of the database.
-    :param password: the user's.
+    :param port: its port on 127.0.0.1.
+    :param user: name of the user and of the database.
+    :param password: password of the user.
     """
 
     port: int
@@ -40,14 +40,14 @@ class Postgres:
 
 
 def installed() -> Path | None:
-    """The folder with `initdb` and `postgres`, if there is one."""
+    """Return the folder with `initdb` and `postgres`, if it exists."""
     debians = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     folders = [*debians, *map(Path, os.get_exec_path())]
     return next((found for found in folders if (found / "initdb").exists() and (found / "postgres").exists()), None)
 
 
 def programs() -> Path:
-    """The folder with `initdb` and `postgres`; as root on Debian they are installed if need be.
+    """Return the folder with `initdb` and `postgres`; as root on Debian, install them if necessary.
 
     Raises debian.NotInstalled.
     """
@@ -55,7 +55,7 @@ def programs() -> Path:
 
 
 def _as_its_user() -> tuple[list[str], int]:
-    """How to run its programs, which refuse to run as root, and the user id that they get."""
+    """Return the command prefix and user ID for the programs, which refuse to run as root."""
     if os.geteuid() != 0:
         return [], os.geteuid()
     for name in ("postgres", "nobody"):
@@ -69,9 +69,9 @@ def _as_its_user() -> tuple[list[str], int]:
 
 @contextmanager
 def postgres_server(user: str, password: str) -> Iterator[Postgres]:
-    """A running server for the length of a `with`.
+    """Run a server for the duration of a `with` block.
 
-    Raises debian.NotInstalled, or NoPostgres, with what it said, if it does not start.
+    Raises debian.NotInstalled, or NoPostgres, with the server's output, if it does not start.
     """
     found = programs()
     prefix, owner = _as_its_user()

@@ -3,7 +3,7 @@
 
     .venv/bin/python tools/public_api.py
 
-A test compares, so a person sees each change of the public API in a review.
+A test compares the file, so each change of the public API is visible in a review.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PACKAGE = docs_reference.PACKAGE.name
 
 
 class _Text(str):
-    """A text that shows itself without quotes."""
+    """A string whose `repr` has no quotes."""
 
     __repr__ = str.__str__
 
 
 def arguments(thing: Any) -> str:
-    """The arguments of a function or a constructor, with those of our own bases in place of ``**kwargs``."""
+    """Return the arguments of a function or a constructor, with those of our base classes in place of ``**kwargs``."""
     found: dict[str, inspect.Parameter] = {}
     constructors = [base.__init__ for base in inspect.getmro(thing)] if inspect.isclass(thing) else [thing]
     for function in constructors:
@@ -51,7 +51,7 @@ def arguments(thing: Any) -> str:
 
 
 def lines() -> list[str]:
-    """What the file is to hold."""
+    """Return the lines of the file."""
     made = []
     for module, nodes in docs_reference.modules():
         dotted = module.replace("/", ".")
@@ -69,7 +69,7 @@ def lines() -> list[str]:
 
 
 def text() -> str:
-    """The same as one text."""
+    """Return the content of the file."""
     return "\n".join(lines()) + "\n"
 
 

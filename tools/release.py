@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Build and check a release: `make release` writes both distributions, an SBOM and the notes of the release into dist/.
+"""Build and check a release: `make release` writes both distributions, an SBOM and the release notes to dist/.
 
-The build is reproducible: archives carry the time of the last commit, and building twice must give the same bytes. Both
-wheels are installed in a clean environment, with the versions of the lock, where `pip check` must be content.
+The build is reproducible: archives have the time of the last commit, and two builds must be identical. The program
+installs both wheels in a clean environment, with the locked versions, where `pip check` must pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOCK = ROOT / "requirements" / "airflow-3.3.txt"
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
-    """Run a command and return its output; end with its errors if it fails."""
+    """Run a command and return its output; exit with its errors if it fails."""
     done = subprocess.run(list(command), cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
@@ -33,7 +33,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
 
 
 def build(folder: Path) -> dict[str, str]:
-    """Build both distributions; names and SHA-256 of the files."""
+    """Build both distributions; return names and SHA-256 of the files."""
     shutil.rmtree(folder, ignore_errors=True)
     moment = {"SOURCE_DATE_EPOCH": run("git", "log", "-1", "--format=%ct").strip()}
     for source in (ROOT, ROOT / "simulator"):
@@ -46,7 +46,7 @@ def build(folder: Path) -> dict[str, str]:
 
 
 def check(folder: Path, environment: Path) -> None:
-    """Check the metadata, and install both wheels with locked dependencies where nothing else is."""
+    """Check the metadata, and install both wheels with locked dependencies in an empty environment."""
     run(TWINE, "check", "--strict", *folder.glob("*.whl"), *folder.glob("*.tar.gz"))
     run(UV, "venv", "--clear", "--python", sys.executable, environment)
     python = environment / "bin" / "python"
@@ -57,7 +57,7 @@ def check(folder: Path, environment: Path) -> None:
 
 
 def sbom(environment: Path, version: str) -> dict[str, object]:
-    """A bill of materials (CycloneDX 1.5) of the provider and everything that was installed for it."""
+    """Build the bill of materials (CycloneDX 1.5) of the provider and its installed dependencies."""
     listed = json.loads(run(UV, "pip", "list", "--python", environment / "bin" / "python", "--format", "json"))
     parts = [
         {"type": "library", "name": part["name"], "version": part["version"],
@@ -74,9 +74,9 @@ def sbom(environment: Path, version: str) -> dict[str, object]:
 
 
 def notes(version: str) -> str:
-    """The section of CHANGELOG.md for a version.
+    """Return the section of CHANGELOG.md for a version.
 
-    :raises LookupError: if there is none.
+    :raises LookupError: if there is no such section.
     """
     text = (ROOT / "CHANGELOG.md").read_text()
     found = re.search(rf"^## {re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
@@ -86,7 +86,7 @@ def notes(version: str) -> str:
 
 
 def main() -> None:
-    """Build, check, describe."""
+    """Build, check and describe the release."""
     version = re.findall(r'__version__ = "(.+)"', (ROOT / "airflow_provider_oac" / "__init__.py").read_text())[0]
     first = build(DIST)
     again = ROOT / "build" / "again"

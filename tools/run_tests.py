@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Set up what the tests need and run them, part by part.
+"""Set up the test environments and run the tests, part by part.
 
     python3 tools/run_tests.py                     everything (`make test`)
     python3 tools/run_tests.py --quick             lint, types, unit and contract tests (`make check`)
     python3 tools/run_tests.py lint airflow-2.11   the named parts only
-    python3 tools/run_tests.py unit -- -k token    what follows `--` goes to pytest
+    python3 tools/run_tests.py unit -- -k token    arguments after `--` go to pytest
 
-Every part runs even if an earlier one failed. Parts with a real Airflow mostly wait, so four of them run at a time and
-print their output when they end. Tests that failed run once more at the end, alone: those that pass then are named in
-the summary, and do not fail the run. The exit code is 1 if any part failed or had to be left out although it is
-required. OAC_TEST_ALLOW_MISSING=1 lets a part be left out for want of an interpreter or of Chromium; the summary says
-so. Standard library only; the tests themselves run in the environments of tools/setup_env.py.
+Every part runs even if an earlier part failed. Parts with a real Airflow spend most of their time waiting, so four of
+them run at a time and print their output when they end. At the end, failed tests run once more, alone: the summary
+names those that then pass, and they do not fail the run. The exit code is 1 if any part failed or a required part could
+not run. OAC_TEST_ALLOW_MISSING=1 skips parts without an interpreter or Chromium; the summary lists them. Standard
+library only; the tests themselves run in the environments of tools/setup_env.py.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ from tools.setup_env import ENVIRONMENTS, ROOT
 
 QUICK = ("tests/unit", "tests/contract")
 FAST = (*QUICK, "tests/integration", "tests/simulator", "tests/faults", "tests/tools")
-#: What reads the API of Airflow that differs between its lines. All else is the same code on every line, and is tested
-#: on the newest one.
+#: Tests of code that depends on Airflow's line. All other code is the same on every line, and is tested on the newest.
 LINES = (
     "tests/unit/operators",
     "tests/unit/hooks/test_connection.py",
@@ -63,21 +62,21 @@ LINES = (
         )
     ),
 )
-#: What depends on Python itself: everything that needs no simulator, and TLS.
+#: Tests that depend on the Python version: those without a simulator, and TLS.
 PYTHONS = ("tests/unit", "tests/integration/test_transport_tls.py")
-#: How pytest begins the lines about what failed: names of tests; headings of their failures, and the errors.
+#: Starts of pytest's lines about failures: names of tests; errors, and headings of failures.
 FAILED_TEST = re.compile(r"(FAILED|ERROR) \S+\.py")
 FAILURE = ("E   ", "____")
 MOST_FAILURE_LINES = 100
-#: Of a command that says it in another way, so many lines at its end.
+#: Number of last lines to show for other commands.
 LAST_LINES = 30
-#: How many parts with a real Airflow run at a time.
+#: Number of parts with a real Airflow that run at a time.
 LANES = 4
-#: With more failed tests than this, something is broken, and a second run of them would say nothing new.
+#: Largest number of failed tests to run again. More failures mean that something is broken.
 MOST_RERUN = 8
-#: The older lines of Airflow that are supported.
+#: The supported older lines of Airflow.
 OLDER = ("2.11", "3.1", "3.2")
-#: schemathesis is locked for the newest line only: files of this name are left to it.
+#: schemathesis is locked for the newest line only, so older lines ignore these files.
 NO_SCHEMATHESIS = ("--ignore-glob=*schemathesis*",)
 
 
@@ -90,23 +89,23 @@ class Part:
     title: str
     commands: tuple[tuple[str, ...], ...]
     optional: bool = False
-    #: Whether it leaves the machine idle for most of the time, so that another such part may run beside it.
+    #: Whether the machine is idle for most of the part, so another such part may run at the same time.
     waits: bool = False
-    #: Finds, or installs, a program that no environment of Python holds.
+    #: Finds or installs a program that is not a Python package.
     program: Callable[[], object] | None = None
 
 
 @dataclass
 class Outcome:
-    """How a part ended, for the summary."""
+    """The outcome of a part, for the summary."""
 
     part: str
     verdict: str
     seconds: float = 0.0
-    #: Of the processors, by all processes of the part that were waited for.
+    #: CPU time of all ended processes of the part.
     cpu_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
-    #: What was said of what failed.
+    #: Output about the failures.
     failures: list[str] = field(default_factory=list)
 
 
@@ -115,30 +114,30 @@ def pytest(*arguments: str) -> tuple[str, ...]:
 
 
 def side_by_side(*arguments: str) -> tuple[str, ...]:
-    """Files of tests in two processes for each core, since they wait half of the time; each has its own simulator."""
+    """Run test files in two processes per core, since they wait half of the time; each has its own simulator."""
     return pytest("-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", *arguments)
 
 
-#: The tests in a real Airflow, in sessions of about the same length that run side by side: each has an Airflow and a
-#: simulator for itself. The last tests of a session search what it left behind for secrets.
+#: The tests in a real Airflow, in sessions of similar length that run at the same time, each with its own Airflow and
+#: simulator. The last tests of a session search its files for secrets.
 SESSIONS = {
     "backups": ("backup", "faults", "stack", "connection_form", "events"),
     "restores": ("restore",),
     "content": ("catalog", "examples", "exports", "grants", "runs"),
 }
-#: What a cluster changes: who runs the tasks.
+#: Tests that depend on which process runs the tasks.
 CLUSTER = ("cluster", "backup", "exports")
 
 
 def in_airflow(*names: str) -> tuple[str, ...]:
-    """Files of tests/airflow."""
+    """Return the paths of test files in tests/airflow."""
     return tuple(f"tests/airflow/test_{name}.py" for name in names)
 
 
-#: What differs between the lines in a real Airflow: a backup in each mode, killed workers, sensors, an export, a Clear,
+#: Tests in a real Airflow that depend on its line: a backup in each mode, killed workers, sensors, an export, a Clear,
 #: the Connection form, events, an approval.
 SMOKE = pytest("-m", "smoke", "tests/airflow")
-#: The page in Airflow's web interface, which knows more of Airflow than anything else.
+#: Tests of the page in Airflow's web interface, which depends on Airflow more than any other code.
 PAGE = ("tests/integration/test_web_page.py", "tests/integration/test_web_work_requests.py")
 
 PARTS = (
@@ -154,7 +153,7 @@ PARTS = (
             ("lint-imports",),
         ),
     ),
-    # Not quiet: mkdocs counts the warnings that it prints, and no others.
+    # Without --quiet, because mkdocs counts only the warnings that it prints.
     Part(
         "docs",
         "docs",
@@ -194,7 +193,7 @@ PARTS = (
         "unit tests on the oldest dependencies that pyproject.toml allows",
         (side_by_side("tests/unit"),),
     ),
-    # The longest first, so that all lanes end at about the same time.
+    # The longest parts first, so all lanes end at about the same time.
     *(
         Part(
             f"airflow-3.3-{session}",
@@ -225,11 +224,11 @@ PARTS = (
     ),
     *(Part(f"airflow-{line}", f"airflow-{line}", f"a real Airflow {line}", (SMOKE,), waits=True) for line in OLDER),
 )
-#: Without the plugin of schemathesis, which each process would import for nothing.
+#: Without the plugin of schemathesis, so the processes need not import it.
 QUICK_COMMAND = side_by_side("-p", "no:schemathesis", *QUICK)
 QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.3", (QUICK_COMMAND,))
 
-#: Each row of the fault matrix. What is most telling of it is in the parts above.
+#: All rows of the fault matrix. The parts above contain the most important rows.
 FAULTS = (
     pytest("-n", str(os.cpu_count() or 1), "tests/faults"),
     pytest("tests/airflow/test_faults.py"),
@@ -245,7 +244,7 @@ def heading(text: str, out: TextIO | None = None) -> None:
 
 
 def environment_variables(part: Part, home: str) -> dict[str, str]:
-    """The caller's environment without its Airflow settings, with the part's programs first on PATH."""
+    """Return the caller's environment without Airflow settings, with the part's programs first on PATH."""
     bin_folder = ENVIRONMENTS[part.environment].path / "bin"
     env = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW", "PYTHONPATH"))}
     return env | {
@@ -254,13 +253,13 @@ def environment_variables(part: Part, home: str) -> dict[str, str]:
         "AIRFLOW_HOME": home,
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # Of the theme, about a successor of mkdocs.
+        # Disable the theme's warning about the next version of mkdocs.
         "NO_MKDOCS_2_WARNING": "1",
     }
 
 
 def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO, outcome: Outcome) -> None:
-    """Run one command with its output shown, and note how it ended."""
+    """Run one command, show its output, and record its result."""
     print(f"$ {' '.join(command)}", file=out, flush=True)
     bin_folder = Path(env["VIRTUAL_ENV"]) / "bin"
     process = subprocess.Popen(
@@ -297,7 +296,7 @@ def run_command(command: tuple[str, ...], env: dict[str, str], out: TextIO, outc
 
 
 def set_up(part: Part) -> Outcome:
-    """Set the part's environment up; the outcome says `passed` if it is there."""
+    """Set up the part's environment; the outcome is `passed` if it is available."""
     try:
         setup_env.install(ENVIRONMENTS[part.environment])
         if part.program:
@@ -312,7 +311,7 @@ def set_up(part: Part) -> Outcome:
 
 
 def run_part(part: Part, pytest_arguments: list[str], out: TextIO) -> Outcome:
-    """Run the commands of a part that is set up, all of them even if one fails."""
+    """Run all commands of a part that is set up, even if one fails."""
     heading(f"{part.name}: {part.title}", out)
     began = time.monotonic()
     outcome = Outcome(part.name, "passed")
@@ -320,7 +319,7 @@ def run_part(part: Part, pytest_arguments: list[str], out: TextIO) -> Outcome:
         env = environment_variables(part, home)
         for command in part.commands:
             if "pytest" in command:
-                # What failed is remembered for each part by itself.
+                # Each part has its own cache of failed tests.
                 command = (*command, "-o", f"cache_dir=.pytest_cache/{part.name}", *pytest_arguments)
             run_command(command, env, out, outcome)
     outcome.seconds = time.monotonic() - began
@@ -342,12 +341,12 @@ def rerun(part: Part, outcome: Outcome) -> Outcome:
 
 
 def _alone(command: tuple[str, ...]) -> tuple[str, ...]:
-    """A command of pytest without other processes."""
+    """Return a pytest command without parallel processes."""
     return command if "-n" not in command else (*command[: command.index("-n")], *command[command.index("-n") + 4 :])
 
 
 def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
-    """Run a part beside others: its output comes in one piece when it ends."""
+    """Run a part in parallel with others and print its output when it ends."""
     print(f"[{time.strftime('%H:%M:%S')}] {part.name} begins: {part.title}", flush=True)
     said = io.StringIO()
     try:
@@ -357,7 +356,7 @@ def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
 
 
 def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
-    """Run the parts: those that keep the machine busy one by one, those that mostly wait some at a time."""
+    """Run the parts: CPU-bound parts one by one, waiting parts in parallel."""
     outcomes = {}
     for part in parts:
         outcomes[part.name] = set_up(part)
@@ -374,7 +373,7 @@ def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
 
 
 def summary(outcomes: list[Outcome], seconds: float) -> int:
-    """Print how every part ended; returns the exit code of the whole run."""
+    """Print the outcome of every part and return the exit code of the whole run."""
     heading(f"summary after {seconds:.0f} s")
     optional = {part.name for part in PARTS if part.optional}
     go_on = os.environ.get("OAC_TEST_ALLOW_MISSING") == "1"
@@ -385,7 +384,7 @@ def summary(outcomes: list[Outcome], seconds: float) -> int:
         mark = " (required: set OAC_TEST_ALLOW_MISSING=1 to go on without it)" if missing else ""
         how = f"{outcome.part:20} {outcome.verdict:9} {outcome.seconds:6.0f} s {outcome.cpu_seconds:6.0f} s CPU"
         print(f"{how}  {'; '.join(outcome.notes)}{mark}")
-    # Once more, for who sees only the end of hours of output.
+    # Repeat the failures at the end of the long output.
     for outcome in outcomes:
         if outcome.failures:
             print(f"\n{outcome.part}:", *outcome.failures, sep="\n")

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Create the environments this project is developed and tested in.
+"""Create the environments for development and tests.
 
     python3 tools/setup_env.py                    .venv: the newest Airflow line, for development and the demo
     python3 tools/setup_env.py airflow-2.11 ...   further environments, in .venvs/
-    python3 tools/setup_env.py --all              all of `make test` that this machine has an interpreter for
-    python3 tools/setup_env.py --lock             write requirements/*.txt anew from requirements/*.in
+    python3 tools/setup_env.py --all              all environments of `make test` with an interpreter on this machine
+    python3 tools/setup_env.py --lock             rewrite requirements/*.txt from requirements/*.in
 
 Needs Python 3.11 or newer and nothing else. pip installs a pinned uv into .venvs/uv, uv installs the locked
 requirements (with hashes) and this checkout in editable form. A stamp in each environment makes a second run
-instant. Package indexes are whatever pip and uv use on this machine; interpreters are never downloaded.
+instant. pip and uv use this machine's package indexes; interpreters are never downloaded.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ Version = tuple[int, int]
 
 
 class SetupError(Exception):
-    """Setting up cannot go on; the message says what is missing."""
+    """The set-up failed; the message names what is missing."""
 
 
 class NoInterpreter(SetupError):
-    """No interpreter on this machine fits an environment."""
+    """This machine has no suitable interpreter for an environment."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One virtual environment: where it is, what is locked for it and which Pythons it may have.
+    """One virtual environment: its path, its lock file and its allowed Python versions.
 
-    Without an extra it holds what is locked and nothing else: neither Airflow nor this checkout.
+    Without an extra it contains only the locked packages, neither Airflow nor this checkout.
     """
 
     name: str
@@ -67,9 +67,9 @@ class Environment:
         return self.path / "bin" / "python"
 
     def stamp(self) -> str:
-        """What the environment has to be built from: built from anything else, it is out of date."""
+        """Return a digest of the environment's inputs; if it changes, the environment is out of date."""
         digest = hashlib.sha256()
-        # Of pyproject.toml, only what an installation depends on: not the settings of ruff or pytest.
+        # Only the parts of pyproject.toml that affect the installation, not the settings of ruff or pytest.
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
         simulator = (ROOT / "simulator" / "pyproject.toml").read_text()
         installed = [project["build-system"], project["project"], project["tool"]["hatch"], simulator]
@@ -89,16 +89,16 @@ ENVIRONMENTS = {
         Environment("airflow-3.3-py3.13", "3.3", VENVS / "airflow-3.3-py3.13", "dev", ((3, 13),)),
         Environment("airflow-3.3-py3.14", "3.3", VENVS / "airflow-3.3-py3.14", "dev", ((3, 14),)),
         Environment("docs", "docs", VENVS / "docs", "", ((3, 11), (3, 12), (3, 13))),
-        # Of tests/judges: what others wrote, with nothing of this project.
+        # For tests/judges: third-party packages only, without this project.
         Environment("judge-mcp-1", "judge-mcp-1", VENVS / "judge-mcp-1", "", ((3, 11), (3, 12), (3, 13))),
         Environment("judge-mcp-2", "judge-mcp-2", VENVS / "judge-mcp-2", "", ((3, 11), (3, 12), (3, 13))),
-        # The oldest versions that pyproject.toml allows: set up only when it is asked for by name.
+        # The oldest versions that pyproject.toml allows; set up only by name.
         Environment("floors", "floors", VENVS / "floors", "test", ((3, 11), (3, 12))),
-        # Of `make bench`, with the peers: set up only when it is asked for by name.
+        # For `make bench`, with the peers; set up only by name.
         Environment("bench", "bench", VENVS / "bench", "pdf", ((3, 12), (3, 11), (3, 13))),
     )
 }
-#: What `make test` cannot do without. The others are set up where an interpreter for them exists.
+#: The environments that `make test` requires. The others are set up if an interpreter exists.
 REQUIRED = ("airflow-3.3", "airflow-2.11", "airflow-3.1", "airflow-3.2")
 
 
@@ -107,7 +107,7 @@ def say(text: str) -> None:
 
 
 def run(command: Sequence[str | Path], what: str, **env: str) -> None:
-    """Run a program, quiet unless it fails."""
+    """Run a program, and show its output only if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
@@ -126,9 +126,9 @@ def run(command: Sequence[str | Path], what: str, **env: str) -> None:
 
 @functools.cache
 def describe(program: str) -> tuple[str, Version, bool] | None:
-    """Start an interpreter: its real path, its version, whether it can make environments with pip in them.
+    """Run an interpreter to get its real path, its version, and whether it can create environments with pip.
 
-    Started, because a file called python3.12 may be a shim of a version manager that only prints an error.
+    A file named python3.12 may be a shim of a version manager that only prints an error, so the interpreter must run.
     """
     code = (
         "import sys, importlib.util as u; "
@@ -149,7 +149,7 @@ def describe(program: str) -> tuple[str, Version, bool] | None:
 
 
 def candidates(version: Version) -> list[str]:
-    """Where an interpreter of this version may be, the one that runs this script first."""
+    """Return the possible paths of an interpreter of this version, starting with the one that runs this script."""
     name = f"python{version[0]}.{version[1]}"
     found = [sys.executable]
     for folder in os.get_exec_path():
@@ -174,9 +174,9 @@ def candidates(version: Version) -> list[str]:
 
 
 def find_python(versions: tuple[Version, ...], purpose: str) -> str:
-    """The first interpreter that starts, has one of the versions and brings venv, ensurepip, sqlite3 and ssl.
+    """Return the first working interpreter of one of the versions with venv, ensurepip, sqlite3 and ssl.
 
-    Raises NoInterpreter, with what was looked at, if there is none.
+    Raises NoInterpreter, with the tried paths, if there is none.
     """
     running = sys.version_info[:2]
     incomplete: list[str] = []
@@ -199,7 +199,7 @@ def find_python(versions: tuple[Version, ...], purpose: str) -> str:
 
 
 def install_venv_package() -> bool:
-    """As root on Debian, install what its python3 lacks to make environments. Says whether it did."""
+    """As root on Debian, install the package that python3 needs to create environments. Return whether it did."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
     known = describe(sys.executable)
@@ -218,7 +218,7 @@ def install_venv_package() -> bool:
 
 
 def bootstrap() -> Path:
-    """The pinned uv, installed by pip with hashes. Returns the path of its program."""
+    """Install the pinned uv by pip with hashes, and return the path of its program."""
     lock = REQUIREMENTS / "bootstrap.txt"
     folder = VENVS / "uv"
     uv = folder / "bin" / "uv"
@@ -243,9 +243,9 @@ def bootstrap() -> Path:
 
 
 def install(env: Environment) -> bool:
-    """Bring one environment up to date. Returns whether there was anything to do.
+    """Bring one environment up to date. Return whether anything changed.
 
-    Raises SetupError: no fitting interpreter, or a package could not be installed.
+    Raises SetupError: no suitable interpreter, or a package could not be installed.
     """
     stamp = env.path / STAMP
     wanted = env.stamp()
@@ -265,7 +265,7 @@ def install(env: Environment) -> bool:
     pip: list[str | Path] = [uv, "pip"]
     into: list[str | Path] = ["--quiet", "--python", env.python, "--no-python-downloads"]
     run([*pip, "sync", *into, "--require-hashes", env.lock], f"installing {env.lock.name}")
-    # hatchling is in the lock, so building the editable install fetches nothing that is not pinned.
+    # hatchling is in the lock, so building the editable install downloads only pinned packages.
     editable = ["--no-deps", "--no-build-isolation", "--editable", ".", "--editable", "./simulator"]
     if env.extra:
         run([*pip, "install", *into, *editable], "installing this checkout")
@@ -276,7 +276,7 @@ def install(env: Environment) -> bool:
 
 
 def lock_requirements(upgrade: bool = False) -> None:
-    """Write every requirements/*.txt anew from its .in file and pyproject.toml."""
+    """Rewrite every requirements/*.txt from its .in file and pyproject.toml."""
     uv = bootstrap()
     common: list[str | Path] = [
         "--universal",
@@ -286,7 +286,7 @@ def lock_requirements(upgrade: bool = False) -> None:
         "--no-annotate",
         "--no-emit-index-url",
         "--no-emit-find-links",
-        # From this repository.
+        # Comes from this repository.
         "--no-emit-package",
         "oac-simulator",
         "--custom-compile-command",
@@ -301,7 +301,7 @@ def lock_requirements(upgrade: bool = False) -> None:
         with tempfile.TemporaryDirectory() as folder:
             constraints: list[str | Path] = []
             if env.line[0].isdigit():
-                # Every extra has to fit into the lock, also those that it does not hold.
+                # The lock must be compatible with every extra, including those that it does not contain.
                 every = Path(folder) / "every-extra.txt"
                 shutil.copy(env.lock, every)
                 extras = ["pyproject.toml", "--all-extras"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Count lines of code by package: blank lines, comments and docstrings do not count.
+"""Count lines of code by package, without blank lines, comments and docstrings.
 
     python3 tools/size.py          (`make size`)
 
@@ -31,7 +31,7 @@ NO_CODE = frozenset(
 
 
 def docstrings(tree: ast.AST) -> Iterator[range]:
-    """The lines of every docstring."""
+    """Return the line numbers of all docstrings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -44,7 +44,7 @@ def docstrings(tree: ast.AST) -> Iterator[range]:
 
 
 def lines_of_code(path: Path) -> int:
-    """How many lines of a file hold code."""
+    """Count the lines of code of a file."""
     with path.open("rb") as file:
         tokens = list(tokenize.tokenize(file.readline))
     lines = {line for token in tokens if token.type not in NO_CODE for line in range(token.start[0], token.end[0] + 1)}
@@ -54,7 +54,7 @@ def lines_of_code(path: Path) -> int:
 
 
 def packages(folder: Path) -> Counter[str]:
-    """The packages of a distribution to their lines of code; modules at the top count as the distribution itself."""
+    """Return the lines of code of each package of a distribution; top-level modules count for the distribution."""
     found: Counter[str] = Counter()
     for path in sorted(folder.rglob("*.py")):
         inside = path.relative_to(folder).parts

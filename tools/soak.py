@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Many runs against a simulator with random faults and tokens of 100 s: does anything leak?
+"""Run many tasks against a simulator with random faults and tokens of 100 s, and look for leaks.
 
     .venv/bin/python tools/soak.py                 ten minutes (`make soak`)
     .venv/bin/python tools/soak.py --minutes 2
 
-A whole Airflow makes one DAG run after the other (tools/soak_airflow.py). Beside it a triggerer's event loop with
-twenty triggers at a time and a worker that runs operator after operator (the provider's own classes, in processes that
-live as long as the run) share their tokens in a file store. Meanwhile connections break, answers are late, cut, refused
-or wrong. Sockets, descriptors, threads, memory, and lock and temporary files are counted every two seconds; growth
-after the warm-up beyond the bounds of tools/leaks.py fails the run, and so does any error that is not the provider's, a
-DAG run that fails, and a snapshot or a file that is there twice or in part.
+A complete Airflow executes one DAG run after the other (tools/soak_airflow.py). At the same time, a triggerer's event
+loop with twenty concurrent triggers and a worker that runs one operator after the other share their tokens in a file
+store (both use the provider's own classes, in processes that live as long as the run). Meanwhile connections break, and
+responses are late, cut, refused or wrong. Every two seconds the program counts sockets, descriptors, threads, memory,
+and lock and temporary files. The run fails on growth after the warm-up beyond the bounds of tools/leaks.py, on any
+error
+that is not the provider's, on a failed DAG run, and on a duplicate or incomplete snapshot or file.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from tools.soak_airflow import SoakedAirflow, variables
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = 2.0
-#: Longer than any rest after a fault: all who wait would have to stand still for so long.
+#: Longer than any backoff after a fault; without calls for this time, something hangs.
 STANDSTILL = 90.0
 ROLES = ("triggerer", "worker")
 WORK_SECONDS = (0.5, 8.0)
-#: Each is ordered for one call of any endpoint.
+#: Each is injected for one call to any endpoint.
 FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "drop_before"}, {"fault": "drop_after"}, {"fault": "drop_middle"}, {"fault": "truncate"},
     {"fault": "garbage"}, {"fault": "non_json"}, {"fault": "delay", "seconds": 0.5}, {"fault": "status", "status": 503},
@@ -50,7 +51,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
 
 
 def environment(ready: dict[str, Any], home: Path) -> dict[str, str]:
-    """What the processes need of an Airflow: Connections, a Fernet key, a store for tokens."""
+    """Return the Airflow environment of the processes: Connections, a Fernet key, a token store."""
     from cryptography.fernet import Fernet
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
@@ -64,12 +65,12 @@ def environment(ready: dict[str, Any], home: Path) -> dict[str, str]:
 
 
 def asked(control: Control) -> int:
-    """How often the simulated OAC was asked anything."""
+    """Return the number of all calls to the simulated OAC."""
     return sum(control.counters()["calls"].get("dev", {}).values())
 
 
 def soak(minutes: float, home: Path) -> int:
-    """Run it; returns how many leaks and failures there were."""
+    """Run the soak test and return the number of leaks and failures."""
     for name in ("tmp", "exports"):
         (home / name).mkdir()
     with launch(work_seconds=0.5, access_token_ttl=100) as simulator:
@@ -83,7 +84,7 @@ def soak(minutes: float, home: Path) -> int:
             try:
                 samples = watched(control, whole, running, until, home)
                 for process in running.values():
-                    # One that ended before its time has something to say; the others are not waited for.
+                    # If a process ended too early, do not wait for the others.
                     process.wait(timeout=180 if time.time() >= until else 0.1)
             except subprocess.TimeoutExpired:
                 print("a process ended before its time, or does not end:")
@@ -100,9 +101,9 @@ def soak(minutes: float, home: Path) -> int:
 
 
 def started(role: str, arguments: list[str], env: dict[str, str], home: Path) -> subprocess.Popen[bytes]:
-    """Start one of ROLES."""
+    """Start the process of one of ROLES."""
     command = [sys.executable, str(ROOT / "tools" / "soak_process.py"), role, *arguments]
-    # Into files: a pipe that nobody reads is full after a minute or two of log lines, and all stands still.
+    # Log to files: an unread pipe fills up after a minute or two and blocks the process.
     with (home / f"{role}.out").open("wb") as out, (home / f"{role}.log").open("wb") as log:
         return subprocess.Popen(command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
 
@@ -110,9 +111,9 @@ def started(role: str, arguments: list[str], env: dict[str, str], home: Path) ->
 def watched(
     control: Control, whole: SoakedAirflow, running: Mapping[str, subprocess.Popen[bytes]], until: float, home: Path
 ) -> dict[str, list[dict[str, float]]]:
-    """Order faults and take samples until the time is over.
+    """Inject faults and take samples until the time is over.
 
-    :raises RuntimeError: if nobody has asked OAC for STANDSTILL seconds.
+    :raises RuntimeError: if OAC gets no call for STANDSTILL seconds.
     """
     folders = (home / "store", home / "tmp", home / "exports")
     samples: dict[str, list[dict[str, float]]] = {role: [] for role in running}
@@ -121,7 +122,7 @@ def watched(
         time.sleep(EVERY)
         whole.look()
         for role, process in running.items():
-            # It may have ended meanwhile.
+            # The process may have just ended.
             with suppress(OSError):
                 samples[role].append(sample(process.pid, folders))
         now_calls = asked(control)
@@ -129,10 +130,10 @@ def watched(
             calls, moved = now_calls, time.time()
         elif time.time() - moved > STANDSTILL:
             raise RuntimeError(f"nobody has asked OAC for {STANDSTILL:.0f} s: something stands still")
-        # Not while some wait for a call: who asks seldom for good reasons would meet nothing but faults.
+        # Inject new faults only after all have hit, or rare callers would get nothing but faults.
         if all(fault["hits"] for fault in control.faults()):
             control.clear_faults()
-            # What is over at once is not deferred; what takes longer is.
+            # Short work ends before a deferral; longer work is deferred.
             control.settings(work_seconds=random.choice(WORK_SECONDS))  # noqa: S311
             for fault in random.sample(FAULTS, 3):
                 control.fault("*", **fault)
@@ -142,7 +143,7 @@ def watched(
 
 
 def report(role: str, samples: list[dict[str, float]], code: int, home: Path) -> int:
-    """Print what one process did; returns how much of it was wrong."""
+    """Print the results of one process and return the number of failures."""
     if code:
         tail = (home / f"{role}.log").read_text(errors="replace").splitlines()[-30:]
         print(f"{role} ended with exit code {code}:", *tail, sep="\n")
@@ -152,7 +153,7 @@ def report(role: str, samples: list[dict[str, float]], code: int, home: Path) ->
 
 
 def leaks(who: str, samples: list[dict[str, float]]) -> int:
-    """Print how a process grew; returns how much of it is a leak."""
+    """Print the growth of a process and return the number of leaks."""
     print(f"{who}; {len(samples)} samples")
     found = judged(samples)
     for growth in found:

@@ -1,7 +1,7 @@
-"""The part of tools/soak.py that is a whole Airflow: DAG runs, one after the other, until the time is over.
+"""The complete Airflow of tools/soak.py: DAG runs, one after the other, until the time is over.
 
-Each run backs up, exports and reloads, with deferred tasks that Airflow tries again. Its triggerer is watched, and at
-the end each run must have succeeded, with one snapshot and one whole file.
+Each run backs up, exports and reloads, with deferred tasks that Airflow retries. The program samples the triggerer, and
+at the end each run must have succeeded, with one snapshot and one complete file.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tools.stack import FINISHED, AirflowStack
 
 LABEL = "whole-airflow"
 DAGS = 3
-#: Faults hit tries, and Airflow's own processes are slow on a machine that soaks.
+#: Seconds to wait for the last runs: faults cause retries, and Airflow is slow on the busy machine.
 PATIENCE = 300.0
 
 
 class SoakedAirflow:
-    """An Airflow whose runs follow each other.
+    """An Airflow with consecutive runs.
 
-    :param home: a folder for it, which does not exist yet.
+    :param home: its folder, which must not exist yet.
     :param variables: environment variables of the Connections and of the provider's configuration.
     """
 
@@ -43,9 +43,9 @@ class SoakedAirflow:
         self.samples: list[dict[str, float]] = []
 
     def begin(self, until: float) -> None:
-        """Let runs begin.
+        """Start the first runs.
 
-        :param until: when the last may, in seconds since the epoch. Tasks of a DAG that is paused would stand still.
+        :param until: latest start of a run, in seconds since the epoch. (Pausing the DAGs would stop their tasks.)
         """
         (self._dags / "until").write_text(str(until))
         shutil.copy(Path(__file__).with_name("soak_dag.py"), self._dags)
@@ -54,16 +54,16 @@ class SoakedAirflow:
         """Take a sample of the triggerer."""
         total: Counter[str] = Counter()
         for pid in descendants(self.stack.process_id("triggerer")):
-            # It may have ended meanwhile.
+            # The process may have just ended.
             with suppress(OSError):
                 total.update(sample(pid))
         if total:
             self.samples.append(dict(total))
 
     def end(self, control: Control) -> int:
-        """Wait for the runs that are active, and judge all of them.
+        """Wait for the active runs, and check all runs.
 
-        :returns: how much was wrong.
+        :returns: the number of failures.
         """
         until = time.time() + PATIENCE
         while any(state not in FINISHED for state in self._runs().values()) and time.time() < until:
@@ -80,7 +80,7 @@ class SoakedAirflow:
         return (not runs) + len(failed) + self._not_once(control, runs)
 
     def _not_once(self, control: Control, runs: Collection[tuple[str, str]]) -> int:
-        """Count what is there more or less than once."""
+        """Count the snapshots and files that do not exist exactly once."""
         snapshots = [found for found in control.snapshots("dev") if found["name"].startswith(f"{LABEL}--")]
         files = sorted(path.name for path in self.exports.iterdir())
         whole = [path for path in self.exports.iterdir() if path.read_bytes().rstrip().endswith(b"%%EOF")]
@@ -89,7 +89,7 @@ class SoakedAirflow:
         return (len(snapshots) != len(runs)) + (files != expected) + (len(whole) != len(files))
 
     def _runs(self) -> dict[tuple[str, str], str]:
-        """The state of each run."""
+        """Return the state of each run."""
         return {
             (f"soak_{number}", run_id): state
             for number in range(DAGS)
@@ -98,6 +98,6 @@ class SoakedAirflow:
 
 
 def variables(settings: Mapping[str, Any], home: Path) -> dict[str, str]:
-    """Of the environment of the other processes what this Airflow needs: it has its own database and Fernet key."""
+    """Select the variables that this Airflow needs; it has its own database and Fernet key."""
     kept = {name: value for name, value in settings.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__OAC__"))}
     return kept | {"AIRFLOW__OAC__STORE_FOLDER": str(home / "store")}

@@ -1,4 +1,4 @@
-"""The DAGs of tools/soak_airflow.py: a backup, an export and a reload, deferred, and tried again after faults."""
+"""The DAGs of tools/soak_airflow.py: a backup, an export and a reload, deferred, and retried after faults."""
 
 from __future__ import annotations
 

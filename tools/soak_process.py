@@ -1,6 +1,7 @@
-"""One of the long-lived processes of tools/soak.py: a triggerer's event loop, or a worker that runs task after task.
+"""A long-lived process of tools/soak.py: a triggerer's event loop, or a worker that runs one task after the other.
 
-It prints a line of JSON at its end: how many ended well, how many by an error of the provider. Any other error ends it.
+At its end it prints a line of JSON with the numbers of successes and of errors of the provider. Any other error ends
+it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ ended: Counter[str] = Counter()
 
 
 async def waits(control: Control, until: float) -> None:
-    """Wait for one piece of work after the other, as one task's trigger does."""
+    """Wait for one work request after the other, as a task's trigger does."""
     while time.time() < until:
         (work,) = await asyncio.to_thread(control.start_work, "dev", 1.5)
         trigger = OACWorkRequestTrigger(
@@ -46,14 +47,14 @@ async def waits(control: Control, until: float) -> None:
 
 
 async def triggerer(control: Control, until: float) -> None:
-    """Many triggers at a time in one loop."""
+    """Run many triggers concurrently in one loop."""
     async with asyncio.TaskGroup() as group:
         for _ in range(SIDE_BY_SIDE):
             group.create_task(waits(control, until))
 
 
 def attempt(task: Task, loop: asyncio.Runner) -> Any:
-    """One try. The triggers of all tries run in one loop, as in a triggerer: what they share is for the loop's life."""
+    """Run one try. The triggers of all tries run in one loop, as in a triggerer, and share its per-loop state."""
     task.start()
     while (waited := task.deferred) is not None:
         result = task.execute_complete(loop.run(first_event(waited.trigger)))
@@ -63,13 +64,13 @@ def attempt(task: Task, loop: asyncio.Runner) -> Any:
 
 
 def worker(folder: Path, until: float) -> None:
-    """One task after the other, each with retries, waiting in the worker and in a trigger by turns."""
+    """Run one task after the other, each with retries, waiting alternately in the worker and in a trigger."""
     with asyncio.Runner() as loop:
         tasks(folder, until, loop)
 
 
 def tasks(folder: Path, until: float, loop: asyncio.Runner) -> None:
-    """The tasks of a worker."""
+    """Run the tasks of a worker."""
     makes: list[Any] = [
         lambda: backup_operator(deferrable=False),
         lambda: OACExportWorkbookOperator(
@@ -95,7 +96,7 @@ def tasks(folder: Path, until: float, loop: asyncio.Runner) -> None:
             if isinstance(result, dict) and (snapshot := result.get("snapshot_id")):
                 _forget(snapshot)
             break
-        # In Airflow the task's process ends here. What is still held after this is held by somebody.
+        # In Airflow the task's process ends here. Anything that survives the collection is a leak.
         gc.collect()
 
 

@@ -4,10 +4,10 @@
         run_id = stack.trigger("my_dag")
         assert stack.wait_run("my_dag", run_id, timeout=120) == "success"
 
-Scheduler, triggerer, and on Airflow 3 API server and DAG processor run as processes of their own, each
-under tools/guard.py, with SQLite and the LocalExecutor. Standard library only. What is asked goes the
-shortest way that works on every line: state is read from the database file (read-only), logs from their
-files; orders go over REST to Airflow 3 and through tools/airflow2_control.py to Airflow 2.
+Scheduler, triggerer, and on Airflow 3 API server and DAG processor run as separate processes, each under
+tools/guard.py, with SQLite and the LocalExecutor. Standard library only. AirflowStack reads state from the database
+file (read-only) and logs from their files, which works on every line. Commands go over REST to Airflow 3 and through
+tools/airflow2_control.py to Airflow 2.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ T = TypeVar("T")
 
 
 class StackError(RuntimeError):
-    """Airflow did not start, ended early or did not do in time what was waited for."""
+    """Airflow did not start, ended early, or did not reach a state in time."""
 
 
 def tail(path: Path, lines: int = 40) -> str:
-    """The last lines of a log file, for an error message."""
+    """Return the last lines of a log file, for an error message."""
     if not path.exists():
         return f"({path.name} was never written)"
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
 def until(check: Callable[[], T | None], timeout: float, failure: Callable[[], str], pause: float = 0.25) -> T:
-    """Call `check` until it returns something other than None.
+    """Call `check` until it returns a value that is not None.
 
     Raises StackError with `failure()` as its text after `timeout` seconds.
     """
@@ -62,18 +62,18 @@ def until(check: Callable[[], T | None], timeout: float, failure: Callable[[], s
 
 
 class AirflowStack:
-    """One Airflow with a home of its own.
+    """One Airflow with its own home.
 
     :param venv: the virtual environment whose Airflow is started.
-    :param home: AIRFLOW_HOME; made if it does not exist. Logs stay in `home/logs`, those of the processes in
+    :param home: AIRFLOW_HOME, created if it does not exist. Logs stay in `home/logs`, those of the processes in
         `home/processes`.
-    :param dags_folder: the folder Airflow parses.
-    :param env: further environment variables, such as AIRFLOW_CONN_*. Airflow settings of the caller's own
-        environment (AIRFLOW_*) are not passed on.
-    :param webserver: on Airflow 2, start the web server too (user `admin`, password `admin`). Airflow 3's API
-        server always runs.
-    :param port: where the API or web server listens, on 127.0.0.1; 0 for a free port.
-    :param parallelism: how many tasks run at a time.
+    :param dags_folder: the folder that Airflow parses.
+    :param env: further environment variables, such as AIRFLOW_CONN_*. The Airflow settings (AIRFLOW_*) of the
+        caller's environment are removed.
+    :param webserver: whether to start the web server on Airflow 2 (user `admin`, password `admin`). The API server of
+        Airflow 3 always runs.
+    :param port: port of the API or web server on 127.0.0.1; 0 for a free port.
+    :param parallelism: number of tasks that run at a time.
     :param task_heartbeat_timeout: seconds after which a task whose processes were killed counts as dead.
         Airflow's default is 300. Low values fail living tasks on a loaded machine.
     """
@@ -126,7 +126,7 @@ class AirflowStack:
 
     @property
     def components(self) -> dict[str, list[str]]:
-        """The processes of this Airflow and their command lines."""
+        """Return the processes of this Airflow and their command lines."""
         if not self.is_airflow_2:
             server = ["api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
             names = {n: [n] for n in ("scheduler", "dag-processor", "triggerer")}
@@ -135,7 +135,7 @@ class AirflowStack:
         return {"scheduler": ["scheduler"], "triggerer": ["triggerer"], **web}
 
     def airflow(self, *arguments: str) -> str:
-        """Run the `airflow` command in this home; returns what it printed. Raises StackError if it fails."""
+        """Run the `airflow` command in this home and return its output. Raises StackError if it fails."""
         command = [str(self.venv / "bin" / "airflow"), *arguments]
         done = subprocess.run(
             command,
@@ -151,7 +151,7 @@ class AirflowStack:
         return done.stdout
 
     def start(self) -> AirflowStack:
-        """Create the database if need be and start every process. Does not wait: see wait_ready."""
+        """Create the database if necessary and start all processes, without waiting for them (see wait_ready)."""
         self.prepare_database()
         if self.is_airflow_2 and self._webserver:
             who = [
@@ -170,17 +170,17 @@ class AirflowStack:
         return self
 
     def prepare_database(self) -> None:
-        """Bring the database up to date."""
+        """Migrate the database."""
         self.airflow("db", "migrate")
         with contextlib.closing(sqlite3.connect(self.database)) as db:
             db.execute("PRAGMA journal_mode=WAL")
 
     def component_environment(self, name: str) -> dict[str, str]:
-        """The environment variables of one of `components`."""
+        """Return the environment variables of one of `components`."""
         return self.env
 
     def start_component(self, name: str) -> None:
-        """Start one of `components`, for instance again after kill_component."""
+        """Start one of `components`, for example again after kill_component."""
         command = [sys.executable, "-I", str(TOOLS / "guard.py"), "--grace", "5", "--"]
         command += [str(self.venv / "bin" / "airflow"), *self.components[name]]
         self._started[name] = time.time()
@@ -196,22 +196,22 @@ class AirflowStack:
             )
 
     def process_log(self, name: str) -> Path:
-        """Where the output of one of `components` goes."""
+        """Return the path of the log of one of `components`."""
         return self.home / "processes" / f"{name}.log"
 
     def process_id(self, name: str) -> int:
-        """The process that everything of one of `components` runs below."""
+        """Return the ID of the root process of one of `components`."""
         return self._running[name].pid
 
     def kill_component(self, name: str) -> None:
-        """End one component with all that it started, tasks included, and wait until it is gone."""
+        """End one component with all its descendants, including tasks, and wait until it is gone."""
         process = self._running.pop(name)
         if process.stdin:
             process.stdin.close()
         process.wait()
 
     def stop(self) -> None:
-        """End everything. Nothing is left running when this returns; the home and its logs stay."""
+        """End all processes and wait for them; the home and its logs stay."""
         for process in self._running.values():
             if process.stdin:
                 process.stdin.close()
@@ -222,7 +222,7 @@ class AirflowStack:
 
     def __enter__(self) -> AirflowStack:
         try:
-            # Starting takes all cores. Tests that run beside each other start one after the other.
+            # Starting takes all cores, so parallel tests start one after the other.
             with open(self.home.parent / "starting.lock", "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self.start()
@@ -244,12 +244,12 @@ class AirflowStack:
                 raise StackError(f"Airflow {self.version}: {name} ended with exit code {process.returncode}:\n{log}")
 
     def _unhealthy(self) -> list[str]:
-        """The components that do not answer or have not written a heartbeat since they were started."""
+        """Return the components that do not respond or have not written a heartbeat since their start."""
         self._check_alive()
         return [name for name in self._running if not self.is_healthy(name)]
 
     def is_healthy(self, name: str) -> bool:
-        """Whether one of `components` answers, or has written a heartbeat since it was started."""
+        """Return whether one of `components` responds, or has written a heartbeat since its start."""
         jobs = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
         if name in jobs:
             sql = (
@@ -269,8 +269,7 @@ class AirflowStack:
     def wait_ready(self, timeout: float = 180) -> None:
         """Wait until every component is healthy.
 
-        Raises StackError, with the end of the logs of what is missing, if a component ends or the time
-        is up.
+        Raises StackError, with the ends of the logs of missing components, if a component ends or the time is up.
         """
 
         def failure() -> str:
@@ -288,7 +287,7 @@ class AirflowStack:
             return [dict(row) for row in db.execute(sql, values)]
 
     def dag_import_errors(self) -> dict[str, str]:
-        """File name -> traceback of every DAG file that Airflow could not import."""
+        """Return file name -> traceback for every DAG file that Airflow could not import."""
         return {r["filename"]: r["stacktrace"] for r in self._rows("SELECT filename, stacktrace FROM import_error")}
 
     def wait_dag(self, dag_id: str, timeout: float = 90) -> None:
@@ -306,30 +305,30 @@ class AirflowStack:
         until(check, timeout, failure)
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """The state of a run. Raises StackError if there is no such run."""
+        """Return the state of a run. Raises StackError if the run does not exist."""
         rows = self._rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
         if not rows:
             raise StackError(f"there is no run {run_id} of {dag_id}")
         return str(rows[0]["state"])
 
     def runs(self, dag_id: str) -> list[tuple[str, str]]:
-        """Id and state of each run of a DAG, the oldest first."""
+        """Return ID and state of each run of a DAG, the oldest first."""
         rows = self._rows("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id", dag_id)
         return [(row["run_id"], row["state"]) for row in rows]
 
     def queued_by_assets(self) -> list[str]:
-        """The DAGs of which an asset was updated, so that a scheduler that goes by schedules would run them."""
+        """Return the DAGs that a scheduler with schedules would run because of an updated asset."""
         table = "dataset_dag_run_queue" if self.is_airflow_2 else "asset_dag_run_queue"
         return [row["target_dag_id"] for row in self._rows(f"SELECT target_dag_id FROM {table}")]  # noqa: S608
 
     def asset_events(self, dag_id: str, run_id: str) -> list[str]:
-        """The extras, as JSON, of the asset events that a run's tasks brought about."""
+        """Return the extras, as JSON, of the asset events of a run's tasks."""
         table = "dataset_event" if self.is_airflow_2 else "asset_event"
         sql = f"SELECT extra FROM {table} WHERE source_dag_id = ? AND source_run_id = ?"  # noqa: S608
         return [str(row["extra"]) for row in self._rows(sql, dag_id, run_id)]
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The tasks of a run: task_id, map_index, state (None: not scheduled yet), try_number and so on."""
+        """Return the tasks of a run: task_id, map_index, state (None: not scheduled yet), try_number and so on."""
         sql = (
             "SELECT task_id, map_index, state, try_number, max_tries, start_date, end_date, hostname, pid,"
             " next_method FROM task_instance WHERE dag_id = ? AND run_id = ? ORDER BY task_id, map_index"
@@ -337,28 +336,28 @@ class AirflowStack:
         return self._rows(sql, dag_id, run_id)
 
     def task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """One of task_instances. Raises StackError if there is none."""
+        """Return one of task_instances. Raises StackError if it does not exist."""
         for row in self.task_instances(dag_id, run_id):
             if row["task_id"] == task_id and row["map_index"] == map_index:
                 return row
         raise StackError(f"run {run_id} of {dag_id} has no task {task_id} with map index {map_index}")
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """A value that a task pushed, decoded from JSON; None if there is none."""
+        """Return a value that a task pushed, decoded from JSON; None if there is none."""
         sql = "SELECT value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?"
         rows = self._rows(sql, dag_id, run_id, task_id, key, map_index)
         value = rows[0]["value"] if rows else None
-        # SQLite makes a number of a text that looks like one.
+        # SQLite converts a string that looks like a number.
         return json.loads(value) if isinstance(value, str | bytes) else value
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """All that one try logged, the triggerer's part included, as in the files (Airflow 3: JSON lines)."""
+        """Return the log of one try, including the triggerer's part, as in the files (Airflow 3: JSON lines)."""
         mapped = f"map_index={map_index}/" if map_index >= 0 else ""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}" / mapped
         return "\n".join(p.read_text(errors="replace") for p in sorted(folder.glob(f"attempt={try_number}.log*")))
 
     def all_logs(self) -> Iterator[tuple[Path, str]]:
-        """Every log file there is, with its text: of tasks, DAG processing and processes."""
+        """Return every log file with its text: tasks, DAG processing and processes."""
         for folder in (self.home / "logs", self.home / "processes"):
             for path in sorted(folder.rglob("*.log*")):
                 yield path, path.read_text(errors="replace")
@@ -366,7 +365,7 @@ class AirflowStack:
     # -- waiting
 
     def report(self, dag_id: str, run_id: str) -> str:
-        """What a run's tasks did, with the end of the log of those that did not succeed."""
+        """Report the states of a run's tasks, with the end of the log of those that did not succeed."""
         parts = [f"run {run_id} of {dag_id} is {self.run_state(dag_id, run_id)}"]
         for row in self.task_instances(dag_id, run_id):
             parts.append(f"  {row['task_id']}[{row['map_index']}]: {row['state']}, try {row['try_number']}")
@@ -376,7 +375,7 @@ class AirflowStack:
         return "\n".join(parts)
 
     def wait_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
-        """Wait until a run is over; returns `success` or `failed`.
+        """Wait until a run is over and return `success` or `failed`.
 
         Raises StackError, with the state and logs of the tasks, after `timeout` seconds.
         """
@@ -391,7 +390,7 @@ class AirflowStack:
     def wait_task_state(
         self, dag_id: str, run_id: str, task_id: str, *states: str, map_index: int = -1, timeout: float = 90
     ) -> dict[str, Any]:
-        """Wait until a task is in one of `states` (any final state if none is named); returns its row."""
+        """Wait until a task is in one of `states` (by default, any final state) and return its row."""
         wanted = states or tuple(FINISHED)
 
         def check() -> dict[str, Any] | None:
@@ -402,9 +401,9 @@ class AirflowStack:
         return until(check, timeout, lambda: f"waiting for {task_id} to be {wanted}: {self.report(dag_id, run_id)}")
 
     def wait_noticed(self, dag_id: str, run_id: str, task_id: str, timeout: float = 90) -> None:
-        """Wait until the scheduler of Airflow 3 knows that the process of a task that waits has ended.
+        """Wait until the scheduler of Airflow 3 knows that the process of a deferred task has ended.
 
-        Whatever lets the task go on before that may fail it ("the task instance's state attribute is queued").
+        Resuming the task before that may fail it ("the task instance's state attribute is queued").
         """
         number = self.task(dag_id, run_id, task_id)["try_number"]
         key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}', try_number={number},"
@@ -419,7 +418,7 @@ class AirflowStack:
     # -- orders
 
     def wait_connection_test(self, path: str, token: str, timeout: float = 60) -> dict[str, Any]:
-        """Wait until a worker has tested a Connection (Airflow 3.3); returns the answer, with its state."""
+        """Wait until a worker has tested a Connection (Airflow 3.3) and return the response, with its state."""
 
         def check() -> dict[str, Any] | None:
             found: dict[str, Any] = self._http("GET", path, headers={"Airflow-Connection-Test-Token": token})
@@ -430,7 +429,7 @@ class AirflowStack:
     def _http(
         self, method: str, path: str, body: Any = None, token: bool = True, headers: Mapping[str, str] = {}
     ) -> Any:
-        """One call of Airflow 3's REST API. Never through a proxy. Raises StackError for an error status."""
+        """Call Airflow 3's REST API, never through a proxy. Raises StackError for an error status."""
         headers = {"Accept": "application/json", "Content-Type": "application/json", **headers}
         if token:
             if self._token is None:
@@ -447,11 +446,11 @@ class AirflowStack:
         return json.loads(text) if text else None
 
     def sign_in(self) -> str:
-        """A token for Airflow 3's REST API."""
+        """Return a token for Airflow 3's REST API."""
         return str(self._http("GET", "/auth/token", token=False)["access_token"])
 
     def _control(self, command: str, **arguments: Any) -> Any:
-        """An order to Airflow 2, in a process of its own with its own interpreter."""
+        """Send a command to Airflow 2, in a separate process with its interpreter."""
         done = subprocess.run(
             [str(self.venv / "bin" / "python"), str(TOOLS / "airflow2_control.py"), command],
             input=json.dumps(arguments),
@@ -466,7 +465,7 @@ class AirflowStack:
         return json.loads(done.stdout.splitlines()[-1])
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
-        """Start a run as soon as the DAG is known; returns its run id."""
+        """Start a run as soon as the DAG is known and return its run ID."""
         self.wait_dag(dag_id)
         run_id = run_id or f"run-{dag_id}-{secrets.token_hex(4)}"
         if self.is_airflow_2:
@@ -475,7 +474,7 @@ class AirflowStack:
         return str(self._http("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str]) -> None:
-        """Clear tasks of a run, as a person does in the web interface: they run again."""
+        """Clear tasks of a run, as a user does in the web interface, so they run again."""
         if self.is_airflow_2:
             self._control("clear", dag_id=dag_id, run_id=run_id, task_ids=task_ids)
             return
@@ -483,7 +482,7 @@ class AirflowStack:
         self._http("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body | {"reset_dag_runs": True})
 
     def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task `failed` or `success`, as a person does in the web interface."""
+        """Mark a task `failed` or `success`, as a user does in the web interface."""
         if self.is_airflow_2:
             self._control("set_state", dag_id=dag_id, run_id=run_id, task_id=task_id, state=state)
             return

@@ -1,8 +1,8 @@
 """A simulated Oracle Analytics Cloud: identity domain, REST API, MCP and storage bucket in one process.
 
-It is a program to develop and test against (`oac-simulator serve`), written from the published contract alone. It
-shares no code with the provider, so a misreading in the client cannot hide behind the same misreading in the server.
-`docs/simulator.md` says which behavior is documented, which was observed by others, and which is inferred.
+Run it with `oac-simulator serve` to develop and test against. It follows the published contract and shares no code with
+the provider, so the client and the server cannot share a misreading. `docs/simulator.md` says which behavior is
+documented, which was observed by others, and which is inferred.
 """
 
 __version__ = "0.1.0"

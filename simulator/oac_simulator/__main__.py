@@ -1,4 +1,4 @@
-"""`oac-simulator`, also as `python -m oac_simulator`."""
+"""The command `oac-simulator`, also available as `python -m oac_simulator`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oac_simulator.store import StateInUse
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     options = parse()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

@@ -1,4 +1,4 @@
-"""The simulator's clock, which a test can set wrong on purpose."""
+"""The simulator's clock, which a test can offset."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from oac_simulator.settings import Settings
 
 
 class Clock:
-    """What the simulated machines believe the time to be.
+    """The time on the simulated machines.
 
-    Tokens, assertions and everything that is shown follow the offset in the settings; the duration of work
-    does not, because setting a clock does not make a machine faster.
+    The offset in the settings applies to tokens, assertions and all displayed times, but not to the duration of work.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -22,17 +21,17 @@ class Clock:
         self._formatted = ""
 
     def now(self) -> float:
-        """Seconds since the epoch, with the offset."""
+        """Return the seconds since the epoch, with the offset."""
         return time.time() + self._settings.clock_offset
 
     def http_date(self) -> str:
-        """The value of the `Date` header."""
+        """Return the value of the `Date` header."""
         second = int(self.now())
         if second != self._second:
             self._second, self._formatted = second, formatdate(second, usegmt=True)
         return self._formatted
 
     def iso(self, real: float) -> str:
-        """A moment of real time (seconds since the epoch) as OAC writes it, with the offset applied."""
+        """Format a real time (seconds since the epoch) as OAC does, with the offset applied."""
         moment = datetime.fromtimestamp(real + self._settings.clock_offset, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

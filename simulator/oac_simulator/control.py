@@ -1,4 +1,4 @@
-"""A small client of the control address. Standard library only, so that any test can use it."""
+"""A small client of the control API. It uses the standard library only, so any test can use it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class ControlFailed(RuntimeError):
 
 
 class Control:
-    """Tells a running simulator what a test needs.
+    """Controls a running simulator from a test.
 
-    :param ready: the content of the ready file.
+    :param ready: content of the ready file.
     """
 
     def __init__(self, ready: Mapping[str, Any]) -> None:
         self._url = str(ready["control_url"])
-        # A proxy of the environment must not see what is meant for this machine.
+        # Bypass any proxy that the environment names: the simulator is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
@@ -42,131 +42,132 @@ class Control:
             raise ControlFailed(f"{method} {path} was refused with {error.code}: {text}") from error
 
     def fault(self, endpoint: str, fault: str, **details: Any) -> list[dict[str, Any]]:
-        """Order a fault.
+        """Inject a fault.
 
         :param endpoint: `token`, `device`, `POST /snapshots`, `GET /workRequests/{id}`, ..., or `*`.
-        :param fault: the kind, see `docs/simulator.md`.
-        :param details: `instance`, `grant`, `times` (None: for ever), `after`, `seconds`, `status`, `headers`,
+        :param fault: the kind of fault, see `docs/simulator.md`.
+        :param details: `instance`, `grant`, `times` (None: no limit), `after`, `seconds`, `status`, `headers`,
             `body`, `location`, `errors`, `work_status`, `size`, `at`, `form`, `act`.
-        :returns: all faults that are ordered now.
+        :returns: all active faults.
         """
         faults: list[dict[str, Any]] = self._call("POST", "/faults", {"endpoint": endpoint, "fault": fault, **details})
         return faults
 
     def faults(self) -> list[dict[str, Any]]:
-        """The ordered faults, each with `seen` and `hits`."""
+        """Return the active faults, each with `seen` and `hits`."""
         faults: list[dict[str, Any]] = self._call("GET", "/faults")
         return faults
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         self._call("DELETE", "/faults")
 
     def counters(self) -> dict[str, Any]:
-        """`calls`, `replies`, `grants`, `issued`, `connections`."""
+        """Return the counters `calls`, `replies`, `grants`, `issued` and `connections`."""
         counters: dict[str, Any] = self._call("GET", "/counters")
         return counters
 
     def calls(self, place: str, endpoint: str) -> int:
-        """How often an endpoint was called at an instance or at `identity`."""
+        """Return the number of calls to an endpoint of an instance or of `identity`."""
         return int(self.counters()["calls"].get(place, {}).get(endpoint, 0))
 
     def grants(self, grant: str) -> int:
-        """How often the token endpoint was called with a grant (`jwt-bearer`, `password`, ...)."""
+        """Return the number of calls to the token endpoint with a grant (`jwt-bearer`, `password`, ...)."""
         return int(self.counters()["grants"].get(grant, 0))
 
     def reset_counters(self) -> None:
-        """Count from nothing again."""
+        """Set all counters to zero."""
         self._call("POST", "/counters/reset")
 
     def secrets(self) -> dict[str, Any]:
-        """What crossed the token endpoint: `seen`, a list of `name` and `value`, and how many are `forgotten`."""
+        """Return the secrets that the token endpoint saw (`seen`: `name` and `value`) and the number `forgotten`."""
         secrets: dict[str, Any] = self._call("GET", "/secrets")
         return secrets
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """Change settings (none: just read them); `app={...}` changes the confidential application."""
+        """Change the given settings and return all; `app={...}` changes the confidential application."""
         settings: dict[str, Any] = (
             self._call("PATCH", "/settings", changes) if changes else self._call("GET", "/settings")
         )
         return settings
 
     def user(self, name: str, **changes: Any) -> dict[str, Any]:
-        """Change a user (`active`, `roles`, `password`, `federated`, `instance_roles`, `privileges`), or just read."""
+        """Change a user (`active`, `roles`, `password`, `federated`, `instance_roles`, `privileges`) and return it."""
         path = f"/users/{quote(name, safe='')}"
         user: dict[str, Any] = self._call("PATCH", path, changes) if changes else self._call("GET", path)
         return user
 
     def content(self, instance: str) -> dict[str, Any]:
-        """What an instance holds: section to value."""
+        """Return the content of an instance: section to value."""
         content: dict[str, Any] = self._call("GET", f"/instances/{instance}/content")
         return content
 
     def damage(self, instance: str, types: list[str] | None = None) -> list[str]:
-        """Destroy part of an instance's content.
+        """Delete part of an instance's content.
 
         :param instance: which.
-        :param types: catalog types whose items get lost; None for workbooks and data flows.
-        :returns: the plain ids of what was lost.
+        :param types: catalog types whose items are deleted; None for workbooks and data flows.
+        :returns: plain IDs of the deleted items.
         """
         body = {} if types is None else {"types": types}
         lost: list[str] = self._call("POST", f"/instances/{instance}/damage", body)["lost"]
         return lost
 
     def snapshots(self, instance: str) -> list[dict[str, Any]]:
-        """All snapshots the simulator knows, with `state`, `listed` and `work_request`."""
+        """Return all snapshots, listed or not, with `state`, `listed` and `work_request`."""
         snapshots: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/snapshots")
         return snapshots
 
     def work_requests(self, instance: str) -> list[dict[str, Any]]:
-        """All work requests of an instance, as the REST API shows them."""
+        """Return all work requests of an instance, as the REST API shows them."""
         work: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/work-requests")
         return work
 
     def start_work(self, instance: str, seconds: float, count: int = 1, **details: Any) -> list[str]:
-        """Start work that does nothing but take time.
+        """Start work that only takes time.
 
         :param instance: where.
-        :param seconds: how long each takes.
-        :param count: how many.
+        :param seconds: duration of each work request.
+        :param count: number of work requests.
         :param details: `user` and `operation`.
-        :returns: the ids of the work requests.
+        :returns: IDs of the work requests.
         """
         body = {"seconds": seconds, "count": count, **details}
         ids: list[str] = self._call("POST", f"/instances/{instance}/work", body)["ids"]
         return ids
 
     def counts(self, instance: str) -> dict[str, Any]:
-        """How many catalog `items` (and of which `types`), snapshots, work requests, jobs and exports there are."""
+        """Count catalog `items` (per type in `types`), snapshots, work requests, jobs and exports."""
         counts: dict[str, Any] = self._call("GET", f"/instances/{instance}/counts")
         return counts
 
     def add_items(self, instance: str, *items: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Put items into the catalog: each with `type` and `plain` (path or quoted pair) and any other member."""
+        """Add items to the catalog, each with `type`, `plain` (path or quoted pair) and any other members."""
         made: list[dict[str, Any]] = self._call("POST", f"/instances/{instance}/items", {"items": list(items)})
         return made
 
     def change_item(self, instance: str, plain: str, *, type: str | None = None, **changes: Any) -> dict[str, Any]:
         """Change `name`, `owner`, `description`, `lastModified`, `definition`, `acl` or `parent` of an item.
 
-        `lastModified` becomes the present time unless it is given. A definition with `fails`, a text, lets every run
-        of a dataset or data flow fail with it.
+        `lastModified` defaults to the current time. If the definition of a dataset or data flow has the string `fails`,
+        every
+        run fails with that message.
         """
         body = {"plain": plain, **changes} | ({} if type is None else {"type": type})
         item: dict[str, Any] = self._call("PATCH", f"/instances/{instance}/items", body)
         return item
 
     def remove_items(self, instance: str, *plain: str) -> int:
-        """Remove items, with everything below them; returns how many went."""
+        """Remove items and everything below them, and return the number of removed items."""
         return int(self._call("DELETE", f"/instances/{instance}/items", {"plain": list(plain)})["removed"])
 
     def seed_many(self, instance: str, count: int, *, type: str = "workbooks", folder: str = "Many") -> str:
-        """Put `count` items into a new shared folder; returns the folder's path."""
+        """Add `count` items in a new shared folder and return the folder's path."""
         body = {"count": count, "type": type, "folder": folder}
         return str(self._call("POST", f"/instances/{instance}/many", body)["folder"])
 
     def index_not_ready(self, instance: str, seconds: float) -> None:
-        """Searches answer 503 `SearchIndexNotReady` for so long from now (0: they work again)."""
+        """Make searches return 503 `SearchIndexNotReady` for this time (0: they work again at once)."""
         self._call("POST", f"/instances/{instance}/index", {"seconds": seconds})
 
     def start_run(self, instance: str, type: str, plain: str, **details: Any) -> dict[str, str]:
@@ -174,7 +175,7 @@ class Control:
 
         :param instance: where.
         :param type: `datasets`, `dataflows` or `sequences`.
-        :param plain: the plain id.
+        :param plain: plain ID of the item.
         :param details: `user`, `origin` (`Schedule`), `seconds`.
         :returns: `job` and `work_request`.
         """
@@ -183,66 +184,66 @@ class Control:
         return started[0]
 
     def finish(self, instance: str, work_id: str, status: str = "SUCCEEDED", **details: Any) -> dict[str, Any]:
-        """End running work now: SUCCEEDED (its job is done), FAILED (with `errors`) or CANCELED."""
+        """End running work now as SUCCEEDED (the server carries out its job), FAILED (with `errors`) or CANCELED."""
         path = f"/instances/{instance}/work-requests/{quote(work_id, safe='')}/finish"
         work: dict[str, Any] = self._call("POST", path, {"status": status, **details})
         return work
 
     def jobs(self, instance: str) -> list[dict[str, Any]]:
-        """The job history of everything, oldest first, each with `plain` and `work_request`."""
+        """Return the complete job history, oldest first, each job with `plain` and `work_request`."""
         jobs: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/jobs")
         return jobs
 
     def exports(self, instance: str) -> list[dict[str, Any]]:
-        """The finished exports: `id`, `plain`, `name`, `format`, `user`."""
+        """Return the finished exports: `id`, `plain`, `name`, `format`, `user`."""
         exports: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/exports")
         return exports
 
     def users(self) -> list[dict[str, Any]]:
-        """All users."""
+        """Return all users."""
         users: list[dict[str, Any]] = self._call("GET", "/users")
         return users
 
     def add_user(self, name: str, **members: Any) -> dict[str, Any]:
-        """A new user (`roles`, `password`, `privileges`, ...) with a folder in every instance."""
+        """Add a user (`roles`, `password`, `privileges`, ...) with a folder in every instance."""
         user: dict[str, Any] = self._call("POST", "/users", {"name": name, **members})
         return user
 
     def remove_user(self, name: str) -> None:
-        """Delete a user; what they own stays."""
+        """Delete a user but keep the items that the user owns."""
         self._call("DELETE", f"/users/{quote(name, safe='')}")
 
     def roles(self) -> list[str]:
-        """The names of the application roles."""
+        """Return the names of the application roles."""
         roles: list[str] = self._call("GET", "/roles")
         return roles
 
     def add_role(self, name: str) -> list[str]:
-        """A new application role; users hold it by `user(name, roles=[...])`."""
+        """Add an application role; assign it with `user(name, roles=[...])`."""
         roles: list[str] = self._call("POST", "/roles", {"name": name})
         return roles
 
     def bucket(self) -> dict[str, int]:
-        """The files in all buckets: `<bucket>/<path>` to size in bytes."""
+        """Return the files in all buckets: `<bucket>/<path>` to size in bytes."""
         files: dict[str, int] = self._call("GET", "/bucket")
         return files
 
     def profile_tokens(self, instance: str, user: str = "oac.admin@example.com") -> dict[str, Any]:
-        """The `tokens.json` that a user downloads from the Profile page of an instance."""
+        """Return the `tokens.json` that a user downloads from the Profile page of an instance."""
         tokens: dict[str, Any] = self._call("POST", f"/instances/{instance}/profile-tokens", {"user": user})
         return tokens
 
     def end_tokens(self) -> None:
-        """No access token issued so far is good any more: the next call meets a 401."""
+        """Invalidate all access tokens issued so far: the next call gets a 401."""
         self._call("POST", "/tokens/end", {})
 
     def data(self, instance: str, sql: str, *parameters: Any) -> list[list[Any]]:
-        """Read or change the rows that MCP answers from.
+        """Read or change the rows that MCP queries.
 
-        :param instance: whose.
-        :param sql: a statement of SQLite. Each source is a table (`"Sales History"`, `"XSA('admin'.'Orders')"`), each
-            column is named with its table (`"Facts.Revenue"`); dates are texts such as `2026-01-31 00:00:00.0`.
-        :param parameters: for its question marks.
+        :param instance: name of the instance.
+        :param sql: a SQLite statement. Each source is a table (`"Sales History"`, `"XSA('admin'.'Orders')"`), each
+            column is named `Table.Column` (`"Facts.Revenue"`); dates are strings such as `2026-01-31 00:00:00.0`.
+        :param parameters: values for its question marks.
         :returns: the rows.
         """
         body = {"sql": sql, "parameters": list(parameters)}
@@ -250,7 +251,7 @@ class Control:
         return rows
 
     def end_sessions(self) -> int:
-        """The server forgets all sessions of MCP, as after a restart; returns how many there were."""
+        """End all MCP sessions, as a restart does, and return how many there were."""
         return int(self._call("POST", "/mcp/end", {})["ended"])
 
     def approve_device(self, user_code: str, *, user: str | None = None, approve: bool = True) -> None:
@@ -261,5 +262,5 @@ class Control:
         self._call("POST", "/device/approve", body)
 
     def reset(self) -> None:
-        """Back to the first state, with the same keys, client, ports and scopes."""
+        """Restore the first state, with the same keys, client, ports and scopes."""
         self._call("POST", "/reset", {})

@@ -1,4 +1,4 @@
-"""The control address: what a test says to the simulator behind the client's back."""
+"""The control API, by which a test changes the simulator behind the client's back."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _USER_MEMBERS = {
     "instance_roles": dict,
     "privileges": list,
 }
-#: What a mishap destroys unless told otherwise.
+#: Catalog types that `damage` deletes by default.
 _DAMAGE = ["workbooks", "dataflows"]
 
 
 class Control:
-    """The handlers of the control address."""
+    """The handlers of the control API."""
 
     def __init__(self, domain: Domain, sessions: Sessions) -> None:
         self._domain = domain
@@ -50,7 +50,7 @@ class Control:
         self._world: World = domain.world
 
     def seed_content(self) -> None:
-        """Give every instance that has none its first content, and older content what it lacks."""
+        """Create the first content of each instance that has none, and add missing sections to older content."""
         for name in self._world.instances:
             users = [user["name"] for user in self._world.users]
             first = default_content("oac.admin@example.com", users)
@@ -139,7 +139,7 @@ class Control:
         return json_reply(self._world.content.get(self._instance(request)))
 
     async def damage(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/damage`: loses items of some catalog `types`."""
+        """`POST /instances/{name}/damage`: deletes items of some catalog `types`."""
         name = self._instance(request)
         types = (await read_json(request)).get("types", _DAMAGE)
         content = self._world.content.get(name) or {"catalog": []}
@@ -148,7 +148,7 @@ class Control:
         return json_reply({"lost": lost})
 
     async def snapshots(self, request: web.Request) -> web.Response:
-        """`GET /instances/{name}/snapshots`: what the simulator knows, with the state."""
+        """`GET /instances/{name}/snapshots`: all snapshots, listed or not, with the state."""
         name = self._instance(request)
         known = [
             {**snapshot, "listed": visible(self._world, snapshot)}
@@ -164,7 +164,7 @@ class Control:
         return json_reply(work)
 
     async def start_work(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/work`: work that does nothing but take time, for load tests."""
+        """`POST /instances/{name}/work`: starts work that only takes time, for load tests."""
         name, wanted = self._instance(request), await read_json(request)
         seconds, count = wanted.get("seconds"), wanted.get("count", 1)
         user = wanted.get("user", "oac.admin@example.com")
@@ -189,12 +189,12 @@ class Control:
         return json_reply(profile.tokens(self._domain, instance, user))
 
     async def end_tokens(self, request: web.Request) -> web.Response:
-        """`POST /tokens/end`: no access token issued so far is good any more."""
+        """`POST /tokens/end`: invalidates all access tokens issued so far."""
         self._domain.access.end_all()
         return json_reply({})
 
     async def data(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/data`: a statement of SQLite over the rows behind MCP, with `parameters`."""
+        """`POST /instances/{name}/data`: runs a SQLite statement, with `parameters`, on the rows behind MCP."""
         name, wanted = self._instance(request), await read_json(request)
         try:
             rows = data.change(self._world, name, str(wanted.get("sql", "")), wanted.get("parameters", []))
@@ -203,11 +203,11 @@ class Control:
         return json_reply(rows)
 
     async def end_sessions(self, request: web.Request) -> web.Response:
-        """`POST /mcp/end`: no session of MCP is known any more."""
+        """`POST /mcp/end`: ends all MCP sessions."""
         return json_reply({"ended": self._sessions.end_all()})
 
     async def decide_device(self, request: web.Request) -> web.Response:
-        """`POST /device/approve`: what a person would do on the page."""
+        """`POST /device/approve`: approves or denies a code, as a person does on the page."""
         wanted = await read_json(request)
         user = wanted.get("user", "oac.admin@example.com")
         self._domain.device.decide(
@@ -217,15 +217,15 @@ class Control:
 
     @property
     def world(self) -> World:
-        """The world that this controls."""
+        """The simulated world that these handlers control."""
         return self._world
 
     async def page(self, request: web.Request) -> web.Response:
-        """`GET /`: what is in each instance, for people."""
+        """`GET /`: the web page that shows the content of each instance."""
         return web.Response(text=control_page.page(self._world), content_type="text/html")
 
     async def reset(self, request: web.Request) -> web.Response:
-        """`POST /reset`: back to the first state; keys, client, ports and scopes stay."""
+        """`POST /reset`: restores the first state; keys, client, ports and scopes stay."""
         world = self._world
         await world.work.stop()
         for table in (
@@ -256,7 +256,7 @@ class Control:
 
 
 def _empty(world: World) -> None:
-    """Remove every file of every bucket; the buckets stay."""
+    """Remove every file of every bucket but keep the buckets."""
     for path in sorted(world.bucket_dir.rglob("*"), reverse=True):
         if path.is_file() or path.is_symlink():
             path.unlink()
@@ -279,7 +279,7 @@ async def _errors(request: web.Request, handler: AnyHandler) -> web.StreamRespon
 
 
 def build(control: Control) -> web.Application:
-    """The web application of the control address."""
+    """Build the web application of the control API."""
     app = web.Application(middlewares=[_errors])
     for method, path, handler in (
         ("POST", "/faults", control.order_fault),

@@ -1,4 +1,4 @@
-"""The page at the control address: what is in each instance, for a person who wonders what a DAG did."""
+"""The web page at the control URL, which shows what is in each instance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ul { margin: 0; padding-left: 1.3rem } .type { color: #777 } .acl { color: #777;
 
 
 def page(world: World) -> str:
-    """The whole page. It loads itself again every few seconds and needs no script."""
+    """Render the page. It reloads every few seconds and needs no script."""
     body = "".join(_instance(world, instance) for instance in world.instances.values())
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -58,7 +58,7 @@ def _instance(world: World, instance: Instance) -> str:
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A table; every cell is escaped, and a state gets its color."""
+    """Render a table with escaped cells; states are colored."""
     lines = [
         "".join(f'<td class="{escape(str(cell))}">{escape(str(cell))}</td>' if str(cell).isupper() else
                 f"<td>{escape(str(cell))}</td>" for cell in row)
@@ -124,7 +124,7 @@ def _connections(connections: list[Item]) -> str:
 
 
 def _acl(thing: Item) -> str:
-    """The access control list of an item in short."""
+    """Abbreviate the access control list of an item."""
     return ", ".join(f"{line['accountDisplayName']}: {_short(line)}" for line in thing["acl"] or [])
 
 
@@ -133,7 +133,7 @@ def _short(line: Record) -> str:
 
 
 def _tree(items: list[Item]) -> str:
-    """The folders with what is in them."""
+    """Render the folders with their items."""
     children: dict[str | None, list[Item]] = {}
     known = {thing["plain"] for thing in items}
     for thing in items:

@@ -1,4 +1,4 @@
-"""The control address, second part: people, catalog items, runs, and how many of each there are."""
+"""The control API, second part: users, roles, catalog items, runs and their numbers."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _NEW_USER = {
 
 
 def checked(changes: Record, members: dict[str, Any]) -> Record:
-    """Changes whose members are known and of the right type.
+    """Return the changes if all members are known and have the right type.
 
-    :raises ControlError: if one is not.
+    :raises ControlError: if a member is unknown or has the wrong type.
     """
     for name, value in changes.items():
         if name not in members or not isinstance(value, members[name]):
@@ -41,7 +41,7 @@ def checked(changes: Record, members: dict[str, Any]) -> Record:
 
 
 class ControlWorld:
-    """The handlers of this part."""
+    """The handlers of the second part of the control API."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -66,7 +66,7 @@ class ControlWorld:
         return json_reply(list(self._world.users))
 
     async def add_user(self, request: web.Request) -> web.Response:
-        """`POST /users`: a new user, with a folder of their own in every instance."""
+        """`POST /users`: adds a user, with a personal folder in every instance."""
         wanted = checked(await read_json(request), _NEW_USER)
         name = str(wanted.get("name", "")).lower()
         if not name or self._world.user(name):
@@ -81,7 +81,7 @@ class ControlWorld:
         return json_reply(user, 201)
 
     async def remove_user(self, request: web.Request) -> web.Response:
-        """`DELETE /users/{name}`: what they own stays."""
+        """`DELETE /users/{name}`: deletes a user but keeps the items that the user owns."""
         self._world.users.delete(request.match_info["name"].lower())
         return json_reply({})
 
@@ -90,7 +90,7 @@ class ControlWorld:
         return json_reply([role["name"] for role in self._world.roles])
 
     async def add_role(self, request: web.Request) -> web.Response:
-        """`POST /roles`: an application role, which users then can hold and access control lists can name."""
+        """`POST /roles`: adds an application role, which users can hold and access control lists can name."""
         name = (await read_json(request)).get("name")
         if not isinstance(name, str) or not name.strip():
             raise ControlError("A role needs a `name`.")
@@ -100,7 +100,7 @@ class ControlWorld:
     # ------------------------------------------------------------------------------------------- catalog
 
     async def counts(self, request: web.Request) -> web.Response:
-        """`GET /instances/{name}/counts`: catalog items per type, and what else there is."""
+        """`GET /instances/{name}/counts`: numbers of catalog items, snapshots, work requests, jobs and exports."""
         name, world = self._instance(request), self._world
         tables = {
             "snapshots": world.snapshots, "work_requests": world.work_requests, "jobs": world.jobs,
@@ -111,7 +111,7 @@ class ControlWorld:
         return json_reply({"items": len(items), "types": Counter(thing["type"] for thing in items), **others})
 
     async def add_items(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/items`: `type` and `plain` of each, and any other member."""
+        """`POST /instances/{name}/items`: adds items, each with `type`, `plain` and any other members."""
         name, wanted = self._instance(request), (await read_json(request)).get("items")
         if not isinstance(wanted, list):
             raise ControlError("`items` is a list of objects.")
@@ -122,7 +122,7 @@ class ControlWorld:
         return json_reply(made, 201)
 
     async def change_item(self, request: web.Request) -> web.Response:
-        """`PATCH /instances/{name}/items`: changes members of the item of `plain` (and `type`), and `lastModified`."""
+        """`PATCH /instances/{name}/items`: changes members of the item `plain` (of `type`), and its `lastModified`."""
         name, wanted = self._instance(request), await read_json(request)
         plain, kind = wanted.pop("plain", None), wanted.pop("type", None)
         items = self._catalog(name)
@@ -135,7 +135,7 @@ class ControlWorld:
         return json_reply(items[found[0]])
 
     async def remove_items(self, request: web.Request) -> web.Response:
-        """`DELETE /instances/{name}/items`: those of `plain`, a list of plain ids, with what lies below."""
+        """`DELETE /instances/{name}/items`: removes items by `plain`, a list of plain IDs, with their contents."""
         name, gone = self._instance(request), (await read_json(request)).get("plain")
         if not isinstance(gone, list):
             raise ControlError("`plain` is a list of plain ids.")
@@ -146,7 +146,7 @@ class ControlWorld:
         return json_reply({"removed": len(items) - len(left)})
 
     async def seed_many(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/many`: `count` items of a `type` in a new `folder` below the shared folders."""
+        """`POST /instances/{name}/many`: adds `count` items of a `type` in a new `folder` below the shared folders."""
         name, wanted = self._instance(request), await read_json(request)
         count, kind, folder = wanted.get("count"), wanted.get("type", "workbooks"), wanted.get("folder", "Many")
         if not isinstance(count, int) or not 0 < count <= 200_000 or kind not in TYPES:
@@ -160,7 +160,7 @@ class ControlWorld:
         return json_reply({"folder": place["plain"], "count": count}, 201)
 
     async def break_index(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/index`: the search index is not ready for `seconds` from now."""
+        """`POST /instances/{name}/index`: makes the search index unavailable for `seconds` from now."""
         name, seconds = self._instance(request), (await read_json(request)).get("seconds")
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise ControlError("`seconds` is a number.")
@@ -170,7 +170,7 @@ class ControlWorld:
     # ---------------------------------------------------------------------------------------------- runs
 
     async def start_runs(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/runs`: runs something as someone else or as OAC's own schedule would."""
+        """`POST /instances/{name}/runs`: starts a run as another user or as OAC's own schedule."""
         name, wanted = self._instance(request), await read_json(request)
         kind = next((kind for kind in KINDS if kind.type == wanted.get("type")), None)
         plain = wanted.get("plain")
@@ -187,7 +187,7 @@ class ControlWorld:
         return json_reply([{"job": job["id"], "work_request": job["work_request"]} for job in jobs], 201)
 
     async def jobs(self, request: web.Request) -> web.Response:
-        """`GET /instances/{name}/jobs`: the job history of everything, oldest first."""
+        """`GET /instances/{name}/jobs`: the complete job history, oldest first."""
         name = self._instance(request)
         found = [job for job in self._world.jobs if job["instance"] == name]
         return json_reply(
@@ -198,7 +198,7 @@ class ControlWorld:
         )  # fmt: skip
 
     async def finish(self, request: web.Request) -> web.Response:
-        """`POST /instances/{name}/work-requests/{id}/finish`: ends running work now, as `status` says."""
+        """`POST /instances/{name}/work-requests/{id}/finish`: ends running work now with `status`."""
         name, wanted = self._instance(request), await read_json(request)
         record = self._world.work_requests.get(request.match_info["id"])
         status = wanted.get("status", "SUCCEEDED")
@@ -217,7 +217,7 @@ class ControlWorld:
 
 
 def _made(wanted: Any) -> Item:
-    """An item as a test describes it."""
+    """Build an item from a test's description."""
     if not isinstance(wanted, dict):
         raise ControlError("An item is an object.")
     members = dict(wanted)
@@ -231,7 +231,7 @@ def _made(wanted: Any) -> Item:
 
 
 def routes(control: ControlWorld) -> list[tuple[str, str, Any]]:
-    """Method, path and handler of every call of this part."""
+    """Return method, path and handler of every call of this part."""
     place = "/instances/{name}"
     return [
         ("GET", "/users", control.users),

@@ -1,4 +1,4 @@
-"""What has been asked of the simulator, for tests that must prove a call was (not) made."""
+"""Counters of calls, for tests that must prove that a call was made or not made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Counters:
         self.reset()
 
     def reset(self) -> None:
-        """Start again from nothing; connections that are open stay counted as open."""
+        """Set all counters to zero; open connections still count as open."""
         self._calls: dict[str, Counter[str]] = defaultdict(Counter)
         self._replies: dict[str, Counter[str]] = defaultdict(Counter)
         self._grants: Counter[str] = Counter()
@@ -27,31 +27,31 @@ class Counters:
         self._peak: dict[str, int] = {place: count() for place, count in self._open.items()}
 
     def call(self, place: str, endpoint: str, grant: str | None) -> None:
-        """A request arrived."""
+        """Count a request."""
         self._calls[place][endpoint] += 1
         if grant is not None:
             self._grants[grant] += 1
 
     def reply(self, place: str, status: int) -> None:
-        """A reply left."""
+        """Count a reply."""
         self._replies[place][str(status)] += 1
 
     def issued(self, grant: str) -> None:
-        """A token was issued."""
+        """Count an issued token."""
         self._issued[grant] += 1
 
     def watch(self, place: str, count: Callable[[], int]) -> None:
-        """Say how the connections of a place that are open now are counted."""
+        """Register the function that counts the open connections of a place."""
         self._open[place] = count
         self._peak[place] = 0
 
     def accepted(self, place: str) -> None:
-        """A connection is being accepted; it is not among the open ones yet."""
+        """Count a connection that is being accepted and is not among the open ones yet."""
         self._accepted[place] += 1
         self._peak[place] = max(self._peak[place], self._open[place]() + 1)
 
     def as_dict(self) -> dict[str, Any]:
-        """All counters, ready for JSON."""
+        """Return all counters, ready for JSON."""
         return {
             "calls": {place: dict(counter) for place, counter in self._calls.items()},
             "replies": {place: dict(counter) for place, counter in self._replies.items()},

@@ -1,4 +1,4 @@
-"""What every endpoint has in common: counting, ordered faults, the `Date` header."""
+"""The wrapper of every endpoint: counters, injected faults, the `Date` header."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def endpoint(
     world: World, place: str, name: str, handler: Handler, *, has_grant: bool = False
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Wrap a handler.
+    """Wrap a handler with counters, injected faults and the `Date` header.
 
     :param world: the simulated world.
     :param place: `identity` or the name of an instance, for counters and faults.
     :param name: the endpoint's name, for counters and faults.
-    :param handler: what answers.
+    :param handler: the handler that answers.
     :param has_grant: whether the form names a grant, which counters and faults distinguish.
     """
 
@@ -42,7 +42,7 @@ def endpoint(
 
 
 async def _grant(request: web.Request) -> str:
-    """The last part of the grant's name, or `none`."""
+    """Return the last part of the grant's name, or `none`."""
     for name, value in parse_qsl((await request.read()).decode("latin-1")):
         if name == "grant_type":
             return value.rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""Faults that a test orders: which endpoint, how often, and what goes wrong."""
+"""Injected faults: which endpoint fails, how often, and how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from oac_simulator.replies import LongReply, json_reply
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Faults that spoil the reply to a call that was carried out; the others answer instead of carrying it out.
+#: Faults with which the server carries out the call. With the others, it does not act by default.
 _ACTING = {
     "delay", "delay_after", "drop_after", "drop_middle", "truncate", "non_json", "garbage", "empty", "huge",
     "fail_work", "unknown_status", "drip", "short",
@@ -24,35 +24,35 @@ _ACTING = {
 KINDS = _ACTING | {
     "drop_before", "status", "redirect", "consumed_token", "expired_token", "lost_session", "query_error",
 }  # fmt: skip
-#: Where an answer of MCP can say that a query failed.
+#: Where an MCP reply can report a failed query.
 FORMS = ("error", "tool", "status")
 
 
 class FaultError(ValueError):
-    """A fault that cannot be ordered as written."""
+    """The description of a fault is invalid."""
 
 
 @dataclass
 class Fault:
-    """One ordered fault.
+    """One injected fault.
 
     :param endpoint: `token`, `device`, `GET /snapshots`, ..., or `*` for every endpoint.
-    :param fault: what goes wrong, one of KINDS.
+    :param fault: the kind of fault, one of KINDS.
     :param instance: only at this instance (or `identity`); None for any.
     :param grant: only for token calls with this grant; None for any.
-    :param times: how many calls it hits; None for all from now on.
-    :param after: how many matching calls it lets pass first.
-    :param seconds: how long to wait first (with `delay_after`: after acting; with `drip`: over the whole body).
-    :param act: whether the call is carried out; None for what the kind does by itself.
+    :param times: number of calls that it affects; None for no limit.
+    :param after: number of matching calls that it skips first.
+    :param seconds: time to wait first (`delay_after`: after acting; `drip`: spread over the whole body).
+    :param act: whether the server carries out the call; None for the default of the kind.
     :param status: HTTP status of `status`, `redirect`, `non_json`, `garbage`, `empty` and `huge`.
     :param headers: extra headers of the reply.
-    :param body: body of the reply: a text as it is, anything else as JSON.
+    :param body: body of the reply: a string unchanged, anything else as JSON.
     :param location: target of `redirect`.
-    :param errors: `Errors` of the work request that `fail_work` lets fail.
+    :param errors: `Errors` of the work request that fails (`fail_work`).
     :param work_status: status that `unknown_status` shows.
     :param size: bytes that `huge` sends.
-    :param at: after how many bytes of the body `truncate`, `drop_middle` and `short` end; None for half of it.
-    :param form: where `query_error` says what failed, one of FORMS; None for the place that the setting names.
+    :param at: number of bytes after which `truncate`, `drop_middle` and `short` end the body; None for half of it.
+    :param form: where `query_error` reports the failure, one of FORMS; None for the setting `mcp_error_form`.
     """
 
     endpoint: str
@@ -76,27 +76,27 @@ class Fault:
     hits: int = 0
 
     def matches(self, place: str, endpoint: str, grant: str | None) -> bool:
-        """Whether this call is meant."""
+        """Return whether the fault applies to this call."""
         if self.endpoint not in ("*", endpoint) or self.instance not in (None, place):
             return False
         return self.grant is None or (grant is not None and self.grant.rpartition(":")[2] == grant)
 
     @property
     def acts(self) -> bool:
-        """Whether the call is carried out."""
+        """Whether the server carries out the call."""
         return self.fault in _ACTING if self.act is None else self.act
 
 
 class Faults:
-    """The ordered faults, in the order of ordering."""
+    """The injected faults, oldest first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def order(self, data: Any) -> Fault:
-        """Order a fault from its JSON form.
+        """Add a fault from its JSON form.
 
-        :raises FaultError: if the form has an unknown member or an unknown kind of fault.
+        :raises FaultError: if a member or the kind of fault is unknown or invalid.
         """
         if not isinstance(data, dict):
             raise FaultError("A fault is a JSON object.")
@@ -113,15 +113,15 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         self._faults.clear()
 
     def as_list(self) -> list[dict[str, Any]]:
-        """All ordered faults with how many calls they saw and hit."""
+        """Return all faults, each with the number of calls that it saw and hit."""
         return [asdict(fault) for fault in self._faults]
 
     def take(self, place: str, endpoint: str, grant: str | None) -> Fault | None:
-        """The fault that this call meets, if any."""
+        """Return the fault for this call, if any, and count the hit."""
         for fault in self._faults:
             if not fault.matches(place, endpoint, grant):
                 continue
@@ -136,11 +136,11 @@ class Faults:
 
 
 async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer a call as the fault demands.
+    """Answer a call with the fault applied.
 
-    :param fault: what goes wrong.
+    :param fault: the fault.
     :param request: the call; handlers find the fault in it under `fault`.
-    :param handler: what would answer without the fault.
+    :param handler: the handler that answers without the fault.
     """
     request["fault"] = fault
     if fault.seconds and fault.fault not in ("delay_after", "drip"):
@@ -152,7 +152,7 @@ async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.Stre
             "delay" | "fail_work" | "unknown_status" | "consumed_token" | "expired_token" | "lost_session"
             | "query_error"
         ):  # fmt: skip
-            # What is left of these happens in the handlers, which know their protocol's wording.
+            # The handlers implement the rest of these faults, because they know the wording of their protocol.
             return reply if fault.acts else await handler(request)
         case "delay_after":
             await asyncio.sleep(fault.seconds)
@@ -172,7 +172,7 @@ async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.Stre
 
 
 def reset(request: web.Request) -> None:
-    """Cut the connection with a TCP reset: no byte of a reply, no orderly end."""
+    """Cut the connection with a TCP reset, without a normal close."""
     transport = request.transport
     if transport is None:
         return
@@ -183,7 +183,7 @@ def reset(request: web.Request) -> None:
 
 
 def _instead(fault: Fault) -> web.Response:
-    """The replies that replace the true one."""
+    """Return the reply that replaces the real one."""
     match fault.fault:
         case "redirect":
             return web.Response(status=fault.status or 302, headers={"Location": fault.location, **fault.headers})
@@ -213,7 +213,7 @@ def _typed(
 
 
 def _long(reply: web.StreamResponse) -> LongReply:
-    """The true reply as one that is sent piece by piece (with a body of two bytes at least)."""
+    """Convert the real reply to one that is sent in pieces (with a body of at least two bytes)."""
     if isinstance(reply, LongReply):
         return reply
     body = reply.body if isinstance(reply, web.Response) and isinstance(reply.body, bytes) else b""
@@ -223,15 +223,15 @@ def _long(reply: web.StreamResponse) -> LongReply:
 
 
 def _place(reply: LongReply, fault: Fault) -> int:
-    """Where the body ends."""
+    """Return the position at which the body ends."""
     return reply.length // 2 if fault.at is None else min(fault.at, reply.length)
 
 
 async def _cut(request: web.Request, reply: LongReply, fault: Fault) -> web.StreamResponse:
-    """Part of the announced body, then the end of the connection: orderly, or by a reset."""
+    """Send part of the announced body, then end the connection with a normal close or a reset."""
     await reply.transmit(request, _place(reply, fault))
     if fault.fault == "drop_middle":
-        # Let the part leave the socket before the reset throws away what has not.
+        # Let the socket send the data before the reset discards the rest.
         await asyncio.sleep(0.02)
         reset(request)
     elif request.transport is not None:
@@ -240,14 +240,14 @@ async def _cut(request: web.Request, reply: LongReply, fault: Fault) -> web.Stre
 
 
 def _short(reply: LongReply, fault: Fault) -> LongReply:
-    """Part of the body as if it were all of it: only what is in the file can tell."""
+    """Return part of the body with a matching length: only the content of the file reveals the loss."""
     announced = reply.content_length is not None
     reply.headers.popall("Content-Length", None)
     return LongReply(reply.pieces, _place(reply, fault), reply.headers, reply.status, announced=announced)
 
 
 async def _drip(request: web.Request, reply: LongReply, seconds: float) -> web.StreamResponse:
-    """The true body in about ten pieces, spread over the time."""
+    """Send the real body in about ten pieces, spread over the time."""
     step = max(1, -(-reply.length // 10))
 
     def pieces(stop: int) -> Iterator[bytes]:
@@ -265,7 +265,7 @@ async def _drip(request: web.Request, reply: LongReply, seconds: float) -> web.S
 
 
 async def _huge(request: web.Request, fault: Fault) -> web.StreamResponse:
-    """A JSON text of the ordered size."""
+    """Send a JSON string of the given size."""
     stream = web.StreamResponse(status=fault.status or 200, headers={"Content-Type": "application/json"})
     stream.headers.update(fault.headers)
     stream.content_length = fault.size

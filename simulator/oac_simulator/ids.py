@@ -1,4 +1,4 @@
-"""Catalog ids as the REST API writes them."""
+"""Catalog IDs as the REST API writes them."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from base64 import urlsafe_b64encode
 
 
 def encoded(plain: str) -> str:
-    """A plain id in base64url, unpadded."""
+    """Encode a plain ID in base64url without padding."""
     return urlsafe_b64encode(plain.encode()).rstrip(b"=").decode()

@@ -18,7 +18,7 @@ _VALID = timedelta(days=3650)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically, readable by its owner only."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -27,14 +27,14 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def pem(key: PrivateKey) -> bytes:
-    """A private key as unencrypted PKCS#8 PEM."""
+    """Encode a private key as unencrypted PKCS#8 PEM."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def rsa_key(path: Path) -> rsa.RSAPrivateKey:
-    """The RSA key of a file, made on first use (2048 bits, mode 0600)."""
+    """Return the RSA key in a file; create it on first use (2048 bits, mode 0600)."""
     if not path.exists():
         write_private(path, pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
     try:
@@ -45,7 +45,7 @@ def rsa_key(path: Path) -> rsa.RSAPrivateKey:
 
 @lru_cache(maxsize=16)
 def _loaded(data: bytes) -> rsa.RSAPrivateKey:
-    """The RSA key in a PEM file; reading one takes 50 ms."""
+    """Load the RSA key from a PEM file and cache it, because loading takes 50 ms."""
     key = serialization.load_pem_private_key(data, password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"This is a {type(key).__name__}; the simulator signs with RSA keys.")
@@ -53,7 +53,7 @@ def _loaded(data: bytes) -> rsa.RSAPrivateKey:
 
 
 def self_signed(path: Path, key: rsa.RSAPrivateKey, name: str) -> x509.Certificate:
-    """The self-signed certificate of a file, made on first use."""
+    """Return the self-signed certificate in a file; create it on first use."""
     if not path.exists():
         write_private(path, _certificate(name, key, name, key).public_bytes(serialization.Encoding.PEM))
     return x509.load_pem_x509_certificate(path.read_bytes())
@@ -61,7 +61,7 @@ def self_signed(path: Path, key: rsa.RSAPrivateKey, name: str) -> x509.Certifica
 
 @lru_cache(maxsize=64)
 def certificate_key(certificate_pem: str) -> rsa.RSAPublicKey:
-    """The public key of a certificate in PEM."""
+    """Return the public key of a PEM certificate."""
     key = x509.load_pem_x509_certificate(certificate_pem.encode()).public_key()
     if not isinstance(key, rsa.RSAPublicKey):
         raise TypeError("The certificate holds no RSA key; IDCS documents RS256 only.")
@@ -69,12 +69,11 @@ def certificate_key(certificate_pem: str) -> rsa.RSAPublicKey:
 
 
 def server_certificate(directory: Path, hosts: list[str]) -> tuple[Path, Path, Path]:
-    """A CA and a server certificate for these hosts.
+    """Create a server certificate for these hosts, and its CA.
 
-    The CA stays the same for one state directory, so that a client configured with its file survives a
-    restart.
+    The CA stays the same for one state directory, so a client that trusts it survives a restart.
 
-    :param directory: where the files go.
+    :param directory: folder for the files.
     :param hosts: names and addresses for the subject alternative names.
     :returns: the paths of the CA certificate, the server certificate and the server's key.
     """

@@ -1,4 +1,4 @@
-"""Starting a simulator from a test or a demo, and leaving nothing behind."""
+"""Start a simulator from a test or a demo, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _STOP_SECONDS = 15.0
 
 
 class SimulatorFailed(RuntimeError):
-    """The simulator did not start; the message holds what it said."""
+    """The simulator did not start; the message contains its output."""
 
 
 class Simulator:
-    """A simulator in a process of its own.
+    """A simulator in a separate process.
 
-    :ivar ready: the content of the ready file.
-    :ivar control: the client of its control address.
+    :ivar ready: content of the ready file.
+    :ivar control: client of its control API.
     :ivar process: the process.
     :ivar state: the state directory.
     """
@@ -58,11 +58,11 @@ class Simulator:
     def start(self) -> None:
         """Start the process and wait for the ready file.
 
-        :raises SimulatorFailed: if it ended or said nothing within a minute.
+        :raises SimulatorFailed: if the process ends, or is not ready within a minute.
         """
         ready_file = self.state / "ready.json"
         ready_file.unlink(missing_ok=True)
-        # The child finds the package where this process found it, installed or not.
+        # The child imports the package from the same place as this process, installed or not.
         root = str(Path(__file__).resolve().parents[_PACKAGE.count(".") + 1])
         path = os.pathsep.join(entry for entry in (root, os.environ.get("PYTHONPATH", "")) if entry)
         with self._log.open("ab") as log:
@@ -84,7 +84,7 @@ class Simulator:
         self.control = Control(self.ready)
 
     def stop(self) -> None:
-        """Ask it to stop, and wait until it has."""
+        """Ask the process to stop, and wait until it has ended."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -94,7 +94,7 @@ class Simulator:
         self._reap()
 
     def kill(self) -> None:
-        """End it without a warning, as a crash does."""
+        """Kill the process, as a crash does."""
         if self.process.poll() is None:
             self.process.kill()
         self._reap()
@@ -105,7 +105,7 @@ class Simulator:
             self.process.stdin.close()
 
     def restart(self, *, kill: bool = False) -> None:
-        """Stop (or kill) and start again on the same state, at the same addresses where they are free."""
+        """Stop (or kill) and restart on the same state, at the same addresses if they are free."""
         if kill:
             self.kill()
         else:
@@ -115,14 +115,15 @@ class Simulator:
 
 @contextmanager
 def launch(*, basic_encoding: str = "form", **options: Any) -> Iterator[Simulator]:
-    """Run a simulator for the length of a `with`.
+    """Run a simulator for the duration of a `with` block.
 
-    :param basic_encoding: `form` refuses clients that do not form-encode id and secret before Basic (RFC 6749 section
-        2.3.1), because tests should find them; `either` is what `serve` does by itself.
+    :param basic_encoding: `form` refuses clients that do not form-encode ID and secret for Basic (RFC 6749 section
+        2.3.1), so tests find them; `either` is the default of `serve`.
     :param options: options of `serve` with underscores: `instances=["dev"]`, `access_token_ttl=100`,
         `work_seconds=0.2`, `listing="late"`, `tls=True`, `host=...`, `port_base=...`.
-    :yields: the running simulator. It stops, and its state is removed, when the `with` ends; it also stops by itself
-        when this process dies.
+    :yields: the running simulator. When the `with` block ends, it stops and its state is removed. It also stops when
+        this
+        process dies.
     """
     state = Path(tempfile.mkdtemp(prefix="oac-simulator-"))
     simulator: Simulator | None = None

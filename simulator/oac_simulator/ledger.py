@@ -1,11 +1,11 @@
-"""The secrets that crossed the token endpoint, for tests that prove that nobody wrote one down."""
+"""A record of the secrets that the token endpoint handled, for tests that prove that no secret leaks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Members of forms and replies that let whoever has them sign in or act as somebody.
+#: Members of forms and replies that are credentials.
 _SECRET = frozenset(
     {
         "access_token", "assertion", "client_assertion", "client_secret", "device_code", "password", "refresh_token",
@@ -15,19 +15,19 @@ _MOST = 10_000
 
 
 class Ledger:
-    """Remembers, in memory only, what was sent and what was issued; the oldest goes when there is too much."""
+    """Keeps the secrets that were sent and issued, in memory only, and drops the oldest when there are too many."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Know nothing."""
-        # A dict for its order: each value once, with the name of the member in which it was first seen.
+        """Forget all secrets."""
+        # A dict keeps the order: each value once, with the name of the first member that contained it.
         self._names: dict[str, str] = {}
         self._forgotten = 0
 
     def see(self, members: Mapping[str, Any]) -> None:
-        """Remember the secrets among the members of a form or a reply."""
+        """Record the secrets among the members of a form or a reply."""
         for name, value in members.items():
             if name in _SECRET and isinstance(value, str) and value:
                 self._names.setdefault(value, name)
@@ -36,6 +36,6 @@ class Ledger:
             self._forgotten += 1
 
     def as_dict(self) -> dict[str, Any]:
-        """`seen`, a list of `name` and `value`; and `forgotten`, how many went."""
+        """Return `seen`, a list of `name` and `value`, and `forgotten`, the number of dropped secrets."""
         seen = [{"name": name, "value": value} for value, name in self._names.items()]
         return {"seen": seen, "forgotten": self._forgotten}

@@ -14,19 +14,19 @@ from oac_simulator.settings import CHOICES
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What `serve` was asked to do.
+    """The options of `serve`.
 
-    :param host: address that the identity domain and the instances listen on.
+    :param host: address on which the identity domain and the instances listen.
     :param advertise: host name in the URLs of the ready file; None for `host`.
-    :param control_host: address that the control address listens on.
+    :param control_host: address on which the control API listens.
     :param state: state directory; None for a temporary one that is removed on exit.
-    :param ready_file: where to write the ready file; None for `ready.json` in the state directory.
+    :param ready_file: path of the ready file; None for `ready.json` in the state directory.
     :param instances: names of the OAC instances.
-    :param port_base: first port; None for ports that the system chooses (and that a state directory remembers).
-    :param tls: serve https with a certificate of an own CA.
-    :param until_stdin_closes: stop when the standard input ends, so that no simulator outlives who started it.
-    :param discard_when_orphaned: then also remove the state directory, because who started it no longer can.
-    :param settings: settings that were given; they win over what the state directory remembers.
+    :param port_base: first port; None for free ports, which a state directory remembers.
+    :param tls: serve HTTPS with a certificate from the simulator's own CA.
+    :param until_stdin_closes: stop when standard input ends, so the simulator does not outlive its parent process.
+    :param discard_when_orphaned: then also remove the state directory, because the parent process no longer can.
+    :param settings: settings from the command line; they override the state directory.
     """
 
     host: str = "127.0.0.1"
@@ -56,7 +56,7 @@ def _instances(text: str) -> tuple[str, ...]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Build the command-line parser."""
     top = argparse.ArgumentParser(
         prog="oac-simulator",
         description="A simulated Oracle Analytics Cloud to develop and test against.",
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str] | None = None) -> ServeOptions:
-    """The options of a command line; exits with a message if it is wrong."""
+    """Parse a command line; exit with a message if it is invalid."""
     top = parser()
     given = top.parse_args(arguments)
     names = ("access_token_ttl", "work_seconds", "listing", "basic_encoding")

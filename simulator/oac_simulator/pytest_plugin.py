@@ -1,6 +1,7 @@
-"""A pytest plugin for authors of DAGs: the fixture `oac` is a running simulated Oracle Analytics Cloud.
+"""A pytest plugin for DAG authors: the fixture `oac` is a running simulated Oracle Analytics Cloud.
 
-Pytest loads it by the entry point `oac-simulator` in every run, so it imports only what pytest has imported already.
+Pytest loads the plugin through the entry point `oac-simulator` in every run, so at the top it imports only modules that
+pytest has already loaded.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ if TYPE_CHECKING:
     from oac_simulator.control import Control
     from oac_simulator.launch import Simulator
 
-#: Satisfies OAC's rules for the password of a snapshot.
+#: Satisfies OAC's password rules for snapshots.
 _SEAL_PASSWORD = "Simulated-Seal-2026!"  # noqa: S105 - protects simulated snapshots only
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class SimulatedOAC:
-    """A simulated OAC as a test sees it: Connections in the environment, content, and faults.
+    """A test's view of a simulated OAC: Connections in the environment, content, and faults.
 
     :param simulator: the running simulator.
-    :param environment: where the Connections go.
+    :param environment: the environment that receives the Connections.
     :ivar conn_id: Connection of the administrator at the first instance.
     :ivar seal_conn_id: Connection whose password protects snapshots.
     :ivar instance: name of the first instance.
     :ivar bucket: name of a bucket for snapshots.
     :ivar ready: content of the simulator's ready file.
-    :ivar control: everything else that the simulator can be told or asked.
+    :ivar control: client of the control API, for everything else.
     """
 
     conn_id = "oac_default"
@@ -50,10 +51,10 @@ class SimulatedOAC:
     def connect(self, conn_id: str = conn_id, *, instance: str | None = None, user: str | None = None) -> str:
         """Add a Connection to an instance.
 
-        :param conn_id: its id.
+        :param conn_id: its ID.
         :param instance: name of the instance; the first by default.
-        :param user: who to act as: `oac.admin@example.com` (default), `oac.author@example.com`, ...
-        :returns: the id.
+        :param user: the OAC user: `oac.admin@example.com` (default), `oac.author@example.com`, ...
+        :returns: the Connection ID.
         """
         target = self.ready["instances"][instance or self.instance]
         extra = {
@@ -76,7 +77,7 @@ class SimulatedOAC:
     # ------------------------------------------------------------------------------------------ content
 
     def add(self, type: str, plain: str, **members: Any) -> dict[str, Any]:
-        """Put an item into the catalog of the first instance.
+        """Add an item to the catalog of the first instance.
 
         :param type: `workbooks`, `folders`, `datasets`, ...
         :param plain: its path, such as `/@Catalog/shared/Sales/New`, or its pair, such as `'admin'.'New'`.
@@ -86,26 +87,26 @@ class SimulatedOAC:
         return self.control.add_items(self.instance, {"type": type, "plain": plain, **members})[0]
 
     def items(self, type: str | None = None) -> dict[str, dict[str, Any]]:
-        """The items of the first instance's catalog by plain id, of one type or all."""
+        """Return the items of the first instance's catalog by plain ID, of one type or all."""
         catalog = self.control.content(self.instance)["catalog"]
         return {item["plain"]: item for item in catalog if type in (None, item["type"])}
 
     def snapshots(self) -> list[str]:
-        """The names of the first instance's complete snapshots, oldest first."""
+        """Return the names of the first instance's complete snapshots, oldest first."""
         return [snapshot["name"] for snapshot in self.control.snapshots(self.instance) if _complete(snapshot)]
 
     def files(self) -> list[str]:
-        """The files in the bucket."""
+        """Return the files in the bucket."""
         return [path.removeprefix(f"{self.bucket}/") for path in self.control.bucket()]
 
     def calls(self, endpoint: str) -> int:
-        """How often the first instance was called, such as at `POST /snapshots`."""
+        """Return the number of calls to an endpoint of the first instance, such as `POST /snapshots`."""
         return self.control.calls(self.instance, endpoint)
 
     # ------------------------------------------------------------------------------------------- faults
 
     def lose_reply(self, endpoint: str, *, times: int = 1) -> None:
-        """OAC does what the next calls ask for, but the connection breaks before the reply.
+        """Let OAC carry out the next calls, but break the connection before the reply.
 
         :param endpoint: such as `POST /snapshots`, `GET /workRequests/{id}`, `token`, or `*`.
         :param times: how many calls.
@@ -113,7 +114,7 @@ class SimulatedOAC:
         self.control.fault(endpoint, "drop_after", times=times)
 
     def fail_next(self, endpoint: str, status: int = 503, *, times: int = 1, **details: Any) -> None:
-        """The next calls do nothing and answer an HTTP error.
+        """Let the next calls do nothing and return an HTTP error.
 
         :param endpoint: as for :meth:`lose_reply`.
         :param status: the HTTP status.
@@ -123,11 +124,11 @@ class SimulatedOAC:
         self.control.fault(endpoint, "status", status=status, times=times, **details)
 
     def fail_work(self, endpoint: str, message: str, *, code: str = "InternalError") -> None:
-        """OAC accepts the next call, and its work request fails.
+        """Let OAC accept the next call, and let its work request fail.
 
-        :param endpoint: what starts the work, such as `POST /catalog/datasets/{datasetId}/actions/reload`.
-        :param message: text of the work request's error.
-        :param code: its code.
+        :param endpoint: the call that starts the work, such as `POST /catalog/datasets/{datasetId}/actions/reload`.
+        :param message: message of the work request's error.
+        :param code: code of that error.
         """
         self.control.fault(endpoint, "fail_work", errors=[{"code": code, "message": message}])
 
@@ -138,13 +139,13 @@ def _complete(snapshot: dict[str, Any]) -> bool:
 
 @pytest.fixture(scope="session")
 def oac_options() -> dict[str, Any]:
-    """Options of the simulator; override it in `conftest.py`, such as `{"instances": ["test"], "tls": True}`."""
+    """Options of the simulator; override them in `conftest.py`, for example `{"instances": ["test"], "tls": True}`."""
     return {}
 
 
 @pytest.fixture(scope="session")
 def oac_simulator(oac_options: dict[str, Any]) -> Iterator[Simulator]:
-    """The simulator of a test session, in a process of its own."""
+    """The simulator of a test session, in a separate process."""
     from oac_simulator.launch import launch
 
     with launch(**{"work_seconds": 0.1, **oac_options}) as simulator:
@@ -155,7 +156,7 @@ def oac_simulator(oac_options: dict[str, Any]) -> Iterator[Simulator]:
 def oac(oac_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> SimulatedOAC:
     """A simulated OAC in its first state, with the Connections `oac_default` and `oac_seal` in the environment."""
     oac_simulator.control.reset()
-    # No proxy of the environment can reach what listens on this machine only.
+    # Bypass any proxy: the simulator listens on loopback only.
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, ",".join([*filter(None, [os.environ.get(name)]), *_LOOPBACK]))
     return SimulatedOAC(oac_simulator, monkeypatch)

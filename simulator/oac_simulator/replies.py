@@ -1,4 +1,4 @@
-"""Small helpers that every area uses to answer."""
+"""Helpers that build replies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 def json_reply(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, cached: bool = True
 ) -> web.Response:
-    """A JSON answer.
+    """Build a JSON reply.
 
-    :param body: what to encode.
+    :param body: the value to encode.
     :param status: the HTTP status.
     :param headers: extra headers.
-    :param cached: False adds `Cache-Control: no-store`, as token replies must have it (RFC 6749 section 5.1).
+    :param cached: False adds `Cache-Control: no-store`, which token replies must have (RFC 6749 section 5.1).
     """
     reply = web.Response(body=_dumps(body).encode(), status=status, content_type="application/json")
     if headers:
@@ -32,13 +32,13 @@ def json_reply(
 
 
 class LongReply(web.StreamResponse):
-    """An answer whose body is made while it is sent, so that it costs no memory.
+    """A reply whose body is generated while it is sent, in constant memory.
 
-    :param pieces: makes the bytes up to a number of them.
-    :param length: how many there are.
+    :param pieces: generates the body up to a number of bytes.
+    :param length: length of the body in bytes.
     :param headers: the headers.
     :param status: the HTTP status.
-    :param announced: whether the length is announced; otherwise the body is sent in chunks (RFC 9112, 7.1).
+    :param announced: whether the reply has `Content-Length`; otherwise the body is chunked (RFC 9112, 7.1).
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class LongReply(web.StreamResponse):
     async def transmit(self, request: web.Request, size: int | None = None, pause: float = 0.0) -> None:
         """Send the head and the body.
 
-        :param request: what is answered.
-        :param size: only so many bytes of the body, and then neither an end nor a reset; None for all.
-        :param pause: how many seconds to wait after each piece.
+        :param request: the request.
+        :param size: number of bytes to send, followed by neither an end nor a reset; None for all.
+        :param pause: seconds to wait after each piece.
         """
         try:
             await self.prepare(request)
@@ -71,5 +71,5 @@ class LongReply(web.StreamResponse):
             if size is None:
                 await self.write_eof()
         except ConnectionError:
-            # The client hung up, which it may.
+            # The client may hang up.
             return

@@ -1,4 +1,4 @@
-"""Reading what a control request says."""
+"""Reading the body of a control request."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from aiohttp import web
 
 
 class ControlError(ValueError):
-    """A control request that makes no sense."""
+    """A control request is invalid."""
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
-    """The body as a JSON object; an empty body is an empty object.
+    """Read the body as a JSON object; an empty body is an empty object.
 
-    :raises ControlError: if it is not one.
+    :raises ControlError: if it is not a JSON object.
     """
     data = await request.read()
     try:

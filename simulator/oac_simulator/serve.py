@@ -30,7 +30,7 @@ from oac_simulator.world import DEFAULT_BUCKET, NAMESPACE, REGION, World
 
 log = logging.getLogger(__name__)
 _BACKLOG = 1024
-#: An idle connection lives this long, in seconds, so that a client's pool meets no surprise within a test.
+#: Lifetime of an idle connection in seconds, longer than any test, so pooled connections stay open.
 _KEEP_ALIVE = 75.0
 
 
@@ -49,7 +49,7 @@ class Simulation:
     async def start(self) -> dict[str, Any]:
         """Listen everywhere, then write the ready file.
 
-        :returns: the content of the ready file.
+        :returns: content of the ready file.
         """
         self._settle()
         world = self.world
@@ -77,7 +77,7 @@ class Simulation:
         return ready
 
     async def stop(self) -> None:
-        """Stop listening, end connections, leave the state as it is."""
+        """Stop listening and end connections, but keep the state."""
         for server in self._servers:
             server.close()
         await self.world.work.stop()
@@ -90,7 +90,7 @@ class Simulation:
         self._store.close()
 
     def _settle(self) -> None:
-        """Settings from the state, then from the command line; and the first state, for a reset."""
+        """Apply settings from the state, then from the command line, and record the first state for a reset."""
         world = self.world
         kept = world.meta.get("settings") or {}
         known = world.settings.as_dict()
@@ -115,7 +115,7 @@ class Simulation:
         return context
 
     def _bind(self) -> None:
-        """Take the ports: those of the command line, else those remembered, else free ones."""
+        """Bind the ports: from the command line, else those remembered, else free ones."""
         places = ["identity", *self.world.instances, "control"]
         remembered = self.world.meta.get("ports") or {}
         base = self._options.port_base
@@ -139,13 +139,13 @@ class Simulation:
         host = self._options.control_host if place == "control" else self._options.host
         if place != "control" and self._options.advertise:
             host = self._options.advertise
-        # An address that means "all of mine" is none that a client can call.
+        # A client cannot connect to a wildcard address.
         host = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, host)  # noqa: S104
         host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{self._sockets[place].getsockname()[1]}"
 
     async def _listen(self, place: str, app: web.Application, tls: ssl.SSLContext | None) -> None:
-        # An access log would cost more than the answers themselves; the counters say what was called.
+        # An access log would cost more than the replies; the counters record the calls.
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=0.5)
         await runner.setup()
         self._runners.append(runner)
@@ -192,7 +192,7 @@ class Simulation:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """A listening socket, of IPv6 for an IPv6 address; `::` accepts IPv4 as well where the system can."""
+    """Create a listening socket, IPv6 for an IPv6 address; `::` also accepts IPv4 if the system supports it."""
     if ":" not in host:
         return socket.create_server((host, port), backlog=_BACKLOG)
     both = host == "::" and socket.has_dualstack_ipv6()
@@ -200,14 +200,14 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 class _Stop:
-    """What ends the simulator: a signal, or the end of the standard input.
+    """Ends the simulator on a signal or at the end of standard input.
 
-    :param watch_stdin: whether the end of the standard input counts.
+    :param watch_stdin: whether to watch for the end of standard input.
     """
 
     def __init__(self, *, watch_stdin: bool) -> None:
         self.told = asyncio.Event()
-        # The standard input ended, so the process that started the simulator is gone.
+        # Whether standard input ended first, which means that the parent process is gone.
         self.orphaned = False
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -223,7 +223,7 @@ class _Stop:
 
 
 async def _serve(options: ServeOptions, directory: Path) -> None:
-    # From before the ready file on: who reads it may stop the simulator at once.
+    # Install the handlers before writing the ready file: its reader may stop the simulator at once.
     stop = _Stop(watch_stdin=options.until_stdin_closes)
     simulation = Simulation(options, directory)
     try:
@@ -243,9 +243,9 @@ async def _serve(options: ServeOptions, directory: Path) -> None:
 def serve(options: ServeOptions) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    :param options: what to serve.
-    :raises StateInUse: if another simulator runs on the state directory.
-    :raises OSError: if an address cannot be listened on, or a file cannot be written.
+    :param options: the options.
+    :raises StateInUse: if another simulator uses the state directory.
+    :raises OSError: if an address cannot be bound or a file cannot be written.
     """
     temporary = None if options.state else Path(tempfile.mkdtemp(prefix="oac-simulator-"))
     try:

@@ -1,4 +1,4 @@
-"""Everything about the simulator that can be changed while it runs."""
+"""Settings of the simulator that can change while it runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-#: The audience that every live sample uses (observed); a domain may have another issuer (documented).
+#: The audience in every live sample (observed); a domain may have another issuer (documented).
 DEFAULT_ISSUER = "https://identity.oraclecloud.com/"
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -46,12 +46,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 class SettingsError(ValueError):
-    """A setting that does not exist, or a value it cannot have."""
+    """A setting does not exist, or its value is invalid."""
 
 
 @dataclass
 class Settings:
-    """The switches. Durations are in seconds. `docs/simulator.md` explains each one."""
+    """The settings. Durations are in seconds. `docs/simulator.md` explains each one."""
 
     access_token_ttl: int = 100
     refresh_token_ttl: int = 604800
@@ -127,7 +127,7 @@ class Settings:
     mcp_charset: str = "latin1"
 
     def apply(self, changes: Mapping[str, Any]) -> None:
-        """Set several switches, all or none.
+        """Change several settings, all or none.
 
         :param changes: setting name to new value.
         :raises SettingsError: if a name is unknown or a value does not fit.
@@ -142,12 +142,12 @@ class Settings:
             setattr(self, name, value)
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings, ready for JSON."""
+        """Return all settings, ready for JSON."""
         return asdict(self)
 
 
 def _fit(name: str, value: Any, current: Any) -> Any:
-    """The value as the setting's own type."""
+    """Convert the value to the setting's type."""
     wanted: type = type(current)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -1,4 +1,4 @@
-"""What the simulator remembers: tables of JSON records, kept in memory and written through to SQLite."""
+"""The state of the simulator: tables of JSON records, kept in memory and written through to SQLite."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Record = dict[str, Any]
 
 
 class StateInUse(RuntimeError):
-    """Another simulator runs on the same state directory."""
+    """Another simulator uses the same state directory."""
 
 
 class Table:
-    """One kind of record. Reads cost a dictionary lookup; every `put` is on disk when it returns."""
+    """One kind of record. A read is a dictionary lookup; a `put` is in the database when it returns."""
 
     def __init__(self, database: sqlite3.Connection, name: str) -> None:
         self._database = database
@@ -27,11 +27,11 @@ class Table:
         self._records: dict[str, Record] = {key: json.loads(value) for key, value in rows}
 
     def get(self, key: str) -> Record | None:
-        """The record, or None."""
+        """Return the record, or None."""
         return self._records.get(key)
 
     def put(self, key: str, record: Record) -> None:
-        """Keep a record under a key, replacing what was there."""
+        """Store a record under a key, replacing any previous one."""
         self._database.execute(
             "INSERT INTO records (kind, key, value) VALUES (?, ?, ?) "
             "ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value",
@@ -40,17 +40,17 @@ class Table:
         self._records[key] = record
 
     def delete(self, key: str) -> None:
-        """Forget a record; nothing happens if there is none."""
+        """Delete a record if it exists."""
         self._database.execute("DELETE FROM records WHERE kind = ? AND key = ?", (self._name, key))
         self._records.pop(key, None)
 
     def clear(self) -> None:
-        """Forget all records of this kind."""
+        """Delete all records of this kind."""
         self._database.execute("DELETE FROM records WHERE kind = ?", (self._name,))
         self._records.clear()
 
     def items(self) -> list[tuple[str, Record]]:
-        """All records with their keys, oldest key first."""
+        """Return all records with their keys, oldest key first."""
         return list(self._records.items())
 
     def __iter__(self) -> Iterator[Record]:
@@ -61,7 +61,7 @@ class Table:
 
 
 class Store:
-    """The state directory: one database, one lock so that no two simulators write it."""
+    """The state directory: a database, and a lock that keeps other simulators out."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,10 +76,10 @@ class Store:
         path = directory / "state.sqlite"
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._database = sqlite3.connect(path, isolation_level=None)
-        # Write-ahead without fsync survives the death of the process, which is what a simulator can meet.
+        # Write-ahead logging without fsync survives the death of the process; a simulator needs no more.
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
-        # What is overwritten (the password of a snapshot that is done) must not linger in the file.
+        # Overwritten data (the password of a finished snapshot) must not remain in the file.
         self._database.execute("PRAGMA secure_delete = ON")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS records "
@@ -87,10 +87,10 @@ class Store:
         )
 
     def table(self, name: str) -> Table:
-        """The table of one kind of record."""
+        """Return the table of one kind of record."""
         return Table(self._database, name)
 
     def close(self) -> None:
-        """Close the database and give the lock back."""
+        """Close the database and release the lock."""
         self._database.close()
         os.close(self._lock)

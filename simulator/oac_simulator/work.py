@@ -1,4 +1,4 @@
-"""Work that takes time: it runs by the wall clock, reports progress, and goes on after a restart."""
+"""Work that takes time: it follows the wall clock, reports progress, and continues after a restart."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from oac_simulator.store import Record, Table
 
 log = logging.getLogger(__name__)
 
-#: The part of its time that a work request stays ACCEPTED.
+#: Fraction of its duration that a work request stays ACCEPTED.
 _ACCEPTED_SHARE = 0.15
 
 
 class WorkFailed(Exception):
-    """A job that ends in FAILED.
+    """A job fails, and its work request ends as FAILED.
 
     :param code: code of the work request's error.
-    :param message: its text.
+    :param message: message of that error.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -33,18 +33,18 @@ class WorkFailed(Exception):
         self.errors = [{"code": code, "message": message}]
 
 
-#: Does the work of a work request and returns its resources.
+#: Carries out a work request and returns its resources.
 Job = Callable[[Record], Awaitable[list[Record]]]
-#: Called when work ends badly, with the job's own parameters.
+#: Called with the work request when work fails or is canceled.
 Undo = Callable[[Record], None]
 
 
 class WorkEngine:
     """Starts, finishes and reports work requests.
 
-    :param settings: the duration of work, and what a finished work request names.
+    :param settings: the duration of work, and the resources that a finished work request lists.
     :param clock: the time that work requests show.
-    :param records: where work requests are kept.
+    :param records: the table of work requests.
     """
 
     def __init__(self, settings: Settings, clock: Clock, records: Table) -> None:
@@ -54,7 +54,7 @@ class WorkEngine:
         self._last_number = 3_962_653
 
     def register(self, kind: str, job: Job, undo: Undo | None = None) -> None:
-        """Say what is done when the time of this kind of work is over."""
+        """Register the functions for this kind of work, called when its time is over."""
         self._jobs[kind] = (job, undo)
 
     def start(
@@ -68,16 +68,16 @@ class WorkEngine:
         fault: Fault | None = None,
         seconds: float | None = None,
     ) -> str:
-        """Accept work.
+        """Accept work and schedule it.
 
         :param instance: name of the instance.
-        :param user: who asked.
+        :param user: the user who started it.
         :param operation: the `operationType`.
         :param resource_type: the `resourceType`.
         :param job: `kind`, as registered, and the parameters.
-        :param fault: an ordered fault; `fail_work` lets the work fail.
-        :param seconds: how long it takes; None for the setting.
-        :returns: the id of the work request, in one of the two forms that were observed.
+        :param fault: an injected fault; `fail_work` makes the work fail.
+        :param seconds: its duration; None for the setting.
+        :returns: ID of the work request, in one of the two observed forms.
         """
         errors = None
         if fault is not None and fault.fault == "fail_work":
@@ -94,7 +94,7 @@ class WorkEngine:
         return work_id
 
     def _new_id(self, operation: str) -> str:
-        """An id in the form seen: those of exports hold two more numbers, encoded (documented in an example)."""
+        """Return an ID in the observed form; IDs of exports encode a pair of numbers (documented in an example)."""
         self._last_number += 1
         first = secrets.randbelow(90_000) + 10_000
         if operation == "CREATE_WORKBOOK_EXPORT":
@@ -103,11 +103,11 @@ class WorkEngine:
         return f"lfc-cc:{first}-c9:{self._last_number}"
 
     async def finish(self, record: Record, status: str, errors: list[Record] | None = None) -> None:
-        """End work now, as a person or a fault of the server would.
+        """End work now, as a person or a failure of the server would.
 
         :param record: the work request, which must be running.
-        :param status: SUCCEEDED (its job is done), FAILED or CANCELED.
-        :param errors: what a failed one reports.
+        :param status: SUCCEEDED (the job is carried out), FAILED or CANCELED.
+        :param errors: errors that a failed work request reports.
         """
         ordered = errors or [{"code": "InternalError", "message": "Failure ordered by a test"}]
         bad = {"FAILED": ordered, "CANCELED": []}.get(status)
@@ -118,21 +118,21 @@ class WorkEngine:
         await asyncio.wait([self._tasks[record["id"]]])
 
     def resume(self) -> None:
-        """Go on with what was running when the simulator stopped."""
+        """Resume the work that was running when the simulator stopped."""
         self._last_number += len(self._records)
         for record in self._records:
             if record["status"] is None:
                 self._schedule(record)
 
     async def stop(self) -> None:
-        """Let go of all running work; its records stay and a restart goes on with them."""
+        """Stop all running work but keep its records, so a restart resumes it."""
         running = list(self._tasks.values())
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     def running(self, instance: str, operation: str) -> bool:
-        """Whether such work is under way."""
+        """Return whether such work is running."""
         return any(
             record["status"] is None and record["instance"] == instance and record["operation"] == operation
             for record in self._records
@@ -158,12 +158,12 @@ class WorkEngine:
                 resources = await job(record)
             except WorkFailed as failure:
                 errors = failure.errors
-            except Exception as failure:  # whatever happens, the work must end
+            except Exception as failure:  # the work must end after any error
                 log.exception("Work request %s met a problem of the simulator", record["id"])
                 errors = [{"code": "InternalError", "message": f"The simulator failed: {failure}"}]
         if errors is not None and undo is not None:
             undo({**record, "errors": errors})
-        # The parameters hold passwords and are needed no more.
+        # Discard the parameters, which contain passwords and are no longer needed.
         done = {
             **record, "job": {"kind": record["job"]["kind"]}, "resources": resources, "errors": errors or [],
             "status": self._end(record, errors), "finished": time.time(),
@@ -177,7 +177,7 @@ class WorkEngine:
         return "CANCELED" if record.get("ordered_status") == "CANCELED" else "FAILED"
 
     def report(self, record: Record) -> dict[str, Any]:
-        """The work request as the REST API shows it."""
+        """Return the work request as the REST API shows it."""
         iso = self._clock.iso
         body: dict[str, Any] = {
             "id": record["id"],

@@ -1,4 +1,4 @@
-"""Everything that the parts of the simulator share."""
+"""The state that all parts of the simulator share."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ADMINISTRATOR = "BIServiceAdministrator"
 CONTENT_AUTHOR = "DVContentAuthor"
 #: The application roles of an instance under the names that access control lists show (observed, inferred).
 ROLES = ("BI Service Administrator", "BI Content Author", "BI Consumer", "DV Content Author", "DV Consumer")
-#: The scope of the OAC application, glued to its audience (documented).
+#: The scope of the OAC application, appended to its audience (documented).
 RESOURCE = "urn:opc:resource:consumer::all"
-#: The grants an application can have, by the last part of their names.
+#: The grants that an application can have, by the last part of their names.
 GRANTS = ("jwt-bearer", "password", "refresh_token", "device_code", "client_credentials")
 DEFAULT_BUCKET = "oac-backups"
 REGION = "eu-frankfurt-1"
@@ -38,7 +38,7 @@ NAMESPACE = "simtenancy"
 
 @dataclass(frozen=True)
 class Instance:
-    """One OAC instance. Its audience's host is not the host that users see, as in reality (observed)."""
+    """One OAC instance. The host in its audience differs from the host that users see (observed)."""
 
     name: str
     audience: str
@@ -46,13 +46,13 @@ class Instance:
 
     @property
     def scope(self) -> str:
-        """The scope to ask a token for."""
+        """The scope of an access token for this instance."""
         return self.audience + RESOURCE
 
 
 @dataclass
 class World:
-    """The simulated world: what is remembered, what can be switched, what was asked."""
+    """The simulated world: stored records, settings, faults and counters."""
 
     store: Store
     settings: Settings = field(default_factory=Settings)
@@ -91,15 +91,15 @@ class World:
         return self.store.directory / "buckets"
 
     def save_settings(self) -> None:
-        """Make the settings survive a restart."""
+        """Store the settings, so they survive a restart."""
         self.meta.put("settings", self.settings.as_dict())
 
     def confidential_app(self) -> Record:
-        """The confidential application that the ready file describes."""
+        """Return the confidential application that the ready file describes."""
         return next(app for app in self.apps if not app["public"])
 
     def seed(self, instance_names: list[str]) -> None:
-        """Fill what is missing: applications, users, the default bucket. What exists stays as it is."""
+        """Create missing applications, users, roles and the default bucket; keep existing ones."""
         salt = self.meta.get("salt")
         if salt is None:
             salt = {"value": secrets.token_hex(8)}
@@ -122,8 +122,8 @@ class World:
         alias = "airflow"
         certificate = (self.store.directory / "app-certificate.pem").read_text()
         common = {"active": True, "introspect": True, "allowed_scopes": None}
-        # The characters between the random parts break every client that forgets to form-encode the secret
-        # before Basic, or that posts it unencoded.
+        # The characters between the random parts expose clients that do not form-encode the secret for Basic, or that
+        # post it unencoded.
         secret = f"{secrets.token_hex(8)}+/=%41&{secrets.token_hex(8)}"
         confidential = {
             "name": "airflow", "public": False, "secret": secret, "grants": list(GRANTS),
@@ -138,7 +138,7 @@ class World:
             self.apps.put(client_id, {"client_id": client_id, **app, **common})
 
     def _seed_own_app(self, instance: str) -> None:
-        """OAC's own application, to which the tokens of its Profile page belong (observed)."""
+        """Create OAC's own application, which owns the tokens of the Profile page (observed)."""
         client_id = f"{instance}_APPID"
         if self.apps.get(client_id) is None:
             self.apps.put(client_id, {
@@ -148,7 +148,7 @@ class World:
             })  # fmt: skip
 
     def own_app(self, instance: str) -> Record:
-        """OAC's own application of an instance."""
+        """Return OAC's own application of an instance."""
         app = self.apps.get(f"{instance}_APPID")
         if app is None:
             raise LookupError(f"Instance {instance} has no application.")
@@ -168,19 +168,19 @@ class World:
             self.users.put(name, {**user, "federated": federated, "instance_roles": {}})
 
     def seed_roles(self) -> None:
-        """Give the application roles that every instance has."""
+        """Create the application roles that every instance has."""
         for role in ROLES:
             self.roles.put(role, {"name": role})
 
     def user(self, name: str) -> Record | None:
-        """A user by name; user names do not distinguish case (inferred)."""
+        """Return a user by name; user names are case-insensitive (inferred)."""
         return self.users.get(name.lower())
 
 
 @lru_cache(maxsize=16)
 def base64url_sha(algorithm: str, certificate_pem: str) -> str:
-    """The `x5t` (SHA1) or `x5t#S256` (SHA256) of a certificate: base64url of its digest, unpadded."""
-    # SHA-1 names a certificate here (RFC 7515 section 4.1.7); nothing rests on its strength.
+    """Return the `x5t` (SHA1) or `x5t#S256` (SHA256) of a certificate: its digest in base64url, unpadded."""
+    # SHA-1 only identifies a certificate here (RFC 7515 section 4.1.7); security does not depend on it.
     digest = hashes.SHA1() if algorithm == "SHA1" else hashes.SHA256()  # noqa: S303
     certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
     return urlsafe_b64encode(certificate.fingerprint(digest)).rstrip(b"=").decode()

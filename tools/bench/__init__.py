@@ -1,1 +1,1 @@
-"""What the provider costs, beside its peers and the floor: `make bench`."""
+"""Benchmarks of the provider, its peers and the floor: `make bench`."""

@@ -1,7 +1,7 @@
-"""A large export over the loopback: curl, a kept `requests.Session`, ours into a file, and ours into a store.
+"""Benchmark of a large export over loopback: curl, a kept `requests.Session`, ours to a file, ours to object storage.
 
-Run by tools/bench/run.py: `python exports.py KIND URL CERT TARGET`, each in a process of its own; prints JSON. The
-server sends from threads that do nothing else, so that it is not the limit.
+Run by tools/bench/run.py: `python exports.py KIND URL CERT TARGET`, each in a separate process; prints JSON. The server
+sends from dedicated threads, so it is not the bottleneck.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _answer(connection: socket.socket, context: ssl.SSLContext | None) -> None:
             length = int(asked.lower().partition(b"content-length:")[2].split()[0])
             came = len(asked.partition(b"\r\n\r\n")[2])
             while came < length:
-                # What is closed with bytes unread is reset.
+                # Closing a socket with unread bytes resets the connection.
                 came += len(_received(plain))
             body = json.dumps({"access_token": "t" * 40, "token_type": "Bearer", "expires_in": 3600}).encode()
             kind = b"application/json"
@@ -63,9 +63,9 @@ def _answer(connection: socket.socket, context: ssl.SSLContext | None) -> None:
 
 @contextmanager
 def sending(folder: Path, secure: bool) -> Iterator[str]:
-    """Serve one file, whatever is asked for, until the block ends.
+    """Serve one file for all requests until the block ends.
 
-    :returns: the address.
+    :returns: the server's URL.
     """
     context = None
     if secure:
@@ -81,7 +81,7 @@ def sending(folder: Path, secure: bool) -> Iterator[str]:
 
         threading.Thread(target=accept, daemon=True).start()
         yield f"{'https' if secure else 'http'}://localhost:{server.getsockname()[1]}"
-        # Closing alone does not wake the thread that accepts.
+        # Closing the socket does not wake the accepting thread.
         server.shutdown(socket.SHUT_RDWR)
 
 
@@ -91,7 +91,7 @@ def _curl(url: str, cert: str, target: Path) -> Callable[[], None]:
 
 
 def _curl_kept(url: str, cert: str, target: Path) -> Callable[[], None]:
-    """curl, and what it takes until the bytes are on the disk."""
+    """Run curl and flush the file to disk."""
     get = _curl(url, cert, target)
 
     def both() -> None:
@@ -115,14 +115,14 @@ def _requests(url: str, cert: str, target: Path) -> Callable[[], None]:
 
 
 def _ours(url: str, cert: str, target: Path) -> Callable[[], None]:
-    """To a file of this machine, as the parts of a PDF that is joined."""
+    """Download to a local file, as for the parts of a joined PDF."""
     from airflow_provider_oac.client.flows.download import FileSink
 
     return _downloading(url, cert, FileSink(target))
 
 
 def _store(url: str, cert: str, target: Path) -> Callable[[], None]:
-    """Through Airflow's ObjectStoragePath, as operators do: summed, flushed to the disk, put in its place."""
+    """Download through Airflow's ObjectStoragePath, as operators do: checksum, flush to disk, rename."""
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
 
     return _downloading(url, cert, ObjectStorageSink(Destination(target.as_uri())))
@@ -138,7 +138,7 @@ KINDS = {
 
 
 def _downloading(url: str, cert: str, sink: Any) -> Callable[[], None]:
-    """Signed in already: that is a row of its own."""
+    """Return a download that is already signed in; signing in has a separate row."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
     from airflow_provider_oac.client.api import Api
@@ -156,9 +156,9 @@ def _downloading(url: str, cert: str, sink: Any) -> Callable[[], None]:
 
 
 def exported(server: Serving, rounds: int = 3) -> dict[str, dict[str, float]]:
-    """The median seconds (wall, CPU) of some rounds, in which the kinds take turns, and most MiB above the start.
+    """Return the median seconds (wall, CPU) of rounds in which the kinds take turns, and the most MiB above the start.
 
-    :param server: the folder of its certificate is used.
+    :param server: the server whose certificate to use.
     """
     taken: dict[str, list[dict[str, float]]] = {}
     environment = own_environment(server)
@@ -171,7 +171,7 @@ def exported(server: Serving, rounds: int = 3) -> dict[str, dict[str, float]]:
                                       check=False)  # fmt: skip
                 if done.returncode or target.stat().st_size != SIZE:
                     raise RuntimeError(f"{kind} failed:\n{done.stderr[-2000:]}")
-                # What one leaves to be written to the disk is not to slow the next one down.
+                # Pending disk writes of one run must not slow down the next.
                 os.sync()
                 target.unlink()
                 taken.setdefault(f"{kind}, {way}", []).append(json.loads(done.stdout.splitlines()[-1]))
@@ -186,22 +186,22 @@ def exported(server: Serving, rounds: int = 3) -> dict[str, dict[str, float]]:
 
 
 def memory(what: str) -> float:
-    """MiB of this process: `VmRSS`, or `VmHWM`, its peak."""
+    """Return the memory of this process in MiB: `VmRSS`, or its peak, `VmHWM`."""
     (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(f"{what}:"))
     return int(line.split()[1]) / 1024
 
 
 def _cpu() -> float:
-    """CPU seconds of this process and those that it started and that ended."""
+    """Return the CPU seconds of this process and of its ended children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main() -> None:
     kind, url, cert, target = sys.argv[1:]
-    # What it takes to load is not what a byte takes.
+    # Do not measure imports.
     get = KINDS[kind](url, cert, Path(target))
-    # The peak of what comes now, and not of the imports or of the process that started this one (Linux: proc(5)).
+    # Reset the peak, which includes the imports and the parent process so far (Linux: proc(5)).
     Path("/proc/self/clear_refs").write_text("5")
     before, spent, began = memory("VmRSS"), _cpu(), time.perf_counter()
     get()

@@ -1,6 +1,6 @@
-"""A query of 100,000 rows to Parquet, and a small query: ours, and the same requests by hand.
+"""Benchmark of a query of 100,000 rows to Parquet and of a small query: ours, and the same requests by hand.
 
-Run by tools/bench/run.py: `python queries.py WHAT KIND URL CERT TARGET`, each in a process of its own; prints JSON.
+Run by tools/bench/run.py: `python queries.py WHAT KIND URL CERT TARGET`, each in a separate process; prints JSON.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _row(number: int) -> dict[str, Any]:
 
 @cache
 def _found(query: str) -> bytes:
-    """The result of a query as OAC writes it: JSON inside a text, in batches of 1,000 rows."""
+    """Return the result of a query as OAC sends it: JSON in a string, in batches of 1,000 rows."""
     after = int(found[1]) if (found := re.search(r"> (\d+)", query)) else 0
     many = 1 if " = 1" in query else 0 if "IS NULL" in query else PAGE
     rows = [_row(number) for number in range(after + 1, min(after + many, ROWS) + 1)]
@@ -64,7 +64,7 @@ def _found(query: str) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # A head and a body in one piece.
+    # Send headers and body together.
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
 
@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def _answering(folder: Path) -> Iterator[str]:
-    """Serve until the block ends; the address."""
+    """Serve until the block ends; yields the URL."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
@@ -112,7 +112,7 @@ def _answering(folder: Path) -> Iterator[str]:
 
 
 class _ByHand:
-    """A `requests.Session`, signed in, that posts messages to MCP."""
+    """A signed-in `requests.Session` that posts MCP messages."""
 
     def __init__(self, url: str, cert: str) -> None:
         import requests
@@ -142,7 +142,7 @@ class _ByHand:
 
     def _send(self, message: dict[str, Any]) -> Any:
         message = {"jsonrpc": "2.0", **message}
-        # Of each request: REQUESTS_CA_BUNDLE overrides what a session says.
+        # Set `verify` per request: REQUESTS_CA_BUNDLE overrides the session's setting.
         answer = self._session.post(f"{self._url}/api/mcp", json=message, verify=self._cert, timeout=60)
         answer.raise_for_status()
         return answer
@@ -189,7 +189,7 @@ def _api(url: str, cert: str) -> Any:
 
 
 def _parquet(url: str, cert: str, target: Path) -> Callable[[], None]:
-    """As the operator does it: through ObjectStoragePath, summed, flushed to the disk, put in its place."""
+    """Write Parquet as the operator does: through ObjectStoragePath, with checksum, flush to disk and rename."""
     import pyarrow.parquet  # noqa: F401
 
     from airflow_provider_oac.client import sql
@@ -221,15 +221,16 @@ SMALL_KINDS: dict[str, Callable[[str, str], Callable[[], None]]] = {"floor": _sm
 
 
 def queried(server: Serving, rounds: int = 7) -> dict[str, dict[str, float]]:
-    """Of the kinds in turns, medians: seconds (wall, CPU) and most MiB above the start of the large query, CPU
-    milliseconds of the small one.
+    """Measure the kinds in turns and return medians.
 
-    :param server: the folder of its certificate is used.
+    For the large query: seconds (wall, CPU) and most MiB above the start. For the small one: CPU milliseconds.
+
+    :param server: the server whose certificate to use.
     """
     taken: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     target = server.folder / "orders.parquet"
     with _answering(server.folder) as url:
-        # The first round does not count: it writes byte code, and the server makes its answers.
+        # The first round does not count: Python writes byte code, and the server builds its responses.
         for _ in range(1 + rounds):
             for kind, runs in taken.items():
                 runs.append({})
@@ -247,10 +248,10 @@ def queried(server: Serving, rounds: int = 7) -> dict[str, dict[str, float]]:
 def _large(kind: str, url: str, cert: str, target: str) -> dict[str, float]:
     import pyarrow
 
-    # What it takes to load is not what a row takes: with its first array pyarrow imports pandas, if that is installed.
+    # Do not measure imports: with its first array, pyarrow imports pandas if it is installed.
     pyarrow.array([0])
     get = KINDS[kind](url, cert, Path(target))
-    # The peak of what comes now, and not of the imports or of the process that started this one (Linux: proc(5)).
+    # Reset the peak, which includes the imports and the parent process so far (Linux: proc(5)).
     Path("/proc/self/clear_refs").write_text("5")
     before, spent, began = memory("VmRSS"), time.process_time(), time.perf_counter()
     get()

@@ -1,4 +1,4 @@
-"""How many polls per second a server answers: prepared bytes over a few kept connections, as fast as they come back."""
+"""Benchmark of a server's polls per second: prepared bytes over a few kept connections, as fast as possible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONNECTIONS = 8
 
 
 class _Asking(asyncio.Protocol):
-    """Sends the same request again when the whole answer has come."""
+    """Sends the same request again after each complete response."""
 
     def __init__(self, request: bytes) -> None:
         self._request, self._buffer = request, b""
@@ -43,13 +43,13 @@ class _Asking(asyncio.Protocol):
 
 
 async def polls_per_second(url: str, token: str, ca_file: Path | str, seconds: float = 5.0) -> float:
-    """Polls answered per second.
+    """Measure the polls that a server answers per second.
 
-    :param url: of a work request.
-    :param token: what to sign in with.
-    :param ca_file: whom to trust.
-    :param seconds: for which it is asked.
-    :raises RuntimeError: if anything but answers came.
+    :param url: URL of a work request.
+    :param token: access token.
+    :param ca_file: file of the trusted CA.
+    :param seconds: duration of the measurement.
+    :raises RuntimeError: if a response is not a success.
     """
     address = urlsplit(url)
     request = (
@@ -75,7 +75,7 @@ async def polls_per_second(url: str, token: str, ca_file: Path | str, seconds: f
 
 
 def simulator_rate() -> float:
-    """Polls per second that the simulator answers, signed in as a user who started work."""
+    """Measure the simulator's polls per second, signed in as the user who started the work."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
     from airflow_provider_oac.transport.blocking import BlockingIO, run

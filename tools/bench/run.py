@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measure what the provider costs beside its peers and the floor, and write docs/benchmarks.md: `make bench`.
+"""Measure the cost of the provider, its peers and the floor, and write docs/benchmarks.md: `make bench`.
 
-Every row is a ratio of figures taken one after the other in this run: absolute figures move from machine to machine.
-CPU time is that of the process that does the work. Takes some twenty-five minutes; `--quick` takes twelve. With
-`--repeat`, the peers wait in the last run only.
+Every row is a ratio of figures measured one after the other in this run, because absolute figures depend on the
+machine. CPU time is the time of the process that does the work. A run takes some twenty-five minutes, twelve with
+`--quick`. With `--repeat`, only the last run measures the waiting of the peers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PEERS = ("databricks", "dbt", "airbyte", "powerbi")
 
 
 def small(server: Serving, *what: str) -> dict[str, Any]:
-    """Run small.py in a process of its own."""
+    """Run small.py in a separate process."""
     program = [sys.executable, str(Path(__file__).with_name("small.py")), *what]
     environment = own_environment(server)
     done = subprocess.run(program, capture_output=True, text=True, timeout=600, env=environment, check=False)
@@ -46,9 +46,9 @@ def small(server: Serving, *what: str) -> dict[str, Any]:
 
 
 def in_turns(server: Serving, what: str, kinds: tuple[str, ...], rounds: int) -> dict[str, dict[str, Any]]:
-    """The median of some rounds, in which the kinds take turns, each time in a process of its own.
+    """Return the medians of rounds in which the kinds take turns, each in a separate process.
 
-    One round more comes first and does not count: it writes byte code, which costs several times as much as reading it.
+    A first round does not count: Python writes byte code, which costs several times as much as reading it.
     """
     taken: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for _ in range(1 + rounds):
@@ -69,7 +69,7 @@ def say(text: str) -> None:
 
 
 def waiting(server: Serving, many: int, kinds: Sequence[str], rounds: int) -> dict[str, dict[str, Any]]:
-    """The median of some rounds, in which the kinds take turns."""
+    """Return the medians of rounds in which the kinds take turns."""
     taken: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind in kinds:
@@ -81,7 +81,7 @@ def waiting(server: Serving, many: int, kinds: Sequence[str], rounds: int) -> di
 
 
 def two_at_once(server: Serving, many: int) -> list[dict[str, Any]]:
-    """Two triggerers, with half of the triggers each, at the same time."""
+    """Run two triggerers at the same time, each with half of the triggers."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda _: measured(server, "ours", many // 2), range(2)))
 
@@ -95,7 +95,7 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
 
 
 class Row(NamedTuple):
-    """A figure that is to be reached."""
+    """A figure with its target."""
 
     what: str
     value: float
@@ -104,7 +104,7 @@ class Row(NamedTuple):
 
 
 def verdicts(runs: list[list[Row]]) -> str:
-    """The figures of some runs, and whether they were reached in each of them."""
+    """Format the figures of several runs, and whether each run reached the targets."""
     rows = []
     for row in zip(*runs, strict=True):
         first, kept = row[0], sum(one.value <= one.limit for one in row)
@@ -116,7 +116,7 @@ def verdicts(runs: list[list[Row]]) -> str:
 
 
 def pauses() -> str:
-    """Waiting computed, by the plan itself."""
+    """Compare the provider's poll intervals with fixed intervals by calculation."""
     from tests.unit.client.waiting_simulation import compared
 
     rows = [[name, one.delay, one.median, one.p95, one.polls] for name, one in compared().items()]
@@ -124,7 +124,7 @@ def pauses() -> str:
 
 
 def waits(server: Serving, rounds: int, many: int, peers: Sequence[str], rows: list[Row]) -> str:
-    """Triggers that start one after the other."""
+    """Measure triggers that start one after the other."""
     found = {**waiting(server, many, ["ours", "floor"], rounds), **waiting(server, many, peers, 1)}
     base, ours = found["floor"]["cpu_us"], found["ours"]
     rows.append(Row(f"CPU per poll, {many:,} triggers, × floor", ours["cpu_us"] / base, 0.7))
@@ -138,7 +138,7 @@ def waits(server: Serving, rounds: int, many: int, peers: Sequence[str], rows: l
 
 
 def waiting_table(found: dict[str, dict[str, Any]]) -> str:
-    """The figures of triggers, beside the floor."""
+    """Format the figures of triggers and the floor."""
     base = found["floor"]["cpu_us"]
     head = ["kind", "CPU µs per poll", "× floor", "KiB per trigger", "connections", "lag p99 ms", "max ms",
             "own p99 ms", "own max ms", "longest GC ms", "late p99 s"]  # fmt: skip
@@ -151,7 +151,7 @@ def waiting_table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def bursts(server: Serving, rows: list[Row]) -> str:
-    """Triggers that all start at once, nothing of theirs being imported yet."""
+    """Measure triggers that all start at once, before their modules are imported."""
     found = {}
     for kind, name in (("ours_cold", "ours"), ("floor", "floor")):
         found[name] = measured(server, kind, 1000, "--burst")
@@ -167,7 +167,7 @@ def bursts(server: Serving, rows: list[Row]) -> str:
 
 
 def distances(server: Serving, quick: bool, rows: list[Row]) -> str:
-    """Triggers at a server that is far away: how late an end is noticed, and how many connections that takes."""
+    """Measure triggers with a distant server: the delay in noticing an end, and the number of connections."""
     cells = []
     for many in (1000,) if quick else (100, 1000, 5000):
         for latency in (0.02, 0.1, 0.3):
@@ -187,14 +187,14 @@ def distances(server: Serving, quick: bool, rows: list[Row]) -> str:
 
 
 def measure(options: argparse.Namespace, server: Serving, with_peers: bool) -> tuple[list[Row], str]:
-    """Everything: what is to be reached, and all tables.
+    """Measure everything; return the figures with targets, and all tables.
 
-    :param with_peers: whether the peers wait as well, which takes longer than all the rest.
+    :param with_peers: whether to measure the waiting of the peers, which takes longer than all the rest.
     """
     rows: list[Row] = []
     peers = (PEERS[:2] if options.quick else PEERS) if with_peers else ()
     parts = [waits(server, options.rounds, 1000, peers, rows)]
-    # With 5,000, the others do not come to an end.
+    # The other peers do not finish with 5,000.
     parts.append(waits(server, 1, 5000, () if options.quick else peers[:2], rows))
     parts.append(bursts(server, rows))
     parts.append(distances(server, options.quick, rows))
@@ -215,7 +215,7 @@ def measure(options: argparse.Namespace, server: Serving, with_peers: bool) -> t
 
 def imports(server: Serving, turns: int, rows: list[Row]) -> str:
     found = in_turns(server, "imports", ("ours", "airbyte", "http", "dbt", "powerbi", "databricks"), turns)
-    # On the machine on which 8 ms was set as the limit, airbyte took 29.
+    # The target was 8 ms on a machine on which airbyte took 29.
     share = found["ours"]["ms"] / found["airbyte"]["ms"]
     rows.append(Row("import of all operators and sensors, × airbyte", share, 0.28))
     rows.append(Row("third-party modules that it loads", len(found["ours"]["third_party"]), 0))
@@ -243,7 +243,7 @@ def keys_and_tokens(server: Serving, rows: list[Row]) -> str:
 
 
 def tasks(server: Serving) -> str:
-    """Operators that are executed, beside a script. Ours twice: with no token yet, and in the next process."""
+    """Measure operators and a script; ours without a stored token, and again in the next process."""
     kept = server.folder / "oac-tokens"
     kinds = {"a script": "script", "ours, no token yet": "ours", "ours, the next process": "ours",
              "databricks": "databricks", "airbyte": "airbyte"}  # fmt: skip
@@ -266,7 +266,7 @@ def tasks(server: Serving) -> str:
 
 
 def servers(server: Serving) -> str:
-    """How many polls per second the servers answer: neither this one nor the simulator is to be the limit."""
+    """Measure the polls per second of this server and the simulator, which must not be the bottleneck."""
     from tools.bench.rates import polls_per_second, simulator_rate
 
     work = f"https://localhost:{server.port}/api/20210901/workRequests/{int((time.time() + 600) * 1000)}000000"
@@ -276,7 +276,7 @@ def servers(server: Serving) -> str:
 
 
 def exports(server: Serving, rows: list[Row]) -> str:
-    """A large export, beside curl."""
+    """Measure a large export, ours and curl's."""
     found = exported(server)
     size = f"{SIZE >> 30} GiB"
     stored = "ours, ObjectStoragePath"
@@ -299,7 +299,7 @@ def exports(server: Serving, rows: list[Row]) -> str:
 
 
 def queries(server: Serving, rows: list[Row]) -> str:
-    """A query of 100,000 rows to Parquet and a small one, beside the same requests by hand."""
+    """Measure a query of 100,000 rows to Parquet and a small query, ours and by hand."""
     found = queried(server)
     ours, floor = found["ours"], found["floor"]
     rows.append(Row("100,000 rows to Parquet, wall time × by hand", ours["seconds"] / floor["seconds"], 1.3))
@@ -312,7 +312,7 @@ def queries(server: Serving, rows: list[Row]) -> str:
 
 
 def one_of_sql() -> tuple[list[Row], str]:
-    """The rows on SQL alone."""
+    """Measure only the rows on SQL."""
     rows: list[Row] = []
     with serving() as server:
         return rows, queries(server, rows)
@@ -348,7 +348,7 @@ def main() -> None:
         print(verdicts([rows for rows, _ in found]), *(part for _, part in found), sep="\n\n")
         return
     if shutil.which("curl") is None:
-        # Before anything is measured, and not after half an hour.
+        # Check before the measurements, not after half an hour.
         raise SystemExit("curl is not installed, which exports are compared with. Install it, and run this again.")
     forget_foreign()
     began = time.time()

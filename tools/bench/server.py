@@ -1,7 +1,7 @@
-"""A server for all that is compared, as small as can be so that it is not the limit: TLS, kept connections, no more.
+"""A minimal server for all compared clients, so it is not the bottleneck: TLS and kept connections only.
 
-Work ends at the time that its id names, so that the server keeps nothing. It prints one JSON line when it listens, and
-ends when its standard input does. Run as a program: `python server.py FOLDER`.
+The ID of work contains its end time, so the server keeps no state. It prints one JSON line when it listens, and stops
+at the end of its standard input. Run as a program: `python server.py FOLDER`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-# In seconds: how long a token lasts, and how long every answer takes, as if the server were far away.
+# Lifetime of a token, and latency of every response as with a distant server, in seconds.
 SETTINGS = {"token_lifetime": 3600.0, "latency": 0.0}
 STATS: dict[str, int] = {}
-# Seconds since the epoch of an end, times a thousand, and a number: what an id holds.
+# An ID is the end time in milliseconds since the epoch, times SCALE, plus a number.
 SCALE = 1_000_000
 
 
@@ -41,7 +41,7 @@ def oac(match: re.Match[str]) -> Any:
 
 
 def started(_match: re.Match[str]) -> Any:
-    """Work that is over at once: its id as each of them wants it."""
+    """Return work that has ended already, with the ID in the form of each client."""
     over = int(time.time() * 1000) * SCALE
     return {"workRequestId": str(over), "run_id": over, "jobId": over, "status": "running", "jobType": "sync",
             "startTime": "2026-11-01T00:00:00Z", "connectionId": "c"}  # fmt: skip
@@ -65,7 +65,7 @@ def airbyte(match: re.Match[str]) -> Any:
 
 
 def powerbi(match: re.Match[str]) -> Any:
-    # The history of a dataset that was refreshed once, which is the least that can be.
+    # The shortest possible history: a dataset that was refreshed once.
     return {"value": [{"requestId": match[1], "status": "Completed" if ended(match[1]) else "Unknown"}]}
 
 
@@ -76,7 +76,7 @@ def token(_match: re.Match[str]) -> Any:
     return {"access_token": value, "token_type": "Bearer", "expires_in": int(SETTINGS["token_lifetime"])}
 
 
-# Items of the catalog, items per page, and seconds that a page takes.
+# Items in the catalog, items per page, seconds per page.
 ITEMS, PER_PAGE, PAGE_SECONDS = 10_000, 100, 0.05
 
 
@@ -130,7 +130,7 @@ def answer(target: str, body: bytes) -> Any:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: answers what comes, in order."""
+    """A connection: answers requests in order."""
 
     def __init__(self) -> None:
         self.buffer = b""
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
                 + b"Content-Length: %d\r\n\r\n" % len(text)
                 + text
             )
-            # Nobody asks for two things at once on one connection.
+            # No client pipelines requests on a connection.
             delay = PAGE_SECONDS if of_page else SETTINGS["latency"]
             if delay:
                 asyncio.get_running_loop().call_later(delay, self.transport.write, whole)
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
 
 
 def certificate(folder: Path) -> Path:
-    """A certificate for localhost, with its key beside it."""
+    """Create a certificate for localhost and its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -202,7 +202,7 @@ def certificate(folder: Path) -> Path:
 
 
 async def main(folder: Path) -> None:
-    """Serve until standard input ends."""
+    """Serve until the end of standard input."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate(folder), folder / "key.pem")
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, ssl=context, backlog=4096)

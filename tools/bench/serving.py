@@ -1,4 +1,4 @@
-"""The server in another process, and what it counted."""
+"""Run the server in another process and read its counters."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _FOREIGN = (
 class Serving:
     """A running server.
 
-    :param port: where.
-    :param folder: holds its certificate and key.
+    :param port: its port.
+    :param folder: the folder with its certificate and key.
     """
 
     def __init__(self, port: int, folder: Path) -> None:
@@ -39,15 +39,15 @@ class Serving:
         return answer
 
     def reset(self, token_lifetime: float = 3600.0, latency: float = 0.0) -> None:
-        """Count from nothing again.
+        """Set all counters to zero.
 
-        :param token_lifetime: seconds for which a token lasts.
-        :param latency: seconds that every answer takes.
+        :param token_lifetime: lifetime of a token in seconds.
+        :param latency: latency of every response in seconds.
         """
         self._get("/reset?" + quote(json.dumps({"token_lifetime": token_lifetime, "latency": latency})))
 
     def stats(self) -> dict[str, int]:
-        """What was counted; the connection that asks is not."""
+        """Return the counters, without this connection."""
         found = dict(self._get("/stats"))
         found["connections"] = found.get("connections", 0) - 1
         return found
@@ -67,22 +67,22 @@ def serving() -> Iterator[Serving]:
 
 
 def forget_foreign() -> None:
-    """Byte code is written, and nothing of an Airflow or a proxy of whoever runs this counts."""
+    """Remove the caller's settings for Airflow, proxies and byte code from the environment."""
     for name in [name for name in os.environ if name.upper().startswith(_FOREIGN)]:
         del os.environ[name]
 
 
 def own_environment(server: Serving) -> dict[str, str]:
-    """What a process gets that is measured."""
+    """Return the environment of a measured process."""
     root = Path(__file__).resolve().parents[2]
     return {**os.environ, "AIRFLOW_HOME": str(server.folder), "PYTHONPATH": str(root)}
 
 
 def measured(server: Serving, kind: str, many: int, *options: str, **settings: float) -> dict[str, Any]:
-    """Run triggers of a kind in a process of its own; see waiting.py. With what the server counted.
+    """Run triggers of a kind in a separate process (see waiting.py); return its figures and the server's counters.
 
-    :param settings: of the server; see :meth:`Serving.reset`.
-    :raises RuntimeError: if it failed.
+    :param settings: settings of the server; see :meth:`Serving.reset`.
+    :raises RuntimeError: if the process fails.
     """
     server.reset(**settings)
     program = [sys.executable, str(Path(__file__).with_name("waiting.py")), kind, str(many)]

@@ -1,4 +1,4 @@
-"""One small measurement in a process of its own; prints JSON. `python small.py WHAT [PORT FOLDER]`."""
+"""Run one small measurement in a separate process and print JSON: `python small.py WHAT [PORT FOLDER]`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MODULES = {
 
 
 def cpu(work: Callable[[], Any]) -> float:
-    """CPU milliseconds of one call."""
+    """Return the CPU milliseconds of one call."""
     began = time.process_time()
     work()
     return 1000 * (time.process_time() - began)
 
 
 def imports(kind: str) -> dict[str, Any]:
-    """What importing operators and sensors costs above airflow.sdk."""
+    """Measure the cost of importing operators and sensors on top of airflow.sdk."""
     from airflow.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator, Connection  # noqa: F401
 
     before = set(sys.modules)
@@ -47,7 +47,7 @@ def imports(kind: str) -> dict[str, Any]:
 
 @cache
 def operator(kind: str) -> tuple[Any, dict[str, Any]]:
-    """The class of the tasks of a DAG file, loaded here, with the arguments that it asks for."""
+    """Import the operator class for a DAG file and return it with its required arguments."""
     if kind == "empty":
         from airflow.providers.standard.operators.empty import EmptyOperator
 
@@ -72,7 +72,7 @@ def operator(kind: str) -> tuple[Any, dict[str, Any]]:
         return OneArgument, {}
 
     class ManyArguments(BaseOperator):
-        """As many arguments and templates as our operator for snapshots, in one __init__ that only keeps them."""
+        """An operator with as many arguments and templates as our snapshot operator and one trivial __init__."""
 
         template_fields = ("a", "b", "c", "d", "e", "f", "g", "h")
 
@@ -89,9 +89,10 @@ def operator(kind: str) -> tuple[Any, dict[str, Any]]:
 
 
 def parse(kind: str) -> dict[str, Any]:
-    """What a DAG file of 50 tasks costs, cold and warm, the import of the SDK not counted.
+    """Measure the cost of a DAG file of 50 tasks, cold and warm, without the import of the SDK.
 
-    Cold holds what each DAG makes Airflow load (timetables), the import of the operator, and the first 50 tasks.
+    Cold includes the modules that Airflow loads for any DAG (timetables), the import of the operator, and the first 50
+    tasks.
     """
     from datetime import UTC, datetime
 
@@ -107,7 +108,7 @@ def parse(kind: str) -> dict[str, Any]:
 
 
 def keys(folder: Path) -> dict[str, Any]:
-    """Two assertions: with the key held, with ours after the first, and with the PEM parsed each time."""
+    """Measure two assertions: with a kept key, with ours after the first, and with the PEM parsed each time."""
     import jwt
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -132,9 +133,9 @@ def keys(folder: Path) -> dict[str, Any]:
 
 
 def tokens(port: int, folder: Path) -> dict[str, Any]:
-    """A token call on a warm connection: a kept requests.Session, ours, `http.client`, and a new session each time.
+    """Measure a token call on a warm connection: kept requests.Session, ours, `http.client`, new session each time.
 
-    All of them sign two assertions for it.
+    Each call includes signing two assertions.
     """
     import http.client
     import ssl
@@ -176,7 +177,7 @@ def tokens(port: int, folder: Path) -> dict[str, Any]:
 
 
 def catalog(port: int, folder: Path) -> dict[str, Any]:
-    """A catalog of 10,000 items with 50 ms of delay per page: one page after the other, and side by side. Seconds."""
+    """Measure the seconds for a catalog of 10,000 items with 50 ms per page, sequentially and concurrently."""
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.settings import AuthSettings
     from airflow_provider_oac.client.api import Api

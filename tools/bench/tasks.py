@@ -1,6 +1,6 @@
-"""A task that starts work and waits for it, blocking, executed as a task's process does; and a script that does so.
+"""Benchmark of a blocking task that starts work and waits for it, and of a script that does the same.
 
-The work is over at once, so that what counts is the process's own: what it imports, the key, the token, the requests.
+The work ends at once, so the figures contain only the cost of the process: imports, key, token, requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FURTHER = 20
 
 
 class _State:
-    """Airflow's store of task state, and the XComs of one task."""
+    """A task state store, and the XComs of one task."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -35,7 +35,7 @@ class _State:
 
 
 def _executed(operator: Any) -> Any:
-    """Execute an operator, as the first try of a task that never ran."""
+    """Execute an operator as the first try of a new task."""
     ti = SimpleNamespace(
         dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1, max_tries=0, start_date=None, stats_tags={},
         xcom_push=lambda key, value: json.dumps(value), xcom_pull=lambda **_which: None,
@@ -68,7 +68,7 @@ def _airbyte() -> None:
 
 
 def _script(port: int, folder: Path) -> None:
-    """What people run today: a token, the call, and looks until it is over; nothing is kept, nothing is checked."""
+    """A typical script: it gets a token, starts the work and polls until the end, without state and without checks."""
     import jwt
     import requests
 
@@ -88,8 +88,9 @@ def _script(port: int, folder: Path) -> None:
 
 
 def task(kind: str, port: int, folder: Path) -> dict[str, Any]:
-    """CPU milliseconds of the first task of a process, with all that it imports above Airflow's SDK, and of each
-    further one.
+    """Measure the CPU milliseconds of the first task of a process and of each further task.
+
+    The first includes all imports on top of Airflow's SDK.
 
     :param kind: ``ours``, ``script``, ``databricks`` or ``airbyte``.
     """

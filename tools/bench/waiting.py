@@ -1,6 +1,6 @@
-"""N triggers of one kind in one event loop, as a triggerer runs them; prints what they cost as JSON.
+"""Run N triggers of one kind in one event loop, as a triggerer does, and print their cost as JSON.
 
-Run by tools/bench/run.py in a process of its own: `python waiting.py KIND N PORT FOLDER [--seconds S] [--burst]`.
+Run by tools/bench/run.py in a separate process: `python waiting.py KIND N PORT FOLDER [--seconds S] [--burst]`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCALE = 1_000_000
 
 
 def environment(port: int, folder: Path) -> None:
-    """Connections of all kinds, and the one certificate to trust."""
+    """Set the Connections of all kinds and the trusted certificate."""
     cert = str(folder / "cert.pem")
     os.environ |= {"SSL_CERT_FILE": cert, "REQUESTS_CA_BUNDLE": cert, "AIRFLOW__CORE__UNIT_TEST_MODE": "True"}
     extra = {
@@ -69,7 +69,7 @@ def ours() -> Any:
     import airflow_provider_oac.hooks.shared_poller  # noqa: F401
     from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 
-    # An hour old, so that the pause between two looks is the whole interval.
+    # Work that is an hour old is polled at the full interval.
     old = time.time() - 3600.0
     return lambda work: OACWorkRequestTrigger(
         oac_conn_id="oac_default", work_request_id=work, submitted_at=old, deadline=None, poll_interval=INTERVAL
@@ -124,7 +124,7 @@ KINDS = {
 
 
 def floor(port: int, folder: Path) -> Any:
-    """One aiohttp session, and for each trigger a loop of its own that does nothing but ask."""
+    """Return the floor: one aiohttp session, and for each trigger a loop that only polls."""
     import aiohttp
 
     context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
@@ -147,7 +147,7 @@ def floor(port: int, folder: Path) -> Any:
 
 
 def succeeded(event: Any) -> bool:
-    """Whether an event of any of them is good news."""
+    """Return whether an event, of any kind of trigger, reports success."""
     said = {"status": "success"} if isinstance(event, str) else event.payload
     if "run_state" in said:
         return not said["errors"]
@@ -159,7 +159,7 @@ def memory() -> int:
 
 
 async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[str, Any]:
-    """Start them, wait for all, and say what it took."""
+    """Start the triggers, wait for all, and return the measurements."""
     lags: list[float] = []
     own: list[float] = []
     late: list[float] = []
@@ -180,7 +180,7 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
             began, busy = time.perf_counter(), time.process_time()
             await asyncio.sleep(0.02)
             lags.append(time.perf_counter() - began - 0.02)
-            # What this process itself worked meanwhile: the rest is other processes', where they take the cores.
+            # CPU time of this process; other processes on the cores cause the rest of the lag.
             own.append(min(lags[-1], time.process_time() - busy))
             if len(lags) % 25 == 0:
                 peak = max(peak, memory())
@@ -190,14 +190,14 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
             await asyncio.sleep(number / many * INTERVAL)
         end = time.time() + seconds + random.random() * INTERVAL
         async for event in make(str(int(end * 1000) * SCALE + number)):
-            # What makes a trigger give up looks like a quick answer.
+            # A trigger that gives up would look like a fast response.
             if (over := time.time() - end) < -0.01 or not succeeded(event):
                 raise RuntimeError(f"the end of a wait is not that of its work: {event}")
             late.append(over)
             return
         raise RuntimeError("a trigger ended without an event")
 
-    # What was imported is as old as in a triggerer that runs for a while, and is not looked through now.
+    # Collect now, so imported objects are in the oldest generation, as in a triggerer that has run for a while.
     gc.collect()
     watch = asyncio.create_task(look_after_the_loop())
     await asyncio.sleep(0.2)
@@ -208,7 +208,7 @@ async def measured(make: Any, many: int, seconds: float, burst: bool) -> dict[st
     tasks = []
     for number in range(many):
         tasks.append(asyncio.create_task(one(number)))
-        # As Airflow's triggerer begins them: others get a turn after each.
+        # Like Airflow's triggerer, yield to other tasks after each start.
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     cpu, wall = time.process_time() - cpu, time.time() - wall
@@ -248,12 +248,12 @@ def main() -> None:
     environment(options.port, options.folder)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # What a triggerer has loaded when it runs triggers.
+    # The modules that a triggerer has loaded.
     import airflow.jobs.triggerer_job_runner
     import airflow.sdk
     import airflow.triggers.base  # noqa: F401
 
-    # What is written to a log, and how, is Airflow's: nothing is written here by anybody.
+    # Logging is Airflow's cost, so it is off for all kinds.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     logging.disable(logging.INFO)
     make = floor(options.port, options.folder) if options.kind == "floor" else KINDS[options.kind]()

@@ -1,1 +1,1 @@
-"""docker-compose.yml in containers: `make test-compose`."""
+"""Test of docker-compose.yml in containers: `make test-compose`."""

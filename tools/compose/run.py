@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Bring docker-compose.yml up in containers, run backups, and kill a worker and a triggerer while they run.
 
-A Docker engine that only this program uses runs the containers; engine, images, volumes and secrets are gone at the
-end. Images that no registry gives out are replaced by stand-ins with Debian's packages, under the same names. Needs
-root on Debian; installs docker.io and mmdebstrap where they are missing. Standard library only.
+The containers run in a private Docker engine; at the end the program removes engine, images, volumes and secrets. If a
+registry cannot provide an image, the program builds a stand-in with the same name from Debian packages. Needs root on
+Debian; installs docker.io and mmdebstrap if they are missing. Standard library only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tools import debian, make_env
 from tools.stack import StackError, until
 
 HERE = Path(__file__).resolve().parent
-#: What docker-compose.yml starts, the profile `demo` included, and how many of it.
+#: The services of docker-compose.yml, including the profile `demo`, and their numbers of replicas.
 RUNNING = {
     "postgres": 1,
     "redis": 1,
@@ -43,10 +43,10 @@ RUNNING = {
     "worker": 2,
 }
 ENDING = ("init", "connections")
-#: Airflow waits five minutes before it takes a task for dead whose worker is gone.
+#: By default, Airflow waits five minutes before it fails a task whose worker is gone.
 SCHEDULER = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
-    # Only runs that this program asks for.
+    # Run only the runs that this program triggers.
     "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
 }
 NEEDS_DAGS = ("dag-processor", "triggerer", "worker")
@@ -56,22 +56,22 @@ NEEDS_DAGS = ("dag-processor", "triggerer", "worker")
 
 
 def base_images(compose: str, dockerfile: str) -> dict[str, str]:
-    """The images of others, by the name of their stand-in: `{"redis": "redis:7.4.11-alpine3.21", ...}`."""
+    """Return the third-party images by the name of their stand-in: `{"redis": "redis:7.4.11-alpine3.21", ...}`."""
     named = re.findall(r"^\s*(?:image:|FROM)\s+(\S+:\S+)", f"{compose}\n{dockerfile}", re.MULTILINE)
     return {image.partition(":")[0]: image for image in named}
 
 
 def override(dags: Path) -> dict[str, Any]:
-    """What is changed of docker-compose.yml: the network during the build, the folder of DAGs, two settings."""
+    """Return the overrides for docker-compose.yml: the network during the build, the DAG folder, two settings."""
     services: dict[str, Any] = {name: {"volumes": [f"{dags}:/app/dags:ro"]} for name in NEEDS_DAGS}
-    # The engine gives containers no way out, as it leaves this machine's firewall alone.
+    # Containers have no route out, because the engine does not change this machine's firewall.
     return {"services": {**services, "init": {"build": {"network": "host"}}, "scheduler": {"environment": SCHEDULER}}}
 
 
 def missing(containers: list[dict[str, Any]]) -> list[str]:
-    """What is not there yet, as words; empty if every service is healthy or has ended well.
+    """Describe the services that are not ready; empty if all are healthy or have ended successfully.
 
-    :param containers: what `docker compose ps --all --format json` says.
+    :param containers: output of `docker compose ps --all --format json`.
     """
     found = []
     for service, count in RUNNING.items():
@@ -92,7 +92,7 @@ def say(text: str) -> None:
 
 
 def run(*command: str | Path, **options: Any) -> str:
-    """Run a program; returns what it printed. Raises StackError, with the end of what it said, if it fails."""
+    """Run a program and return its output. Raises StackError, with the end of the output, if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if done.returncode:
         raise StackError(f"`{' '.join(map(str, command))[:200]}` failed:\n{(done.stdout + done.stderr)[-4000:]}")
@@ -104,7 +104,7 @@ def run(*command: str | Path, **options: Any) -> str:
 
 @contextlib.contextmanager
 def engine(folder: Path) -> Iterator[None]:
-    """A Docker engine that keeps everything in `folder` and changes neither the firewall nor the routes."""
+    """Run a Docker engine that keeps all data in `folder` and changes neither firewall nor routes."""
     docker = ("docker.io", "Running docker-compose.yml in containers")
     program = debian.found(lambda: shutil.which("dockerd"), *docker)
     debian.found(lambda: shutil.which("docker"), "docker-cli", docker[1])
@@ -134,7 +134,7 @@ def engine(folder: Path) -> Iterator[None]:
 
 
 def make_images(folder: Path) -> None:
-    """Pull the images that others publish, or make stand-ins for them. Compose always comes from Debian."""
+    """Pull the third-party images, or build stand-ins for them. Compose always comes from Debian."""
     compose, dockerfile = (ROOT / "docker-compose.yml").read_text(), (ROOT / "Dockerfile").read_text()
     context = folder / "images"
     shutil.copytree(HERE / "images", context)
@@ -169,7 +169,7 @@ def make_images(folder: Path) -> None:
 class Project:
     """The services of docker-compose.yml, with the profile `demo`.
 
-    :param folder: for what belongs to this run only.
+    :param folder: folder for the files of this run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -204,7 +204,7 @@ class Project:
         return [json.loads(line) for line in self.compose("ps", "--all", "--format", "json").splitlines()]
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of Airflow's REST API as the admin."""
+        """Call Airflow's REST API as the admin."""
         headers = {"Content-Type": "application/json"}
         if path != "/auth/token":
             self._token = self._token or self.sign_in()
@@ -218,7 +218,7 @@ class Project:
         return str(self.api("POST", "/auth/token", {"username": "admin", "password": self._password})["access_token"])
 
     def simulator(self, call: str) -> Any:
-        """A call of the simulator's control address, in its container, as there is no other way to it."""
+        """Call the simulator's control API from inside its container, because it is not reachable from outside."""
         code = (
             "import json; from oac_simulator.control import Control;"
             f"print(json.dumps(Control(json.load(open('/simulator/ready.json'))).{call}))"
@@ -226,13 +226,13 @@ class Project:
         return json.loads(self.compose("exec", "-T", "simulator", "python", "-c", code))
 
     def snapshots(self, label: str) -> list[str]:
-        """The names of the snapshots of a series, whatever became of them."""
+        """Return the names of the snapshots of a series, in any state."""
         return [s["name"] for s in self.simulator("snapshots('dev')") if s["name"].startswith(f"{label}--")]
 
     # -- DAGs
 
     def trigger(self, dag_id: str) -> str:
-        """Start a run; returns its path in the REST API."""
+        """Start a run and return its path in the REST API."""
         dag = f"/api/v2/dags/{dag_id}"
         self.api("PATCH", dag, {"is_paused": False})
         made = self.api("POST", f"{dag}/dagRuns", {"logical_date": None})
@@ -253,7 +253,7 @@ class Project:
             raise StackError(f"{run_path} failed: {tasks()}")
 
     def wait_place(self, run_path: str, state: str) -> str:
-        """Wait until the task `backup` is in a state; returns the host of its triggerer or worker."""
+        """Wait until the task `backup` is in a state and return the host of its triggerer or worker."""
 
         def check() -> str | None:
             task = self.api("GET", f"{run_path}/taskInstances/backup")
@@ -263,10 +263,10 @@ class Project:
         return until(check, 300, lambda: f"the backup is not {state}.", pause=1)
 
     def backup_survives(self, dag_id: str, label: str, state: str, seconds: int) -> None:
-        """Kill the container in which a backup waits, and see it end well with one snapshot.
+        """Kill the container in which a backup waits, and check that the backup succeeds with one snapshot.
 
         :param state: `deferred` to kill the triggerer, `running` to kill the worker.
-        :param seconds: how long OAC works: longer than Airflow needs to notice.
+        :param seconds: duration of the work in OAC, longer than Airflow needs to notice the loss.
         """
         before = len(self.snapshots(label))
         self.simulator(f"settings(work_seconds={seconds})")
@@ -275,7 +275,7 @@ class Project:
         until(lambda: len(self.snapshots(label)) > before or None, 120, lambda: "OAC makes no snapshot.", pause=3)
         name, pid = run("docker", "inspect", "--format", "{{.Name}} {{.State.Pid}}", host).split()
         say(f"{dag_id}: backup is {state}, killing {name[1:]}")
-        # From outside, as the kernel does when memory is short: `docker kill` would also keep it from starting again.
+        # Kill the process, as the kernel does when memory is short: `docker kill` would also prevent the restart.
         os.kill(int(pid), signal.SIGKILL)
         until(lambda: self._restarted(host) or None, 60, lambda: f"{name} was not started again.")
         self.wait_success(run_path)
@@ -318,7 +318,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("make test-compose needs root: it starts a Docker engine.", file=sys.stderr)
         return 2
-    # Not below /tmp, which may lie in memory: images take four gigabytes.
+    # Not in /tmp, which may be in memory: the images take four gigabytes.
     folder = Path(tempfile.mkdtemp(prefix="oac-compose-", dir="/var/tmp"))
     try:
         with engine(folder):

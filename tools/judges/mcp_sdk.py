@@ -1,9 +1,9 @@
-"""What the MCP Python SDK makes of an MCP endpoint; for an environment that holds the SDK and nothing of this project.
+"""Test an MCP endpoint with the MCP Python SDK, in an environment with the SDK and without this project.
 
     python mcp_sdk.py < order.json > report.json
 
 The order has `url`, `token`, `mode` (of SDK 2: `legacy` or `auto`), `calls` (a list of tool name and arguments) and
-`resource` (an address). The report has `version`, `protocol`, `server`, `tools`, `results` (of each call `text` and
+`resource` (a URI). The report has `version`, `protocol`, `server`, `tools`, `results` (for each call `text` and
 `is_error`, or `code` of a JSON-RPC error) and `resource` (its text). Standard library and SDK only.
 """
 
@@ -25,7 +25,7 @@ TIMEOUT = 30.0
 
 @asynccontextmanager
 async def connected(order: dict[str, Any]) -> AsyncIterator[tuple[Any, str, str]]:
-    """A client that has shaken hands, the protocol's version, and the server's name."""
+    """Connect a client; yield it with the protocol version and the server's name."""
     headers = {"Authorization": f"Bearer {order['token']}"}
     if VERSION.startswith("1."):
         import httpx
@@ -51,8 +51,8 @@ async def connected(order: dict[str, Any]) -> AsyncIterator[tuple[Any, str, str]
 
 
 async def report(order: dict[str, Any]) -> dict[str, Any]:
-    """Connect, list, call, read."""
-    # The two lines of the SDK have the error in different modules, under different names.
+    """Connect, list tools, call them, read the resource, and return the report."""
+    # SDK 1 and 2 have the error class in different modules, under different names.
     try:
         from mcp import McpError as RpcError
     except ImportError:

@@ -1,4 +1,4 @@
-"""The identity domain as one web application."""
+"""The web application of the identity domain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUTES: list[tuple[str, str, str, DomainHandler]] = [
 
 
 def build(domain: Domain) -> web.Application:
-    """The web application of the identity domain."""
+    """Build the web application of the identity domain."""
     app = web.Application()
     for method, path, name, function in _ROUTES:
         wrapped = endpoint(domain.world, "identity", name, domain.handler(function), has_grant=name == "token")

@@ -1,4 +1,4 @@
-"""Checking signed assertions (RFC 7523) against the certificates of an application."""
+"""Checks of signed assertions (RFC 7523) against the certificates of an application."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Claims = dict[str, Any]
 
 
 def unverified_issuer(assertion: str) -> str:
-    """The issuer an assertion claims, to find its application by.
+    """Return the unverified issuer of an assertion, to find its application.
 
-    :raises OAuthError: if the text is no JWT or names no issuer.
+    :raises OAuthError: if the text is not a JWT or has no issuer.
     """
     try:
         claims = jwt.decode(assertion, options={"verify_signature": False})
@@ -35,12 +35,12 @@ def check(world: World, app: Record, assertion: str, *, client: bool) -> Claims:
     :param world: the simulated world.
     :param app: the application whose certificate must have signed it.
     :param assertion: the JWT.
-    :param client: True for a client assertion, whose subject must be the client itself.
+    :param client: whether this is a client assertion, whose subject must be the client itself.
     :returns: the claims.
-    :raises OAuthError: as listed in the table of token errors in `docs/simulator.md`.
+    :raises OAuthError: if a check fails.
     """
     key = certificate_key(_certificate(world, app, assertion))
-    # `exp`, `nbf` and `iat` are checked below, against a clock that a test can set.
+    # `exp`, `nbf` and `iat` are checked below, against the simulator's clock.
     times = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
     try:
         claims: Claims = jwt.decode(assertion, key, algorithms=["RS256"], options=times)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def check(world: World, app: Record, assertion: str, *, client: bool) -> Claims:
 
 
 def _certificate(world: World, app: Record, assertion: str) -> str:
-    """The registered certificate that the header names by alias (`kid`) or thumbprint (documented)."""
+    """Return the registered certificate that the header names by alias (`kid`) or thumbprint (documented)."""
     certificates: dict[str, str] = app["certificates"]
     if not certificates:
         raise OAuthError("invalid_client", "No certificate is registered for the client.", 401)
@@ -79,7 +79,7 @@ def _certificate(world: World, app: Record, assertion: str) -> str:
 
 
 def _names(header: dict[str, Any], certificate: str) -> bool:
-    """Whether the header's thumbprints name this certificate; they may be padded (documented)."""
+    """Return whether the header's thumbprints match this certificate; they may be padded (documented)."""
     for name, algorithm in (("x5t", "SHA1"), ("x5t#S256", "SHA256")):
         value = header.get(name)
         if isinstance(value, str) and value.rstrip("=") == base64url_sha(algorithm, certificate):

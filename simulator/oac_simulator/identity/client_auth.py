@@ -1,4 +1,4 @@
-"""Who calls the token endpoint: Basic, secret in the body, client assertion, or a public client."""
+"""Client authentication: Basic, secret in the body, client assertion, or a public client."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Client:
 
     @property
     def client_id(self) -> str:
-        """The application's client id."""
+        """The application's client ID."""
         return str(self.app["client_id"])
 
 
 def authenticate(world: World, request: web.Request, form: Form) -> Client:
     """Find and check the client.
 
-    :raises OAuthError: for no client, a wrong secret, more than one method at once, or an inactive application.
+    :raises OAuthError: for a missing client, a wrong secret, several methods at once, or an inactive application.
     """
     header = request.headers.get("Authorization", "")
     basic = header[:6].lower() == "basic "
@@ -50,7 +50,7 @@ def authenticate(world: World, request: web.Request, form: Form) -> Client:
     if header and not basic:
         raise OAuthError("invalid_client", "The token endpoint takes Basic authentication only.", 401)
     if len(ways) > 1:
-        # RFC 6749 section 2.3 forbids it; what a real domain does is unknown.
+        # RFC 6749 section 2.3 forbids this; the behavior of a real domain is unknown.
         raise OAuthError("invalid_request", "The client authenticates in more than one way.")
     way = ways[0] if ways else "none"
     if way == "basic":
@@ -78,8 +78,8 @@ def _by_basic(world: World, encoded: str, form: Form) -> Client:
     if app is None or app["public"] or form.get("client_id", app["client_id"]) != app["client_id"]:
         raise _wrong()
     decoded = unquote_plus(secret)
-    # The seed article encodes the pair as it is, RFC 6749 section 2.3.1 form-encodes both first. Real secrets
-    # hold no character where that matters, so both are taken unless told otherwise.
+    # Published samples encode the pair unchanged; RFC 6749 section 2.3.1 form-encodes both parts first. Real secrets
+    # contain no characters for which this matters, so both forms are accepted by default.
     raw_taken = world.settings.basic_encoding == "either" and _same(secret, app["secret"])
     if not (_same(decoded, app["secret"]) or raw_taken):
         raise _wrong()
@@ -107,7 +107,7 @@ def _by_assertion(world: World, form: Form) -> Client:
     if app is None or form.get("client_id", app["client_id"]) != app["client_id"]:
         raise _wrong()
     if "client_credentials" not in app["grants"]:
-        # Observed: without the Client Credentials grant a client assertion fails with no better word.
+        # Observed: without the Client Credentials grant, a client assertion fails with this unspecific error.
         raise system_error(world.settings.system_error_status)
     assertions.check(world, app, assertion, client=True)
     return Client(app, "assertion")

@@ -1,4 +1,4 @@
-"""The device flow (RFC 8628): its endpoint and the page where a person approves."""
+"""The device flow (RFC 8628): the endpoint and the approval page."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ async def start(domain: Domain, request: web.Request) -> web.Response:
 
 
 async def page(domain: Domain, request: web.Request) -> web.Response:
-    """`GET /ui/v1/device`: the form. A user code may come in the query."""
+    """`GET /ui/v1/device`: the form. The query may contain a user code."""
     return _form(request.query.get("user_code", ""), "")
 
 
 async def decide(domain: Domain, request: web.Request) -> web.Response:
-    """`POST /ui/v1/device`: what the person decided."""
+    """`POST /ui/v1/device`: the user's decision."""
     form = dict(parse_qsl((await request.read()).decode("utf-8", "replace")))
     cookie, field = request.cookies.get(_COOKIE, ""), form.get("csrf", "")
     user_code = form.get("user_code", "")

@@ -1,4 +1,4 @@
-"""The codes of the device flow (RFC 8628): handed out, decided by a person, polled by a client."""
+"""The codes of the device flow (RFC 8628): the server issues them, a user decides, the client polls."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 
 
 class DecisionError(ValueError):
-    """A decision that cannot be taken, with the reason for the person who tries."""
+    """A decision is not possible; the message gives the user the reason."""
 
 
 class DeviceCodes:
-    """The codes that were handed out."""
+    """The issued codes."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def start(self, app: Record, scope: str) -> tuple[str, str]:
-        """Hand out a device code and a user code of eight letters."""
+        """Issue a device code and a user code of eight letters."""
         device_code = secrets.token_hex(17)[:33]
         user_code = "".join(secrets.choice(_LETTERS) for _ in range(8))
         record = {
@@ -35,13 +35,13 @@ class DeviceCodes:
         return device_code, user_code
 
     def decide(self, user_code: str, name: str, password: str | None, *, approve: bool) -> None:
-        """Approve or deny, as a person does on the page.
+        """Approve or deny a code, as a user does on the page.
 
-        :param user_code: the code as typed; case, spaces and dashes do not matter.
-        :param name: who signs in. Federated users can (observed).
-        :param password: their password; None skips the check, for the control address.
-        :param approve: False denies.
-        :raises DecisionError: for a wrong code or user.
+        :param user_code: the code as typed; case, spaces and dashes are ignored.
+        :param name: the user, who may be federated (observed).
+        :param password: the user's password; None skips the check, for the control API.
+        :param approve: whether to approve or deny.
+        :raises DecisionError: if the code or the user is wrong.
         """
         typed = "".join(letter for letter in user_code.upper() if letter.isalpha())
         user = self._world.user(name)
@@ -57,11 +57,11 @@ class DeviceCodes:
         raise DecisionError("The code is not valid.")
 
     def poll(self, device_code: str, client: Client) -> Record:
-        """The decided record; each code gives one sign-in.
+        """Return the record of an approved code; each code allows one sign-in.
 
-        The error names are those of RFC 8628 section 3.5; a real domain's are documented nowhere (inferred).
+        The error names follow RFC 8628 section 3.5; those of a real domain are not documented (inferred).
 
-        :raises OAuthError: if it is not decided yet, polled too fast, denied, expired, or used.
+        :raises OAuthError: if the code is pending, polled too fast, denied, expired, or used.
         """
         record = self._world.device_codes.get(device_code)
         if record is None or record["client_id"] != client.client_id or record["status"] == "used":
@@ -72,7 +72,7 @@ class DeviceCodes:
         if record["status"] == "denied":
             raise OAuthError("access_denied", "The user denied the request.")
         if record["status"] == "pending":
-            # A tenth of a second is the network's, not the client's.
+            # Allow a tenth of a second for network jitter.
             early = record["polled"] is not None and now - record["polled"] < record["interval"] - 0.1
             interval = record["interval"] + 5 if early else record["interval"]
             self._world.device_codes.put(device_code, {**record, "polled": now, "interval": interval})

@@ -1,4 +1,4 @@
-"""What the endpoints of the identity domain share."""
+"""The state that the endpoints of the identity domain share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DomainHandler = Callable[["Domain", web.Request], Awaitable[web.Response]]
 
 
 class Domain:
-    """The identity domain: what its endpoints share."""
+    """The identity domain: tokens, device codes and the simulated world."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -25,7 +25,7 @@ class Domain:
         self.device = DeviceCodes(world)
 
     def handler(self, function: DomainHandler) -> Handler:
-        """A handler that answers refusals in OAuth's form."""
+        """Wrap a handler to return OAuth error replies."""
 
         async def answer(request: web.Request) -> web.Response:
             try:

@@ -12,10 +12,10 @@ CONSUMED = "The token has already been consumed"
 
 
 class OAuthError(Exception):
-    """A request that the domain refuses.
+    """The identity domain refuses a request.
 
-    :param error: OAuth's code (RFC 6749 section 5.2).
-    :param description: the text for people.
+    :param error: OAuth error code (RFC 6749 section 5.2).
+    :param description: human-readable message.
     :param status: the HTTP status.
     """
 
@@ -26,11 +26,11 @@ class OAuthError(Exception):
         self.status = status
 
     def reply(self, *, basic: bool) -> web.Response:
-        """The HTTP answer.
+        """Build the HTTP reply.
 
-        The id of the error is in the header `X-ORACLE-DMS-ECID` and may be in the body as `ecId` (observed).
+        The error's ID is in the header `X-ORACLE-DMS-ECID` and may be in the body as `ecId` (observed).
 
-        :param basic: whether the client used Basic, which a 401 then must name (RFC 6749 section 5.2).
+        :param basic: whether the client used Basic; a 401 must then name it (RFC 6749 section 5.2).
         """
         ecid = f"{secrets.token_hex(8)}^{secrets.token_hex(4)}"
         body = {"error": self.error, "error_description": self.description, "ecId": ecid}
@@ -43,5 +43,5 @@ class OAuthError(Exception):
 
 
 def system_error(status: int) -> OAuthError:
-    """What the domain says when it does not want to say more (text observed, status and code inferred)."""
+    """Return the domain's unspecific error (text observed, status and code inferred)."""
     return OAuthError("server_error", "A system error has occurred. Please contact your administrator.", status)

@@ -1,4 +1,4 @@
-"""Reading form posts as strictly as RFC 6749 asks."""
+"""Reading form posts as strictly as RFC 6749 requires."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Form = dict[str, str]
 
 
 async def read_form(request: web.Request) -> Form:
-    """The fields of a form post.
+    """Read the fields of a form post.
 
-    :raises OAuthError: for another content type, or a field that is repeated (RFC 6749 section 3.2).
+    :raises OAuthError: for another content type or a repeated field (RFC 6749 section 3.2).
     """
     if request.content_type != "application/x-www-form-urlencoded":
         raise OAuthError("invalid_request", "The content type must be application/x-www-form-urlencoded.")

@@ -44,7 +44,7 @@ async def token(domain: Domain, request: web.Request) -> web.Response:
 
 
 def required(form: Form, name: str) -> str:
-    """A parameter that must be there."""
+    """Return a required parameter."""
     value = form.get(name)
     if value is None:
         raise OAuthError("invalid_request", f"The parameter {name} is missing.")
@@ -63,7 +63,7 @@ def _active(domain: Domain, name: str) -> Record:
 def _reply(
     domain: Domain, client: Client, grant: str, scope: str, user: Record | None, refresh: str | None
 ) -> dict[str, Any]:
-    """A successful reply; `scope` is normally absent (documented)."""
+    """Build a successful reply; it normally has no `scope` (documented)."""
     audiences, _ = split_scope(domain.world, client.app, scope)
     body: dict[str, Any] = {
         "access_token": domain.access.sign(client.app, grant, audiences, scope, user),
@@ -76,7 +76,7 @@ def _reply(
 
 
 def _first(domain: Domain, client: Client, grant: str, scope: str | None, user: Record) -> dict[str, Any]:
-    """The reply to a sign-in, with a refresh token when asked for and allowed."""
+    """Build the reply to a sign-in, with a refresh token if requested and allowed."""
     _, offline = split_scope(domain.world, client.app, scope)
     text = scope or ""
     refresh = None
@@ -128,7 +128,7 @@ def _refresh(domain: Domain, client: Client, form: Form) -> dict[str, Any]:
         fresh = domain.refresh.issue(client.app, record["grant"], record["scope"], user, record["family"])
     elif rotation == "reuse":
         fresh = old
-    # A scope without offline_access still brings a new refresh token (inferred).
+    # A scope without offline_access still returns a new refresh token (inferred).
     narrowed = asked if asked and asked != "offline_access" else record["scope"]
     return _reply(domain, client, "refresh_token", narrowed, user, fresh)
 

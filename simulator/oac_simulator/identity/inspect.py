@@ -17,7 +17,7 @@ from oac_simulator.replies import json_reply
 
 
 async def revoke(domain: Domain, request: web.Request) -> web.Response:
-    """`POST /oauth2/v1/revoke`: by RFC 7009, as the public pages name no parameters (inferred)."""
+    """`POST /oauth2/v1/revoke`: follows RFC 7009, because the public pages name no parameters (inferred)."""
     form = await read_form(request)
     client = authenticate(domain.world, request, form)
     token = required(form, "token")
@@ -29,7 +29,7 @@ async def revoke(domain: Domain, request: web.Request) -> web.Response:
     try:
         claims = domain.access.check(token)
     except TokenRejected:
-        # RFC 7009 section 2.2: a token that is not valid is as good as revoked.
+        # RFC 7009 section 2.2: an invalid token counts as revoked.
         return web.Response()
     if claims["client_id"] == client.client_id:
         domain.world.revoked.put(claims["jti"], {"exp": claims["exp"]})
@@ -37,7 +37,7 @@ async def revoke(domain: Domain, request: web.Request) -> web.Response:
 
 
 async def introspect(domain: Domain, request: web.Request) -> web.Response:
-    """`POST /oauth2/v1/introspect`: by RFC 7662 (inferred)."""
+    """`POST /oauth2/v1/introspect`: follows RFC 7662 (inferred)."""
     form = await read_form(request)
     client = authenticate(domain.world, request, form)
     if not client.app["introspect"]:
@@ -58,7 +58,7 @@ async def introspect(domain: Domain, request: web.Request) -> web.Response:
 def _configuration(domain: Domain) -> dict[str, Any]:
     url = domain.world.identity_url
     return {
-        # As observed, the issuer is not the address that was asked.
+        # The issuer differs from the requested URL (observed).
         "issuer": domain.world.settings.issuer,
         "token_endpoint": f"{url}/oauth2/v1/token",
         "device_authorization_endpoint": f"{url}/oauth2/v1/device",
@@ -85,12 +85,12 @@ async def openid_configuration(domain: Domain, request: web.Request) -> web.Resp
 
 
 async def idcs_configuration(domain: Domain, request: web.Request) -> web.Response:
-    """`GET /.well-known/idcs-configuration`: the same, wrapped (observed)."""
+    """`GET /.well-known/idcs-configuration`: the same, wrapped in an object (observed)."""
     return json_reply({"openid-configuration": _configuration(domain)})
 
 
 async def signing_keys(domain: Domain, request: web.Request) -> web.Response:
-    """`GET /admin/v1/SigningCert/jwk`: needs an access token unless made public (documented)."""
+    """`GET /admin/v1/SigningCert/jwk`: needs an access token unless the keys are public (documented)."""
     if not domain.world.settings.signing_cert_public:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":

@@ -20,15 +20,15 @@ _CACHE_LIMIT = 20_000
 
 
 class TokenRejected(Exception):
-    """An access token that is not (or no longer) good."""
+    """An access token is not valid."""
 
 
 def split_scope(world: World, app: Record, text: str | None) -> tuple[list[str], bool]:
-    """What a scope asks for.
+    """Split a scope into its parts.
 
-    :returns: the audiences, and whether a refresh token is asked for.
-    :raises OAuthError: for no scope, an unknown one, or a mixture that is not allowed (documented: the bare resource
-        scope goes with nothing but `offline_access`).
+    :returns: the audiences, and whether the scope requests a refresh token.
+    :raises OAuthError: for a missing or unknown scope, or a forbidden combination (documented: the bare resource scope
+        may only be combined with `offline_access`).
     """
     wanted = (text or "").split()
     offline = "offline_access" in wanted
@@ -49,7 +49,7 @@ def split_scope(world: World, app: Record, text: str | None) -> tuple[list[str],
 
 
 class AccessTokens:
-    """Signs access tokens and checks them again."""
+    """Signs and checks access tokens."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -65,7 +65,7 @@ class AccessTokens:
         *,
         lifetime: int | None = None,
     ) -> str:
-        """A signed access token; the claims follow the documented list, `gtp` is observed.
+        """Return a signed access token. Its claims follow the documented list; `gtp` is observed.
 
         :param lifetime: in seconds; None for the setting.
         """
@@ -89,15 +89,15 @@ class AccessTokens:
         return jwt.encode(claims, world.signing_key, algorithm="RS256", headers={"kid": "SIGNING_KEY"})
 
     def _next(self) -> int:
-        """Numbers that grow with every token, so that all tokens up to now can be ended at once."""
+        """Return a number that grows with every token, so `end_all` can invalidate all earlier tokens."""
         return time.time_ns() // 1000
 
     def end_all(self) -> None:
-        """No access token issued so far is good any more."""
+        """Invalidate all access tokens issued so far."""
         self._world.meta.put("ended", {"number": self._next()})
 
     def check(self, token: str) -> dict[str, Any]:
-        """The claims of a good token.
+        """Verify a token and return its claims.
 
         :raises TokenRejected: if it is malformed, not signed by this domain, expired, or revoked.
         """
@@ -125,7 +125,7 @@ class AccessTokens:
 
 
 class RefreshTokens:
-    """Issues refresh tokens, each good for one use; a second use ends the whole family."""
+    """Issues single-use refresh tokens; a second use revokes the whole family."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -140,7 +140,7 @@ class RefreshTokens:
         *,
         lifetime: int | None = None,
     ) -> str:
-        """A new refresh token; the domain keeps only its hash.
+        """Issue a refresh token; the domain stores only its hash.
 
         :param lifetime: in seconds; None for the setting.
         """
@@ -154,13 +154,14 @@ class RefreshTokens:
         return token
 
     def find(self, token: str) -> Record | None:
-        """What is known of a refresh token."""
+        """Return the record of a refresh token."""
         return self._world.refresh_tokens.get(_key(token))
 
     def use(self, token: str, app: Record) -> Record:
-        """Take a refresh token for a renewal.
+        """Return the record of a refresh token that may be used for a renewal.
 
-        :raises OAuthError: if it is unknown, of another client, expired, revoked, or used (which ends its family).
+        :raises OAuthError: if the token is unknown, expired, revoked, from another client, or used (which revokes its
+            family).
         """
         record = self.find(token)
         if record is None or record["client_id"] != app["client_id"]:
@@ -192,5 +193,5 @@ def _key(token: str) -> str:
 
 
 def _opaque() -> str:
-    """A token with `+`, `/` and `=` in it, as the real ones have: a client that does not encode it fails."""
+    """Return a token with `+`, `/` and `=`, like the real ones, so a client that does not encode it fails."""
     return "AgAg+/" + base64.b64encode(os.urandom(64)).decode()

@@ -1,4 +1,4 @@
-"""The rows behind the semantic model: one SQLite file for each instance, beside the rest of the state."""
+"""The rows behind the semantic model: one SQLite file per instance, in the state folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Row = tuple[Any, ...]
 _BEGIN = datetime(2026, 1, 1)
 _REGIONS = ("Americas", "Asia", "Europe", None)
 _STATUS = ("Delivered", "Open", "Returned")
-#: Beyond 2^53: a client that reads numbers as floats changes it.
+#: Beyond 2^53, so a client that reads numbers as floats corrupts it.
 FIRST_ORDER = 9_007_199_254_740_993
 _AFFINITY = {"NUMERIC": "NUMERIC", "VARCHAR": "TEXT", "DATE": "TEXT", "TIMESTAMP": "TEXT"}
 
 
 def stamp(moment: datetime) -> str:
-    """A date or time as results show it (observed) and as it is stored: `2026-01-31 00:00:00.0`."""
+    """Format a date or time as in results (observed) and in the data: `2026-01-31 00:00:00.0`."""
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 100_000}"
 
 
@@ -44,7 +44,7 @@ def _sales() -> Iterator[Row]:
 def _orders() -> Iterator[Row]:
     for n in range(2500):
         amount = None if n % 50 == 49 else (1000 + n * 7919 % 100_000) / 100
-        # Trailing blanks, as in columns of the type CHAR; results lose them (observed).
+        # Trailing spaces, as in columns of the type CHAR; results omit them (observed).
         customer = None if n % 90 == 7 else f"Customer {n % 40:02d}  "
         yield n + 1, stamp(_BEGIN + timedelta(minutes=97 * n)), customer, _STATUS[n % 3], amount, 1 + n % 9
 
@@ -64,12 +64,12 @@ _ROWS = {SALES: _sales, ORDERS: _orders, BUDGET: _budget, TARGETS: _targets}
 
 
 def path_of(world: World, instance: str) -> Path:
-    """The SQLite file of an instance: each source is a table, each column is named `Table.Column`."""
+    """Return the path of an instance's SQLite file: each source is a table, each column is named `Table.Column`."""
     return world.store.directory / f"data-{instance}.sqlite"
 
 
 def _seeded(path: Path) -> Path:
-    """The file, made if it is not there."""
+    """Create the file with the first rows if it does not exist, and return its path."""
     if path.exists():
         return path
     draft = path.with_suffix(".draft")
@@ -88,9 +88,9 @@ def _seeded(path: Path) -> Path:
 
 
 def change(world: World, instance: str, sql: str, parameters: Sequence[Any] = ()) -> list[list[Any]]:
-    """Run a statement of SQLite behind the client's back.
+    """Run a SQLite statement behind the client's back.
 
-    :returns: the rows, if it has any.
+    :returns: the rows, if any.
     :raises sqlite3.Error: if SQLite refuses it.
     """
     with closing(sqlite3.connect(_seeded(path_of(world, instance)))) as database, database:
@@ -101,7 +101,7 @@ def change(world: World, instance: str, sql: str, parameters: Sequence[Any] = ()
 
 
 def reset(world: World) -> None:
-    """Bring back the first rows where they were changed."""
+    """Restore the first rows where they were changed."""
     for instance in world.instances:
         path = path_of(world, instance)
         if path.exists() and change(world, instance, "PRAGMA user_version") != [[0]]:
@@ -113,9 +113,9 @@ def _divide(left: Any, right: Any) -> float | None:
 
 
 def read(world: World, instance: str, sql: str, limit: int) -> list[Row]:
-    """The first rows of a query.
+    """Run a query and return its first rows.
 
-    :raises sqlite3.Error: for what SQLite refuses, and for a division by zero.
+    :raises sqlite3.Error: if SQLite refuses the query, or for a division by zero.
     """
     with closing(sqlite3.connect(f"{_seeded(path_of(world, instance)).as_uri()}?mode=ro", uri=True)) as database:
         database.execute("PRAGMA case_sensitive_like = ON")

@@ -1,7 +1,7 @@
-"""The list of tools: their names on the wire, old and new, and their arguments.
+"""The list of tools: their old and new names, and their arguments.
 
-Names are documented and observed. Descriptions are the simulator's own words. What is known of write tools is little:
-they are listed, and calling one is refused.
+The names are documented and observed; the descriptions are the simulator's own. Little is known about the write tools:
+the server lists them and refuses calls.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 PREFIX = "oracle_analytics-"
 _TEXT, _FLAG, _NUMBER = {"type": "string"}, {"type": "boolean"}, {"type": "integer"}
 _TEXTS = {"type": "array", "items": _TEXT}
-#: Tool, description, arguments, those that are needed.
+#: Tool to description, arguments and required arguments.
 _TOOLS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "search_catalog": (
         "Finds items of the catalog.",
@@ -27,7 +27,7 @@ _TOOLS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["datamodelName"],
     ),
     "execute_logical_sql": ("Runs Logical SQL.", {"query": _TEXT, "maxRows": _NUMBER}, ["query"]),
-    # Its arguments are assumed to be those of execute_logical_sql (inferred).
+    # The arguments are those of execute_logical_sql (inferred).
     "execute_oac_ansi_sql": ("Runs ANSI SQL.", {"query": _TEXT, "maxRows": _NUMBER}, ["query"]),
     "save_catalog_content": (
         "Writes the content of an item.",
@@ -48,26 +48,26 @@ _TOOLS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             "update_catalog_acl",
         )
     },
-    # Of the old list only (inferred: the pages call it deprecated, and no list of September 2026 has it).
+    # In the old list only (inferred: the pages call it deprecated, and the lists of September 2026 do not have it).
     "discover_data": ("Lists subject areas and datasets.", {"fetchType": _TEXT}, []),
 }  # fmt: skip
-#: Lists by the setting `mcp_tools`: observed in September 2026, documented since, and of the first preview.
+#: Lists by the setting `mcp_tools`: observed in September 2026, documented since then, and from the first preview.
 _LISTS = {
     "current": [name for name in _TOOLS if name not in ("execute_oac_ansi_sql", "discover_data")],
     "ansi": [name for name in _TOOLS if name != "discover_data"],
     "old": ["discover_data", "describe_data", "execute_logical_sql"],
 }
-#: The real description holds a grammar of some 82 KB (observed); this one is as long.
+#: The real description contains a grammar of some 82 KB (observed); this one has the same length.
 _GRAMMAR = "\n" + "The grammar of Logical SQL would be here.\n" * 2000
 
 
 def _old(name: str) -> str:
-    """`describe_data` as the first preview spelled it: `describeData`, `executeLogicalSQL`."""
+    """Spell a tool's name as the first preview did: `describeData`, `executeLogicalSQL`."""
     return re.sub(r"_(\w)", lambda match: match[1].upper(), name).replace("Sql", "SQL")
 
 
 def names(setting: str) -> dict[str, str]:
-    """Raw name to name, of the tools that are there.
+    """Return the available tools: name on the wire to name.
 
     :param setting: the setting `mcp_tools`.
     """
@@ -75,12 +75,12 @@ def names(setting: str) -> dict[str, str]:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON schema of a tool's arguments."""
+    """Return the JSON schema of a tool's arguments."""
     _, arguments, needed = _TOOLS[name]
     return {"type": "object", "properties": arguments, "required": needed}
 
 
 def listed(raw: str, name: str) -> dict[str, Any]:
-    """A tool as `tools/list` shows it. Neither annotations nor an output schema have been seen."""
+    """Return a tool as `tools/list` shows it. Annotations and output schemas have not been observed."""
     description = _TOOLS[name][0] + (_GRAMMAR if name == "execute_logical_sql" else "")
     return {"name": raw, "description": description, "inputSchema": schema(name)}

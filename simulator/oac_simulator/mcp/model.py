@@ -1,13 +1,13 @@
-"""The semantic model that can be queried: one subject area and three datasets.
+"""The semantic model for queries: one subject area and three datasets.
 
-Names and rows are the simulator's own. What columns have follows the observed answer of `describe_data`.
+Names and rows are the simulator's own. The attributes of columns follow the observed result of `describe_data`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The rules by which a measure aggregates.
+#: The aggregation rules of measures.
 RULES = ("SUM", "COUNT", "AVG", "MIN", "MAX")
 
 
@@ -15,11 +15,11 @@ RULES = ("SUM", "COUNT", "AVG", "MIN", "MAX")
 class Column:
     """A column of a source.
 
-    :param table: its presentation table, or the table of the dataset.
-    :param name: its name.
+    :param table: presentation table, or table of the dataset.
+    :param name: name of the column.
     :param type: `VARCHAR`, `NUMERIC`, `DATE` or `TIMESTAMP`.
-    :param rule: by which a measure aggregates; empty for an attribute.
-    :param nullable: whether it has NULLs.
+    :param rule: aggregation rule of a measure; empty for an attribute.
+    :param nullable: whether the column has NULLs.
     """
 
     table: str
@@ -30,18 +30,18 @@ class Column:
 
     @property
     def stored(self) -> str:
-        """Its name in SQLite, where a source is one wide table."""
+        """The column's name in SQLite, where a source is one wide table."""
         return f"{self.table}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What stands behind FROM.
+    """A source that FROM can name.
 
-    :param reference: as queries and `describe_data` write it: the name of a subject area, or `XSA('owner'.'dataset')`.
-    :param type: its type in the catalog.
-    :param plain: its plain id in the catalog.
-    :param columns: in the order of `describe_data`.
+    :param reference: the name in queries and `describe_data`: a subject area, or `XSA('owner'.'dataset')`.
+    :param type: type in the catalog.
+    :param plain: plain ID in the catalog.
+    :param columns: the columns, in the order of `describe_data`.
     """
 
     reference: str
@@ -51,21 +51,21 @@ class Source:
 
     @property
     def written(self) -> str:
-        """As queries write it: the name of a subject area is quoted."""
+        """The reference in queries, where the name of a subject area is quoted."""
         return f'"{self.reference}"' if self.type == "subjectAreas" else self.reference
 
     @property
     def tables(self) -> list[str]:
-        """The names of its tables."""
+        """The names of the source's tables."""
         return list(dict.fromkeys(column.table for column in self.columns))
 
     def column(self, table: str, name: str) -> Column | None:
-        """A column by name."""
+        """Return a column by table and name."""
         return next((column for column in self.columns if (column.table, column.name) == (table, name)), None)
 
 
 def dataset(plain: str) -> str:
-    """The reference of a dataset by its plain id (documented)."""
+    """Return the reference of a dataset from its plain ID (documented)."""
     return f"XSA({plain})"
 
 
@@ -111,7 +111,7 @@ BUDGET = Source(
         Column("BUDGET_LINES", "Planned", "NUMERIC", "SUM"),
     ),
 )  # fmt: skip
-#: Names and values outside ASCII, for the trap of the character set.
+#: Non-ASCII names and values, to test for the wrong character set.
 TARGETS = Source(
     dataset("'admin'.'Targets'"), "datasets", "'admin'.'Targets'",
     (

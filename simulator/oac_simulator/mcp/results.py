@@ -1,4 +1,4 @@
-"""The shapes of answers: of a query, of a tool, of an error in each of its four places."""
+"""The shapes of results: of queries, of tools, and of errors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ BATCH = 1000
 
 
 class RpcError(Exception):
-    """An error of JSON-RPC.
+    """A JSON-RPC error.
 
-    :param code: its number.
-    :param message: its message.
-    :param data: what else it says: a text, or an object.
+    :param code: error code.
+    :param message: error message.
+    :param data: further details: a string or an object.
     :param status: the HTTP status.
     """
 
@@ -29,17 +29,17 @@ class RpcError(Exception):
 
 
 class ToolError(Exception):
-    """An error that a tool reports in its result: `isError` is true, the text says why (observed)."""
+    """A tool reports an error in its result: `isError` is true, and the text gives the reason (observed)."""
 
 
 def block(payload: Any) -> dict[str, Any]:
-    """The result of a tool: JSON inside the text of one block (observed)."""
+    """Build the result of a tool: JSON in the text of one block (observed)."""
     text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     return {"content": [{"type": "text", "text": text}], "isError": False}
 
 
 def refused(text: str, form: str) -> dict[str, Any]:
-    """A query that is refused, in the place that the setting names.
+    """Report a refused query in one of three places.
 
     :param form: `error` (documented), `tool` or `status` (observed).
     :raises RpcError: for `error`.
@@ -54,13 +54,13 @@ def refused(text: str, form: str) -> dict[str, Any]:
 
 
 def answered(keys: Sequence[str], rows: Sequence[Row], *, more: bool, drop_nulls: bool, began: float) -> dict[str, Any]:
-    """The rows of a query in batches, as documented; one finished document.
+    """Build the result of a query as one complete document, with the rows in batches as documented.
 
-    :param keys: the names of the columns; of two with one name, the last one wins (inferred).
-    :param rows: as SQLite gave them.
-    :param more: whether the answer was cut at `maxRows`: the last batch says `hasMore`.
-    :param drop_nulls: leave the key of a NULL out, as another channel of OAC does (observed there).
-    :param began: when the query began, in seconds since the epoch.
+    :param keys: the names of the columns; of two equal names, the last wins (inferred).
+    :param rows: the rows from SQLite.
+    :param more: whether the result was cut at `maxRows`; the last batch then has `hasMore`.
+    :param drop_nulls: whether to omit the key of a NULL, as another interface of OAC does (observed there).
+    :param began: start of the query, in seconds since the epoch.
     """
     cursor = str(uuid.uuid4())
     batches: list[dict[str, Any]] = []
@@ -79,7 +79,7 @@ def answered(keys: Sequence[str], rows: Sequence[Row], *, more: bool, drop_nulls
 
 
 def _record(keys: Sequence[str], row: Row, drop_nulls: bool) -> dict[str, Any]:
-    """One row. Trailing blanks are trimmed (observed)."""
+    """Build one row. Trailing spaces are trimmed (observed)."""
     cells = ((key, cell.rstrip(" ") if isinstance(cell, str) else cell) for key, cell in zip(keys, row, strict=True))
     return {key: cell for key, cell in cells if not (drop_nulls and cell is None)}
 

@@ -1,7 +1,7 @@
-"""`POST /api/mcp`: JSON-RPC, one message for each request (documented), as Streamable HTTP of MCP 2025-06-18.
+"""`POST /api/mcp`: JSON-RPC, one message per request (documented), as Streamable HTTP of MCP 2025-06-18.
 
 Each method is an endpoint for counters and faults: `mcp initialize`, `mcp tools/list`,
-`mcp tools/call execute_logical_sql`, `mcp resources/read`; `mcp` for what is no message.
+`mcp tools/call execute_logical_sql`, `mcp resources/read`; `mcp` for an invalid message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from oac_simulator.store import Record
 from oac_simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, Instance
 
 PATH = "/api/mcp"
-#: The version that OAC speaks, and the others that clients may name (documented, observed).
+#: The protocol version of OAC, and other versions that clients may name (documented, observed).
 VERSION = "2025-06-18"
 _VERSIONS = (VERSION, "2025-03-26", "2025-11-25")
 _INITIALIZED = {
@@ -45,11 +45,11 @@ Message = dict[str, Any]
 
 
 class Mcp:
-    """The endpoint of one instance.
+    """The MCP endpoint of one instance.
 
-    :param domain: signs and checks tokens.
-    :param sessions: those of all instances.
-    :param instance: which.
+    :param domain: the identity domain, which checks tokens.
+    :param sessions: the sessions of all instances.
+    :param instance: the instance.
     """
 
     def __init__(self, domain: Domain, sessions: Sessions, instance: Instance) -> None:
@@ -57,7 +57,7 @@ class Mcp:
         self._world = domain.world
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """One message."""
+        """Handle one message."""
         message: Message | RpcError
         try:
             message = _message(request, await request.read(), self._world.settings.mcp_charset)
@@ -70,7 +70,7 @@ class Mcp:
         return await endpoint(self._world, self._instance.name, _name(message), answer)(request)
 
     async def other(self, request: web.Request) -> web.StreamResponse:
-        """GET and DELETE: not offered (inferred; the specification allows 405)."""
+        """Refuse GET and DELETE (inferred; the specification allows 405)."""
         return json_reply({"code": "MethodNotAllowed", "message": "POST only."}, 405, {"Allow": "POST"})
 
     async def _answer(self, request: web.Request, message: Message | RpcError) -> web.StreamResponse:
@@ -88,7 +88,7 @@ class Mcp:
                 return self._reply(number, {"result": _INITIALIZED}, headers={"Mcp-Session-Id": key})
             session = self._session(request, user, message["method"])
             if number is None:
-                # A notification: no answer, whatever it is (documented: 202).
+                # A notification gets no result, whatever its method (documented: 202).
                 if session is not None and message["method"] == "notifications/initialized":
                     session.ready = True
                 return web.Response(status=202)
@@ -100,9 +100,9 @@ class Mcp:
             return self._reply(number, {"error": error.body}, error.status)
 
     def _session(self, request: web.Request, user: Record, method: str) -> Session | None:
-        """The session of the request.
+        """Return the session of the request.
 
-        :raises RpcError: if it is gone; or missing where it is needed: for all but lists (observed, documented).
+        :raises RpcError: if the session is gone, or missing although the method needs one (observed, documented).
         """
         world, key = self._world, request.headers.get("Mcp-Session-Id")
         status = world.settings.mcp_session_status
@@ -127,7 +127,7 @@ class Mcp:
         method, params = message["method"], message.get("params", {})
         if not isinstance(params, dict):
             raise RpcError(-32602, "Invalid params: params is an object")
-        # Without `initialized`, lists are empty and the rest is refused (observed: one or the other).
+        # Before `notifications/initialized`, lists are empty and other methods are refused (observed).
         ready = session is None or session.ready
         match method:
             case "ping":
@@ -150,12 +150,12 @@ class Mcp:
         raise RpcError(-32601, f"Method not found: {method}")
 
     def _may(self, user: Record, name: str) -> bool:
-        """Whether the user's role has a tool (documented: consumers only search)."""
+        """Return whether the user's role may call a tool (documented: consumers can only search)."""
         roles = {compact(role) for role in user["instance_roles"].get(self._instance.name, user["roles"])}
         return name == "search_catalog" or bool({compact(ADMINISTRATOR), compact(CONTENT_AUTHOR)} & roles)
 
     def _tools(self, user: Record, params: Message) -> Message:
-        """The list, in pages if the setting says so."""
+        """Return the list of tools, in pages if the setting says so."""
         settings = self._world.settings
         found = [
             inventory.listed(raw, name) for raw, name in inventory.names(settings.mcp_tools).items()
@@ -186,7 +186,7 @@ class Mcp:
     def _reply(
         self, number: Any, body: Message, status: int = 200, headers: dict[str, str] | None = None
     ) -> web.StreamResponse:
-        """The answer as JSON, or as an event of a stream; which one OAC sends is unknown. Errors of HTTP are JSON."""
+        """Build the reply as JSON or as an event stream (which one OAC sends is unknown). HTTP errors are JSON."""
         full = {"jsonrpc": "2.0", "id": number, **body}
         form = self._world.settings.mcp_reply
         if form == "json" or status != 200:
@@ -207,9 +207,9 @@ class Mcp:
 
 
 def _check_initialize(params: Any) -> None:
-    """Refuse what the specification forbids; any version is answered with the one that OAC speaks.
+    """Check the members that the specification requires. Any protocol version is accepted.
 
-    :raises RpcError: if a member is missing or of another type.
+    :raises RpcError: if a member is missing or has another type.
     """
     for name, kind in (("protocolVersion", str), ("capabilities", dict), ("clientInfo", dict)):
         if not isinstance(params, dict) or not isinstance(params.get(name), kind):
@@ -217,16 +217,16 @@ def _check_initialize(params: Any) -> None:
 
 
 def _event(text: str) -> str:
-    """An event; its lines are joined by line feeds (the specification of server-sent events)."""
+    """Format an event; the client joins its `data` lines with line feeds (specification of server-sent events)."""
     return "event: message\n" + "".join(f"data: {line}\n" for line in text.split("\n")) + "\n"
 
 
 def _message(request: web.Request, raw: bytes, charset: str) -> Message:
-    """The message in a body.
+    """Read the message from a body.
 
     Without `charset` in the content type, a body is read as ISO-8859-1 (observed).
 
-    :raises RpcError: if it is none.
+    :raises RpcError: if the body is not a message.
     """
     if request.content_type != "application/json":
         raise RpcError(-32700, "Parse error: the content type is not application/json", None, 415)
@@ -245,7 +245,7 @@ def _message(request: web.Request, raw: bytes, charset: str) -> Message:
 
 
 def _name(message: Message | RpcError) -> str:
-    """The endpoint's name, for counters and faults; of a tool its new name."""
+    """Return the endpoint's name for counters and faults, with the new name of a tool."""
     if isinstance(message, RpcError):
         return "mcp"
     method, params = message["method"], message.get("params")

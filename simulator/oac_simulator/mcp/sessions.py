@@ -1,7 +1,7 @@
-"""Sessions of MCP: `Mcp-Session-Id`, from `initialize` until the server forgets it.
+"""MCP sessions: `Mcp-Session-Id`, from `initialize` until the server drops it.
 
-The header and the refusal without it are documented. Lifetime, binding to the user, and the answer for a session that
-is gone are unknown; settings switch between the plausible ones. Sessions are in memory: a restart ends them all.
+The header and the error without it are documented. Lifetime, binding to the user, and the reply for a session that is
+gone are unknown; settings select plausible values. Sessions are in memory, so a restart ends them all.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from oac_simulator.world import World
 class Session:
     """One session.
 
-    :param instance: where.
-    :param user: whose.
-    :param used: when it was last used, in seconds since the epoch.
-    :param ready: whether `notifications/initialized` has come.
+    :param instance: name of the instance.
+    :param user: name of the user.
+    :param used: time of last use, in seconds since the epoch.
+    :param ready: whether the client has sent `notifications/initialized`.
     """
 
     instance: str
@@ -29,20 +29,20 @@ class Session:
 
 
 class Sessions:
-    """All sessions of a simulation."""
+    """The sessions of all instances."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._open: dict[str, Session] = {}
 
     def begin(self, instance: str, user: str) -> str:
-        """A new session; returns its id."""
+        """Start a session and return its ID."""
         key = str(uuid.uuid4())
         self._open[key] = Session(instance, user, self._world.clock.now())
         return key
 
     def find(self, key: str, instance: str, user: str) -> Session | None:
-        """The session of this user, unless it is unknown or too old; using it begins its time anew (inferred)."""
+        """Return this user's session unless it is unknown or expired; each use restarts its lifetime (inferred)."""
         session, now, lifetime = self._open.get(key), self._world.clock.now(), self._world.settings.mcp_session_seconds
         if session is None or (session.instance, session.user) != (instance, user):
             return None
@@ -53,11 +53,11 @@ class Sessions:
         return session
 
     def end(self, key: str) -> None:
-        """Forget a session."""
+        """End a session."""
         self._open.pop(key, None)
 
     def end_all(self) -> int:
-        """Forget all sessions; returns how many there were."""
+        """End all sessions and return how many there were."""
         count = len(self._open)
         self._open.clear()
         return count

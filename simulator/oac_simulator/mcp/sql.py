@@ -1,8 +1,8 @@
-"""The subset of Logical SQL, translated to SQLite while it is read.
+"""A single-pass translator from a subset of Logical SQL to SQLite.
 
-A measure is aggregated by its own rule before anything else happens to it, and an aggregate around it does not change
-that: `AVG(measure)` is no average (observed). Attributes that are selected are grouped by. Where SQLite's answer could
-differ from OAC's, the query is refused.
+OAC aggregates a measure by its own rule first, and an aggregate function around it has no effect: `AVG(measure)` is not
+an average (observed). A query groups by the selected attributes. The translator refuses queries for which SQLite's
+result could differ from OAC's.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _DATE_PARTS = {
 class Value:
     """A translated expression.
 
-    :param sql: for SQLite.
-    :param type: `number`, `text`, `date`, `truth`; None for NULL. What differs is not compared.
+    :param sql: SQLite expression.
+    :param type: `number`, `text`, `date`, `truth`; None for NULL. Different types cannot be compared.
     :param level: empty for a constant, `row` for attributes, `group` for measures and aggregates, `override` for a
         measure in OVERRIDEAGGR.
-    :param measure: the measure that it is and nothing besides.
+    :param measure: the measure, if the expression is only a measure.
     """
 
     sql: str
@@ -47,7 +47,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What SQLite is asked. `keys` name the columns of the result, `types` are those of `Value`."""
+    """A query for SQLite. `keys` are the column names of the result, `types` are types as in `Value`."""
 
     sql: str
     keys: tuple[str, ...]
@@ -56,11 +56,11 @@ class Query:
 
 @dataclass(slots=True)
 class _Scope:
-    """What names mean: columns of a source, columns of a query in parentheses, or aliases in HAVING."""
+    """The meaning of names: columns of a source, columns of a subquery, or aliases in HAVING."""
 
     source: Source | None = None
     names: Mapping[str, Value] = field(default_factory=dict)
-    #: The name of the query in parentheses.
+    #: The name of the subquery.
     name: str = ""
 
 
@@ -68,8 +68,8 @@ def translate(text: str, find: Callable[[str], Source]) -> Query:
     """Translate a query.
 
     :param text: Logical SQL.
-    :param find: gives the source of a reference.
-    :raises QueryError: if OAC would refuse it, or the simulator has to.
+    :param find: returns the source for a reference.
+    :raises QueryError: if OAC would refuse the query, or the simulator does not support it.
     """
     reader = _Reader(text, find)
     query = reader.statement()
@@ -88,7 +88,7 @@ class _Reader:
     # ---------------------------------------------------------------------------------------- statements
 
     def statement(self) -> Query:
-        """SELECTs joined by UNION ALL, with what holds for them together."""
+        """Translate SELECTs combined by UNION ALL, with ORDER BY, OFFSET and FETCH."""
         tokens = self.tokens
         query = self._select()
         sql, types = query.sql, query.types
@@ -115,7 +115,7 @@ class _Reader:
         return Query(f"{sql} LIMIT {kept} OFFSET {skipped}", query.keys, types)
 
     def _order(self, keys: tuple[str, ...]) -> str:
-        """An alias or a number, which is what was seen to work."""
+        """Translate a sort key: an alias or a number, the forms that were observed to work."""
         tokens = self.tokens
         if tokens.now.kind == "number":
             number = tokens.count()
@@ -136,7 +136,7 @@ class _Reader:
         tokens.need("SELECT")
         distinct = tokens.take("DISTINCT")
         begin = tokens.place
-        # What names mean is said behind them.
+        # FROM, which gives names their meaning, comes after the select list.
         tokens.skip_to_from()
         end_of_items = tokens.place
         stored = self._from()
@@ -167,7 +167,7 @@ class _Reader:
         return Query(sql, tuple(key for _, key in items), tuple(value.type for value in values))
 
     def _from(self) -> str:
-        """The source, as SQLite knows it; sets what names mean."""
+        """Translate FROM and set the scope of names."""
         tokens = self.tokens
         tokens.need("FROM")
         if tokens.take("("):
@@ -190,7 +190,7 @@ class _Reader:
         return stored
 
     def _xsa(self) -> str:
-        """`XSA('owner'.'dataset')` in the one spelling that the model has."""
+        """Return `XSA('owner'.'dataset')` in the spelling of the model."""
         tokens = self.tokens
         tokens.need("XSA", "(")
         owner = tokens.next("text")
@@ -200,7 +200,7 @@ class _Reader:
         return f"XSA('{owner}'.'{name}')"
 
     def _item(self) -> tuple[Value, str]:
-        """An expression and its key in the result: the alias, or else the whole expression (observed)."""
+        """Translate an expression and return its key in the result: the alias, or the expression's text (observed)."""
         begin = self.tokens.place
         value = self._value()
         written = self.tokens.since(begin)
@@ -209,9 +209,9 @@ class _Reader:
         return value, written
 
     def _grouping(self, values: list[Value]) -> list[str]:
-        """What is grouped by: the attributes that are selected, or what GROUP BY says.
+        """Return the grouping: the selected attributes, or the list in GROUP BY.
 
-        Attributes alone are one row for each combination (inferred); the rows of a query in parentheses stay.
+        Attributes alone give one row per combination (inferred); the rows of a subquery are not grouped.
         """
         rows = list(dict.fromkeys(value.sql for value in values if value.level == "row"))
         if not self.tokens.take("GROUP"):
@@ -369,7 +369,7 @@ class _Reader:
         return Value(f"{sql} END", _alike(*(value.type for value in results)), _level(*used, *results))
 
     def _function(self, name: str) -> Value:
-        """What stands in the parentheses of a function, which stay to be closed."""
+        """Translate a function's arguments, up to the closing parenthesis."""
         if name in _AGGREGATES:
             return self._aggregate(name)
         if name == "OVERRIDEAGGR":
@@ -411,7 +411,7 @@ class _Reader:
         if value.measure is not None:
             if name == "COUNT" or distinct:
                 raise Unsupported(f"{name} of a measure without OVERRIDEAGGR")
-            # The trap: the measure's own rule decides, and not the aggregate around it (observed).
+            # The measure's own rule applies, not the aggregate function around it (observed).
             return value
         if value.level == "group":
             raise Unsupported("an aggregate of a measure in an expression, or of an aggregate")
@@ -421,7 +421,7 @@ class _Reader:
         return Value(f"{name}({distinct}{value.sql})", kind, "group")
 
     def _cast(self) -> Value:
-        """CAST where SQLite and others agree. Of numbers to INTEGER it cuts (inferred)."""
+        """Translate CAST where SQLite and other databases agree. CAST to INTEGER truncates (inferred)."""
         value = self._value()
         self.tokens.need("AS")
         name = self.tokens.next("word").upper()
@@ -438,7 +438,7 @@ class _Reader:
         return Value(sql.format(value.sql), kind, value.level)
 
     def _column(self) -> Value:
-        """`"Area"."Table"."Column"`, `XSA(…)."Table"."Column"`, or a name of a query in parentheses or in HAVING."""
+        """Translate `"Area"."Table"."Column"`, `XSA(…)."Table"."Column"`, or a name from a subquery or in HAVING."""
         tokens, scope = self.tokens, self._scope
         parts = [self._xsa() if tokens.sees("XSA") else tokens.next("name")]
         while tokens.take("."):
@@ -472,7 +472,7 @@ def _quoted(text: str) -> str:
 
 
 def _moment(name: str, text: str) -> Value:
-    """A literal as the data is stored."""
+    """Translate a date or time literal to the stored format."""
     if not _MOMENT.fullmatch(text) or (name == "DATE") != (len(text) == 10):
         raise syntax(f"{name} '{text}'")
     full = text if len(text) > 10 else f"{text} 00:00:00"
@@ -480,7 +480,7 @@ def _moment(name: str, text: str) -> Value:
 
 
 def _alike(*types: str | None) -> str | None:
-    """The type that values share: SQLite compares what OAC's sources would refuse, or convert."""
+    """Return the common type of values. SQLite would compare values that OAC's sources refuse or convert."""
     kinds = set(types) - {None}
     if len(kinds) > 1:
         raise Unsupported(f"{' and '.join(sorted(str(kind) for kind in kinds))} in one expression")

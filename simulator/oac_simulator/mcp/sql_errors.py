@@ -1,6 +1,6 @@
-"""What a query is refused with.
+"""Errors for refused queries.
 
-The codes are documented or observed. The texts around them are the simulator's own: no test may rest on them.
+The codes are documented or observed. The texts are the simulator's own, so tests must not depend on them.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ UNRESOLVED = 27005
 
 
 class QueryError(Exception):
-    """A query that OAC refuses.
+    """OAC refuses a query.
 
-    :param code: the most specific nQSError code; None where the reference knows none.
-    :param text: what it says.
+    :param code: the most specific nQSError code; None if the reference has none.
+    :param text: error message.
     """
 
     def __init__(self, code: int | None, text: str) -> None:
         super().__init__(text)
-        # 10058 and 43113 precede the code that matters (observed).
+        # 10058 and 43113 precede the specific code (observed).
         generic = "[nQSError: 10058] A general error has occurred. [nQSError: 43113] Message returned from OBIS. "
         self.code = code
         self.text = generic + (f"[nQSError: {code}] " if code else "") + text
 
 
 class Unsupported(QueryError):
-    """A query that OAC may well answer, and the simulator does not: an answer would be a guess.
+    """The simulator refuses a query that OAC might accept, because the result would be a guess.
 
-    :param construct: what is outside the subset.
+    :param construct: the unsupported construct.
     """
 
     def __init__(self, construct: str) -> None:
@@ -35,15 +35,15 @@ class Unsupported(QueryError):
 
 
 def unresolved(name: str) -> QueryError:
-    """27005: there is no such column (documented)."""
+    """Return error 27005: the column does not exist (documented)."""
     return QueryError(UNRESOLVED, f"Unresolved column: {name}.")
 
 
 def syntax(near: str) -> QueryError:
-    """27002: the text cannot be read from here on (inferred from BI Server)."""
+    """Return error 27002: syntax error at this text (inferred from BI Server)."""
     return QueryError(27002, f"Near <{near}>: Syntax error.")
 
 
 def database_error(text: str) -> QueryError:
-    """17001: the source refused it (observed)."""
+    """Return error 17001: the data source refused the query (observed)."""
     return QueryError(17001, f"Database error: {text}")

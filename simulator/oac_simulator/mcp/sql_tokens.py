@@ -1,4 +1,4 @@
-"""The words of a query, and stepping through them."""
+"""The tokens of a query, and a reader for them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<comment>--|/\*)|(?P<text>'(?:[^'\0]|'')*')|(?P<quoted>\"[^\"\0]+\")"
     r"|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_]\w*)|(?P<sign><>|<=|>=|[-+*/(),.;<>=])"
 )
-#: Words that no name is, unless it is quoted.
+#: Keywords, which are names only if quoted.
 _KEYWORDS = frozenset({
     "SELECT", "DISTINCT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "OFFSET", "FETCH", "UNION", "AND", "OR", "NOT",
     "CASE", "WHEN", "THEN", "ELSE", "END", "AS", "IS", "IN", "LIKE", "BETWEEN", "ASC", "DESC", "USING", "NULL",
 })  # fmt: skip
-#: What would need more than SQLite to answer truly.
+#: Keywords of unsupported constructs.
 _REFUSED = frozenset({
     "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "WITH", "INTERSECT", "EXCEPT", "MINUS", "SET",
     "SELECT_PHYSICAL",
@@ -25,7 +25,7 @@ _REFUSED = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word of the query: `kind` is `text`, `quoted`, `number`, `word`, `sign` or `end`."""
+    """A token of the query: `kind` is `text`, `quoted`, `number`, `word`, `sign` or `end`."""
 
     kind: str
     text: str
@@ -34,20 +34,20 @@ class Token:
 
     @property
     def upper(self) -> str:
-        """A keyword or sign as it is compared; quoted names and texts are none."""
+        """The uppercase keyword or sign for comparison; empty for quoted names and strings."""
         return self.text.upper() if self.kind in ("word", "sign") else ""
 
     @property
     def plain(self) -> str:
-        """A name or text without its quotes."""
+        """A name or string without its quotes."""
         return self.text[1:-1].replace("''", "'") if self.kind in ("text", "quoted") else self.text
 
 
 class Tokens:
-    """A query, read from left to right.
+    """The tokens of a query, read from left to right.
 
     :param text: the query.
-    :raises QueryError: if it is no SELECT, or holds what no query can.
+    :raises QueryError: if the text is not a SELECT, or contains an invalid token.
     """
 
     def __init__(self, text: str) -> None:
@@ -69,40 +69,40 @@ class Tokens:
 
     @property
     def now(self) -> Token:
-        """The next word."""
+        """The next token."""
         return self._all[self.place]
 
     def ahead(self, count: int) -> Token:
-        """A word further on."""
+        """Return the token `count` positions ahead."""
         return self._all[min(self.place + count, len(self._all) - 1)]
 
     def sees(self, *words: str) -> bool:
-        """Whether one of these words comes next."""
+        """Return whether one of these words is next."""
         return self.now.upper in words
 
     def sees_name(self) -> bool:
-        """Whether a name comes next."""
+        """Return whether a name is next."""
         return self.now.kind == "quoted" or (self.now.kind == "word" and self.now.upper not in _KEYWORDS | _REFUSED)
 
     def take(self, word: str) -> bool:
-        """Step over a word if it comes next."""
+        """Consume a word if it is next, and return whether it was."""
         found = self.now.upper == word
         self.place += found
         return found
 
     def need(self, *words: str) -> None:
-        """Step over these words.
+        """Consume these words.
 
-        :raises QueryError: if another comes.
+        :raises QueryError: if another token is next.
         """
         for word in words:
             if not self.take(word):
                 raise self.wrong()
 
     def next(self, *kinds: str) -> str:
-        """Step over a word of one of these kinds, `name` among them; returns it without quotes.
+        """Consume a token of one of these kinds (or `name`) and return it without quotes.
 
-        :raises QueryError: if another comes.
+        :raises QueryError: if another token is next.
         """
         token = self.now
         if not (token.kind in kinds or ("name" in kinds and self.sees_name())):
@@ -111,9 +111,9 @@ class Tokens:
         return token.plain
 
     def count(self) -> int:
-        """Step over a positive whole number.
+        """Consume a positive integer and return it.
 
-        :raises QueryError: if something else comes.
+        :raises QueryError: if another token is next.
         """
         text = self.next("number")
         if not text.isdigit() or int(text) == 0:
@@ -121,13 +121,13 @@ class Tokens:
         return int(text)
 
     def since(self, place: int) -> str:
-        """The query's text from a word up to the one before the next."""
+        """Return the query's text from a token up to the last consumed one."""
         return self._text[self._all[place].begin : self._all[self.place - 1].end]
 
     def skip_to_from(self) -> None:
-        """Step to the FROM of the SELECT that begins here.
+        """Skip to the FROM of the current SELECT.
 
-        :raises QueryError: if there is none.
+        :raises QueryError: if there is no FROM.
         """
         depth = 0
         while depth or not self.sees("FROM"):
@@ -137,7 +137,7 @@ class Tokens:
             self.place += 1
 
     def wrong(self) -> QueryError:
-        """Why the next word cannot be here."""
+        """Return the error for an unexpected next token."""
         if self.now.upper in _REFUSED:
             return Unsupported(self.now.upper)
         return syntax(self.now.text or "end of the query")

@@ -1,4 +1,4 @@
-"""What the read tools answer. The write tools, and what no answer is known of, are refused."""
+"""The results of the read tools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from oac_simulator.oac.items import Catalog
 from oac_simulator.store import Record
 from oac_simulator.world import Instance, World
 
-#: The types that were seen, by the names that searches give them (observed).
+#: The types of items in searches (observed).
 _SEARCHED = ("datasets", "subjectAreas", "workbooks", "folders")
 _DEFAULT_ROWS = 1000
 _DEFAULT_LIMIT = 50
@@ -42,14 +42,14 @@ class ToolCall:
 
     @property
     def catalog(self) -> Catalog:
-        """The catalog as this user sees it."""
+        """The catalog as the calling user sees it."""
         return Catalog(self.world, self.instance.name, self.user)
 
 
 def check(name: str, arguments: Any) -> dict[str, Any]:
-    """The arguments, if they fit the tool's schema.
+    """Return the arguments if they match the tool's schema.
 
-    :raises RpcError: if not (inferred: -32602, and that unknown ones are refused).
+    :raises RpcError: if they do not match (inferred: -32602; unknown arguments are refused).
     """
     if not isinstance(arguments, dict):
         raise RpcError(-32602, "Invalid params: arguments is an object")
@@ -71,7 +71,7 @@ def check(name: str, arguments: Any) -> dict[str, Any]:
 
 
 def _search_catalog(call: ToolCall) -> dict[str, Any]:
-    """Items by name, page by page. The members of the answer are documented, order and limits inferred."""
+    """Search items by name, in pages. The members of the result are documented; order and limits are inferred."""
     asked = call.arguments
     types = asked.get("types") or ([asked["type"]] if asked.get("type") else list(_SEARCHED))
     unknown = [kind for kind in types if kind not in _SEARCHED]
@@ -114,7 +114,7 @@ def _cursor(text: str) -> int:
 
 
 def _shown(call: ToolCall, catalog: Catalog, thing: Item) -> dict[str, Any]:
-    """An item. Its path names the owner (observed), which is why it does not belong into a log."""
+    """Return an item. Its path contains the owner's name (observed), so clients should not log it."""
     plain, kind = thing["plain"], thing["type"]
     key = catalog.id(plain)
     path = plain if plain.startswith("/") else f"/@Catalog/users/{thing['owner']}/{thing['name']}"
@@ -127,7 +127,7 @@ def _shown(call: ToolCall, catalog: Catalog, thing: Item) -> dict[str, Any]:
 
 
 def _discover_data(call: ToolCall) -> dict[str, Any]:
-    """The deprecated list (documented)."""
+    """Return the deprecated list (documented)."""
     wanted = call.arguments.get("fetchType", "all")
     if wanted not in ("all", "datasets"):
         raise RpcError(-32602, "Invalid params: fetchType is all or datasets")
@@ -148,9 +148,9 @@ def _discover_data(call: ToolCall) -> dict[str, Any]:
 
 
 def _source(call: ToolCall, reference: str) -> Source:
-    """The source of a reference, if the catalog has it and this user may read it.
+    """Return the source for a reference, if it is in the catalog and this user may read it.
 
-    :raises QueryError: if not. OAC's own text is unknown.
+    :raises QueryError: if not. OAC's error text is unknown.
     """
     source = next((source for source in SOURCES if source.reference == reference), None)
     catalog = call.catalog
@@ -161,7 +161,7 @@ def _source(call: ToolCall, reference: str) -> Source:
 
 
 def _describe_data(call: ToolCall) -> dict[str, Any]:
-    """Tables and columns, in the observed shape; names only with `tablesOnly`."""
+    """Describe tables and columns in the observed shape; only table names with `tablesOnly`."""
     asked = call.arguments
     try:
         source = _source(call, asked["datamodelName"])
@@ -183,7 +183,7 @@ def _describe_data(call: ToolCall) -> dict[str, Any]:
 
 
 def _column(source: Source, column: Column) -> dict[str, Any]:
-    """A column. Numbers are texts, NUMERIC has no precision, and datasets name no aggregation (observed)."""
+    """Describe a column. Numbers are strings, NUMERIC has no precision, datasets have no aggregation (observed)."""
     aggregation = None
     if source.type == "subjectAreas":
         time_dimension = column.type == "DATE" and not column.rule
@@ -198,7 +198,7 @@ def _column(source: Source, column: Column) -> dict[str, Any]:
 
 
 async def _execute_logical_sql(call: ToolCall) -> dict[str, Any]:
-    """Rows, cut at `maxRows` (documented: 1000 by default); a refusal in the place that the setting names."""
+    """Run a query, limited to `maxRows` (documented: 1000 by default); the setting says where errors appear."""
     began, settings, fault = time.time(), call.world.settings, call.fault
     wanted = call.arguments.get("maxRows", _DEFAULT_ROWS)
     if wanted < 1:
@@ -211,7 +211,7 @@ async def _execute_logical_sql(call: ToolCall) -> dict[str, Any]:
         rows = await asyncio.to_thread(data.read, call.world, call.instance.name, query.sql, limit + 1)
     except QueryError as error:
         if error.code == UNRESOLVED and _misread(call.arguments["query"]):
-            # A name that was read as ISO-8859-1: no rows, and no error (observed).
+            # A name that was decoded as ISO-8859-1 gives no rows and no error (observed).
             return answered((), [], more=False, drop_nulls=False, began=began)
         return refused(error.text, settings.mcp_error_form)
     except sqlite3.Error as error:
@@ -221,7 +221,7 @@ async def _execute_logical_sql(call: ToolCall) -> dict[str, Any]:
 
 
 def _misread(text: str) -> bool:
-    """Whether a text is UTF-8 that was read as ISO-8859-1."""
+    """Return whether a text is UTF-8 that was decoded as ISO-8859-1."""
     try:
         return text.encode("latin-1").decode() != text
     except ValueError:
@@ -229,9 +229,9 @@ def _misread(text: str) -> bool:
 
 
 def workbook(call: ToolCall, uri: str) -> dict[str, Any]:
-    """`resources/read`: the definition of a workbook (observed).
+    """Handle `resources/read`: return the definition of a workbook (observed).
 
-    :raises RpcError: if there is none, or another resource is asked for (inferred: -32002).
+    :raises RpcError: if it does not exist, or the URI is of another kind (inferred: -32002).
     """
     if not uri.startswith(_CONTENT):
         raise RpcError(-32002, "Resource not found", f"The simulator knows {_CONTENT}… only.")

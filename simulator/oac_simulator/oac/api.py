@@ -1,4 +1,4 @@
-"""What the areas of the REST API share: a call, a route, an error."""
+"""The call, route and error that the areas of the REST API share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from oac_simulator.world import Instance, World
 
 
 class OACError(Exception):
-    """A call that OAC refuses.
+    """OAC refuses a call.
 
     :param status: the HTTP status.
-    :param code: the error's code for programs. The shape `{code, message}` is documented, the codes are inferred.
-    :param message: the text for people.
-    :param body: a body of another shape, instead of code and message.
+    :param code: machine-readable error code. The shape `{code, message}` is documented, the codes are inferred.
+    :param message: human-readable message.
+    :param body: a body of another shape, in place of code and message.
     :param headers: extra headers.
     """
 
@@ -40,19 +40,19 @@ class OACError(Exception):
         self.headers = headers
 
     def reply(self) -> web.Response:
-        """The HTTP answer."""
+        """Build the HTTP reply."""
         if isinstance(self.body, str):
             return web.Response(text=self.body, status=self.status, headers=self.headers, content_type="text/html")
         return json_reply(self.body, self.status, self.headers)
 
 
 def bad_request(message: str) -> OACError:
-    """A request that is malformed."""
+    """Return the error for a malformed request."""
     return OACError(400, "BadRequest", message)
 
 
 def not_found(what: str) -> OACError:
-    """Something that does not exist."""
+    """Return the error for something that does not exist."""
     return OACError(404, "NotFound", f"{what} was not found.")
 
 
@@ -67,14 +67,14 @@ class Call:
 
     @property
     def fault(self) -> Fault | None:
-        """The fault that this call meets, if any."""
+        """The fault for this call, if any."""
         fault = self.request.get("fault")
         return fault if isinstance(fault, Fault) else None
 
     async def json(self) -> dict[str, Any]:
-        """The body, which must be a JSON object.
+        """Read the body, which must be a JSON object.
 
-        :raises OACError: if it is not.
+        :raises OACError: if it is not a JSON object.
         """
         try:
             body = json.loads(await self.request.read())
@@ -85,7 +85,7 @@ class Call:
         return body
 
     def need_length(self) -> None:
-        """Refuse a POST whose length is not announced (observed: 411, from the gateway).
+        """Refuse a POST without `Content-Length` (observed: 411, from the gateway).
 
         :raises OACError: if there is no `Content-Length`.
         """
@@ -93,7 +93,7 @@ class Call:
             raise OACError(411, "", "", body="<html><body><h1>411 Length Required</h1></body></html>")
 
     def flag(self, name: str) -> bool:
-        """A boolean of the query, false when absent.
+        """Return a boolean query parameter, false if absent.
 
         :raises OACError: if it is neither `true` nor `false`.
         """
@@ -108,9 +108,9 @@ CallHandler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Route:
-    """One operation: method, path below the API's base, who may, and what answers.
+    """One operation: method, path below the API's base, required roles, and handler.
 
-    `roles` names the roles of which the user needs one; empty means any user of the domain.
+    The user needs one of `roles`; if empty, any user of the domain may call.
     """
 
     method: str
@@ -125,9 +125,9 @@ class Route:
 
 
 def member(data: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
-    """A member that must be there with the right type.
+    """Return a required member of the right type.
 
-    :raises OACError: if it is missing or of another type.
+    :raises OACError: if it is missing or has another type.
     """
     value = data.get(name)
     if not isinstance(value, kind) or value == "":

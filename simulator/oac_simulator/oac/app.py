@@ -1,4 +1,4 @@
-"""One OAC instance as a web application. Adding an area is adding its module to `AREAS`."""
+"""The web application of one OAC instance. To add an area, add its module to `AREAS`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from oac_simulator.replies import json_reply
 from oac_simulator.world import Instance, World
 
 BASE = "/api/20210901"
-# The catalog comes last: its paths with `{type}` match those of the other areas too.
+# The catalog comes last, because its paths with `{type}` also match those of other areas.
 AREAS = (
     snapshots, system, system_settings, mail, safe_domains, work_requests,
     workbooks, runs, connections, folders, moving, permissions, catalog,
@@ -40,7 +40,7 @@ AREAS = (
 
 
 def register_jobs(world: World) -> None:
-    """Tell the world's engine what the areas' work does."""
+    """Register the jobs of all areas with the work engine."""
     for area in AREAS:
         for kind, (job, undo) in area.JOBS.items():
             world.work.register(kind, partial(job, world), undo and partial(undo, world))
@@ -63,7 +63,7 @@ def _handler(domain: Domain, instance: Instance, route: Route) -> Handler:
 
 @web.middleware
 async def _json_errors(request: web.Request, handler: AnyHandler) -> web.StreamResponse:
-    """Unknown paths and methods answer in the contract's error form."""
+    """Return errors for unknown paths and methods in the contract's form."""
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
@@ -74,7 +74,7 @@ async def _json_errors(request: web.Request, handler: AnyHandler) -> web.StreamR
 
 
 def build(domain: Domain, instance: Instance) -> web.Application:
-    """The web application of one instance."""
+    """Build the web application of one instance."""
     world = domain.world
     app = web.Application(middlewares=[_json_errors])
     for area in AREAS:
@@ -83,7 +83,7 @@ def build(domain: Domain, instance: Instance) -> web.Application:
             app.router.add_route(route.method, BASE + route.path, wrapped)
 
     async def login(request: web.Request) -> web.Response:
-        """`/ui` is for people: it redirects them to the sign-in page and names OAC's application there (observed)."""
+        """`/ui`, the browser's route: redirects to the sign-in page with the name of OAC's application (observed)."""
         prefix = instance.audience.removeprefix("https://").partition(".")[0]
         query = urlencode({"idcs_app_name": f"{prefix}_APPID"})
         target = f"{world.identity_url}/oauth2/v1/authorize?{query}"
@@ -98,6 +98,6 @@ def build(domain: Domain, instance: Instance) -> web.Application:
     app.router.add_post(profile.PATH, endpoint(world, instance.name, f"POST {profile.PATH}", renew))
     for path in ("/", "/ui", "/ui/"):
         app.router.add_get(path, endpoint(world, instance.name, f"GET {path}", login))
-    # The browser's route to MCP (observed): a program is sent to the sign-in page.
+    # The browser's route to MCP redirects to the sign-in page (observed).
     app.router.add_route("*", "/ui/api/mcp", endpoint(world, instance.name, "/ui/api/mcp", login))
     return app

@@ -1,8 +1,9 @@
-"""The `.bar` file: an archive of an instance's content with a password.
+"""The `.bar` file: a password-protected archive of an instance's content.
 
-A `.bar` is an ordinary zip: it can be unpacked without a password, changed, packed again and restored with the same
+A `.bar` is an ordinary zip file: it can be unpacked without a password, changed, packed again and restored with the
+same
 password. Workbooks and folders are below `content/catalog/root/shared/` (both observed). The rest is the simulator's
-own: a JSON file for each catalog item and section, and `manifest.json` with the check value of the password.
+own format: a JSON file for each catalog item and section, and `manifest.json` with a check value for the password.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 _MANIFEST = "manifest.json"
 _ITEMS = "content/catalog/root/"
-#: Items whose id is a quoted pair of owner and name have no path.
+#: Folder for items without a path, whose ID is a quoted pair of owner and name.
 _OBJECTS = "content/catalog/objects/"
 _SECTIONS = "content/"
 _CATALOG = "/@Catalog/"
-#: What it costs to try a password: `n` of scrypt (RFC 7914). A test that seals thousands of archives makes it cheap.
+#: Cost of a password check: `n` of scrypt (RFC 7914). A test that seals thousands of archives lowers it.
 COST = 2**14
 
 
 class NotABar(ValueError):
-    """The file is no archive of the simulator, or it is damaged."""
+    """The file is not an archive of the simulator, or it is damaged."""
 
 
 class WrongPassword(ValueError):
-    """The password is not the one that the archive was made with."""
+    """The password does not match the archive."""
 
 
 def seal(content: dict[str, Any], instance: str, password: str) -> bytes:
     """Pack an instance's content.
 
     :param content: section name to the section's JSON value; `catalog` is a list of items.
-    :param instance: where it comes from, noted in the manifest.
-    :param password: what a restore must give.
+    :param instance: name of the instance, recorded in the manifest.
+    :param password: the password that a restore needs.
     :returns: the bytes of the `.bar` file.
     """
     salt = os.urandom(16)
@@ -62,10 +63,10 @@ def unseal(data: bytes, password: str) -> dict[str, Any]:
     """Open a `.bar` file.
 
     :param data: its bytes.
-    :param password: the one it was made with.
+    :param password: the password of the archive.
     :returns: section name to the section's JSON value.
-    :raises NotABar: if it is no archive of the simulator, or a checksum does not fit.
-    :raises WrongPassword: if the password is another one.
+    :raises NotABar: if it is not an archive of the simulator, or a checksum does not match.
+    :raises WrongPassword: if the password does not match.
     """
     content: dict[str, Any] = {"catalog": []}
     try:
@@ -88,7 +89,7 @@ def unseal(data: bytes, password: str) -> dict[str, Any]:
 
 
 def is_bar(data: bytes) -> bool:
-    """Whether the bytes are a zip archive with a manifest."""
+    """Return whether the bytes are a zip archive with a manifest."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _MANIFEST in archive.namelist()
@@ -101,7 +102,7 @@ def _check(password: str, salt: bytes) -> bytes:
 
 
 def _place(item: dict[str, Any]) -> str:
-    """Where an item is in the archive. The type is part of the name, as a folder and its content must not collide."""
+    """Return an item's path in the archive. It includes the type, so a folder and its content do not collide."""
     plain, kind = str(item["plain"]), item["type"]
     if plain.startswith(_CATALOG):
         return f"{_ITEMS}{plain.removeprefix(_CATALOG)}.{kind}.json"

@@ -19,7 +19,7 @@ _SORT_KEYS = ("name", "type", "owner", "lastModified", "description")
 
 
 async def list_all(call: Call) -> web.Response:
-    """`GET /catalog`: items with `search`, type descriptors without (observed)."""
+    """`GET /catalog`: returns items with `search`, type descriptors without (observed)."""
     kind = _type_filter(call)
     if not call.request.query.get("search"):
         return json_reply([{"type": name} for name in TYPES if kind in (None, name)])
@@ -28,7 +28,7 @@ async def list_all(call: Call) -> web.Response:
 
 
 async def list_type(call: Call) -> web.Response:
-    """`GET /catalog/{type}`: a bare type descriptor without `search` (observed)."""
+    """`GET /catalog/{type}`: without `search`, returns a bare type descriptor (observed)."""
     kind = known_type(call)
     _type_filter(call)
     if not call.request.query.get("search"):
@@ -59,15 +59,15 @@ def _item(call: Call, kind: str, text: str) -> web.Response:
 
 
 def details(kind: str, parameter: str) -> CallHandler:
-    """The answer of an operation that shows one item in more detail, with `content` when it is asked for.
+    """Make the handler of an operation that shows one item in detail, with `content` on request.
 
     :param kind: the type.
-    :param parameter: the name of the id in the path.
+    :param parameter: name of the path parameter with the ID.
     """
 
     async def get_details(call: Call) -> web.Response:
         query, text = call.request.query, call.request.match_info[parameter]
-        # The same address as `GET /catalog/{type}/{id}`, with its parameters.
+        # This path also matches `GET /catalog/{type}/{id}`, so its parameters select that operation.
         general = call.world.settings.detail_keys == "item" or query.get("search") or query.get("excludedFields")
         try:
             if general and not query.get("fields"):
@@ -77,7 +77,7 @@ def details(kind: str, parameter: str) -> CallHandler:
             if not _manage(call, catalog):
                 catalog.need(thing, "read")
         except OACError as error:
-            # Of a detail operation only 400, 403 and 500 are documented; of the general one 404 as well.
+            # Detail operations document only 400, 403 and 500; the general operation also documents 404.
             if error.status == 404 and call.world.settings.missing_details == "400":
                 raise bad_request(f"The {kind} item was not found.") from error
             raise
@@ -89,12 +89,12 @@ def details(kind: str, parameter: str) -> CallHandler:
 
 
 def _detailed(call: Call, catalog: Catalog, thing: Item) -> dict[str, Any]:
-    """The metadata of one item in the spelling that the setting `detail_keys` asks for."""
+    """Return the metadata of one item, spelled as the setting `detail_keys` says."""
     style, body = call.world.settings.detail_keys, catalog.shown(thing)
     if style == "item":
         return body
     if thing["type"] == "connections":
-        # Spelt like this in the sample of the connection operation.
+        # The sample of the connection operation has this spelling.
         body["last modified"] = body.pop("lastModified")
         if "parentId" in body:
             body["parent"] = body.pop("parentId")
@@ -105,9 +105,9 @@ def _detailed(call: Call, catalog: Catalog, thing: Item) -> dict[str, Any]:
 
 
 def known_type(call: Call) -> str:
-    """The type that the path names.
+    """Return the type that the path names.
 
-    :raises OACError: if there is no such type (400).
+    :raises OACError: if the type does not exist (400).
     """
     kind = call.request.match_info["type"]
     if kind not in TYPES:
@@ -123,7 +123,7 @@ def _type_filter(call: Call) -> str | None:
 
 
 def _manage(call: Call, catalog: Catalog) -> bool:
-    """Whether the call is made as content manager, which needs a permission of its own (documented)."""
+    """Return whether the user calls as content manager, which needs its own permission (documented)."""
     manage = call.flag("manageContent")
     if manage and not catalog.privileged(MANAGE_CONTENT):
         raise forbidden(f"User {catalog.user['name']} does not have the permission Manage Content.")
@@ -142,7 +142,7 @@ def _names(call: Call, parameter: str) -> set[str]:
 
 
 def _members(call: Call, body: dict[str, Any]) -> dict[str, Any]:
-    """What `fields` and `excludedFields` leave of an item."""
+    """Apply `fields` and `excludedFields` to an item."""
     wanted, unwanted = _names(call, "fields"), _names(call, "excludedFields")
     return {
         name: value for name, value in body.items() if (not wanted or name in wanted) and name not in unwanted
@@ -150,7 +150,7 @@ def _members(call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found(call: Call, items: list[Item]) -> list[Item]:
-    """The items that match `search` and `type`, in the order asked for."""
+    """Return the items that match `search` and `type`, in the requested order."""
     index = call.world.meta.get(f"index/{call.instance.name}")
     if index is not None and index["ready"] > time.time():
         wait = {"Retry-After": str(call.world.settings.index_retry_after)}
@@ -162,7 +162,7 @@ def _found(call: Call, items: list[Item]) -> list[Item]:
     found = [
         thing for thing in items if kind in (None, thing["type"]) and (text == "*" or text in thing["name"].casefold())
     ]
-    # The keys that may be sorted by are not documented: an unknown one counts as absent.
+    # The valid sort keys are not documented, so an unknown key counts as absent.
     key = call.request.query.get("sortBy", "name")
     key = key if key in _SORT_KEYS else "name"
     found.sort(key=lambda thing: (str(thing[key]).casefold(), thing["plain"]), reverse=order == "DESC")
@@ -170,7 +170,7 @@ def _found(call: Call, items: list[Item]) -> list[Item]:
 
 
 def _page(call: Call, catalog: Catalog, items: list[Item], *, container: Item | None = None) -> web.Response:
-    """One page of a search, with the paging headers (documented; `oa-total-items` observed)."""
+    """Return one page of a search, with the paging headers (documented; `oa-total-items` observed)."""
     settings = call.world.settings
     page, limit = _number(call, "page", 1), _number(call, "limit", settings.page_size)
     limit = min(limit, settings.page_maximum or limit)
@@ -191,7 +191,7 @@ def _page(call: Call, catalog: Catalog, items: list[Item], *, container: Item | 
 
 
 def _next(call: Call, page: int) -> str:
-    """Whether the next page is named by a number or by an address is not established."""
+    """Return `oa-next-page`: a page number or a URL, by setting (which one OAC sends is unknown)."""
     if call.world.settings.next_page == "number":
         return str(page)
     query: Mapping[str, str] = {**call.request.query, "page": str(page)}

@@ -1,4 +1,4 @@
-"""What a connection's body must hold, and how it arrives: JSON, or a form with a wallet."""
+"""Checks of a connection's body: JSON, or a form with a wallet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from oac_simulator.oac.api import Call, OACError, bad_request
 
-#: Members of `connectionParams` that a source needs beside user name and password (inferred). Sources that are not
-#: here need nothing more.
+#: Members of `connectionParams` that a source needs besides user name and password (inferred). Sources that are not
+#: listed need no more.
 _NEEDED: dict[str, tuple[str, ...]] = {
     "oracle-database": ("host", "port", "serviceName"),
     "mysql": ("host",),
@@ -19,21 +19,21 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "sqlserver": ("host",),
     "snowflake": ("host",),
 }
-#: Types without a schema of their own: OAC lists what each of the schemas that it tries is missing (observed).
+#: Types without their own schema: OAC lists what is missing for each schema that it tries (observed).
 _UNSUITABLE = ("idljdbc",)
 _SECRETS = ("password", "clientSecret", "privateKey")
-#: The content types of a form's parts: a wallet came as either (observed).
+#: The content types of a form's parts; a wallet may have either (observed).
 _TEXT, _WALLET = ("text/plain",), ("text/plain", "application/octet-stream")
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What a call says about a connection.
+    """The connection that a call describes.
 
     :param envelope: the JSON object.
     :param params: its `content.connectionParams`.
-    :param wallet: bytes of the part `cert`, if there is one.
-    :param folder: path of the folder to put it into, if the call names one.
+    :param wallet: bytes of the part `cert`, if present.
+    :param folder: path of the target folder, if the call names one.
     """
 
     envelope: dict[str, Any]
@@ -43,16 +43,16 @@ class Sent:
 
 
 def refused(call: Call, message: str) -> OACError:
-    """A 400 in the form seen of this area, `{"error": ...}` (observed), or in the documented one."""
+    """Return a 400 with the body `{"error": ...}` (observed), or the documented body."""
     if call.world.settings.connection_error == "mixed":
         return OACError(400, "", "", body={"error": message})
     return bad_request(message)
 
 
 async def read(call: Call) -> Sent:
-    """Read a body of either kind.
+    """Read the body, JSON or form.
 
-    :raises OACError: if it is neither, or a member is missing (400).
+    :raises OACError: if the body is neither, or a member is missing (400).
     """
     body, kind = await call.request.read(), call.request.content_type
     wallet, folder = None, None
@@ -93,9 +93,9 @@ def _checked(call: Call, envelope: Any, wallet: bytes | None, folder: str | None
 
 
 def check_new(call: Call, sent: Sent) -> None:
-    """Check a new connection against what its source needs.
+    """Check that a new connection has the members that its source needs.
 
-    :raises OACError: 400 with the words that were observed.
+    :raises OACError: 400 with the observed message.
     """
     kind = sent.params.get("connectionType")
     if not isinstance(kind, str) or not kind:
@@ -107,7 +107,7 @@ def check_new(call: Call, sent: Sent) -> None:
         walletless = sent.params.get("sslType") == "ServerAuthentication"
         if not walletless and sent.wallet is None:
             raise refused(call, "The wallet is missing: send it as the part cert, or use sslType ServerAuthentication.")
-        # With a wallet, a connect string can stand in for the service name (observed).
+        # With a wallet, a connect string can replace the service name (observed).
         connect = walletless or sent.params.get("connectionString")
         needed = ("username", "password", "connectionString" if connect else "serviceName")
     for name in needed:
@@ -127,7 +127,7 @@ def _problem(what: str) -> str:
 
 
 def kept(sent: Sent) -> dict[str, Any]:
-    """What the simulator keeps of a connection: of secrets and wallets only a digest, for tests to compare."""
+    """Return the connection as the simulator stores it: only digests of secrets and wallets, for tests to compare."""
     made = {name: value for name, value in sent.params.items() if name not in _SECRETS}
     for name in _SECRETS:
         if isinstance(sent.params.get(name), str):
@@ -138,9 +138,9 @@ def kept(sent: Sent) -> dict[str, Any]:
 
 
 def _parts(call: Call, body: bytes) -> dict[str, bytes]:
-    """The parts of a form (RFC 7578). They are text/plain, the wallet also application/octet-stream (observed).
+    """Read the parts of a form (RFC 7578): text/plain; the wallet may be application/octet-stream (observed).
 
-    :raises OACError: if it is not well formed, or a part has another type (400).
+    :raises OACError: if the form is malformed, or a part has another type (400).
     """
     boundary = call.request.headers.get("Content-Type", "")
     named = re.search(r'boundary="?([^";]+)"?', boundary)

@@ -34,7 +34,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 
 def _created(call: Call, connection_id: str) -> web.Response:
-    """The answer for a new connection. The text of the observed 201 is not readable in its source, so it varies."""
+    """Return the reply for a new connection. The text of the observed 201 is unknown, so a setting selects it."""
     how = call.world.settings.connection_created
     if how == "200":
         return json_reply({"connectionId": connection_id})
@@ -43,7 +43,7 @@ def _created(call: Call, connection_id: str) -> web.Response:
 
 
 def _folder(call: Call, catalog: Catalog, sent: Sent) -> str | None:
-    """The folder that `folderPath` names (since January 2026; where it goes is inferred)."""
+    """Return the folder that `folderPath` names (since January 2026; its place in the body is inferred)."""
     if not sent.folder:
         return None
     path = sent.folder.rstrip("/")
@@ -56,7 +56,7 @@ def _folder(call: Call, catalog: Catalog, sent: Sent) -> str | None:
 
 
 async def update(call: Call) -> web.StreamResponse:
-    """`PUT /catalog/connections/{connectionId}`: user name and password always, never another type (documented)."""
+    """`PUT /catalog/connections/{connectionId}`: needs user name and password; the type cannot change (documented)."""
     catalog = Catalog.of(call)
     connection = catalog.find("connections", call.request.match_info["connectionId"])
     catalog.need(connection, "write")
@@ -72,7 +72,7 @@ async def update(call: Call) -> web.StreamResponse:
     same = [thing for thing in catalog.items if thing["type"] == "connections" and thing["name"] == name]
     if any(thing is not connection and thing["owner"] == connection["owner"] for thing in same):
         raise OACError(409, "Conflict", f"A connection {name} exists already.")
-    # Only what is sent changes (documented). A new name leaves the id as it is (inferred).
+    # Only the members in the body change (documented). A new name does not change the ID (inferred).
     connection.update(name=name, definition={**before, **kept(sent)}, lastModified=catalog.now())
     if "description" in sent.envelope:
         connection["description"] = str(sent.envelope["description"])
@@ -81,7 +81,7 @@ async def update(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """`DELETE /catalog/connections/{connectionId}`: answers 200 with an empty body (documented)."""
+    """`DELETE /catalog/connections/{connectionId}`: returns 200 with an empty body (documented)."""
     catalog = Catalog.of(call)
     connection = catalog.find("connections", call.request.match_info["connectionId"], malformed=404)
     catalog.need(connection, "delete")

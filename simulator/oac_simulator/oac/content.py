@@ -1,4 +1,4 @@
-"""What an instance holds: a small, plausible catalog with permissions, settings, mail server and safe domains."""
+"""The content of an instance: a small catalog with permissions, settings, mail server and safe domains."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Content = dict[str, Any]
 Item = dict[str, Any]
 SHARED = "/@Catalog/shared"
 USERS = "/@Catalog/users"
-#: The permissions of an entry of an access control list (documented for the tool that wraps updateACL).
+#: The permissions in an entry of an access control list (documented for the tool that wraps updateACL).
 PERMISSIONS = ("read", "write", "list", "execute", "delete", "changePermission", "takeOwnership")
 _READING = ("read", "list", "execute")
-#: The settings of a new instance. Keys and values as text are documented, the values themselves are inferred.
+#: The settings of a new instance. The keys, and that values are strings, are documented; the values are inferred.
 SETTINGS = {
     "AllowHTMLJavaScriptCSSContent": "false",
     "DefaultUserPreferredTimeZone": "UTC",
@@ -20,17 +20,17 @@ SETTINGS = {
     "EmailMaxRecipients": "512",
     "EnableDataQueryCache": "true",
 }
-#: What must be a whole number, and what is true or false.
+#: The settings with integer values, and those with boolean values.
 NUMBERS = ("EmailMaxRecipients", "EmailMaxEmailSizeKB")
 FLAGS = ("AllowHTMLJavaScriptCSSContent", "EnableDataQueryCache")
 
 
 def entry(account: str, kind: str, *granted: str) -> dict[str, Any]:
-    """One entry of an access control list.
+    """Build an entry of an access control list.
 
-    :param account: the user's name, or the application role's.
+    :param account: name of the user or the application role.
     :param kind: `User` or `ApplicationRole`.
-    :param granted: the permissions that are on.
+    :param granted: the granted permissions.
     """
     return {
         "accountGuid": guid(account, kind), "accountType": kind, "accountDisplayName": display_name(account, kind),
@@ -39,17 +39,17 @@ def entry(account: str, kind: str, *granted: str) -> dict[str, Any]:
 
 
 def guid(account: str, kind: str) -> str:
-    """What tells an account apart: of a role its name without blanks (observed), of a user the name (inferred)."""
+    """Return the GUID of an account: a role's name without spaces (observed), a user's name (inferred)."""
     return account.replace(" ", "") if kind == "ApplicationRole" else account
 
 
 def display_name(account: str, kind: str) -> str:
-    """What the Console shows: a role's name (observed); of a user made up from the name, so that the two differ."""
+    """Return the display name: a role's name (observed); a user's is made up so that it differs from the name."""
     return account if kind == "ApplicationRole" else account.partition("@")[0].replace(".", " ").title()
 
 
 def item(kind: str, plain: str, name: str, parent: str | None, owner: str, definition: Any = None) -> Item:
-    """A catalog item. Its `acl` is None as long as it is that of its parent."""
+    """Build a catalog item. An `acl` of None means that the parent's list applies."""
     return {
         "type": kind,
         "plain": plain,
@@ -64,12 +64,12 @@ def item(kind: str, plain: str, name: str, parent: str | None, owner: str, defin
 
 
 def below(kind: str, parent: str, name: str, owner: str, definition: Any = None) -> Item:
-    """A catalog item whose id is the path of its parent and its name."""
+    """Build a catalog item whose ID is its parent's path plus its name."""
     return item(kind, f"{parent}/{name}", name, parent, owner, definition)
 
 
 def canvases(*names: str) -> dict[str, Any]:
-    """The definition of a workbook; the last canvas is switched off on the present tab if there are many."""
+    """Build the definition of a workbook; with many canvases, the last is disabled on the Present tab."""
     numbered = list(enumerate(names, start=1))
     return {
         "canvases": [{"canvasId": f"snapshot!canvas!{number}", "name": name} for number, name in numbered],
@@ -84,7 +84,7 @@ def canvases(*names: str) -> dict[str, Any]:
 
 
 def full_control(account: str, kind: str) -> dict[str, Any]:
-    """An entry with every permission."""
+    """Build an entry with every permission."""
     return entry(account, kind, *PERMISSIONS)
 
 
@@ -106,7 +106,7 @@ def _folders(owner: str) -> list[Item]:
 
 
 def home(user: str) -> Item:
-    """A user's own folder, which nobody else sees."""
+    """Build a user's personal folder, which only that user sees."""
     folder = below("folders", USERS, user, user)
     folder["acl"] = [full_control(user, "User")]
     return folder
@@ -127,7 +127,7 @@ def _workbooks(owner: str) -> list[Item]:
 
 
 def _classic(owner: str) -> list[Item]:
-    """Items of the older kind: analyses, dashboards, reports."""
+    """Build the classic items: analyses, dashboards, reports."""
     sales, finance = f"{SHARED}/Sales", f"{SHARED}/Finance"
     dashboard = below("dashboards", sales, "Sales Dashboard", owner)
     return [
@@ -140,7 +140,7 @@ def _classic(owner: str) -> list[Item]:
 
 
 def _objects(owner: str) -> list[Item]:
-    """Items whose id is a quoted pair of owner and name."""
+    """Build the items whose ID is a quoted pair of owner and name."""
     everyone = [
         full_control("BI Service Administrator", "ApplicationRole"),
         entry("DV Content Author", "ApplicationRole", *_READING, "write", "delete"),
@@ -167,9 +167,9 @@ def _objects(owner: str) -> list[Item]:
         ("connections", "CRM", {"connectionType": "mysql", "host": "crm.example.com", "username": "reader"}),
         ("datasets", "Orders", orders),
         ("datasets", "Budget Lines", budget),
-        # From a file: it has no connection and cannot be reloaded.
+        # A dataset from a file has no connection and cannot be reloaded.
         ("datasets", "Targets", {"file": "targets.xlsx"}),
-        # Live: its connection has no table with automatic caching, so there is nothing to reload.
+        # A live dataset has no table with automatic caching, so there is nothing to reload.
         ("datasets", "Live Orders", {"connection": "'admin'.'ADW'", "tables": []}),
         ("dataflows", "Load Orders", flow),
         ("dataflows", "Score Customers", {"tables": [{"name": "Scores", "rows": 900, "bytes": 72_000}]}),
@@ -185,9 +185,9 @@ def _objects(owner: str) -> list[Item]:
 
 
 def default_content(administrator: str, users: list[str]) -> Content:
-    """The content that a new instance starts with.
+    """Build the content of a new instance.
 
-    :param administrator: owner of everything that is shared.
+    :param administrator: owner of all shared items.
     :param users: each gets a personal folder.
     :returns: section name (`catalog`, `settings`, `pendingSettings`, `mail`, `safeDomains`) to the section.
     """
@@ -207,11 +207,11 @@ def default_content(administrator: str, users: list[str]) -> Content:
 
 
 def damaged(content: Content, types: list[str]) -> tuple[Content, list[str]]:
-    """The content after a mishap.
+    """Remove all items of some types from the content.
 
-    :param content: what was there.
-    :param types: the catalog types whose items get lost.
-    :returns: what is left, and the plain ids of what was lost.
+    :param content: the content.
+    :param types: the catalog types to remove.
+    :returns: the remaining content, and the plain IDs of the removed items.
     """
     left = copy.deepcopy(content)
     lost = [thing["plain"] for thing in left["catalog"] if thing["type"] in types]

@@ -30,9 +30,9 @@ async def download(call: Call) -> web.StreamResponse:
 
 
 def _finished(call: Call, export_id: str) -> Record:
-    """The export, once it is done.
+    """Return the export if it is finished.
 
-    :raises OACError: if there is none, it is not done (not documented, hence the setting), or its time is over.
+    :raises OACError: if it does not exist, is not finished (status not documented, hence the setting), or has expired.
     """
     work = call.world.work_requests.get(export_id)
     if work is None or work["instance"] != call.instance.name or work["operation"] != "CREATE_WORKBOOK_EXPORT":
@@ -52,7 +52,7 @@ def _finished(call: Call, export_id: str) -> Record:
 
 
 def _disposition(export: Record) -> str:
-    """The header that names the file (inferred), for names outside ASCII as RFC 6266 has it."""
+    """Return the header that names the file (inferred); non-ASCII names follow RFC 6266."""
     name = f"{export['name']}.{export['format']}"
     plain = re.sub(r"[^ !#-\[\]-~]", "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,4 +1,4 @@
-"""The files of finished exports: made once, kept beside the state, made longer on the way out."""
+"""The files of finished exports: created once, kept in the state folder, padded while they are sent."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from oac_simulator.oac.page import Page
 from oac_simulator.store import Record
 from oac_simulator.world import World
 
-#: A PNG chunk with at least a block number in it.
+#: Smallest PNG chunk that holds a block number.
 _SHORTEST_CHUNK = 28
 
 
 async def make(world: World, record: Record, workbook: str) -> None:
-    """Draw what an export ordered and keep it.
+    """Draw the file of an export and store it.
 
-    Several canvases are several pages of a PDF. Of a PNG the contract says one image, so they lie below one
-    another in it (inferred).
+    Several canvases are several pages of a PDF. The contract allows only one image for PNG, so it stacks them
+    (inferred).
 
     :param world: the simulated world.
-    :param record: the work request; its job says what to draw.
-    :param workbook: the workbook's name.
+    :param record: the work request; its job describes the export.
+    :param workbook: name of the workbook.
     """
     job = record["job"]
     when = world.clock.iso(time.time())[:19]
@@ -61,7 +61,7 @@ def _png(pages: list[Page], title: str, wanted: int) -> tuple[bytes, int, bytes]
 
 
 def open_file(world: World, export_id: str) -> LongFile | None:
-    """The file of an export, or None if there is none any more."""
+    """Open the file of an export; None if it no longer exists."""
     export, path = world.exports.get(export_id), _path(world, export_id)
     if export is None or not path.is_file():
         return None

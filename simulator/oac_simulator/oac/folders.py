@@ -1,4 +1,4 @@
-"""Area: Catalog, changing: folders, copy, move, change of owner."""
+"""Area: Catalog, folders."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from oac_simulator.replies import json_reply
 from oac_simulator.world import ADMINISTRATOR, CONTENT_AUTHOR
 
 _ROOTS = (SHARED, USERS)
-#: How deep folders can lie in each other; the simulator's own.
+#: Maximum depth of nested folders; the simulator's own limit.
 _DEEPEST = 64
 
 
 def check_name(name: str) -> str:
-    """A name that can be part of a path.
+    """Return a name if it can be part of a path.
 
     :raises OACError: if it cannot (400).
     """
@@ -28,12 +28,12 @@ def check_name(name: str) -> str:
 
 
 def folder_at(catalog: Catalog, plain: str, *, create: bool) -> Item:
-    """The folder at a path, which the user may write into.
+    """Return the folder at a path, if the user may write to it.
 
-    :param catalog: where.
+    :param catalog: the catalog.
     :param plain: the path.
-    :param create: whether to create what is missing on the way; nothing is kept before `save`.
-    :raises OACError: if there is none (404), or the user may not write into it (403).
+    :param create: whether to create missing parent folders; `save` stores them.
+    :raises OACError: if it does not exist (404), or the user may not write to it (403).
     """
     found = catalog.container(plain)
     if found is not None:
@@ -54,12 +54,12 @@ def folder_at(catalog: Catalog, plain: str, *, create: bool) -> Item:
 
 
 def taken(catalog: Catalog, plain: str) -> Item | None:
-    """Whatever lies at a path: names are unique in a folder, whatever the types (inferred)."""
+    """Return the item at a path: names are unique in a folder across types (inferred)."""
     return next((thing for thing in catalog.items if thing["plain"] == plain), None)
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """`POST /catalog/folders`: by `id`, or by `parentId` and `name`. Answers 200 and not 201 (documented)."""
+    """`POST /catalog/folders`: by `id`, or by `parentId` and `name`. Returns 200, not 201 (documented)."""
     body, catalog = await call.json(), Catalog.of(call)
     intermediate = boolean(body, "createIntermediateFolders")
     if isinstance(body.get("id"), str) and body["id"]:
@@ -81,7 +81,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """`DELETE /catalog/folders/{id}`: only an empty one unless `recursive=true`. 400 is not documented."""
+    """`DELETE /catalog/folders/{id}`: the folder must be empty unless `recursive=true`. 400 is not documented."""
     catalog = Catalog.of(call)
     folder = catalog.find("folders", call.request.match_info["id"], malformed=404)
     if folder["plain"] in _ROOTS:
@@ -99,9 +99,9 @@ async def delete(call: Call) -> web.StreamResponse:
 
 
 def boolean(body: dict[str, Any], name: str) -> bool:
-    """A member that is true or false, false when absent.
+    """Return a boolean member, false if absent.
 
-    :raises OACError: if it is something else (400).
+    :raises OACError: if it is not a boolean (400).
     """
     value = body.get(name, False)
     if not isinstance(value, bool):

@@ -1,9 +1,9 @@
-"""A bitmap font of 5 by 7 dots for the letters on exported pictures."""
+"""A bitmap font of 5 by 7 dots for exported images."""
 
 from __future__ import annotations
 
 WIDTH, HEIGHT = 5, 7
-#: From the blank to the tilde: five columns a sign, the lowest bit on top.
+#: From space to tilde: five columns per character, the lowest bit at the top.
 _COLUMNS = bytes.fromhex(
     "0000000000" "00005f0000" "0007000700" "147f147f14" "242a7f2a12" "2313086462" "3649552250" "0005030000"
     "001c224100" "0041221c00" "14083e0814" "08083e0808" "0050300000" "0808080808" "0060600000" "2010080402"
@@ -21,9 +21,9 @@ _COLUMNS = bytes.fromhex(
 
 
 def dots(text: str) -> list[bytes]:
-    """A line of text as seven rows of dots, one byte a dot (0 or 1), six dots a letter.
+    """Render a line of text as seven rows of dots, one byte per dot (0 or 1), six dots per character.
 
-    Letters outside ASCII show as a question mark.
+    Non-ASCII characters become question marks.
     """
     rows = [bytearray() for _ in range(HEIGHT)]
     for letter in text:

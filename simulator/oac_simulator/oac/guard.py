@@ -1,4 +1,4 @@
-"""Who may call: the token's signature, expiry, audience and user, then the user's roles."""
+"""Authorization of calls: the token's signature, expiry, audience and user, then the user's roles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oac_simulator.oac.api import OACError
 from oac_simulator.store import Record
 from oac_simulator.world import Instance, World
 
-#: The page of a paused instance, for every call (observed, but for the words below the title).
+#: The page that a paused instance returns for every call (observed, except for the text below the title).
 _PAUSED = "<html><head><title>Instance Suspended</title></head><body><h1>Instance Suspended</h1></body></html>"
 
 
@@ -20,14 +20,14 @@ def _invalid_token(message: str) -> OACError:
 
 
 def _unauthorized(user: str) -> OACError:
-    """The gateway's answer for a user without the role (observed): it looks like a bad token and is none."""
+    """Return the gateway's reply for a user without the role (observed), which looks like a reply to a bad token."""
     return OACError(401, "", "", body={"user": user, "status": "unauthorized"})
 
 
 def admit(
     world: World, access: AccessTokens, instance: Instance, roles: tuple[str, ...], request: web.Request
 ) -> Record:
-    """The user who calls.
+    """Return the calling user.
 
     :raises OACError: if the call is refused.
     """
@@ -47,7 +47,7 @@ def admit(
     if instance.audience not in claims["aud"]:
         raise _invalid_token("Token Audience")
     if claims["sub_type"] != "user":
-        # Observed for client_credentials: not a 401 and not a 403.
+        # Observed for client_credentials, instead of a 401 or 403.
         body = {"servlet": "PublicAPIJerseyServlet", "message": "Server Error"}
         raise OACError(500, "", "", body=body)
     user = world.user(claims["sub"])

@@ -1,4 +1,4 @@
-"""The catalog of one instance as its operations see it: finding items, what a user may, saving changes."""
+"""The catalog of one instance: finding items, checking permissions, saving changes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TYPES = (
     "analysis", "reports", "dashboards", "dashboardpages", "dashboardfolders", "dashboardgroupfolders", "scripts",
 )  # fmt: skip
 CONTAINERS = ("folders", "dashboards", "dashboardfolders", "dashboardgroupfolders")
-#: Permissions that go with roles and not with an item.
+#: Permissions that belong to roles, not to items.
 MANAGE_CONTENT, SCHEDULE_WORKBOOKS = "ManageContent", "ScheduleWorkbooks"
 
 
 def decoded(text: str) -> str:
-    """The plain id behind a base64url id, padded or not, in the form in which the simulator keeps it.
+    """Decode a base64url ID, padded or not, to the plain ID that the simulator stores.
 
-    The examples of the workbook operations leave `/@Catalog` out of the path; both forms mean the same item.
+    The examples of the workbook operations omit `/@Catalog`; both forms refer to the same item.
 
     :raises OACError: if it is not base64url of UTF-8 (400).
     """
@@ -39,12 +39,12 @@ def decoded(text: str) -> str:
 
 
 def forbidden(message: str) -> OACError:
-    """Something that this user may not do (documented: 403)."""
+    """Return the error for an action that this user may not perform (documented: 403)."""
     return OACError(403, "Forbidden", message)
 
 
 def compact(role: str) -> str:
-    """A role's name without its blanks: `DV Content Author` and `DVContentAuthor` are one role (inferred)."""
+    """Normalize a role's name: `DV Content Author` and `DVContentAuthor` are the same role (inferred)."""
     return role.replace(" ", "").casefold()
 
 
@@ -54,7 +54,7 @@ class Catalog:
     def __init__(self, world: World, instance: str, user: Record) -> None:
         self._world, self.instance, self.user = world, instance, user
         kept = world.content.get(instance) or {"catalog": []}
-        # A list of its own: what a refused call added or removed is forgotten with it.
+        # Work on a copy, so a refused call leaves no changes.
         self.items: list[Item] = list(kept["catalog"])
         self.content: Content = {**kept, "catalog": self.items}
         self._by_id = {(thing["type"], thing["plain"]): thing for thing in self.items}
@@ -65,26 +65,26 @@ class Catalog:
 
     @classmethod
     def of(cls, call: Call) -> Catalog:
-        """The catalog that a call is about."""
+        """Return the catalog for a call."""
         return cls(call.world, call.instance.name, call.user)
 
     # ------------------------------------------------------------------------------------------ finding
 
     def at(self, kind: str, plain: str) -> Item | None:
-        """The item of a type and a plain id."""
+        """Return the item with a type and a plain ID."""
         return self._by_id.get((kind, plain))
 
     def container(self, plain: str | None) -> Item | None:
-        """The folder (or dashboard) of a plain id."""
+        """Return the folder (or dashboard) with a plain ID."""
         return None if plain is None else self._containers.get(plain)
 
     def find(self, kind: str, text: str, *, malformed: int = 400) -> Item:
-        """The item that a path names.
+        """Return the item that a path names.
 
         :param kind: the type.
-        :param text: the encoded id.
-        :param malformed: the status for a text that is no id; 404 where the contract knows no 400.
-        :raises OACError: if there is none (404).
+        :param text: the encoded ID.
+        :param malformed: status for a malformed ID; 404 where the contract has no 400.
+        :raises OACError: if the item does not exist (404).
         """
         try:
             thing = self.at(kind, decoded(text))
@@ -97,11 +97,11 @@ class Catalog:
         return thing
 
     def children(self, plain: str) -> list[Item]:
-        """What lies directly in a container."""
+        """Return the direct children of a container."""
         return [thing for thing in self.items if thing["parent"] == plain]
 
     def subtree(self, top: Item) -> list[Item]:
-        """An item and everything below it, parents first."""
+        """Return an item and everything below it, parents first."""
         found = [top]
         parents = {top["plain"]} if top["type"] in CONTAINERS else set()
         rest = [thing for thing in self.items if thing["parent"] is not None]
@@ -114,7 +114,7 @@ class Catalog:
     # ---------------------------------------------------------------------------------------- permission
 
     def acl(self, thing: Item) -> list[Record]:
-        """The access control list that holds for an item: its own, or that of what it lies in."""
+        """Return the access control list that applies to an item: its own or its parent's."""
         place: Item | None = thing
         while place is not None:
             if place["acl"] is not None:
@@ -124,7 +124,7 @@ class Catalog:
         return []
 
     def may(self, thing: Item, permission: str) -> bool:
-        """Whether the user has a permission on an item; its owner has all (inferred)."""
+        """Return whether the user has a permission on an item; the owner has all (inferred)."""
         if thing["owner"] == self.user["name"]:
             return True
         acl = self.acl(thing)
@@ -143,7 +143,7 @@ class Catalog:
         return granted
 
     def need(self, thing: Item, permission: str) -> None:
-        """Refuse who lacks a permission on an item.
+        """Refuse the call if the user lacks a permission on an item.
 
         :raises OACError: if it is missing (403).
         """
@@ -152,20 +152,20 @@ class Catalog:
             raise forbidden(f"User {name} does not have the permission {permission} on {thing['plain']}.")
 
     def privileged(self, privilege: str) -> bool:
-        """Whether the user holds a privilege: administrators do, others when it was given to them."""
+        """Return whether the user holds a privilege: administrators do, others only if it is granted."""
         return compact(ADMINISTRATOR) in self._held or privilege in self.user.get("privileges", [])
 
     def visible(self, *, manage: bool) -> list[Item]:
-        """The items that this user sees in lists.
+        """Return the items that this user sees in lists.
 
-        :param manage: as content manager, who sees everything.
+        :param manage: whether the user calls as content manager, who sees everything.
         """
         return [thing for thing in self.items if manage or self.may(thing, "list")]
 
     # ------------------------------------------------------------------------------------------ changing
 
     def add(self, *things: Item) -> None:
-        """Put new items in; nothing is kept before `save`."""
+        """Add items; `save` stores them."""
         for thing in things:
             self.items.append(thing)
             self._by_id[thing["type"], thing["plain"]] = thing
@@ -173,7 +173,7 @@ class Catalog:
                 self._containers[thing["plain"]] = thing
 
     def remove(self, things: list[Item]) -> None:
-        """Take items out; nothing is kept before `save`."""
+        """Remove items; `save` stores the change."""
         gone = {id(thing) for thing in things}
         self.items[:] = [thing for thing in self.items if id(thing) not in gone]
         for thing in things:
@@ -181,22 +181,22 @@ class Catalog:
             self._containers.pop(thing["plain"], None)
 
     def save(self) -> None:
-        """Keep what was changed."""
+        """Store the changes."""
         self._world.content.put(self.instance, self.content)
 
     def now(self) -> str:
-        """The time as items show it."""
+        """Return the current time in the format of items."""
         return self._world.clock.iso(time.time())[:19] + "Z"
 
     # ------------------------------------------------------------------------------------------- showing
 
     def id(self, plain: str) -> str:
-        """An id as answers show it: encoded, with or without padding as the setting says."""
+        """Encode an ID for a reply, with or without padding as the setting says."""
         text = encoded(plain)
         return text + "=" * (-len(text) % 4) if self._world.settings.padded_ids else text
 
     def shown(self, thing: Item) -> dict[str, Any]:
-        """An item as lists show it."""
+        """Return an item as lists show it."""
         body = {
             "type": thing["type"], "id": self.id(thing["plain"]), "name": thing["name"], "owner": thing["owner"],
             "description": thing["description"], "lastModified": thing["lastModified"],

@@ -1,4 +1,4 @@
-"""A job of the history as the REST API shows it, and the filters of the history."""
+"""The REST API's view of a job, and the filters of the job history."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from oac_simulator.world import World
 
 _TIME = "%Y-%m-%d %H:%M:%S"
 _ASKED = ("%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z", _TIME, "%Y-%m-%d")
-#: Of a task that failed: the part of its rows that it had written.
+#: Fraction of its rows that a failed task has written.
 _WRITTEN = 0.4
 
 
 def shown(world: World, job: Record, *, tasks: bool) -> dict[str, Any]:
-    """A job. Durations are texts, counts are numbers (documented).
+    """Return a job as the REST API shows it. Durations are strings, counts are numbers (documented).
 
     :param world: the simulated world.
     :param job: the job.
     :param tasks: whether to show its tasks.
     """
     work = world.work_requests.get(job["work_request"])
-    # Work requests may be forgotten before the history is; a job without one is over.
+    # A work request may be deleted before the history; a job without one has ended.
     status = world.work.report(work)["status"] if work else "SUCCEEDED"
     began = job["started"] + (work["seconds"] * 0.15 if work else 0.0)
     ended = work["finished"] if work else None
@@ -48,7 +48,7 @@ def shown(world: World, job: Record, *, tasks: bool) -> dict[str, Any]:
 def _task(
     world: World, task: Record, number: int, job: Record, status: str, began: float, ended: float | None
 ) -> dict[str, Any]:
-    """One task; until the job ends all of them run."""
+    """Return one task; all tasks run until the job ends."""
     body = {"taskName": task["name"], "taskStatus": status}
     if task["source"]:
         body["taskSourceName"] = task["source"]
@@ -71,7 +71,7 @@ def _task(
 
 
 def _typos(body: dict[str, Any]) -> dict[str, Any]:
-    """Two keys with a stray quote, as older reference texts print them."""
+    """Add a stray quote to two keys, as in older reference pages."""
     strayed = {'jobExecutionTimestamp"' if name == "jobExecutionTimestamp" else name: body[name] for name in body}
     for task in strayed.get("jobTasks", []):
         if "taskStartTimestamp" in task:
@@ -80,9 +80,9 @@ def _typos(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def chosen(jobs: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The jobs that the filters of the history leave, newest first.
+    """Return the jobs that match the filters of the history, newest first.
 
-    The contract knows no 400 here, so values that make no sense count as absent.
+    The contract has no 400 here, so invalid values count as absent.
     """
     first, last = _moment(query.get("fromStartTime")), _moment(query.get("toStartTime"))
     status, number = query.get("jobStatus"), query.get("numberOfJobs", "")
@@ -91,7 +91,7 @@ def chosen(jobs: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[st
         at = datetime.strptime(job["jobStartTimestamp"], _TIME).replace(tzinfo=UTC)
         if (first is None or at >= first) and (last is None or at <= last) and status in (None, job["jobStatus"]):
             left.append(job)
-    # `numberOfJobs` is a number, not an integer.
+    # The contract types `numberOfJobs` as number, not integer.
     try:
         most = int(float(number))
     except (ValueError, OverflowError):

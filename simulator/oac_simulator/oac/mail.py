@@ -17,7 +17,7 @@ _SECRETS = ("password", "clientSecret", "refreshToken", "privateKey")
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """`GET /system/mail/server`: without secrets (inferred); 404 when there is none (inferred)."""
+    """`GET /system/mail/server`: without secrets (inferred); 404 if none is configured (inferred)."""
     mail = (call.world.content.get(call.instance.name) or {}).get("mail")
     if mail is None:
         raise not_found("The mail server")
@@ -45,7 +45,7 @@ def _keep(call: Call, mail: dict[str, Any] | None) -> None:
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
-    """A mail server as it is kept: of secrets only a digest, for tests to compare.
+    """Check a mail server and return it as stored: only digests of secrets, for tests to compare.
 
     :raises OACError: if a member is missing or outside its limits (400; the limits are documented).
     """

@@ -16,13 +16,13 @@ from oac_simulator.oac.items import Catalog, decoded, forbidden
 from oac_simulator.replies import json_reply
 from oac_simulator.world import ADMINISTRATOR, CONTENT_AUTHOR
 
-#: What can be moved (documented); the rest cannot.
+#: The types that can be moved (documented).
 _MOVABLE = ("folders", "workbooks", "subjectAreas", "analysis", "dashboards", "dashboardpages", "reports")
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Where something goes: the folder (None for what lies in none), the name, the plain id."""
+    """The target of a copy or move: folder (None for an item outside folders), name, plain ID."""
 
     parent: str | None
     name: str
@@ -31,11 +31,11 @@ class _Target:
 
 
 def _target(call: Call, catalog: Catalog, thing: Item, body: dict[str, Any]) -> _Target:
-    """What a body asks for: `destId`, the target itself, or `destParentId` and `newItemName`.
+    """Read the target from a body: `destId`, or `destParentId` and `newItemName`.
 
-    No member is documented as required. Without a folder the item stays in its own (inferred).
+    No member is documented as required. Without a folder, the item stays in its own folder (inferred).
 
-    :raises OACError: if a member is malformed, or the folder does not exist or must not be written into.
+    :raises OACError: if a member is malformed, or the folder does not exist or is not writable for the user.
     """
     overwrite, create = boolean(body, "overwrite"), boolean(body, "createIntermediateFolders")
     texts = {name: body.get(name) for name in ("destParentId", "destId", "newItemName")}
@@ -58,9 +58,9 @@ def _target(call: Call, catalog: Catalog, thing: Item, body: dict[str, Any]) -> 
 
 
 def _clear(catalog: Catalog, thing: Item, target: _Target) -> None:
-    """Make room at the target, or refuse.
+    """Remove an existing item at the target, or refuse.
 
-    :raises OACError: if something is there and must stay (400), or the target lies in the item itself (400).
+    :raises OACError: if an existing item must not be overwritten (400), or the target is inside the item itself (400).
     """
     if (target.plain + "/").startswith(thing["plain"] + "/"):
         raise bad_request(f"{thing['plain']} cannot be put into or over itself.")
@@ -74,7 +74,7 @@ def _clear(catalog: Catalog, thing: Item, target: _Target) -> None:
 
 
 async def copy_item(call: Call) -> web.StreamResponse:
-    """`POST .../actions/copy`: with everything inside; the copies belong to who copies (inferred)."""
+    """`POST .../actions/copy`: includes everything inside; the copies belong to the calling user (inferred)."""
     catalog, kind = Catalog.of(call), known_type(call)
     thing = catalog.find(kind, call.request.match_info["id"])
     catalog.need(thing, "read")
@@ -83,7 +83,7 @@ async def copy_item(call: Call) -> web.StreamResponse:
     _clear(catalog, thing, target)
     _place(inside, thing["plain"], target)
     for made in inside:
-        # In its new place a copy has the permissions of the folder there (inferred); one in no folder keeps its own.
+        # A copy takes the permissions of its new folder (inferred); a copy outside folders keeps its own.
         made["acl"] = made["acl"] if made["parent"] is None else None
         made.update(owner=call.user["name"], lastModified=catalog.now())
     catalog.add(*inside)
@@ -102,7 +102,7 @@ async def move_item(call: Call) -> web.StreamResponse:
     catalog.need(thing, "delete")
     target = _target(call, catalog, thing, await call.json())
     _clear(catalog, thing, target)
-    # What is moved keeps owner and permissions (inferred).
+    # A moved item keeps owner and permissions (inferred).
     thing["acl"] = copy.deepcopy(catalog.acl(thing))
     inside = catalog.subtree(thing)
     catalog.remove(inside)
@@ -114,7 +114,7 @@ async def move_item(call: Call) -> web.StreamResponse:
 
 
 def _place(inside: list[Item], old: str, target: _Target) -> None:
-    """Give an item and what lies in it their new ids; the item comes first."""
+    """Set the new IDs of an item, which comes first, and of its contents."""
     top, *rest = inside
     for child in rest:
         child["plain"] = target.plain + child["plain"].removeprefix(old)

@@ -1,4 +1,4 @@
-"""What is on a page of an exported workbook."""
+"""A page of an exported workbook."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hashlib import sha256
 
 @dataclass(frozen=True)
 class Page:
-    """One canvas on paper.
+    """One exported canvas.
 
-    :param workbook: the workbook's name.
-    :param canvas: the canvas's name.
-    :param user: who exported: an export shows what this user may see.
-    :param instance: where.
-    :param when: the time.
+    :param workbook: name of the workbook.
+    :param canvas: name of the canvas.
+    :param user: the exporting user, whose permissions determine the content.
+    :param instance: name of the instance.
+    :param when: time of the export.
     :param width: in pixels.
     :param height: in pixels.
     """
@@ -29,11 +29,11 @@ class Page:
     values: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Bars that look alike in every export of one canvas.
+        # Every export of one canvas shows the same bars.
         digest = sha256(f"{self.workbook}/{self.canvas}".encode()).digest()
         object.__setattr__(self, "values", [0.1 + 0.9 * byte / 255 for byte in digest[:12]])
 
     @property
     def lines(self) -> list[str]:
-        """The words on the page, the workbook's name first."""
+        """The lines of text on the page, the workbook's name first."""
         return [self.workbook, self.canvas, f"Exported by {self.user}", f"Instance {self.instance}, {self.when}"]

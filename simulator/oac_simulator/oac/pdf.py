@@ -1,4 +1,4 @@
-"""Writing PDF files (PDF 1.4, ISO 32000) with lines of text and bars, one canvas a page."""
+"""Writer for PDF files (PDF 1.4, ISO 32000) with lines of text and bars, one canvas per page."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _MARGIN = 36
 
 
 def _text(value: str) -> bytes:
-    """A text as a PDF string in the encoding of the page's font; what it lacks shows as a question mark."""
+    """Encode a text as a PDF string in the encoding of the page's font; missing characters become question marks."""
     raw = value.encode("cp1252", "replace")
     return b"(" + raw.replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)") + b")"
 
 
 def _info_text(value: str) -> bytes:
-    """A text of the document information, in Unicode."""
+    """Encode a text for the document information, in Unicode."""
     return b"<FEFF" + value.encode("utf-16-be").hex().upper().encode() + b">"
 
 
 def _page(page: Page) -> bytes:
-    """The drawing of one page, not compressed, so that a test can look for its words."""
+    """Draw one page, uncompressed, so a test can search its text."""
     height = page.height * _POINTS_PER_PIXEL
     drawn, place = [], height - _MARGIN
     for number, line in enumerate(page.lines):
@@ -41,14 +41,14 @@ def _stream(data: bytes) -> bytes:
 
 
 def draw(pages: list[Page], title: str, author: str, created: str, wanted: int) -> tuple[bytes, int, bytes]:
-    """A document of all pages.
+    """Draw a document with all pages.
 
-    :param pages: what to draw.
+    :param pages: the pages.
     :param title: for the document's information.
     :param author: for the document's information.
     :param created: the time as `20260105080000Z`.
-    :param wanted: how many bytes the file must have at least.
-    :returns: what comes first, how many bytes of any kind come in between, and what comes last.
+    :param wanted: minimum length of the file in bytes.
+    :returns: the head, the number of arbitrary bytes after it, and the tail.
     """
     kids = b" ".join(b"%d 0 R" % (5 + 2 * number) for number in range(len(pages)))
     objects = [
@@ -82,6 +82,6 @@ def draw(pages: list[Page], title: str, author: str, created: str, wanted: int) 
     tail += b"trailer\n<< /Size %d /Root 1 0 R /Info 4 0 R >>\n" % (len(places) + 1)
     end = b"startxref\n%d\n%%%%EOF\n" % start
     short = wanted - len(head) - middle - len(tail) - len(end)
-    # The last bytes that are missing become a comment.
+    # A comment fills the remaining bytes.
     tail += b"%" + b" " * (short - 2) + b"\n" if short >= 2 and middle else b""
     return bytes(head), middle, bytes(tail + end)

@@ -18,12 +18,12 @@ from oac_simulator.world import ADMINISTRATOR, CONTENT_AUTHOR, World
 
 Acl = list[Record]
 _MODES = ("replaceall", "replacematchingaccounts", "deletematchingaccounts")
-#: What has no owner that could be changed (documented: the types that have one).
+#: The types whose owner cannot change (documented: the types whose owner can).
 _OWNERLESS = ("dashboardpages", "dashboardgroupfolders", "scripts")
 
 
 async def get_acl(call: Call) -> web.StreamResponse:
-    """`POST .../actions/getACL`: an empty POST that must announce its length (observed: else 411)."""
+    """`POST .../actions/getACL`: an empty POST that must have `Content-Length` (observed: else 411)."""
     call.need_length()
     catalog = Catalog.of(call)
     thing = catalog.find(known_type(call), call.request.match_info["id"])
@@ -33,11 +33,11 @@ async def get_acl(call: Call) -> web.StreamResponse:
 
 
 async def update_acl(call: Call) -> web.StreamResponse:
-    """`POST .../actions/updateACL`: by default replaces the whole list (documented)."""
+    """`POST .../actions/updateACL`: replaces the whole list by default (documented)."""
     catalog = Catalog.of(call)
     thing = catalog.find(known_type(call), call.request.match_info["id"])
     body = await call.json()
-    # The default is printed in lower camel case, the values in upper (documented, both).
+    # The documentation prints the default in lower camel case, but the values in upper camel case.
     mode = str(body.get("updateMode", "ReplaceAll")).lower()
     if mode not in _MODES:
         raise bad_request("updateMode is ReplaceAll, ReplaceMatchingAccounts or DeleteMatchingAccounts.")
@@ -47,7 +47,7 @@ async def update_acl(call: Call) -> web.StreamResponse:
     targets = catalog.subtree(thing) if recursive else [thing]
     if call.world.settings.acl_inheritance == "at_creation":
         settle(catalog, [thing])
-    # All lists are computed before the first is changed: a child may still have its parent's.
+    # Compute all lists before changing the first: a child may still use its parent's list.
     changed = [changed_acl(catalog.acl(target), wanted, mode) for target in targets]
     for target, acl in zip(targets, changed, strict=True):
         target["acl"] = acl
@@ -56,10 +56,10 @@ async def update_acl(call: Call) -> web.StreamResponse:
 
 
 def settle(catalog: Catalog, tops: list[Item]) -> None:
-    """Give what lies below its own copy of the list that held for it, before that of its parent changes.
+    """Give each child without its own list a copy of its current list, before the parent's list changes.
 
-    Permissions are taken over from the parent when an item is created and do not follow it afterwards, which is
-    why `recursive` exists (inferred; the setting `acl_inheritance` switches).
+    An item copies its parent's permissions at creation and ignores later changes, hence the parameter `recursive`
+    (inferred; the setting `acl_inheritance` selects).
     """
     for top in tops:
         if top["type"] in CONTAINERS:
@@ -69,12 +69,11 @@ def settle(catalog: Catalog, tops: list[Item]) -> None:
 
 
 def changed_acl(acl: Acl, wanted: Acl, mode: str) -> Acl:
-    """A list after a change.
+    """Apply a change to an access control list.
 
-    Args:
-        acl: What was there.
-        wanted: The entries of the call.
-        mode: In lower case: replace all, replace or add the named accounts, or delete them.
+    :param acl: the current list.
+    :param wanted: the entries of the call.
+    :param mode: in lower case: replace all entries, replace or add the named accounts, or delete them.
     """
     if mode == "replaceall":
         return copy.deepcopy(wanted)
@@ -90,10 +89,9 @@ def _account(line: Record) -> tuple[str, str]:
 
 
 def _wanted(world: World, body: dict[str, Any]) -> Acl:
-    """The entries of a call. Permissions that are left out are off (documented).
+    """Read the entries of a call. Omitted permissions are off (documented).
 
-    Raises:
-        OACError: An entry is malformed or its account does not exist (400).
+    :raises OACError: if an entry is malformed or its account does not exist (400).
     """
     lines = body.get("aclList")
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
@@ -111,10 +109,9 @@ def _wanted(world: World, body: dict[str, Any]) -> Acl:
 
 
 def account(world: World, kind: Any, text: Any) -> str:
-    """The name of the account that exists with a guid.
+    """Return the name of the account with a GUID.
 
-    Raises:
-        OACError: There is none (400, inferred). A display name is no guid (inferred).
+    :raises OACError: if it does not exist (400, inferred). A display name is not accepted (inferred).
     """
     if kind not in ("User", "ApplicationRole") or not isinstance(text, str):
         raise bad_request("accountType is User or ApplicationRole, and accountGuid a text.")
@@ -129,7 +126,7 @@ def account(world: World, kind: Any, text: Any) -> str:
 
 
 async def change_owner(call: Call) -> web.StreamResponse:
-    """`POST .../actions/changeOwnership`: needs the permission Manage Content; answers a text (documented)."""
+    """`POST .../actions/changeOwnership`: needs the permission Manage Content; returns a string (documented)."""
     catalog, kind = Catalog.of(call), known_type(call)
     thing = catalog.find(kind, call.request.match_info["id"])
     if not catalog.privileged(MANAGE_CONTENT):
@@ -138,7 +135,7 @@ async def change_owner(call: Call) -> web.StreamResponse:
         raise bad_request(f"The owner of {kind} cannot be changed.")
     body = await call.json()
     account_type, named = body.get("accountType", "User"), body.get("owner")
-    # Whether a role is named here by its guid or its name is not documented: both are taken.
+    # Whether roles are named by GUID or by name is not documented, so both are accepted.
     named = guid(named, account_type) if isinstance(named, str) else named
     owner = account(call.world, account_type, named)
     thing["owner"] = owner

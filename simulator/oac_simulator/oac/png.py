@@ -1,4 +1,4 @@
-"""Writing PNG files (PNG specification, W3C) with lines of text and bars, one canvas below the other."""
+"""Writer for PNG files (PNG specification, W3C) with lines of text and bars, canvases stacked."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _MARGIN = 24
 
 
 def draw(pages: list[Page], title: str, author: str) -> tuple[bytes, bytes]:
-    """A picture of all pages.
+    """Draw an image with all pages.
 
-    :param pages: what to draw; all have one width.
+    :param pages: the pages, all of the same width.
     :param title: for the file's text.
     :param author: for the file's text.
-    :returns: what comes before the place where the file may be made longer, and what comes after it.
+    :returns: the bytes before and after the position at which the file can be padded.
     """
     width, height = pages[0].width, sum(page.height for page in pages)
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 3, 0, 0, 0])
     texts = {"Title": title, "Author": author, "Description": ", ".join(page.canvas for page in pages)}
     head = _SIGNATURE + png_chunk(b"IHDR", header)
     for key, value in texts.items():
-        # iTXt is UTF-8: keyword, no compression, no language.
+        # iTXt holds UTF-8: keyword, no compression, no language.
         head += png_chunk(b"iTXt", key.encode() + b"\0\0\0\0\0" + value.encode())
     packer = zlib.compressobj(1)
     pixels = b"".join(packer.compress(b"\0" + row) for page in pages for row in _rows(page))
@@ -38,7 +38,7 @@ def draw(pages: list[Page], title: str, author: str) -> tuple[bytes, bytes]:
 
 
 def _rows(page: Page) -> Iterator[bytes]:
-    """The rows of one canvas, a byte a dot."""
+    """Draw the rows of one canvas, one byte per dot."""
     blank = bytes([_PAPER]) * page.width
     rows = [blank] * page.height
     scale = max(1, min(4, page.width // 400))
@@ -63,7 +63,7 @@ def _write(rows: list[bytes], text: str, top: int, scale: int) -> None:
 
 
 def _bars(rows: list[bytes], page: Page, top: int) -> None:
-    """A bar chart in what is left of the canvas."""
+    """Draw a bar chart in the rest of the canvas."""
     bottom, room = len(rows) - _MARGIN, page.width - 2 * _MARGIN
     if bottom - top < 20 or room < 80:
         return
@@ -78,5 +78,5 @@ def _bars(rows: list[bytes], page: Page, top: int) -> None:
 
 
 def _over(row: bytes, left: int, dots: bytes) -> bytes:
-    """A row with dots put over it, cut at its end."""
+    """Draw dots over a row, clipped at its end."""
     return (row[:left] + dots + row[left + len(dots) :])[: len(row)]

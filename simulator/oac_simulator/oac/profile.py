@@ -1,4 +1,4 @@
-"""The tokens of OAC's Profile page, and the address that renews them (observed, not documented)."""
+"""The tokens of OAC's Profile page, and the endpoint that renews them (observed, not documented)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LIFETIME = 3600
 
 
 def tokens(domain: Domain, instance: Instance, user: Record, family: str | None = None) -> dict[str, Any]:
-    """The content of a `tokens.json`. Its tokens belong to OAC's own application, not to the caller's.
+    """Return the content of a `tokens.json`. Its tokens belong to OAC's own application, not to the caller's.
 
     :param domain: the identity domain.
-    :param instance: the instance whose page it is.
-    :param user: whose page it is.
-    :param family: the sign-in that the tokens descend from; None for a new one.
+    :param instance: the instance.
+    :param user: the user.
+    :param family: the sign-in from which the tokens descend; None for a new one.
     """
     app = domain.world.own_app(instance.name)
     scope = f"{instance.scope} offline_access"
@@ -34,7 +34,7 @@ def tokens(domain: Domain, instance: Instance, user: Record, family: str | None 
 
 
 async def renew(domain: Domain, instance: Instance, request: web.Request) -> web.Response:
-    """`POST /api/dv/api/v1/tokens/token/refresh`: a valid access token as bearer, the refresh token as text body."""
+    """`POST /api/dv/api/v1/tokens/token/refresh`: takes a valid bearer token, and the refresh token as text body."""
     user = admit(domain.world, domain.access, instance, (), request)
     if request.content_type != "text/plain":
         raise OACError(415, "UnsupportedMediaType", "The body is the refresh token as text/plain.")

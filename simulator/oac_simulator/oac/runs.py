@@ -1,4 +1,4 @@
-"""Areas: Datasets, Data Flows and Sequences: starting a run, and the job history."""
+"""Areas: Datasets, Data Flows and Sequences: starting runs, and the job history."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _PARAMETER_TYPES = ("source", "target", "cube")
 
 @dataclass(frozen=True)
 class Kind:
-    """What can be run.
+    """A type of item that can be run.
 
     :param type: the catalog type.
-    :param parameter: the name of the id in the path.
-    :param action: the last part of the path that starts a run.
+    :param parameter: name of the path parameter with the ID.
+    :param action: last part of the path that starts a run.
     :param run_type: the `jobRunType`.
-    :param operation: the `operationType`; only that of datasets is documented.
-    :param resource_type: the `resourceType`; only that of datasets is documented.
+    :param operation: the `operationType`; documented for datasets only.
+    :param resource_type: the `resourceType`; documented for datasets only.
     """
 
     type: str
@@ -58,14 +58,14 @@ def begin(
     """Start a run.
 
     :param world: the simulated world.
-    :param instance: where.
-    :param user: who asked.
-    :param kind: what kind of thing runs.
-    :param thing: what runs.
-    :param origin: `Manual`, or `Schedule` as OAC's own schedules say.
-    :param fault: an ordered fault of the call.
-    :param seconds: how long it takes; None for the setting.
-    :returns: the job; its `work_request` is what the caller gets.
+    :param instance: name of the instance.
+    :param user: the user who starts it.
+    :param kind: type of the item.
+    :param thing: the item to run.
+    :param origin: `Manual`, or `Schedule` for OAC's own schedules.
+    :param fault: an injected fault of the call.
+    :param seconds: duration of the run; None for the setting.
+    :returns: the job; its `work_request` is the ID for the caller.
     """
     job_id = "".join(secrets.choice(_JOB_ALPHABET) for _ in range(32))
     work = {"kind": "run", "plain": thing["plain"], "job": job_id}
@@ -82,7 +82,7 @@ def begin(
 
 
 def tasks_of(world: World, instance: str, kind: str, thing: Item) -> list[Record]:
-    """What a run will do: a task a table, and of a sequence those of its steps."""
+    """Return the tasks of a run: one per table; for a sequence, those of its steps."""
     definition = thing["definition"]
     if kind != "sequences":
         source = definition.get("connection", "")
@@ -100,7 +100,7 @@ def tasks_of(world: World, instance: str, kind: str, thing: Item) -> list[Record
 
 
 def running(world: World, instance: str, kind: str, plain: str) -> Record | None:
-    """The job of a thing that is under way, if any."""
+    """Return the running job of an item, if any."""
     for job in world.jobs:
         if job["instance"] == instance and job["type"] == kind and job["plain"] == plain:
             work = world.work_requests.get(job["work_request"])
@@ -110,7 +110,7 @@ def running(world: World, instance: str, kind: str, plain: str) -> Record | None
 
 
 def start(kind: Kind) -> CallHandler:
-    """The operation that starts a run."""
+    """Make the handler of the operation that starts a run."""
 
     async def answer(call: Call) -> web.StreamResponse:
         catalog = Catalog.of(call)
@@ -122,7 +122,7 @@ def start(kind: Kind) -> CallHandler:
             _parameters(catalog, thing, await call.json())
         busy = running(call.world, call.instance.name, kind.type, thing["plain"])
         if busy is not None and call.world.settings.refuse_second_run:
-            # That this is what the documented 409 means is inferred.
+            # The 409 is documented; its meaning is inferred.
             raise OACError(409, "Conflict", f"{thing['name']} is already running (job {busy['id']}).")
         job = begin(call.world, call.instance.name, call.user["name"], kind, thing, fault=call.fault)
         return web.Response(status=202, headers={"oa-work-request-id": job["work_request"]})
@@ -131,7 +131,7 @@ def start(kind: Kind) -> CallHandler:
 
 
 def _reloadable(thing: Item) -> None:
-    """Refuse a dataset that has nothing to reload (documented: no files, at least one cached table)."""
+    """Refuse a dataset that has nothing to reload (documented: not from a file, at least one cached table)."""
     if "file" in thing["definition"]:
         raise bad_request(f"The dataset {thing['name']} is based on a file and cannot be reloaded.")
     if not thing["definition"].get("tables"):
@@ -139,9 +139,9 @@ def _reloadable(thing: Item) -> None:
 
 
 def _parameters(catalog: Catalog, flow: Item, body: dict[str, Any]) -> None:
-    """Check what replaces a data flow's inputs or outputs.
+    """Check the parameters that replace a data flow's inputs or outputs.
 
-    :raises OACError: if a member is missing, or names something that does not exist (400, 404).
+    :raises OACError: if a member is missing, or refers to something that does not exist (400, 404).
     """
     kind = body.get("type")
     if kind not in _PARAMETER_TYPES:
@@ -159,7 +159,7 @@ def _parameters(catalog: Catalog, flow: Item, body: dict[str, Any]) -> None:
 
 
 def _dataset(catalog: Catalog, body: dict[str, Any]) -> Item | None:
-    """The dataset that a parameter names: by id, plain or encoded (not established), or by its old name."""
+    """Return the dataset that a parameter names: by ID, plain or encoded (which is unknown), or by its old name."""
     text, name = body.get("datasetId"), body.get("datasetName")
     if isinstance(text, str):
         plain = catalog.at("datasets", text)
@@ -174,11 +174,11 @@ def _dataset(catalog: Catalog, body: dict[str, Any]) -> Item | None:
 
 
 def history(kind: Kind, which: str) -> CallHandler:
-    """The operation that shows jobs: `all`, `latest` or `one`. All answer an array (documented)."""
+    """Make the handler that returns `all` jobs, the `latest` or `one`, always as an array (documented)."""
 
     async def answer(call: Call) -> web.StreamResponse:
         catalog = Catalog.of(call)
-        # The contract knows no 400 here.
+        # The contract has no 400 here.
         thing = catalog.find(kind.type, call.request.match_info[kind.parameter], malformed=404)
         catalog.need(thing, "read")
         appeared = time.time() - call.world.settings.history_delay
@@ -205,7 +205,7 @@ def history(kind: Kind, which: str) -> CallHandler:
 
 
 async def _run(world: World, record: Record) -> list[Record]:
-    """The end of a run that nobody stopped: it fails if what runs is made to fail."""
+    """Complete a run; it fails if the item is set to fail."""
     job = world.jobs.get(record["job"]["job"])
     content = world.content.get(record["instance"]) or {"catalog": []}
     kind = job["type"] if job else ""
@@ -227,7 +227,7 @@ async def _run(world: World, record: Record) -> list[Record]:
 
 
 def _failed(world: World, record: Record) -> None:
-    """A run that ended badly: all of its tasks but the last were done."""
+    """Record a failed or canceled run: all tasks but the last are done."""
     job = world.jobs.get(record["job"]["job"])
     if job is not None:
         message = record["errors"][0].get("message", "") if record["errors"] else ""

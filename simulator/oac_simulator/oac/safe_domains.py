@@ -21,12 +21,12 @@ _DOMAIN = re.compile(r"([a-z][a-z0-9+.-]*://)?(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*
 
 
 async def list_all(call: Call) -> web.StreamResponse:
-    """`GET /system/safeDomains`: an array of objects with one key, the domain (documented)."""
+    """`GET /system/safeDomains`: returns an array of objects with one key, the domain (documented)."""
     return json_reply([{domain: policy} for domain, policy in _domains(call).items()])
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """`PUT /system/safeDomains/{urlBase64DomainId}`: 201 for a new one, 200 for a known one (documented)."""
+    """`PUT /system/safeDomains/{urlBase64DomainId}`: returns 201 for a new domain, 200 for a known one (documented)."""
     domain = _domain(call)
     body, domains = await call.json(), _domains(call)
     if not all(isinstance(body.get(name), bool) for name in _POLICIES):
@@ -36,7 +36,7 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """`DELETE /system/safeDomains/{urlBase64DomainId}`: 400 for an unknown one; 404 is not documented."""
+    """`DELETE /system/safeDomains/{urlBase64DomainId}`: returns 400 for an unknown domain; 404 is not documented."""
     domain, domains = _domain(call), _domains(call)
     if domain not in domains:
         raise bad_request(f"There is no safe domain {domain}.")

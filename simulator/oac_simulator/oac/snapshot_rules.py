@@ -1,4 +1,4 @@
-"""What OAC checks before it accepts a snapshot. Hand-written, so that it costs little."""
+"""The checks before OAC accepts a snapshot. They are hand-written for speed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request for a snapshot that passed the checks."""
+    """A valid request for a snapshot."""
 
     name: str
     uri: str
@@ -30,7 +30,7 @@ class Wanted:
 def read(body: Record) -> Wanted:
     """Check the body of `POST /snapshots`.
 
-    :raises OACError: if something is missing or not allowed (400).
+    :raises OACError: if a member is missing or not allowed (400).
     """
     kind = body.get("type")
     if kind not in ("CREATE", "REGISTER"):
@@ -50,7 +50,7 @@ def read(body: Record) -> Wanted:
 
 
 def _storage(storage: Record) -> Record:
-    """The storage as answers show it: without keys."""
+    """Return the storage as replies show it, without keys."""
     if storage.get("type") != "OCI_NATIVE":
         raise bad_request("storage.type is OCI_NATIVE.")
     shown: Record = {"type": "OCI_NATIVE", "bucket": member(storage, "bucket", str, "storage.")}
@@ -79,7 +79,7 @@ def _check_user_auth(auth: Record) -> None:
 
 
 def _check_uri(uri: str) -> None:
-    """`file:///[folder/]name.bar` (observed: other forms are refused, with this text)."""
+    """Check for `file:///[folder/]name.bar` (observed: OAC refuses other forms with this text)."""
     path = uri.removeprefix(_PREFIX)
     parts = path.split("/")
     wrong = (
@@ -97,7 +97,7 @@ def _check_uri(uri: str) -> None:
 
 
 def _check_password(password: str) -> None:
-    """14 to 50 characters: digit, lower and upper case letter, special character (documented)."""
+    """Check for 14 to 50 characters with digit, lower and upper case letter and special character (documented)."""
     classes = (
         any(character.isdigit() for character in password),
         any(character.islower() for character in password),
@@ -112,7 +112,7 @@ def _check_password(password: str) -> None:
 
 
 def bucket_problem(world: World, storage: Record) -> str | None:
-    """Why the bucket cannot be reached, or None."""
+    """Return why the bucket cannot be reached, or None."""
     bucket: str = storage["bucket"]
     elsewhere = (
         storage.get("bucketOciRegion", REGION) != REGION or storage.get("bucketOciNamespace", NAMESPACE) != NAMESPACE
@@ -127,6 +127,6 @@ def bucket_problem(world: World, storage: Record) -> str | None:
 
 
 def bar_path(world: World, snapshot: dict[str, Any]) -> Path:
-    """Where the `.bar` of a snapshot lies."""
+    """Return the path of a snapshot's `.bar`."""
     bucket: str = snapshot["storage"]["bucket"]
     return world.bucket_dir / bucket / str(snapshot["uri"]).removeprefix(_PREFIX)

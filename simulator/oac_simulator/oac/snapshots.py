@@ -18,14 +18,15 @@ from oac_simulator.store import Record
 from oac_simulator.work import WorkFailed
 from oac_simulator.world import ADMINISTRATOR, World
 
-#: The section of a `.bar` that says who holds which application role.
+#: The section of a `.bar` with the assignment of application roles.
 ROLES_SECTION = "userRoles"
 
 
 def visible(world: World, snapshot: Record) -> bool:
-    """Whether the API shows a snapshot.
+    """Return whether the API shows a snapshot.
 
-    A registered one is listed at once (observed). When a created one appears is not documented, hence the settings.
+    A registered snapshot is listed at once (observed). When a created one appears is not documented, hence the
+    settings.
     """
     if snapshot["state"] == "IN_PROGRESS":
         return snapshot.get("registered", False) or world.settings.listing == "early"
@@ -33,7 +34,7 @@ def visible(world: World, snapshot: Record) -> bool:
 
 
 def _shown(world: World, snapshot: Record) -> Record:
-    """A snapshot as the API shows it: no state and no work request id (documented)."""
+    """Return a snapshot as the API shows it, without state and work request ID (documented)."""
     return {
         "id": snapshot["id"],
         "name": snapshot["name"],
@@ -45,9 +46,9 @@ def _shown(world: World, snapshot: Record) -> Record:
 
 
 def find(call: Call, snapshot_id: str) -> Record:
-    """A snapshot of this instance that the API shows.
+    """Return a visible snapshot of this instance.
 
-    :raises OACError: if there is none (404).
+    :raises OACError: if it does not exist (404).
     """
     snapshot = call.world.snapshots.get(snapshot_id)
     if snapshot is None or snapshot["instance"] != call.instance.name or not visible(call.world, snapshot):
@@ -56,11 +57,11 @@ def find(call: Call, snapshot_id: str) -> Record:
 
 
 def accepted(call: Call, work_id: str, *, body: bool) -> web.Response:
-    """The 202 that hands out a work request id, in the places that the settings name.
+    """Return the 202 with the work request ID, in the places that the settings name.
 
     :param call: the call.
-    :param work_id: the id.
-    :param body: whether this operation can carry the id in its body at all.
+    :param work_id: the ID.
+    :param body: whether this operation can return the ID in the body.
     """
     where = call.world.settings.work_request_id_in if body else "header"
     headers = {} if where == "body" else {"oa-work-request-id": work_id}
@@ -124,7 +125,7 @@ async def get(call: Call) -> web.Response:
 
 
 async def delete(call: Call) -> web.Response:
-    """`DELETE /snapshots/{snapshotId}`: synchronous, answers 200 with an empty body (documented)."""
+    """`DELETE /snapshots/{snapshotId}`: synchronous, returns 200 with an empty body (documented)."""
     delete_storage = call.flag("deleteStorage")
     snapshot = find(call, call.request.match_info["snapshotId"])
     if snapshot["state"] == "IN_PROGRESS":
@@ -138,7 +139,7 @@ async def delete(call: Call) -> web.Response:
 
 
 def _reachable(world: World, record: Record) -> Record:
-    """The snapshot a job is about, once its bucket is found to exist."""
+    """Return the snapshot of a job after checking that its bucket exists."""
     snapshot = world.snapshots.get(record["job"]["snapshot"])
     if snapshot is None:
         raise WorkFailed("NotFound", "The snapshot was not found.")
@@ -164,7 +165,7 @@ async def _create(world: World, record: Record) -> list[Record]:
 
 
 async def _register(world: World, record: Record) -> list[Record]:
-    """Make an existing `.bar` known."""
+    """Register an existing `.bar`."""
     snapshot = _reachable(world, record)
     path = bar_path(world, snapshot)
     if not path.is_file() or not bar.is_bar(path.read_bytes()):
@@ -184,7 +185,7 @@ def _resource(result: str, snapshot_id: str) -> Record:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """An object appears in a bucket whole or not at all."""
+    """Write an object to a bucket atomically."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)

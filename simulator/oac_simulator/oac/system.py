@@ -26,13 +26,13 @@ async def get(call: Call) -> web.Response:
 
 
 async def restore(call: Call) -> web.Response:
-    """`POST /system/actions/restoreSnapshot`: needs the snapshot's id and password (documented)."""
+    """`POST /system/actions/restoreSnapshot`: needs the snapshot's ID and password (documented)."""
     body = await call.json()
     wanted = member(body, "snapshot", dict, "")
     snapshot_id = member(wanted, "id", str, "snapshot.")
     password = member(wanted, "password", str, "snapshot.")
     snapshot = find(call, snapshot_id)
-    # A registered snapshot can be restored at once (observed): its file is there already.
+    # A registered snapshot can be restored at once (observed), because its file exists.
     if snapshot["state"] != "SUCCEEDED" and not snapshot.get("registered"):
         raise bad_request("The snapshot is not complete.")
     if call.world.settings.wrong_password == "400":  # noqa: S105 - the name of a behavior, not a password
@@ -48,9 +48,9 @@ async def restore(call: Call) -> web.Response:
 
 
 async def _open(world: World, snapshot: Record, password: str) -> Record:
-    """The content of a snapshot's file.
+    """Read the content of a snapshot's file.
 
-    :raises WorkFailed: for no bucket, no file, not an archive, or the wrong password.
+    :raises WorkFailed: if bucket or file is missing, the file is not an archive, or the password is wrong.
     """
     problem = bucket_problem(world, snapshot["storage"])
     path = bar_path(world, snapshot)
@@ -66,7 +66,7 @@ async def _open(world: World, snapshot: Record, password: str) -> Record:
 
 
 def _assign(world: World, instance: str, roles: dict[str, list[str]]) -> None:
-    """Who holds which role comes out of the snapshot too, for users who still exist (inferred)."""
+    """Restore the role assignments of users who still exist (inferred)."""
     for user in world.users:
         held = user["instance_roles"].get(instance, user["roles"])
         wanted = roles.get(user["name"], held)

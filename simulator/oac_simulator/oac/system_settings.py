@@ -16,8 +16,8 @@ from oac_simulator.world import ADMINISTRATOR
 async def get(call: Call) -> web.StreamResponse:
     """`GET /system/settings`.
 
-    Keys may be repeated or separated by commas (which one is not established). The contract knows no 400 here,
-    so values it does not name count as absent. What is not applied yet carries a member `pending` (inferred).
+    Keys may be repeated or separated by commas (which one OAC accepts is unknown). The contract has no 400 here, so
+    unknown values count as absent. Settings that are not applied yet have a member `pending` (inferred).
     """
     content = _content(call)
     query, pending = call.request.query, content["pendingSettings"]
@@ -37,7 +37,7 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """`PUT /system/settings`: all or nothing; may stay pending for a while (documented)."""
+    """`PUT /system/settings`: atomic; changes may stay pending for a while (documented)."""
     body, content = await call.json(), _content(call)
     items = body.get("items")
     if not isinstance(items, list) or not all(isinstance(entry, dict) for entry in items):
@@ -54,7 +54,7 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 def _checked(entry: dict[str, Any], content: Content) -> tuple[str, str]:
-    """One key with its value, which is a text (documented)."""
+    """Check one key and its value, which is a string (documented)."""
     key, value = entry.get("key"), entry.get("value")
     if not isinstance(key, str) or key not in content["settings"]:
         raise bad_request(f"There is no setting {str(key)[:100]!r}.")
@@ -68,7 +68,7 @@ def _checked(entry: dict[str, Any], content: Content) -> tuple[str, str]:
 
 
 def _content(call: Call) -> Content:
-    """The instance's content, with the settings whose time has come applied."""
+    """Return the instance's content after applying the pending settings that are due."""
     content = call.world.content.get(call.instance.name) or {"settings": {}, "pendingSettings": {}}
     due = {key: entry for key, entry in content["pendingSettings"].items() if entry["due"] <= time.time()}
     for key, entry in due.items():

@@ -11,7 +11,7 @@ from oac_simulator.world import ADMINISTRATOR, World
 
 
 async def get(call: Call) -> web.Response:
-    """`GET /workRequests/{id}`: seen by who started the work and by administrators (inferred)."""
+    """`GET /workRequests/{id}`: visible to the user who started the work and to administrators (inferred)."""
     record = call.world.work_requests.get(call.request.match_info["id"])
     if record is None or record["instance"] != call.instance.name:
         raise not_found("The work request")
@@ -24,7 +24,7 @@ async def get(call: Call) -> web.Response:
 
 
 async def _nothing(world: World, record: Record) -> list[Record]:
-    """Work that does nothing but take time, for load tests."""
+    """Do nothing: work that only takes time, for load tests."""
     return []
 
 

@@ -22,7 +22,7 @@ _MOST_CANVASES, _LONGEST_ID, _LARGEST = 5, 2000, 3600
 
 
 async def canvases(call: Call) -> web.Response:
-    """`POST /catalog/workbooks/{id}/actions/getCanvases`: an empty POST, which needs its length (inferred)."""
+    """`POST /catalog/workbooks/{id}/actions/getCanvases`: an empty POST that needs `Content-Length` (inferred)."""
     call.need_length()
     catalog = Catalog.of(call)
     workbook = catalog.find("workbooks", call.request.match_info["id"])
@@ -32,7 +32,7 @@ async def canvases(call: Call) -> web.Response:
     present = [
         {
             "canvasId": canvas["canvasId"], "canvasName": canvas["name"],
-            # A text, not a boolean (documented).
+            # A string, not a boolean (documented).
             "isEnabled": "true" if canvas["enabled"] else "false", "visualizeCanvasId": canvas["shows"],
         }
         for canvas in definition.get("present", [])
@@ -68,19 +68,19 @@ async def export(call: Call) -> web.Response:
 
 
 def int_or(text: str, default: int) -> int:
-    """The number that a setting spells, or the default for a setting that is a word."""
+    """Return a setting as a number, or the default if it is a word."""
     return int(text) if text.isdigit() else default
 
 
 def _wanted(body: dict[str, Any]) -> dict[str, Any]:
-    """What an export's body asks for.
+    """Read the body of an export request.
 
     :raises OACError: if a member is missing or outside the limits (400; the limits are documented).
     """
     name = member(body, "name", str, "")
     if body.get("type") != "file":
         raise bad_request("type must be file.")
-    # Lower case in the schema, upper case in the prose (documented, both).
+    # The contract's schema has lower case, its prose upper case.
     form = str(body.get("format")).lower()
     if form not in _FORMATS:
         raise bad_request("format must be pdf or png.")
@@ -100,9 +100,9 @@ def _wanted(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(workbook: Item, ids: list[str], status: int) -> list[str]:
-    """The names of the canvases to export.
+    """Return the names of the canvases to export.
 
-    :raises OACError: if one does not exist (why 422 occurs is not established), or is switched off (412, inferred).
+    :raises OACError: if a canvas does not exist (the cause of 422 is unknown) or is disabled (412, inferred).
     """
     definition = workbook["definition"]
     known = {canvas["canvasId"]: canvas for canvas in [*definition["canvases"], *definition.get("present", [])]}
