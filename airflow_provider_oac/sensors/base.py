@@ -9,7 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, default_deferrable
+from airflow_provider_oac._compat import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    default_deferrable,
+    deferral_error,
+)
 from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
@@ -88,6 +94,14 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
         else:
             if outcome == "timeout":
                 raise AirflowSensorTimeout(message)
+        return super().execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral. Airflow calls this. If the trigger itself failed, wait in the worker."""
+        error = deferral_error(next_method, next_kwargs)
+        if error is None or error.endswith("timeout"):
+            return super().resume_execution(next_method, next_kwargs, context)
+        self.log.warning("The trigger failed, so this sensor polls in the worker: %s", error)
         return super().execute(context)
 
     def _trigger_arguments(self, deadline: float) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def test_an_item_that_is_there_is_its_result(deferrable: bool) -> None:
     assert (result["path"], result["type"], result["name"]) == (PIPELINE, "workbooks", "Pipeline")
 
 
+def test_a_trigger_that_fails_leaves_the_wait_to_the_worker() -> None:
+    failed = {"error": "Trigger failure", "traceback": ["TypeError: no argument 'earlier'"]}
+    assert waiting(deferrable=True).resume_by("__fail__", failed)["path"] == PIPELINE
+
+
 @pytest.mark.parametrize(
     ("arguments", "there"),
     [

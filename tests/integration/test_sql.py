@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -120,13 +121,19 @@ def test_a_key_that_would_lose_rows_is_refused(run: Oac, text: str, key: str, pr
         read(run, text, page_rows=100, key=key)
 
 
-def test_a_dropped_row_of_a_page_is_noticed(clean: Simulator, run: Oac) -> None:
-    body = (
-        '{"jsonrpc": "2.0", "id": %d, "result": {"content": [{"type": "text", "text": '
-        '"{\\"batches\\": [{\\"data\\": [{\\"x\\": 1}]}], \\"summary\\": {\\"totalRecords\\": 2}}"}]}}'
-    )
-    clean.control.fault(CALL, "status", status=200, body=body % 3, headers={"Content-Type": "application/json"})
-    with pytest.raises(OACResponseError, match="1 rows came, and it counts 2"):
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ([{"x": 1}], "1 rows came, and it counts 2"),
+        ([{"x": 1}, {"X": 2}], "it has 2 columns, not the 1 of the query"),
+        ([{"x": 1, "y": 1}, {"x": 2}], "it has 2 columns, not the 1 of the query"),
+    ],
+)
+def test_rows_that_do_not_fit_are_noticed(clean: Simulator, run: Oac, data: list[dict[str, int]], problem: str) -> None:
+    text = json.dumps({"batches": [{"data": data}], "summary": {"totalRecords": 2}})
+    body = json.dumps({"jsonrpc": "2.0", "id": 3, "result": {"content": [{"type": "text", "text": text}]}})
+    clean.control.fault(CALL, "status", status=200, body=body, headers={"Content-Type": "application/json"})
+    with pytest.raises(OACResponseError, match=problem):
         run(sql.query('SELECT 1 x FROM "Sales History"'))
 
 

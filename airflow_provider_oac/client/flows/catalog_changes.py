@@ -160,7 +160,9 @@ class _Placing(_Change):
         :param source: the item itself; ``None`` if it is gone. An item that is known by its path need not name its
             folder (one sample of details does not).
         """
-        folder, last = ids.split_path(self.item_id) or ((source.parent_id, source.name) if source else (None, None))
+        # Once it is gone, an id that is not a path shows neither: the first look has kept them.
+        known = (source.parent_id, source.name) if source else (self._target.parent_id, self._target.name)
+        folder, last = ids.split_path(self.item_id) or known
         parent_id, name = self.place.parent_id or folder, self.place.name or last
         self._target = replace(self.place, parent_id=parent_id, name=name)
         if source and not parent_id:
@@ -233,7 +235,7 @@ class Move(_Placing):
             return None
         if source is None:
             # This call fails with OAC's own error.
-            await api.perform(catalog.get(self.kind, self.item_id))
+            source = await api.perform(catalog.get(self.kind, self.item_id))
         there = await self.there(api, source)
         if there is not None:
             raise self.taken(there)

@@ -164,10 +164,11 @@ async def _run(api: Api, session: McpSession, made: Statement, text: str, max_ro
 
 def _by_column(made: Statement, records: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     """Group the values by column; a column that is NULL may be missing from a row (observed on another channel)."""
-    came = {name.casefold(): name for name in set().union(*records)}
+    found = set().union(*records)
+    came = {name.casefold(): name for name in found}
     keys = [column.key.casefold() for column in made.columns]
-    if not came.keys() <= set(keys):
-        raise _unreadable(made, f"it has {len(came)} columns, not the {len(keys)} of the query")
+    if len(came) < len(found) or not came.keys() <= set(keys):
+        raise _unreadable(made, f"it has {len(found)} columns, not the {len(keys)} of the query")
     names = [came.get(key, key) for key in keys]
     return [[record.get(name) for record in records] for name in names]
 

@@ -224,3 +224,19 @@ def test_a_store_that_cannot_be_asked_is_no_permission_to_send() -> None:
 
     with pytest.raises(OACSupersededError, match=r"cannot be asked .*the supervisor is gone"):
         memory(Gone(), 1).check_current()
+
+
+def test_an_item_with_an_opaque_id_is_found_where_it_was_moved_to_although_the_response_was_lost() -> None:
+    item = {"id": "opaque", "name": "Board", "type": "reports", "parentId": ids.catalog_id("/@Catalog/shared/Old")}
+    moved = ids.catalog_id("/@Catalog/shared/Sales/Board")
+    at = {"opaque": item}
+
+    def answer(_age: float, request: Request) -> Answer:
+        if request.method == "POST":
+            at[moved] = {**at.pop("opaque"), "id": moved, "parentId": FOLDER}
+            return unreachable(sent=True)
+        found = at.get(request.url.split("?")[0].rpartition("/")[2])
+        return response(200, json.dumps(found)) if found else response(404, '{"code": "NotFound"}')
+
+    result = run(answering(answer), submit_once(Move("reports", "opaque", Place(FOLDER))), [].append)
+    assert result.item.id == moved
