@@ -49,7 +49,7 @@ def member(*names: str, read: Callable[[Any], Any] = text, required: bool = Fals
         if required:
             return read(text_member(body, names[0], what))
         values = (_inside(body, name) for name in names)
-        return read(next((value for value in values if value not in (None, "")), None))
+        return read(next((value for value in values if value not in (None, "", [], {})), None))
 
     return field(metadata={"read": found}, **options)
 

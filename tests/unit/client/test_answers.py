@@ -112,6 +112,7 @@ def test_a_work_request_keeps_what_is_not_known_of_it() -> None:
         ({}, ()),
         ({"Errors": [{"code": "E1", "message": "first"}, {"code": "E2"}]}, ("E1: first", "E2")),
         ({"errors": [{"message": "small letters"}]}, ("small letters",)),
+        ({"Errors": [], "errors": [{"message": "small letters"}]}, ("small letters",)),
         ({"Errors": ["a text", {}, None]}, ("a text", "an error without text", "an error without text")),
         ({"Errors": "just a text"}, ("just a text",)),
         ({"Errors": {"message": "an object"}}, ("an object",)),
