@@ -431,6 +431,8 @@ class OACWorkOperator(OACBaseOperator):
             return None
         try:
             work = self.hook.run(self.state_call(started))
+        except OACKilledError:
+            raise
         except OACError as error:
             if isinstance(error, OACApiError) and error.status == 404:
                 if time.time() - started.submitted_at < lazy.polling.WaitPlan().not_found_grace:

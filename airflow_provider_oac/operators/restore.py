@@ -16,6 +16,7 @@ from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACError,
+    OACKilledError,
     OACUncertainError,
     OACWorkRequestError,
 )
@@ -167,6 +168,8 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         name, approved = started.facts.name, started.facts.approval
         try:
             work = self.hook.run(lazy.work_requests.get(str(started.work_request_id)))
+        except OACKilledError:
+            raise
         except OACError as error:
             self.log.warning("The restore of an earlier try cannot be read yet, waiting for it: %s", error)
             return started

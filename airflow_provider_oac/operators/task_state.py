@@ -163,11 +163,20 @@ class TaskState:
         later = self.key.try_number > 1 if retries is None else self.key.repeats(retries)
         return later or self.interrupted
 
+    @property
+    def _claim(self) -> dict[str, int]:
+        return {"try_number": self.key.try_number}
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """Store a record, unless another try has taken over: it must not lose what that one started."""
+        if self._store is not None and self._store.get(_CURRENT) in (None, self._claim):
+            self._store.set(_KEY, record)
+
     def claim(self) -> None:
         """Make this try the current one. An earlier try whose process is still alive sends nothing any more."""
         _parents.setdefault(os.getpid(), os.getppid())
         if self._store is not None:
-            self._store.set(_CURRENT, {"try_number": self.key.try_number})
+            self._store.set(_CURRENT, self._claim)
 
     def check_current(self) -> None:
         """Check that this is still the current try.
@@ -186,7 +195,7 @@ class TaskState:
                 claim, why = None, f"Airflow cannot be asked which try is the current one ({error})"
             else:
                 why = f"another try has taken over ({claim})"
-            current = claim == {"try_number": self.key.try_number}
+            current = claim == self._claim
         if not current:
             raise OACSupersededError(
                 f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing any more: {why}. "
@@ -204,13 +213,14 @@ class TaskState:
             self.remember(sending=True, work_request_id=None, **intent(clue))
 
         def take_back() -> None:
-            if self._store is not None:
-                self._store.set(_KEY, TaskRecord().to_json() if before is None else before)
+            self._write(TaskRecord().to_json() if before is None else before)
 
         return lazy.submit.Attempts(remember, take_back, self.check_current)
 
     def remember(self, **changes: Any) -> None:
         """Change members of the stored record. Members of an earlier order are dropped.
+
+        Does nothing if another try has taken over.
 
         :param changes: members of the record.
         """
@@ -219,4 +229,4 @@ class TaskState:
             # A retry reattaches to the first try's work, even if its templates render to something else.
             fingerprint = record.fingerprint or self._fingerprint()
             record = replace(record, max_tries=self.key.max_tries, fingerprint=fingerprint, **changes)
-            self._store.set(_KEY, record.to_json())
+            self._write(record.to_json())

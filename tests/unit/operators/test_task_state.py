@@ -32,6 +32,22 @@ def test_a_clear_begins_a_new_order() -> None:
     assert cleared.recall() == TaskRecord(3, work_request_id="2")
 
 
+@pytest.mark.parametrize("max_tries", [2, 3], ids=["a retry", "a clear"])
+def test_a_try_that_was_replaced_changes_nothing_of_what_the_current_one_remembers(max_tries: int) -> None:
+    store = StateStore()
+    replaced, current = memory(store), memory(store, try_number=2, max_tries=max_tries)
+    replaced.claim()
+    attempts = replaced.attempts()
+    attempts.remember(None)
+    current.claim()
+    current.remember(work_request_id="2")
+    before = dict(store.texts)
+    replaced.remember(checked=True)
+    attempts.remember(None)
+    attempts.take_back()
+    assert store.texts == before
+
+
 @pytest.mark.parametrize("used", [True, False])
 def test_without_a_store_it_remembers_nothing(used: bool) -> None:
     nothing = memory(None if used else StateStore(), used=used)
