@@ -35,7 +35,7 @@ _LEGACY = re.compile(
     re.IGNORECASE,
 )
 # A DER sequence: a long one, or a short one that begins with a number or a sequence. No text begins like this.
-_DER_START = re.compile(rb"\x30(?:[\x80-\xff]|.[\x02\x30])", re.DOTALL)
+_DER_START = re.compile(rb"\x30(?:[\x81-\x84]|.\x02|.\x30[^\t\n\r -\xff])", re.DOTALL)
 _ESCAPED_NEWLINE = re.compile(r"\\+[nrt]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,3}")
 _PERCENT = re.compile(r"%(?:0[AD]|2[0BDF]|3D)", re.IGNORECASE)
@@ -198,8 +198,7 @@ def find(given: Given) -> list[Block]:
 def _blocks(raw: bytes, origin: str, inside: bool = False) -> list[Block]:
     """The blocks in a text or file or, with ``inside``, in decoded base64."""
     if _DER_START.match(raw):
-        # Some editors and commands add a line break.
-        return [Block(_DER, f"{origin}binary DER", ((raw, ""), (raw.rstrip(b"\r\n\0 "), "")))]
+        return [Block(_DER, f"{origin}binary DER", tuple((data, "") for data in _ends(raw)))]
     if raw.startswith(_KEYSTORE):
         return [Block("JKS", origin, ())]
     text, encoding, shape = _text(raw)
@@ -207,7 +206,7 @@ def _blocks(raw: bytes, origin: str, inside: bool = False) -> list[Block]:
     if blocks or inside:
         return blocks
     decoded = _decode(text)
-    if der := tuple((data, shape + note) for data, note in decoded if _DER_START.match(data)):
+    if der := tuple((end, shape + note) for data, note in decoded if _DER_START.match(data) for end in _ends(data)):
         return [Block(_DER, f"{origin}base64 of DER", der)]
     inner = (_blocks(data, f"{origin}base64 of ", inside=True) for data, _ in decoded)
     return [
@@ -254,17 +253,24 @@ def _armored(label: str, body: str, origin: str, shape: str) -> Block:
     elif " " in inner and "+" not in inner and len(inner) > 500:
         damage += "; every + may have become a blank, as in a URI: write it as %2B there"
     if headers:
-        decoded = [(_legacy_pem(data, "".join(headers["info"].split()).upper()), note) for data, note in decoded[:1]]
+        info, kind = "".join(headers["info"].split()).upper(), "EC" if label.strip().upper().startswith("EC") else "RSA"
+        decoded = [(_legacy_pem(data, info, kind), note) for data, note in decoded[:1]]
     case = "" if label == label.upper() else " with a lower-case label"
-    readings = tuple((data, (note or shape) + case) for data, note in decoded)
+    readings = tuple((end, (note or shape) + case) for data, note in decoded for end in _ends(data))
     return Block("".join(label.upper().split()), f"{origin}PEM", readings, damage, bool(headers))
 
 
-def _legacy_pem(data: bytes, info: str) -> bytes:
-    """An encrypted PKCS#1 key as ``cryptography`` reads it: in lines, with its headers."""
+def _ends(data: bytes) -> list[bytes]:
+    """The data, and the data without up to three line breaks, blanks or zero bytes that editors and commands add."""
+    added = min(3, len(data) - len(data.rstrip(b"\r\n\0 ")))
+    return [data[: len(data) - count] for count in range(added + 1)]
+
+
+def _legacy_pem(data: bytes, info: str, kind: str) -> bytes:
+    """An encrypted PKCS#1 or EC key as ``cryptography`` reads it: in lines, with its headers."""
     body = base64.encodebytes(data).decode("ascii")
     headers = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {info}\n\n"
-    return f"-----BEGIN RSA PRIVATE KEY-----\n{headers}{body}-----END RSA PRIVATE KEY-----\n".encode("ascii")
+    return f"-----BEGIN {kind} PRIVATE KEY-----\n{headers}{body}-----END {kind} PRIVATE KEY-----\n".encode("ascii")
 
 
 def _decode(text: str) -> list[tuple[bytes, str]]:

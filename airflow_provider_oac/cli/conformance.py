@@ -21,6 +21,7 @@ from airflow_provider_oac.cli.sql_probes import SqlProbes
 from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.hooks.credentials import seal
 from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.plain_text import plain
 
 # Questions that reading, a sign-in and a snapshot cannot answer.
 _UNANSWERED = (
@@ -46,7 +47,7 @@ def conformance(arguments: argparse.Namespace) -> int:
     with output(arguments.output) as file:
         report = _found(oac, taking, checked.facts, arguments.sql)
         text = json.dumps(report, indent=2) if arguments.json else _readable(report)
-        file.write(f"{text}\n".encode())
+        file.write(f"{plain(text)}\n".encode())
         file.flush()
     if arguments.output:
         tell(f"The report is in {os.path.abspath(arguments.output)}.")

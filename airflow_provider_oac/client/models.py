@@ -48,8 +48,10 @@ def member(*names: str, read: Callable[[Any], Any] = text, required: bool = Fals
     def found(body: Mapping[str, Any], what: str) -> Any:
         if required:
             return read(text_member(body, names[0], what))
-        values = (_inside(body, name) for name in names)
-        return read(next((value for value in values if value not in (None, "", [], {})), None))
+        values = [_inside(body, name) for name in names]
+        return read(
+            next((value for value in values if value not in (None, "", [], {})), values[0] if values[0] != "" else None)
+        )
 
     return field(metadata={"read": found}, **options)
 

@@ -274,10 +274,15 @@ class _Checks:
         if store_entry is None:
             yield OK, "Each process signs in by itself."
             return
+
+        def tried() -> None:
+            store_entry.read()
+            if store_entry.acquire():
+                store_entry.release()
+
         try:
-            await self._io.to_thread(store_entry.read)
-            if await self._io.to_thread(store_entry.acquire):
-                await self._io.to_thread(store_entry.release)
+            # In one thread: a canceled test must not leave the lock taken.
+            await self._io.to_thread(tried)
         except OACTokenStoreError as problem:
             if self._auth.uses_refresh_token:
                 repair = f" If it cannot be recovered: {self._auth.login_step}" if problem.damaged else ""

@@ -18,6 +18,8 @@ _GROWTH, _SHRINKING = 1.25, 0.995
 _SURPLUS = 1.2
 # Weight of the latest responses in the average latency.
 _WEIGHT = 0.2
+# Up to how many times the shortest latency counts as distance, and not as a queue at the server.
+_QUEUED = 2.0
 # Seconds without any poll after a 429 or 503 without Retry-After; doubled for each one that follows, up to the longest.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 # Statuses that a gateway returns for an instance that does not answer.
@@ -35,7 +37,8 @@ class Throttle:
         # The error that started the pause until then.
         self.reason = ""
         self._limit = float(FEW)
-        self._latency = 0.0
+        # The average, and the shortest one.
+        self._latency, self._least = 0.0, math.inf
         # Totals of the responses since the last adaptation.
         self._seconds, self._responses = 0.0, 0
         self._allowed = MANY
@@ -56,12 +59,14 @@ class Throttle:
         """
         if self._responses and not disturbed:
             latest = self._seconds / self._responses
+            self._least = min(self._least, latest)
             self._latency += (latest - self._latency) * (_WEIGHT if self._latency else 1.0)
         self._seconds, self._responses = 0.0, 0
         if not waiting:
             self._limit = max(FEW, self._limit * _SHRINKING)
         elif not disturbed:
-            enough = min(rate * self._latency * _SURPLUS, MANY)
+            # A latency far above the shortest one comes from a queue at the server, which more connections lengthen.
+            enough = min(rate * min(self._latency, _QUEUED * self._least) * _SURPLUS, MANY)
             self._limit = max(self._limit, min(self._limit * _GROWTH, enough))
 
     def answered(self, seconds: float | None) -> None:

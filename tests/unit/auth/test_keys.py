@@ -103,6 +103,18 @@ def test_what_happened_to_the_newlines_is_named(name: str, kind: str) -> None:
     assert loaded.warning is None
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0", b" "])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_editor_added_to_der_before_base64_is_dropped(kind: str, end: bytes) -> None:
+    body = base64.b64encode(forms.der(kind) + end).decode()
+    assert same(load_private_key(body))
+    assert same(load_private_key(f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"))
+
+
+def test_a_title_above_the_key_is_not_taken_for_der() -> None:
+    assert same(load_private_key(f"000 key\n{forms.pem('PKCS#8')}"))
+
+
 @pytest.mark.parametrize(("name", "kind"), list(zip(forms.CARRIERS, itertools.cycle(KINDS), strict=False)))
 def test_what_the_key_was_put_into_is_named(name: str, kind: str) -> None:
     loaded = load_private_key(forms.damaged(forms.pem(kind), carrier=name))

@@ -202,6 +202,11 @@ def test_a_wrong_passphrase_is_named_and_not_shown(kind: str, passphrase: str) -
     assert len(passphrase) < SECRET_RUN or passphrase[:SECRET_RUN] not in message
 
 
+def test_an_encrypted_key_of_another_kind_is_named() -> None:
+    text = forms.pem_of(forms.ec_key(), "PKCS#1", forms.PASSPHRASE)
+    assert "a key of the kind EC, and RS256 needs an RSA key" in refused(text, forms.PASSPHRASE)
+
+
 def test_the_mask_as_passphrase_is_named() -> None:
     assert "passphrase is only asterisks" in refused(forms.pem("PKCS#8", forms.PASSPHRASE), "***")
 

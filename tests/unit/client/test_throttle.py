@@ -52,6 +52,15 @@ def test_it_shrinks_slowly() -> None:
     assert throttle.at_once == FEW
 
 
+def test_a_server_that_cannot_keep_up_gets_no_more_connections() -> None:
+    throttle = Throttle()
+    for _ in range(200):
+        # It handles 50 polls per second, 100 are wanted, and the network takes 0.1 s.
+        throttle.answered(max(0.1, throttle.at_once / 50))
+        throttle.adapt(100.0, waiting=True)
+    assert throttle.at_once <= 40
+
+
 def test_a_handshake_does_not_count_as_latency() -> None:
     throttle = Throttle()
     for _ in range(60):
