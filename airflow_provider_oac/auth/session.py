@@ -100,7 +100,7 @@ class Session:
             )
         self.settings = settings
         self._entry = store.entry(settings)
-        self._slot = store_entry
+        self._store_entry = store_entry
 
     async def token(self, io: IO) -> Token:
         """Return a valid token. Flow.
@@ -157,7 +157,7 @@ class Session:
             finally:
                 self._entry.lock.release()
 
-        if self._slot is None:
+        if self._store_entry is None:
             return await whole()
         try:
             # Sending a refresh token uses it up, so a canceled caller must not lose the new one. Nor may a thread that
@@ -171,10 +171,12 @@ class Session:
         """Get a token: through the shared store if there is one, else from the token service. Flow."""
         entry = self._entry
         try:
-            if self._slot is None:
+            if self._store_entry is None:
                 token = await mint(io, self.settings, policy)
             else:
-                token = await through_store(io, self._slot, self.settings, policy, refused=entry.refused, past=past)
+                token = await through_store(
+                    io, self._store_entry, self.settings, policy, refused=entry.refused, past=past
+                )
         except OACAuthError as error:
             # A page instead of a token, such as a proxy's, is a passing failure if tokens came from here before.
             error.retryable = error.retryable or (entry.served and error.status == 200)

@@ -240,17 +240,17 @@ class Kept:
 class StoreEntry:
     """The entry of one sign-in in a store."""
 
-    def __init__(self, vault: EncryptedStore, name: str, token_url: str, lease: float) -> None:
-        self._vault = vault
+    def __init__(self, store: EncryptedStore, name: str, token_url: str, lease: float) -> None:
+        self._store = store
         self._name = name
         self._sealed_for = {"name": name, "token_url": token_url}
         self.lease = lease
-        self._lock = vault.backend.lock(name, lease)
+        self._lock = store.backend.lock(name, lease)
 
     @property
     def where(self) -> str:
         """Kind and location of the store, for messages."""
-        return self._vault.backend.where
+        return self._store.backend.where
 
     @property
     def entry(self) -> str:
@@ -262,32 +262,32 @@ class StoreEntry:
 
         :raises OACTokenStoreError: if the store cannot be read, or holds something else.
         """
-        return self.opened(self._vault.backend.read(self._name))
+        return self.opened(self._store.backend.read(self._name))
 
     def opened(self, sealed: bytes | None) -> Kept | None:
         """Decrypt bytes from the store into the result of :meth:`read`."""
         if sealed is None:
             return None
         try:
-            return Kept(self._vault.open(sealed, self._sealed_for), sealed)
+            return Kept(self._store.open(sealed, self._sealed_for), sealed)
         except OACTokenStoreError as problem:
             raise OACTokenStoreError(f"The {self.entry} cannot be used: {problem}.", damaged=True) from None
 
     def write(self, record: Record, before: Kept | None) -> Kept | None:
         """Replace a record with another one; ``None`` if the entry has changed meanwhile."""
-        sealed = self._vault.seal(record, self._sealed_for)
-        written = self._vault.backend.write(self._name, sealed, before.sealed if before else None)
+        sealed = self._store.seal(record, self._sealed_for)
+        written = self._store.backend.write(self._name, sealed, before.sealed if before else None)
         return Kept(record, sealed) if written else None
 
     def put(self, record: Record) -> None:
         """Store a record whatever the entry holds, for a new sign-in or in place of damaged bytes."""
-        sealed = self._vault.seal(record, self._sealed_for)
-        while not self._vault.backend.write(self._name, sealed, self._vault.backend.read(self._name)):
+        sealed = self._store.seal(record, self._sealed_for)
+        while not self._store.backend.write(self._name, sealed, self._store.backend.read(self._name)):
             pass
 
     def delete(self) -> None:
         """Delete the record."""
-        self._vault.backend.delete(self._name)
+        self._store.backend.delete(self._name)
 
     def acquire(self) -> bool:
         """Try to take the lock."""
@@ -302,17 +302,17 @@ class StoreEntry:
         self._lock.release()
 
     @staticmethod
-    def read_all(slots: Sequence[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
+    def read_all(entries: Sequence[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
         """Read several entries of one store, with one request if the store is a server.
 
         :returns: for each entry the record, ``None`` if there is none, or the error if the entry cannot be used.
         :raises OACTokenStoreError: if the store cannot be reached.
         """
-        if not slots:
+        if not entries:
             return []
         outcomes: list[Kept | OACTokenStoreError | None] = []
-        found = slots[0]._vault.backend.read_all([store_entry._name for store_entry in slots])
-        for store_entry, sealed in zip(slots, found, strict=True):
+        found = entries[0]._store.backend.read_all([store_entry._name for store_entry in entries])
+        for store_entry, sealed in zip(entries, found, strict=True):
             try:
                 outcomes.append(sealed if isinstance(sealed, OACTokenStoreError) else store_entry.opened(sealed))
             except OACTokenStoreError as problem:

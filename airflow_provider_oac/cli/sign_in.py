@@ -28,7 +28,7 @@ _LARGEST = 1 << 20
 def login(arguments: argparse.Namespace) -> None:
     """``login``: let a user sign in with a code, and keep the refresh token in the store."""
     oac = hook(arguments.oac_conn_id)
-    auth, store_entry = oac.settings.auth, _slot(oac)
+    auth, store_entry = oac.settings.auth, _store_entry_of(oac)
     progress = _Progress()
     try:
         record = run(sign_in_and_keep(oac.io, store_entry, auth, progress.show, progress.waiting))
@@ -42,7 +42,7 @@ def login(arguments: argparse.Namespace) -> None:
 def import_tokens(arguments: argparse.Namespace) -> None:
     """``import-tokens``: keep the tokens of a file in the store."""
     oac = hook(arguments.oac_conn_id)
-    auth, store_entry = oac.settings.auth, _slot(oac)
+    auth, store_entry = oac.settings.auth, _store_entry_of(oac)
     imported = read_token_file(read_text(arguments.file), auth, time.time())
     token = imported.issued.token
     run(keep_sign_in(oac.io, store_entry, auth, imported.issued, imported.unrenewable))
@@ -99,7 +99,7 @@ def read_text(name: str, largest: int = _LARGEST) -> str:
     return text
 
 
-def _slot(oac: OACHook) -> StoreEntry:
+def _store_entry_of(oac: OACHook) -> StoreEntry:
     """Return the store entry for a user's tokens. It is imported lazily: some commands do not need Airflow."""
     return lazy.stores.store_entry_for_a_person(oac.settings, oac.store_entry)
 

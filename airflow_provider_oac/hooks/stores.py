@@ -27,7 +27,7 @@ def store_entry_of(settings: ConnectionSettings) -> StoreEntry | None:
     place = setting("oac", "redis_url") if kind == REDIS else setting("oac", "store_folder") or _default_folder()
     # The longest time that one token request can take, plus some time for the store itself.
     lease = settings.transport.connect_timeout + settings.transport.read_timeout + 30.0
-    return _vault(kind, place, setting("core", "fernet_key")).store_entry(settings.auth, lease)
+    return _encrypted_store(kind, place, setting("core", "fernet_key")).store_entry(settings.auth, lease)
 
 
 def store_entry_for_a_person(settings: ConnectionSettings, store_entry: StoreEntry | None) -> StoreEntry:
@@ -51,7 +51,7 @@ def store_entry_for_a_person(settings: ConnectionSettings, store_entry: StoreEnt
 
 
 @lru_cache(maxsize=8)
-def _vault(kind: str, place: str, fernet_keys: str) -> EncryptedStore:
+def _encrypted_store(kind: str, place: str, fernet_keys: str) -> EncryptedStore:
     return EncryptedStore(_backend(kind, place), fernet_keys.split(","))
 
 

@@ -21,7 +21,7 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OTHER_VERSION, Started, no_retry
-from airflow_provider_oac.operators.snapshot_base import NewSnapshot, SnapshotOperator, origin_facts
+from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskState
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
 
@@ -304,7 +304,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             "was not sent. Check the instance, then clear the task."
         )
 
-    def _new_safety(self, facts: RestoreFacts) -> NewSnapshot:
+    def _new_safety(self, facts: RestoreFacts) -> SnapshotArguments:
         if not self.safety_bucket or not self.safety_seal_conn_id:
             raise AirflowFailException(
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
@@ -312,7 +312,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             )
         label = f"{self.safety_label}-failed" if facts.after_failure else self.safety_label
         place = self.safety_bucket, path_text(self.safety_folder), self.safety_region, self.safety_namespace
-        return NewSnapshot(label, self.safety_seal_conn_id, *place, self.safety_storage_conn_id, SAFETY)
+        return SnapshotArguments(label, self.safety_seal_conn_id, *place, self.safety_storage_conn_id, SAFETY)
 
     # -- the restore
 

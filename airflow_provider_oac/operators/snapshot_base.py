@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
 
 
-class NewSnapshot(NamedTuple):
+class SnapshotArguments(NamedTuple):
     """A snapshot to create.
 
     :param label: series of the snapshot.
@@ -51,7 +51,7 @@ class SnapshotOperator(OACWorkOperator):
 
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
-    def _create(self, new: NewSnapshot, state: TaskState, passed_over: Sequence[str] = ()) -> Started:
+    def _create(self, new: SnapshotArguments, state: TaskState, passed_over: Sequence[str] = ()) -> Started:
         """Create a snapshot, unless OAC lists one with this task's mark.
 
         :param passed_over: names of this try's own snapshots that do not count, oldest first. A store also has them.
@@ -75,7 +75,7 @@ class SnapshotOperator(OACWorkOperator):
         facts = lazy.create_snapshot.SnapshotFacts(made.name, made.bar_uri, made.bucket, seal_name, made.snapshot_id)
         return Started(made.work_request_id, time.time(), facts)
 
-    def _order(self, new: NewSnapshot, seal_name: str, me: TaskKey) -> SnapshotOrder:
+    def _order(self, new: SnapshotArguments, seal_name: str, me: TaskKey) -> SnapshotOrder:
         # With durable=False every try is a separate order and must not adopt the snapshot of an earlier one.
         task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
         if new.purpose:

@@ -25,7 +25,7 @@ from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator, Started
 from airflow_provider_oac.operators.lineage import LineageOperator, Made
-from airflow_provider_oac.operators.snapshot_base import NewSnapshot, SnapshotOperator, origin_facts
+from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
     def start(self, state: TaskState, context: Context) -> Started:
         """Create the snapshot, unless OAC lists one with this task's mark."""
         place = self.bucket, path_text(self.folder), self.region, self.namespace, self.storage_conn_id
-        return self._create(NewSnapshot(self.snapshot_label, self.seal_conn_id, *place), state)
+        return self._create(SnapshotArguments(self.snapshot_label, self.seal_conn_id, *place), state)
 
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""

@@ -179,23 +179,23 @@ def _problem_of(found: State) -> Iterator[None]:
         found.problem, found.level = _cannot_read(found.conn_id, error), "bad"
 
 
-def _kept(slots: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
+def _kept(entries: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
     """Return the store's content for each entry, or the error that prevents reading it."""
-    if not slots:
+    if not entries:
         return []
-    look = _looks.submit(StoreEntry.read_all, slots)
+    look = _looks.submit(StoreEntry.read_all, entries)
     try:
         return look.result(_STORE_SECONDS)
     except OACTokenStoreError as error:
         problem = error
     except TimeoutError:
         look.cancel()
-        where = slots[0].where
+        where = entries[0].where
         problem = OACTokenStoreError(
             f"{where[0].upper()}{where[1:]} did not answer within {_STORE_SECONDS:.0f} s. Reload the page. If the "
             "error persists, check whether the store runs and the API server can reach it."
         )
-    return [problem] * len(slots)
+    return [problem] * len(entries)
 
 
 def _say_connection(found: State, hook: PageHook) -> None:
