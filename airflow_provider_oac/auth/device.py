@@ -130,7 +130,7 @@ async def _poll(io: IO, settings: AuthSettings, code: DeviceCode, waiting: Calla
             cause = (
                 f"the code ends, and the last time the domain had trouble: {trouble}"
                 if trouble
-                else "nobody approved the code in time"
+                else "no user approved the code in time"
             )
             raise _ended(settings, cause, "Sign in again, and approve the code at once.")
         waiting(left)

@@ -211,7 +211,7 @@ class _Shared:
             )
         if not refresh:
             raise OACAuthError(
-                f"Nobody has signed in for {settings.label} yet, or its settings were edited since: there is no "
+                f"No user has signed in for {settings.label} yet, or its settings were edited since: there is no "
                 f"refresh token for it in {self.store_entry.where}. Next step: {settings.login_step}"
             )
         failure = record.failure

@@ -231,7 +231,7 @@ def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
     """Fill in who has signed in, and whether that sign-in works."""
     found.level = "bad"
     if record is None or not (record.refresh_token or record.access_token):
-        found.signed_in = "Nobody has signed in yet."
+        found.signed_in = "No user has signed in yet."
         if seeded:
             found.level = "unknown"
             found.signed_in = "No task has used the refresh token of the Connection yet."

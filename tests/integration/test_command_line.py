@@ -119,7 +119,7 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
 
     done = shell.run("check", "--oac-conn-id", CONN_ID)
     assert done.code == 1
-    assert "[FAIL] sign-in: Nobody has signed in for Connection 'oac_person' yet" in done.out
+    assert "[FAIL] sign-in: No user has signed in for Connection 'oac_person' yet" in done.out
     assert f"login --oac-conn-id {CONN_ID}" in done.out
 
 

@@ -374,7 +374,7 @@ def test_nobody_signed_in_yet_fails_there(connections: Connections, store: Path)
     with_secret(connections, grant="device_code", user=None)
     step = failed(OACHook().check())
     assert step.name == "sign-in"
-    assert "Nobody has signed in" in step.text
+    assert "No user has signed in" in step.text
 
 
 def test_somebody_elses_sign_in_fails_there(connections: Connections, store: Path, sign_in: SignIn) -> None:

@@ -161,7 +161,7 @@ def test_a_denied_request_ends_it(drive: Drive, sign_in: SignIn, quick: Simulato
 
 def test_a_code_that_expires_ends_it(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
     quick.control.settings(device_expires=3)
-    with pytest.raises(OACAuthError, match="nobody approved the code in time"):
+    with pytest.raises(OACAuthError, match="no user approved the code in time"):
         drive(Person(quick, after=99).flow(settings(sign_in)))
 
 

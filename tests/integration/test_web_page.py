@@ -80,7 +80,7 @@ def test_the_page_shows_each_connection_and_no_secret(
     answer = boss.get(f"{server.url}/oac/", timeout=60)
     assert answer.status_code == 200
     assert "jwt_assertion" in card(answer.text, "oac_default")
-    assert "Nobody has signed in yet" in card(answer.text, person)
+    assert "No user has signed in yet" in card(answer.text, person)
     assert "level-bad" in card(answer.text, "oac_broken")
     assert "scope" in card(answer.text, "oac_broken")
     assert 'data-connection="oac_seal"' not in answer.text
@@ -301,7 +301,7 @@ def test_a_person_who_denies_it_is_told_and_nothing_is_kept(
 ) -> None:
     name, text = sign_in(boss, server, person, lambda code: quick.control.approve_device(code, approve=False))
     assert (name, "the person denied the request" in text) == ("failed", True)
-    assert "Nobody has signed in yet" in boss.post(f"{server.url}/oac/state/{person}", timeout=60).text
+    assert "No user has signed in yet" in boss.post(f"{server.url}/oac/state/{person}", timeout=60).text
     assert audit("oac.sign_in")[-1]["outcome"] == "failed"
 
 
@@ -313,7 +313,7 @@ def test_who_closes_the_page_gives_up(server: Server, boss: requests.Session, pe
         pass
     assert audit("oac.sign_in")[-1]["outcome"] == "given up"
     quick.control.approve_device(data["user_code"], user=PERSON)
-    assert "Nobody has signed in yet" in boss.post(f"{server.url}/oac/state/{person}", timeout=60).text
+    assert "No user has signed in yet" in boss.post(f"{server.url}/oac/state/{person}", timeout=60).text
 
 
 def test_the_device_code_itself_stays_on_the_server(

@@ -188,7 +188,7 @@ def test_it_waits_a_second_at_least(interval: Any) -> None:
 @pytest.mark.parametrize("expires_in", [3600, 86399, "80000"])
 def test_it_ends_after_an_hour(expires_in: Any) -> None:
     person = Person(code(interval=600, expires_in=expires_in), *[refusal(PENDING)] * 6)
-    assert "nobody approved the code in time" in str(person.refused())
+    assert "no user approved the code in time" in str(person.refused())
     assert person.left[0] == 3600.0
 
 
@@ -284,7 +284,7 @@ def test_an_answer_without_a_usable_token_is_refused(body: str) -> None:
 def test_it_ends_with_the_code_and_asks_no_more(expires_in: Any) -> None:
     person = Person(code(expires_in=expires_in), *[refusal(PENDING)] * 60)
     error = person.refused()
-    assert "nobody approved the code in time" in str(error)
+    assert "no user approved the code in time" in str(error)
     assert sum(person.io.slept) <= 300.0
     assert len(person.io.requests) == 61
 
