@@ -5,11 +5,9 @@
     .venv/bin/python tools/mutants.py token retry  some of them
 
 mutmut does not change decorated functions, and each flow is decorated; cosmic-ray rewrites the files of the checkout
-and
-starts Python again for each mutant. Here each mutant is a fork that imports the changed module in place of the file:
-it takes less than a second and writes nothing. tests/unit/surviving_mutants.txt lists the survivors that are not gaps
-in
-the tests, with reasons.
+and starts Python again for each mutant. Here each mutant is a fork that imports the changed module in place of the
+file: it takes less than a second and writes nothing. tests/unit/surviving_mutants.txt lists the survivors that are not
+gaps in the tests, with reasons.
 """
 
 from __future__ import annotations
