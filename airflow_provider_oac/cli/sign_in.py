@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.auth.claims import looks_personal
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.auth.shared_store import keep_sign_in
 from airflow_provider_oac.auth.sign_in import forget, sign_in_and_keep
 from airflow_provider_oac.auth.token_file import read_token_file
 from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
+from airflow_provider_oac.hooks.connection_test import personal_account
 from airflow_provider_oac.transport.blocking import run
 
 if TYPE_CHECKING:
@@ -110,11 +110,8 @@ def _say_kept(oac: OACHook, store_entry: StoreEntry) -> None:
 
 
 def _say_personal(owner: str | None) -> None:
-    if owner and looks_personal(owner):
-        say(
-            f"Note: {owner} looks like a person. When that person leaves or is deactivated, the DAGs stop. Let a "
-            "service account sign in instead, or use the grant jwt_assertion, which needs no person."
-        )
+    if advice := personal_account(owner):
+        say(f"Note: {advice}")
 
 
 class _Progress:

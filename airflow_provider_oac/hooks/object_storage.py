@@ -251,7 +251,8 @@ def _put(fs: Any, path: str, to: str, size: int) -> bool:
     if _is_local(fs):
         os.replace(path, to)
         return False
-    if _renames(fs):
+    if type(fs).mv is not AbstractFileSystem.mv:
+        # The store has its own move, as stores that can rename do (SFTP, SMB, HDFS).
         fs.mv(path, to)
         return False
     fs.cp_file(path, to)
@@ -264,11 +265,6 @@ def _put(fs: Any, path: str, to: str, size: int) -> bool:
             )
         time.sleep(_LOOK_INTERVAL)
     return True
-
-
-def _renames(fs: Any) -> bool:
-    """Return whether a store implements its own move, as stores that can rename do (SFTP, SMB, HDFS)."""
-    return type(fs).mv is not AbstractFileSystem.mv
 
 
 def _size_of(fs: Any, path: str) -> int | None:

@@ -130,11 +130,6 @@ class Scheduler:
         """Whether it has no waiters."""
         return not self._polls
 
-    @property
-    def polling(self) -> bool:
-        """Whether a poll is under way."""
-        return bool(self._workers)
-
     async def wait(self, target: PollTarget[R]) -> R:
         """Wait until a poll target is done.
 
@@ -267,14 +262,14 @@ class Scheduler:
             return 0.0
         if (rest := self.throttle.quiet_until - self._loop.time()) > 0:
             return self._postpone(poll, rest)
-        found, trouble = None, None
+        result, failure = None, None
         try:
-            found = await self._polled(poll, opens)
+            result = await self._polled(poll, opens)
         except OACError as error:
-            trouble = error
+            failure = error
         now, pauses = self.api.now(), []
         for waiter in list(poll.waiters):
-            pause = waiter.on_error(trouble, now) if trouble else waiter.on_result(found, now)
+            pause = waiter.on_error(failure, now) if failure else waiter.on_result(result, now)
             if pause is None:
                 poll.waiters.remove(waiter)
             else:
@@ -300,7 +295,15 @@ class Scheduler:
 
     def _postpone(self, poll: _Poll, rest: float) -> float:
         """Skip a poll while polling pauses, but pass the reason to all waiters: some deadlines may have passed."""
-        now, why = self.api.now(), _resting(rest, self.throttle.reason)
+        now = self.api.now()
+        why = OACApiError(
+            f"Polling pauses for {math.ceil(rest)} s more after this error: {self.throttle.reason}",
+            status=503,
+            method="GET",
+            path="",
+            retryable=True,
+            retry_after=rest,
+        )
         for waiter in list(poll.waiters):
             if waiter.on_error(why, now) is None:
                 poll.waiters.remove(waiter)
@@ -314,32 +317,16 @@ class Scheduler:
             if late < _LATE:
                 # The polls behind it have been due for a shorter time.
                 break
-            self._end_overdue(poll, _slow(late), self.api.now())
-
-    def _end_overdue(self, poll: _Poll, why: OACError, now: float) -> None:
-        for waiter in list(poll.waiters):
-            deadline = waiter.target.deadline
-            if deadline is not None and deadline <= now and waiter.on_error(why, now) is None:
-                poll.waiters.remove(waiter)
-
-
-def _resting(rest: float, reason: str) -> OACApiError:
-    return OACApiError(
-        f"Polling pauses for {math.ceil(rest)} s more after this error: {reason}",
-        status=503,
-        method="GET",
-        path="",
-        retryable=True,
-        retry_after=rest,
-    )
-
-
-def _slow(late: float) -> OACTransportError:
-    return OACTransportError(
-        f"A poll is {late:.0f} s late because all connections are waiting for responses. Likely cause: OAC does not "
-        "answer, or the network is slow. Next step: check the instance's state and the network.",
-        sent=False,
-    )
+            why = OACTransportError(
+                f"A poll is {late:.0f} s late because all connections are waiting for responses. Likely cause: OAC "
+                "does not answer, or the network is slow. Next step: check the instance's state and the network.",
+                sent=False,
+            )
+            wall = self.api.now()
+            for waiter in list(poll.waiters):
+                deadline = waiter.target.deadline
+                if deadline is not None and deadline <= wall and waiter.on_error(why, wall) is None:
+                    poll.waiters.remove(waiter)
 
 
 def refuses_us(error: OACError) -> bool:

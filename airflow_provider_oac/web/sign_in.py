@@ -16,12 +16,11 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
-from airflow_provider_oac.auth.claims import looks_personal
 from airflow_provider_oac.auth.device import DeviceCode
 from airflow_provider_oac.auth.sign_in import sign_in_and_keep
 from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
-from airflow_provider_oac.hooks.connection_test import CHECK_SECONDS
+from airflow_provider_oac.hooks.connection_test import CHECK_SECONDS, personal_account
 from airflow_provider_oac.hooks.stores import store_entry_for_a_person
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
@@ -85,7 +84,8 @@ class SignIn:
             await self._note("given up" if isinstance(error, OACKilledError) else "failed")
             return "failed", str(error)
         await self._note("signed in", owner=record.owner)
-        return "done", _done(record)
+        text = f"Signed in as {record.owner or 'a user whom the token does not name'}. Tasks now use this sign-in."
+        return "done", " ".join(filter(None, (text, personal_account(record.owner))))
 
     async def _sign_in(self) -> Record:
         hook = PageHook(self._conn_id)
@@ -148,14 +148,3 @@ def shown(code: DeviceCode) -> dict[str, Any]:
             log.warning("%s The page does not show it.", error)
     left = max(0, round(code.expires_at - time.time()))
     return {"user_code": code.user_code, "address": code.verification_uri, "link": link, "left": left}
-
-
-def _done(record: Record) -> str:
-    who = record.owner
-    text = f"Signed in as {who or 'a user whom the token does not name'}. Tasks now use this sign-in."
-    if who and looks_personal(who):
-        text += (
-            f" Note: {who} looks like a person. The DAGs stop when that person leaves or is deactivated. Sign in as a "
-            "service account instead, or use the grant jwt_assertion, which needs no person."
-        )
-    return text

@@ -197,7 +197,7 @@ def test_a_mail_server_is_removed_once(two: Connections, clean: Simulator) -> No
         ({"server": None}, "absent=True"),
         ({"absent": True}, "absent=True"),
         ({"mail_conn_id": "short"}, "8 to 255 characters .documented., but the one given has 5"),
-        ({"mail_conn_id": "half"}, "'half' has only one of login and password"),
+        ({"mail_conn_id": "half"}, "'half': only one of login and password"),
     ],
 )
 def test_a_mail_server_that_cannot_be_is_caught_before_any_call(
