@@ -118,7 +118,7 @@ def new(arguments: argparse.Namespace) -> int:
     kind = KINDS[arguments.kind]
     target = Path(arguments.output or f"oac_{arguments.kind}.py")
     if target.exists():
-        raise CommandFailed(f"{target} exists already. Set --output to another file.")
+        raise CommandFailed(f"{target} already exists. Set --output to another file.")
     questions = (("oac_conn_id", "Airflow Connection of OAC", "oac_default"), *kind["questions"])
     answers = {name: getattr(arguments, name, None) or _ask(text, suggestion) for name, text, suggestion in questions}
     needs = [CONNECTION.format(role=kind["role"], **answers), *(text.format(**answers) for text in kind["needs"])]

@@ -87,9 +87,9 @@ def connection(conn_id: str, option: str) -> Connection:
         found: Connection = _compat.BaseHook.get_connection(conn_id)
     except _compat.AirflowNotFoundException:
         raise CommandFailed(
-            f"Airflow has no Connection {conn_id!r} that this process can see. Check {option}; a Connection of the "
-            "environment (AIRFLOW_CONN_…) or of a secrets backend must be set up for this process, too, and "
-            "AIRFLOW_HOME and the database must be those of the deployment."
+            f"Airflow has no Connection {conn_id!r} that this process can see. Next step: check {option}, and run the "
+            "command with the environment of the deployment: AIRFLOW_HOME, the database, the secrets backend and "
+            "AIRFLOW_CONN_… variables."
         ) from None
     return found
 

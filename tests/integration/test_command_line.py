@@ -88,7 +88,7 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
     shell.all_done.append(done)
     assert done.code == 0
     assert f"as {ADMIN}." in done.out
-    assert f"Kept, encrypted, in the token store in {shell.store}" in done.out
+    assert f"Stored, encrypted, in the token store in {shell.store}" in done.out
     assert "s left" in done.err
     record = kept(shell, sign_in)
     assert record
@@ -112,7 +112,7 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
     done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert f"Revoked the refresh token at {clean.ready['identity_url']}" in done.out
-    assert f"Nothing of Connection '{CONN_ID}' is left in" in done.out
+    assert f"Deleted all tokens of Connection '{CONN_ID}' from" in done.out
     assert kept(shell, sign_in) is None
     refused = asked(sign_in, grant_type="refresh_token", refresh_token=renewed.refresh_token or "")
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
@@ -182,7 +182,7 @@ def test_tokens_of_a_file_are_kept_and_used(shell: CommandLine, sign_in: SignIn,
     done = shell.run("import-tokens", str(file), "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert f"The tokens belong to {ADMIN}." in done.out
-    assert "is good for one renewal by this application" in done.out
+    assert "Tasks renew the refresh token by themselves" in done.out
     assert f"Delete {file}" in done.out
     assert given["refresh_token"] not in done.out + done.err
     assert shell.run("check", "--oac-conn-id", CONN_ID).code == 0
@@ -261,4 +261,4 @@ def test_signing_out_where_nothing_is_kept(shell: CommandLine) -> None:
     shell.environment["AIRFLOW__OAC__STORE"] = "memory"
     done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
-    assert "There is nothing to forget" in done.out
+    assert "No tokens are stored" in done.out
