@@ -45,7 +45,7 @@ class SignIn:
     def __init__(self, conn_id: str, user: BaseUser) -> None:
         self._conn_id = conn_id
         self._user = user
-        self._said: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
         self._gone = False
 
     async def events(self) -> AsyncIterator[str]:
@@ -58,9 +58,8 @@ class SignIn:
         _running[task] = user
         task.add_done_callback(_running.pop)
         try:
-            while (said := await self._said.get()) is not None:
-                name, data = said
-                yield _event(name, data)
+            while (event := await self._events.get()) is not None:
+                yield _event(*event)
         finally:
             # The browser may close the page at any time. The sign-in then ends before its next poll; canceling it could
             # lose tokens that have arrived.
@@ -73,8 +72,8 @@ class SignIn:
         except Exception:
             log.exception("Signing in for Connection %r failed unexpectedly.", self._conn_id)
             name, text = "failed", "Signing in failed unexpectedly; see the API server's log."
-        self._said.put_nowait((name, {"text": text}))
-        self._said.put_nowait(None)
+        self._events.put_nowait((name, {"text": text}))
+        self._events.put_nowait(None)
 
     async def _outcome(self) -> tuple[str, str]:
         """Sign in, write the outcome to the audit log, and return the last event and its text."""
@@ -99,12 +98,12 @@ class SignIn:
             await io.close()
 
     def _show(self, code: DeviceCode) -> None:
-        self._said.put_nowait(("code", shown(code)))
+        self._events.put_nowait(("code", shown(code)))
 
     def _waiting(self, left: float) -> None:
         if self._gone:
             raise OACKilledError("The page was closed.")
-        self._said.put_nowait(("waiting", {"left": round(left)}))
+        self._events.put_nowait(("waiting", {"left": round(left)}))
 
     async def _note(self, outcome: str, **what: Any) -> None:
         await asyncio.to_thread(audit.note, self._user, audit.SIGNED_IN, self._conn_id, outcome=outcome, **what)

@@ -23,8 +23,8 @@ from airflow_provider_oac.web.work import Work
 
 log = logging.getLogger(__name__)
 # How many work requests one API server reads from OAC at a time. Each may take 15 s.
-_MOST_ASKED = 4
-_asked: dict[Work, asyncio.Task[WorkRequest]] = {}
+_MOST_CALLS = 4
+_calls: dict[Work, asyncio.Task[WorkRequest]] = {}
 
 
 async def ask(work: Work) -> WorkRequest:
@@ -33,12 +33,12 @@ async def ask(work: Work) -> WorkRequest:
     :raises OACError: if OAC cannot be asked, or does not know the work request.
     :raises HTTPException: if this API server is already asking for the maximum number of work requests.
     """
-    task = _asked.get(work)
+    task = _calls.get(work)
     if task is None:
-        if len(_asked) >= _MOST_ASKED:
-            raise HTTPException(429, f"OAC is already asked for {len(_asked)} work requests. Try again in 15 s.")
-        task = _asked[work] = asyncio.create_task(_ask(work))
-        task.add_done_callback(lambda _: _asked.pop(work))
+        if len(_calls) >= _MOST_CALLS:
+            raise HTTPException(429, f"This API server reads {len(_calls)} work requests already. Try again in 15 s.")
+        task = _calls[work] = asyncio.create_task(_ask(work))
+        task.add_done_callback(lambda _: _calls.pop(work))
     return await asyncio.shield(task)
 
 
@@ -61,15 +61,15 @@ def _connection_of(work: Work) -> tuple[ConnectionSettings, StoreEntry | None]:
     :raises OACConfigurationError: if the Connection must not or cannot be used.
     """
     hook = PageHook(work.oac_conn_id)
-    problem = "it is not there, or Airflow cannot read it"
+    problem = "it does not exist, or Airflow cannot read it"
     try:
         if team_of(work.oac_conn_id) in (None, DagModel.get_team_name(work.dag_id)):
             settings = hook.settings
             if settings.address == work.address:
                 return settings, hook.store_entry
-            problem = f"it leads to {settings.address} now, and the work request is one of {work.address}"
+            problem = f"it now points to {settings.address}, but the work request is at {work.address}"
     except OACError:
         raise
     except Exception:
         log.exception("Connection %r cannot be read.", work.oac_conn_id)
-    raise OACConfigurationError(f"OAC cannot be asked through Connection {work.oac_conn_id!r}: {problem}.")
+    raise OACConfigurationError(f"OAC cannot be called through Connection {work.oac_conn_id!r}: {problem}.")
