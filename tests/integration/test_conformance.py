@@ -150,7 +150,10 @@ def left(clean: Simulator) -> list[str]:
     [
         ({"fault": "status", "status": 503}, None),
         ({"fault": "status", "status": 500}, "HTTP 500: OAC failed."),
-        ({"fault": "status", "status": 200, "body": []}, "the response: is of the type array; the contract says object."),
+        (
+            {"fault": "status", "status": 200, "body": []},
+            "the response: is of the type array; the contract says object.",
+        ),
     ],
 )
 def test_one_bad_answer_does_not_leave_the_snapshot_behind(
