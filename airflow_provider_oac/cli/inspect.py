@@ -17,7 +17,7 @@ from airflow_provider_oac.auth.claims import claims, header
 from airflow_provider_oac.auth.token_file import access_token_of
 from airflow_provider_oac.cli.process import CommandFailed, answer, hook, say, tell
 from airflow_provider_oac.cli.sign_in import read_text
-from airflow_provider_oac.hooks.connection_test import FAILED, Report, Step
+from airflow_provider_oac.hooks.connection_test import unreadable
 from airflow_provider_oac.hooks.object_storage import new_file
 
 _MARKS = {"ok": "ok  ", "note": "note", "warning": "WARN", "failed": "FAIL"}
@@ -31,7 +31,7 @@ def check(arguments: argparse.Namespace) -> int:
     except CommandFailed as problem:
         if not arguments.json:
             raise
-        report = Report(arguments.oac_conn_id, (Step("connection", FAILED, str(problem)),), {})
+        report = unreadable(arguments.oac_conn_id, str(problem))
     if arguments.json:
         say(json.dumps(report.as_dict(), indent=2))
     else:

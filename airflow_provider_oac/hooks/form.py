@@ -33,9 +33,8 @@ def form_widgets() -> dict[str, Any]:
             widget = ChoiceWidget(schema) if "enum" in schema else text
             made = StringField(label, widget=widget, description=description, default=schema.get("default"))
         # Airflow 3.1 replaces wtforms with classes that hold the page's schema: lists, sections, multi-line fields.
-        told = getattr(made, "param", None)
-        if told is not None:
-            told.schema.update(schema)
+        if (param := getattr(made, "param", None)) is not None:
+            param.schema.update(schema)
         return made
 
     return {name: field(name, definition) for name, definition in CONNECTION_FIELDS.items()}

@@ -26,7 +26,7 @@ from airflow_provider_oac.client.rest.work_requests import ENDED
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.connection_test import FAILED, Report
 from airflow_provider_oac.transport.redaction import quoted
-from airflow_provider_oac.web import audit, connections, work, work_state
+from airflow_provider_oac.web import audit, connections, work
 from airflow_provider_oac.web.access import EditableDep, may_edit, missing, require_origin
 from airflow_provider_oac.web.sign_in import SignIn
 
@@ -48,9 +48,15 @@ def shown_time(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(at.isoformat(), at)
 
 
+def may_connect() -> bool:
+    """Return whether the deployment lets its web interface send a Connection's credentials. Airflow's default is no."""
+    return setting("core", "test_connection").lower() == "enabled"
+
+
 # Every value on a page passes through `visible` and is then escaped.
 _pages = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, finalize=visible)
 _pages.filters["time"] = shown_time
+_pages.globals["may_connect"] = may_connect
 _HEADERS = (
     (
         b"content-security-policy",
@@ -154,7 +160,6 @@ def _connections(user: BaseUser, wanted: str, problems: list[str]) -> dict[str, 
         "connection": wanted,
         "missing": "" if found else wanted,
         "unreadable": unreadable,
-        "may_connect": _may_connect(),
     }
 
 
@@ -182,7 +187,7 @@ def work_request(request: Request, found: WorkDep) -> Response:
     """The page of a work request. Opened as a window, it redirects to Airflow's interface, which frames it."""
     if request.headers.get("sec-fetch-dest") == "document" and frames_have_addresses():
         return RedirectResponse(f"../plugin/oac{request.url.path}?{request.url.query}")
-    return _html("work.html", work=found, may_connect=_may_connect())
+    return _html("work.html", work=found)
 
 
 @router.post("/work", dependencies=[Depends(require_origin)])
@@ -190,7 +195,7 @@ async def ask(found: WorkDep, user: GetUserDep) -> HTMLResponse:
     """Ask OAC for the state of a work request."""
     _require_connecting()
     try:
-        answer = await work_state.ask(found)
+        answer = await work.ask(found)
     except OACError as error:
         problem = str(error)
         if not isinstance(error, OACApiError) and not await run_in_threadpool(_edits, user, found.oac_conn_id):
@@ -262,16 +267,10 @@ def _require(conn_id: str) -> None:
         raise missing(conn_id)
 
 
-def _may_connect() -> bool:
-    """Return whether the deployment lets its web interface send a Connection's credentials. Airflow's default is no."""
-    return setting("core", "test_connection").lower() == "enabled"
-
-
 def _require_connecting() -> None:
-    if not _may_connect():
-        raise HTTPException(
-            403, "[core] test_connection is not Enabled: pages may not send a Connection's credentials."
-        )
+    if not may_connect():
+        text = "[core] test_connection is not Enabled: pages may not send a Connection's credentials."
+        raise HTTPException(403, text)
 
 
 def _outcome(report: Report) -> dict[str, Any]:
@@ -290,7 +289,7 @@ def _part(conn_id: str, report: Report | None) -> HTMLResponse:
     (found,) = connections.states([conn_id], checks)
     if report is not None:
         found.steps = report.as_dict()["steps"]
-    return _html("connection.html", state=found, may_connect=_may_connect())
+    return _html("connection.html", state=found)
 
 
 def _html(template: str, status: int = 200, **values: Any) -> HTMLResponse:

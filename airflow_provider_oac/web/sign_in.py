@@ -120,12 +120,8 @@ def _refusal(user: str) -> str:
 
 def quick(transport: TransportSettings) -> TransportSettings:
     """Return the settings with short timeouts, because a user is waiting."""
-    return replace(
-        transport,
-        connect_timeout=min(transport.connect_timeout, CHECK_SECONDS),
-        read_timeout=min(transport.read_timeout, CHECK_SECONDS),
-        response_timeout=min(transport.response_timeout, CHECK_SECONDS),
-    )
+    names = ("connect_timeout", "read_timeout", "response_timeout")
+    return replace(transport, **{name: min(getattr(transport, name), CHECK_SECONDS) for name in names})
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

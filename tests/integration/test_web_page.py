@@ -489,7 +489,7 @@ def test_an_airflow_without_what_the_page_needs_is_said(monkeypatch: pytest.Monk
     from airflow_provider_oac import web
     from airflow_provider_oac.web import plugin
 
-    for name in ("access", "app", "audit", "connections", "sign_in", "work", "work_state"):
+    for name in ("access", "app", "audit", "connections", "sign_in", "work"):
         monkeypatch.delitem(sys.modules, f"{web.__name__}.{name}", raising=False)
         monkeypatch.delattr(web, name, raising=False)
     # None: cannot be imported.
