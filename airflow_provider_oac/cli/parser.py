@@ -86,13 +86,7 @@ COMMANDS = (
         "Call OAC's REST API, signed in. The command sends one request and writes the body of the response to standard "
         "output. Paths are relative to /api/20210901. The exit code is 1 if OAC answers with an error.",
         (
-            _argument(
-                "method",
-                metavar="METHOD",
-                type=str.upper,
-                choices=METHODS,
-                help="GET, HEAD, POST, PUT, PATCH or DELETE",
-            ),
+            _argument("method", metavar="METHOD", type=str.upper, choices=METHODS, help="such as GET"),
             _argument("path", metavar="PATH", help="such as '/catalog?search=*', in quotes"),
             _argument("--data", metavar="JSON", help="body; @FILE reads it from a file, @- from standard input"),
             _argument("--output", metavar="FILE", help="file for the response; by default standard output"),

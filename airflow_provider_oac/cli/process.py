@@ -47,22 +47,17 @@ def as_command(work: Callable[[], int | None]) -> None:
     try:
         # Flush and close the file here: an error when the interpreter exits would change the exit code.
         with _answer:
-            code = _code(work)
+            code = work() or 0
+    except (OACError, CommandFailed) as problem:
+        tell(f"error: {problem}")
+        code = 1
+    except KeyboardInterrupt:
+        tell("\ninterrupted")
+        code = 130
     except BrokenPipeError:
         # The reader has closed the pipe.
         code = 1
     sys.exit(code)
-
-
-def _code(work: Callable[[], int | None]) -> int:
-    try:
-        return work() or 0
-    except (OACError, CommandFailed) as problem:
-        tell(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        tell("\ninterrupted")
-        return 130
 
 
 def hook(conn_id: str) -> OACHook:

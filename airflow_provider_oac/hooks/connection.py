@@ -12,14 +12,7 @@ from airflow_provider_oac import __version__
 from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import (
-    Extra,
-    file_folder,
-    invisible,
-    refuse_invisible,
-    unmasked,
-    without_line_break,
-)
+from airflow_provider_oac.hooks.extra import Extra, file_folder, invisible, refuse_invisible, unmasked
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
@@ -127,10 +120,10 @@ def _read(conn: Connection, warnings: list[str], mask: Callable[[str], None] | N
 
 
 def _secret(text: str | None, what: str, warnings: list[str]) -> str | None:
-    """Return a secret without a trailing line break. Add a warning if there was one."""
+    """Return a secret without the line break that many editors add at the end. Add a warning if there was one."""
     if not text:
         return None
-    bare = without_line_break(text)
+    bare = text.rstrip("\r\n")
     if bare != text:
         warnings.append(f"{what} ends in a line break, which is ignored. Save it without the line break.")
     return bare or None

@@ -17,7 +17,7 @@ from airflow_provider_oac.client.rest.snapshots import UserIdAuthentication, che
 from airflow_provider_oac.client.secret_names import secrets_of, texts_of
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import Extra, file_folder, refuse_invisible, without_line_break
+from airflow_provider_oac.hooks.extra import Extra, file_folder, refuse_invisible
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
@@ -87,7 +87,8 @@ def sealed_with(seal_conn_id: str) -> tuple[str, ...]:
             f"Connection {seal_conn_id!r} has no password. Set it to the password that seals the snapshots: 14 to 50 "
             "characters with a digit, a lower-case letter, an upper-case letter and a special character."
         )
-    forms = tuple(dict.fromkeys(form for form in (str(password), without_line_break(str(password))) if form))
+    # Many editors add a line break at the end of a file.
+    forms = tuple(dict.fromkeys(form for form in (str(password), str(password).rstrip("\r\n")) if form))
     for form in forms:
         mask_secret(form)
     return forms

@@ -127,11 +127,6 @@ def _meant(written: str, names: list[str]) -> str | None:
     return next(iter(difflib.get_close_matches(_OTHER_NAMES.get(snake, snake), names, n=1, cutoff=0.7)), None)
 
 
-def without_line_break(secret: str) -> str:
-    """Return a secret without the line break that many editors and commands add at the end of a file."""
-    return secret.rstrip("\r\n")
-
-
 def invisible(text: str) -> str | None:
     """Return the code and name of the first invisible character; ``None`` if there is none."""
     found = next((character for character in text if not character.isprintable()), None)

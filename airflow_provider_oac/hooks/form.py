@@ -7,13 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from airflow_provider_oac.hooks.extra import SAVED_SECRET
-from airflow_provider_oac.provider_info import (
-    CONNECTION_FIELDS,
-    HIDDEN_FIELDS,
-    PLACEHOLDERS,
-    RELABELING,
-    SECRET_FIELDS,
-)
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS, HIDDEN_FIELDS, PLACEHOLDERS, RELABELING, SECRET_FIELDS
 
 
 def form_widgets() -> dict[str, Any]:

@@ -110,11 +110,11 @@ class _Factory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
         try:
-            said = record.getMessage()
+            message = record.getMessage()
         except Exception:
             # The arguments do not fit the message. The logging library would print all of them in its own error.
-            said = f"{record.msg} {record.args}"
-        if (masked := MASK.redact(said)) != said:
+            message = f"{record.msg} {record.args}"
+        if (masked := MASK.redact(message)) != message:
             record.msg, record.args = masked, None
         if record.exc_info and record.exc_info[1] is not None:
             trace = _FORMATTER.formatException(record.exc_info)

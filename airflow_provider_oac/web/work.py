@@ -168,11 +168,11 @@ def _work(row: Any) -> Work:
     :raises ValueError: if no operator wrote its value; the other errors of ``_UNREADABLE`` mean the same.
     """
     value = json.loads(row.value)
-    said = {name: value[name] for name in ("work_request_id", "oac_conn_id", "address")}
-    if not all(isinstance(text, str) and text for text in said.values()):
+    texts = {name: value[name] for name in ("work_request_id", "oac_conn_id", "address")}
+    if not all(isinstance(text, str) and text for text in texts.values()):
         raise ValueError
     of = {name: getattr(row, name) for name in _TASK}
-    return Work(submitted=row.timestamp, state=str(row.state or "none"), **of, **said)
+    return Work(submitted=row.timestamp, state=str(row.state or "none"), **of, **texts)
 
 
 async def ask(work: Work) -> WorkRequest:
