@@ -16,6 +16,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from airflow_provider_oac.client.api import Api
@@ -44,16 +45,13 @@ _LATE = 5.0
 _BUSY = 0.9
 
 
+@dataclass(slots=True, eq=False)
 class _Waiter:
-    """A waiting trigger: its poll target, the context for its log lines, and its future."""
+    """A waiting trigger: its poll target, its future, and the context by which Airflow assigns its log lines."""
 
-    __slots__ = ("context", "future", "target")
-
-    def __init__(self, target: PollTarget[Any], future: asyncio.Future[Any]) -> None:
-        self.target = target
-        self.future = future
-        # Airflow uses the context to assign a log line to a task.
-        self.context = contextvars.copy_context()
+    target: PollTarget[Any]
+    future: asyncio.Future[Any]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
     def on_result(self, found: Any, now: float) -> float | None:
         """Return the seconds until the next poll after a successful one; ``None`` if the wait is over."""
@@ -82,20 +80,20 @@ class _Waiter:
             self.future.set_exception(error)
 
 
+@dataclass(slots=True, eq=False)
 class _Poll:
-    """One poll for one or more waiters with the same key."""
+    """One poll for one or more waiters with the same key.
 
-    __slots__ = ("key", "pause", "polling", "queued", "ready_since", "turn", "waiters")
+    :param queued: whether it is due and waits for a worker.
+    """
 
-    def __init__(self, key: Hashable) -> None:
-        self.key = key
-        self.waiters: list[_Waiter] = []
-        self.turn = -1
-        self.pause = math.inf
-        self.polling = False
-        # Whether it is due and waits for a worker.
-        self.queued = False
-        self.ready_since = -math.inf
+    key: Hashable
+    waiters: list[_Waiter] = field(default_factory=list)
+    turn: int = -1
+    pause: float = math.inf
+    polling: bool = False
+    queued: bool = False
+    ready_since: float = -math.inf
 
 
 class Scheduler:
