@@ -232,7 +232,7 @@ def test_a_file_that_is_none_is_refused(shell: CommandLine) -> None:
     (shell.folder / "huge").write_text(" " * ((1 << 20) + 1))
     for file, said in (
         ("missing", "missing cannot be read: No such file"),
-        ("binary", "binary cannot be read: it is no text in UTF-8"),
+        ("binary", "binary cannot be read: it is not UTF-8 text"),
         ("huge", "huge is larger than 1048576 characters"),
     ):
         done = shell.run("import-tokens", str(shell.folder / file), "--oac-conn-id", CONN_ID)

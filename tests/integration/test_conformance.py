@@ -199,7 +199,7 @@ def test_a_connection_for_the_seal_that_is_not_there_is_said(robot: CommandLine,
     done = robot.run("conformance", "--allow-write", "--bucket", "oac-backups", "--seal-conn-id", "oac_gone")
     assert (done.code, done.out) == (1, "")
     assert "error: Airflow has no Connection 'oac_gone'" in done.err
-    assert "Check --seal-conn-id" in done.err
+    assert "Next step: check --seal-conn-id" in done.err
 
 
 def test_a_report_that_cannot_be_written_is_said_before_anything_is_done(robot: CommandLine, clean: Simulator) -> None:
