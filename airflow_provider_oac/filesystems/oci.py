@@ -6,16 +6,13 @@ the namespace of Object Storage after an ``@``; here the Connection holds the na
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import BaseHook, mask_secret
+from airflow_provider_oac._compat import BaseHook, Connection, mask_secret
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra, file_folder
 from airflow_provider_oac.plain_text import word_or_length
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Connection
 
 schemes = ["oci"]
 

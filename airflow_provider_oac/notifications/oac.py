@@ -6,21 +6,14 @@ import html
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier, is_airflow_2, setting
+from airflow_provider_oac._compat import AirflowNotFoundException, BaseNotifier, Context, is_airflow_2, setting
 from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.links import WORK_REQUEST, work_request_page
 from airflow_provider_oac.tasks import Checked, Declared
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.api import Work
-    from airflow_provider_oac.client.rest.snapshots import Snapshot
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.hooks.oac import OACHook
 
 
 class _Notifier(BaseNotifier, Checked, metaclass=Declared):
@@ -38,11 +31,11 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
         """The name of the work in messages."""
 
     @abstractmethod
-    def question(self, context: Context) -> tuple[str, Work[Any]] | None:
+    def question(self, context: Context) -> tuple[str, lazy.api.Work[Any]] | None:
         """Return the Connection's ID and the call to make; ``None`` if there is nothing to ask OAC."""
 
     @abstractmethod
-    def answered(self, answer: Any, hook: OACHook) -> str:
+    def answered(self, answer: Any, hook: lazy.oac.OACHook) -> str:
         """Return the result of the call as a sentence."""
 
     def more(self, context: Context) -> str:
@@ -52,7 +45,7 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
     def notify(self, context: Context) -> None:
         """Notify, from a callback."""
 
-        async def ask(hook: OACHook, work: Work[Any]) -> Any:
+        async def ask(hook: lazy.oac.OACHook, work: lazy.api.Work[Any]) -> Any:
             return hook.run(work)
 
         mail = lazy.blocking.run(self._mail(context, ask))
@@ -67,7 +60,9 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
             async with self._smtp() as smtp:
                 await smtp.asend_email_smtp(**mail)
 
-    async def _mail(self, context: Context, ask: Callable[[OACHook, Work[Any]], Awaitable[Any]]) -> dict[str, Any]:
+    async def _mail(
+        self, context: Context, ask: Callable[[lazy.oac.OACHook, lazy.api.Work[Any]], Awaitable[Any]]
+    ) -> dict[str, Any]:
         """Ask OAC, log the message, and return the arguments of the email.
 
         :param ask: makes the call, in a task or on an event loop.
@@ -141,11 +136,11 @@ class OACBackupNotifier(_Notifier):
         """The backup's name in messages."""
         return f"backup {self.snapshot_label}"
 
-    def question(self, context: Context) -> tuple[str, Work[Any]]:
+    def question(self, context: Context) -> tuple[str, lazy.api.Work[Any]]:
         """Return the call that lists all snapshots."""
         return self.oac_conn_id, lazy.snapshots.list_all()
 
-    def answered(self, answer: list[Snapshot], hook: OACHook) -> str:
+    def answered(self, answer: list[lazy.snapshots.Snapshot], hook: lazy.oac.OACHook) -> str:
         """Return a sentence about the newest snapshot of the series."""
         instance, now = hook.settings.instance, datetime.now(UTC)
         here = [item for item in answer if self.bucket in (None, item.bucket)]
@@ -179,14 +174,14 @@ class OACWorkNotifier(_Notifier):
         """The name of the work in messages."""
         return self.work_name
 
-    def question(self, context: Context) -> tuple[str, Work[Any]] | None:
+    def question(self, context: Context) -> tuple[str, lazy.api.Work[Any]] | None:
         """Return the call that reads the work request, if the task has pushed one to XCom."""
         known = _left(context, WORK_REQUEST)
         if not known:
             return None
         return str(known["oac_conn_id"]), lazy.work_requests.get(str(known["work_request_id"]))
 
-    def answered(self, answer: WorkRequest, hook: OACHook) -> str:
+    def answered(self, answer: lazy.work_requests.WorkRequest, hook: lazy.oac.OACHook) -> str:
         """Return a sentence about the state of the work request."""
         said = "; ".join(answer.errors)
         return f"Work request {answer.id} ({answer.operation}) is {answer.status} in OAC{f': {said}' if said else ''}."

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, Template, argument, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
 from airflow_provider_oac.operators.catalog import ItemOperator
 from airflow_provider_oac.operators.task_state import TaskKey
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.acl import Access
 
 _MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll"))
 _MEMBERS = {"account", "account_type", "permissions"}
@@ -54,7 +51,7 @@ class OACUpdateACLOperator(ItemOperator):
         """Change the permissions."""
         item_id = self.checked_id()
         shown = lazy.ids.shown(item_id)
-        entries: Sequence[Access] = self._entries()
+        entries: Sequence[lazy.acl.Access] = self._entries()
         # Made before any request, since it refuses arguments that OAC would refuse.
         lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
@@ -88,7 +85,9 @@ class OACUpdateACLOperator(ItemOperator):
             self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other))
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
-    def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
+    def _warn_of_absent(
+        self, shown: str, entries: Sequence[lazy.acl.Access], before: Sequence[lazy.acl.Access]
+    ) -> None:
         """Warn of accounts that the list does not have: they are already removed, or their names are wrong."""
         there = {entry.key for entry in before}
         if absent := [entry for entry in entries if entry.key not in there]:
@@ -98,7 +97,7 @@ class OACUpdateACLOperator(ItemOperator):
                 "".join(f"\n  {entry.text()}" for entry in before) or " none",
             )  # fmt: skip
 
-    def _entries(self) -> list[Access]:
+    def _entries(self) -> list[lazy.acl.Access]:
         found = []
         for given in self.entries:
             if not given.get("account") or set(given) - _MEMBERS:
@@ -123,7 +122,9 @@ class OACUpdateACLOperator(ItemOperator):
         self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
                       or " no entry of the item itself")  # fmt: skip
 
-    def _result(self, item_id: str, difference: list[str], after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+    def _result(
+        self, item_id: str, difference: list[str], after: Sequence[lazy.acl.Access], *, changed: bool
+    ) -> dict[str, Any]:
         return {
             "path": lazy.ids.plain_id(item_id) or item_id,
             "changed": changed,

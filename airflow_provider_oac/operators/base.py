@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error, is_airflow_2
+from airflow_provider_oac._compat import AirflowFailException, Context, default_deferrable, deferral_error, is_airflow_2
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.counters import count
 from airflow_provider_oac.defaults import TRIGGER_GRACE
@@ -40,12 +40,6 @@ from airflow_provider_oac.tasks import CheckedOperator
 from airflow_provider_oac.triggers.oac import OACTrigger, OACWorkRequestTrigger, carried_by
 
 if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.calls import Call
-    from airflow_provider_oac.client.paging import Source
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.hooks.oac import OACHook
-    from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
     from airflow_provider_oac.triggers.oac import OACJobTrigger
 
 
@@ -110,11 +104,11 @@ class OACBaseOperator(CheckedOperator):
     _killed = False
 
     @cached_property
-    def hook(self) -> OACHook:
+    def hook(self) -> lazy.oac.OACHook:
         """The hook of this task. Its waits end soon after Airflow kills the task."""
         return self._hook_of(self.oac_conn_id)
 
-    def _hook_of(self, oac_conn_id: str) -> OACHook:
+    def _hook_of(self, oac_conn_id: str) -> lazy.oac.OACHook:
         return lazy.oac.OACHook(oac_conn_id, stopped=lambda: self._killed)
 
     def pre_execute(self, context: Context) -> None:
@@ -166,7 +160,12 @@ class OACBaseOperator(CheckedOperator):
         return True
 
     def _collect(
-        self, source: Source[Any], destination: Location | None, conn_id: str | None, max_items: int, context: Context
+        self,
+        source: lazy.paging.Source[Any],
+        destination: Location | None,
+        conn_id: str | None,
+        max_items: int,
+        context: Context,
     ) -> list[Any] | dict[str, Any]:
         """Return all items of a list for XCom, or write them to a file as JSON lines and return its facts.
 
@@ -236,7 +235,7 @@ class OACWorkOperator(OACBaseOperator):
         """Submit the work, unless OAC shows that an earlier try already has."""
 
     @abstractmethod
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+    def complete(self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context) -> Any:
         """Make the task's result.
 
         :param work: the work request, which succeeded; ``None`` if the task does not wait, or if only traces of the
@@ -263,7 +262,7 @@ class OACWorkOperator(OACBaseOperator):
         """The id to poll; ``None`` if only traces of the work were found."""
         return started.work_request_id
 
-    def state_call(self, started: Started) -> Call[WorkRequest]:
+    def state_call(self, started: Started) -> lazy.calls.Call[lazy.work_requests.WorkRequest]:
         """The call that reads the state of the work."""
         return lazy.work_requests.get(str(started.work_request_id))
 
@@ -402,7 +401,7 @@ class OACWorkOperator(OACBaseOperator):
             raise
         return self.complete(started, work, context)
 
-    def _wait(self, started: Started) -> WorkRequest:
+    def _wait(self, started: Started) -> lazy.work_requests.WorkRequest:
         with self._stopping(self._continuing(started)):
             return self.hook.run(lazy.polling.succeeded(self.trigger(started).target(self.log.info)))
 
@@ -460,7 +459,7 @@ class OACWorkOperator(OACBaseOperator):
         return started
 
 
-def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
+def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> lazy.object_storage.ObjectStorageSink:
     """A file in any store that appears only when it is complete. It removes what earlier tries of the task left behind.
 
     :param url: URL of the file.

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac._compat import AirflowFailException, Context
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_changes import Arranged, Place
-    from airflow_provider_oac.client.flows.submit import Submission
-    from airflow_provider_oac.client.paging import Source
-    from airflow_provider_oac.client.rest.catalog import CatalogItem
 
 
 class ItemOperator(OACBaseOperator):
@@ -78,7 +71,7 @@ class PlacingOperator(ItemOperator):
         self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, lazy.ids.shown(done.item.id))
         return {**done.item.to_dict(), "done_before": done.done_before}
 
-    def _place(self) -> Place:
+    def _place(self) -> lazy.catalog_changes.Place:
         folder = None
         if self.to_folder_path is not None or self.to_folder_id is not None:
             folder = lazy.ids.item_id(
@@ -92,7 +85,9 @@ class PlacingOperator(ItemOperator):
         return lazy.catalog_changes.Place(folder, self.new_name or None, self.overwrite, self.create_folders)
 
     @abstractmethod
-    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
+    def wanted(
+        self, item_id: str, place: lazy.catalog_changes.Place, suspect: bool
+    ) -> lazy.submit.Submission[Any, lazy.catalog_changes.Arranged]:
         """The submission that copies or moves the item.
 
         :param suspect: whether an earlier try may have sent it.
@@ -141,7 +136,7 @@ class OACListCatalogOperator(OACBaseOperator):
         self._push_link(context)
         return self._collect(self._source(), self.destination, self.destination_conn_id, self.max_items, context)
 
-    def _source(self) -> Source[CatalogItem]:
+    def _source(self) -> lazy.paging.Source[lazy.catalog.CatalogItem]:
         """The items that match. Type, owner and name are also compared here, since OAC does not filter every list."""
         words = "" if self.search == "*" else self.search.casefold()
         items = self._listed()
@@ -153,7 +148,7 @@ class OACListCatalogOperator(OACBaseOperator):
             and words in item.name.casefold()
         )
 
-    def _listed(self) -> Source[CatalogItem]:
+    def _listed(self) -> lazy.paging.Source[lazy.catalog.CatalogItem]:
         plan = lazy.paging.PagePlan(allow_truncated=self.allow_truncated)
         words, manage = self.search or "*", self.manage_content or None
         if self.folder_path is None and self.folder_id is None:
@@ -206,7 +201,9 @@ class OACCopyCatalogItemOperator(PlacingOperator):
 
     done = "was copied to"
 
-    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
+    def wanted(
+        self, item_id: str, place: lazy.catalog_changes.Place, suspect: bool
+    ) -> lazy.submit.Submission[Any, lazy.catalog_changes.Arranged]:
         """The submission that copies or moves the item."""
         return lazy.catalog_changes.Copy(self.catalog_type, item_id, place, suspect=suspect)
 
@@ -223,7 +220,9 @@ class OACMoveCatalogItemOperator(PlacingOperator):
 
     done = "was moved to"
 
-    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
+    def wanted(
+        self, item_id: str, place: lazy.catalog_changes.Place, suspect: bool
+    ) -> lazy.submit.Submission[Any, lazy.catalog_changes.Arranged]:
         """The submission that copies or moves the item."""
         return lazy.catalog_changes.Move(self.catalog_type, item_id, place, suspect=suspect)
 

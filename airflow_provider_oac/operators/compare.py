@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import OneOf, Template
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_diff import Held
-    from airflow_provider_oac.hooks.oac import OACHook
 
 # Maximum number of items of each kind of difference in a result.
 _SHOWN = 500
@@ -100,7 +96,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
             "permissions_unread": found.permissions_unread if self.permissions else None,
         }
 
-    def _held(self, hook: OACHook) -> dict[tuple[str, str], Held]:
+    def _held(self, hook: lazy.oac.OACHook) -> dict[tuple[str, str], lazy.catalog_diff.Held]:
         return hook.run(lazy.catalog_diff.held(permissions=self.permissions, manage_content=self.manage_content))
 
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac._compat import AirflowFailException, Context
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.connections import ConnectionOrder
 
 
 class _ConnectionOperator(OACBaseOperator):
@@ -48,7 +44,7 @@ class _ConnectionOperator(OACBaseOperator):
                 "connection_params in its extra."
             )
 
-    def order(self, name: str, **more: Any) -> ConnectionOrder:
+    def order(self, name: str, **more: Any) -> lazy.connections.ConnectionOrder:
         """Make the desired state of the connection.
 
         :param more: further members of ``connectionParams``.

@@ -10,10 +10,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import Location, Number, Template, path_text, seconds
 from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
@@ -21,12 +22,7 @@ from airflow_provider_oac.links import WORK_LINKS, OACWorkbookLink, workbook_url
 from airflow_provider_oac.operators.base import Started, sink_of
 from airflow_provider_oac.operators.lineage import LineageOperator, Made
 from airflow_provider_oac.operators.task_state import TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.export import ExportFacts, MadeFile, WantedFile
-    from airflow_provider_oac.hooks.object_storage import Destination
-    from airflow_provider_oac.records import Record
+from airflow_provider_oac.records import Record
 
 
 class ExportRequest(NamedTuple):
@@ -36,7 +32,7 @@ class ExportRequest(NamedTuple):
     :param canvases: names or ids of canvases; ``None`` for all of the visualize tab.
     """
 
-    file: WantedFile
+    file: lazy.export.WantedFile
     canvases: Sequence[str] | None
 
 
@@ -132,7 +128,9 @@ class ExportingOperator(LineageOperator):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
 
-    def _missing(self, files: Sequence[WantedFile], facts: ExportFacts, state: TaskState) -> list[WantedFile]:
+    def _missing(
+        self, files: Sequence[lazy.export.WantedFile], facts: lazy.export.ExportFacts, state: TaskState
+    ) -> list[lazy.export.WantedFile]:
         """The files that are missing in the store; the others are recorded as done."""
         missing, manifest = [], self._manifest_of(state)
         for file in files:
@@ -144,13 +142,13 @@ class ExportingOperator(LineageOperator):
                 facts.done += (entry,)
         return missing
 
-    def _planned(self, requests: list[ExportRequest], facts: ExportFacts) -> list[WantedFile]:
+    def _planned(self, requests: list[ExportRequest], facts: lazy.export.ExportFacts) -> list[lazy.export.WantedFile]:
         """Read the canvases of each workbook, and plan the files from them."""
         ids = list(dict.fromkeys(request.file.workbook_id for request in requests))
 
         listed = lazy.export.side_by_side(map(lazy.workbooks.canvases, ids), self.max_parallel)
         canvases = dict(zip(ids, self.hook.run(listed), strict=True))
-        files: list[WantedFile] = []
+        files: list[lazy.export.WantedFile] = []
         for request in requests:
             found = canvases[request.file.workbook_id]
             try:
@@ -164,7 +162,7 @@ class ExportingOperator(LineageOperator):
                 self._failed(request.file.label, error, facts)
         return files
 
-    def _next_round(self, facts: ExportFacts) -> Started:
+    def _next_round(self, facts: lazy.export.ExportFacts) -> Started:
         """Start the next exports of the remaining files; none if no file remains."""
         left, current, budget, last = list(facts.left), [], self.max_parallel, None
         while left and budget > 0:
@@ -202,14 +200,14 @@ class ExportingOperator(LineageOperator):
             raise
         return self._pursue(following, state, context)
 
-    def _settle(self, files: list[WantedFile], facts: ExportFacts, state: TaskState) -> None:
+    def _settle(self, files: list[lazy.export.WantedFile], facts: lazy.export.ExportFacts, state: TaskState) -> None:
         """Wait for the exports of files and download them, in parallel."""
         plan = lazy.polling.WaitPlan(deadline=self._until, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
         # Not an attribute of the operator: Airflow copies operators, and a lock cannot be copied.
         recording = threading.Lock()
 
-        def record(file: WantedFile, made: MadeFile) -> None:
+        def record(file: lazy.export.WantedFile, made: lazy.export.MadeFile) -> None:
             with recording:
                 self._made(file, made, facts, state)
 
@@ -229,7 +227,9 @@ class ExportingOperator(LineageOperator):
             if isinstance(result, OACError):
                 self._failed(file.label, result, facts)
 
-    def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, state: TaskState) -> None:
+    def _made(
+        self, file: lazy.export.WantedFile, made: lazy.export.MadeFile, facts: lazy.export.ExportFacts, state: TaskState
+    ) -> None:
         entry = {
             "path": file.url,
             "size": made.size,
@@ -249,7 +249,7 @@ class ExportingOperator(LineageOperator):
             self._manifest = ExportManifest(state, path_text(self.destination), self.store, self.durable)
         return self._manifest
 
-    def _failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
+    def _failed(self, label: str, error: OACError, facts: lazy.export.ExportFacts) -> None:
         """Raise the error of a file, with workbook and canvas in front; with several workbooks, record it instead."""
         error.of(label)
         if not self.several:
@@ -257,7 +257,7 @@ class ExportingOperator(LineageOperator):
         self.log.error("An export failed. %s", error)
         facts.failed += ((label, str(error)),)
 
-    def made(self, facts: ExportFacts) -> list[dict[str, Any]]:
+    def made(self, facts: lazy.export.ExportFacts) -> list[dict[str, Any]]:
         """The files that were made, in the order of the arguments."""
         return sorted(facts.done, key=lambda entry: facts.order.index(entry["path"]))
 
@@ -271,7 +271,7 @@ class ExportingOperator(LineageOperator):
             made.append(Made(path, (workbook, path), {**extra, "workbook": workbook}))
         self.report_made(context, made)
 
-    def store(self, url: str) -> Destination:
+    def store(self, url: str) -> lazy.object_storage.Destination:
         """A file in the store."""
         return lazy.object_storage.Destination(url, self.destination_conn_id)
 
@@ -292,24 +292,26 @@ class ExportManifest:
     :param used: ``False`` records nothing.
     """
 
-    def __init__(self, state: TaskState, folder: str, store: Callable[[str], Destination], used: bool) -> None:
+    def __init__(
+        self, state: TaskState, folder: str, store: Callable[[str], lazy.object_storage.Destination], used: bool
+    ) -> None:
         self._state = state
         self._store = store
-        self._manifest: Destination | None = None
+        self._manifest: lazy.object_storage.Destination | None = None
         if used and not state.available:
             me = state.key
             mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries)
             self._manifest = store(f"{folder.rstrip('/')}/.oac-export-{mark}.json")
         self._entries = self._remembered()
 
-    def whole(self, file: WantedFile) -> dict[str, Any] | None:
+    def whole(self, file: lazy.export.WantedFile) -> dict[str, Any] | None:
         """The entry of a file that was made with the same arguments and is still there with the same size."""
         entry = self._entries.get(file.url)
         if entry is None or entry["made_as"] != _made_as(file) or self._store(file.url).size() != entry["size"]:
             return None
         return {name: value for name, value in entry.items() if name != "made_as"}
 
-    def add(self, file: WantedFile, entry: dict[str, Any]) -> None:
+    def add(self, file: lazy.export.WantedFile, entry: dict[str, Any]) -> None:
         """Record a file that is complete in the store."""
         self._entries[file.url] = {**entry, "made_as": _made_as(file)}
         if self._manifest is not None:
@@ -334,7 +336,7 @@ class ExportManifest:
         return dict(entries)
 
 
-def _made_as(file: WantedFile) -> str:
+def _made_as(file: lazy.export.WantedFile) -> str:
     """A digest of all that determines the content of a file. Arguments may change from one try to the next."""
     canvases = [canvas for export in file.exports for canvas in export.canvas_ids]
     what = [file.workbook_id, file.file_format, file.width, file.height, canvases]

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac._compat import AirflowFailException, Context
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Duration, Template, path_text, seconds
 from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import (
@@ -23,14 +23,8 @@ from airflow_provider_oac.exceptions import (
 from airflow_provider_oac.operators.base import OTHER_VERSION, Started, no_retry
 from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.records import Record
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.restore import Readiness, RestoreFacts
-    from airflow_provider_oac.client.rest.snapshots import Snapshot
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.records import Record
 
 # The two phases of a restore, each with its own work request.
 SAFETY, RESTORE = "safety snapshot", "restore"
@@ -238,7 +232,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             return self._submit(_with_safety(facts, safety), state)
         return self._safety_snapshot(facts, state)
 
-    def _facts(self) -> RestoreFacts:
+    def _facts(self) -> lazy.restore.RestoreFacts:
         """The facts before anything is sent: target, snapshot, and the Connection whose password opens it."""
         found = self.hook.run(lazy.system.get())
         lazy.restore.check_system(self.expected_system, found)
@@ -257,7 +251,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         opening_passwords(facts)
         return facts
 
-    def _found_snapshot(self) -> Snapshot:
+    def _found_snapshot(self) -> lazy.snapshots.Snapshot:
         wanted = self._wanted_id()
         if bool(self.snapshot) == bool(self.snapshot_id) or not isinstance(wanted, str):
             raise OACConfigurationError(
@@ -275,7 +269,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
                 f"are not valid here. OAC's error: {error}"
             ) from error
 
-    def _way_back(self, facts: RestoreFacts, state: TaskState) -> dict[str, Any] | None:
+    def _way_back(self, facts: lazy.restore.RestoreFacts, state: TaskState) -> dict[str, Any] | None:
         """The safety snapshot of an earlier restore that failed. One taken now would contain what the failure left."""
         way_back = state.recall().way_back
         if not way_back or way_back["address"] != facts.address:
@@ -288,7 +282,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         )  # fmt: skip
         return safety
 
-    def _safety_snapshot(self, facts: RestoreFacts, state: TaskState) -> Started:
+    def _safety_snapshot(self, facts: lazy.restore.RestoreFacts, state: TaskState) -> Started:
         new = self._new_safety(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
@@ -304,7 +298,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             "was not sent. Check the instance, then clear the task."
         )
 
-    def _new_safety(self, facts: RestoreFacts) -> SnapshotArguments:
+    def _new_safety(self, facts: lazy.restore.RestoreFacts) -> SnapshotArguments:
         if not self.safety_bucket or not self.safety_seal_conn_id:
             raise AirflowFailException(
                 "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
@@ -320,7 +314,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         """HTTP statuses to ignore: during a restore, OAC may log all users out or not know its own work request."""
         return lazy.restore.TOLERATED if started.facts.work == RESTORE else ()
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+    def complete(self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context) -> Any:
         """After the safety snapshot, send the restore. After the restore, wait until the instance is ready."""
         state, facts = self._state(context), started.facts
         if facts.work == SAFETY:
@@ -346,7 +340,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             return found
         return self._checked(started, self._until, 0.0, self._state(context))
 
-    def _submit(self, facts: RestoreFacts, state: TaskState) -> Started:
+    def _submit(self, facts: lazy.restore.RestoreFacts, state: TaskState) -> Started:
         """Send the restore. If OAC may have accepted it, it is never sent again."""
         # The Connection may have been edited during the safety snapshot.
         self._refuse_other_target(facts.address, self.expected_host)
@@ -378,7 +372,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         started = self._submit(replace(started.facts, form=1), state)
         return self._pursue(started, state, context)
 
-    def _has_other_form(self, facts: RestoreFacts, error: OACError) -> bool:
+    def _has_other_form(self, facts: lazy.restore.RestoreFacts, error: OACError) -> bool:
         """Whether OAC refused the password and another form of it is left: without the line break at its end."""
         if facts.form or "password" not in str(error).lower() or len(opening_passwords(facts)) < 2:
             return False
@@ -423,7 +417,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             ) from error
         return self._result(started, ready, state)
 
-    def _result(self, started: Started, ready: Readiness, state: TaskState) -> dict[str, Any]:
+    def _result(self, started: Started, ready: lazy.restore.Readiness, state: TaskState) -> dict[str, Any]:
         facts = started.facts
         self.log.info("%s answers again as %s.", facts.host, ready.system.description)
         state.remember(checked=True, way_back=None)
@@ -436,7 +430,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         }
 
 
-def _with_safety(facts: RestoreFacts, safety: dict[str, Any]) -> RestoreFacts:
+def _with_safety(facts: lazy.restore.RestoreFacts, safety: dict[str, Any]) -> lazy.restore.RestoreFacts:
     """Return the facts with the safety snapshot that was taken now."""
     if facts.after_failure:
         return replace(facts, taking=None, safety_after_failure=safety)
@@ -461,7 +455,7 @@ def refuse_run(context: Context, allowed: Sequence[str]) -> None:
         )
 
 
-def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:
+def opening_passwords(facts: lazy.restore.RestoreFacts) -> tuple[str, ...]:
     """The password that opens the snapshot, in the forms to try in order.
 
     :raises OACConfigurationError: naming the Connection that should hold it.

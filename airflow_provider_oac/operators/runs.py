@@ -5,23 +5,16 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import order_began
+from airflow_provider_oac._compat import Context, order_began
 from airflow_provider_oac.arguments import AtLeast, Duration, Template, seconds
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWorkRequestError
 from airflow_provider_oac.operators.base import OACWorkOperator, Started
 from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.records import Record
 from airflow_provider_oac.triggers.oac import OACJobTrigger, OACWorkRequestTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.calls import Call
-    from airflow_provider_oac.client.flows.start_run import Mark
-    from airflow_provider_oac.client.rest.jobs import Job, Runnable
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.records import Record
 
 
 class RunningOperator(OACWorkOperator):
@@ -47,7 +40,7 @@ class RunningOperator(OACWorkOperator):
     if_running: Literal["fail", "wait", "adopt"] = "fail"
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
-    _job: Job | None = None
+    _job: lazy.jobs.Job | None = None
 
     @abstractmethod
     def object_id(self) -> str:
@@ -57,11 +50,11 @@ class RunningOperator(OACWorkOperator):
         """
 
     @abstractmethod
-    def runnable(self, object_id: str) -> Runnable:
+    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
         """The object to run, with the facts that its job history needs."""
 
     @abstractmethod
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that starts the run.
 
         :raises OACConfigurationError: if the arguments cannot work.
@@ -77,7 +70,7 @@ class RunningOperator(OACWorkOperator):
         job_id: str | None = started.facts.job_id
         return started.work_request_id or job_id
 
-    def state_call(self, started: Started) -> Call[WorkRequest]:
+    def state_call(self, started: Started) -> lazy.calls.Call[lazy.work_requests.WorkRequest]:
         """The call that reads the state of the work request, or of the job."""
         if started.work_request_id:
             return super().state_call(started)
@@ -113,7 +106,9 @@ class RunningOperator(OACWorkOperator):
         object_id = earlier.facts.object_id if earlier is not None else self.object_id()
         return self._launch(state, self._traces(state, context), object_id)
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(
+        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
+    ) -> dict[str, Any]:
         """Make the result from the job history.
 
         :raises OACWorkRequestError: if the work request succeeded, but the job history says that the job failed.
@@ -160,8 +155,8 @@ class RunningOperator(OACWorkOperator):
                 context["ti"].xcom_push(key="oac_job", value=lazy.start_run.job_summary(self._job))
             raise
 
-    def _launch(self, state: TaskState, traces: Mark | None, object_id: str) -> Started:
-        def intent(mark: Mark) -> dict[str, Any]:
+    def _launch(self, state: TaskState, traces: lazy.start_run.Mark | None, object_id: str) -> Started:
+        def intent(mark: lazy.start_run.Mark) -> dict[str, Any]:
             facts = lazy.start_run.RunFacts(lazy.start_run.SENT, object_id, mark)
             return {"submitted_at": time.time(), "facts": facts.to_json()}
 
@@ -176,18 +171,18 @@ class RunningOperator(OACWorkOperator):
         facts = lazy.start_run.RunFacts(launched.how, object_id, launched.mark, launched.job_id)
         return Started(launched.work_request_id, time.time(), facts)
 
-    def _traces(self, state: TaskState, context: Context) -> Mark | None:
+    def _traces(self, state: TaskState, context: Context) -> lazy.start_run.Mark | None:
         """The point in the job history before an earlier try that may have started the run; ``None`` without one."""
         retries = self.retries or 0
         if not state.suspect(retries):
             return None
         if earlier := self._started(state.of_this_order()):
-            mark: Mark = earlier.facts.mark
+            mark: lazy.start_run.Mark = earlier.facts.mark
             return mark
         began = order_began(context, state.key.first_try(retries))
         return None if began is None else lazy.start_run.Mark(since=began)
 
-    def _logged_job(self, started: Started) -> Job | None:
+    def _logged_job(self, started: Started) -> lazy.jobs.Job | None:
         """Find and log the job of a run; ``None`` if the job history cannot be read.
 
         An unreadable history is not an error, since the work request shows how the run ended.
@@ -195,7 +190,7 @@ class RunningOperator(OACWorkOperator):
         of, job_id = self._of(started), started.facts.job_id
         try:
             if job_id:
-                job: Job | None = self.hook.run(lazy.jobs.one(of, job_id))
+                job: lazy.jobs.Job | None = self.hook.run(lazy.jobs.one(of, job_id))
             else:
                 job = self.hook.run(lazy.start_run.job_since(of, started.facts.mark))
         except OACKilledError:
@@ -211,7 +206,7 @@ class RunningOperator(OACWorkOperator):
         self._job = job
         return job
 
-    def _of(self, started: Started) -> Runnable:
+    def _of(self, started: Started) -> lazy.jobs.Runnable:
         return self.runnable(started.facts.object_id)
 
 
@@ -233,11 +228,11 @@ class OACReloadDatasetOperator(RunningOperator):
         """Id of the dataset."""
         return lazy.ids.item_id(item_id=self.dataset_id, path=self.dataset, what="the dataset")
 
-    def runnable(self, object_id: str) -> Runnable:
+    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
         """The dataset."""
         return lazy.datasets.runnable(object_id)
 
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that reloads it."""
         return lazy.datasets.reload(object_id)
 
@@ -265,11 +260,11 @@ class OACRunDataFlowOperator(RunningOperator):
         """Id of the data flow."""
         return lazy.ids.item_id(item_id=self.data_flow_id, path=self.data_flow, what="the data flow")
 
-    def runnable(self, object_id: str) -> Runnable:
+    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
         """The data flow."""
         return lazy.data_flows.runnable(object_id)
 
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that runs it."""
         return lazy.data_flows.run(object_id, self.override or None)
 
@@ -291,10 +286,10 @@ class OACRunSequenceOperator(RunningOperator):
         """Id of the sequence."""
         return lazy.ids.item_id(item_id=self.sequence_id, path=self.sequence, what="the sequence")
 
-    def runnable(self, object_id: str) -> Runnable:
+    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
         """The sequence."""
         return lazy.sequences.runnable(object_id)
 
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that runs it."""
         return lazy.sequences.run(object_id)

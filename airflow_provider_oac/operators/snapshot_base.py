@@ -5,18 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import AtLeast, Duration, seconds
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACResponseError
 from airflow_provider_oac.operators.base import OACWorkOperator, Started
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.create_snapshot import SnapshotFacts, SnapshotOrder
-    from airflow_provider_oac.client.rest.snapshots import Storage
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
 
 
 class SnapshotArguments(NamedTuple):
@@ -75,7 +70,7 @@ class SnapshotOperator(OACWorkOperator):
         facts = lazy.create_snapshot.SnapshotFacts(made.name, made.bar_uri, made.bucket, seal_name, made.snapshot_id)
         return Started(made.work_request_id, time.time(), facts)
 
-    def _order(self, new: SnapshotArguments, seal_name: str, me: TaskKey) -> SnapshotOrder:
+    def _order(self, new: SnapshotArguments, seal_name: str, me: TaskKey) -> lazy.create_snapshot.SnapshotOrder:
         # With durable=False every try is a separate order and must not adopt the snapshot of an earlier one.
         task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
         if new.purpose:
@@ -90,11 +85,13 @@ class SnapshotOperator(OACWorkOperator):
         )
 
     @staticmethod
-    def _storage(bucket: str, region: str | None, namespace: str | None, conn_id: str | None) -> Storage:
+    def _storage(bucket: str, region: str | None, namespace: str | None, conn_id: str | None) -> lazy.snapshots.Storage:
         user = lazy.credentials.storage_user(conn_id) if conn_id else None
         return lazy.snapshots.Storage(bucket, region, namespace, user)
 
-    def _snapshot(self, facts: Any, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
+    def _snapshot(
+        self, facts: Any, work_request_id: str | None, work: lazy.work_requests.WorkRequest | None
+    ) -> dict[str, Any]:
         """Make the result of a snapshot, with its id if the work is done.
 
         :param facts: the facts that the work was started with.
@@ -106,7 +103,12 @@ class SnapshotOperator(OACWorkOperator):
             result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed_id(facts.name)
         return result
 
-    def _created(self, facts: SnapshotFacts, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
+    def _created(
+        self,
+        facts: lazy.create_snapshot.SnapshotFacts,
+        work_request_id: str | None,
+        work: lazy.work_requests.WorkRequest | None,
+    ) -> dict[str, Any]:
         """Make the result of a snapshot that this task created, and log it."""
         result = self._snapshot(facts, work_request_id, work)
         if work is not None:

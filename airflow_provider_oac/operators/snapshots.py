@@ -6,11 +6,11 @@ import re
 import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, log_group
+from airflow_provider_oac._compat import AirflowFailException, Context, log_group
 from airflow_provider_oac.arguments import (
     EMPTY,
     CatalogPath,
@@ -27,14 +27,7 @@ from airflow_provider_oac.operators.base import OACBaseOperator, Started
 from airflow_provider_oac.operators.lineage import LineageOperator, Made
 from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.retention import Retention
-    from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.client.snapshot_names import SnapshotName
-    from airflow_provider_oac.records import Record
+from airflow_provider_oac.records import Record
 
 
 class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
@@ -80,7 +73,9 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
         place = self.bucket, path_text(self.folder), self.region, self.namespace, self.storage_conn_id
         return self._create(SnapshotArguments(self.snapshot_label, self.seal_conn_id, *place), state)
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(
+        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
+    ) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         result = self._created(started.facts, started.work_request_id, work)
         # Read from the name, since templates may render to something else now.
@@ -149,7 +144,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
         )
         return Started(found.work_request_id, time.time(), facts)
 
-    def _wanted(self) -> tuple[str, Storage]:
+    def _wanted(self) -> tuple[str, lazy.snapshots.Storage]:
         if bool(self.snapshot) == bool(self.bar_uri):
             raise OACConfigurationError("Give either snapshot, the result of a backup, or bar_uri with bucket.")
         known = self.snapshot or {}
@@ -164,7 +159,9 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
         storage = self._storage(bucket, self.region, self.namespace, self.storage_conn_id)
         return lazy.snapshots.checked_uri(bar_uri), storage
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(
+        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
+    ) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         result = self._snapshot(started.facts, started.work_request_id, work)
         if work is not None:
@@ -230,7 +227,7 @@ class OACFindSnapshotOperator(OACBaseOperator):
         return None
 
     @staticmethod
-    def _result(item: Snapshot, name: SnapshotName) -> dict[str, Any]:
+    def _result(item: lazy.snapshots.Snapshot, name: lazy.snapshot_names.SnapshotName) -> dict[str, Any]:
         return {
             "snapshot_id": item.id,
             "name": item.name,
@@ -282,7 +279,7 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         self.log.info("Deleted snapshot %s (%s) %s %s.", found.name, found.id, what, found.bar_uri)
         return found.id
 
-    def _find(self) -> Snapshot | None:
+    def _find(self) -> lazy.snapshots.Snapshot | None:
         """The one snapshot to delete; ``None`` if OAC does not list it.
 
         :raises OACError: if several match, or if another one uses the file that is to be deleted.
@@ -361,7 +358,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
             # Raises the error. Its module is imported only here, since parsing a DAG does not need it.
             self._retention()
 
-    def _retention(self) -> Retention:
+    def _retention(self) -> lazy.retention.Retention:
         return lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
 
     def execute(self, context: Context) -> dict[str, Any]:

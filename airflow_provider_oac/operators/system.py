@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import Template, argument
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.base import OACBaseOperator
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.api import Work
-    from airflow_provider_oac.client.flows.system_settings import DomainChanges
-    from airflow_provider_oac.client.rest.mail import MailServer
-    from airflow_provider_oac.client.rest.safe_domains import Policy
 
 
 class _DesiredState(OACBaseOperator):
@@ -28,7 +22,7 @@ class _DesiredState(OACBaseOperator):
     template_oac_conn_id: Template[str | None] = None
     dry_run_only: bool = argument(alias="dry_run", default=False)
 
-    def of_the_other(self, work: Work[Any]) -> Any:
+    def of_the_other(self, work: lazy.api.Work[Any]) -> Any:
         """Run a call or flow against the template instance."""
         return self._hook_of(str(self.template_oac_conn_id)).run(work)
 
@@ -202,7 +196,7 @@ class OACMailServerOperator(_DesiredState):
         told = {name: list(pair) for name, pair in changed.items()}
         return {"changed": told, "sent": sent, "secret": secret, "dry_run": self.dry_run_only}
 
-    def _wanted(self, other: Mapping[str, Any]) -> MailServer:
+    def _wanted(self, other: Mapping[str, Any]) -> lazy.mail.MailServer:
         account = lazy.mail_accounts.mail_account(self.mail_conn_id) if self.mail_conn_id else {}
         kind = (other.get("auth") or {}).get("authType", lazy.mail.NO_AUTH)
         if not self.mail_conn_id and kind != lazy.mail.NO_AUTH:
@@ -215,7 +209,7 @@ class OACMailServerOperator(_DesiredState):
         )
 
     def _other(self) -> dict[str, Any]:
-        found: MailServer | None = self.of_the_other(lazy.mail.get())
+        found: lazy.mail.MailServer | None = self.of_the_other(lazy.mail.get())
         if found is None:
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no mail server. Nothing was changed. To "
@@ -261,7 +255,9 @@ class OACSafeDomainsOperator(_DesiredState):
         """Compare, and change what differs."""
         own, gone = self._own()
         self._push_link(context)
-        other: dict[str, Policy] = self.of_the_other(lazy.safe_domains.list_all()) if self.template_oac_conn_id else {}
+        other: dict[str, lazy.safe_domains.Policy] = (
+            self.of_the_other(lazy.safe_domains.list_all()) if self.template_oac_conn_id else {}
+        )
         # Domain names ignore case.
         named = {domain.casefold() for domain in (*own, *gone)}
         wanted = {
@@ -280,7 +276,7 @@ class OACSafeDomainsOperator(_DesiredState):
             self.hook.run(lazy.system_settings.apply_domains(todo))
         return result
 
-    def _own(self) -> tuple[dict[str, Policy], list[str]]:
+    def _own(self) -> tuple[dict[str, lazy.safe_domains.Policy], list[str]]:
         """Check the arguments, and return the named domains and those to delete."""
         if not (self.domains or self.template_oac_conn_id or self.remove):
             raise OACConfigurationError("No safe domains given. Set domains, template_oac_conn_id or remove.")
@@ -291,7 +287,7 @@ class OACSafeDomainsOperator(_DesiredState):
         }
         return own, [lazy.safe_domains.checked_domain(domain) for domain in self.remove]
 
-    def _told(self, todo: DomainChanges) -> dict[str, Any]:
+    def _told(self, todo: lazy.system_settings.DomainChanges) -> dict[str, Any]:
         created = {domain: lazy.system_settings.allowed(policy) for domain, policy in todo.created.items()}
         updated = {
             domain: [lazy.system_settings.allowed(before), lazy.system_settings.allowed(after)]
@@ -319,6 +315,6 @@ def _auth(account: Mapping[str, Any]) -> dict[str, Any]:
     return {"auth": account["auth"]} if account else {}
 
 
-def _nine(policy: Policy) -> Policy:
+def _nine(policy: lazy.safe_domains.Policy) -> lazy.safe_domains.Policy:
     """Reduce a policy to the documented names: the template instance may have more."""
     return {name: policy.get(name, False) for name in lazy.safe_domains.POLICIES}

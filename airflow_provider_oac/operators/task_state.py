@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import task_state_store
+from airflow_provider_oac._compat import Context, task_state_store
 from airflow_provider_oac.exceptions import OACSupersededError
 from airflow_provider_oac.records import Record
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.submit import Attempts
 
 _KEY = "oac_work"
 # Key of the number of the current try.
@@ -202,7 +198,7 @@ class TaskState:
                 "Another try could send the same. Next step: see the log of the latest try."
             )
 
-    def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> Attempts:
+    def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> lazy.submit.Attempts:
         """The callbacks of this task before and after each attempt to send a request.
 
         :param intent: makes the members to record before an attempt from its clue.

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import CatalogPath, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import Started
 from airflow_provider_oac.operators.export_base import ExportingOperator, ExportRequest
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-
 
 _FORMATS = OneOf(("pdf", "png"))
 
@@ -62,7 +58,9 @@ class OACExportWorkbookOperator(ExportingOperator):
             self.request(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
         ]
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(
+        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
+    ) -> dict[str, Any]:
         """Make the result."""
         files = self.made(started.facts)
         self.report_files(files, context)
@@ -124,7 +122,9 @@ class OACExportWorkbooksOperator(ExportingOperator):
             for kind in ([formats] if isinstance(formats, str) else formats)
         ]
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(
+        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
+    ) -> dict[str, Any]:
         """Make the result.
 
         :raises OACError: if an export failed. It names each failed one.

@@ -12,6 +12,7 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import (
     AirflowSensorTimeout,
     BaseSensorOperator,
+    Context,
     PokeReturnValue,
     default_deferrable,
     deferral_error,
@@ -21,10 +22,6 @@ from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
 from airflow_provider_oac.tasks import CheckedOperator
 from airflow_provider_oac.triggers.oac import OACTrigger, _WatchTrigger, outcome_of
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_watch import Wanted
 
 
 class OACBaseSensor(BaseSensorOperator, CheckedOperator):
@@ -140,7 +137,7 @@ class OACWatchingSensor(OACBaseSensor):
     watched_by: ClassVar[type[_WatchTrigger]]
 
     @abstractmethod
-    def wanted(self) -> Wanted:
+    def wanted(self) -> lazy.catalog_watch.Wanted:
         """The condition to wait for.
 
         :raises OACConfigurationError: if the arguments cannot work.

@@ -7,17 +7,13 @@ import random
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
 from airflow_provider_oac.plain_text import plain
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import Wanted
-    from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan, WorkRequestTarget
 
 # A trigger first waits this long. If it fires before Airflow's scheduler has noticed the deferral, which takes about a
 # second, the scheduler fails the task ("finished with state success, but the task instance's state attribute is
@@ -63,7 +59,7 @@ class OACTrigger(BaseTrigger):
         """What the trigger waits for, in messages."""
 
     @abstractmethod
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.PollTarget[Any]:
         """Make the poll target.
 
         :param report: called with each log line.
@@ -107,7 +103,7 @@ class OACTrigger(BaseTrigger):
         await lazy.shared_poller.wait(self.oac_conn_id, self.target(self._report))
 
     @property
-    def _plan(self) -> WaitPlan:
+    def _plan(self) -> lazy.polling.WaitPlan:
         return lazy.polling.WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
 
     def _report(self, line: str) -> None:
@@ -147,7 +143,7 @@ class OACWorkRequestTrigger(OACTrigger):
         """The work request."""
         return f"work request {self.work_request_id}"
 
-    def target(self, report: Callable[[str], None]) -> WorkRequestTarget:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.WorkRequestTarget:
         """The work request as a poll target."""
         plan = replace(self._plan, tolerated=self.tolerated)
         return lazy.polling.WorkRequestTarget(self.work_request_id, plan, started_at=self.submitted_at, report=report)
@@ -178,7 +174,7 @@ class OACJobTrigger(OACTrigger):
         """The job."""
         return f"job {self.job_id}"
 
-    def target(self, report: Callable[[str], None]) -> WorkRequestTarget:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.WorkRequestTarget:
         """The job as a poll target."""
         of = lazy.jobs.Runnable(self.kind, self.noun, self.object_id)
         return lazy.start_run.job_target(of, self.job_id, self._plan, started_at=self.submitted_at, report=report)
@@ -201,7 +197,7 @@ class OACReadyTrigger(OACTrigger):
         """The instance."""
         return "the instance"
 
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.PollTarget[Any]:
         """The instance as a poll target."""
         return lazy.restore.ReadinessTarget(self._plan, report=report)
 
@@ -223,14 +219,14 @@ class _WatchTrigger(OACTrigger):
         """The condition."""
         return self._wanted.text()
 
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.PollTarget[Any]:
         """The condition as a poll target."""
         return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
 
     @property
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> lazy.catalog_watch.Wanted:
         module, name = self.watched
-        wanted: Wanted = getattr(getattr(lazy, module), name)(**self.wanted)
+        wanted: lazy.catalog_watch.Wanted = getattr(getattr(lazy, module), name)(**self.wanted)
         return wanted
 
 
