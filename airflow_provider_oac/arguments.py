@@ -10,23 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import NoneType, SimpleNamespace, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    TypeAlias,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    overload,
-)
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
 from airflow_provider_oac.exceptions import OACConfigurationError
 
@@ -72,6 +60,8 @@ else:
     CatalogPath = Annotated[str, _PATH]
     Location = Annotated[str, _LOCATION]
 
+# Folder of the bucket that holds the snapshots of all instances, each in its own folder.
+DEFAULT_FOLDER = "oac-snapshots"
 _REFUSED: Any = object()
 _RENDERS_TEXT = (
     " A template renders to text: pass the .output of a task, put templates into its members, or give the DAG "
@@ -207,7 +197,7 @@ def arguments_of(kind: type) -> tuple[Argument, ...]:
     for base in reversed(kind.__mro__):
         declared: tuple[Declaration, ...] = vars(base).get("_own_arguments", ())
         texts = SimpleNamespace(__annotations__={item.name: item.annotation for item in declared})
-        hints = get_type_hints(texts, vars(sys.modules[base.__module__]), include_extras=True)
+        hints = typing.get_type_hints(texts, vars(sys.modules[base.__module__]), include_extras=True)
         for name, attribute, default, _ in declared:
             options, marks = _options(hints[name], ())
             wanted = _kind(tuple(option for option in options if option is not NoneType), marks)
@@ -252,13 +242,13 @@ def seconds(value: Any) -> Any:
 
 def _options(hint: Any, marks: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The members of an annotation that is a union, and all marks in it."""
-    if get_origin(hint) is Annotated:
-        inner, *own = get_args(hint)
+    if typing.get_origin(hint) is Annotated:
+        inner, *own = typing.get_args(hint)
         return _options(inner, (*marks, *own))
-    if get_origin(hint) not in (Union, UnionType):
+    if typing.get_origin(hint) not in (typing.Union, UnionType):
         return (hint,), marks
     found: tuple[Any, ...] = ()
-    for part in get_args(hint):
+    for part in typing.get_args(hint):
         options, marks = _options(part, marks)
         found += options
     return found, marks
@@ -282,7 +272,7 @@ def _kind(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind | None:
 
 
 def _single(option: Any, marks: tuple[Any, ...]) -> Kind:
-    origin = get_origin(option) or option
+    origin = typing.get_origin(option) or option
     if origin is bool:
         return Kind("True or False", lambda value: value if value is True or value is False else _REFUSED, text=True)
     if origin is int:
@@ -290,7 +280,7 @@ def _single(option: Any, marks: tuple[Any, ...]) -> Kind:
     if origin is str:
         return _text(marks)
     if origin is Literal:
-        return _choice(get_args(option))
+        return _choice(typing.get_args(option))
     if origin is datetime:
         return Kind("a datetime", lambda value: value if isinstance(value, datetime) else _REFUSED)
     if origin is Mapping:
@@ -298,7 +288,7 @@ def _single(option: Any, marks: tuple[Any, ...]) -> Kind:
     if origin is Callable:
         return Kind("a function", lambda value: value if callable(value) else _REFUSED, text=True)
     if origin in (Sequence, Collection):
-        return _list(get_args(option)[0])
+        return _list(typing.get_args(option)[0])
     raise TypeError(f"No argument can be checked against the annotation {option!r}.")
 
 

@@ -36,6 +36,7 @@ class Declared(type):
     """Makes the constructor of a class that declares its arguments, and checks them when an object is created."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
+        _refuse_arguments_of_others(name, bases)
         # A user's subclass is an ordinary class: its annotations declare no arguments.
         ours = namespace["__module__"].startswith(f"{__package__}.")
         if ours and "__init__" not in namespace and (own := _declarations(namespace)):
@@ -48,6 +49,20 @@ class Declared(type):
             made = super().__call__(*args, **kwargs)
             made.check_arguments(rendered=False)
             return made
+
+
+def _refuse_arguments_of_others(name: str, bases: tuple[Any, ...]) -> None:
+    """Refuse a class with arguments that only another base than the first declares: its constructor ignores them.
+
+    :raises TypeError: naming the base.
+    """
+    taken = {item.name for item in getattr(bases[0], "_declared", ())} if bases else set()
+    for base in bases[1:]:
+        if missing := {item.name for item in getattr(base, "_declared", ())} - taken:
+            raise TypeError(
+                f"{name} cannot take {', '.join(sorted(missing))} from {base.__name__}: only the first base class may "
+                "declare arguments. Declare them in the class, or make one base derive from the other."
+            )
 
 
 def _declarations(namespace: dict[str, Any]) -> list[Declaration]:
@@ -219,10 +234,6 @@ class CheckedOperator(BaseOperator, Checked, metaclass=_Task):
     @property
     def _who(self) -> str:
         return f"Task {self.task_id!r}"
-
-    def execute(self, context: Context) -> Any:
-        """Check the rendered arguments, then do the work of the class."""
-        return super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a deferral, before which Airflow has rendered the templates again."""

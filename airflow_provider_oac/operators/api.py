@@ -22,8 +22,8 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import INSTANCE_LINKS
-from airflow_provider_oac.operators.base import NoFacts, OACWorkOperator, Started, sink_of
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.base import OACWorkOperator, sink_of
+from airflow_provider_oac.operators.task_state import NoFacts, Started, Succeeded, TaskState
 
 _API_BASE = "/api/20210901"
 
@@ -144,7 +144,7 @@ class OACApiOperator(OACWorkOperator):
         self.log.info("OAC accepted: %s (work request %s).", call.doing, work)
         return Started(work, time.time(), NoFacts())
 
-    def complete(self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context) -> Any:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> Any:
         """Make the result."""
         return self._checked(
             {

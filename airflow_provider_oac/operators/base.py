@@ -7,17 +7,15 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, Context, default_deferrable, deferral_error, is_airflow_2
+from airflow_provider_oac._compat import AirflowFailException, Context, default_deferrable, deferral_error
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.counters import count
-from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -26,59 +24,11 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.links import (
-    INSTANCE_LINKS,
-    WORK_LINKS,
-    WORK_REQUEST,
-    OACInstanceLink,
-    OACWorkRequestLink,
-    work_request_page,
-)
-from airflow_provider_oac.operators.task_state import TaskKey, TaskRecord, TaskState
+from airflow_provider_oac.links import INSTANCE_LINKS, WORK_LINKS, push_instance_link, push_work_link
+from airflow_provider_oac.operators.task_state import Deferred, NoFacts, Started, TaskKey, TaskRecord, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.tasks import CheckedOperator
-from airflow_provider_oac.triggers.oac import OACTrigger, OACWorkRequestTrigger, carried_by
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.triggers.oac import OACJobTrigger
-
-
-@dataclass(frozen=True)
-class NoFacts(Record):
-    """No facts: the operator completes this work without any."""
-
-
-class Started(NamedTuple):
-    """Work that OAC has accepted.
-
-    :param work_request_id: id of its work request; ``None`` if only traces of the work were found in OAC.
-    :param submitted_at: when it was submitted, in seconds since the epoch.
-    :param facts: what the operator needs to complete the work. Templates may render differently at that time.
-    """
-
-    work_request_id: str | None
-    submitted_at: float
-    facts: Any
-
-    def record(self) -> dict[str, Any]:
-        """The members that a :class:`TaskRecord` or :class:`Deferred` stores."""
-        return {**self._asdict(), "facts": self.facts.to_json()}
-
-
-@dataclass(frozen=True)
-class Deferred(Record):
-    """The state that a trigger carries for the task during a deferral.
-
-    :param deadline: when the wait ends, in seconds since the epoch.
-    :param latest: when ``execution_timeout`` ends the try, in seconds since the epoch; ``None`` for never.
-    """
-
-    work_request_id: str | None
-    submitted_at: float
-    facts: dict[str, Any]
-    deadline: float
-    latest: float | None
-
+from airflow_provider_oac.triggers import oac as triggers
 
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
@@ -146,19 +96,6 @@ class OACBaseOperator(CheckedOperator):
         text = json.dumps([type(self).__name__, self.hook.settings.address, order], sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:20]
 
-    def _differs(self, state: TaskState, work: str) -> bool:
-        """Whether the store holds an order from before a Clear that differs from this one; warns if so.
-
-        :param work: the earlier work, for the log.
-        """
-        if not state.differs:
-            return False
-        self.log.warning(
-            "Before it was cleared, this task ordered something else: %s may still be running in OAC, which cannot "
-            "cancel it. It is not adopted; this order is submitted anew.", work,
-        )  # fmt: skip
-        return True
-
     def _collect(
         self,
         source: lazy.paging.Source[Any],
@@ -190,7 +127,7 @@ class OACBaseOperator(CheckedOperator):
         return [lazy.models.plain(item) for item in items]
 
     def _push_link(self, context: Context) -> None:
-        context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")
+        push_instance_link(context["ti"], self.hook.settings.address)
 
 
 class OACWorkOperator(OACBaseOperator):
@@ -266,9 +203,9 @@ class OACWorkOperator(OACBaseOperator):
         """The call that reads the state of the work."""
         return lazy.work_requests.get(str(started.work_request_id))
 
-    def trigger(self, started: Started) -> OACWorkRequestTrigger | OACJobTrigger:
+    def trigger(self, started: Started) -> triggers.OACWorkRequestTrigger | triggers.OACJobTrigger:
         """The trigger that waits for the work. A task that waits in the worker polls the same target."""
-        return OACWorkRequestTrigger(
+        return triggers.OACWorkRequestTrigger(
             **self._trigger_arguments(started, self._until),
             work_request_id=str(started.work_request_id),
             submitted_at=started.submitted_at,
@@ -308,7 +245,8 @@ class OACWorkOperator(OACBaseOperator):
         # Without an id, a retry has to search OAC for traces of the work.
         state.remember(**started.record(), sending=self.handle(started) is None)
         self._push_link(context)
-        self._push_work_link(started, context)
+        if started.work_request_id is not None:
+            push_work_link(context["ti"], started.work_request_id, self.oac_conn_id, self.hook.settings.address)
         if not self.waits_for(started):
             return self.complete(started, None, context)
         if self.deferrable:
@@ -319,10 +257,10 @@ class OACWorkOperator(OACBaseOperator):
                 self._defer(trigger)
         return self._finish(started, context)
 
-    def _defer(self, trigger: OACTrigger, method_name: str = "execute_complete") -> None:
+    def _defer(self, trigger: triggers.OACTrigger, method_name: str = "execute_complete") -> None:
         """Wait in the triggerer. Airflow's timeout leaves the trigger time to end by itself at its deadline."""
         left = max(0.0, (trigger.deadline or 0.0) - time.time())
-        self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=left) + TRIGGER_GRACE)
+        self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=left) + triggers.TRIGGER_GRACE)
 
     def _trigger_arguments(self, started: Started, deadline: float) -> dict[str, Any]:
         """The arguments that all triggers of work take."""
@@ -346,7 +284,7 @@ class OACWorkOperator(OACBaseOperator):
         work_request_id = self._state(context).of_this_order().work_request_id
         work = f"work request {work_request_id}" if work_request_id else "work in OAC"
         raise OACWaitTimeoutError(
-            f"No triggerer ended the wait for {work} within {TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
+            f"No triggerer ended the wait for {work} within {triggers.TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
             "Likely cause: no triggerer runs, or it is overloaded. The work continues in OAC. Next step: check "
             "`airflow triggerer`, then run the task again: it finds the work. deferrable=False waits in the worker.",
             work_request_id=work_request_id,
@@ -363,7 +301,7 @@ class OACWorkOperator(OACBaseOperator):
 
         The event carries what the task started, because ``airflow dags test`` drops the arguments of a deferral.
         """
-        carried = carried_by(event)
+        carried = triggers.carried_by(event)
         self._state(context).claim()
         started = self._carried_on(carried)
         return self._search_again(context, OTHER_VERSION) if started is None else self._finish(started, context)
@@ -405,15 +343,6 @@ class OACWorkOperator(OACBaseOperator):
         with self._stopping(self._continuing(started)):
             return self.hook.run(lazy.polling.succeeded(self.trigger(started).target(self.log.info)))
 
-    def _push_work_link(self, started: Started, context: Context) -> None:
-        """Push the link to the work request, and its facts for programs, as soon as its id is known."""
-        if started.work_request_id is not None:
-            ti, work_request_id, address = context["ti"], started.work_request_id, self.hook.settings.address
-            known = {"work_request_id": work_request_id, "oac_conn_id": self.oac_conn_id, "address": address}
-            ti.xcom_push(key=WORK_REQUEST, value=known)
-            rest = f"{address}{lazy.calls.API_BASE}/workRequests/{lazy.calls.segment(work_request_id)}"
-            ti.xcom_push(key=OACWorkRequestLink.xcom_key, value=rest if is_airflow_2() else work_request_page(ti))
-
     def _found_again(self, state: TaskState) -> Started | None:
         """The work of an earlier try that this try continues, if the store knows its id; ``None`` to start anew."""
         record = state.recall()
@@ -426,7 +355,11 @@ class OACWorkOperator(OACBaseOperator):
         if started is None or self.handle(started) is None:
             return None
         name = self.trigger(started).subject
-        if self._differs(state, name):
+        if state.differs:
+            self.log.warning(
+                "Before it was cleared, this task had other arguments. %s may still run in OAC, which cannot cancel "
+                "it. The task does not adopt it and starts its own work.", name[0].upper() + name[1:],
+            )  # fmt: skip
             return None
         try:
             work = self.hook.run(self.state_call(started))

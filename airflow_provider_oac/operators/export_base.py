@@ -19,9 +19,9 @@ from airflow_provider_oac.arguments import Location, Number, Template, path_text
 from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import WORK_LINKS, OACWorkbookLink, workbook_url
-from airflow_provider_oac.operators.base import Started, sink_of
-from airflow_provider_oac.operators.lineage import LineageOperator, Made
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.base import OACWorkOperator, sink_of
+from airflow_provider_oac.operators.lineage import Made, ReportsMade
+from airflow_provider_oac.operators.task_state import Started, TaskState
 from airflow_provider_oac.records import Record
 
 
@@ -46,7 +46,7 @@ def asset_uri(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{quote(path, safe='/')}"
 
 
-class ExportingOperator(LineageOperator):
+class ExportingOperator(OACWorkOperator, ReportsMade):
     """Exports workbooks to files, in rounds.
 
     A round starts up to ``max_parallel`` exports and waits for the last of them, in the worker or the triggerer. Then

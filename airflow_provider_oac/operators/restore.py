@@ -10,8 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, Context
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, Duration, Template, path_text, seconds
-from airflow_provider_oac.defaults import DEFAULT_FOLDER
+from airflow_provider_oac.arguments import DEFAULT_FOLDER, EMPTY, CatalogPath, Duration, Template, path_text, seconds
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -20,9 +19,9 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OTHER_VERSION, Started, no_retry
+from airflow_provider_oac.operators.base import OTHER_VERSION, no_retry
 from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
 
@@ -314,7 +313,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         """HTTP statuses to ignore: during a restore, OAC may log all users out or not know its own work request."""
         return lazy.restore.TOLERATED if started.facts.work == RESTORE else ()
 
-    def complete(self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context) -> Any:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> Any:
         """After the safety snapshot, send the restore. After the restore, wait until the instance is ready."""
         state, facts = self._state(context), started.facts
         if facts.work == SAFETY:

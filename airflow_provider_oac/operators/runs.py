@@ -11,8 +11,8 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import Context, order_began
 from airflow_provider_oac.arguments import AtLeast, Duration, Template, seconds
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWorkRequestError
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.base import OACWorkOperator
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.triggers.oac import OACJobTrigger, OACWorkRequestTrigger
 
@@ -106,9 +106,7 @@ class RunningOperator(OACWorkOperator):
         object_id = earlier.facts.object_id if earlier is not None else self.object_id()
         return self._launch(state, self._traces(state, context), object_id)
 
-    def complete(
-        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
-    ) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result from the job history.
 
         :raises OACWorkRequestError: if the work request succeeded, but the job history says that the job failed.

@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import AtLeast, Duration, seconds
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACResponseError
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
-from airflow_provider_oac.operators.task_state import TaskKey, TaskState
+from airflow_provider_oac.operators.base import OACWorkOperator
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskKey, TaskState
 
 
 class SnapshotArguments(NamedTuple):
@@ -89,9 +89,7 @@ class SnapshotOperator(OACWorkOperator):
         user = lazy.credentials.storage_user(conn_id) if conn_id else None
         return lazy.snapshots.Storage(bucket, region, namespace, user)
 
-    def _snapshot(
-        self, facts: Any, work_request_id: str | None, work: lazy.work_requests.WorkRequest | None
-    ) -> dict[str, Any]:
+    def _snapshot(self, facts: Any, work_request_id: str | None, work: Succeeded) -> dict[str, Any]:
         """Make the result of a snapshot, with its id if the work is done.
 
         :param facts: the facts that the work was started with.
@@ -107,7 +105,7 @@ class SnapshotOperator(OACWorkOperator):
         self,
         facts: lazy.create_snapshot.SnapshotFacts,
         work_request_id: str | None,
-        work: lazy.work_requests.WorkRequest | None,
+        work: Succeeded,
     ) -> dict[str, Any]:
         """Make the result of a snapshot that this task created, and log it."""
         result = self._snapshot(facts, work_request_id, work)

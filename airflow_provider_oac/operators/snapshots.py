@@ -12,6 +12,7 @@ from urllib.parse import quote
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, Context, log_group
 from airflow_provider_oac.arguments import (
+    DEFAULT_FOLDER,
     EMPTY,
     CatalogPath,
     Count,
@@ -21,16 +22,15 @@ from airflow_provider_oac.arguments import (
     seconds,
 )
 from airflow_provider_oac.assets import snapshots_uri
-from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACBaseOperator, Started
-from airflow_provider_oac.operators.lineage import LineageOperator, Made
+from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.lineage import Made, ReportsMade
 from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
-from airflow_provider_oac.operators.task_state import TaskKey, TaskState
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskKey, TaskState
 from airflow_provider_oac.records import Record
 
 
-class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
+class OACCreateSnapshotOperator(SnapshotOperator, ReportsMade):
     """Creates a snapshot of the whole instance in a bucket of OCI Object Storage.
 
     The snapshot is named ``<label>--<instance>--<UTC time>--<seal>--<mark>`` and its file is
@@ -73,9 +73,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
         place = self.bucket, path_text(self.folder), self.region, self.namespace, self.storage_conn_id
         return self._create(SnapshotArguments(self.snapshot_label, self.seal_conn_id, *place), state)
 
-    def complete(
-        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
-    ) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         result = self._created(started.facts, started.work_request_id, work)
         # Read from the name, since templates may render to something else now.
@@ -159,9 +157,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
         storage = self._storage(bucket, self.region, self.namespace, self.storage_conn_id)
         return lazy.snapshots.checked_uri(bar_uri), storage
 
-    def complete(
-        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
-    ) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         result = self._snapshot(started.facts, started.work_request_id, work)
         if work is not None:

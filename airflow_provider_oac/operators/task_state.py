@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import Context, task_state_store
@@ -87,6 +87,47 @@ class TaskRecord(Record):
     safety_of: str | None = None
     way_back: dict[str, Any] | None = None
     checked: bool = False
+
+
+@dataclass(frozen=True)
+class NoFacts(Record):
+    """No facts: the operator completes this work without any."""
+
+
+class Started(NamedTuple):
+    """Work that OAC has accepted.
+
+    :param work_request_id: id of its work request; ``None`` if only traces of the work were found in OAC.
+    :param submitted_at: when it was submitted, in seconds since the epoch.
+    :param facts: what the operator needs to complete the work. Templates may render differently at that time.
+    """
+
+    work_request_id: str | None
+    submitted_at: float
+    facts: Any
+
+    def record(self) -> dict[str, Any]:
+        """The members that a :class:`TaskRecord` or :class:`Deferred` stores."""
+        return {**self._asdict(), "facts": self.facts.to_json()}
+
+
+Succeeded: TypeAlias = "lazy.work_requests.WorkRequest | None"
+"""The work request of work that succeeded; ``None`` if the task does not wait, or if OAC shows only traces of it."""
+
+
+@dataclass(frozen=True)
+class Deferred(Record):
+    """The state that a trigger carries for the task during a deferral.
+
+    :param deadline: when the wait ends, in seconds since the epoch.
+    :param latest: when ``execution_timeout`` ends the try, in seconds since the epoch; ``None`` for never.
+    """
+
+    work_request_id: str | None
+    submitted_at: float
+    facts: dict[str, Any]
+    deadline: float
+    latest: float | None
 
 
 class TaskState:

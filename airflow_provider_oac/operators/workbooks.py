@@ -9,8 +9,8 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import CatalogPath, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import Started
 from airflow_provider_oac.operators.export_base import ExportingOperator, ExportRequest
+from airflow_provider_oac.operators.task_state import Started, Succeeded
 
 _FORMATS = OneOf(("pdf", "png"))
 
@@ -58,9 +58,7 @@ class OACExportWorkbookOperator(ExportingOperator):
             self.request(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
         ]
 
-    def complete(
-        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
-    ) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result."""
         files = self.made(started.facts)
         self.report_files(files, context)
@@ -122,9 +120,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
             for kind in ([formats] if isinstance(formats, str) else formats)
         ]
 
-    def complete(
-        self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context
-    ) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result.
 
         :raises OACError: if an export failed. It names each failed one.

@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, Template, path_text
-from airflow_provider_oac.defaults import DEFAULT_FOLDER
+from airflow_provider_oac.arguments import DEFAULT_FOLDER, EMPTY, CatalogPath, Template, path_text
 from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
 

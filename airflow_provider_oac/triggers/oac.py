@@ -7,6 +7,7 @@ import random
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -19,6 +20,8 @@ from airflow_provider_oac.plain_text import plain
 # second, the scheduler fails the task ("finished with state success, but the task instance's state attribute is
 # queued"). The worker has just polled, so a later first poll loses nothing.
 QUIET_SECONDS = 5.0
+# A trigger ends by itself at its deadline. If no triggerer runs it, Airflow ends the task this much later.
+TRIGGER_GRACE = timedelta(minutes=5)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -188,6 +188,13 @@ def test_one_constructor_sets_the_arguments_of_all_bases() -> None:
     assert OACCreateSnapshotOperator.__init__.built_on is BaseOperator.__init__  # type: ignore[attr-defined]
 
 
+def test_a_second_base_that_declares_arguments_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^Both cannot take .*snapshot_id.* from OACDeleteSnapshotOperator: only the "):
+
+        class Both(OACReloadDatasetOperator, OACDeleteSnapshotOperator):
+            pass
+
+
 @every_class
 def test_an_unknown_argument_is_refused(kind: Any) -> None:
     # Airflow's own check, which raises another class in 2.11.
