@@ -146,15 +146,13 @@ class OACApiOperator(OACWorkOperator):
 
     def complete(self, started: Started, work: Succeeded, context: Context) -> Any:
         """Make the result."""
-        return self._checked(
-            {
-                "work_request_id": started.work_request_id,
-                "status": work.status if work else None,
-                "operation": work.operation if work else None,
-                "resources": [dict(resource) for resource in work.resources] if work else [],
-            },
-            self._call(),
-        )
+        result = {
+            "work_request_id": started.work_request_id,
+            "status": work.status if work else None,
+            "operation": work.operation if work else None,
+            "resources": [dict(resource) for resource in work.resources] if work else [],
+        }
+        return self._checked(result, self._call())
 
     def clean_up(self, started: Started, state: TaskState) -> None:
         """Record that the work ended without success: the next try may start it anew."""
@@ -167,33 +165,27 @@ class OACApiOperator(OACWorkOperator):
                 "comes from a template, check what it renders to."
             )
         if self.call:
-            given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
-            if given:
+            if given := [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
             found = lazy.any_call.named(self.call, dict(self.arguments or {}))
             made = found.page(1) if isinstance(found, lazy.paging.Listing) else found
         else:
             if self.arguments:
                 raise OACConfigurationError("arguments belong to call. With method and path, use query and body.")
+            accept = "*/*" if self.destination and not self.paged else self.accept
             made = lazy.any_call.raw(
-                str(self.method),
-                str(self.path),
-                query=self.query,
-                body=self.body,
-                headers=self.headers,
-                accept="*/*" if self.destination and not self.paged else self.accept,
-                content_type=self.content_type,
-                base=self.base,
-            )
+                str(self.method), str(self.path), query=self.query, body=self.body, headers=self.headers,
+                accept=accept, content_type=self.content_type, base=self.base,
+            )  # fmt: skip
         if lazy.any_call.restores(made):
             raise OACConfigurationError(
-                "A restore replaces the content of the whole instance and cannot be undone. Use "
-                "OACRestoreSnapshotOperator, which has safety checks."
+                "A restore replaces the whole instance and cannot be undone. Use OACRestoreSnapshotOperator, which has "
+                "safety checks."
             )
         if made.secrets:
             raise OACConfigurationError(
-                f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
-                "reads it from an Airflow Connection, or use OACHook in your own task."
+                f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that reads it "
+                "from an Airflow Connection, or OACHook in your own task."
             )
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
@@ -211,13 +203,11 @@ class OACApiOperator(OACWorkOperator):
     def _check_together(self, call: lazy.calls.Call[Any]) -> None:
         if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
             raise OACConfigurationError(
-                "wait_for_completion=True cannot be combined with paged, destination or scope: such a call returns a "
+                "wait_for_completion=True cannot be combined with paged, destination or scope: the call returns a "
                 "work request of the REST API."
             )
         if self.paged and (call.method != "GET" or "page" in (self.query or {})):
-            raise OACConfigurationError(
-                "paged=True fetches all pages of a list with GET. Use method='GET' and leave page out of query."
-            )
+            raise OACConfigurationError("paged=True needs method='GET', and a query without page.")
         if self.paged and self.call and not self._in_pages():
             raise OACConfigurationError(f"{self.call} does not return pages. Leave paged out.")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, Context, default_deferrable, deferral_error
@@ -113,9 +113,7 @@ class OACBaseOperator(CheckedOperator):
         if destination:
             sink = sink_of(destination, conn_id, TaskKey.of(context))
             done = self.hook.run(lazy.writers.write_json_lines(source, sink))
-            self.log.info(
-                "Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, destination, done.size, done.sha256
-            )
+            self.log.info("Wrote %d items to %s: %d bytes.", done.lines, destination, done.size)
             return {"path": destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
         items = self.hook.run(lazy.paging.collected(source, max_items + 1))
         if len(items) > max_items:
@@ -190,10 +188,18 @@ class OACWorkOperator(OACBaseOperator):
     # wrote its state.
     _interrupted = False
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The class of :attr:`Started.facts`."""
-        return NoFacts
+    # The class of `Started.facts`: a module of `lazy`, and its name there; None if the operator needs no facts.
+    facts_class: ClassVar[tuple[str, str] | None] = None
+    # Why the task always waits for its work; empty if it need not.
+    must_wait: ClassVar[str] = ""
+
+    def check_together(self) -> None:
+        """Require the wait where the operator needs it."""
+        if self.must_wait and not self.wait_for_completion:
+            raise OACConfigurationError(
+                f"wait_for_completion=False is not supported: {self.must_wait}. Use deferrable=True to wait without a "
+                "worker."
+            )
 
     def handle(self, started: Started) -> str | None:
         """The id to poll; ``None`` if only traces of the work were found."""
@@ -233,9 +239,8 @@ class OACWorkOperator(OACBaseOperator):
             self._until = min(self._until, self._latest)
         state = self._state(context)
         state.claim()
-        with self._stopping("What it may have started continues in OAC; the next try searches for it first."):
-            started = self._found_again(state)
-            if started is not None:
+        with self._stopping("Work that it may have started continues in OAC. The next try searches for it first."):
+            if (started := self._found_again(state)) is not None:
                 count("reattached")
             started = started or self.start(state, context)
         return self._pursue(started, state, context)
@@ -282,19 +287,17 @@ class OACWorkOperator(OACBaseOperator):
         if not error.endswith("timeout"):
             return self._search_again(context, f"The trigger failed: {error}")
         work_request_id = self._state(context).of_this_order().work_request_id
-        work = f"work request {work_request_id}" if work_request_id else "work in OAC"
+        work, grace = f"work request {work_request_id or '(id not known)'}", triggers.TRIGGER_GRACE.seconds // 60
         raise OACWaitTimeoutError(
-            f"No triggerer ended the wait for {work} within {triggers.TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
-            "Likely cause: no triggerer runs, or it is overloaded. The work continues in OAC. Next step: check "
-            "`airflow triggerer`, then run the task again: it finds the work. deferrable=False waits in the worker.",
+            f"No triggerer ended the wait for {work} within {grace} minutes after its deadline. The work continues in "
+            "OAC. Likely cause: no triggerer runs, or it is overloaded. Next step: check `airflow triggerer`, then run "
+            "the task again: it finds the work. deferrable=False waits in the worker.",
             work_request_id=work_request_id,
         )
 
     def _continuing(self, started: Started) -> str:
-        return (
-            f"Its work continues in OAC as {self.trigger(started).subject}, which cannot be canceled; the next try of "
-            "the task finds it again."
-        )
+        subject = self.trigger(started).subject
+        return f"Its work continues in OAC as {subject}, which cannot be canceled. The next try reattaches to it."
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Resume after the wait in the triggerer: read the state of the work once more, and complete it.
@@ -316,14 +319,16 @@ class OACWorkOperator(OACBaseOperator):
 
     def _search_again(self, context: Context, why: str) -> Any:
         """Find the work of this try as a retry would, and wait in the worker: another deferral could fail again."""
-        self.log.warning("%s\nThe task searches for the work as on a retry, and waits for it in this process.", why)
+        self.log.warning("%s\nThe task searches for the work as a retry does, and waits for it in this process.", why)
         self.check_arguments(rendered=True)
         self._interrupted, self.deferrable = True, False
         return self._begin(context)
 
     def _started(self, kept: TaskRecord | Deferred | None) -> Started | None:
         """Read stored work; ``None`` if there is none, or if another version of this package wrote it."""
-        facts = self.facts_type.from_json(kept.facts) if kept is not None else None
+        module, name = self.facts_class or ("", "")
+        kind: type[Record] = getattr(getattr(lazy, module), name) if module else NoFacts
+        facts = kind.from_json(kept.facts) if kept is not None else None
         return None if kept is None or facts is None else Started(kept.work_request_id, kept.submitted_at, facts)
 
     def _state(self, context: Context) -> TaskState:
@@ -348,17 +353,15 @@ class OACWorkOperator(OACBaseOperator):
         record = state.recall()
         started = self._started(record)
         if started is None and record.work_request_id:
-            self.log.warning(
-                "Another version of airflow-provider-oac submitted work request %s.", record.work_request_id
-            )
+            self.log.warning("Another version of this provider submitted work request %s.", record.work_request_id)
             state.remember(sending=state.repeated)
         if started is None or self.handle(started) is None:
             return None
         name = self.trigger(started).subject
         if state.differs:
             self.log.warning(
-                "Before it was cleared, this task had other arguments. %s may still run in OAC, which cannot cancel "
-                "it. The task does not adopt it and starts its own work.", name[0].upper() + name[1:],
+                "Before it was cleared, this task had other arguments. Its %s may still run in OAC, which cannot "
+                "cancel it. The task does not adopt it and starts new work.", name,
             )  # fmt: skip
             return None
         try:
@@ -375,21 +378,15 @@ class OACWorkOperator(OACBaseOperator):
             if not state.repeated:
                 raise
             # The wait decides which errors are temporary.
-            self.log.warning("The %s of an earlier try cannot be read yet, waiting for it: %s", name, error)
+            self.log.warning("Could not read the %s of an earlier try; waiting for it: %s", name, error)
             return started
-        name = name[0].upper() + name[1:]
-        if work.status == lazy.work_requests.SUCCEEDED:
-            if not state.repeated:
-                self.log.info("%s succeeded before the task was cleared; starting anew.", name)
-                return None
-            self.log.info("%s of an earlier try succeeded; nothing is sent again.", name)
-        elif work.status in lazy.work_requests.ENDED:
-            self.log.info("%s of an earlier try ended %s; starting anew.", name, work.status)
+        succeeded = work.status == lazy.work_requests.SUCCEEDED
+        anew = not state.repeated if succeeded else work.status in lazy.work_requests.ENDED
+        what = "starting new work" if anew else "reattaching to it"
+        self.log.info("The %s of an earlier try is %s; %s.", name, work.status, what)
+        if anew and not succeeded:
             self.clean_up(started, state)
-            return None
-        else:
-            self.log.info("%s of an earlier try is %s; waiting for it.", name, work.status)
-        return started
+        return None if anew else started
 
 
 def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> lazy.object_storage.ObjectStorageSink:
@@ -402,9 +399,7 @@ def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> lazy.object_stor
     """
     url = path_text(url)
     if url.endswith("/"):
-        raise OACConfigurationError(
-            f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
-        )
+        raise OACConfigurationError(f"The destination {url!r} is a folder. Add the name of the file. Nothing was sent.")
     # The mark stays the same after a Clear, to find what was left behind before it.
     mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
     return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

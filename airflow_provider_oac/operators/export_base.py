@@ -22,7 +22,6 @@ from airflow_provider_oac.links import WORK_LINKS, OACWorkbookLink, workbook_url
 from airflow_provider_oac.operators.base import OACWorkOperator, sink_of
 from airflow_provider_oac.operators.lineage import Made, ReportsMade
 from airflow_provider_oac.operators.task_state import Started, TaskState
-from airflow_provider_oac.records import Record
 
 
 class ExportRequest(NamedTuple):
@@ -68,13 +67,8 @@ class ExportingOperator(OACWorkOperator, ReportsMade):
 
     operator_extra_links = (*WORK_LINKS, OACWorkbookLink())
 
-    def check_together(self) -> None:
-        """Require the wait, since the task downloads the files at the end."""
-        if not self.wait_for_completion:
-            raise OACConfigurationError(
-                "wait_for_completion=False is not supported for exports: the file would not be downloaded. Use "
-                "deferrable=True to wait without a worker."
-            )
+    facts_class = ("export", "ExportFacts")
+    must_wait = "the task downloads the files at the end"
 
     # Whether the operator exports several workbooks: then one failure does not stop the others, and a retry makes only
     # the missing files.
@@ -106,11 +100,6 @@ class ExportingOperator(OACWorkOperator, ReportsMade):
             f"{label} as {file_format}", url, workbook_id, name, file_format, self.screen_width, self.screen_height
         )
         return ExportRequest(file, canvases)
-
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of an export: the files that are made, and those that are left."""
-        return lazy.export.ExportFacts
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Plan the files, leave out complete ones, and start the first exports."""

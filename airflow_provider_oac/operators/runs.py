@@ -13,7 +13,6 @@ from airflow_provider_oac.arguments import AtLeast, Duration, Template, seconds
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWorkRequestError
 from airflow_provider_oac.operators.base import OACWorkOperator
 from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskState
-from airflow_provider_oac.records import Record
 from airflow_provider_oac.triggers.oac import OACJobTrigger, OACWorkRequestTrigger
 
 
@@ -40,6 +39,7 @@ class RunningOperator(OACWorkOperator):
     if_running: Literal["fail", "wait", "adopt"] = "fail"
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
+    facts_class = ("start_run", "RunFacts")
     _job: lazy.jobs.Job | None = None
 
     @abstractmethod
@@ -60,11 +60,6 @@ class RunningOperator(OACWorkOperator):
         :raises OACConfigurationError: if the arguments cannot work.
         """
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of a run."""
-        return lazy.start_run.RunFacts
-
     def handle(self, started: Started) -> str | None:
         """Id of the work request, or of the job if the work request is unknown."""
         job_id: str | None = started.facts.job_id
@@ -80,15 +75,11 @@ class RunningOperator(OACWorkOperator):
         """The trigger that waits for the work request, or for the job."""
         if started.work_request_id:
             return super().trigger(started)
-        of = self._of(started)
+        of, common = self._of(started), self._trigger_arguments(started, self._until)
         return OACJobTrigger(
-            **self._trigger_arguments(started, self._until),
-            kind=of.kind,
-            noun=of.noun,
-            object_id=of.object_id,
-            job_id=started.facts.job_id,
+            **common, kind=of.kind, noun=of.noun, object_id=of.object_id, job_id=started.facts.job_id,
             submitted_at=started.submitted_at,
-        )
+        )  # fmt: skip
 
     def waits_for(self, started: Started) -> bool:
         """Whether to wait. The task always waits for the run of another user."""
@@ -117,8 +108,8 @@ class RunningOperator(OACWorkOperator):
             self._state(context).remember(work_request_id=None, facts=None)
             but = f"Work request {started.work_request_id} succeeded, but the" if own else "The"
             raise OACWorkRequestError(
-                f"{but} job history says that job {job.id} of {self._of(started)} ended {job.status}. Next step: look "
-                "at the job in OAC; a retry starts it anew.",
+                f"{but} job history says that job {job.id} of {self._of(started)} ended {job.status}. Next step: read "
+                "the job in OAC; a retry starts it anew.",
                 work_request_id=str(started.work_request_id),
                 status=job.status,
             )
@@ -143,7 +134,7 @@ class RunningOperator(OACWorkOperator):
             except OACWorkRequestError as error:
                 if error.status not in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
                     raise
-                self.log.warning("The run before did not succeed; ours starts anyway. %s", error)
+                self.log.warning("The earlier run did not succeed. This task starts its own run anyway. %s", error)
             state = self._state(context)
             return self._pursue(self._launch(state, None, started.facts.object_id), state, context)
         try:
@@ -158,12 +149,9 @@ class RunningOperator(OACWorkOperator):
             facts = lazy.start_run.RunFacts(lazy.start_run.SENT, object_id, mark)
             return {"submitted_at": time.time(), "facts": facts.to_json()}
 
+        patience = seconds(self.confirmation_timeout)
         wanted = lazy.start_run.Run(
-            self.runnable(object_id),
-            self.starting(object_id),
-            self.if_running,
-            traces,
-            confirmation_timeout=seconds(self.confirmation_timeout),
+            self.runnable(object_id), self.starting(object_id), self.if_running, traces, confirmation_timeout=patience
         )
         launched = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(intent)))
         facts = lazy.start_run.RunFacts(launched.how, object_id, launched.mark, launched.job_id)
@@ -194,10 +182,10 @@ class RunningOperator(OACWorkOperator):
         except OACKilledError:
             raise
         except OACError as error:
-            self.log.warning("The job history of %s cannot be read, so that rows are not known: %s", of, error)
+            self.log.warning("Could not read the job history of %s, so the result has no rows: %s", of, error)
             return None
         if job is None:
-            self.log.warning("The job history of %s shows no new job, so that rows are not known.", of)
+            self.log.warning("The job history of %s shows no new job, so the result has no rows.", of)
             return None
         for failed, line in lazy.start_run.job_lines(job):
             (self.log.error if failed else self.log.info)(line)

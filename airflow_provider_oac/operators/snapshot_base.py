@@ -112,10 +112,8 @@ class SnapshotOperator(OACWorkOperator):
         if work is not None:
             self.log.info("Snapshot %s is done: %s in bucket %s.", facts.name, facts.bar_uri, facts.bucket)
         elif work_request_id is None:
-            self.log.warning(
-                "Snapshot %s was accepted by an earlier attempt whose work request is not known, so it is unknown "
-                "whether it is complete. It counts as taken, UNVERIFIED.", facts.name,
-            )  # fmt: skip
+            self.log.warning("OAC accepted snapshot %s, but its work request is not known, so the snapshot may be "
+                             "incomplete. It counts as created, UNVERIFIED.", facts.name)  # fmt: skip
         return result
 
     def _listed_id(self, name: str) -> str:
@@ -123,8 +121,8 @@ class SnapshotOperator(OACWorkOperator):
         found = self.hook.run(lazy.create_snapshot.find_named(name, timeout))
         if found is None:
             raise OACResponseError(
-                f"The work request of snapshot {name} succeeded, but neither names the snapshot's id nor does OAC "
-                f"list it after {timeout:.0f} s. Search for it in OAC; a retry of the task searches again."
+                f"The work request of snapshot {name} succeeded, but does not name the snapshot's id, and OAC does not "
+                f"list the snapshot after {timeout:.0f} s. Next step: search for it in OAC; a retry searches again."
             )
         return found.id
 
@@ -139,14 +137,12 @@ class SnapshotOperator(OACWorkOperator):
                 if item.name == name:
                     delete = lazy.snapshots.delete(item.id, delete_storage=delete_storage)
                     self.hook.run(lazy.submit.unless_gone(delete))
-                    self.log.info("The failed snapshot %s was taken off OAC's list.", name)
+                    self.log.info("Removed the failed snapshot %s from OAC's list.", name)
         except OACKilledError:
             raise
         except OACError as problem:
-            self.log.warning(
-                "The failed snapshot %s may still be on OAC's list. Delete it there: it looks like a good one. It "
-                "could not be removed: %s", name, problem,
-            )  # fmt: skip
+            self.log.warning("Could not remove the failed snapshot %s from OAC's list, where it looks complete. Delete "
+                             "it in OAC. %s", name, problem)  # fmt: skip
 
 
 def origin_facts(name: str) -> dict[str, str | None]:

@@ -27,7 +27,6 @@ from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.lineage import Made, ReportsMade
 from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskKey, TaskState
-from airflow_provider_oac.records import Record
 
 
 class OACCreateSnapshotOperator(SnapshotOperator, ReportsMade):
@@ -63,10 +62,7 @@ class OACCreateSnapshotOperator(SnapshotOperator, ReportsMade):
     namespace: Template[str | None] = None
     storage_conn_id: Template[str | None] = None
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of a snapshot."""
-        return lazy.create_snapshot.SnapshotFacts
+    facts_class = ("create_snapshot", "SnapshotFacts")
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Create the snapshot, unless OAC lists one with this task's mark."""
@@ -120,10 +116,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
     namespace: Template[str | None] = None
     storage_conn_id: Template[str | None] = None
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of a snapshot."""
-        return lazy.register_snapshot.RegistrationFacts
+    facts_class = ("register_snapshot", "RegistrationFacts")
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Register the file, unless OAC lists it already."""
@@ -144,13 +137,13 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
 
     def _wanted(self) -> tuple[str, lazy.snapshots.Storage]:
         if bool(self.snapshot) == bool(self.bar_uri):
-            raise OACConfigurationError("Give either snapshot, the result of a backup, or bar_uri with bucket.")
+            raise OACConfigurationError("Give either snapshot (the result of a backup) or bar_uri with bucket.")
         known = self.snapshot or {}
         bar_uri, bucket = self.bar_uri or known.get("bar_uri"), self.bucket or known.get("bucket")
         if not isinstance(bar_uri, str) or not isinstance(bucket, str) or not bucket:
             raise OACConfigurationError(
-                f"To register a snapshot, its file and its bucket must be known, not {bar_uri!r} and {bucket!r}. If "
-                "one comes from a template: what does that render to?"
+                f"A registration needs file and bucket, but they are {bar_uri!r} and {bucket!r}. If one comes from a "
+                "template, check what it renders to."
             )
         if "://" not in bar_uri and not bar_uri.startswith("file:"):
             bar_uri = f"file:///{bar_uri.lstrip('/')}"
@@ -205,11 +198,9 @@ class OACFindSnapshotOperator(OACBaseOperator):
         listed = [item for item in self.hook.run(lazy.snapshots.list_all()) if self.bucket in (None, item.bucket)]
         found = lazy.retention.newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
-            why = (
-                f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
-                f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with the task "
-                "that creates them."
-            )
+            kind = "registered" if self.registered else "created"
+            why = (f"{self.hook.settings.address} lists no {kind} snapshot of the series {self.snapshot_label!r} of "
+                   f"{instance}. Compare label, instance and bucket with the task that creates them.")  # fmt: skip
         else:
             item, name = found
             age = now - name.time
@@ -266,8 +257,8 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
                 return self.snapshot_id
             # Without a retry, which would assume that this try deleted the snapshot.
             raise AirflowFailException(
-                f"There is no snapshot {wanted!r} to delete: OAC does not list it. OAC lists only snapshots that were "
-                "created or registered through the REST API. Check id or name. missing_ok=True treats this as success."
+                f"There is no snapshot {wanted!r} to delete. OAC lists only snapshots that were created or registered "
+                "through the REST API. Check id or name. missing_ok=True treats this as success."
             )
         delete = lazy.snapshots.delete(found.id, delete_storage=self.delete_storage)
         self.hook.run(lazy.submit.unless_gone(delete))
@@ -281,16 +272,13 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         :raises OACError: if several match, or if another one uses the file that is to be deleted.
         """
         listed = self.hook.run(lazy.snapshots.list_all())
-        matches = [
-            item
-            for item in listed
-            if item.id == self.snapshot_id or (self.snapshot_name and item.name == self.snapshot_name)
-        ]
+        name = self.snapshot_name
+        matches = [item for item in listed if item.id == self.snapshot_id or (name and item.name == name)]
         if len(matches) > 1:
             ids = ", ".join(item.id for item in matches)
             raise OACError(
                 f"{len(matches)} snapshots are named {self.snapshot_name!r}: {ids}. Nothing was deleted. Set "
-                "snapshot_id instead."
+                "snapshot_id."
             )
         if not matches:
             return None
@@ -365,18 +353,13 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         )
         me = TaskKey.of(context)
         self._push_link(context)
+        prune = lazy.retention.prune(
+            own, self._retention(), max_delete=self.max_delete, delete_storage=self.delete_storage,
+            dry_run=self.dry_run_only, run=lazy.snapshot_names.run_mark(me.dag_id, me.run_id),
+            protected=_words(self.keep),
+        )  # fmt: skip
         with log_group(self.log, f"Snapshots of {self.snapshot_label}: kept and deleted"):
-            plan = self.hook.run(
-                lazy.retention.prune(
-                    own,
-                    self._retention(),
-                    max_delete=self.max_delete,
-                    delete_storage=self.delete_storage,
-                    dry_run=self.dry_run_only,
-                    run=lazy.snapshot_names.run_mark(me.dag_id, me.run_id),
-                    protected=_words(self.keep),
-                )
-            )
+            plan = self.hook.run(prune)
         self.log.info(
             "%s %d and kept %d snapshots of %s; %d others were not considered.",
             "Would delete" if self.dry_run_only else "Deleted",
