@@ -77,7 +77,7 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
         except Exception as error:
             # Airflow may raise any error, for a missing Connection for example. The email is sent anyway.
             state = self._unknown(error, oac_conn_id)
-        return self._said(context, state)
+        return self._message(context, state)
 
     def _smtp(self) -> Any:
         # An optional package.
@@ -88,21 +88,20 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
     def _unknown(self, error: Exception, oac_conn_id: str) -> str:
         """Return a text that OAC could not be asked, with the reason."""
         # The texts of other errors may quote the Connection with its secrets.
-        known = isinstance(error, OACError | AirflowNotFoundException)
-        why = str(error) if isinstance(error, OACError) else f"{type(error).__name__}{f': {error}' if known else ''}"
-        text = f"{self.subject} unknown because OAC could not be reached: {why}"
+        why = type(error).__name__ + (f": {error}" if isinstance(error, AirflowNotFoundException) else "")
+        text = f"{self.subject} unknown because OAC could not be reached: "
         if isinstance(error, OACError) or not oac_conn_id:
-            return text
+            return text + (str(error) if isinstance(error, OACError) else why)
         check = f"python -m airflow_provider_oac check --oac-conn-id {oac_conn_id}"
-        return f"{text.rstrip('.')}. To test the Connection {oac_conn_id!r}, run `{check}`."
+        return f"{text}{why.rstrip('.')}. To test the Connection {oac_conn_id!r}, run `{check}`."
 
-    def _said(self, context: Context, state: str) -> dict[str, Any]:
+    def _message(self, context: Context, state: str) -> dict[str, Any]:
         """Log the message, and return the arguments of the email."""
-        what, more = _what(context), ""
+        what, more = _event(context), ""
         try:
             more = self.more(context)
         except Exception:
-            self.log.exception("What the task left in XCom cannot be read.")
+            self.log.exception("Could not read the task's XCom.")
         lines = [f"The OAC {self.name} {what}", *filter(None, (state, more))]
         self.log.error(" ".join(["%s"] * len(lines)), *lines)
         text = "\n".join([*lines, "Next step: read the log of the task in Airflow."])
@@ -176,48 +175,48 @@ class OACWorkNotifier(_Notifier):
 
     def question(self, context: Context) -> tuple[str, lazy.api.Work[Any]] | None:
         """Return the call that reads the work request, if the task has pushed one to XCom."""
-        known = _left(context, WORK_REQUEST)
+        known = _xcom(context, WORK_REQUEST)
         if not known:
             return None
         return str(known["oac_conn_id"]), lazy.work_requests.get(str(known["work_request_id"]))
 
     def answered(self, answer: lazy.work_requests.WorkRequest, hook: lazy.oac.OACHook) -> str:
         """Return a sentence about the state of the work request."""
-        said = "; ".join(answer.errors)
-        return f"Work request {answer.id} ({answer.operation}) is {answer.status} in OAC{f': {said}' if said else ''}."
+        errors = f": {'; '.join(answer.errors)}" if answer.errors else ""
+        return f"Work request {answer.id} ({answer.operation}) is {answer.status} in OAC{errors}."
 
     def more(self, context: Context) -> str:
         """Return the job history's result, and the address of the work request's page."""
-        said = []
-        if job := _left(context, "oac_job"):
+        sentences = []
+        if job := _xcom(context, "oac_job"):
             failed = [str(task["name"]) for task in job["tasks"] if task["status"] == job["job_status"]]
             of = f", in {', '.join(failed)}" if failed else ""
-            said.append(f"Job {job['job_id']} ended {job['job_status']} after {job['rows']} rows{of}.")
+            sentences.append(f"Job {job['job_id']} ended {job['job_status']} after {job['rows']} rows{of}.")
         base = setting("api", "base_url")
-        if base and not is_airflow_2() and _left(context, WORK_REQUEST):
-            said.append(f"See {base.rstrip('/')}/{work_request_page(_ti(context))}")
-        return " ".join(said)
+        if base and not is_airflow_2() and _xcom(context, WORK_REQUEST):
+            sentences.append(f"See {base.rstrip('/')}/{work_request_page(_ti(context))}")
+        return " ".join(sentences)
 
 
 def _ti(context: Mapping[str, Any]) -> Any:
     return context.get("ti") or context.get("task_instance")
 
 
-def _left(context: Mapping[str, Any], key: str) -> Any:
+def _xcom(context: Mapping[str, Any], key: str) -> Any:
     """Return an XCom of the callback's task."""
     ti = _ti(context)
     # Without task_ids, Airflow 2 returns the XCom of any task of the run.
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index) if ti is not None else None
 
 
-def _what(context: Mapping[str, Any]) -> str:
+def _event(context: Mapping[str, Any]) -> str:
     """Return what happened, from the context of a callback or a deadline alert."""
     run = context.get("dag_run")
     # A deadline alert's context holds plain data instead of objects.
-    facts = run if isinstance(run, Mapping) else {name: getattr(run, name, None) for name in ("dag_id", "run_id")}
+    names = run if isinstance(run, Mapping) else {name: getattr(run, name, None) for name in ("dag_id", "run_id")}
     # The callback of a DAG may get only the ID of the run.
-    run_id = facts.get("run_id") or facts.get("dag_run_id") or context.get("run_id")
-    where = f"the run {run_id} of {facts.get('dag_id') or getattr(context.get('dag'), 'dag_id', None)}"
+    run_id = names.get("run_id") or names.get("dag_run_id") or context.get("run_id")
+    where = f"the run {run_id} of {names.get('dag_id') or getattr(context.get('dag'), 'dag_id', None)}"
     if "deadline" in context:
         return f"did not come in time: {where} missed its deadline."
     ti = _ti(context)

@@ -184,8 +184,8 @@ class OACApiOperator(OACWorkOperator):
             )
         if made.secrets:
             raise OACConfigurationError(
-                f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that reads it "
-                "from an Airflow Connection, or OACHook in your own task."
+                f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that reads "
+                "it from an Airflow Connection, or OACHook in your own task."
             )
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
@@ -203,8 +203,8 @@ class OACApiOperator(OACWorkOperator):
     def _check_together(self, call: lazy.calls.Call[Any]) -> None:
         if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
             raise OACConfigurationError(
-                "wait_for_completion=True cannot be combined with paged, destination or scope: the call returns a "
-                "work request of the REST API."
+                "wait_for_completion=True cannot be combined with paged, destination or scope: the call "
+                "returns a work request of the REST API."
             )
         if self.paged and (call.method != "GET" or "page" in (self.query or {})):
             raise OACConfigurationError("paged=True needs method='GET', and a query without page.")

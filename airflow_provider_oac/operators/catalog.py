@@ -79,8 +79,8 @@ class PlacingOperator(ItemOperator):
             )
         elif not self.new_name:
             raise OACConfigurationError(
-                "No destination given. Set to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
-                "comes from a template, check what it renders to."
+                "No destination given. Set to_folder_path, to_folder_id or new_name. If one comes from a template, "
+                "check what it renders to."
             )
         return lazy.catalog_changes.Place(folder, self.new_name or None, self.overwrite, self.create_folders)
 
@@ -185,8 +185,8 @@ class OACCreateFolderOperator(OACBaseOperator):
             raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
         self._push_link(context)
         done = self.hook.run(lazy.submit.submit_once(lazy.catalog_changes.NewFolder(*place, self.create_parents)))
-        became = "already existed" if done.done_before else "was created"
-        self.log.info("Folder %s %s.", lazy.ids.shown(done.item.id), became)
+        what = "already existed" if done.done_before else "was created"
+        self.log.info("Folder %s %s.", lazy.ids.shown(done.item.id), what)
         return {**done.item.to_dict(), "created": not done.done_before}
 
 
@@ -253,10 +253,9 @@ class OACDeleteFolderOperator(OACBaseOperator):
         shown, path = lazy.ids.shown(folder_id), lazy.ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or TaskKey.of(context).repeats(self.retries or 0)
         self._push_link(context)
+        delete = lazy.catalog_changes.delete_folder(folder_id, recursive=self.recursive, missing_ok=missing_ok)
         try:
-            gone = self.hook.run(
-                lazy.catalog_changes.delete_folder(folder_id, recursive=self.recursive, missing_ok=missing_ok)
-            )
+            gone = self.hook.run(delete)
         except OACApiError as error:
             if error.method == "GET" and error.status == 404:
                 raise AirflowFailException(f"{error} missing_ok=True treats this as success.") from error
@@ -293,17 +292,10 @@ class OACChangeOwnerOperator(ItemOperator):
         """Change the owner."""
         item_id = self.checked_id()
         self._push_link(context)
-        changed, paths = self.hook.run(
-            lazy.catalog_changes.change_owners(
-                self.catalog_type,
-                item_id,
-                self.new_owner,
-                self.account_type,
-                recursive=self.recursive,
-                only_owner=self.only_owner,
-                manage_content=self.manage_content,
-                limit=self.max_parallel,
-            )
-        )
+        change = lazy.catalog_changes.change_owners(
+            self.catalog_type, item_id, self.new_owner, self.account_type, recursive=self.recursive,
+            only_owner=self.only_owner, manage_content=self.manage_content, limit=self.max_parallel,
+        )  # fmt: skip
+        changed, paths = self.hook.run(change)
         self.log.info("Gave %d items to %s %s.", changed, self.account_type, self.new_owner)
         return {"changed": changed, "paths": paths, "owner": self.new_owner}

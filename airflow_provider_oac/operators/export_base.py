@@ -127,14 +127,13 @@ class ExportingOperator(OACWorkOperator, ReportsMade):
             if entry is None:
                 missing.append(file)
             else:
-                self.log.info("%s is complete at %s, written by an earlier try.", file.label, file.url)
+                self.log.info("%s is already complete at %s.", file.label, file.url)
                 facts.done += (entry,)
         return missing
 
     def _planned(self, requests: list[ExportRequest], facts: lazy.export.ExportFacts) -> list[lazy.export.WantedFile]:
         """Read the canvases of each workbook, and plan the files from them."""
         ids = list(dict.fromkeys(request.file.workbook_id for request in requests))
-
         listed = lazy.export.side_by_side(map(lazy.workbooks.canvases, ids), self.max_parallel)
         canvases = dict(zip(ids, self.hook.run(listed), strict=True))
         files: list[lazy.export.WantedFile] = []
@@ -209,7 +208,7 @@ class ExportingOperator(OACWorkOperator, ReportsMade):
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
             f"Its exports continue in OAC as work requests {ids}, which cannot be canceled. A retry reattaches to them "
-            "or starts them again."
+            "or starts them anew."
         ):
             results = self.hook.run(lazy.export.side_by_side(works, self.max_parallel))
         for file, result in zip(files, results, strict=True):
@@ -220,14 +219,10 @@ class ExportingOperator(OACWorkOperator, ReportsMade):
         self, file: lazy.export.WantedFile, made: lazy.export.MadeFile, facts: lazy.export.ExportFacts, state: TaskState
     ) -> None:
         entry = {
-            "path": file.url,
-            "size": made.size,
-            "sha256": made.sha256,
-            "format": file.file_format,
-            "workbook_id": file.workbook_id,
-            "canvases": list(file.canvases),
+            "path": file.url, "size": made.size, "sha256": made.sha256, "format": file.file_format,
+            "workbook_id": file.workbook_id, "canvases": list(file.canvases),
             "work_request_ids": list(made.work_request_ids),
-        }
+        }  # fmt: skip
         self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
         facts.done += (entry,)
         if manifest := self._manifest_of(state):
@@ -291,7 +286,7 @@ class ExportManifest:
             me = state.key
             mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries)
             self._manifest = store(f"{folder.rstrip('/')}/.oac-export-{mark}.json")
-        self._entries = self._remembered()
+        self._entries = dict(self._stored())
 
     def whole(self, file: lazy.export.WantedFile) -> dict[str, Any] | None:
         """The entry of a file that was made with the same arguments and is still there with the same size."""
@@ -315,14 +310,10 @@ class ExportManifest:
         else:
             self._state.remember(exported={})
 
-    def _remembered(self) -> dict[str, Any]:
+    def _stored(self) -> dict[str, Any]:
         if self._manifest is None:
-            entries = self._state.of_this_order().exported
-        elif self._manifest.size() is None:
-            entries = {}
-        else:
-            entries = json.loads(self._manifest.read())
-        return dict(entries)
+            return self._state.of_this_order().exported
+        return {} if self._manifest.size() is None else json.loads(self._manifest.read())
 
 
 def _made_as(file: lazy.export.WantedFile) -> str:

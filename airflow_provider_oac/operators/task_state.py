@@ -161,17 +161,17 @@ class TaskState:
         return self._store is not None
 
     @property
-    def _kept(self) -> Any:
+    def _stored(self) -> Any:
         return None if self._store is None else self._store.get(_KEY)
 
     @property
     def unreadable(self) -> bool:
         """Whether the store holds a record that another version of this package wrote."""
-        return self._kept is not None and TaskRecord.from_json(self._kept) is None
+        return self._stored is not None and TaskRecord.from_json(self._stored) is None
 
     def recall(self) -> TaskRecord:
         """The stored record, possibly of an order before the last Clear; an empty record if there is none."""
-        return TaskRecord.from_json(self._kept) or TaskRecord()
+        return TaskRecord.from_json(self._stored) or TaskRecord()
 
     def of_this_order(self) -> TaskRecord:
         """The record of this order; an empty one on the first try and after a Clear."""
@@ -235,8 +235,8 @@ class TaskState:
             current = claim == self._claim
         if not current:
             raise OACSupersededError(
-                f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing any more: {why}. "
-                "Another try could send the same. Next step: see the log of the latest try."
+                f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing more: {why}, so another try may "
+                "send the same. Next step: read the log of the latest try."
             )
 
     def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> lazy.submit.Attempts:
@@ -244,7 +244,7 @@ class TaskState:
 
         :param intent: makes the members to record before an attempt from its clue.
         """
-        before = self._kept
+        before = self._stored
 
         def remember(clue: Any) -> None:
             self.remember(sending=True, work_request_id=None, **intent(clue))

@@ -52,11 +52,10 @@ class OACExportWorkbookOperator(ExportingOperator):
             url = f"{url}{lazy.file_names.plain_name(name)}.{self.file_format}"
         elif not url.endswith(f".{self.file_format}"):
             raise OACConfigurationError(
-                f"The destination is {url!r}, but must end in .{self.file_format} (the format), or in / for a folder."
+                f"The destination is {url!r}, but must end in .{self.file_format}, or in / for a folder."
             )
-        return [
-            self.request(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
-        ]
+        label = path_text(self.workbook_path) or name
+        return [self.request(label, url, workbook_id, name, self.file_format, self.canvases)]
 
     def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result."""
@@ -97,19 +96,16 @@ class OACExportWorkbooksOperator(ExportingOperator):
         for request in requests:
             if other := by_url.get(request.file.url):
                 raise OACConfigurationError(
-                    f"{request.file.label} and {other} would both be written to {request.file.url}. Give one of them a "
-                    "name."
+                    f"{request.file.label} and {other} have the same destination {request.file.url}. Give one a name."
                 )
             by_url[request.file.url] = request.file.label
         return requests
 
     def _requests(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
         given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
-        unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
-        if unknown:
-            raise OACConfigurationError(
-                f"Unknown field {', '.join(sorted(map(repr, unknown)))} in the workbook {item!r}."
-            )
+        if unknown := set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}:
+            names = ", ".join(sorted(map(repr, unknown)))
+            raise OACConfigurationError(f"Unknown field {names} in the workbook {item!r}.")
         workbook_id, own_name = _workbook(given.get("workbook_path"), given.get("workbook_id"))
         name = lazy.file_names.plain_name(str(given.get("name") or own_name))
         folder = path_text(self.destination).rstrip("/")

@@ -80,7 +80,7 @@ class OACTrigger(BaseTrigger):
             await self._wait()
         except asyncio.CancelledError:
             # Before Airflow 3.3 a trigger cannot detect that a user ended its task, so it always logs what continues.
-            self._warn("The wait ends here: the task was ended or cleared, or this triggerer stops and another waits")
+            self._warn("This trigger stops: the task was ended or cleared, or another triggerer takes over")
             raise
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
@@ -120,10 +120,8 @@ class OACTrigger(BaseTrigger):
     def _continuing(self) -> str:
         if not self.continues:
             return ""
-        return (
-            f"{self.subject[0].upper()}{self.subject[1:]} continues in OAC, which offers no way to cancel it. The next "
-            "try of the task finds it where it can."
-        )
+        subject = self.subject[0].upper() + self.subject[1:]
+        return f"{subject} continues in OAC, which cannot cancel it. The next try reattaches to it if it can."
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -270,17 +268,13 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     :returns: the outcome, and a message (empty if the wait ended without an error).
     :raises OACError: if the wait failed, or the event is not one of this package.
     """
-    outcome = event.get("outcome") if isinstance(event, dict) else None
-    message = str(event.get("message") or "") if isinstance(event, dict) else ""
+    members = event if isinstance(event, dict) else {}
+    outcome, message = members.get("outcome"), str(members.get("message") or "")
     if outcome == "error":
         raise OACError(message or "Waiting in the triggerer failed, and its event does not say why.")
     if outcome == "ended" or outcome == "timeout":
         return outcome, message
-    raise OACError(
-        f"Unknown trigger event: {lazy.redaction.quoted(repr(event))}. Likely cause: the triggerer runs another "
-        "version of this provider than the worker, or the trigger was ended by hand. Next step: install the same "
-        "version on both; a retry of the task finds its work again."
-    )
+    raise _unknown("Unknown trigger event", event)
 
 
 def carried_by(event: Any) -> dict[str, Any]:
@@ -292,10 +286,13 @@ def carried_by(event: Any) -> dict[str, Any]:
     outcome_of(event)
     carried = event.get("carried")
     if not isinstance(carried, dict):
-        shown = lazy.redaction.quoted(repr(event))
-        raise OACError(
-            f"The trigger's event does not say what the task had started: {shown}. Likely cause: the triggerer "
-            "runs another version of this provider than the worker. Next step: install the same version on both; a "
-            "retry of the task finds its work again."
-        )
+        raise _unknown("The trigger's event does not say what the task had started", event)
     return carried
+
+
+def _unknown(what: str, event: Any) -> OACError:
+    return OACError(
+        f"{what}: {lazy.redaction.quoted(repr(event))}. Likely cause: the triggerer runs another version of this "
+        "provider than the worker. Next step: install the same version on both; a retry of the task reattaches to its "
+        "work."
+    )

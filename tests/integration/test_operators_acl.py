@@ -218,7 +218,7 @@ def test_what_may_not_be_read_fails_or_is_written_down(clean: Simulator, tmp_pat
     file = tmp_path / "acl"
     fault = {"status": 403, "body": {"code": "Forbidden", "message": "Not, yours"}, "after": 3, "times": 2}
     clean.control.fault(GET, "status", **fault)
-    with pytest.raises(OACError, match=r"Not, yours.*Nothing was written. unreadable='record'"):
+    with pytest.raises(OACError, match=r"Not, yours.*No file was written. unreadable='record'"):
         audit(destination=str(file), file_format=file_format)
     assert list(tmp_path.iterdir()) == []
     clean.control.clear_faults()

@@ -159,7 +159,7 @@ def test_delete_takes_a_snapshot_off_the_list(clean: Simulator, by: str, delete_
 
 def test_a_snapshot_that_does_not_exist_is_an_error(clean: Simulator) -> None:
     # And one that is not tried again: a retry would take the snapshot for deleted.
-    with pytest.raises(AirflowFailException, match="There is no snapshot 'nothing' to delete. OAC lists only"):
+    with pytest.raises(AirflowFailException, match=r"There is no snapshot 'nothing' to delete\. OAC lists only"):
         delete(snapshot_name="nothing", retries=2)
 
 

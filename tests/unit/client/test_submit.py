@@ -187,7 +187,7 @@ def test_a_try_that_was_replaced_while_it_slept_sends_nothing(kind: str) -> None
         results.append(await submit_once(KINDS[kind](), attempts(second))(world.io.api))
 
     world.io.on_long_sleep = replaced
-    with pytest.raises(OACSupersededError, match="Try 1 of task 'a_task' sends nothing any more: another try"):
+    with pytest.raises(OACSupersededError, match="Try 1 of task 'a_task' sends nothing more: another try"):
         world.submit(kind, attempts(first))
     assert (world.sent, len(results)) == (2, 1)
     # Nor does it touch what the other remembers.

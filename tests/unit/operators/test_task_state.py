@@ -109,6 +109,4 @@ except Exception as error:
         assert process.stdout is not None
         said = next(line for line in process.stdout if line.startswith("OAC"))
         process.kill()
-    assert said.startswith(
-        "OACSupersededError Try 1 of task 't' sends nothing any more: the process that supervised it"
-    )
+    assert said.startswith("OACSupersededError Try 1 of task 't' sends nothing more: the process that supervised it")
