@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import Context, order_began
@@ -39,19 +39,23 @@ class RunningOperator(OACWorkOperator):
     if_running: Literal["fail", "wait", "adopt"] = "fail"
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
+    # The kind of object to run. Its arguments have this name, and the module of its calls has the plural.
+    kind: ClassVar[str]
     facts_class = ("start_run", "RunFacts")
     _job: lazy.jobs.Job | None = None
 
-    @abstractmethod
     def object_id(self) -> str:
         """Encoded id of the object to run.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
+        item_id, path = getattr(self, f"{self.kind}_id"), getattr(self, self.kind)
+        return lazy.ids.item_id(item_id=item_id, path=path, what=f"the {self.kind.replace('_', ' ')}")
 
-    @abstractmethod
     def runnable(self, object_id: str) -> lazy.jobs.Runnable:
         """The object to run, with the facts that its job history needs."""
+        found: lazy.jobs.Runnable = getattr(lazy, f"{self.kind}s").runnable(object_id)
+        return found
 
     @abstractmethod
     def starting(self, object_id: str) -> lazy.calls.Call[str]:
@@ -210,13 +214,7 @@ class OACReloadDatasetOperator(RunningOperator):
     dataset: Template[str | None] = None
     dataset_id: Template[str | None] = None
 
-    def object_id(self) -> str:
-        """Id of the dataset."""
-        return lazy.ids.item_id(item_id=self.dataset_id, path=self.dataset, what="the dataset")
-
-    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
-        """The dataset."""
-        return lazy.datasets.runnable(object_id)
+    kind = "dataset"
 
     def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that reloads it."""
@@ -242,13 +240,7 @@ class OACRunDataFlowOperator(RunningOperator):
     data_flow_id: Template[str | None] = None
     override: Template[Mapping[str, Any] | None] = None
 
-    def object_id(self) -> str:
-        """Id of the data flow."""
-        return lazy.ids.item_id(item_id=self.data_flow_id, path=self.data_flow, what="the data flow")
-
-    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
-        """The data flow."""
-        return lazy.data_flows.runnable(object_id)
+    kind = "data_flow"
 
     def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that runs it."""
@@ -268,13 +260,7 @@ class OACRunSequenceOperator(RunningOperator):
     sequence: Template[str | None] = None
     sequence_id: Template[str | None] = None
 
-    def object_id(self) -> str:
-        """Id of the sequence."""
-        return lazy.ids.item_id(item_id=self.sequence_id, path=self.sequence, what="the sequence")
-
-    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
-        """The sequence."""
-        return lazy.sequences.runnable(object_id)
+    kind = "sequence"
 
     def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that runs it."""
