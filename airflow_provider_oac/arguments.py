@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, overload
@@ -147,8 +147,8 @@ class Argument(NamedTuple):
             )
         if _is_none(value):
             return value, (
-                f"{self.name} is the text 'None', as a template renders that finds nothing. Check what its template "
-                f"refers to.{self._hint()}"
+                f"{self.name} is the text 'None', which a template renders if it finds nothing. Check what its "
+                f"template refers to.{self._hint()}"
             )
         taken = self.kind.taken(value)
         if taken is not _REFUSED and (EMPTY in self.marks or not _is_blank(taken)):
@@ -271,22 +271,29 @@ def _kind(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind | None:
     return Kind(wanted, taken, any(kind.text for kind in kinds), member)
 
 
+def _fitting(wanted: str, fits: Callable[[Any], Any], *, text: bool = False) -> Kind:
+    """The values for which a function returns a true value, unchanged."""
+    return Kind(wanted, lambda value: value if fits(value) else _REFUSED, text)
+
+
+_SIMPLE = {
+    bool: _fitting("True or False", lambda value: value is True or value is False, text=True),
+    datetime: _fitting("a datetime", lambda value: isinstance(value, datetime)),
+    Mapping: _fitting("a dictionary", lambda value: isinstance(value, Mapping)),
+    Callable: _fitting("a function", callable, text=True),
+}
+
+
 def _single(option: Any, marks: tuple[Any, ...]) -> Kind:
     origin = typing.get_origin(option) or option
-    if origin is bool:
-        return Kind("True or False", lambda value: value if value is True or value is False else _REFUSED, text=True)
+    if origin in _SIMPLE:
+        return _SIMPLE[origin]
     if origin is int:
         return _number(marks)
     if origin is str:
         return _text(marks)
     if origin is Literal:
         return _choice(typing.get_args(option))
-    if origin is datetime:
-        return Kind("a datetime", lambda value: value if isinstance(value, datetime) else _REFUSED)
-    if origin is Mapping:
-        return Kind("a dictionary", lambda value: value if isinstance(value, Mapping) else _REFUSED)
-    if origin is Callable:
-        return Kind("a function", lambda value: value if callable(value) else _REFUSED, text=True)
     if origin in (Sequence, Collection):
         return _list(typing.get_args(option)[0])
     raise TypeError(f"No argument can be checked against the annotation {option!r}.")
@@ -296,31 +303,29 @@ def _duration(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind:
     lowest = next((mark.value for mark in marks if isinstance(mark, AtLeast)), None)
     numbers = float in options
 
-    def taken(value: Any) -> Any:
+    def fits(value: Any) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool) and numbers
         if not number and not isinstance(value, timedelta):
-            return _REFUSED
-        length = seconds(value)
-        fits = length <= _LONGEST and (length > 0 if lowest is None else length >= lowest)
-        return value if fits else _REFUSED
+            return False
+        length: float = seconds(value)
+        return length <= _LONGEST and (length > 0 if lowest is None else length >= lowest)
 
     wanted = "number of seconds or a timedelta" if numbers else "timedelta, such as timedelta(days=1), up to 1000 years"
-    return Kind(f"a {'positive ' if lowest is None else ''}{wanted}", taken, text=True)
+    return _fitting(f"a {'positive ' if lowest is None else ''}{wanted}", fits, text=True)
 
 
 def _number(marks: tuple[Any, ...]) -> Kind:
     lowest = next(mark.value for mark in marks if isinstance(mark, AtLeast))
 
-    def taken(value: Any) -> Any:
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= lowest else _REFUSED
+    def fits(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
 
-    return Kind(f"a whole number of at least {lowest}", taken, text=True)
+    return _fitting(f"a whole number of at least {lowest}", fits, text=True)
 
 
-def _choice(values: Iterable[Any]) -> Kind:
-    known = tuple(values)
+def _choice(known: tuple[Any, ...]) -> Kind:
     wanted = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
-    return Kind(wanted, lambda value: value if isinstance(value, str) and value in known else _REFUSED, text=True)
+    return _fitting(wanted, lambda value: isinstance(value, str) and value in known, text=True)
 
 
 def _text(marks: tuple[Any, ...]) -> Kind:

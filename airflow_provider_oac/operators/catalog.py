@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, Context
@@ -43,7 +42,9 @@ class PlacingOperator(ItemOperator):
     :param create_folders: whether to create missing folders of the target path.
     """
 
-    done = ""
+    # The class of the change in `lazy.catalog_changes`, and the words for it in the log.
+    change: ClassVar[str]
+    done: ClassVar[str]
 
     to_folder_path: Template[CatalogPath | None] = None
     to_folder_id: Template[str | None] = None
@@ -59,8 +60,8 @@ class PlacingOperator(ItemOperator):
         item_id, place = self.checked_id(), self._place()
         self._push_link(context)
         try:
-            wanted = self.wanted(item_id, place, suspect)
-            done = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
+            change = getattr(lazy.catalog_changes, self.change)(self.catalog_type, item_id, place, suspect=suspect)
+            done: lazy.catalog_changes.Arranged = self.hook.run(lazy.submit.submit_once(change, state.attempts()))
         except OACTakenError as error:
             # Without a retry, which would assume that this try put the item there.
             raise AirflowFailException(str(error)) from error
@@ -83,15 +84,6 @@ class PlacingOperator(ItemOperator):
                 "check what it renders to."
             )
         return lazy.catalog_changes.Place(folder, self.new_name or None, self.overwrite, self.create_folders)
-
-    @abstractmethod
-    def wanted(
-        self, item_id: str, place: lazy.catalog_changes.Place, suspect: bool
-    ) -> lazy.submit.Submission[Any, lazy.catalog_changes.Arranged]:
-        """The submission that copies or moves the item.
-
-        :param suspect: whether an earlier try may have sent it.
-        """
 
 
 class OACListCatalogOperator(OACBaseOperator):
@@ -199,13 +191,7 @@ class OACCopyCatalogItemOperator(PlacingOperator):
     an earlier try made the copy.
     """
 
-    done = "was copied to"
-
-    def wanted(
-        self, item_id: str, place: lazy.catalog_changes.Place, suspect: bool
-    ) -> lazy.submit.Submission[Any, lazy.catalog_changes.Arranged]:
-        """The submission that copies or moves the item."""
-        return lazy.catalog_changes.Copy(self.catalog_type, item_id, place, suspect=suspect)
+    change, done = "Copy", "was copied to"
 
 
 class OACMoveCatalogItemOperator(PlacingOperator):
@@ -218,13 +204,7 @@ class OACMoveCatalogItemOperator(PlacingOperator):
     whether an earlier try moved it.
     """
 
-    done = "was moved to"
-
-    def wanted(
-        self, item_id: str, place: lazy.catalog_changes.Place, suspect: bool
-    ) -> lazy.submit.Submission[Any, lazy.catalog_changes.Arranged]:
-        """The submission that copies or moves the item."""
-        return lazy.catalog_changes.Move(self.catalog_type, item_id, place, suspect=suspect)
+    change, done = "Move", "was moved to"
 
 
 class OACDeleteFolderOperator(OACBaseOperator):

@@ -127,7 +127,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             raise AirflowFailException(
                 "This is not the first try of this task in its DAG run, and nothing shows whether an earlier try sent "
                 "the restore: Airflow before 3.3 and durable=False store no record, and an upgrade may make it "
-                f"unreadable. Nothing is sent. {self._what_to_check()}"
+                f"unreadable. Nothing is sent. {lazy.restore.what_to_check(self.expected_host)}"
             )
         started = self._started(state.recall())
         if started is None or started.facts.work != RESTORE:
@@ -136,7 +136,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         if not started.work_request_id:
             raise AirflowFailException(
                 f"An earlier try sent the restore of snapshot {started.facts.name}; its response was lost, so OAC may "
-                f"have accepted it. Nothing is sent again. {self._what_to_check()}"
+                f"have accepted it. Nothing is sent again. {lazy.restore.what_to_check(self.expected_host)}"
             )
         return self._restore_found(started, state)
 
@@ -192,9 +192,6 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
 
     def _wanted_id(self) -> Any:
         return self.snapshot_id or (self.snapshot or {}).get("snapshot_id")
-
-    def _what_to_check(self) -> str:
-        return lazy.restore.what_to_check(self.expected_host)
 
     # -- the safety snapshot
 

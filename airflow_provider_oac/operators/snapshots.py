@@ -206,24 +206,15 @@ class OACFindSnapshotOperator(OACBaseOperator):
             age = now - name.time
             self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
             if self.max_age is None or age <= self.max_age:
-                return self._result(item, name)
+                return {
+                    "snapshot_id": item.id, "name": item.name, "bar_uri": item.bar_uri, "bucket": item.bucket,
+                    "seal": name.seal, "source_instance": name.instance, "taken_at": name.time.isoformat(),
+                }  # fmt: skip
             why = f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}."
         if not self.missing_ok:
             raise OACError(why)
         self.log.info("%s The result is None (missing_ok=True).", why)
         return None
-
-    @staticmethod
-    def _result(item: lazy.snapshots.Snapshot, name: lazy.snapshot_names.SnapshotName) -> dict[str, Any]:
-        return {
-            "snapshot_id": item.id,
-            "name": item.name,
-            "bar_uri": item.bar_uri,
-            "bucket": item.bucket,
-            "seal": name.seal,
-            "source_instance": name.instance,
-            "taken_at": name.time.isoformat(),
-        }
 
 
 class OACDeleteSnapshotOperator(OACBaseOperator):
