@@ -19,7 +19,7 @@ from airflow_provider_oac.tasks import Checked, Declared
 class _Notifier(BaseNotifier, Checked, metaclass=Declared):
     """Writes a log line at the level ERROR, and sends an email if ``to`` is given."""
 
-    #: Subject and verb of the sentence for the case that OAC cannot be asked.
+    #: Subject and verb of the sentence for a state that is unknown because OAC cannot be reached.
     subject: ClassVar[str]
 
     to: Template[str | Sequence[str] | None] = None
@@ -86,7 +86,7 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
         return SmtpHook(smtp_conn_id=self.smtp_conn_id)
 
     def _unknown(self, error: Exception, oac_conn_id: str) -> str:
-        """Return a text that OAC could not be asked, with the reason."""
+        """Return the text for an unknown state, with the reason."""
         # The texts of other errors may quote the Connection with its secrets.
         why = type(error).__name__ + (f": {error}" if isinstance(error, AirflowNotFoundException) else "")
         text = f"{self.subject} unknown because OAC could not be reached: "
@@ -114,7 +114,7 @@ class OACBackupNotifier(_Notifier):
 
     Use it in callbacks of DAGs and tasks (``on_failure_callback``), and in deadline alerts (Airflow 3.1 and later),
     which run it in the triggerer. It writes a log line at the level ERROR. If ``to`` is given, it also sends an email,
-    which needs Airflow's provider ``smtp``. If OAC cannot be asked, it still reports the failure. The user of the
+    which needs Airflow's provider ``smtp``. If OAC cannot be reached, it still reports the failure. The user of the
     Connection needs the application role BI Service Administrator (documented), as for the backup itself.
 
     :param snapshot_label: the label of the snapshot series.
@@ -157,7 +157,7 @@ class OACWorkNotifier(_Notifier):
     Use it in ``on_failure_callback`` of tasks, where it asks OAC for the task's work request and repeats the job
     history's result of a run. In a DAG's callback or a deadline alert (Airflow 3.1 and later), it names only the DAG
     run. It writes a log line at the level ERROR. If ``to`` is given, it also sends an email, which needs Airflow's
-    provider ``smtp``. If OAC cannot be asked, it still reports the failure.
+    provider ``smtp``. If OAC cannot be reached, it still reports the failure.
 
     :param work_name: the name of the work in messages, such as ``export of the sales board``.
     :param to: email addresses of the recipients.

@@ -176,7 +176,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
                     "does not send it again. Next step: remove the cause, then clear the task."
                 )
             self.log.info(
-                "The restore of an earlier try ended %s. The task was cleared and restores anew.", work.status
+                "The restore of an earlier try ended %s. The task was cleared, so it restores again.", work.status
             )
             if safety := started.facts.safety:
                 state.remember(way_back={"address": started.facts.address, "safety": safety})

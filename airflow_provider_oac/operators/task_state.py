@@ -210,7 +210,7 @@ class TaskState:
             self._store.set(_KEY, record)
 
     def claim(self) -> None:
-        """Make this try the current one. An earlier try whose process is still alive sends nothing any more."""
+        """Make this try the current one. An earlier try whose process is still alive then sends nothing more."""
         _parents.setdefault(os.getpid(), os.getppid())
         if self._store is not None:
             self._store.set(_CURRENT, self._claim)
@@ -229,7 +229,7 @@ class TaskState:
                 claim = self._store.get(_CURRENT)
             # Airflow raises various errors when the supervisor is gone.
             except Exception as error:
-                claim, why = None, f"Airflow cannot be asked which try is the current one ({error})"
+                claim, why = None, f"Airflow does not say which try is the current one ({error})"
             else:
                 why = f"another try has taken over ({claim})"
             current = claim == self._claim
@@ -242,7 +242,7 @@ class TaskState:
     def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> lazy.submit.Attempts:
         """The callbacks of this task before and after each attempt to send a request.
 
-        :param intent: makes the members to record before an attempt from its clue.
+        :param intent: makes the members to record from the attempt's clue, which helps a retry to find the work.
         """
         before = self._stored
 

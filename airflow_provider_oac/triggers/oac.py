@@ -212,6 +212,7 @@ class _WatchTrigger(OACTrigger):
 
     # The class of the condition: a module of `lazy`, and its name there.
     watched: ClassVar[tuple[str, str]]
+    imports = ("catalog_watch",)
 
     wanted: dict[str, Any]
 
@@ -237,7 +238,6 @@ class OACCatalogItemTrigger(_WatchTrigger):
     :param wanted: the fields of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedItem`.
     """
 
-    imports = ("catalog_watch",)
     watched = ("catalog_watch", "WantedItem")
 
 
@@ -247,7 +247,6 @@ class OACSnapshotTrigger(_WatchTrigger):
     :param wanted: the fields of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot`.
     """
 
-    imports = ("catalog_watch",)
     watched = ("catalog_watch", "WantedSnapshot")
 
 

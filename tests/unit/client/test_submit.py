@@ -222,7 +222,7 @@ def test_a_store_that_cannot_be_asked_is_no_permission_to_send() -> None:
         def get(self, key: str) -> Any:
             raise BrokenPipeError("the supervisor is gone")
 
-    with pytest.raises(OACSupersededError, match=r"cannot be asked .*the supervisor is gone"):
+    with pytest.raises(OACSupersededError, match=r"Airflow does not say .*the supervisor is gone"):
         memory(Gone(), 1).check_current()
 
 

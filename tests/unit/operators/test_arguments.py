@@ -296,13 +296,13 @@ def test_native_rendering_gives_numbers() -> None:
         ),
         (
             lambda: make(OACFindSnapshotOperator, snapshot_label="None"),
-            "Task 'a_task': snapshot_label is the text 'None', which a template renders if it finds nothing. Check what "
-            "its template refers to.",
+            "Task 'a_task': snapshot_label is the text 'None', which a template renders if it finds nothing. Check "
+            "what its template refers to.",
         ),
         (
             lambda: make(OACWorkRequestSensor, work_request_id="None"),
-            "Task 'a_task': work_request_id is the text 'None', which a template renders if it finds nothing. Check what "
-            "its template refers to. A task that recovered its work from OAC's lists has no work request to wait "
+            "Task 'a_task': work_request_id is the text 'None', which a template renders if it finds nothing. Check "
+            "what its template refers to. A task that recovered its work from OAC's lists has no work request to wait "
             "for: its result has verified: false.",
         ),
         (
