@@ -212,7 +212,7 @@ class _WatchTrigger(OACTrigger):
 
     # The class of the condition: a module of `lazy`, and its name there.
     watched: ClassVar[tuple[str, str]]
-    imports = ("catalog_watch",)
+    imports: ClassVar[tuple[str, ...]] = ("catalog_watch",)
 
     wanted: dict[str, Any]
 
