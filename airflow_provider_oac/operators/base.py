@@ -62,11 +62,7 @@ class OACBaseOperator(CheckedOperator):
         return lazy.oac.OACHook(oac_conn_id, stopped=lambda: self._killed)
 
     def pre_execute(self, context: Context) -> None:
-        """Keep Airflow 3 from pushing the links when the task's process ends.
-
-        The operator pushes each link as soon as it knows the address. Airflow would push a link without an address as
-        an empty XCom.
-        """
+        """Keep Airflow 3 from pushing the links at the end of the task: it would push empty ones as well."""
         super().pre_execute(context)
         self.operator_extra_links = ()
 
@@ -184,8 +180,7 @@ class OACWorkOperator(OACBaseOperator):
     _until = 0.0
     _latest: float | None = None
 
-    # Whether this try lost track of what it had submitted: the trigger failed, or another version of this package
-    # wrote its state.
+    # Whether this try lost track of its work: the trigger failed, or another version of this package wrote its state.
     _interrupted = False
 
     # The class of `Started.facts`: a module of `lazy`, and its name there; None if the operator needs no facts.

@@ -111,16 +111,15 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     must_wait = "a restore comes after its safety snapshot"
 
     def _begin(self, context: Context) -> Any:
-        """Refuse a run or instance that may not restore, else begin."""
+        """Refuse a wrong run or instance, else begin."""
         refuse_run(context, self.allowed_run_types)
         self._refuse_other_target(self.expected_host)
         return super()._begin(context)
 
-    def _refuse_other_target(self, *expected: str) -> None:
+    def _refuse_other_target(self, expected: str) -> None:
         """Refuse any instance other than the expected one."""
         with no_retry(OACConfigurationError):
-            for host in expected:
-                lazy.restore.check_target(host, self.hook.settings.address)
+            lazy.restore.check_target(expected, self.hook.settings.address)
 
     # -- what an earlier try did
 
@@ -151,9 +150,8 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
 
         :raises AirflowFailException: if it must not be sent again.
         """
-        # True for a retry, false after a Clear.
-        repeated = state.repeated
-        name = started.facts.name
+        # The first is true for a retry, and false after a Clear.
+        repeated, name = state.repeated, started.facts.name
         try:
             work = self.hook.run(lazy.work_requests.get(str(started.work_request_id)))
         except OACKilledError:
@@ -181,9 +179,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
                     f"The restore of an earlier try ended {work.status} (work request {work.id}): {errors}. A retry "
                     "does not send it again. Next step: remove the cause, then clear the task."
                 )
-            self.log.info(
-                "The restore of an earlier try ended %s. The task was cleared, so it restores again.", work.status
-            )
+            self.log.info("The earlier restore ended %s. The task was cleared, so it restores again.", work.status)
             if safety := started.facts.safety:
                 state.remember(way_back={"address": started.facts.address, "safety": safety})
             return None
@@ -272,10 +268,10 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         new = self._new_safety(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
-            taken = self._create(new, state, unverified)
-            if taken.work_request_id:
-                return taken._replace(facts=replace(facts, work=SAFETY, taking=taken.facts))
-            name = taken.facts.name
+            created = self._create(new, state, unverified)
+            if created.work_request_id:
+                return created._replace(facts=replace(facts, work=SAFETY, taking=created.facts))
+            name = created.facts.name
             self.log.warning("Safety snapshot %s may be incomplete: its work request is unknown. Taking another.", name)
             unverified.append(name)
             state.remember(failed=(*state.of_this_order().failed, name))
@@ -329,7 +325,8 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     def _submit(self, facts: lazy.restore.RestoreFacts, state: TaskState) -> Started:
         """Send the restore. If OAC may have accepted it, it is never sent again."""
         # The Connection may have been edited during the safety snapshot.
-        self._refuse_other_target(facts.address, self.expected_host)
+        self._refuse_other_target(facts.address)
+        self._refuse_other_target(self.expected_host)
         with no_retry(OACConfigurationError):
             passwords = opening_passwords(facts)
         facts = replace(facts, work=RESTORE, approval=self.approval)
@@ -414,6 +411,4 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
 
 def _with_safety(facts: lazy.restore.RestoreFacts, safety: dict[str, Any]) -> lazy.restore.RestoreFacts:
     """Return the facts with the safety snapshot that was taken now."""
-    if facts.after_failure:
-        return replace(facts, taking=None, safety_after_failure=safety)
-    return replace(facts, taking=None, safety=safety)
+    return replace(facts, taking=None, **{"safety_after_failure" if facts.after_failure else "safety": safety})
