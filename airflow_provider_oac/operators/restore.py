@@ -411,4 +411,6 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
 
 def _with_safety(facts: lazy.restore.RestoreFacts, safety: dict[str, Any]) -> lazy.restore.RestoreFacts:
     """Return the facts with the safety snapshot that was taken now."""
-    return replace(facts, taking=None, **{"safety_after_failure" if facts.after_failure else "safety": safety})
+    if facts.after_failure:
+        return replace(facts, taking=None, safety_after_failure=safety)
+    return replace(facts, taking=None, safety=safety)
