@@ -319,12 +319,12 @@ class OACWorkOperator(OACBaseOperator):
         self._interrupted, self.deferrable = True, False
         return self._begin(context)
 
-    def _started(self, kept: TaskRecord | Deferred | None) -> Started | None:
+    def _started(self, stored: TaskRecord | Deferred | None) -> Started | None:
         """Read stored work; ``None`` if there is none, or if another version of this package wrote it."""
         module, name = self.facts_class or ("", "")
         kind: type[Record] = getattr(getattr(lazy, module), name) if module else NoFacts
-        facts = kind.from_json(kept.facts) if kept is not None else None
-        return None if kept is None or facts is None else Started(kept.work_request_id, kept.submitted_at, facts)
+        facts = kind.from_json(stored.facts) if stored is not None else None
+        return None if stored is None or facts is None else Started(stored.work_request_id, stored.submitted_at, facts)
 
     def _state(self, context: Context) -> TaskState:
         return TaskState(context, self.durable, self._fingerprint, self._interrupted)

@@ -47,6 +47,10 @@ class SnapshotOperator(OACWorkOperator):
 
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
+    @property
+    def _confirmation_seconds(self) -> float:
+        return seconds(self.confirmation_timeout)
+
     def _create(self, new: SnapshotArguments, state: TaskState, passed_over: Sequence[str] = ()) -> Started:
         """Create a snapshot, unless OAC lists one with this task's mark.
 
@@ -62,7 +66,7 @@ class SnapshotOperator(OACWorkOperator):
             ignore=failed,
             clue=record.name or next(reversed(passed_over), None),
             suspect=state.suspect() and record.name not in failed,
-            confirmation_timeout=seconds(self.confirmation_timeout),
+            confirmation_timeout=self._confirmation_seconds,
         )
         made = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda name: {"name": name})))
         # An earlier try may have ordered the snapshot, with other templates or arguments.
@@ -118,7 +122,7 @@ class SnapshotOperator(OACWorkOperator):
         return result
 
     def _listed_id(self, name: str) -> str:
-        timeout = seconds(self.confirmation_timeout)
+        timeout = self._confirmation_seconds
         found = self.hook.run(lazy.create_snapshot.find_named(name, timeout))
         if found is None:
             raise OACResponseError(

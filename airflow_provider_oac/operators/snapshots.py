@@ -11,16 +11,7 @@ from urllib.parse import quote
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac._compat import AirflowFailException, Context, log_group
-from airflow_provider_oac.arguments import (
-    DEFAULT_FOLDER,
-    EMPTY,
-    CatalogPath,
-    Count,
-    Template,
-    argument,
-    path_text,
-    seconds,
-)
+from airflow_provider_oac.arguments import DEFAULT_FOLDER, EMPTY, CatalogPath, Count, Template, argument, path_text
 from airflow_provider_oac.assets import snapshots_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator
@@ -127,7 +118,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
             storage,
             ignore=record.failed,
             suspect=state.suspect() and record.name not in record.failed,
-            confirmation_timeout=seconds(self.confirmation_timeout),
+            confirmation_timeout=self._confirmation_seconds,
         )
         found = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda name: {"name": name})))
         facts = lazy.register_snapshot.RegistrationFacts(
