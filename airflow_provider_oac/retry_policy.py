@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import RetryDecision, RetryPolicy
-
 from airflow_provider_oac import exceptions, lazy
 from airflow_provider_oac._compat import Context
+
+try:
+    from airflow.sdk import RetryDecision, RetryPolicy
+except ImportError as missing:
+    raise ImportError(
+        "OACRetryPolicy needs Airflow 3.3 or newer, which has retry policies. Upgrade Airflow, or remove "
+        "OACRetryPolicy: without it, the task's retries and retry_delay apply to every failure."
+    ) from missing
 
 # A retry fails again, unless the error itself says that it is passing: a person must fix something.
 _LASTING = (

@@ -139,8 +139,7 @@ class RunningOperator(OACWorkOperator):
                 if error.status not in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
                     raise
                 self.log.warning("The earlier run did not succeed. This task starts its own run anyway. %s", error)
-            state = self._state(context)
-            return self._pursue(self._launch(state, None, started.facts.object_id), state, context)
+            return self._launch(self._state(context), None, started.facts.object_id)
         try:
             return super()._finish(started, context)
         except OACWorkRequestError:
