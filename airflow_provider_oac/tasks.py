@@ -90,8 +90,12 @@ def _declare(base: Any, namespace: dict[str, Any], own: list[Declaration]) -> No
     built_on = getattr(above, "built_on", None)
     arguments = {item.name: item for item in (*(base._declared if built_on else ()), *own)}
     parent: Any = built_on or above
+    required = {name for name, item in arguments.items() if item.default is inspect.Parameter.empty}
 
     def __init__(self: Any, **kwargs: Any) -> None:
+        # Airflow checks this for operators only.
+        if missing := required - kwargs.keys():
+            raise TypeError(f"{type(self).__name__} needs {', '.join(sorted(missing))}")
         given = {item.attribute: kwargs.pop(name, item.default) for name, item in arguments.items()}
         parent(self, **{**self._airflow_defaults, **kwargs})
         for attribute, value in given.items():
@@ -105,6 +109,7 @@ def _declare(base: Any, namespace: dict[str, Any], own: list[Declaration]) -> No
     whole = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
     constructor: Any = __init__
+    constructor.__qualname__ = f"{namespace['__qualname__']}.__init__"
     constructor.__signature__ = inspect.Signature([whole, *shown, rest])
     constructor.built_on = parent
     namespace.update(__init__=constructor, _own_arguments=tuple(own), _declared=tuple(arguments.values()))

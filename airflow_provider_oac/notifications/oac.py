@@ -97,16 +97,16 @@ class _Notifier(BaseNotifier, Checked, metaclass=Declared):
 
     def _message(self, context: Context, state: str) -> dict[str, Any]:
         """Log the message, and return the arguments of the email."""
-        what, more = _event(context), ""
+        (what, reason), more = _event(context), ""
         try:
             more = self.more(context)
         except Exception:
             self.log.exception("Could not read the task's XCom.")
-        lines = [f"The OAC {self.name} {what}", *filter(None, (state, more))]
+        lines = [f"The OAC {self.name} {what}{reason}.", *filter(None, (state, more))]
         self.log.error(" ".join(["%s"] * len(lines)), *lines)
         text = "\n".join([*lines, "Next step: read the log of the task in Airflow."])
         content = "<br>".join(html.escape(line) for line in text.splitlines())
-        return {"to": self.to, "subject": f"OAC {self.name} {what.partition('.')[0]}", "html_content": content}
+        return {"to": self.to, "subject": f"OAC {self.name} {what}", "html_content": content}
 
 
 class OACBackupNotifier(_Notifier):
@@ -209,8 +209,8 @@ def _xcom(context: Mapping[str, Any], key: str) -> Any:
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index) if ti is not None else None
 
 
-def _event(context: Mapping[str, Any]) -> str:
-    """Return what happened, from the context of a callback or a deadline alert."""
+def _event(context: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what happened, and the reason in parentheses, from the context of a callback or a deadline alert."""
     run = context.get("dag_run")
     # A deadline alert's context holds plain data instead of objects.
     names = run if isinstance(run, Mapping) else {name: getattr(run, name, None) for name in ("dag_id", "run_id")}
@@ -218,8 +218,8 @@ def _event(context: Mapping[str, Any]) -> str:
     run_id = names.get("run_id") or names.get("dag_run_id") or context.get("run_id")
     where = f"the run {run_id} of {names.get('dag_id') or getattr(context.get('dag'), 'dag_id', None)}"
     if "deadline" in context:
-        return f"did not come in time: {where} missed its deadline."
+        return f"did not come in time: {where} missed its deadline", ""
     ti = _ti(context)
     reason = context.get("exception") or context.get("reason")
     task = f"task {ti.task_id} of " if ti is not None else ""
-    return f"failed: {task}{where}{f' ({reason})' if reason else ''}."
+    return f"failed: {task}{where}", f" ({reason})" if reason else ""

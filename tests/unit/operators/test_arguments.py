@@ -205,6 +205,13 @@ def test_an_unknown_argument_is_refused(kind: Any) -> None:
         make(kind, defferable=True)
 
 
+def test_a_notifier_without_a_required_argument_is_refused() -> None:
+    with pytest.raises(TypeError, match="OACBackupNotifier needs snapshot_label"):
+        OACBackupNotifier(to="night@example.com")
+    with pytest.raises(TypeError, match=r"OACBackupNotifier\.__init__\(\) takes 1 positional argument"):
+        OACBackupNotifier("nightly")  # type: ignore[misc, call-arg]
+
+
 def test_default_arguments_of_the_dag_are_checked() -> None:
     message = "Task 'a_task': deferrable must be True or False, but is the text 'yes'"
     with (
