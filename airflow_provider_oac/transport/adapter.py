@@ -7,7 +7,6 @@ import io
 import math
 import socket
 import ssl
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -131,37 +130,30 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        return _connect(self, super()._new_conn)
+        """Connect before the deadline: a name may have thousands of addresses, each with the whole connect timeout."""
+        name, patience, deadline = self._dns_host, self.timeout, _deadline.get()
+        try:
+            found = socket.getaddrinfo(name.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return super()._new_conn()  # The library reports the problem.
+        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+        try:
+            for address in addresses:
+                left = max(0.001, deadline.left())
+                self._dns_host = address
+                self.timeout = min(left, patience) if isinstance(patience, int | float) else left
+                try:
+                    return super()._new_conn()
+                except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+                    if address == addresses[-1] or deadline.left() <= 0:
+                        raise
+        finally:
+            self._dns_host, self.timeout = name, patience
+        raise AssertionError("a name without an address")
 
 
-class _TLSConnection(HTTPSConnection):
-    response_class = _Response
-
-    def _new_conn(self) -> socket.socket:
-        return _connect(self, super()._new_conn)
-
-
-def _connect(connection: HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
-    """Connect before the deadline: a name may have thousands of addresses, each with the whole connect timeout."""
-    name, patience, deadline = connection._dns_host, connection.timeout, _deadline.get()
-    try:
-        found = socket.getaddrinfo(name.strip("[]"), connection.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return connect()  # The library reports the problem.
-    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
-    try:
-        for address in addresses:
-            left = max(0.001, deadline.left())
-            connection._dns_host = address
-            connection.timeout = min(left, patience) if isinstance(patience, int | float) else left
-            try:
-                return connect()
-            except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-                if address == addresses[-1] or deadline.left() <= 0:
-                    raise
-    finally:
-        connection._dns_host, connection.timeout = name, patience
-    raise AssertionError("a name without an address")
+class _TLSConnection(_Connection, HTTPSConnection):
+    pass
 
 
 # The names are for people: urllib3's exceptions show them.

@@ -82,19 +82,18 @@ class AsyncIO:
         session = self._session or await self._opened()
         url = self._url(request.url)
         proxy = self._proxy(f"{url.scheme}://{url.raw_authority}")
+        # With a tunnel, the proxy sees the headers of the CONNECT request only: its login.
+        login, tunnel = proxy.headers if proxy else {}, url.scheme == "https"
         deadline = Deadline(self._settings.response_timeout)
         try:
             async with asyncio.timeout(deadline.seconds):
                 answer = await session.request(
                     request.method,
                     url,
-                    headers=request.headers
-                    if proxy is None or url.scheme == "https"
-                    else proxy.added_to(request.headers),
+                    headers=request.headers if tunnel or not login else {**request.headers, **login},
                     data=request.body,
                     proxy=proxy.address if proxy else None,
-                    # Headers of the CONNECT request. The proxy must not see the others, which go through the tunnel.
-                    proxy_headers=proxy.headers if proxy is not None and url.scheme == "https" else None,
+                    proxy_headers=login if tunnel else None,
                     skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
                     allow_redirects=False,
                 )
@@ -192,12 +191,6 @@ class _Streamed(StreamedResponse):
     def __init__(self, request: Request, answer: aiohttp.ClientResponse, deadline: Deadline) -> None:
         super().__init__(request, answer.status, answer.headers, deadline)
         self._answer = answer
-
-    def arrived(self) -> bytes | None:
-        content = self._answer.content
-        if not content.is_eof() or content.exception() is not None:
-            return None
-        return content.read_nowait()
 
     async def pieces(self, size: int) -> AsyncIterator[bytes]:
         while piece := await self._piece(size):
