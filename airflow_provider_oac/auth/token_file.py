@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_oac.auth.claims import claims, owner
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.token import Issued, Token, fits_header, read_lifetime
+from airflow_provider_oac.auth.token import Issued, Token, fits_header, read_seconds
 from airflow_provider_oac.exceptions import OACConfigurationError
 
 _LARGEST = 1 << 20
@@ -25,6 +25,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 _HEADER = re.compile(r"^(?:authorization:\s*)?(?:bearer\s+)?", re.IGNORECASE)
 # Seconds since the epoch that no claim of a real token reaches.
 _FAR_FUTURE = 1e11
+_DOWNLOAD = "Give the file as downloaded from the console or the Profile page."
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
         # A member whose name has another form may be a token in the wrong place.
         members = ", ".join(sorted(name for name in body if _NAME.fullmatch(name))[:20]) or "none known"
         raise OACConfigurationError(
-            f"The file holds no token: none of {', '.join((*_ACCESS, *_REFRESH))} is among its members ({members}). "
-            "Give the file as the console or the Profile page handed it out."
+            f"The file holds no token: it has none of the members {', '.join((*_ACCESS, *_REFRESH))} ({members}). "
+            f"{_DOWNLOAD}"
         )
     for kind, token_text in (("access", access), ("refresh", refresh)):
         if token_text and not fits_header(token_text):
@@ -67,7 +68,7 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
     unrenewable = _unrenewable(refresh, found, settings)
     if unrenewable and token.expires_at <= now:
         raise OACConfigurationError(
-            f"The tokens of the file are of no use: the access token has expired, and {unrenewable}. Get a new file."
+            f"The tokens of the file cannot be used: the access token has expired, and {unrenewable}. Get a new file."
         )
     return Imported(Issued(token, refresh), owner(found), unrenewable)
 
@@ -89,9 +90,7 @@ def _object(text: str) -> dict[str, Any]:
         body = None
     # Raised outside the handler: the parser's exception holds the tokens.
     if not isinstance(body, dict):
-        raise OACConfigurationError(
-            "The file is not a JSON object. Give the file as the console or the Profile page handed it out."
-        )
+        raise OACConfigurationError(f"The file is not a JSON object. {_DOWNLOAD}")
     return body
 
 
@@ -111,7 +110,7 @@ def _token(access: str, found: dict[str, Any], body: dict[str, Any], now: float)
         return Token(access, begin, end - begin)
     if not access:
         return Token("", 0.0, 0.0)
-    return Token(access, now, read_lifetime(next((body[name] for name in _LIFETIME if name in body), None)))
+    return Token(access, now, read_seconds(next((body[name] for name in _LIFETIME if name in body), None)))
 
 
 def _moment(value: Any) -> float | None:
