@@ -88,7 +88,8 @@ _SYMPTOMS = (
         _says("system error"),
         "the certificate alias (kid) is missing or unknown to the application, or the application's grant Client "
         "Credentials is not ticked",
-        "Compare certificate_alias with the alias in the application. Tick both JWT Assertion and Client Credentials.",
+        "Compare certificate_alias with the alias in the application character by character. Tick both JWT Assertion "
+        "and Client Credentials.",
     ),
     _Symptom(
         _says("signature"),

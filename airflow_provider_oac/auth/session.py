@@ -93,10 +93,9 @@ class Session:
         settings.check()
         if settings.uses_refresh_token and store_entry is None:
             raise OACSetupError(
-                f"The grant {settings.grant} needs a store that tasks share: each refresh token works once only, and "
-                "each task is a process of its own. In this process there is none. Set [oac] store to file (all tasks "
-                "on one host) or redis (on several), for workers and triggerer alike, or use the grant jwt_assertion, "
-                "which needs none."
+                f"The grant {settings.grant} needs a store that tasks share, because each refresh token works once. "
+                "Next step: set [oac] store to file (all tasks on one host) or redis (several hosts), for workers and "
+                "triggerer alike, or use the grant jwt_assertion, which needs none."
             )
         self.settings = settings
         self._entry = store.entry(settings)
@@ -231,7 +230,7 @@ class Session:
             if not _passing(error):
                 raise
             if old.freshness(io.now()) is not Freshness.EXPIRED:
-                log.warning("The token could not be renewed and is used on: %s", error)
+                log.warning("The token could not be renewed yet and stays in use: %s", error)
                 asked = error.retry_after if isinstance(error, OACAuthError) else None
                 self._entry.pause_until = io.now() + max(_RENEWAL_PAUSE, asked or 0.0)
                 return old

@@ -44,7 +44,7 @@ _KEEP_TRYING = 30.0
 _PATIENCE = 3
 
 
-_MARKED = "It still says that a renewal is under way."
+_STALE_ATTEMPT = "Its record still names a renewal in progress."
 
 
 class _LockLost(Exception):
@@ -97,11 +97,11 @@ class _Shared:
             kept, token, enough = await self._look(locked=False)
             if token and enough:
                 return token
-            if await self.io.to_thread(self.store_entry.acquire):
+            if await self.io.to_thread(self.store_entry.lock.acquire):
                 try:
                     renewed = await self._renewed()
                 finally:
-                    await self.io.to_thread(self.store_entry.release)
+                    await self.io.to_thread(self.store_entry.lock.release)
                 if renewed:
                     return renewed
                 continue
@@ -134,11 +134,11 @@ class _Shared:
             if not problem.damaged:
                 raise
             if self.settings.uses_refresh_token:
-                repair = f"If it cannot be brought back: {self.settings.login_step}"
+                repair = f"If it cannot be restored: {self.settings.login_step}"
                 raise OACTokenStoreError(f"{problem} {repair}", damaged=True) from None
             # A caller without the lock reads again under it.
             if locked:
-                log.warning("%s It is replaced.", problem)
+                log.warning("%s This process replaces it.", problem)
             return None
 
     async def _renewed(self) -> Token | None:
@@ -149,7 +149,7 @@ class _Shared:
         if self.settings.uses_refresh_token:
             return await self._next_of_chain(kept)
         token = await mint(self.io, self.settings, self.policy)
-        await self._try_to_keep(minted(self.settings, token), None, "The token serves this process only.")
+        await self._try_to_keep(minted(self.settings, token), None, "Only this process uses the new token.")
         return token
 
     async def _next_of_chain(self, kept: Kept | None) -> Token | None:
@@ -167,7 +167,7 @@ class _Shared:
 
         async def still_ours() -> None:
             nonlocal sent
-            if not await io.to_thread(store_entry.extend):
+            if not await io.to_thread(store_entry.lock.extend):
                 raise _LockLost
             sent += 1
 
@@ -179,7 +179,7 @@ class _Shared:
         except OACTransportError as error:
             if not error.sent:
                 # The refresh token is unused, so this attempt must not be blamed if a later renewal is refused.
-                await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
+                await self._try_to_keep(replace(begun, attempt=interrupted), before, _STALE_ATTEMPT)
             raise
         except OACAuthError as error:
             if sent > 1 and interrupted is None:
@@ -218,8 +218,8 @@ class _Shared:
         age = self.io.now() - failure.at if failure else COOLDOWN
         if failure and not self.past and 0 <= age < COOLDOWN:
             raise OACAuthError(
-                f"{failure.message} (That was {age:.0f} s ago. The identity domain is not asked again for "
-                f"{COOLDOWN - age:.0f} s, unless somebody signs in.)",
+                f"{failure.message} (That was {age:.0f} s ago. The next request is sent in {COOLDOWN - age:.0f} s, or "
+                "after a user has signed in.)",
                 error=failure.error,
                 status=failure.status,
             )
@@ -233,21 +233,20 @@ class _Shared:
             return error
         if error.error != "invalid_grant":
             # The refusal is not about the refresh token, which still works.
-            await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
+            await self._try_to_keep(replace(begun, attempt=interrupted), before, _STALE_ATTEMPT)
             return error
         message = str(error)
         if interrupted and "consumed" in (error.description or "").lower():
             message += (
-                f" It was last sent by a renewal that began {_when(interrupted.at)} in {interrupted.by} and came to no "
-                "good end: the domain had answered, and that answer, with the new refresh token, was lost with the "
-                "process or the connection."
+                f" A renewal that began {_when(interrupted.at)} in {interrupted.by} used it last. Its response, with "
+                "the new refresh token, was lost with the process or the connection."
             )
         message += f" To repair it: {self.settings.login_step}"
         failure = Failure(self.io.now(), message, error.error, error.status)
         await self._try_to_keep(
             replace(begun, attempt=interrupted, failure=failure),
             before,
-            "Other tasks will ask the identity domain again.",
+            "Other tasks will repeat the request.",
         )
         return error.saying(message)
 
@@ -285,8 +284,8 @@ class _Shared:
             except OACTokenStoreError as problem:
                 if io.now() - began >= _KEEP_TRYING:
                     raise OACTokenStoreError(
-                        f"The identity domain renewed {label}, and the new refresh token could not be kept. {problem} "
-                        f"The former one is used up. To repair it, once the store works: {self.settings.login_step}"
+                        f"The identity domain renewed {label}, but the new refresh token could not be stored. "
+                        f"{problem} The former one is used up. Once the store works: {self.settings.login_step}"
                     ) from problem
                 log.warning("Could not store the new refresh token of %s yet; trying again. %s", label, problem)
             try:
@@ -298,7 +297,7 @@ class _Shared:
             pause = min(2.0, pause * 2)
             # Even if the lock is lost, the write compares, so it does not replace what another process has stored.
             with suppress(OACTokenStoreError):
-                await io.to_thread(store_entry.extend)
+                await io.to_thread(store_entry.lock.extend)
 
 
 def _after(begun: Record, issued: Issued, now: float) -> Record:
@@ -335,8 +334,8 @@ async def keep_sign_in(
                 raise
         if unrenewable and former:
             raise OACConfigurationError(
-                f"There is a refresh token for {settings.label} in {store_entry.where}, which tasks renew. The new "
-                "tokens cannot be renewed and would end that. Use another Connection to try them, or `logout` first."
+                f"The new tokens cannot be renewed, and they would replace the refresh token of {settings.label} in "
+                f"{store_entry.where}, which tasks use. Use another Connection to try them, or `logout` first."
             )
         await io.to_thread(lambda: store_entry.put(record))
     if former and former != refresh:
@@ -354,7 +353,7 @@ async def locked(io: IO, store_entry: StoreEntry) -> AsyncIterator[None]:
     :raises OACTokenStoreError: if other processes hold it for too long.
     """
     waited = 0.0
-    while not await io.to_thread(store_entry.acquire):
+    while not await io.to_thread(store_entry.lock.acquire):
         if waited > _PATIENCE * store_entry.lease:
             raise OACTokenStoreError(_locked_for(store_entry, waited))
         await io.sleep(LONGEST_LOOK_INTERVAL)
@@ -362,7 +361,7 @@ async def locked(io: IO, store_entry: StoreEntry) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await io.to_thread(store_entry.release)
+        await io.to_thread(store_entry.lock.release)
 
 
 def _locked_for(store_entry: StoreEntry, waited: float) -> str:
@@ -374,7 +373,7 @@ def _locked_for(store_entry: StoreEntry, waited: float) -> str:
 
 def _whose(kept: Kept | None) -> str:
     attempt = kept.record.attempt if kept else None
-    return f"The renewal under way was begun {_when(attempt.at)} by {attempt.by}." if attempt else ""
+    return f"The renewal in progress began {_when(attempt.at)} in {attempt.by}." if attempt else ""
 
 
 def check_owner(settings: AuthSettings, who: str | None) -> None:
