@@ -83,13 +83,13 @@ class FileStore:
 
     def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
         """Return what is stored under several names; for an unreadable one, its error."""
-        found: list[bytes | OACTokenStoreError | None] = []
+        outcomes: list[bytes | OACTokenStoreError | None] = []
         for name in names:
             try:
-                found.append(self.read(name))
+                outcomes.append(self.read(name))
             except OACTokenStoreError as problem:
-                found.append(problem)
-        return found
+                outcomes.append(problem)
+        return outcomes
 
     def lock(self, name: str, lease: float) -> FileLock:
         """Return the lock of a name; it needs no lease, because the operating system frees it when its holder dies."""

@@ -86,14 +86,14 @@ class RedisStore:
     def read(self, name: str) -> bytes | None:
         """Return the bytes stored under a name; ``None`` if there are none."""
         with self.explained("read"):
-            found: Any = self._client.get(_key("token", name))
-            return bytes(found) if found is not None else None
+            value: Any = self._client.get(_key("token", name))
+            return bytes(value) if value is not None else None
 
     def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
         """Return what is stored under several names, with one request."""
         with self.explained("read"):
-            found: Any = self._client.mget([_key("token", name) for name in names])
-            return [None if sealed is None else bytes(sealed) for sealed in found]
+            values: Any = self._client.mget([_key("token", name) for name in names])
+            return [None if sealed is None else bytes(sealed) for sealed in values]
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Compare and set in one transaction."""

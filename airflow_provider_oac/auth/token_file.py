@@ -63,14 +63,14 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
     for kind, token_text in (("access", access), ("refresh", refresh)):
         if token_text and not fits_header(token_text):
             raise OACConfigurationError(f"The file's {kind} token holds blanks or other characters that no token has.")
-    found = claims(access or "")
-    token = _token(access or "", found, body, now)
-    unrenewable = _unrenewable(refresh, found, settings)
+    token_claims = claims(access or "")
+    token = _token(access or "", token_claims, body, now)
+    unrenewable = _unrenewable(refresh, token_claims, settings)
     if unrenewable and token.expires_at <= now:
         raise OACConfigurationError(
             f"The tokens of the file cannot be used: the access token has expired, and {unrenewable}. Get a new file."
         )
-    return Imported(Issued(token, refresh), owner(found), unrenewable)
+    return Imported(Issued(token, refresh), owner(token_claims), unrenewable)
 
 
 def access_token_of(text: str) -> str:
@@ -103,9 +103,9 @@ def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:
     return next((value.strip() for name in names if isinstance(value := body.get(name), str) and value.strip()), None)
 
 
-def _token(access: str, found: dict[str, Any], body: dict[str, Any], now: float) -> Token:
+def _token(access: str, token_claims: dict[str, Any], body: dict[str, Any], now: float) -> Token:
     """The access token with its times, from its claims if it has them; a missing token counts as expired."""
-    begin, end = _moment(found.get("iat")), _moment(found.get("exp"))
+    begin, end = _moment(token_claims.get("iat")), _moment(token_claims.get("exp"))
     if begin is not None and end is not None and begin < end:
         return Token(access, begin, end - begin)
     if not access:
@@ -117,10 +117,10 @@ def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value < _FAR_FUTURE else None
 
 
-def _unrenewable(refresh: str | None, found: dict[str, Any], settings: AuthSettings) -> str | None:
+def _unrenewable(refresh: str | None, token_claims: dict[str, Any], settings: AuthSettings) -> str | None:
     if not refresh:
         return "there is no refresh token in the file: in the console, tick to include one"
-    issued_to = found.get("client_id")
+    issued_to = token_claims.get("client_id")
     if isinstance(issued_to, str) and issued_to != settings.client_id:
         # Observed: the identity domain answers such a renewal with 401.
         return (

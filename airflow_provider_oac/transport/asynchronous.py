@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
@@ -15,7 +13,7 @@ from yarl import URL
 
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.failures import transport_error
-from airflow_provider_oac.transport.io import Deadline, Request, Response, StreamedResponse, close_unused
+from airflow_provider_oac.transport.io import IO, Deadline, Request, Response, StreamedResponse, close_unused
 from airflow_provider_oac.transport.proxies import proxy_for
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
@@ -33,7 +31,7 @@ _ADDED = ("Accept", "Content-Type")
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
-class AsyncIO:
+class AsyncIO(IO):
     """The ``io`` of a trigger: one session and one TLS context, created at the first request.
 
     It is bound to the event loop that first uses it. Close it there.
@@ -136,14 +134,6 @@ class AsyncIO:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
-
-    def now(self) -> float:
-        """Wall-clock time in seconds since the epoch."""
-        return time.time()
-
-    def random(self) -> float:
-        """A number in [0, 1)."""
-        return random.random()  # noqa: S311 (jitter, not cryptography)
 
     async def to_thread(self, function: Callable[[], T]) -> T:
         """Run a function in a thread, so it does not block the event loop."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 import time
 import zlib
@@ -284,11 +285,11 @@ class IO(Protocol):
 
     def now(self) -> float:
         """Wall-clock time in seconds since the epoch."""
-        ...
+        return time.time()
 
     def random(self) -> float:
         """A number in [0, 1) for jitter."""
-        ...
+        return random.random()  # noqa: S311 (jitter, not cryptography)
 
     async def to_thread(self, function: Callable[[], T]) -> T:
         """Run a function that takes CPU time or blocks, where it does not block an event loop."""
