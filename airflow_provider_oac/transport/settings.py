@@ -65,9 +65,9 @@ class TransportSettings:
         except ssl.SSLError as error:
             problem = f"{type(error).__name__}: {error}"
         # The path of a Connection is not shown: it may be a secret in the wrong field.
-        file = "(Connection: extra, ca_file)" if self.ca_file else repr(path)
+        file = "The CA file (Connection: extra, ca_file)" if self.ca_file else f"The CA file {path!r}"
         raise OACSetupError(
-            f"The CA file {file} cannot be used: {problem}. Give the path of a PEM file on this machine that the "
+            f"{file} cannot be used: {problem}. Give the path of a PEM file on this machine that the "
             "Airflow user may read."
         )
 
