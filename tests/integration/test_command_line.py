@@ -213,7 +213,7 @@ def test_tokens_that_cannot_be_renewed_end_no_chain(shell: CommandLine, sign_in:
     profile = {"accessToken": access_token(exp=9_000_000_000, iat=1_700_000_000, client_id="ANALYTICSINST")}
     done = shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=json.dumps(profile))
     assert (done.code, done.out) == (1, "")
-    assert "would end that" in done.err
+    assert "cannot be renewed, and they would replace" in done.err
     assert kept(shell, sign_in) == before
 
 
