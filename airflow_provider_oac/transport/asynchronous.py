@@ -80,18 +80,19 @@ class AsyncIO(IO):
         session = self._session or await self._opened()
         url = self._url(request.url)
         proxy = self._proxy(f"{url.scheme}://{url.raw_authority}")
-        # With a tunnel, the proxy sees the headers of the CONNECT request only: its login.
-        login, tunnel = proxy.headers if proxy else {}, url.scheme == "https"
+        # With a tunnel, the proxy sees the headers of the CONNECT request only: its login. That stays in `proxy`, whose
+        # repr hides it: a tool that collects errors may keep the variables of this frame.
+        tunnel = url.scheme == "https"
         deadline = Deadline(self._settings.response_timeout)
         try:
             async with asyncio.timeout(deadline.seconds):
                 answer = await session.request(
                     request.method,
                     url,
-                    headers=request.headers if tunnel or not login else {**request.headers, **login},
+                    headers=request.headers if tunnel or not proxy else {**request.headers, **proxy.headers},
                     data=request.body,
                     proxy=proxy.address if proxy else None,
-                    proxy_headers=login if tunnel else None,
+                    proxy_headers=proxy.headers if proxy and tunnel else None,
                     skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
                     allow_redirects=False,
                 )
