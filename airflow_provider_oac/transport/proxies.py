@@ -48,7 +48,8 @@ def proxy_for(url: str) -> Proxy | None:
         if text := variables.get(scheme, "").strip():
             port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
             excepted = _is_excepted(parts.hostname or "", port, variables.get("no", ""))
-            return None if excepted else _parsed(f"{scheme}_proxy".upper(), text)
+            name = f"{scheme}_proxy"
+            return None if excepted else _parsed(name if os.environ.get(name) else name.upper(), text)
     return None
 
 
