@@ -120,7 +120,12 @@ class FileStore:
 
         The folder is this user's alone, so a link, a pipe or a device in it is a mistake and no attack.
         """
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        except PermissionError:
+            with suppress(FileNotFoundError):
+                self._refuse_foreign(os.lstat(path), path)
+            raise
         try:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):

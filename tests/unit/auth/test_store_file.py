@@ -274,6 +274,19 @@ def test_another_users_folder_is_closed(anybodys: Path) -> None:
     assert "Permission denied" in as_nobody(lambda: FileStore(str(anybodys / "other")).write(NAME, b"1", None))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's file is needed")
+@pytest.mark.parametrize("suffix", ["token", "lock"])
+def test_another_users_file_that_cannot_be_opened_is_named(suffix: str, anybodys: Path) -> None:
+    """Such as one that root copied into the folder."""
+    store = FileStore(str(anybodys / "tokens"))
+    store.write("b" * 64, b"1", None)
+    (anybodys / "tokens" / f"{NAME}.{suffix}").touch(0o600)
+    os.chown(anybodys / "tokens", NOBODY, NOBODY)
+    said = as_nobody(lambda: store.read(NAME) if suffix == "token" else store.lock(NAME, 1).acquire())
+    assert f"{NAME}.{suffix} belongs to user 0 and has mode 0600" in said
+    assert f"must belong to user {NOBODY}, who runs this process: chown it" in said
+
+
 FULL_DISK = """
 import resource, sys
 from airflow_provider_oac.auth.store_file import FileStore
