@@ -57,8 +57,8 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
         # A member whose name has another form may be a token in the wrong place.
         members = ", ".join(sorted(name for name in body if _NAME.fullmatch(name))[:20]) or "none known"
         raise OACConfigurationError(
-            f"The file holds no token: it has none of the members {', '.join((*_ACCESS, *_REFRESH))} ({members}). "
-            f"{_DOWNLOAD}"
+            f"The file holds no token: it has none of the members {', '.join((*_ACCESS, *_REFRESH))}. Its members are: "
+            f"{members}. {_DOWNLOAD}"
         )
     for kind, token_text in (("access", access), ("refresh", refresh)):
         if token_text and not fits_header(token_text):

@@ -131,9 +131,9 @@ def test_a_huge_file_is_refused() -> None:
 
 def test_a_file_without_a_token_names_what_it_has_instead() -> None:
     message = complaint({"id_token": "x", "tokens": ANSWER})
-    assert "(id_token, tokens)" in message
+    assert "Its members are: id_token, tokens." in message
     assert "app_access_token" in message
-    assert "(none known)" in complaint({})
+    assert "Its members are: none known." in complaint({})
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", 7, [OURS], {"token": OURS}, True])
