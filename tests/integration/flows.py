@@ -20,9 +20,8 @@ FOLDER, BUCKET = "oac-snapshots", "oac-backups"
 STORAGE = snapshots.Storage(BUCKET)
 QUICK = WaitPlan(longest_pause=0.05)
 
-POST, LIST = "POST /snapshots", "GET /snapshots"
-ONE, DELETE = "GET /snapshots/{snapshotId}", "DELETE /snapshots/{snapshotId}"
-LOOK, RESTORE, SYSTEM = "GET /workRequests/{id}", "POST /system/actions/restoreSnapshot", "GET /system"
+LIST, DELETE = "GET /snapshots", "DELETE /snapshots/{snapshotId}"
+LOOK, SYSTEM = "GET /workRequests/{id}", "GET /system"
 
 Oac = Callable[..., Any]
 
@@ -44,15 +43,6 @@ def oac(drive: Drive, sign_in: SignIn, instance: str = "dev") -> Oac:
     return run
 
 
-def take(run: Oac, name: SnapshotName | str, uri: str | None = None, *, registered: bool = False) -> str:
-    """Take or register a snapshot and wait for it; returns its id."""
-    path = uri or (name.uri(FOLDER) if isinstance(name, SnapshotName) else f"file:///by-hand/{name}.bar")
-    call = (
-        snapshots.register(str(name), path, STORAGE)
-        if registered
-        else snapshots.create(str(name), path, STORAGE, PASSWORD)
-    )
-    done = run(wait(run(call), QUICK))
-    found = done.resource_id("SNAPSHOT")
-    assert found
-    return str(found)
+def take(run: Oac, name: SnapshotName) -> None:
+    """Take a snapshot and wait for it."""
+    run(wait(run(snapshots.create(str(name), name.uri(FOLDER), STORAGE, PASSWORD)), QUICK))

@@ -12,7 +12,7 @@ import pytest
 from oac_simulator.launch import Simulator
 from tests.integration.commands import CommandLine
 from tests.integration.test_command_line import shell  # noqa: F401 (a fixture)
-from tests.tasks import ADMIN, AUTHOR, oac_connection
+from tests.tasks import ADMIN, oac_connection
 from tests.unit.auth.tokens import access_token
 
 HAS_COMMANDS = True
@@ -82,16 +82,6 @@ def test_check_for_people_and_for_programs(robot: CommandLine) -> None:
     assert {step["name"] for step in done.json["steps"]} >= {"connection", "store", "sign-in", "rights", "certificate"}
 
 
-def test_check_of_what_does_not_work_ends_with_one(robot: CommandLine, clean: Simulator) -> None:
-    robot.connection("oac_default", oac_connection(clean.ready, certificate_alias="other"))
-    done = robot.run("check")
-    assert done.code == 1
-    assert "[FAIL] sign-in:" in done.out
-    assert "character by character" in done.out
-    done = robot.run("check", "--json")
-    assert (done.code, done.json["works"], done.json["steps"][-1]["state"]) == (1, False, "failed")
-
-
 # ----------------------------------------------------------------------------------------------------------- call
 
 
@@ -129,15 +119,6 @@ def test_call_without_a_complete_answer_says_so(output: bool, robot: CommandLine
     assert done.code == 1
     assert "got no complete answer" in done.err
     assert not file.exists()
-
-
-def test_call_takes_no_redirect_for_an_answer(robot: CommandLine, clean: Simulator) -> None:
-    clean.control.fault("GET /system", "redirect", location="https://elsewhere.example.com/login")
-    output = robot.folder / "answer"
-    output.write_text("what was there")
-    done = robot.run("call", "GET", "/system", "--output", str(output))
-    assert (done.code, output.read_text()) == (1, "what was there")
-    assert "It redirects to https://elsewhere.example.com/login" in done.err
 
 
 def test_call_refuses_what_makes_no_sense(robot: CommandLine, clean: Simulator) -> None:
@@ -228,10 +209,3 @@ def test_no_command_and_a_wrong_one_are_explained(robot: CommandLine) -> None:
     done = robot.run("--help")
     assert done.code == 0
     assert "keygen" in done.out
-
-
-def test_an_author_reads_what_an_author_may(robot: CommandLine, clean: Simulator) -> None:
-    robot.connection("oac_author", oac_connection(clean.ready, user=AUTHOR))
-    assert robot.run("call", "GET", "/catalog?search=*", "--oac-conn-id", "oac_author").code == 0
-    done = robot.run("call", "GET", "/snapshots", "--oac-conn-id", "oac_author")
-    assert (done.code, "HTTP 401" in done.err) == (1, True)

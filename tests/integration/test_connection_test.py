@@ -270,12 +270,6 @@ def test_a_certificate_that_ended_is_named_although_the_sign_in_fails(
     assert steps(report)["certificate"] == "warning"
 
 
-def test_an_unknown_certificate_is_a_note(connections: Connections) -> None:
-    report = OACHook().check()
-    assert steps(report)["certificate"] == "note"
-    assert any("Set the Connection's certificate" in step.text for step in report.steps)
-
-
 # ---------------------------------------------------------------------------------------------- whose it is
 
 
@@ -361,20 +355,6 @@ def test_a_damaged_record_is_a_failure_for_a_chain_with_its_repair(
     assert step.name == "store"
     assert "cannot be decrypted" in step.text
     assert "login --oac-conn-id oac_default" in step.text
-
-
-def test_a_sign_in_that_is_refused_fails_there(connections: Connections) -> None:
-    connections.oac(certificate_alias="other")
-    report = OACHook().check()
-    assert failed(report).name == "sign-in"
-    assert report.facts["grant"] == "jwt_assertion"
-
-
-def test_nobody_signed_in_yet_fails_there(connections: Connections, store: Path) -> None:
-    with_secret(connections, grant="device_code", user=None)
-    step = failed(OACHook().check())
-    assert step.name == "sign-in"
-    assert "No user has signed in" in step.text
 
 
 def test_somebody_elses_sign_in_fails_there(connections: Connections, store: Path, sign_in: SignIn) -> None:

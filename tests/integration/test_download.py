@@ -146,14 +146,6 @@ def test_fewer_bytes_than_announced_are_no_file_even_if_they_look_like_one(fetch
     assert len(server.seen) == QUICK.attempts
 
 
-def test_a_connection_that_breaks_for_ever_is_given_up(fetch: Fetch) -> None:
-    sink = MemorySink()
-    with file_server(BODY, Step(cut=0)) as server, pytest.raises(OACTransportError):
-        fetch(server, sink)
-    assert len(server.seen) == QUICK.attempts
-    assert not sink.committed
-
-
 @pytest.mark.parametrize("status", [404, 202, 204])
 def test_a_file_that_is_not_there_yet_is_waited_for(fetch: Fetch, status: int) -> None:
     body = b"" if status == 204 else b'{"code": "NotReady", "message": "in progress"}'

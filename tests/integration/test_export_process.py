@@ -7,14 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oac_simulator.launch import Simulator
-from tests.integration.test_operators_export import DOWNLOAD
 from tests.tasks import AUTHOR, Connections
 
 LARGE = 256 * 1024 * 1024
@@ -54,27 +52,3 @@ def test_256_mib_pass_through_a_task_in_less_than_40_mib(
         assert above < 40
     finally:
         target.unlink(missing_ok=True)
-
-
-def test_a_task_that_is_killed_in_the_middle_leaves_no_half_file(
-    connections: Connections, clean: Simulator, tmp_path: Path
-) -> None:
-    connections.oac(user=AUTHOR)
-    clean.control.settings(export_size=20_000_000)
-    clean.control.fault(DOWNLOAD, "drip", seconds=30)
-    target = tmp_path / "board.pdf"
-    target.write_bytes(b"the old one")
-    process = task("blocking", f"file://{target}")
-    deadline = time.monotonic() + 120
-    while not (halves := [path for path in tmp_path.glob(".board.pdf.*.part") if path.stat().st_size > 1_000_000]):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.kill()
-    process.communicate()
-    assert target.read_bytes() == b"the old one"
-    assert [path.exists() for path in halves] == [True]
-    # The second try, which knows the leftovers of the first.
-    clean.control.clear_faults()
-    assert outcome(task("blocking", f"file://{target}", 2))["result"]["size"] == target.stat().st_size
-    assert [path.name for path in tmp_path.iterdir()] == ["board.pdf"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
-import itertools
 import os
 import re
 import socket
@@ -260,15 +259,6 @@ def test_bytes_that_come_one_by_one_for_ever(what: str, streamed: bool, drive: D
             body(drive, url, streamed, SLOW)
         enough.set()
     assert (caught.value.sent, caught.value.passing) == (True, True)
-
-
-def test_a_flood_of_100_continue(drive: Drive) -> None:
-    flood = b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
-    with (
-        hostile(lambda: itertools.repeat(flood)) as (url, _server),
-        pytest.raises(OACTransportError, match="abandoned"),
-    ):
-        body(drive, url, False, SLOW)
 
 
 def test_a_stream_that_keeps_up_may_take_longer_than_a_response(drive: Drive) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -55,15 +54,6 @@ def test_the_link_is_there_before_the_work_is_done(connections: Connections, cle
         if is_airflow_2()
         else "oac/work?dag_id=a_dag&run_id=a_run&task_id=backup&map_index=-1",
     }
-
-
-@pytest.mark.parametrize("where", ["both", "body", "header"])
-def test_the_work_request_is_found_wherever_oac_names_it(
-    connections: Connections, clean: Simulator, where: str
-) -> None:
-    clean.control.settings(work_request_id_in=where)
-    result = Task(lambda: make(deferrable=True)).attempt()
-    assert result["work_request_id"] == clean.control.work_requests("dev")[0]["id"]
 
 
 @pytest.mark.parametrize("named", ["no_id", "none"])
@@ -118,14 +108,6 @@ def test_the_bucket_may_be_used_as_an_oci_user(connections: Connections, clean: 
     (snapshot,) = clean.control.snapshots("dev")
     # The simulator takes this kind only with all five members, and with the base64 of a whole PEM file.
     assert snapshot["storage"]["auth"] == {"type": "OSS_AUTH_OCI_USER_ID"}
-
-
-def test_durations_may_be_given_as_such(connections: Connections) -> None:
-    result = Task(lambda: make(
-        deferrable=True, poll_interval=timedelta(seconds=0.1), timeout=timedelta(minutes=1),
-        confirmation_timeout=timedelta(seconds=0.5),
-    )).attempt()  # fmt: skip
-    assert result["verified"]
 
 
 def test_only_ids_travel(connections: Connections, clean: Simulator) -> None:

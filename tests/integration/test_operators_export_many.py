@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client.ids import catalog_id
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.operators.workbooks import OACExportWorkbooksOperator
 from oac_simulator.launch import Simulator
 from tests.integration.test_operators_export import (
@@ -146,25 +146,6 @@ def test_what_was_made_otherwise_is_made_anew(make: Make, clean: Simulator, out:
     assert len(pages(out / "Revenue_by_Region.pdf")) == 1
 
 
-def test_a_clear_makes_everything_anew(make: Make, clean: Simulator, out: Path, store: bool) -> None:
-    task = Task(make, store=store)
-    task.attempt()
-    task.clear()
-    task.attempt()
-    assert ordered(clean) == 8
-    assert names(out) == ALL
-
-
-def test_without_durability_nothing_is_remembered(make: Make, clean: Simulator, out: Path) -> None:
-    workbooks = [PIPELINE, NOTHING]
-    task = Task(lambda: make(workbooks=workbooks, durable=False))
-    for number in (1, 2):
-        with pytest.raises(OACError, match="1 files are complete"):
-            task.attempt()
-        assert ordered(clean) == number
-    assert names(out) == ["Pipeline.pdf"]
-
-
 def test_a_file_that_cannot_be_fetched_is_named_and_the_others_come(
     make: Make, clean: Simulator, out: Path, store: bool
 ) -> None:
@@ -207,33 +188,3 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
     begins = [work["timeAccepted"] for work in works]
     running = [sum(work["timeAccepted"] <= moment < work["timeFinished"] for work in works) for moment in begins]
     assert 1 < max(running) <= 3
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"workbooks": []}, "workbooks is empty"),
-        ({"workbooks": [{"path": PIPELINE}]}, "Unknown field 'path'"),
-        ({"workbooks": [{"workbook_path": PIPELINE, "workbook_id": "x"}]}, "Give either the id"),
-        ({"workbooks": [PIPELINE, PIPELINE]}, r"would both be written to .*Pipeline\.pdf"),
-        (
-            {"workbooks": [{"workbook_path": PIPELINE, "canvases": [name]} for name in "ab"]},
-            r"would both be written to .*Pipeline\.pdf",
-        ),
-        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": 7}]}, "Pipeline: canvases is a list of names or ids"),
-        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": {"a": 1}}]}, "canvases is a list of names or ids"),
-        (
-            {"workbooks": [PIPELINE, {"workbook_path": REVENUE, "name": "Pipeline"}]},
-            r"would both be written to .*Pipeline\.pdf",
-        ),
-        ({"formats": ["pdf", "gif"]}, "'pdf' or 'png'"),
-        ({"screen_height": 3601}, "not 3601"),
-        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": "Canvas 1"}]}, "list of names or ids, not 'Canvas 1'"),
-    ],
-)
-def test_what_cannot_work_is_refused_before_anything_is_asked(
-    make: Make, clean: Simulator, changes: dict[str, Any], says: str
-) -> None:
-    with pytest.raises(OACConfigurationError, match=says):
-        Task(lambda: make(**changes)).attempt()
-    assert clean.control.counters()["calls"].get("dev", {}) == {}

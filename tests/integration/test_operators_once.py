@@ -8,7 +8,6 @@ import pytest
 
 from airflow_provider_oac.exceptions import (
     OACKilledError,
-    OACUncertainError,
     OACWorkRequestError,
 )
 from oac_simulator.launch import Simulator
@@ -32,29 +31,6 @@ def test_a_retry_after_success_takes_no_second_snapshot(
     assert len(names(clean)) == 1
     assert second["snapshot_id"] == first["snapshot_id"]
     assert second["verified"] is store
-
-
-def test_a_lost_answer_is_looked_for_in_the_list(connections: Connections, clean: Simulator) -> None:
-    clean.control.fault(POST, "drop_after")
-    result = Task(lambda: make(deferrable=True)).attempt()
-    (snapshot,) = clean.control.snapshots("dev")
-    assert result["snapshot_id"] == snapshot["id"]
-    assert (result["verified"], result["work_request_id"]) == (False, None)
-
-
-def test_uncertainty_ends_the_try_and_the_next_one_finds_the_snapshot(
-    connections: Connections, clean: Simulator, store: bool
-) -> None:
-    task = Task(lambda: make(deferrable=True), store=store)
-    clean.control.fault(POST, "drop_after")
-    # Without a store, the list is read before the request as well.
-    clean.control.fault("GET /snapshots", "status", status=403, after=0 if store else 1)
-    with pytest.raises(OACUncertainError, match="run the task again"):
-        task.attempt()
-    result = task.attempt()
-    assert names(clean) == [result["name"]]
-    assert clean.control.calls("dev", POST) == 1
-    assert not result["verified"]
 
 
 def test_a_retry_forgets_work_that_failed_unseen(connections: Connections, clean: Simulator) -> None:
@@ -114,17 +90,6 @@ def test_work_that_oac_forgot_is_looked_for_in_the_list(connections: Connections
     assert (result["verified"], result["work_request_id"]) == (False, None)
 
 
-def test_a_task_that_is_not_durable_never_takes_an_earlier_trys_snapshot_for_its_own(
-    connections: Connections, clean: Simulator
-) -> None:
-    task = Task(lambda: make(durable=False))
-    first = task.attempt()
-    clean.control.fault(POST, "drop_before")
-    second = task.attempt()
-    assert second["verified"]
-    assert set(names(clean)) == {first["name"], second["name"]}
-
-
 def test_what_is_found_again_is_told_as_it_was_ordered(connections: Connections, clean: Simulator, store: bool) -> None:
     connections.seal("oac_seal_new", "Another-Horse-8-Battery")
     changes: dict[str, str] = {}
@@ -162,15 +127,3 @@ def test_work_that_ended_after_all_is_no_timeout(connections: Connections, clean
     assert task.deferred is not None
     carried = task.deferred.trigger.carried
     assert task.execute_complete({"outcome": "timeout", "message": "late", "carried": carried})["verified"]
-
-
-def test_a_retry_while_oac_is_out_of_reach_waits_for_the_work_of_the_try_before(
-    connections: Connections, clean: Simulator
-) -> None:
-    task = Task(lambda: make(deferrable=task.try_number == 1))
-    task.start()
-    # As many as one call sends in all, so that the first look of the retry ends in an error.
-    clean.control.fault(LOOK, "status", status=503, times=5)
-    result = task.attempt()
-    assert len(names(clean)) == 1
-    assert result["verified"] is True

@@ -57,18 +57,6 @@ def test_a_snapshot_of_one_instance_is_restored_into_another(
     assert (result["source_instance"], result["seal"], result["searchable"]) == ("dev", "oac_seal", True)
 
 
-def test_the_safety_snapshot_brings_back_what_was_there(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    clean.control.damage("prod")
-    before = clean.control.content("prod")
-    task, _ = restoring(connections, snapshot)
-    safety = task.attempt()["safety"]
-    assert clean.control.content("prod") != before
-    back, _ = restoring(connections, safety, task_id="back")
-    back.attempt()
-    assert clean.control.content("prod") == before
-
-
 def test_without_a_safety_snapshot_only_where_it_is_said(connections: Connections, clean: Simulator) -> None:
     snapshot = registered(connections)
     task, _ = restoring(connections, snapshot, safety_bucket=None)
@@ -296,28 +284,6 @@ def test_nothing_that_crosses_the_database_holds_a_secret(connections: Connectio
 # -- while and after it restores
 
 
-def test_an_outage_while_it_restores_is_waited_out(
-    connections: Connections, clean: Simulator, deferrable: bool
-) -> None:
-    snapshot = registered(connections)
-    clean.control.settings(restore_outage=True, work_seconds=1.0, index_seconds=1.0)
-    task, _ = restoring(connections, snapshot, deferrable=deferrable)
-    assert task.attempt()["searchable"] is True
-
-
-@pytest.mark.parametrize("status", [401, 502])
-def test_whoever_is_logged_out_while_it_restores_waits_on(
-    connections: Connections, clean: Simulator, status: int
-) -> None:
-    snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
-    body = json.dumps({"user": "oac.admin@example.com", "status": "unauthorized"})
-    clean.control.fault(LOOK, "status", status=status, body=body, times=6, instance="prod")
-    clean.control.fault(SYSTEM, "status", status=status, body=body, after=1, times=4, instance="prod")
-    assert task.attempt()["verified"]
-    assert restores(clean) == 1
-
-
 @pytest.mark.parametrize("again", ["retry", "clear"])
 def test_an_instance_that_does_not_come_back_is_said_so_and_looked_at_again(
     connections: Connections, clean: Simulator, again: str
@@ -388,10 +354,3 @@ def test_only_what_was_restored_is_looked_at_again(connections: Connections, cle
     with pytest.raises(AirflowFailException, match="was restored by this very task already"):
         task.attempt()
     assert restores(clean) == 1
-
-
-def test_a_user_who_may_not_search_is_no_reason_to_fail(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    clean.control.fault("GET /catalog/{type}", "status", status=403, times=None, instance="prod")
-    task, _ = restoring(connections, snapshot, ready_timeout=0.3)
-    assert task.attempt()["searchable"] is None

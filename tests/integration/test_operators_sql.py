@@ -106,8 +106,6 @@ def test_values_and_files_with_queries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [
-        ({"page_rows": None}, OACConfigurationError, "page_key needs page_rows"),
-        ({"column_types": {"id": "int64"}}, OACConfigurationError, "column_types need file_format='parquet'"),
         ({"column_types": {"id": "money"}, "file_format": "parquet"}, OACConfigurationError, "is 'money'"),
         ({"column_types": {"no": "int64"}, "file_format": "parquet"}, OACConfigurationError, "The columns are id, "),
         ({"page_rows": None, "page_key": None, "max_rows": 100}, OACQueryError, "more rows than the 100"),

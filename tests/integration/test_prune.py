@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client.flows.retention import PrunePlan, Retention, SnapshotSeries, prune
-from airflow_provider_oac.client.flows.submit import unless_gone
-from airflow_provider_oac.client.rest import snapshots
 from airflow_provider_oac.client.snapshot_names import SnapshotName, task_mark
-from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
+from airflow_provider_oac.exceptions import OACApiError, OACResponseError
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
 from tests.integration import flows
@@ -62,16 +60,6 @@ def files(clean: Simulator) -> set[str]:
     return {path.removeprefix(prefix).removesuffix(".bar") for path in clean.control.bucket()}
 
 
-def test_old_snapshots_go_with_their_files(run: Oac, clean: Simulator) -> None:
-    old, older, new = series(run, 2, 3, 1)
-    lines: list[str] = []
-    assert deleted(pruned(run, lines)) == [older, old]
-    assert names(clean) == files(clean) == {new}
-    assert lines == [
-        f"Keeping {new}: the newest.", f"Deleted {older} with its file.", f"Deleted {old} with its file.",
-    ]  # fmt: skip
-
-
 def test_a_dry_run_only_tells(run: Oac, clean: Simulator) -> None:
     old, older, new = series(run, 2, 3, 1)
     lines: list[str] = []
@@ -80,56 +68,6 @@ def test_a_dry_run_only_tells(run: Oac, clean: Simulator) -> None:
     assert lines[1:3] == [f"Would delete {older} with its file.", f"Would delete {old} with its file."]
     assert lines[3].startswith("Without dry_run this fails: Pruning 'nightly' of 'dev' would delete 2 of 3 snapshots")
     assert clean.control.calls("dev", DELETE) == 0
-
-
-def test_too_many_at_once_stop_it_before_anything_is_deleted(run: Oac, clean: Simulator) -> None:
-    made = series(run, 1, 2, 3, 4)
-    with pytest.raises(
-        OACError, match=r"would delete 3 of 4 snapshots, more than max_delete=2 allows; none was deleted"
-    ):
-        pruned(run, max_delete=2)
-    assert names(clean) == files(clean) == set(made)
-    assert clean.control.calls("dev", DELETE) == 0
-    assert len(deleted(pruned(run, max_delete=3))) == 3
-
-
-def test_what_is_not_ours_is_not_touched(run: Oac, clean: Simulator) -> None:
-    old, new = series(run, 9, 1)
-    foreign = [named(9.5, label="weekly"), named(9.5, instance="prod"), "by hand"]
-    for name in foreign:
-        take(run, name)
-    moved = named(8.5)
-    take(run, moved, f"file:///archive/{moved}.bar")
-    future = named(-30)
-    take(run, future)
-    before = set(clean.control.bucket())
-    plan = pruned(run)
-    assert (deleted(plan), plan.others) == ([old], 4)
-    assert names(clean) == {new, str(moved), str(future), *map(str, foreign)}
-    assert before - set(clean.control.bucket()) == {f"{BUCKET}/{FOLDER}/dev/{old}.bar"}
-
-
-def test_the_file_of_a_snapshot_that_is_registered_as_well_stays(run: Oac, clean: Simulator) -> None:
-    shared = named(9)
-    take(run, shared)
-    take(run, "for the auditors", shared.uri(FOLDER), registered=True)
-    series(run, 1)
-    lines: list[str] = []
-    assert deleted(pruned(run, lines)) == [str(shared)]
-    assert f"Deleted {shared} but not its file, which another snapshot uses." in lines
-    assert "for the auditors" in names(clean)
-    assert str(shared) in files(clean)
-
-
-@pytest.mark.parametrize(
-    "fault", [{"fault": "drop_after"}, {"fault": "status", "status": 503}], ids=["lost after", "503 before"]
-)
-def test_a_delete_whose_answer_is_lost_is_sent_again(run: Oac, clean: Simulator, fault: dict[str, Any]) -> None:
-    *_, new = series(run, 3, 2, 1)
-    clean.control.fault(DELETE, **fault)
-    assert len(deleted(pruned(run))) == 2
-    assert names(clean) == files(clean) == {new}
-    assert clean.control.calls("dev", DELETE) == 3
 
 
 def test_a_delete_that_is_refused_stops_it_and_the_next_run_goes_on(run: Oac, clean: Simulator) -> None:
@@ -153,18 +91,3 @@ def test_a_list_that_cannot_be_read_is_no_list(run: Oac, clean: Simulator, answe
         pruned(run)
     assert names(clean) == files(clean) == set(made)
     assert clean.control.calls("dev", DELETE) == 0
-
-
-def test_removing_what_is_gone_says_so(run: Oac, clean: Simulator) -> None:
-    snapshot = take(run, "one")
-    assert run(unless_gone(snapshots.delete(snapshot))) is True
-    assert run(unless_gone(snapshots.delete(snapshot, delete_storage=True))) is False
-    assert len(clean.control.bucket()) == 1
-
-
-def test_removing_what_may_not_be_removed_is_an_error(run: Oac, clean: Simulator) -> None:
-    clean.control.settings(work_seconds=60.0)
-    run(snapshots.create("one", "file:///a/one.bar", STORAGE, flows.PASSWORD))
-    (listed,) = run(snapshots.list_all())
-    with pytest.raises(OACApiError, match=r"HTTP 400.*being created"):
-        run(unless_gone(snapshots.delete(listed.id, delete_storage=True)))

@@ -130,16 +130,6 @@ def test_killed_while_the_domain_answers_what_repairs_it_is_said(
     repaired(store, settings, sign_in)
 
 
-def test_killed_with_a_seed_in_the_store_only(folder_store: Store, sign_in: SignIn, clean: Simulator) -> None:
-    settings = chain(sign_in, seeded=False)
-    login(folder_store, settings, signed_in(sign_in))
-    aged(folder_store, settings, 101)
-    process = started(folder_store, settings, "before write 2", on_a_loop=False)
-    process.join(60)
-    says_how_to_repair(blocking, folder_store, settings, f"in process {process.pid} on ", clean)
-    repaired(folder_store, settings, sign_in)
-
-
 def aged(store: Store, settings: AuthSettings, seconds: float) -> None:
     """Let the store's access token be older."""
     record = store.record(settings)
@@ -213,17 +203,6 @@ def test_a_pause_that_outlasts_the_lease_loses_nothing(
     assert drive(store.session(settings).token).access_token
     assert clean.control.calls("identity", "token") == 2
     goes_on(store, settings)
-
-
-def test_a_domain_in_lasting_trouble_leaves_the_chain_alive(
-    folder_store: Store, sign_in: SignIn, clean: Simulator
-) -> None:
-    settings = chain(sign_in)
-    clean.control.fault("token", "status", status=503, times=4)
-    with pytest.raises(OACAuthError, match="internal error") as caught:
-        token_of(folder_store.session(settings))
-    assert caught.value.retryable
-    goes_on(folder_store, settings)
 
 
 # ------------------------------------------------------------------------------------------------------ cancellation

@@ -99,23 +99,6 @@ def test_a_refusal_by_oac_leads_to_a_new_token_although_the_stores_is_fresh(
     assert clean.control.calls("identity", "token") == 2
 
 
-def test_an_edited_connection_never_gets_its_former_selfs_token(
-    store: Store, drive: Drive, sign_in: SignIn, clean: Simulator
-) -> None:
-    tokens = {
-        drive(store.session(sign_in.settings(**changes)).token).access_token
-        for changes in (
-            {},
-            {"client_authentication": "body"},
-            {"user": "oac.author@example.com"},
-            {"instance": "prod"},
-            {"grant": "password"},
-        )
-    }
-    assert len(tokens) == 5
-    assert clean.control.calls("identity", "token") == 5
-
-
 def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(
     settings: AuthSettings, store: Store, clean: Simulator
 ) -> None:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.client.calls import Call, segment
 from airflow_provider_oac.client.ids import encoded
-from airflow_provider_oac.client.rest import connections, snapshots, system, work_requests
+from airflow_provider_oac.client.rest import catalog, connections, snapshots, system, work_requests
 from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 from tests.manual import response
+from tests.unit.client.worlds import answering, run
 
 ID = "lfc-cc:13347-c9:3962654"
 
@@ -171,11 +172,18 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
         (work_requests.get(ID), {**WORK, "status": None}, "'status'.*members are: id, operationType, perc"),
         (work_requests.get(ID), {"status": "ACCEPTED"}, "'id'"),
         (system.get(), [], "should be a JSON object"),
+        (catalog.list_items("folders").page(1), [{"type": "folders"}], "type descriptor"),
     ],
 )
 def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: str) -> None:
     with pytest.raises(OACResponseError, match=says):
         read(call, body)
+
+
+def test_a_page_in_place_of_an_answer_is_told_as_such() -> None:
+    io = answering(lambda _age, _request: response(200, "<html>"))
+    with pytest.raises(OACResponseError, match=r"Could not .*host is an OAC instance and no proxy or sign-in page"):
+        run(io, system.get())
 
 
 def test_an_error_holds_nothing_of_an_answer_that_cannot_be_read() -> None:
