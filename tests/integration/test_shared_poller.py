@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ import requests
 
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 from airflow_provider_oac.client.flows.throttle import FEW, MANY
-from airflow_provider_oac.client.rest import work_requests
-from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.transport.asynchronous import KEEP_ALIVE, AsyncIO
@@ -241,23 +238,6 @@ def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_ed
         assert moved
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_all_slow_down_together_and_go_on(clean: Simulator, status: int) -> None:
-    works = clean.control.start_work("dev", 0.2, 40)
-    clean.control.fault(LOOK, "status", status=status, headers={"Retry-After": "2"}, times=None)
-
-    async def slowed() -> list[str]:
-        waiting = asyncio.create_task(events(works))
-        await looked(clean)
-        await asyncio.sleep(1.0)
-        # Those that were under way, and nobody after them.
-        assert looks(clean) <= 8
-        clean.control.clear_faults()
-        return await waiting
-
-    assert asyncio.run(slowed()) == ["ended"] * 40
-
-
 def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> None:
     works = clean.control.start_work("dev", 60, 20)
     clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "60"}, times=None)
@@ -350,19 +330,6 @@ def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(cle
         log.setLevel(before)
     assert {whose for name, whose in lines if name.startswith("airflow_provider_oac")} == {"nobody"}
     assert {(name, whose) for name, whose in lines if name in works} == {(work, work) for work in works}
-
-
-def test_a_defect_of_ours_reaches_whoever_waits(clean: Simulator) -> None:
-    def broken(_body: Any) -> WorkRequest:
-        raise KeyError("a defect")
-
-    (work,) = clean.control.start_work("dev", 60)
-    with pytest.raises(KeyError, match="a defect"):
-        asyncio.run(
-            shared_poller.wait(
-                "oac_default", WorkRequestTarget(work, call=replace(work_requests.get(work), read=broken))
-            )
-        )
 
 
 @pytest.mark.parametrize("how", ["no such Connection", "a bad key", "a grant that needs a store"])
