@@ -186,19 +186,6 @@ def test_who_interrupts_it_is_told_what_is_left(robot: CommandLine, clean: Simul
     assert (done.code, f"The snapshot {name} is still there after its removal." in done.err) == (130, True)
 
 
-def test_a_snapshot_that_oac_refuses_leaves_nothing_to_look_for(robot: CommandLine, clean: Simulator) -> None:
-    clean.control.fault("POST /snapshots", "status", status=400)
-    done = robot.run(*WRITING)
-    assert (done.code, "by hand" in done.err) == (0, False)
-
-
-def test_a_connection_for_the_seal_that_is_not_there_is_said(robot: CommandLine, clean: Simulator) -> None:
-    done = robot.run("conformance", "--allow-write", "--bucket", "oac-backups", "--seal-conn-id", "oac_gone")
-    assert (done.code, done.out) == (1, "")
-    assert "error: Airflow has no Connection 'oac_gone'" in done.err
-    assert "Check --seal-conn-id" in done.err
-
-
 def test_a_report_that_cannot_be_written_is_said_before_anything_is_done(robot: CommandLine, clean: Simulator) -> None:
     done = robot.run(*WRITING, "--output", str(robot.folder / "not-there" / "report.json"))
     assert (done.code, "cannot be written: No such file or directory." in done.err) == (1, True)

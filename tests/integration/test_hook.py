@@ -13,7 +13,7 @@ from airflow_provider_oac.client.rest import snapshots, system
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.transport.retry import ONCE
-from oac_simulator.launch import Simulator, launch
+from oac_simulator.launch import Simulator
 from tests.integration.servers import unused_port
 from tests.tasks import Connections
 
@@ -177,20 +177,14 @@ def test_a_session_ignores_netrc(
     assert answer.request.headers["Authorization"].startswith("Bearer ")
 
 
-def test_tls_is_verified_with_the_connections_ca(monkeypatch: pytest.MonkeyPatch) -> None:
-    with launch(work_seconds=0.0, instances=["dev"], tls=True) as secure:
-        connections = Connections(secure.ready, monkeypatch)
-        connections.oac(ca_file=secure.ready["ca_file"])
-        assert OACHook().get_conn().get("/system").status_code == 200
-        assert OACHook().run(system.get()).service_instance_key == "dev"
-        connections.oac()
-        with pytest.raises(requests.exceptions.SSLError):
-            # The token is still known: what is refused is the certificate of the instance.
-            OACHook().get_conn().get("/system")
-        works, message = OACHook().test_connection()
-        assert not works
-        assert "the server's certificate was refused" in message
-        assert "ca_file" in message
-
-
-# --------------------------------------------------------------------------------------------- test_connection
+def test_tls_is_verified_with_the_connections_ca(secure: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connections = Connections(secure.ready, monkeypatch)
+    connections.oac(ca_file=secure.ready["ca_file"])
+    assert OACHook().get_conn().get("/system").status_code == 200
+    assert OACHook().run(system.get()).service_instance_key == "dev"
+    connections.oac()
+    with pytest.raises(requests.exceptions.SSLError):
+        # The token is still known: what is refused is the certificate of the instance.
+        OACHook().get_conn().get("/system")
+    works, message = OACHook().test_connection()
+    assert (works, "the server's certificate was refused" in message, "ca_file" in message) == (False, True, True)

@@ -102,14 +102,6 @@ def packed(times: int, size: int, encoding: str) -> bytes:
     return HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-#: What the clients refuse.
-NONSENSE = {
-    "no JSON": HEAD + b"Content-Length: 6\r\n\r\n<html>",
-    "no UTF-8": HEAD + b"Content-Length: 4\r\n\r\n\xff\xfe\x00\x01",
-    "JSON of another kind": HEAD + b"Content-Length: 7\r\n\r\n[[[]]]\n",
-    "nested without end": HEAD + b"Content-Length: 100000\r\n\r\n" + b"[" * 100_000,
-    "a number without end": HEAD + b"Content-Length: 5001\r\n\r\n-" + b"9" * 5000,
-}
 #: What the drivers refuse.
 GARBAGE = {
     "a length that is none": HEAD + b"Content-Length: many\r\n\r\n<html>",
@@ -188,13 +180,6 @@ def refused(drive: Drive, flow: Callable[[IO], Any]) -> OACError:
     assert len(text) < 3000
     assert not re.search(r"eyJ[\w-]{8}", text + repr(vars(caught.value)))
     return caught.value
-
-
-@pytest.mark.parametrize("what", sorted(NONSENSE))
-def test_nonsense(what: str, which: str, sign_in: SignIn) -> None:
-    with hostile(once(NONSENSE[what])) as (url, server):
-        refused(blocking, ToDo(sign_in).ask(which, url))
-        assert server.requests
 
 
 @pytest.mark.parametrize("which", ["rest", "download"])
@@ -361,20 +346,6 @@ def test_decompression_bombs(drive: Drive) -> None:
     assert (done.returncode, done.stdout.split()) == (0, ["refused"] * len(BOMBS)), done.stderr[-2000:]
 
 
-@pytest.mark.parametrize(
-    ("status", "which"),
-    [(301, "rest"), (302, "token"), (302, "rest"), (303, "rest"), (307, "download"), (307, "rest"), (308, "rest")],
-)
-def test_nothing_is_sent_where_a_redirect_leads(status: int, which: str, drive: Drive, sign_in: SignIn) -> None:
-    with answering() as elsewhere:
-        location = [("Location", f"{elsewhere.url}/stolen?code=eyJhbGciOiJub25lIn0.e30.x")]
-        with answering(lambda _seen: Reply(status, b"{}", location)) as server:
-            error = refused(drive, ToDo(sign_in).ask(which, server.url))
-            assert len(server.seen) == 1
-        assert "redirect" in str(error)
-        assert elsewhere.seen == []
-
-
 def test_nothing_is_asked_where_the_next_page_is_said_to_be(drive: Drive, sign_in: SignIn) -> None:
     def reply(seen: Seen) -> Reply:
         links = [("oa-next-page", elsewhere.url + "/stolen"), ("Link", f'<{elsewhere.url}/stolen>; rel="next"')]
@@ -386,17 +357,6 @@ def test_nothing_is_asked_where_the_next_page_is_said_to_be(drive: Drive, sign_i
         found = drive(lambda io: Api(io, server.url, session).run(catalog.list_items("folders")))
         assert len(found) == len(server.seen) == 3
         assert elsewhere.seen == []
-
-
-def test_a_token_that_comes_back_stands_in_no_error(drive: Drive, sign_in: SignIn) -> None:
-    def reply(seen: Seen) -> Reply:
-        sent = seen.headers["authorization"]
-        return Reply(403, b'{"message": "no: %s"}' % sent.encode(), [("WWW-Authenticate", sent), ("ecid", sent)])
-
-    with answering(reply) as server:
-        error = refused(drive, ToDo(sign_in).ask("rest", server.url))
-    assert isinstance(error, OACApiError)
-    assert "no: Bearer ***" in str(error)
 
 
 def test_an_error_that_nobody_can_unpack_keeps_its_status(drive: Drive, sign_in: SignIn) -> None:

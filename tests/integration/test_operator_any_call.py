@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -53,13 +52,6 @@ def reload(*, store: bool = True, **changes: Any) -> Task:
     return task(store=store, **{**arguments, **changes})
 
 
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was logged, wherever this Airflow writes it to."""
-    caplog.set_level(logging.INFO)
-    return lambda: caplog.text + "".join(capsys.readouterr())
-
-
 # ------------------------------------------------------------------------------------------------ one answer
 
 
@@ -78,16 +70,6 @@ def test_an_answer_is_the_result(arguments: dict[str, Any], wanted: str) -> None
     result = does(**arguments)
     assert wanted in result
     assert json.loads(json.dumps(result)) == result
-
-
-def test_something_is_sent_and_changed(clean: Simulator) -> None:
-    assert does(method="POST", path="/catalog/folders", body=BODY)["name"] == "New"
-    folder = ids.catalog_id(f"{SALES}/New")
-    path = f"/catalog/folders/{folder}"
-    assert does(method="POST", path=f"{path}/actions/getACL")[0]["accountType"] == "ApplicationRole"
-    assert does(method="DELETE", path=path, query={"recursive": True}) is None
-    with pytest.raises(OACApiError, match=r"Could not call GET .*HTTP 404"):
-        does(method="GET", path=path)
 
 
 def test_the_log_says_what_was_sent_and_what_came(said: Callable[[], str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -40,13 +39,6 @@ def audit(**arguments: Any) -> Any:
 
 def allowed(path: str, kind: str = "folders") -> dict[str, tuple[str, ...]]:
     return {entry.account: entry.allowed for entry in OACHook().run(acl.get(kind, ids.catalog_id(path)))}
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was logged so far; where it goes depends on the version of Airflow."""
-    caplog.set_level(logging.INFO)
-    return lambda: caplog.text + "".join(capsys.readouterr())
 
 
 # ---------------------------------------------------------------------------------------------------- update

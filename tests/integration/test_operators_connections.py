@@ -120,11 +120,6 @@ def test_a_file_that_is_no_wallet_is_caught_before_any_call(
     assert clean.control.calls("dev", POST) == 0
 
 
-def test_oac_names_the_parameter_that_a_data_source_needs(source: Connections) -> None:
-    with pytest.raises(OACApiError, match="required property 'host' not found"):
-        Task(lambda: create(connection_params={})).attempt()
-
-
 def test_a_second_connection_of_a_name_fails_without_a_retry_by_default(source: Connections, clean: Simulator) -> None:
     Task(create).attempt()
     with pytest.raises(AirflowFailException, match=r"exists already.*if_exists='keep' or 'update'"):

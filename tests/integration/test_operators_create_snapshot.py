@@ -14,7 +14,7 @@ from airflow_provider_oac._compat import is_airflow_2
 from airflow_provider_oac.client.snapshot_names import parse
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from oac_simulator.launch import Simulator
-from tests.tasks import SEAL_PASSWORD, Connections, Task, names
+from tests.tasks import SEAL_PASSWORD, Connections, Task
 from tests.tasks import backup_operator as make
 
 
@@ -80,12 +80,6 @@ def test_without_waiting_a_sensor_can_wait_instead(
 
     Task(sensor).attempt()
     assert clean.control.snapshots("dev")[0]["state"] == "SUCCEEDED"
-
-
-def test_two_tasks_of_a_run_take_two_snapshots(connections: Connections, clean: Simulator) -> None:
-    Task(make).attempt()
-    Task(lambda: make(task_id="other"), store=False).attempt()
-    assert len(set(names(clean))) == 2
 
 
 def test_region_namespace_and_folder_reach_oac(connections: Connections, clean: Simulator) -> None:

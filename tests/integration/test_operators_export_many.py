@@ -14,7 +14,6 @@ from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.operators.workbooks import OACExportWorkbooksOperator
 from oac_simulator.launch import Simulator
 from tests.integration.test_operators_export import (
-    DOWNLOAD,
     EXPORT,
     REVENUE,
     SEVEN,
@@ -48,12 +47,6 @@ def make(connections: Connections, tmp_path: Path) -> Make:
         return OACExportWorkbooksOperator(**{**arguments, **changes})
 
     return operator
-
-
-@pytest.fixture(params=[True, False], ids=["store", "no store"])
-def store(request: pytest.FixtureRequest) -> bool:
-    """The test runs twice: with a state store as in Airflow 3.3, and with a manifest as before."""
-    return bool(request.param)
 
 
 @pytest.fixture
@@ -144,21 +137,6 @@ def test_what_was_made_otherwise_is_made_anew(make: Make, clean: Simulator, out:
     workbooks = then
     task.attempt()
     assert len(pages(out / "Revenue_by_Region.pdf")) == 1
-
-
-def test_a_file_that_cannot_be_fetched_is_named_and_the_others_come(
-    make: Make, clean: Simulator, out: Path, store: bool
-) -> None:
-    workbooks = [PIPELINE, REVENUE]
-    clean.control.fault(DOWNLOAD, "status", status=403, body={"code": "Forbidden", "message": "Not yours."})
-    task = Task(lambda: make(workbooks=workbooks, max_parallel=1), store=store)
-    with pytest.raises(OACError, match=rf"- {PIPELINE} as pdf, canvases .*Not yours"):
-        task.attempt()
-    assert [file["canvases"] for file in task.attempt()["files"]] == [
-        ["Canvas 1", "Canvas 2"],
-        ["Overview", "Europe", "Americas"],
-    ]
-    assert ordered(clean) == 3
 
 
 def test_a_retry_after_a_lost_process_finds_its_exports_and_its_files(

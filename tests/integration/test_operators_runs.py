@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -57,13 +56,6 @@ def by_somebody_else(dataset: str = ORDERS) -> str:
 
 def ran(dataset: str = ORDERS) -> list[jobs.Job]:
     return OACHook("oac_default").run(datasets.history(catalog_id(dataset)))
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was logged, wherever this Airflow writes it to."""
-    caplog.set_level(logging.INFO)
-    return lambda: caplog.text + "".join(capsys.readouterr())
 
 
 def test_a_reload_tells_what_each_table_took(

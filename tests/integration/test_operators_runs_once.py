@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import pytest
-
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.rest import data_flows, datasets
 from airflow_provider_oac.hooks.oac import OACHook
@@ -17,12 +15,6 @@ from tests.tasks import Connections, Task
 ORDERS, FLOW = "'admin'.'Orders'", "'admin'.'Load Orders'"
 RELOAD = "POST /catalog/datasets/{datasetId}/actions/reload"
 LOOK = "GET /workRequests/{id}"
-
-
-@pytest.fixture(params=[True, False], ids=["store", "no store"])
-def store(request: pytest.FixtureRequest) -> bool:
-    """The test runs twice: with a state store as in Airflow 3.3, and without one as in 2.11."""
-    return bool(request.param)
 
 
 def make(**changes: Any) -> OACReloadDatasetOperator:

@@ -162,21 +162,6 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
-def test_a_redis_that_restarts_empty_while_it_is_needed_costs_nothing(
-    server: RedisServer, sign_in: SignIn, clean: Simulator
-) -> None:
-    settings, store = chain(sign_in), Store(server.url)
-    clean.control.fault("token", "delay", seconds=1.5)
-    with ThreadPoolExecutor(1) as pool:
-        renewing = pool.submit(token_of, store.session(settings))
-        while not clean.control.calls("identity", "token"):
-            threading.Event().wait(0.02)
-        server.restart()
-        assert renewing.result(60) == store.record(settings).access_token
-    assert blocking(store.session(settings).renew).access_token
-    assert clean.control.counters()["replies"]["identity"] == {"200": 2}
-
-
 def test_a_refusal_is_not_hidden_by_a_store_that_fails_as_well(
     server: RedisServer, sign_in: SignIn, clean: Simulator
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac._compat import AirflowSensorTimeout
+from airflow_provider_oac._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.rest import catalog
 from airflow_provider_oac.exceptions import OACApiError, OACError
@@ -17,11 +17,6 @@ from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
 from oac_simulator.launch import Simulator
 from tests.tasks import AUTHOR, Connections, Task, first_event, through_the_database
-
-try:
-    from airflow.sdk.exceptions import AirflowSkipException
-except ImportError:  # before Airflow 3.2
-    from airflow.exceptions import AirflowSkipException
 
 SALES = "/@Catalog/shared/Sales"
 PIPELINE = f"{SALES}/Pipeline"

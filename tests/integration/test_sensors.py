@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac._compat import AirflowSensorTimeout
+from airflow_provider_oac._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_oac.client.flows.polling import WaitPlan
 from airflow_provider_oac.client.rest.snapshots import Storage, create, list_all
 from airflow_provider_oac.client.snapshot_names import SnapshotName
@@ -17,11 +17,6 @@ from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from oac_simulator.launch import Simulator
 from tests.tasks import SEAL_PASSWORD, Connections, Task
-
-try:
-    from airflow.sdk.exceptions import AirflowSkipException
-except ImportError:  # before Airflow 3.2
-    from airflow.exceptions import AirflowSkipException
 
 LOOK = "GET /workRequests/{id}"
 

@@ -210,12 +210,3 @@ def test_a_server_that_hangs_holds_no_other_one_up() -> None:
 
     with answering(hang) as hanging, answering() as quick:
         assert asyncio.run(whole(hanging.url, quick.url)) == 200
-
-
-def test_many_requests_side_by_side_share_few_connections(drive: Drive) -> None:
-    with answering() as server:
-        results = drive(
-            lambda io: io.gather([io.send(Request("GET", f"{server.url}/{number}")) for number in range(40)], 6)
-        )
-    assert [result.url.rpartition("/")[2] for result in results] == [str(number) for number in range(40)]
-    assert sorted(seen.target for seen in server.seen) == sorted(f"/{number}" for number in range(40))

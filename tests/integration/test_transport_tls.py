@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import ssl
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,11 @@ from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.blocking import PlainSession
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
-from oac_simulator.launch import Simulator, launch
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn, each_driver  # noqa: F401
 from tests.integration.servers import Proxy, answering, serving
 
 BEARER = {"Authorization": "Bearer the-token"}
-
-
-@pytest.fixture(scope="module")
-def secure() -> Iterator[Simulator]:
-    with launch(instances=["dev"], tls=True) as running:
-        yield running
 
 
 def get(drive: Drive, simulator: Simulator, ca_file: str | None = None) -> Response:

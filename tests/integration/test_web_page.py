@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from tests.integration.web_page import (
     silent,
 )
 from tests.redis_server import redis_server
-from tests.tasks import Connections, oac_connection
+from tests.tasks import Connections
 from tools.stack import until
 
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="Airflow 2.11 has no such pages")
@@ -485,40 +484,20 @@ def test_a_page_asks_the_token_store_once_and_waits_a_few_seconds_for_it(
         assert "did not answer within 3 s" in card(page, f"oac_stored_{number}")
 
 
-def test_a_connection_of_a_team_is_the_teams(
-    server: Server, connections: Connections, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Team = pytest.importorskip("airflow.models.team").Team
-    from airflow.models import Connection
-    from airflow.utils.session import create_session
-    from sqlalchemy import delete
-
-    if not hasattr(Connection, "team_name"):
-        pytest.skip("this Airflow has no teams")
-    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
-    of_us = oac_connection(connections.ready)
-    with create_session() as session:
-        session.add_all([Team(name="us"), Team(name="them")])
-        session.flush()
-        row = {**of_us, "extra": json.dumps(of_us["extra"]), "conn_id": "oac_of_us", "team_name": "us"}
-        session.add(Connection(**row))
-    try:
-        we, they = (server.session(name, "OP", teams=[name]) for name in ("us", "them"))
-        assert "127.0.0.1" in card(we.get(f"{server.url}/oac/", timeout=60).text, "oac_of_us")
-        checked = we.post(f"{server.url}/oac/check/oac_of_us", timeout=60).text
-        assert "level-good" in card(checked, "oac_of_us")
-        assert "oac_of_us" not in they.get(f"{server.url}/oac/", timeout=60).text
-        for order in ("check", "state", "sign-in"):
-            theirs, nobodys = (
-                they.post(f"{server.url}/oac/{order}/{name}", timeout=60) for name in ("oac_of_us", "oac_not_us")
-            )
-            assert theirs.status_code == nobodys.status_code == 404
-            assert theirs.text.replace("oac_of_us", "") == nobodys.text.replace("oac_not_us", "")
+@pytest.mark.usefixtures("teams")
+def test_a_connection_of_a_team_is_the_teams(server: Server) -> None:
+    we, they = (server.session(name, "OP", teams=[name]) for name in ("us", "them"))
+    assert "127.0.0.1" in card(we.get(f"{server.url}/oac/", timeout=60).text, "oac_of_us")
+    checked = we.post(f"{server.url}/oac/check/oac_of_us", timeout=60).text
+    assert "level-good" in card(checked, "oac_of_us")
+    assert "oac_of_us" not in they.get(f"{server.url}/oac/", timeout=60).text
+    for order in ("check", "state", "sign-in"):
         theirs, nobodys = (
-            they.get(f"{server.url}/oac/?connection={name}", timeout=60).text for name in ("oac_of_us", "oac_not_us")
+            they.post(f"{server.url}/oac/{order}/{name}", timeout=60) for name in ("oac_of_us", "oac_not_us")
         )
-        assert theirs.replace("oac_of_us", "") == nobodys.replace("oac_not_us", "")
-    finally:
-        with create_session() as session:
-            session.execute(delete(Connection).where(Connection.conn_id == "oac_of_us"))
-            session.execute(delete(Team))
+        assert theirs.status_code == nobodys.status_code == 404
+        assert theirs.text.replace("oac_of_us", "") == nobodys.text.replace("oac_not_us", "")
+    theirs, nobodys = (
+        they.get(f"{server.url}/oac/?connection={name}", timeout=60).text for name in ("oac_of_us", "oac_not_us")
+    )
+    assert theirs.replace("oac_of_us", "") == nobodys.replace("oac_not_us", "")
