@@ -137,7 +137,7 @@ class ToDo:
         changes = {"identity_url": url} if which == "token" else {}
         session = Session(self._sign_in.settings(**changes), MemoryStore())
         address = self._sign_in.url() if which == "token" else url
-        plan = TransferPlan(attempts=2, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 24)
+        plan = TransferPlan(attempts=2, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 22)
         flow = download(workbooks.download("id", "export"), Nowhere(), PDF, plan)
 
         async def whole(io: IO) -> None:
@@ -195,7 +195,7 @@ def test_garbage(what: str, which: str, drive: Drive, sign_in: SignIn) -> None:
 def test_what_never_ends_is_given_up(
     what: str, which: str, drive: Drive, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_io, "MAX_BODY_BYTES", 1 << 24)
+    monkeypatch.setattr(transport_io, "MAX_BODY_BYTES", 1 << 22)
     with hostile(endless(ENDLESS[what])) as (url, server):
         error = refused(drive, ToDo(sign_in).ask(which, url))
     assert "larger than" in str(error) or "more than any export has" in str(error)

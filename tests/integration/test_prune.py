@@ -25,11 +25,9 @@ def run(drive: Drive, sign_in: SignIn, clean: Simulator) -> Oac:
     return flows.oac(drive, sign_in)
 
 
-def named(
-    days: float, *, label: str = "nightly", instance: str = "dev", run_id: str = "an earlier run"
-) -> SnapshotName:
+def named(days: float) -> SnapshotName:
     time = (datetime.now(UTC) - timedelta(days=days)).replace(microsecond=0)
-    return SnapshotName(label, instance, time, "oac_seal", task_mark("backup", run_id, f"{days}", -1, 0))
+    return SnapshotName("nightly", "dev", time, "oac_seal", task_mark("backup", "an earlier run", f"{days}", -1, 0))
 
 
 def series(run: Oac, *days: float) -> list[str]:

@@ -181,12 +181,6 @@ def test_it_waits_for_it(connections: Connections, clean: Simulator, deferrable:
     assert clean.control.calls("dev", "GET /snapshots") >= 3
 
 
-def test_it_fails_when_backups_have_stopped(connections: Connections, deferrable: bool) -> None:
-    take_own(50)
-    with pytest.raises(AirflowSensorTimeout):
-        sensing(timeout=0.1, deferrable=deferrable, **FRESH).attempt()
-
-
 def test_the_trigger_says_what_was_seen_last(connections: Connections) -> None:
     name = take_own(50)
     with pytest.raises(AirflowSensorTimeout, match=f"Last poll: The newest snapshot of nightly is {name}, more than 1"):

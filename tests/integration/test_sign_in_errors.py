@@ -96,10 +96,6 @@ CASES = {
         "invalid_client", "failed", "client secret", "regenerated secret", 401,
         settings={**BY_SECRET, "client_secret": "not-the-secret"},
     ),
-    "wrong secret in the body": Case(
-        "invalid_client", "failed", "client secret", "regenerated secret", 401,
-        settings={"client_authentication": "body", "client_secret": "not-the-secret"},
-    ),
     "no certificate registered": Case(
         "invalid_client", "No certificate", "certificate is not registered", "certificate is imported", 401,
         app={"certificates": {}},
@@ -120,10 +116,6 @@ CASES = {
         "invalid_grant", "not active", "the user is deactivated", "Activate",
         settings={"user": "oac.inactive@example.com"},
     ),
-    "user deactivated later, grant password": Case(
-        "invalid_grant", "not active", "the user is deactivated", "Activate",
-        settings=BY_SECRET, user={"active": False},
-    ),
     "wrong user password": Case(
         "invalid_grant", "incorrect", "user name or password", "user_password",
         settings={**BY_SECRET, "user_password": "not-the-password"},
@@ -139,10 +131,6 @@ CASES = {
     "grant JWT Assertion not ticked": Case(
         "unauthorized_client", "not allowed", "grant is not ticked", "Tick JWT Assertion",
         app={"grants": ["client_credentials", "password"]},
-    ),
-    "grant Resource Owner not ticked": Case(
-        "unauthorized_client", "not allowed", "grant is not ticked", "Resource Owner (for password)",
-        settings=BY_SECRET, app={"grants": ["client_credentials", "jwt-bearer"]},
     ),
     "grant Client Credentials not ticked": Case(
         "server_error", "system error", "Client Credentials is not ticked", "Client Credentials",

@@ -57,12 +57,6 @@ def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> Non
     assert "OAC does not know work request lfc-cc:1-c9:2" in event["message"]
 
 
-def test_its_event_says_that_an_id_names_nothing(connections: Connections) -> None:
-    event = event_of(trigger(".."))
-    assert event["outcome"] == "error"
-    assert "'..', which names nothing" in event["message"]
-
-
 @pytest.mark.parametrize(
     "event", [None, {}, "ended", [], {"outcome": None}, {"outcome": "done"}, {"status": "success"}]
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow import DAG
 
+from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.acl import OACUpdateACLOperator
@@ -19,6 +22,7 @@ from airflow_provider_oac.operators.catalog import (
     OACMoveCatalogItemOperator,
 )
 from airflow_provider_oac.operators.connections import OACCreateConnectionOperator, OACUpdateConnectionOperator
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator
 from airflow_provider_oac.operators.snapshots import OACDeleteSnapshotOperator, OACRegisterSnapshotOperator
 from airflow_provider_oac.operators.sql import OACSqlToStorageOperator
@@ -209,3 +213,40 @@ def test_secrets_in_a_dag_are_refused_when_it_is_parsed(kind: Any, params: dict[
     )
     with pytest.raises(OACConfigurationError, match="Secrets do not belong in a DAG"):
         kind(task_id="a_task", data_source_conn_id="warehouse", connection_params=params, **named)
+
+
+TO_RESTORE = {"snapshot_id": "1", "name": "x", "seal": "oac_seal"}
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize(
+    ("changes", "run_type", "says"),
+    [
+        ({"snapshot": None}, "manual", "Give either snapshot (the result of the task that registered it"),
+        ({"snapshot_id": "x"}, "manual", "Give either snapshot (the result of the task that registered it"),
+        ({"snapshot": {"name": "n"}}, "manual", "or snapshot_id (now None"),
+        ({"expected_host": "http://[bad"}, "manual", "must name the host"),
+        ({"expected_host": "prod.example.com"}, "manual", "to restore 'prod.example.com' only"),
+        ({"without_safety_snapshot": False}, "manual", "needs safety_bucket and safety_seal_conn_id"),
+        ({}, "scheduled", "of the type 'scheduled'"),
+        ({}, "asset_triggered", "of the type 'asset_triggered'"),
+    ],
+)
+def test_a_restore_that_cannot_be_meant_fails_without_a_retry(
+    changes: dict[str, Any], run_type: str, says: str
+) -> None:
+    arguments = {"expected_host": "localhost:1", "snapshot": TO_RESTORE, "without_safety_snapshot": True, **changes}
+    task = Task(lambda: OACRestoreSnapshotOperator(task_id="restore", **arguments), run_type=run_type)
+    with pytest.raises(AirflowFailException, match=re.escape(says)):
+        task.start()
+
+
+def test_a_restore_has_no_retries_unless_it_is_told_so_itself() -> None:
+    with DAG("a_dag", schedule=None, default_args={"retries": 3}):
+        assert OACRestoreSnapshotOperator(task_id="one", expected_host="x").retries == 0
+        assert OACRestoreSnapshotOperator(task_id="two", expected_host="x", retries=2).retries == 2
+
+
+def test_not_waiting_for_a_restore_makes_no_sense() -> None:
+    with pytest.raises(OACConfigurationError, match="wait_for_completion=False makes no sense"):
+        OACRestoreSnapshotOperator(task_id="one", expected_host="x", wait_for_completion=False)
