@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from datetime import timedelta
 from typing import Any
@@ -53,8 +54,12 @@ def test_a_snapshot_of_one_instance_is_restored_into_another(
     assert (result["source_instance"], result["seal"], result["searchable"]) == ("dev", "oac_seal", True)
 
 
-def test_without_a_safety_snapshot_where_it_is_said(connections: Connections, clean: Simulator) -> None:
+def test_without_a_safety_snapshot_only_where_it_is_said(connections: Connections, clean: Simulator) -> None:
     snapshot = registered(connections)
+    task, _ = restoring(connections, snapshot, safety_bucket=None)
+    with pytest.raises(AirflowFailException, match="needs safety_bucket and safety_seal_conn_id"):
+        task.attempt()
+    assert restores(clean) == 0
     task, _ = restoring(connections, snapshot, safety_bucket=None, without_safety_snapshot=True)
     assert task.attempt()["safety"] is None
     assert safety_snapshots(clean) == []
@@ -194,10 +199,21 @@ def test_a_password_with_a_line_break_is_tried_without_it(connections: Connectio
     assert restores(clean) == 2
 
 
-def test_a_snapshot_that_is_not_listed_is_refused(connections: Connections, clean: Simulator) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"snapshot": None}, "Give either snapshot (the result of the task that registered it"),
+        ({"snapshot_id": "x"}, "Give either snapshot (the result of the task that registered it"),
+        ({"snapshot": {"name": "n"}}, "or snapshot_id (now None"),
+        ({"snapshot": None, "snapshot_id": "6e3a7b4e-0000-0000-0000-000000000000"}, "lists no snapshot 6e3a7b4e"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused(
+    connections: Connections, clean: Simulator, changes: dict[str, Any], message: str
+) -> None:
     connections.oac("oac_prod", "prod")
-    task, _ = restoring(connections, None, snapshot_id="6e3a7b4e-0000-0000-0000-000000000000")
-    with pytest.raises(AirflowFailException, match="lists no snapshot 6e3a7b4e"):
+    task, _ = restoring(connections, **{"snapshot": {"snapshot_id": "1", "name": "x", "seal": "oac_seal"}, **changes})
+    with pytest.raises(AirflowFailException, match=re.escape(message)):
         task.attempt()
     assert (restores(clean), safety_snapshots(clean)) == (0, [])
 

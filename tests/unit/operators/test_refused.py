@@ -222,12 +222,8 @@ TO_RESTORE = {"snapshot_id": "1", "name": "x", "seal": "oac_seal"}
 @pytest.mark.parametrize(
     ("changes", "run_type", "says"),
     [
-        ({"snapshot": None}, "manual", "Give either snapshot (the result of the task that registered it"),
-        ({"snapshot_id": "x"}, "manual", "Give either snapshot (the result of the task that registered it"),
-        ({"snapshot": {"name": "n"}}, "manual", "or snapshot_id (now None"),
         ({"expected_host": "http://[bad"}, "manual", "must name the host"),
         ({"expected_host": "prod.example.com"}, "manual", "to restore 'prod.example.com' only"),
-        ({"without_safety_snapshot": False}, "manual", "needs safety_bucket and safety_seal_conn_id"),
         ({}, "scheduled", "of the type 'scheduled'"),
         ({}, "asset_triggered", "of the type 'asset_triggered'"),
     ],
