@@ -58,16 +58,6 @@ def files(clean: Simulator) -> set[str]:
     return {path.removeprefix(prefix).removesuffix(".bar") for path in clean.control.bucket()}
 
 
-def test_a_dry_run_only_tells(run: Oac, clean: Simulator) -> None:
-    old, older, new = series(run, 2, 3, 1)
-    lines: list[str] = []
-    assert deleted(pruned(run, lines, dry_run=True, max_delete=1)) == [older, old]
-    assert names(clean) == files(clean) == {old, older, new}
-    assert lines[1:3] == [f"Would delete {older} with its file.", f"Would delete {old} with its file."]
-    assert lines[3].startswith("Without dry_run this fails: Pruning 'nightly' of 'dev' would delete 2 of 3 snapshots")
-    assert clean.control.calls("dev", DELETE) == 0
-
-
 def test_a_delete_that_is_refused_stops_it_and_the_next_run_goes_on(run: Oac, clean: Simulator) -> None:
     old, older, new = series(run, 2, 3, 1)
     clean.control.fault(DELETE, "status", status=403, body={"code": "Forbidden", "message": "no"}, after=1)
