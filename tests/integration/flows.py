@@ -7,20 +7,13 @@ from typing import Any, TypeVar
 
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.client.api import Api, Work
-from airflow_provider_oac.client.flows.polling import WaitPlan, wait
-from airflow_provider_oac.client.rest import snapshots
-from airflow_provider_oac.client.snapshot_names import SnapshotName
+from airflow_provider_oac.client.flows.polling import WaitPlan
 from airflow_provider_oac.transport.io import IO
 from tests.drivers import Drive, SignIn
 
 T = TypeVar("T")
-
-PASSWORD = "Correct-Horse-7-Battery"
-FOLDER, BUCKET = "oac-snapshots", "oac-backups"
-STORAGE = snapshots.Storage(BUCKET)
 QUICK = WaitPlan(longest_pause=0.05)
 
-LIST, DELETE = "GET /snapshots", "DELETE /snapshots/{snapshotId}"
 LOOK, SYSTEM = "GET /workRequests/{id}", "GET /system"
 
 Oac = Callable[..., Any]
@@ -41,8 +34,3 @@ def oac(drive: Drive, sign_in: SignIn, instance: str = "dev") -> Oac:
         return drive(flow)
 
     return run
-
-
-def take(run: Oac, name: SnapshotName) -> None:
-    """Take a snapshot and wait for it."""
-    run(wait(run(snapshots.create(str(name), name.uri(FOLDER), STORAGE, PASSWORD)), QUICK))
