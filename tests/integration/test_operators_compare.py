@@ -134,7 +134,7 @@ def test_what_only_the_copy_has_is_told(connections: Connections, clean: Simulat
 
 
 def test_an_instance_is_not_compared_with_itself(connections: Connections) -> None:
-    with pytest.raises(OACConfigurationError, match="Both Connections point to"):
+    with pytest.raises(OACConfigurationError, match="both point to"):
         compare(oac_conn_id="oac_default")
 
 

@@ -87,8 +87,8 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
      "takes as since a moment such as 2026-01-31T06:00:00"),
     (OACApiOperator, {"method": "GET", "path": "/x", "arguments": {"a": 1}}, "use query and body"),
     (OACApiOperator, {"call": "system.get", "paged": True}, "does not return pages"),
-    (OACApiOperator, {"method": "POST", "path": "/x", "paged": True}, "a list with GET"),
-    (OACApiOperator, {"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "leave page out of query"),
+    (OACApiOperator, {"method": "POST", "path": "/x", "paged": True}, "needs method=.GET."),
+    (OACApiOperator, {"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "a query without page"),
     (OACApiOperator, {"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"},
      "cannot be combined with paged, destination or scope"),
     (OACUpdateACLOperator, {"entries": []}, "No account is named"),
@@ -107,7 +107,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (OACCreateFolderOperator, {"path": "Sales"}, "no plain id"),
     (OACCreateFolderOperator, {"path": "/Sales"}, "'/Sales' is not a folder path such as"),
     (OACListCatalogOperator, {"recursive": True}, "recursive=True needs a folder"),
-    (OACListCatalogOperator, {"destination": "/data/lists/"}, "'/data/lists/' ends in /, as a folder does"),
+    (OACListCatalogOperator, {"destination": "/data/lists/"}, "'/data/lists/' is a folder"),
     *(
         (kind, arguments, says)
         for kind in (OACCopyCatalogItemOperator, OACMoveCatalogItemOperator)
@@ -127,11 +127,11 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (OACExportWorkbooksOperator, books(), "workbooks is empty"),
     (OACExportWorkbooksOperator, books({"path": BOOK}), "Unknown field 'path'"),
     (OACExportWorkbooksOperator, books({"workbook_path": BOOK, "workbook_id": "x"}), "Give either the id"),
-    (OACExportWorkbooksOperator, books(BOOK, BOOK), r"would both be written to .*Pipeline\.pdf"),
+    (OACExportWorkbooksOperator, books(BOOK, BOOK), r"have the same destination .*Pipeline\.pdf"),
     (OACExportWorkbooksOperator, books(*({"workbook_path": BOOK, "canvases": [name]} for name in "ab")),
-     r"would both be written to .*Pipeline\.pdf"),
+     r"have the same destination .*Pipeline\.pdf"),
     (OACExportWorkbooksOperator, books(BOOK, {"workbook_path": "/shared/x", "name": "Pipeline"}),
-     r"would both be written to .*Pipeline\.pdf"),
+     r"have the same destination .*Pipeline\.pdf"),
     (OACExportWorkbooksOperator, books({"workbook_path": BOOK, "canvases": 7}),
      "Pipeline: canvases is a list of names or ids"),
     (OACExportWorkbooksOperator, books({"workbook_path": BOOK, "canvases": {"a": 1}}), "is a list of names or ids"),
@@ -162,8 +162,8 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (OACSafeDomainsOperator, {"domains": {"a.com": ["img_src"]}}, "OAC has no policy 'img_src', but connect-src"),
     (OACSafeDomainsOperator, {"domains": {"a.com": {"img-src": "yes"}}}, "img-src is to be true or false"),
     (OACSafeDomainsOperator, {}, "Set domains, template_oac_conn_id or remove"),
-    (OACRegisterSnapshotOperator, {}, "Give either snapshot, the result of a backup, or bar_uri"),
-    (OACRegisterSnapshotOperator, {"snapshot": {"name": "x"}}, "its file and its bucket must be known"),
+    (OACRegisterSnapshotOperator, {}, r"Give either snapshot \(the result of a backup\) or bar_uri"),
+    (OACRegisterSnapshotOperator, {"snapshot": {"name": "x"}}, "A registration needs file and bucket"),
     (OACRegisterSnapshotOperator, {"bar_uri": "folder/name.zip", "bucket": "b"}, "must look like file:///folder/name"),
     (OACRegisterSnapshotOperator, {"bar_uri": "oci://b@ns/x.bar", "bucket": "b"}, "must look like file:///folder/name"),
     (OACDeleteSnapshotOperator, {}, "Give either snapshot_id or snapshot_name"),
@@ -244,5 +244,7 @@ def test_a_restore_has_no_retries_unless_it_is_told_so_itself() -> None:
 
 
 def test_not_waiting_for_a_restore_makes_no_sense() -> None:
-    with pytest.raises(OACConfigurationError, match="wait_for_completion=False makes no sense"):
+    with pytest.raises(
+        OACConfigurationError, match="wait_for_completion=False is not supported: a restore comes after"
+    ):
         OACRestoreSnapshotOperator(task_id="one", expected_host="x", wait_for_completion=False)
