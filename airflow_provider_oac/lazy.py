@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         api, calls, errors, file_names, ids, models, paging, secret_names, snapshot_names, sql,
     )
     from airflow_provider_oac.hooks import (
-        connection, connection_test, credentials, data_sources, defer_decision, mail_accounts, oac, object_storage,
+        connection, connection_test, credentials, defer_decision, oac, object_storage,
         requests_session, shared_poller, stores, token_mask,
     )
     from airflow_provider_oac.auth import keys, session

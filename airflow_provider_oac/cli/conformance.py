@@ -41,11 +41,11 @@ def conformance(arguments: argparse.Namespace) -> int:
     oac = hook(arguments.oac_conn_id)
     checked = oac.check()
     if not checked.works:
-        raise CommandFailed(f"The Connection does not work, so that there is nothing to compare. {checked}")
-    taking = _snapshot(oac, arguments) if arguments.allow_write else None
+        raise CommandFailed(f"The Connection does not work. {checked}")
+    snapshot = _snapshot(oac, arguments) if arguments.allow_write else None
     # Open the file first: if that fails, no work is lost.
     with output(arguments.output) as file:
-        report = _found(oac, taking, checked.facts, arguments.sql)
+        report = _report(oac, snapshot, checked.facts, arguments.sql)
         text = json.dumps(report, indent=2) if arguments.json else _readable(report)
         file.write(f"{plain(text)}\n".encode())
         file.flush()
@@ -54,31 +54,42 @@ def conformance(arguments: argparse.Namespace) -> int:
     return 1 if any(item["state"] == DISAGREED for item in report["operations"]) else 0
 
 
-def _found(
-    oac: OACHook, taking: tuple[str, dict[str, Any]] | None, facts: dict[str, Any], source: str | None
+def _report(
+    oac: OACHook, snapshot: tuple[str, dict[str, Any]] | None, facts: dict[str, Any], source: str | None
 ) -> dict[str, Any]:
     """Ask all questions and return the report."""
     probes = Probes(oac)
-    tell("Reading what can be read; nothing is changed.")
+    tell("Reading what the user may read. Nothing is changed.")
     probes.read_everything()
-    if taking:
-        tell(f"Taking the snapshot {taking[0]}, and removing it.")
-        probes.snapshot(*taking)
+    if snapshot:
+        tell(f"Taking the snapshot {snapshot[0]}, then deleting it.")
+        probes.snapshot(*snapshot)
     if source:
-        tell("Asking the MCP server.")
+        tell("Querying the MCP server.")
         SqlProbes(probes, source).ask()
-    for question, answer in identity_answers(oac):
-        probes.answers[question] = answer
-    report: dict[str, Any] = _without_secrets(_report(probes, facts), oac, facts, taking[0] if taking else "")
-    return report
+    probes.answers |= identity_answers(oac)
+    order = (DISAGREED, AGREED, NOT_TRIED)
+    findings = sorted(probes.findings, key=lambda item: (order.index(item.state), item.operation))
+    report = {
+        "provider": __version__,
+        "airflow": version("apache-airflow"),
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        **{name: facts.get(name) for name in ("grant", "token_lifetime", "administrator", "author")},
+        "operations": [asdict(item) for item in findings],
+        "answers": probes.answers,
+        "unanswered": list(_UNANSWERED),
+        "headers": sorted(probes.headers),
+    }
+    return _without_secrets(report, oac, facts, snapshot[0] if snapshot else "")
 
 
 def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Return name and body of the snapshot to take, and check the options before anything else runs."""
     if not arguments.bucket or not arguments.seal_conn_id:
         raise CommandFailed(
-            "--allow-write takes a snapshot and removes it with its file: give --bucket, which the instance may write "
-            "to and delete from, and --seal-conn-id, the Connection whose password seals the file."
+            "--allow-write needs --bucket, which the instance may write to and delete from, and --seal-conn-id, the "
+            "Connection whose password seals the snapshot."
         )
     connection(arguments.seal_conn_id, "--seal-conn-id")
     name = f"conformance-{oac.settings.instance}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
@@ -87,61 +98,47 @@ def _snapshot(oac: OACHook, arguments: argparse.Namespace) -> tuple[str, dict[st
     return name, dict(call.body)
 
 
-def _report(probes: Probes, facts: dict[str, Any]) -> dict[str, Any]:
-    order = (DISAGREED, AGREED, NOT_TRIED)
-    findings = sorted(probes.findings, key=lambda item: (order.index(item.state), item.operation))
-    return {
-        "provider": __version__,
-        "airflow": version("apache-airflow"),
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "grant": facts.get("grant"),
-        "token_lifetime": facts.get("token_lifetime"),
-        "administrator": facts.get("administrator"),
-        "author": facts.get("author"),
-        "operations": [asdict(item) for item in findings],
-        "answers": probes.answers,
-        "unanswered": list(_UNANSWERED),
-        "headers": sorted(probes.headers),
-    }
-
-
 def _readable(report: dict[str, Any]) -> str:
-    states = {state: [item for item in report["operations"] if item["state"] == state] for state in (AGREED, DISAGREED)}
+    found = {
+        state: [item for item in report["operations"] if item["state"] == state]
+        for state in (DISAGREED, AGREED, NOT_TRIED)
+    }
     lines = [
         f"# Conformance of an OAC instance, {report['date']}",
         "",
         f"airflow-provider-oac {report['provider']}, Airflow {report['airflow']}, Python {report['python']}; grant "
         f"{report['grant']}, tokens of {report['token_lifetime']:.0f} s; the user is "
         f"{'an' if report['administrator'] else 'no'} administrator and {'an' if report['author'] else 'no'} author.",
-        f"{len(states[AGREED])} operations agreed with the contract, {len(states[DISAGREED])} did not. "
-        "No values of answers, addresses, names or secrets stand in this report.",
+        f"{len(found[AGREED])} operations agreed with the contract, {len(found[DISAGREED])} did not. "
+        "This report holds no values, addresses, names or secrets.",
     ]
-    for state in (DISAGREED, AGREED, NOT_TRIED):
-        found = [item for item in report["operations"] if item["state"] == state]
-        lines += ["", f"## {state.capitalize()}", ""] if found else []
-        for item in found:
+    for state, items in found.items():
+        lines += ["", f"## {state.capitalize()}", ""] if items else []
+        for item in items:
             status = f" (HTTP {item['status']})" if item["status"] else ""
             lines.append(f"- {item['operation']}{status}{': ' if item['notes'] else ''}{' '.join(item['notes'])}")
     lines += ["", "## Open questions", ""]
     lines += [f"- {question}: {answer}" for question, answer in sorted(report["answers"].items())]
-    lines += ["", "Not to be answered by this command:", "", *(f"- {text}" for text in report["unanswered"])]
+    lines += ["", "This command cannot answer:", "", *(f"- {text}" for text in report["unanswered"])]
     lines += ["", f"Headers seen: {', '.join(report['headers'])}."]
     return "\n".join(lines)
 
 
-def _without_secrets(found: Any, oac: OACHook, facts: dict[str, Any], name: str) -> Any:
+def _without_secrets(report: dict[str, Any], oac: OACHook, facts: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the report with secrets and names replaced, as a second safeguard: it should not contain any.
 
     :param name: the name of the snapshot that was taken.
     """
     settings = oac.settings
-    hosts = {"<OAC>": settings.address, "<identity domain>": settings.auth.identity_url}
-    removed = [(secret, "***") for secret in settings.auth.secrets]
-    removed += [(name, "<snapshot>")]
-    removed += [(str(value), "<user>") for value in (settings.auth.user, facts.get("user")) if value]
-    removed += [(urlsplit(url).netloc, mark) for mark, url in hosts.items()]
-    removed += [(settings.auth.client_id, "<client id>"), (settings.instance, "<instance>")]
+    removed = [
+        *((secret, "***") for secret in settings.auth.secrets),
+        (name, "<snapshot>"),
+        *((str(user), "<user>") for user in (settings.auth.user, facts.get("user")) if user),
+        (urlsplit(settings.address).netloc, "<OAC>"),
+        (urlsplit(settings.auth.identity_url).netloc, "<identity domain>"),
+        (settings.auth.client_id, "<client id>"),
+        (settings.instance, "<instance>"),
+    ]
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
@@ -155,4 +152,5 @@ def _without_secrets(found: Any, oac: OACHook, facts: dict[str, Any], name: str)
         return value
 
     # The fixed parts of a report need no cleaning, and the name of the instance may be a word in them.
-    return {key: clean(value) if key in ("operations", "answers", "headers") else value for key, value in found.items()}
+    parts = ("operations", "answers", "headers")
+    return {key: clean(value) if key in parts else value for key, value in report.items()}

@@ -73,23 +73,20 @@ def _sentence(error: Any) -> str:
         # Several forms are allowed: report the error of the one that fits best.
         error = max(inner, key=lambda item: (len(item.absolute_path), -item.schema_path[0]))
     # Indexes of items are left out: they would turn one difference into many.
-    where = (
-        "".join("[]" if isinstance(step, int) else f".{_word(step)}" for step in error.absolute_path) or "the answer"
-    )
-    kind = _KINDS.get(type(error.instance), "null")
+    path = "".join("[]" if isinstance(step, int) else f".{_word(step)}" for step in error.absolute_path)
+    where = path.lstrip(".") or "the response"
     if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        return f"{where.lstrip('.')}: lacks {', '.join(missing)}."
+        return f"{where}: lacks {', '.join(name for name in error.validator_value if name not in error.instance)}."
     if error.validator == "type":
-        return f"{where.lstrip('.')}: is of the kind {kind}, the contract says {error.validator_value}."
+        kind = _KINDS.get(type(error.instance), "null")
+        return f"{where}: is of the type {kind}; the contract says {error.validator_value}."
     if error.validator == "enum":
-        return f"{where.lstrip('.')}: is {_word(error.instance)}, which the contract does not list."
-    return f"{where.lstrip('.')}: does not fit the contract's rule {error.validator}."
+        return f"{where}: is {_word(error.instance)}, which the contract does not list."
+    return f"{where}: does not fit the contract's rule {error.validator}."
 
 
 def _word(value: Any) -> str:
-    text = str(value)
-    return text if _WORD.fullmatch(text) else "(not shown)"
+    return str(value) if _WORD.fullmatch(str(value)) else "(not shown)"
 
 
 def _unknown(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:

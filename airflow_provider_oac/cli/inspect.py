@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO
 
 import requests
 
@@ -17,13 +17,11 @@ from airflow_provider_oac.auth.claims import claims, header
 from airflow_provider_oac.auth.token_file import access_token_of
 from airflow_provider_oac.cli.process import CommandFailed, answer, hook, say, tell
 from airflow_provider_oac.cli.sign_in import read_text
-from airflow_provider_oac.exceptions import OACTransportError
-from airflow_provider_oac.hooks.connection_test import FAILED, Report, Step
+from airflow_provider_oac.hooks.connection_test import unreadable
 from airflow_provider_oac.hooks.object_storage import new_file
 
 _MARKS = {"ok": "ok  ", "note": "note", "warning": "WARN", "failed": "FAIL"}
 _LARGEST_DATA = 64 << 20
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -33,7 +31,7 @@ def check(arguments: argparse.Namespace) -> int:
     except CommandFailed as problem:
         if not arguments.json:
             raise
-        report = Report(arguments.oac_conn_id, (Step("connection", FAILED, str(problem)),), {})
+        report = unreadable(arguments.oac_conn_id, str(problem))
     if arguments.json:
         say(json.dumps(report.as_dict(), indent=2))
     else:
@@ -45,8 +43,6 @@ def check(arguments: argparse.Namespace) -> int:
 
 def call(arguments: argparse.Namespace) -> int:
     """``call``: send one signed-in request and write the body of the response to standard output."""
-    if arguments.method not in _METHODS:
-        raise CommandFailed(f"{arguments.method!r} is no method of HTTP. Known are: {', '.join(_METHODS)}.")
     oac = hook(arguments.oac_conn_id)
     headers = {"Accept": "application/json, */*;q=0.5"}
     body = _body(arguments.data)
@@ -55,31 +51,27 @@ def call(arguments: argparse.Namespace) -> int:
     elif arguments.method == "POST":
         # OAC answers an empty POST without Content-Length with 411 (observed).
         body = b""
-    failure = ""
     with oac.get_conn() as session:
         try:
-            reply = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
+            response = session.request(arguments.method, arguments.path, data=body, headers=headers, stream=True)
             # An error, or the redirect of a wrong address, must not replace an existing file.
-            good = 200 <= reply.status_code < 300
+            good = 200 <= response.status_code < 300
             with output(arguments.output if good else None) as out:
-                for piece in reply.iter_content(1 << 16):
+                for piece in response.iter_content(1 << 16):
                     out.write(piece)
                 out.flush()
         except requests.RequestException as error:
-            failure = type(error).__name__
-    if failure:
-        raise OACTransportError(
-            f"{arguments.method} {arguments.path} at {oac.settings.address} got no complete answer ({failure}). Run "
-            "`check` to see what is wrong.",
-            sent=True,
-        )
+            raise CommandFailed(
+                f"{arguments.method} {arguments.path} at {oac.settings.address}: no complete response "
+                f"({type(error).__name__}). Next step: run `check`."
+            ) from None
     if good:
         return 0
-    tell(f"error: OAC answered HTTP {reply.status_code} {reply.reason or ''}".rstrip() + ".")
-    if reply.is_redirect:
+    tell(f"error: OAC answered HTTP {response.status_code} {response.reason or ''}".rstrip() + ".")
+    if response.is_redirect:
         tell(
-            f"It redirects to {reply.headers['Location'][:200]}, and no redirect is followed with credentials. Check "
-            "the Connection's host and the path."
+            f"It redirects to {response.headers['Location'][:200]}. Redirects are never followed. Check the "
+            "Connection's host and the path."
         )
     return 1
 
@@ -89,19 +81,17 @@ def decode(arguments: argparse.Namespace) -> int:
     token = access_token_of(read_text(arguments.file))
     found = claims(token)
     if not found:
-        raise CommandFailed("This is no access token that can be read: those of identity domains are JWTs, of 3 parts.")
-    times = {name: text for name in ("iat", "nbf", "exp") if (text := _readable(found.get(name)))}
-    expires = found.get("exp")
-    state = {"expired": expires <= time.time()} if isinstance(expires, int | float) else {}
-    shown = {"header": header(token), "claims": found, "times": times, **state, "verified": False}
+        raise CommandFailed("This is not a readable access token. Access tokens of identity domains are JWTs.")
+    dates = {name: found[name] for name in ("iat", "nbf", "exp") if isinstance(found.get(name), int | float)}
+    times = {
+        name: time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(date))
+        for name, date in dates.items()
+        if 0 <= date < 1e11
+    }
+    expired = {"expired": dates["exp"] <= time.time()} if "exp" in dates else {}
+    shown = {"header": header(token), "claims": found, "times": times, **expired, "verified": False}
     say(json.dumps(shown, indent=2, ensure_ascii=False))
     return 0
-
-
-def _readable(moment: Any) -> str | None:
-    if isinstance(moment, bool) or not isinstance(moment, int | float) or not 0 <= moment < 1e11:
-        return None
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
 
 
 def _body(data: str | None) -> bytes | None:
@@ -111,7 +101,7 @@ def _body(data: str | None) -> bytes | None:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        raise CommandFailed("--data is not JSON. Mind the shell's quotes, or use --data @FILE.") from None
+        raise CommandFailed("--data is not JSON. Check the shell's quotes, or use --data @FILE.") from None
     return text.encode()
 
 

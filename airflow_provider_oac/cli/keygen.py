@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,9 +16,9 @@ from cryptography.x509.oid import NameOID
 from airflow_provider_oac.cli.process import CommandFailed, say
 
 _INSTRUCTIONS = """\
-Key          {key}  (mode 0600: it goes nowhere but into Airflow)
+Key          {key}  (mode 0600; only Airflow needs it)
 Certificate  {certificate}  (public)
-Valid until  {ends:%Y-%m-%d}: from then on signing in may fail. Put that day into your calendar.
+Valid until  {ends:%Y-%m-%d}. After that day, the sign-in may fail: put the day into your calendar.
 
 1. Identity domain's console, Integrated applications, your confidential application, OAuth configuration:
    - allowed grant types: tick JWT assertion AND Client credentials,
@@ -31,13 +30,13 @@ Valid until  {ends:%Y-%m-%d}: from then on signing in may fail. Put that day int
    certificate_alias       {alias}
    private_key             the content of {key}, or its path on the workers
    certificate             the content of {certificate}  (optional: `check` then warns 30 days before it ends)
-{passphrase}3. python -m airflow_provider_oac check
+3. python -m airflow_provider_oac check
 
-To replace them before they end, without a gap: run keygen again with another --name, import the new certificate under
-that name as a second alias (the application accepts both), change private_key, certificate and certificate_alias of the
-Connection together, and remove the old alias when `check` is content and no task of before runs any more.
+To replace the key without a gap: run keygen again with another --name, import the new certificate under that name as a
+second alias (the application accepts both), and change private_key, certificate and certificate_alias of the Connection
+together. Remove the old alias when `check` works and all tasks that began before the change have ended.
 
-Whoever holds the key can act as any active user of the domain: guard it like a root password.
+A user who has the key can act as any active user of the domain: protect it like a root password.
 """
 
 
@@ -45,28 +44,24 @@ def keygen(arguments: argparse.Namespace) -> None:
     """``keygen``: create a key and a self-signed certificate."""
     name, folder = arguments.name, Path(arguments.folder).expanduser()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise CommandFailed(f"--name {name!r} is no good alias: use letters, digits, dots, dashes and underscores.")
+        raise CommandFailed(f"--name {name!r} cannot be an alias. Use letters, digits, dots, dashes and underscores.")
     if not 1 <= arguments.days <= 3650:
         raise CommandFailed(f"--days {arguments.days} is not between 1 and 3650.")
     key_path, certificate_path = folder / f"{name}.key", folder / f"{name}.crt"
     for path in (key_path, certificate_path):
         if os.path.lexists(path):
             raise CommandFailed(f"{path} exists and is not overwritten. Choose another --name or --folder.")
-    passphrase = _passphrase() if arguments.encrypt else None
     key = rsa.generate_private_key(public_exponent=65537, key_size=arguments.bits)
     certificate = _self_signed(key, name, arguments.days)
-    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if passphrase:
-        encryption = serialization.BestAvailableEncryption(passphrase.encode())
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    encoding, encryption = serialization.Encoding.PEM, serialization.NoEncryption()
+    pem = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encryption)
     _write(key_path, pem, 0o600)
-    _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write(certificate_path, certificate.public_bytes(encoding), 0o644)
     text = _INSTRUCTIONS.format(
         key=key_path.resolve(),
         certificate=certificate_path.resolve(),
         ends=certificate.not_valid_after_utc,
         alias=name,
-        passphrase="   private_key_passphrase  the passphrase\n" if passphrase else "",
     )
     say(text, end="")
 
@@ -86,15 +81,6 @@ def _self_signed(key: rsa.RSAPrivateKey, name: str, days: int) -> x509.Certifica
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-
-
-def _passphrase() -> str:
-    passphrase = getpass.getpass("Passphrase: ")
-    if len(passphrase) < 8:
-        raise CommandFailed("The passphrase must have 8 characters or more.")
-    if getpass.getpass("Again: ") != passphrase:
-        raise CommandFailed("The two passphrases differ.")
-    return passphrase
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

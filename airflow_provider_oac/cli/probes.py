@@ -26,11 +26,11 @@ AGREED, DISAGREED, NOT_TRIED = "agreed", "disagreed", "not tried"
 _DETAILS = {"workbooks": "getWorkbook", "analysis": "getAnalysis", "connections": "getConnection"}
 _HISTORIES = {"datasets": "Dataset", "dataflows": "DataFlow", "sequences": "Sequence"}
 _NEEDS_WORK = {
-    "getWorkRequest": "Reading starts no work; --allow-write does.",
+    "getWorkRequest": "Only --allow-write starts a work request.",
     "downloadWorkbookExport": "This command starts no export.",
 }
 # For --allow-write: how long the work may take, and the pause between two polls, in seconds.
-_PATIENCE, _PAUSE = 1800.0, 1.0
+_TIMEOUT, _PAUSE = 1800.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -70,31 +70,26 @@ class Probes:
             self._item(kind, item)
         for name in ("getSystem", "getSystemSettings", "getMailServer", "listSafeDomains"):
             self.ask(name)
-        first = next((item["id"] for item in _objects(_items(self.ask("listSnapshots"))) if item.get("id")), None)
-        self.ask("getSnapshot", {"snapshotId": first})
-        tried = {finding.operation for finding in self.findings}
+        self.ask("getSnapshot", _first(_items(self.ask("listSnapshots")), "id"))
+        called = {finding.operation for finding in self.findings}
         for name, operation in operations().items():
-            if name not in tried and (
-                operation.method == "GET" or name in ("getCatalogItemAcl", "getWorkbookCanvases")
-            ):
-                missing = "There is no such item that this user can see."
-                self.findings.append(Finding(name, NOT_TRIED, None, (_NEEDS_WORK.get(name, missing),)))
+            reads = operation.method == "GET" or name in ("getCatalogItemAcl", "getWorkbookCanvases")
+            if reads and name not in called:
+                reason = _NEEDS_WORK.get(name, "The user can see no such item.")
+                self.findings.append(Finding(name, NOT_TRIED, None, (reason,)))
 
-    def ask(
-        self, name: str, path: Mapping[str, str | None] | None = None, query: Mapping[str, Any] | None = None
-    ) -> Any:
+    def ask(self, name: str, *path: str | None, query: Mapping[str, Any] | None = None) -> Any:
         """Call one operation and compare its response with the contract.
 
-        :param path: parameters of its path. If one of them is ``None``, the operation is not called.
+        :param path: the parameters in its path. If one of them is ``None``, the operation is not called.
         :returns: the JSON of a successful response, else ``None``.
         """
-        operation = operations()[name]
-        given = path or {}
-        if None in given.values():
+        operation, values = operations()[name], iter(path)
+        if None in path:
             return None
-        where = re.sub(r"\{(\w+)\}", lambda found: quote(str(given[found[1]]), safe=""), operation.path)
-        reply = self._send(name, operation.method, where, params=query, data=b"")
-        return None if reply is None else self._judge(name, reply)
+        url = re.sub(r"\{\w+\}", lambda _: quote(str(next(values)), safe=""), operation.path)
+        response = self._send(name, operation.method, url, params=query, data=b"")
+        return None if response is None else self._compare(name, response)
 
     def _send(self, name: str, method: str, path: str, **more: Any) -> requests.Response | None:
         """Send a request, and keep a finding if no response arrives.
@@ -102,50 +97,51 @@ class Probes:
         :param name: the name of the operation.
         """
         try:
-            reply = self.session.request(method, path, **more)
+            response = self.session.request(method, path, **more)
         except (requests.RequestException, OACError) as error:
-            self._keep(Finding(name, DISAGREED, None, (f"No response came ({type(error).__name__}).",)))
+            self._keep(Finding(name, DISAGREED, None, (f"No response ({type(error).__name__}).",)))
             return None
-        self.see(reply)
-        return reply
+        self.see(response)
+        return response
 
-    def _judge(self, name: str, reply: requests.Response) -> Any:
+    def _compare(self, name: str, response: requests.Response) -> Any:
         """Compare a response with the contract and keep the finding."""
-        operation, status = operations()[name], reply.status_code
-        if status in (401, 403) or status in (502, 503, 504):
-            why = "the user lacks the role or permission" if status in (401, 403) else "the instance is not ready"
-            self._keep(Finding(name, NOT_TRIED, status, (f"HTTP {status}: {why}.",)))
+        operation, status = operations()[name], response.status_code
+        if status in (401, 403, 502, 503, 504):
+            reason = "the user lacks the role or permission" if status < 500 else "the instance is not ready"
+            self._keep(Finding(name, NOT_TRIED, status, (f"HTTP {status}: {reason}.",)))
             return None
         try:
-            content = reply.json() if reply.content else None
+            content = response.json() if response.content else None
         except ValueError:
             if operation.schema and status < 300:
-                self._keep(Finding(name, DISAGREED, status, ("A JSON answer was expected, none came.",)))
+                self._keep(Finding(name, DISAGREED, status, ("The response is not JSON.",)))
                 return None
             content = None
         # The contract lists HTTP 500 for many operations, but a working instance does not return it.
         wrong = [f"HTTP {status}: OAC failed."] if status >= 500 else differences(operation, status, content)
-        more = unknown_members(operation, content) if status < 300 else []
-        notes = [*wrong, *([f"Members that the contract does not name: {', '.join(more)}."] if more else [])]
+        notes = list(wrong)
+        if status < 300 and (unknown := unknown_members(operation, content)):
+            notes.append(f"Members that the contract does not name: {', '.join(unknown)}.")
         self._keep(Finding(name, DISAGREED if wrong else AGREED, status, tuple(notes)))
         return content if status < 300 else None
 
     def _keep(self, finding: Finding) -> None:
         """Keep a finding. If an operation is called several times, keep the worst finding, with the notes of all."""
         order = (NOT_TRIED, AGREED, DISAGREED)
-        for place, old in enumerate(self.findings):
+        for number, old in enumerate(self.findings):
             if old.operation == finding.operation:
                 worst = max(old, finding, key=lambda item: order.index(item.state))
-                self.findings[place] = replace(worst, notes=tuple(dict.fromkeys([*old.notes, *finding.notes])))
+                self.findings[number] = replace(worst, notes=tuple(dict.fromkeys([*old.notes, *finding.notes])))
                 return
         self.findings.append(finding)
 
-    def see(self, reply: requests.Response) -> None:
+    def see(self, response: requests.Response) -> None:
         """Keep observations about the headers of a response."""
-        self.headers |= {name.lower() for name in reply.headers}
-        if retry := reply.headers.get("Retry-After"):
+        self.headers |= {name.lower() for name in response.headers}
+        if retry := response.headers.get("Retry-After"):
             form = "a number" if retry.isdigit() else "a date"
-            self.answers["unit of Retry-After"] = f"{form}, with HTTP {reply.status_code}."
+            self.answers["unit of Retry-After"] = f"{form}, with HTTP {response.status_code}."
 
     def _lists(self) -> None:
         """List the catalog without and with a search, and find one item of each type."""
@@ -155,35 +151,33 @@ class Probes:
         self.answers["GET /catalog without search"] = "type descriptors." if bare else "not type descriptors."
         self._paging()
         for kind in sorted({item["type"] for item in described if isinstance(item.get("type"), str)}):
-            listed = self.ask("listCatalogItemsByType", {"type": kind}, {"search": "*", "limit": 5})
-            if first := next((item["id"] for item in _objects(listed) if item.get("id")), None):
-                self._ids[kind] = str(first)
+            listed = self.ask("listCatalogItemsByType", kind, query={"search": "*", "limit": 5})
+            if first := _first(listed, "id"):
+                self._ids[kind] = first
 
     def _paging(self) -> None:
         """Find out the default page size, and the form of the header for the next page."""
         operation = operations()["listCatalogItems"]
-        queries: tuple[dict[str, str], ...] = ({"search": "*"}, {"search": "*", "limit": "1"})
-        for query in queries:
-            reply = self._send("listCatalogItems", "GET", operation.path, params=query)
-            if reply is None:
+        for limit in ({}, {"limit": "1"}):
+            response = self._send("listCatalogItems", "GET", operation.path, params={"search": "*", **limit})
+            if response is None:
                 return
-            items = self._judge("listCatalogItems", reply)
-            pages, following = reply.headers.get("oa-page-count"), reply.headers.get("oa-next-page")
-            if "limit" not in query and isinstance(items, list):
-                whole = "all there were" if pages in (None, "0", "1") else f"the first of {pages} pages"
-                self.answers["default of limit"] = f"{len(items)} items came, {whole}."
+            items = self._compare("listCatalogItems", response)
+            pages, following = response.headers.get("oa-page-count"), response.headers.get("oa-next-page")
+            if not limit and isinstance(items, list):
+                share = "all there are" if pages in (None, "0", "1") else f"the first of {pages} pages"
+                self.answers["default of limit"] = f"{len(items)} items, {share}."
             elif following:
                 form = "a number" if following.isdigit() else "a URL" if "/" in following else "something else"
                 self.answers["form of oa-next-page"] = f"{form}."
 
     def _item(self, kind: str, item: str) -> None:
-        self.ask("getCatalogItem", {"type": kind, "id": item})
-        self.ask("getCatalogItemAcl", {"type": kind, "id": item})
+        self.ask("getCatalogItem", kind, item)
+        self.ask("getCatalogItemAcl", kind, item)
         if kind in _DETAILS:
-            (parameter,) = re.findall(r"\{(\w+)\}", operations()[_DETAILS[kind]].path)
-            self.ask(_DETAILS[kind], {parameter: item})
+            self.ask(_DETAILS[kind], item)
         if kind == "workbooks":
-            self.ask("getWorkbookCanvases", {"id": item})
+            self.ask("getWorkbookCanvases", item)
             self._padding(kind, item)
         if kind in _HISTORIES:
             self._history(_HISTORIES[kind], item)
@@ -199,17 +193,15 @@ class Probes:
             status = self.session.get(path).status_code
         except (requests.RequestException, OACError):
             return
-        listed, tried = ("unpadded", "padded") if item == bare else ("padded", "unpadded")
-        self.answers["padding of ids"] = f"lists hold them {listed}; {tried} ones are answered with HTTP {status}."
+        listed, changed = ("unpadded", "padded") if item == bare else ("padded", "unpadded")
+        self.answers["padding of ids"] = f"lists hold {listed} ids; OAC answers {changed} ones with HTTP {status}."
 
     def _history(self, what: str, item: str) -> None:
-        (parameter,) = re.findall(r"\{(\w+)\}", operations()[f"list{what}Jobs"].path)
-        jobs = self.ask(f"list{what}Jobs", {parameter: item})
-        self.ask(f"getLatest{what}Job", {parameter: item})
+        jobs = self.ask(f"list{what}Jobs", item)
+        self.ask(f"getLatest{what}Job", item)
         if jobs == []:
             self.answers[f"empty history of a {what.lower()}"] = "HTTP 200 with an empty array."
-        first = next((job.get("jobIdentifier") for job in _objects(jobs)), None)
-        self.ask(f"get{what}Job", {parameter: item, "jobId": first})
+        self.ask(f"get{what}Job", item, _first(jobs, "jobIdentifier"))
 
     # ------------------------------------------------------------------------------------------ --allow-write
 
@@ -226,25 +218,25 @@ class Probes:
 
     def _take(self, body: dict[str, Any]) -> bool:
         """Submit a snapshot and poll its work request. Return whether OAC refused it."""
-        reply = self._send("createSnapshot", "POST", operations()["createSnapshot"].path, json=body)
-        if reply is None:
+        response = self._send("createSnapshot", "POST", operations()["createSnapshot"].path, json=body)
+        if response is None:
             return False
-        content = self._judge("createSnapshot", reply)
-        inside = content.get("workRequestId") if isinstance(content, dict) else None
-        beside = reply.headers.get("oa-work-request-id")
-        places = [text for text, found in (("the body", inside), ("the header", beside)) if found]
-        self.answers["work request id of a new snapshot"] = f"in {' and '.join(places)}." if places else "nowhere."
-        if work := inside or beside:
-            self._follow(str(work))
-        return 400 <= reply.status_code < 500
+        content = self._compare("createSnapshot", response)
+        in_body = content.get("workRequestId") if isinstance(content, dict) else None
+        in_header = response.headers.get("oa-work-request-id")
+        parts = [text for text, found in (("the body", in_body), ("the header", in_header)) if found]
+        self.answers["work request id of a new snapshot"] = f"in {' and '.join(parts)}." if parts else "nowhere."
+        if work := in_body or in_header:
+            self._poll(str(work))
+        return 400 <= response.status_code < 500
 
-    def _follow(self, work: str) -> None:
+    def _poll(self, work: str) -> None:
         """Poll a work request until it ends. A response without its state does not end it."""
-        ends = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         seen: list[str] = []
         state: dict[str, Any] = {}
-        while time.monotonic() < ends:
-            found = self.ask("getWorkRequest", {"id": work})
+        while time.monotonic() < deadline:
+            found = self.ask("getWorkRequest", work)
             state = found if isinstance(found, dict) else {}
             status = str(state.get("status", "unreadable"))
             if not seen or seen[-1] != status:
@@ -262,24 +254,20 @@ class Probes:
 
     def _remove(self, name: str, refused: bool) -> None:
         """Delete the snapshot with its file, and check that it is gone."""
-        mine = self._named(name)
-        for snapshot in mine or ():
-            self.ask("getSnapshot", {"snapshotId": snapshot})
-            self.ask("deleteSnapshot", {"snapshotId": snapshot}, {"deleteStorage": "true"})
-        if refused and mine == []:
+        created = self._named(name)
+        for snapshot in created or ():
+            self.ask("getSnapshot", snapshot)
+            self.ask("deleteSnapshot", snapshot, query={"deleteStorage": "true"})
+        if refused and created == []:
             return
         remaining = self._named(name)
-        if mine and remaining == []:
+        if created and remaining == []:
             return
-        what = "is still there after its removal" if remaining else "is not listed"
+        problem = "still exists after its deletion" if remaining else "is not listed"
         if remaining is None:
-            what = "may be there, since no list can be read"
-        tell(
-            f"The snapshot {name} {what}. Look for it in OAC once its creation has ended, and remove it by hand "
-            "together with its file."
-        )
-        note = f"The snapshot <snapshot> of this command {what}."
-        self._keep(Finding("deleteSnapshot", DISAGREED, None, (note,)))
+            problem = "may still exist: the list of snapshots cannot be read"
+        tell(f"The snapshot {name} {problem}. Next step: when its creation has ended, delete it in OAC with its file.")
+        self._keep(Finding("deleteSnapshot", DISAGREED, None, (f"The snapshot of this command {problem}.",)))
 
     def _named(self, name: str) -> list[str] | None:
         """Return the IDs of the snapshots with a name; ``None`` if OAC returns no list."""
@@ -299,6 +287,11 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def _first(value: Any, member: str) -> str | None:
+    """Return a member of the first object in a JSON array that has it."""
+    return next((str(item[member]) for item in _objects(value) if item.get(member)), None)
+
+
 def identity_answers(hook: OACHook) -> Iterator[tuple[str, str]]:
     """Yield answers to open questions about the identity domain, by signing in without cached tokens."""
     auth = hook.settings.auth
@@ -306,13 +299,13 @@ def identity_answers(hook: OACHook) -> Iterator[tuple[str, str]]:
         yield "aud acceptance", f"not tried: the grant is {auth.grant}."
         return
     for what, audience in (("the literal of Oracle's older documents", DEFAULT_AUDIENCE), ("the domain's URL", "")):
-        tried = replace(auth, audience=(audience or f"{auth.identity_url.rstrip('/')}/",))
+        changed = replace(auth, audience=(audience or f"{auth.identity_url.rstrip('/')}/",))
         try:
-            token = run(Session(tried, MemoryStore()).renew(hook.io))
+            token = run(Session(changed, MemoryStore()).renew(hook.io))
         except OACAuthError as error:
             yield f"aud acceptance: {what}", f"refused with HTTP {error.status}, {error.error}."
             yield "place of the ecid", "found in an error." if error.ecid else "none in an error's body or headers."
         except OACError as error:
-            yield f"aud acceptance: {what}", f"no answer ({type(error).__name__})."
+            yield f"aud acceptance: {what}", f"no response ({type(error).__name__})."
         else:
             yield f"aud acceptance: {what}", f"accepted; the token lives {token.lifetime:.0f} s."

@@ -47,22 +47,17 @@ def as_command(work: Callable[[], int | None]) -> None:
     try:
         # Flush and close the file here: an error when the interpreter exits would change the exit code.
         with _answer:
-            code = _code(work)
+            code = work() or 0
+    except (OACError, CommandFailed) as problem:
+        tell(f"error: {problem}")
+        code = 1
+    except KeyboardInterrupt:
+        tell("\ninterrupted")
+        code = 130
     except BrokenPipeError:
         # The reader has closed the pipe.
         code = 1
     sys.exit(code)
-
-
-def _code(work: Callable[[], int | None]) -> int:
-    try:
-        return work() or 0
-    except (OACError, CommandFailed) as problem:
-        tell(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        tell("\ninterrupted")
-        return 130
 
 
 def hook(conn_id: str) -> OACHook:
@@ -87,9 +82,9 @@ def connection(conn_id: str, option: str) -> Connection:
         found: Connection = _compat.BaseHook.get_connection(conn_id)
     except _compat.AirflowNotFoundException:
         raise CommandFailed(
-            f"Airflow has no Connection {conn_id!r} that this process can see. Check {option}; a Connection of the "
-            "environment (AIRFLOW_CONN_…) or of a secrets backend must be set up for this process, too, and "
-            "AIRFLOW_HOME and the database must be those of the deployment."
+            f"Airflow has no Connection {conn_id!r} that this process can see. Next step: check {option}, and run the "
+            "command with the environment of the deployment: AIRFLOW_HOME, the database, the secrets backend and "
+            "AIRFLOW_CONN_… variables."
         ) from None
     return found
 

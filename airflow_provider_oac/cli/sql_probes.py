@@ -68,8 +68,8 @@ class SqlProbes:
             "not a SELECT": lambda: call(query="SET VARIABLE LOGLEVEL=0;"),
             "ANSI SQL": lambda: query(f"{self._column} c1", 1, _ONE, tool="execute_oac_ansi_sql"),
             "search": lambda: "; ".join(
-                call("search_catalog", search="*", **asked)
-                for asked in ({"limit": 1}, {"limit": 1000}, {"type": "no such type"})
+                call("search_catalog", search="*", **filters)
+                for filters in ({"limit": 1}, {"limit": 1000}, {"type": "no such type"})
             ),
             "end of a session": lambda: str(self._probes.session.delete(self._url, headers=self._headers).status_code),
         }  # fmt: skip
@@ -80,21 +80,23 @@ class SqlProbes:
         """Send a message; return the response and the message in it."""
         number = {} if method.startswith("notifications/") else {"id": 1}
         body = json.dumps({"jsonrpc": "2.0", **number, "method": method, "params": params}, ensure_ascii=False)
-        own = {"Accept": f"{_TYPE}, text/event-stream", "Content-Type": kind}
-        sent = self._headers if headers is None else headers
-        reply = self._probes.session.post(self._url, data=body.encode(), headers={**own, **sent})
-        self._probes.see(reply)
-        texts = events(reply.content) if "event-stream" in _kind(reply) else [reply.text] if reply.content else []
-        found = [json.loads(text) for text in texts] if "html" not in _kind(reply) else []
-        return reply, next((one for one in found if one.get("id", 0) in (1, None)), {})
+        content_headers = {"Accept": f"{_TYPE}, text/event-stream", "Content-Type": kind}
+        more = self._headers if headers is None else headers
+        response = self._probes.session.post(self._url, data=body.encode(), headers={**content_headers, **more})
+        self._probes.see(response)
+        if "html" in _kind(response) or not response.content:
+            return response, {}
+        texts = events(response.content) if "event-stream" in _kind(response) else [response.text]
+        messages = map(json.loads, texts)
+        return response, next((message for message in messages if message.get("id", 0) in (1, None)), {})
 
     def _versions(self) -> str:
         shown, session = [], None
         for version in ("1999-01-01", "2025-11-25", PROTOCOL):
             params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "probe", "version": "1"}}
-            reply, message = self._send("initialize", params, {})
-            shown.append(f"{version}: {message.get('result', {}).get('protocolVersion') or _shape((reply, message))}")
-            session = reply.headers.get("Mcp-Session-Id")
+            response, message = exchange = self._send("initialize", params, {})
+            shown.append(f"{version}: {message.get('result', {}).get('protocolVersion') or _shape(exchange)}")
+            session = response.headers.get("Mcp-Session-Id")
         self._headers = {"MCP-Protocol-Version": PROTOCOL, **({"Mcp-Session-Id": session} if session else {})}
         self._send("notifications/initialized", {})
         modern = _shape(self._send("server/discover", {}, {}))
@@ -110,15 +112,15 @@ class SqlProbes:
         )
 
     def _tools(self) -> str:
-        reply, message = self._send("tools/list", {})
+        response, message = self._send("tools/list", {})
         listed = message["result"]["tools"]
         marks = [name for name in ("outputSchema", "annotations") if any(name in tool for tool in listed)]
         schemas = {tool["name"]: sorted(tool["inputSchema"]["properties"]) for tool in listed}
-        return f"{_kind(reply)}, {len(reply.content)} bytes, marks {marks}: {schemas}"
+        return f"{_kind(response)}, {len(response.content)} bytes, marks {marks}: {schemas}"
 
     def _describe(self) -> str:
-        asked = {"name": f"{_TOOL}describe_data", "arguments": {"datamodelName": self._source.strip('"')}}
-        tables = _held(self._send("tools/call", asked)[1])["tables"]
+        call = {"name": f"{_TOOL}describe_data", "arguments": {"datamodelName": self._source.strip('"')}}
+        tables = _result(self._send("tools/call", call)[1])["tables"]
         columns = [column for table in tables for column in table["columns"]]
         first = next((one for one in columns if one.get("columnType") == "attribute"), columns[0])
         self._column = str(first["fullyQualifiedName"])
@@ -136,32 +138,31 @@ class SqlProbes:
         return _shape(self._send("tools/call", params, kind=kind))
 
 
-def _kind(reply: requests.Response) -> str:
-    return reply.headers.get("Content-Type", "no type").partition(";")[0]
+def _kind(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "no type").partition(";")[0]
 
 
-def _held(message: Mapping[str, Any]) -> Any:
+def _result(message: Mapping[str, Any]) -> Any:
     return json.loads(message["result"]["content"][0]["text"])
 
 
 def _shape(exchange: Exchange) -> str:
     """Return the shape of a response, without its values."""
-    reply, message = exchange
-    shown = [f"HTTP {reply.status_code} {_kind(reply)}", reply.headers.get("Transfer-Encoding", "whole")]
+    response, message = exchange
+    shown = [f"HTTP {response.status_code} {_kind(response)}", response.headers.get("Transfer-Encoding", "whole")]
     if error := message.get("error"):
         shown.append(f"error {error.get('code')}, data {type(error.get('data')).__name__}")
     shown += [name for name in ("isError", "structuredContent") if (message.get("result") or {}).get(name)]
     shown += dict.fromkeys(re.findall(r"nQSError: \d+", json.dumps(message)))
     try:
-        held = _held(message)
-        batches = held.get("batches")
+        result = _result(message)
+        batches = result.get("batches")
     except (ValueError, LookupError, TypeError, AttributeError):
         return ", ".join(shown)
     if batches:
         rows = [row for batch in batches for row in batch.get("data", ())]
-        cells = [
-            len(value) if isinstance(value, str) else type(value).__name__ for row in rows[:1] for value in row.values()
-        ]
+        values = rows[0].values() if rows else ()
+        cells = [len(value) if isinstance(value, str) else type(value).__name__ for value in values]
         more = [name for name in ("hasMore", "cursorId") if batches[-1].get(name)]
         shown.append(f"{len(rows)} rows in {len(batches)} batches, cells {cells} {more}")
-    return ", ".join([*shown, *(name for name in held if name not in ("batches", "items"))])
+    return ", ".join([*shown, *(name for name in result if name not in ("batches", "items"))])

@@ -6,26 +6,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import SplitResult
 
 from airflow_provider_oac import __version__
 from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, JWT_ASSERTION, AuthSettings
 from airflow_provider_oac.client.snapshot_names import checked_part
 from airflow_provider_oac.exceptions import OACConfigurationError
-from airflow_provider_oac.hooks.extra import (
-    Extra,
-    file_folder,
-    invisible,
-    refuse_invisible,
-    unmasked,
-    without_line_break,
-)
+from airflow_provider_oac.hooks.extra import Extra, file_folder, invisible, refuse_invisible, unmasked
 from airflow_provider_oac.provider_info import CONNECTION_FIELDS
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Connection
-
-_INSTANCE = "The instance's name (Connection: extra, instance)"
 
 
 @dataclass(frozen=True)
@@ -58,17 +50,18 @@ def read_connection(conn: Connection, mask: Callable[[str], None] | None = None)
     :param mask: receives each token and assertion before it is sent for the first time.
     :raises OACConfigurationError: naming the Connection, the field, and the value that it needs.
     """
-    odd: list[str] = []
+    warnings: list[str] = []
     try:
-        extra = Extra(conn)
-        odd += extra.misspelt(CONNECTION_FIELDS)
-        return _read(conn, extra, odd, mask)
+        return _read(conn, warnings, mask)
     except OACConfigurationError as error:
-        raise OACConfigurationError(" ".join([f"Connection {conn.conn_id!r}: {error}", *odd])) from None
+        raise OACConfigurationError(" ".join([f"Connection {conn.conn_id!r}: {error}", *warnings])) from None
 
 
-def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], None] | None) -> ConnectionSettings:
+def _read(conn: Connection, warnings: list[str], mask: Callable[[str], None] | None) -> ConnectionSettings:
+    extra = Extra(conn)
+    warnings += extra.misspelt(CONNECTION_FIELDS)
     address = _address(conn.host, conn.port, conn.schema, "The OAC address (Connection: host)")
+    parts = checked_url(address, "The OAC address (Connection: host, port)")
     identity_url = extra.text("identity_url")
     if not identity_url:
         raise OACConfigurationError(
@@ -79,7 +72,7 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
     auth = AuthSettings(
         identity_url=_address(identity_url, None, None, "The identity domain's address (identity_url)"),
         client_id=(conn.login or "").strip(),
-        client_secret=_secret(unmasked(conn.password or "", secret), secret, odd),
+        client_secret=_secret(unmasked(conn.password or "", secret), secret, warnings),
         scope=extra.text("scope") or "",
         grant=extra.text("grant") or JWT_ASSERTION,
         user=extra.text("user"),
@@ -87,12 +80,13 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
         private_key_passphrase=extra.secret("private_key_passphrase"),
         certificate_alias=extra.text("certificate_alias"),
         certificate=extra.text("certificate"),
-        user_password=_secret(extra.secret("user_password"), "user_password (Connection: extra)", odd),
+        user_password=_secret(extra.secret("user_password"), "user_password (Connection: extra)", warnings),
         refresh_token=(extra.secret("refresh_token") or "").strip() or None,
         audience=extra.texts("assertion_audience") or (DEFAULT_AUDIENCE,),
         client_authentication=extra.text("client_authentication"),
         file_folder=(folder := file_folder()),
-        resource=_resource(address),
+        # One spelling for all addresses of a server: lower case, with the port (RFC 6454 section 4).
+        resource=f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}",
         name=conn.conn_id or "",
         mask=mask,
     )
@@ -105,7 +99,7 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
         refuse_invisible(text, what)
     if found := invisible(auth.user or ""):
         # A warning only: names in some writing systems need such characters.
-        odd.append(f"The user (Connection: extra, user) contains the invisible character {found}.")
+        warnings.append(f"The user (Connection: extra, user) contains the invisible character {found}.")
     transport = TransportSettings(
         connect_timeout=extra.seconds("connect_timeout", 10.0),
         read_timeout=extra.seconds("read_timeout", 60.0),
@@ -113,24 +107,25 @@ def _read(conn: Connection, extra: Extra, odd: list[str], mask: Callable[[str], 
         file_folder=folder,
         user_agent=f"airflow-provider-oac/{__version__}",
     )
-    instance = extra.text("instance")
+    if instance := extra.text("instance"):
+        instance = checked_part(instance, "The instance's name (Connection: extra, instance)", show=False)
     return ConnectionSettings(
         conn_id=conn.conn_id or "",
         address=address,
-        instance=checked_part(instance, _INSTANCE, show=False) if instance else _instance(address),
+        instance=instance or _instance(parts),
         auth=auth,
         transport=transport,
-        warnings=tuple(odd),
+        warnings=tuple(warnings),
     )
 
 
-def _secret(text: str | None, what: str, odd: list[str]) -> str | None:
-    """Return a secret without a trailing line break. Add a warning if there was one."""
+def _secret(text: str | None, what: str, warnings: list[str]) -> str | None:
+    """Return a secret without the line break that many editors add at the end. Add a warning if there was one."""
     if not text:
         return None
-    bare = without_line_break(text)
+    bare = text.rstrip("\r\n")
     if bare != text:
-        odd.append(f"{what} ends in a line break, which is ignored. Save it without the line break.")
+        warnings.append(f"{what} ends in a line break, which is ignored. Save it without the line break.")
     return bare or None
 
 
@@ -150,15 +145,8 @@ def _address(host: str | None, port: int | None, scheme: str | None, what: str) 
     return f"{parts.scheme}://{netloc}"
 
 
-def _resource(address: str) -> str:
-    """Return one spelling for all addresses of a server: lower case, with the port (RFC 6454 section 4)."""
-    parts = checked_url(address, "The OAC address")
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
-def _instance(address: str) -> str:
+def _instance(parts: SplitResult) -> str:
     """Return a name for the instance: the first label of its host name, or its whole IP address."""
-    parts = checked_url(address, "The OAC address")
     host = parts.hostname or ""
     name = host if re.fullmatch(r"[\d.:]+", host) else host.partition(".")[0]
     if parts.port not in (None, 443):

@@ -9,8 +9,7 @@ import shlex
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oac.auth.claims import claims, looks_personal, owner
 from airflow_provider_oac.auth.keys import certificate_expiry, load_private_key
@@ -38,7 +37,6 @@ from airflow_provider_oac.transport.settings import TransportSettings
 if TYPE_CHECKING:
     from airflow_provider_oac.hooks.connection import ConnectionSettings
 
-T = TypeVar("T")
 # A step yields the state and text of each finding.
 Found = AsyncIterator[tuple[str, str]]
 
@@ -124,18 +122,10 @@ async def check(
     """
     io = BoundedIO(settings.transport, seconds)
     try:
-        checks = _Checks(settings, io, await io.to_thread(lambda: _outcome(store_entry)))
+        checks = _Checks(settings, io, store_entry)
         return Report(settings.conn_id, tuple(await checks.steps()), checks.facts)
     finally:
         await io.close()
-
-
-def _outcome(store_entry: Callable[[], StoreEntry | None]) -> StoreEntry | OACError | None:
-    """Return the store entry, or the error that prevents one, which a later step raises."""
-    try:
-        return store_entry()
-    except OACError as error:
-        return error
 
 
 class BoundedIO(AsyncIO):
@@ -183,25 +173,24 @@ class BoundedIO(AsyncIO):
 
 
 class _Checks:
-    """The steps of a test; each relies on the steps before it.
+    """The steps of a test; each relies on the steps before it. The parameters are those of :func:`check`."""
 
-    :param settings: the Connection's settings.
-    :param store_entry: the entry for its tokens in the store, or the error that prevents one.
-    """
+    # The step "store" sets them.
+    _session: Session
+    _store_entry: StoreEntry | None
 
-    def __init__(self, settings: ConnectionSettings, io: IO, store_entry: StoreEntry | OACError | None) -> None:
+    def __init__(self, settings: ConnectionSettings, io: IO, store_entry: Callable[[], StoreEntry | None]) -> None:
         self._settings = settings
         self._auth = settings.auth
         self._io = io
-        self._found = store_entry
+        self._read_store_entry = store_entry
         self._who: str | None = None
         self.facts: dict[str, Any] = {}
 
     async def steps(self) -> list[Step]:
         """Run the steps."""
         steps: list[Step] = []
-        away = False
-        for name, tried in (
+        for name, findings in (
             ("connection", self._connection),
             ("address", self._address),
             ("store", self._store),
@@ -211,28 +200,16 @@ class _Checks:
             ("user", self._user),
             ("rights", self._rights),
         ):
-            if away and name == "rights":
+            if name == "rights" and any(step.state == FAILED for step in steps):
+                # The address failed: OAC cannot be asked, but the steps up to the user were still useful.
                 break
             try:
-                async for state, text in tried():
+                async for state, text in findings():
                     steps.append(Step(name, state, text))
             except OACError as error:
                 steps.append(Step(name, FAILED, str(error)))
-                if not isinstance(error, _AwayError):
-                    break
-                away = True
+                break
         return steps
-
-    @property
-    def _store_entry(self) -> StoreEntry | None:
-        if isinstance(self._found, OACError):
-            raise self._found
-        return self._found
-
-    @cached_property
-    def _session(self) -> Session:
-        # An empty cache forces a sign-in. A current refresh token exists only in the store, so those grants need it.
-        return Session(self._auth, MemoryStore(), self._store_entry if self._auth.uses_refresh_token else None)
 
     async def _connection(self) -> Found:
         """Report the Connection's addresses and warnings."""
@@ -240,8 +217,8 @@ class _Checks:
         self.facts |= {"address": settings.address, "identity_url": auth.identity_url, "client_id": auth.client_id}
         self.facts |= {"grant": auth.grant, "client_authentication": auth.client_authentication_used}
         yield OK, f"OAC is at {settings.address}, the identity domain at {auth.identity_url}."
-        for odd in settings.warnings:
-            yield WARNING, odd
+        for warning in settings.warnings:
+            yield WARNING, warning
 
     async def _address(self) -> Found:
         """Test route, proxy and TLS to OAC with a request that needs no sign-in."""
@@ -251,38 +228,42 @@ class _Checks:
         try:
             status = (await self._io.send(request)).status
         except (OACTransportError, OACResponseError) as error:
-            raise _AwayError(str(error)) from error
+            yield FAILED, str(error)
+            return
         proxy = proxy_for(address)
-        way = f", through the proxy {proxy.name}" if proxy else ""
+        route = f", through the proxy {proxy.name}" if proxy else ""
         if address.startswith("https:"):
-            way += f"; its certificate is trusted through {self._settings.transport.ca_path()}"
+            route += f"; its certificate is trusted through {self._settings.transport.ca_path()}"
         else:
-            way += ", without TLS"
+            route += ", without TLS"
         if status in (502, 503, 504):
-            raise _AwayError(
-                f"{address} answered HTTP {status}{way}. Likely cause: the instance is paused or restarting. "
+            text = (
+                f"{address} answered HTTP {status}{route}. Likely cause: the instance is paused or restarting. "
                 "Next step: check its state in the OCI console and resume it. If it is active, check the proxy or "
                 "load balancer in front of it."
             )
-        yield OK, f"{address} answers (HTTP {status}){way}."
+            yield FAILED, text
+        else:
+            yield OK, f"{address} answers (HTTP {status}){route}."
 
     async def _store(self) -> Found:
         """Test the token store. A grant with refresh tokens fails without it."""
-        store_entry = self._store_entry
+        self._store_entry = store_entry = await self._io.to_thread(self._read_store_entry)
         self.facts["store"] = store_entry.where if store_entry else "memory"
-        _ = self._session
+        # An empty cache forces a sign-in. A current refresh token exists only in the store, so those grants need it.
+        self._session = Session(self._auth, MemoryStore(), store_entry if self._auth.uses_refresh_token else None)
         if store_entry is None:
             yield OK, "Each process signs in by itself."
             return
 
-        def tried() -> None:
+        def read_and_lock() -> None:
             store_entry.read()
             if store_entry.lock.acquire():
                 store_entry.lock.release()
 
         try:
             # In one thread: a canceled test must not leave the lock taken.
-            await self._io.to_thread(tried)
+            await self._io.to_thread(read_and_lock)
         except OACTokenStoreError as problem:
             if self._auth.uses_refresh_token:
                 repair = f" If it cannot be recovered: {self._auth.login_step}" if problem.damaged else ""
@@ -320,8 +301,10 @@ class _Checks:
             return
         certificate = auth.certificate
         if not certificate:
-            text = "The certificate's end is unknown. Set the Connection's certificate to get a warning before it ends."
-            yield NOTE, text
+            yield (
+                NOTE,
+                "The certificate's end is unknown. Set the Connection's certificate to be warned before it ends.",
+            )
             return
         ends = await self._io.to_thread(lambda: certificate_expiry(certificate, folder=auth.file_folder))
         left = math.floor((ends - time.time()) / DAY)
@@ -331,9 +314,9 @@ class _Checks:
         if left > SOON:
             yield OK, f"The certificate ends on {date}, {days}."
             return
-        how = f"ends on {date}, {days}" if left >= 0 else f"ended on {date}"
+        end = f"ends on {date}, {days}" if left >= 0 else f"ended on {date}"
         text = (
-            f"The certificate {how}. Create the next one with `python -m airflow_provider_oac keygen`, import it under "
+            f"The certificate {end}. Create the next one with `python -m airflow_provider_oac keygen`, import it under "
             "a second alias, then change the Connection's private_key, certificate and certificate_alias."
         )
         yield WARNING, text
@@ -350,13 +333,13 @@ class _Checks:
     async def _user(self) -> Found:
         """Report who is signed in, and what could end that sign-in: people leave, and passwords change."""
         auth, store_entry, who = self._auth, self._store_entry, self._who
-        kept = await self._io.to_thread(store_entry.read) if store_entry and auth.uses_refresh_token else None
-        if kept and kept.record.unrenewable:
-            ends = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(kept.record.obtained_at + kept.record.lifetime))
+        stored = await self._io.to_thread(store_entry.read) if store_entry and auth.uses_refresh_token else None
+        if stored and (reason := stored.record.unrenewable):
+            ends = time.gmtime(stored.record.obtained_at + stored.record.lifetime)
             self.facts["unrenewable"] = True
             text = (
-                f"The sign-in ends at {ends} and cannot be renewed: {kept.record.unrenewable}. Before a schedule uses "
-                f"it, {auth.login_step}"
+                f"The sign-in ends at {time.strftime('%Y-%m-%d %H:%M:%S UTC', ends)} and cannot be renewed: {reason}. "
+                f"Before a schedule uses it, {auth.login_step}"
             )
             yield WARNING, text
             return
@@ -366,54 +349,51 @@ class _Checks:
                 "deployment and stops working when the password changes. Use jwt_assertion, which needs no password."
             )
             yield WARNING, text
-        if not auth.uses_refresh_token or not who:
-            return
-        if not looks_personal(who):
-            yield OK, f"The refresh token belongs to {who}; let a DAG use it at least once a week."
-            return
-        text = (
-            f"The refresh token belongs to {who}, which looks like a person. The DAGs stop when that person leaves or "
-            "is deactivated. Sign in as a service account, or use the grant jwt_assertion. Let a DAG use the refresh "
-            "token at least once a week."
-        )
-        yield WARNING, text
+        if auth.uses_refresh_token and who:
+            advice = personal_account(who)
+            text = f"The refresh token belongs to {who}. Let a DAG use it at least once a week."
+            yield (WARNING, f"{text} {advice}") if advice else (OK, text)
 
     async def _rights(self) -> Found:
         """Report what the user may do, by a harmless request for each role."""
         refused: dict[str, OACApiError] = {}
+        allowed: dict[str, Any] = {}
         api = Api(self._io, self._settings.address, self._session)
-
-        async def allowed(role: str, call: Call[T]) -> T | None:
+        # Without a search, OAC lists only the types of the catalog (observed).
+        types = Call("list the types of the catalog", "GET", "/catalog", nothing, repeatable=True)
+        calls: dict[str, Call[Any]] = {"administrator": system.get(), "author": types}
+        for role, call in calls.items():
             try:
-                return await api.perform(call, ONCE)
+                allowed[role] = await api.perform(call, ONCE)
             except OACApiError as error:
                 # The Connection works even if the user lacks a role.
                 if not error.missing_role and error.status != 403:
                     raise
                 refused[role] = error
-                return None
-
-        instance = await allowed("administrator", system.get())
-        # Without a search, OAC lists only the types of the catalog (observed).
-        types = Call("list the types of the catalog", "GET", "/catalog", nothing, repeatable=True)
-        await allowed("author", types)
-        self.facts |= {role: role not in refused for role in ("administrator", "author")}
-        if len(refused) == 2:
+        self.facts |= {role: role in allowed for role in calls}
+        if not allowed:
             raise refused["author"]
-        if instance is None:
+        if "administrator" in allowed:
+            instance = allowed["administrator"]
+            name = instance.description or instance.service_instance_key
+            yield OK, f"OAC answers: {name}. The user may administer it (snapshots, system settings)."
+        else:
             text = (
                 f"The user {self._who or 'of the token'} is not an administrator: snapshots and system settings need "
                 "the application role BI Service Administrator. Work with the catalog does not need that role."
             )
             yield NOTE, text
-        else:
-            name = instance.description or instance.service_instance_key
-            yield OK, f"OAC answers: {name}. The user may administer it (snapshots, system settings)."
-        if "author" in refused:
-            yield NOTE, ("The user may not work with the catalog, which needs the application role DV Content Author.")
-        else:
+        if "author" in allowed:
             yield OK, "The user may work with the catalog."
+        else:
+            yield NOTE, "The user may not work with the catalog, which needs the application role DV Content Author."
 
 
-class _AwayError(OACError):
-    """OAC cannot be reached, but the steps up to the user are still useful."""
+def personal_account(user: str | None) -> str:
+    """Return advice for a sign-in of a user who looks like a person; empty for other users."""
+    if not user or not looks_personal(user):
+        return ""
+    return (
+        f"{user} looks like a person. The DAGs stop when that person leaves or is deactivated. Sign in as a service "
+        "account instead, or use the grant jwt_assertion, which needs no person."
+    )

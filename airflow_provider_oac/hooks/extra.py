@@ -31,14 +31,11 @@ _OTHER_NAMES = {
     "grant_type": "grant",
     "idcs_host": "identity_url",
     "idcs_url": "identity_url",
-    "instance_name": "instance",
     "key": "private_key",
     "key_file": "private_key",
     "kid": "certificate_alias",
     "passphrase": "private_key_passphrase",
-    "private_key_file": "private_key",
     "subject": "user",
-    "timeout": "read_timeout",
     "username": "user",
     "verify": "ca_file",
 }
@@ -128,11 +125,6 @@ def _meant(written: str, names: list[str]) -> str | None:
         return None
     snake = re.sub(r"[^a-z]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", written).lower())
     return next(iter(difflib.get_close_matches(_OTHER_NAMES.get(snake, snake), names, n=1, cutoff=0.7)), None)
-
-
-def without_line_break(secret: str) -> str:
-    """Return a secret without the line break that many editors and commands add at the end of a file."""
-    return secret.rstrip("\r\n")
 
 
 def invisible(text: str) -> str | None:

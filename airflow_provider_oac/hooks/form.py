@@ -7,13 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from airflow_provider_oac.hooks.extra import SAVED_SECRET
-from airflow_provider_oac.provider_info import (
-    CONNECTION_FIELDS,
-    HIDDEN_FIELDS,
-    PLACEHOLDERS,
-    RELABELING,
-    SECRET_FIELDS,
-)
+from airflow_provider_oac.provider_info import CONNECTION_FIELDS, HIDDEN_FIELDS, PLACEHOLDERS, RELABELING, SECRET_FIELDS
 
 
 def form_widgets() -> dict[str, Any]:
@@ -33,9 +27,8 @@ def form_widgets() -> dict[str, Any]:
             widget = ChoiceWidget(schema) if "enum" in schema else text
             made = StringField(label, widget=widget, description=description, default=schema.get("default"))
         # Airflow 3.1 replaces wtforms with classes that hold the page's schema: lists, sections, multi-line fields.
-        told = getattr(made, "param", None)
-        if told is not None:
-            told.schema.update(schema)
+        if (param := getattr(made, "param", None)) is not None:
+            param.schema.update(schema)
         return made
 
     return {name: field(name, definition) for name, definition in CONNECTION_FIELDS.items()}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_oac import counters, lazy
 from airflow_provider_oac._compat import (
@@ -82,15 +82,9 @@ class OACHook(BaseHook):
         self._stopped = stopped
         self._read_timeout = read_timeout
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Fields of the Connection form for Airflow 2.11 and 3.1; newer versions read the provider's metadata."""
-        return form_widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Labels of the Connection form for Airflow 2.11 and 3.1."""
-        return field_behaviour()
+    # The Connection form for Airflow 2.11 and 3.1; newer versions read the provider's metadata.
+    get_connection_form_widgets = staticmethod(form_widgets)
+    get_ui_field_behaviour = staticmethod(field_behaviour)
 
     @cached_property
     def settings(self) -> ConnectionSettings:
@@ -101,7 +95,7 @@ class OACHook(BaseHook):
         settings = lazy.connection.read_connection(self.get_connection(self.oac_conn_id), self._mask_token)
         for secret in settings.auth.secrets:
             mask_secret(secret)
-        self._tell(settings)
+        self._log_warnings(settings)
         return settings
 
     def run(self, work: Work[T]) -> T:
@@ -206,8 +200,8 @@ class OACHook(BaseHook):
     def io(self) -> BlockingIO:
         """This hook's driver, for flows that do not call OAC's REST API, such as a sign-in."""
         transport = self.settings.transport
-        patience = max(transport.read_timeout, self._read_timeout)
-        return lazy.blocking.BlockingIO(replace(transport, read_timeout=patience), self._stopped)
+        read_timeout = max(transport.read_timeout, self._read_timeout)
+        return lazy.blocking.BlockingIO(replace(transport, read_timeout=read_timeout), self._stopped)
 
     @property
     def _mask_token(self) -> Callable[[str], None]:
@@ -231,11 +225,11 @@ class OACHook(BaseHook):
             mask = lazy.token_mask.mask_tokens_of(self.oac_conn_id)
             settings = lazy.connection.read_connection(await aget_connection(self.oac_conn_id), mask)
             await amask(settings.auth.secrets)
-            self._tell(settings)
+            self._log_warnings(settings)
             self.settings = settings
         return self.settings
 
-    def _tell(self, settings: ConnectionSettings) -> None:
+    def _log_warnings(self, settings: ConnectionSettings) -> None:
         """Log the Connection's warnings."""
         for text in settings.warnings:
             self.log.warning("Connection %r: %s", self.oac_conn_id, text)

@@ -12,7 +12,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
@@ -32,7 +31,7 @@ _BLOCK = 5 * 1024 * 1024
 # Some stores, such as Azure, copy in the background: seconds that such a copy may take, and the pause between two
 # checks of it.
 _COPYING = 60.0
-_LOOK_INTERVAL = 0.25
+_POLL_INTERVAL = 0.25
 
 
 class Destination:
@@ -140,7 +139,7 @@ class ObjectStorageSink:
                     _flush_to_disk(self._file, self._mode)
                 self._file.close()
                 if _put(self._fs, self._beside, self._destination.path, self._size):
-                    self._attempt(partial(_remove, self._fs, self._beside))
+                    self._attempt(_remove, self._fs, self._beside)
             self._file = None
         # `?` and `#` would end the path of a URI. Otherwise it is the one that ObjectStoragePath reports itself.
         uri = self._destination.url.replace("?", "%3F").replace("#", "%23")
@@ -153,19 +152,19 @@ class ObjectStorageSink:
             if file is None:
                 return
             if self._in_place:
-                self._attempt(partial(_forget, file))
+                self._attempt(_forget, file)
             else:
                 # close() raises an error if the disk is full, but it closes the file.
                 with contextlib.suppress(Exception):
                     file.close()
-                self._attempt(partial(_remove, self._fs, self._beside))
+                self._attempt(_remove, self._fs, self._beside)
 
     def _opened(self) -> Any:
         """Open the file for writing: under its name if the store can discard an upload, else a temporary file."""
         self._size = 0
         if _is_local(self._fs):
             self._attempt(self._remove_leftovers)
-            file, self._mode = self._in_folder(partial(new_file, self._beside))
+            file, self._mode = self._in_folder(new_file, self._beside)
             return file
         # The probe has the temporary name, because a store that cannot discard may make it appear at once.
         probe = self._open(self._beside, autocommit=False)
@@ -174,21 +173,21 @@ class ObjectStorageSink:
             _forget(probe)
             return self._open(self._destination.path, autocommit=False)
         probe.close()
-        self._attempt(partial(_remove, self._fs, self._beside))
+        self._attempt(_remove, self._fs, self._beside)
         self._attempt(self._remove_leftovers)
         return self._open(self._beside)
 
     def _open(self, path: str, **options: Any) -> Any:
-        return self._in_folder(partial(self._fs.open, path, "wb", block_size=_BLOCK, **options))
+        return self._in_folder(self._fs.open, path, "wb", block_size=_BLOCK, **options)
 
-    def _in_folder(self, opened: Callable[[], T]) -> T:
+    def _in_folder(self, create: Callable[..., T], *arguments: Any, **options: Any) -> T:
         try:
-            return opened()
+            return create(*arguments, **options)
         except FileNotFoundError:
             # Only stores with real folders get here. A store with buckets reports a missing bucket later, when it
             # sends a part, so a bucket with a wrong name is never created.
             self._fs.makedirs(self._fs._parent(self._beside), exist_ok=True)
-            return opened()
+            return create(*arguments, **options)
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files that earlier tries of this task left."""
@@ -199,11 +198,11 @@ class ObjectStorageSink:
         for path in self._fs.ls(self._folder, detail=False):
             name = str(path).rpartition("/")[2]
             if (found := former.fullmatch(name)) and int(found[1]) < self._try_number:
-                self._attempt(partial(_remove, self._fs, f"{self._folder}{name}"))
+                self._attempt(_remove, self._fs, f"{self._folder}{name}")
 
-    def _attempt(self, removal: Callable[[], None]) -> None:
+    def _attempt(self, remove: Callable[..., None], *arguments: Any) -> None:
         try:
-            removal()
+            remove(*arguments)
         except FileNotFoundError:
             pass
         except Exception as problem:
@@ -251,24 +250,20 @@ def _put(fs: Any, path: str, to: str, size: int) -> bool:
     if _is_local(fs):
         os.replace(path, to)
         return False
-    if _renames(fs):
+    if type(fs).mv is not AbstractFileSystem.mv:
+        # The store has its own move, as stores that can rename do (SFTP, SMB, HDFS).
         fs.mv(path, to)
         return False
     fs.cp_file(path, to)
-    give_up = time.monotonic() + _COPYING
+    deadline = time.monotonic() + _COPYING
     while (found := _size_of(fs, to)) != size:
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             raise OACStorageError(
-                f"{size} bytes were written, but {to} has {found} bytes {_COPYING:.0f} s after the copy began. Check "
-                "the store, then run the task again."
+                f"{size} bytes were written, but {to} has {found} bytes {_COPYING:.0f} s after the copy began. Next "
+                "step: check the store, then run the task again."
             )
-        time.sleep(_LOOK_INTERVAL)
+        time.sleep(_POLL_INTERVAL)
     return True
-
-
-def _renames(fs: Any) -> bool:
-    """Return whether a store implements its own move, as stores that can rename do (SFTP, SMB, HDFS)."""
-    return type(fs).mv is not AbstractFileSystem.mv
 
 
 def _size_of(fs: Any, path: str) -> int | None:
@@ -331,6 +326,6 @@ def _explained(doing: str) -> Iterator[None]:
         raise
     except Exception as problem:
         raise OACStorageError(
-            f"Could not {doing} ({type(problem).__name__}: {problem}). Check that the bucket or folder exists and has "
-            "space left, that its Connection may write there, and that the package for this kind of store is installed."
+            f"Could not {doing} ({type(problem).__name__}: {problem}). Next step: check that the bucket or folder "
+            "exists and has space, that its Connection may write there, and that the store's package is installed."
         ) from problem

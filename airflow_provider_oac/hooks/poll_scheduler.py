@@ -16,6 +16,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from airflow_provider_oac.client.api import Api
@@ -44,16 +45,13 @@ _LATE = 5.0
 _BUSY = 0.9
 
 
+@dataclass(slots=True, eq=False)
 class _Waiter:
-    """A waiting trigger: its poll target, the context for its log lines, and its future."""
+    """A waiting trigger: its poll target, its future, and the context by which Airflow assigns its log lines."""
 
-    __slots__ = ("context", "future", "target")
-
-    def __init__(self, target: PollTarget[Any], future: asyncio.Future[Any]) -> None:
-        self.target = target
-        self.future = future
-        # Airflow uses the context to assign a log line to a task.
-        self.context = contextvars.copy_context()
+    target: PollTarget[Any]
+    future: asyncio.Future[Any]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
     def on_result(self, found: Any, now: float) -> float | None:
         """Return the seconds until the next poll after a successful one; ``None`` if the wait is over."""
@@ -82,20 +80,20 @@ class _Waiter:
             self.future.set_exception(error)
 
 
+@dataclass(slots=True, eq=False)
 class _Poll:
-    """One poll for one or more waiters with the same key."""
+    """One poll for one or more waiters with the same key.
 
-    __slots__ = ("key", "pause", "polling", "queued", "ready_since", "turn", "waiters")
+    :param queued: whether it is due and waits for a worker.
+    """
 
-    def __init__(self, key: Hashable) -> None:
-        self.key = key
-        self.waiters: list[_Waiter] = []
-        self.turn = -1
-        self.pause = math.inf
-        self.polling = False
-        # Whether it is due and waits for a worker.
-        self.queued = False
-        self.ready_since = -math.inf
+    key: Hashable
+    waiters: list[_Waiter] = field(default_factory=list)
+    turn: int = -1
+    pause: float = math.inf
+    polling: bool = False
+    queued: bool = False
+    ready_since: float = -math.inf
 
 
 class Scheduler:
@@ -129,11 +127,6 @@ class Scheduler:
     def idle(self) -> bool:
         """Whether it has no waiters."""
         return not self._polls
-
-    @property
-    def polling(self) -> bool:
-        """Whether a poll is under way."""
-        return bool(self._workers)
 
     async def wait(self, target: PollTarget[R]) -> R:
         """Wait until a poll target is done.
@@ -267,14 +260,14 @@ class Scheduler:
             return 0.0
         if (rest := self.throttle.quiet_until - self._loop.time()) > 0:
             return self._postpone(poll, rest)
-        found, trouble = None, None
+        result, failure = None, None
         try:
-            found = await self._polled(poll, opens)
+            result = await self._polled(poll, opens)
         except OACError as error:
-            trouble = error
+            failure = error
         now, pauses = self.api.now(), []
         for waiter in list(poll.waiters):
-            pause = waiter.on_error(trouble, now) if trouble else waiter.on_result(found, now)
+            pause = waiter.on_error(failure, now) if failure else waiter.on_result(result, now)
             if pause is None:
                 poll.waiters.remove(waiter)
             else:
@@ -300,7 +293,15 @@ class Scheduler:
 
     def _postpone(self, poll: _Poll, rest: float) -> float:
         """Skip a poll while polling pauses, but pass the reason to all waiters: some deadlines may have passed."""
-        now, why = self.api.now(), _resting(rest, self.throttle.reason)
+        now = self.api.now()
+        why = OACApiError(
+            f"Polling pauses for {math.ceil(rest)} s more after this error: {self.throttle.reason}",
+            status=503,
+            method="GET",
+            path="",
+            retryable=True,
+            retry_after=rest,
+        )
         for waiter in list(poll.waiters):
             if waiter.on_error(why, now) is None:
                 poll.waiters.remove(waiter)
@@ -314,32 +315,16 @@ class Scheduler:
             if late < _LATE:
                 # The polls behind it have been due for a shorter time.
                 break
-            self._end_overdue(poll, _slow(late), self.api.now())
-
-    def _end_overdue(self, poll: _Poll, why: OACError, now: float) -> None:
-        for waiter in list(poll.waiters):
-            deadline = waiter.target.deadline
-            if deadline is not None and deadline <= now and waiter.on_error(why, now) is None:
-                poll.waiters.remove(waiter)
-
-
-def _resting(rest: float, reason: str) -> OACApiError:
-    return OACApiError(
-        f"Polling pauses for {math.ceil(rest)} s more after this error: {reason}",
-        status=503,
-        method="GET",
-        path="",
-        retryable=True,
-        retry_after=rest,
-    )
-
-
-def _slow(late: float) -> OACTransportError:
-    return OACTransportError(
-        f"A poll is {late:.0f} s late because all connections are waiting for responses. Likely cause: OAC does not "
-        "answer, or the network is slow. Next step: check the instance's state and the network.",
-        sent=False,
-    )
+            why = OACTransportError(
+                f"A poll is {late:.0f} s late because all connections are waiting for responses. Likely cause: OAC "
+                "does not answer, or the network is slow. Next step: check the instance's state and the network.",
+                sent=False,
+            )
+            wall = self.api.now()
+            for waiter in list(poll.waiters):
+                deadline = waiter.target.deadline
+                if deadline is not None and deadline <= wall and waiter.on_error(why, wall) is None:
+                    poll.waiters.remove(waiter)
 
 
 def refuses_us(error: OACError) -> bool:

@@ -21,7 +21,7 @@ from airflow_provider_oac.transport.io import Response
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
 # The largest body of a 401, in bytes, that is read to find out what OAC refused.
-_MOST_OF_A_REFUSAL = 1 << 16
+_LARGEST_REFUSAL = 1 << 16
 
 
 class InstanceSession(PlainSession):
@@ -55,7 +55,15 @@ class InstanceSession(PlainSession):
         :raises OACConfigurationError: if the URL is of another host.
         :raises OACApiError: if OAC refuses the token, and the body cannot be read again.
         """
-        self._refuse_elsewhere(request.url or "")
+        # The URL of a prepared request has not been checked yet.
+        url = request.url or ""
+        checked_url(url, "The request's address")
+        if _origin(url) != _origin(self._address):
+            scheme, host, port = _origin(url)
+            raise OACConfigurationError(
+                f"This session sends its token only to {self._address}, not to {scheme}://{host}:{port}. Use a "
+                "separate session for that request."
+            )
         if self._pid != os.getpid():
             # A forked child must not use its parent's connections. The adapters are reset, as after unpickling.
             for adapter in self.adapters.values():
@@ -82,16 +90,6 @@ class InstanceSession(PlainSession):
         request.headers["Authorization"] = f"Bearer {token.access_token}"
         return super().send(request, **options), token
 
-    def _refuse_elsewhere(self, url: str) -> None:
-        # The URL of a prepared request has not been checked yet.
-        checked_url(url, "The request's address")
-        if _origin(url) != _origin(self._address):
-            scheme, host, port = _origin(url)
-            raise OACConfigurationError(
-                f"This session sends its token only to {self._address}, not to {scheme}://{host}:{port}. Use a "
-                "separate session for that request."
-            )
-
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     """Return scheme, host and port: addresses of one server have all three in common (RFC 6454 section 4)."""
@@ -106,7 +104,7 @@ def _refuses_token(answer: requests.Response) -> bool:
     length = headers.get("content-length", "")
     # The caller may stream the body. One of unknown length could be endless; a compressed one could expand to any size.
     known = length.isdigit() and not headers.keys() & {"transfer-encoding", "content-encoding"}
-    body = answer.content if known and int(length) <= _MOST_OF_A_REFUSAL else b""
+    body = answer.content if known and int(length) <= _LARGEST_REFUSAL else b""
     return refuses_token(Response(answer.status_code, headers, body))
 
 
@@ -122,16 +120,13 @@ def _rewind(request: requests.PreparedRequest) -> None:
     try:
         body.seek(request._body_position)  # type: ignore[attr-defined]
     except (AttributeError, TypeError, ValueError, OSError):
-        path = urlsplit(request.url or "").path
-        failure = OACApiError(
-            f"Could not send {request.method} {path}: OAC refused the token (HTTP 401), and the body, a "
+        method, path = request.method or "", urlsplit(request.url or "").path
+        raise OACApiError(
+            f"Could not send {method} {path}: OAC refused the token (HTTP 401), and the body, a "
             f"{type(body).__name__}, was read and cannot be rewound. OAC did not act on the request. Send it again "
             "with a new body, or pass the body as bytes or as a seekable file.",
             status=int(HTTPStatus.UNAUTHORIZED),
-            method=request.method or "",
+            method=method,
             path=path,
             retryable=True,
-        )
-    else:
-        return
-    raise failure
+        ) from None

@@ -12,7 +12,7 @@ import copy
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asgiref.sync  # noqa: F401
 
@@ -46,16 +46,16 @@ _READING_AGAIN = (1.0, 5.0, 15.0)
 _REREADING_PAUSE = 30.0
 
 
-class _Key(NamedTuple):
-    loop: asyncio.AbstractEventLoop
-    conn_id: str
-    address: str
+_Loop: TypeAlias = asyncio.AbstractEventLoop
+_Settings: TypeAlias = tuple[ConnectionSettings, StoreEntry | None]
 
 
 class _Place:
     """An instance with waiters, through one Connection on one event loop."""
 
-    def __init__(self, key: _Key, settings: ConnectionSettings, store_entry: StoreEntry | None) -> None:
+    def __init__(
+        self, key: tuple[_Loop, str, str], settings: ConnectionSettings, store_entry: StoreEntry | None
+    ) -> None:
         self.key = key
         self.settings = settings
         # The last one is in use; the earlier ones belong to settings that have been edited since.
@@ -119,18 +119,13 @@ class _Place:
             await _give_back(transport, MANY)
 
 
-class _DriverKey(NamedTuple):
-    loop: asyncio.AbstractEventLoop
-    transport: TransportSettings
-    connections: int
-
-
-# The open drivers and their numbers of users. On a loop, all triggers with equal settings share one, all hooks another.
-_drivers: dict[_DriverKey, tuple[AsyncIO, int]] = {}
+# The open drivers and their numbers of users, by event loop, settings and number of connections. On a loop, all
+# triggers with equal settings share one, all hooks another.
+_drivers: dict[tuple[_Loop, TransportSettings, int], tuple[AsyncIO, int]] = {}
 
 
 def _take(transport: TransportSettings, connections: int) -> AsyncIO:
-    key = _DriverKey(asyncio.get_running_loop(), transport, connections)
+    key = (asyncio.get_running_loop(), transport, connections)
     if key not in _drivers:
         _forget_ended_loops()
     io, users = _drivers.get(key) or (AsyncIO(transport, connections=connections), 0)
@@ -140,7 +135,7 @@ def _take(transport: TransportSettings, connections: int) -> AsyncIO:
 
 async def _give_back(transport: TransportSettings, connections: int) -> None:
     """Release a driver; the last user closes it."""
-    key = _DriverKey(asyncio.get_running_loop(), transport, connections)
+    key = (asyncio.get_running_loop(), transport, connections)
     io, users = _drivers.pop(key)
     if users > 1:
         _drivers[key] = (io, users - 1)
@@ -158,11 +153,12 @@ async def shared_io(transport: TransportSettings) -> AsyncIterator[AsyncIO]:
         await _give_back(transport, MAX_CONNECTIONS)
 
 
-_places: dict[_Key, _Place] = {}
+# By event loop, Connection and address.
+_places: dict[tuple[_Loop, str, str], _Place] = {}
 # The tasks that close places: the event loop holds only weak references to them.
 _closings: set[asyncio.Task[None]] = set()
 # Readings of Connections that have not begun yet.
-_readings: dict[tuple[asyncio.AbstractEventLoop, str], _Reading] = {}
+_readings: dict[tuple[_Loop, str], _Reading] = {}
 
 
 async def wait(conn_id: str, target: PollTarget[R]) -> R:
@@ -192,15 +188,17 @@ async def wait(conn_id: str, target: PollTarget[R]) -> R:
 
 
 def _place(conn_id: str, settings: ConnectionSettings, store_entry: StoreEntry | None) -> _Place:
-    """Return the place of a Connection's waiters, with its current settings."""
-    key = _Key(asyncio.get_running_loop(), conn_id, settings.address)
-    place = _places.get(key)
-    if place is None:
-        _forget_ended_loops()
-        place = _places[key] = _Place(key, settings, store_entry)
+    """Return the place of a Connection's waiters, with its current settings.
+
+    This is not part of :func:`wait`: the frame of each of a thousand waiters would hold the variables.
+    """
+    key = (asyncio.get_running_loop(), conn_id, settings.address)
+    if key in _places:
+        _places[key].follow(settings, store_entry)
     else:
-        place.follow(settings, store_entry)
-    return place
+        _forget_ended_loops()
+        _places[key] = _Place(key, settings, store_entry)
+    return _places[key]
 
 
 def _forget_ended_loops() -> None:
@@ -216,14 +214,14 @@ def _forget_ended_loops() -> None:
 class _Reading:
     """One reading of a Connection, for all callers that request it before it begins."""
 
-    def __init__(self, key: tuple[asyncio.AbstractEventLoop, str]) -> None:
+    def __init__(self, key: tuple[_Loop, str]) -> None:
         self._key = key
-        self._waiting: list[asyncio.Future[tuple[ConnectionSettings, StoreEntry | None]]] = []
+        self._waiting: list[asyncio.Future[_Settings]] = []
         self._task = asyncio.create_task(self._run(), context=contextvars.Context())
 
-    async def result(self) -> tuple[ConnectionSettings, StoreEntry | None]:
+    async def result(self) -> _Settings:
         """Wait for the result. Canceling one caller does not cancel the others."""
-        future: asyncio.Future[tuple[ConnectionSettings, StoreEntry | None]] = self._key[0].create_future()
+        future: asyncio.Future[_Settings] = self._key[0].create_future()
         self._waiting.append(future)
         return await future
 
@@ -250,7 +248,7 @@ class _Reading:
             for future in self._waiting:
                 future.cancel()
 
-    async def _read(self) -> tuple[ConnectionSettings, StoreEntry | None]:
+    async def _read(self) -> _Settings:
         try:
             await asyncio.sleep(_READING_PAUSE)
         finally:
@@ -259,7 +257,7 @@ class _Reading:
         return await _read_now(self._key[1], _READING_AGAIN)
 
 
-async def _read(conn_id: str) -> tuple[ConnectionSettings, StoreEntry | None]:
+async def _read(conn_id: str) -> _Settings:
     """Return the Connection's settings, from a reading that begins after this call."""
     key = (asyncio.get_running_loop(), conn_id)
     reading = _readings.get(key)
@@ -290,7 +288,7 @@ async def _connection(conn_id: str, again: Iterable[float]) -> Connection:
     )
 
 
-async def _read_now(conn_id: str, again: Iterable[float] = ()) -> tuple[ConnectionSettings, StoreEntry | None]:
+async def _read_now(conn_id: str, again: Iterable[float] = ()) -> _Settings:
     settings = read_connection(await _connection(conn_id, again), mask_tokens_of(conn_id))
     if all(place.settings.auth.secrets != settings.auth.secrets for place in list(_places.values())):
         await amask(settings.auth.secrets)

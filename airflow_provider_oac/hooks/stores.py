@@ -6,12 +6,10 @@ import os
 from functools import lru_cache
 
 from airflow_provider_oac._compat import setting
-from airflow_provider_oac.auth.store import Backend, EncryptedStore, StoreEntry
+from airflow_provider_oac.auth.store import EncryptedStore, StoreEntry
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.connection import ConnectionSettings
-
-MEMORY, FILE, REDIS = "memory", "file", "redis"
 
 
 def store_entry_of(settings: ConnectionSettings) -> StoreEntry | None:
@@ -19,15 +17,19 @@ def store_entry_of(settings: ConnectionSettings) -> StoreEntry | None:
 
     :raises OACConfigurationError: if the deployment's settings cannot work.
     """
-    kind = (setting("oac", "store") or MEMORY).lower()
-    if kind == MEMORY:
+    kind = (setting("oac", "store") or "memory").lower()
+    if kind == "memory":
         return None
-    if kind not in (FILE, REDIS):
-        raise OACConfigurationError(f"[oac] store is {kind!r}, but must be {MEMORY}, {FILE} or {REDIS}.")
-    place = setting("oac", "redis_url") if kind == REDIS else setting("oac", "store_folder") or _default_folder()
+    if kind == "redis":
+        location = setting("oac", "redis_url")
+    elif kind == "file":
+        home = os.environ.get("AIRFLOW_HOME") or "~/airflow"
+        location = setting("oac", "store_folder") or os.path.join(os.path.expanduser(home), "oac-tokens")
+    else:
+        raise OACConfigurationError(f"[oac] store is {kind!r}, but must be memory, file or redis.")
     # The longest time that one token request can take, plus some time for the store itself.
     lease = settings.transport.connect_timeout + settings.transport.read_timeout + 30.0
-    return _encrypted_store(kind, place, setting("core", "fernet_key")).store_entry(settings.auth, lease)
+    return _encrypted_store(kind, location, setting("core", "fernet_key")).store_entry(settings.auth, lease)
 
 
 def store_entry_for_a_person(settings: ConnectionSettings, store_entry: StoreEntry | None) -> StoreEntry:
@@ -38,9 +40,8 @@ def store_entry_for_a_person(settings: ConnectionSettings, store_entry: StoreEnt
     """
     if not settings.auth.uses_refresh_token:
         raise OACConfigurationError(
-            f"Connection {settings.conn_id!r} uses the grant {settings.auth.grant}, which needs no person and no "
-            "refresh token. There is nothing to do. To sign in as a person, set its grant to device_code or "
-            "refresh_token."
+            f"Connection {settings.conn_id!r} uses the grant {settings.auth.grant}, which needs no person. To sign in "
+            "as a person, set its grant to device_code or refresh_token."
         )
     if store_entry is None:
         raise OACConfigurationError(
@@ -51,13 +52,9 @@ def store_entry_for_a_person(settings: ConnectionSettings, store_entry: StoreEnt
 
 
 @lru_cache(maxsize=8)
-def _encrypted_store(kind: str, place: str, fernet_keys: str) -> EncryptedStore:
-    return EncryptedStore(_backend(kind, place), fernet_keys.split(","))
-
-
-def _backend(kind: str, place: str) -> Backend:
-    if kind == FILE:
-        return FileStore(place)
+def _encrypted_store(kind: str, location: str, fernet_keys: str) -> EncryptedStore:
+    if kind == "file":
+        return EncryptedStore(FileStore(location), fernet_keys.split(","))
     try:
         # It needs an optional package.
         from airflow_provider_oac.auth.store_redis import RedisStore
@@ -65,8 +62,4 @@ def _backend(kind: str, place: str) -> Backend:
         raise OACConfigurationError(
             "[oac] store is redis, but the package is not installed: pip install 'airflow-provider-oac[redis]'."
         ) from None
-    return RedisStore(place)
-
-
-def _default_folder() -> str:
-    return os.path.join(os.path.expanduser(os.environ.get("AIRFLOW_HOME") or "~/airflow"), "oac-tokens")
+    return EncryptedStore(RedisStore(location), fernet_keys.split(","))

@@ -23,12 +23,11 @@ from airflow_provider_oac.transport.forking import ProcessLock
 # How many tokens and assertions of a Connection are kept. A renewal adds up to three. The longest-lived of them, an
 # assertion, expires after four more renewals by default.
 KEPT = 32
-# How many characters at its end identify a token. A token without them is worthless.
-_TAIL = 32
-# A shorter text can be guessed (RFC 6749 section 10.10), and may be an ordinary word.
-_SHORTEST = 16
+# How many characters at its end identify a token. A token without them is worthless. A shorter text can be guessed
+# (RFC 6749 section 10.10), and may be an ordinary word.
+_TAIL = 16
 # A text that may contain a token: no whitespace, quotation marks, angle brackets or backslashes.
-_RUN = re.compile(rf"""[^\s"'<>\\]{{{_SHORTEST},}}""")
+_RUN = re.compile(rf"""[^\s"'<>\\]{{{_TAIL},}}""")
 
 
 class TokenMask:
@@ -39,8 +38,6 @@ class TokenMask:
         self._last: dict[str, deque[str]] = {}
         # By the end of each token: the length of the token, and the number of Connections that have it.
         self._known: dict[str, tuple[int, int]] = {}
-        # The lengths of these ends. All are equal, except for tokens that are shorter.
-        self._lengths: tuple[int, ...] = ()
 
     def add(self, conn_id: str, token: str) -> None:
         """Hide a token from now on. If the Connection has too many, forget its oldest.
@@ -48,7 +45,7 @@ class TokenMask:
         :param conn_id: the Connection that the token belongs to.
         :param token: the token.
         """
-        if len(token) < _SHORTEST:
+        if len(token) < _TAIL:
             return
         with self._lock:
             last = self._last.setdefault(conn_id, deque())
@@ -56,8 +53,6 @@ class TokenMask:
                 tail = form[-_TAIL:]
                 if tail not in last:
                     last.append(tail)
-                    if len(tail) not in self._lengths:
-                        self._lengths += (len(tail),)
                     self._known[tail] = (len(form), self._known.get(tail, (0, 0))[1] + 1)
             while len(last) > KEPT:
                 oldest = last.popleft()
@@ -70,13 +65,12 @@ class TokenMask:
         return _RUN.sub(lambda found: self._hidden(found[0]), text) if self._known else text
 
     def _hidden(self, run: str) -> str:
-        parts, start, lengths = [], 0, self._lengths
-        for end in range(_SHORTEST, len(run) + 1):
-            for length in lengths:
-                if start <= end - length and (known := self._known.get(run[end - length : end])):
-                    # The text before the token is kept: it may be the name of a parameter.
-                    parts += [run[start : max(start, end - known[0])], "***"]
-                    start = end
+        parts, start = [], 0
+        for end in range(_TAIL, len(run) + 1):
+            if start <= end - _TAIL and (known := self._known.get(run[end - _TAIL : end])):
+                # The text before the token is kept: it may be the name of a parameter.
+                parts += [run[start : max(start, end - known[0])], "***"]
+                start = end
         return "".join([*parts, run[start:]]) if parts else run
 
 
@@ -116,11 +110,11 @@ class _Factory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
         try:
-            said = record.getMessage()
+            message = record.getMessage()
         except Exception:
             # The arguments do not fit the message. The logging library would print all of them in its own error.
-            said = f"{record.msg} {record.args}"
-        if (masked := MASK.redact(said)) != said:
+            message = f"{record.msg} {record.args}"
+        if (masked := MASK.redact(message)) != message:
             record.msg, record.args = masked, None
         if record.exc_info and record.exc_info[1] is not None:
             trace = _FORMATTER.formatException(record.exc_info)

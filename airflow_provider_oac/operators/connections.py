@@ -48,9 +48,9 @@ class _ConnectionOperator(OACBaseOperator):
 
         :param more: further members of ``connectionParams``.
         """
-        source = lazy.data_sources.source(self.data_source_conn_id)
+        source = lazy.credentials.source(self.data_source_conn_id)
         params = {**(self.connection_params or {}), **source.params, **more}
-        content = lazy.data_sources.wallet(path_text(self.wallet), self.wallet_conn_id) if self.wallet else None
+        content = lazy.credentials.wallet(path_text(self.wallet), self.wallet_conn_id) if self.wallet else None
         return lazy.connections.ConnectionOrder(name, params, self.description, wallet=content, secrets=source.secrets)
 
 

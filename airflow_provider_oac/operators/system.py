@@ -191,7 +191,7 @@ class OACMailServerOperator(_DesiredState):
         return {"changed": pairs, "sent": sent, "secret": secret, "dry_run": self.dry_run_only}
 
     def _wanted(self, other: Mapping[str, Any]) -> lazy.mail.MailServer:
-        account = lazy.mail_accounts.mail_account(self.mail_conn_id) if self.mail_conn_id else {}
+        account = lazy.credentials.mail_account(self.mail_conn_id) if self.mail_conn_id else {}
         kind = (other.get("auth") or {}).get("authType", lazy.mail.NO_AUTH)
         if not self.mail_conn_id and kind != lazy.mail.NO_AUTH:
             raise OACConfigurationError(

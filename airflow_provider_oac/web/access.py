@@ -8,11 +8,7 @@ from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.api_fastapi.auth.managers.models.resource_details import (
-    ConnectionDetails,
-    DagAccessEntity,
-    DagDetails,
-)
+from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails, DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models import Connection
 from airflow.models.dag import DagModel
@@ -33,13 +29,12 @@ def may_edit(user: BaseUser, conn_id: str | None) -> bool:
     # Convert to upper case first: some letters, such as the long s, change in upper case.
     if conn_id and CONN_ENV_PREFIX + conn_id.upper() in os.environ:
         ids.append(conn_id.upper().lower())
-    return all(_may_edit(user, name) for name in ids)
-
-
-def _may_edit(user: BaseUser, conn_id: str | None) -> bool:
-    team = team_of(conn_id) if conn_id else None
-    details = ConnectionDetails(conn_id=conn_id, team_name=team)
-    return bool(get_auth_manager().is_authorized_connection(method="PUT", details=details, user=user))
+    return all(
+        get_auth_manager().is_authorized_connection(
+            method="PUT", details=ConnectionDetails(conn_id=name, team_name=team_of(name) if name else None), user=user
+        )
+        for name in ids
+    )
 
 
 def team_of(conn_id: str) -> str | None:
@@ -50,8 +45,7 @@ def team_of(conn_id: str) -> str | None:
 def may_see_results(user: BaseUser, dag_id: str) -> bool:
     """Return whether a user may see the XComs of a DAG."""
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
-    manager = get_auth_manager()
-    entity = DagAccessEntity.XCOM
+    manager, entity = get_auth_manager(), DagAccessEntity.XCOM
     return bool(manager.is_authorized_dag(method="GET", access_entity=entity, details=details, user=user))
 
 

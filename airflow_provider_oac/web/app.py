@@ -26,7 +26,7 @@ from airflow_provider_oac.client.rest.work_requests import ENDED
 from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.connection_test import FAILED, Report
 from airflow_provider_oac.transport.redaction import quoted
-from airflow_provider_oac.web import audit, connections, work, work_state
+from airflow_provider_oac.web import audit, connections, work
 from airflow_provider_oac.web.access import EditableDep, may_edit, missing, require_origin
 from airflow_provider_oac.web.sign_in import SignIn
 
@@ -48,24 +48,29 @@ def shown_time(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(at.isoformat(), at)
 
 
+def may_connect() -> bool:
+    """Return whether the deployment lets its web interface send a Connection's credentials. Airflow's default is no."""
+    return setting("core", "test_connection").lower() == "enabled"
+
+
 # Every value on a page passes through `visible` and is then escaped.
 _pages = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, finalize=visible)
 _pages.filters["time"] = shown_time
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
-    "cache-control": "no-store",
-    "referrer-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-}
+_pages.globals["may_connect"] = may_connect
+_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        b"frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
+    ),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+)
 # How many checks one API server runs at a time. Each may take 15 s and sends a Connection's secrets to its servers.
 _MOST_CHECKS = 4
-_BROKEN = (
-    "The page cannot do this here; see the API server's log. Likely cause: this version of the provider does not "
-    "support this Airflow version. Only the page is affected."
-)
-_FORBIDDEN = (
-    "[core] test_connection is not Enabled, so pages may not send the credentials of a Connection to its servers."
+_UNSUPPORTED = (
+    "Likely cause: this version of the provider does not support this Airflow version. Only this page is affected."
 )
 router = APIRouter()
 NameQuery = Annotated[str, Query(max_length=250)]
@@ -96,8 +101,7 @@ class SafeHeaders:
             nonlocal begun
             begun = True
             if message["type"] == "http.response.start":
-                added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
             await send(message)
 
         try:
@@ -123,56 +127,47 @@ def page(
     :param connection: ID of one more Connection, which is in a secrets backend and therefore not listed.
     :param dag_id: this and the next three parameters filter the work requests; see :func:`work.recent`.
     """
-    trouble: list[str] = []
-    wanted: dict[str, Any] = {
-        "dag_id": dag_id.strip(),
-        "oac_conn_id": oac_conn_id.strip(),
-        "state": state,
-        "rows": rows,
-    }
-    found = _part_of(trouble, "Airflow's tasks and XComs", lambda: work.recent(user, **wanted), work.Found([]))
-    shown: dict[str, Any] = {
-        "found": found,
-        "wanted": wanted,
+    problems: list[str] = []
+    filters: dict[str, Any] = {"dag_id": dag_id.strip(), "oac_conn_id": oac_conn_id.strip(), "state": state}
+    filters["rows"] = rows
+    values = {
+        "found": _read(problems, "Airflow's tasks and XComs", lambda: work.recent(user, **filters), work.Found([])),
+        "filters": filters,
         "states_of_tasks": ["none", *TaskInstanceState],
-        "trouble": trouble,
+        "problems": problems,
+        **_connections(user, connection.strip(), problems),
     }
-    return _html("page.html", **shown, **_connections(user, connection.strip(), trouble))
+    return _html("page.html", **values)
 
 
-def _connections(user: BaseUser, wanted: str, trouble: list[str]) -> dict[str, Any]:
+def _connections(user: BaseUser, wanted: str, problems: list[str]) -> dict[str, Any]:
     """Return the values for the page's Connections; no values for a user who may not edit any.
 
     :param wanted: ID of one more Connection.
-    :param trouble: receives a message for each part that cannot be read.
+    :param problems: receives a message for each part that cannot be read.
     """
-    no_ids: list[str] = []
-    conn_ids = _part_of(trouble, "Airflow's Connections", lambda: connections.editable(user), no_ids)
+    conn_ids = _read(problems, "Airflow's Connections", lambda: connections.editable(user), list[str]())
     if not conn_ids and not may_edit(user, wanted or None):
         return {}
-    not_there = ""
-    if wanted and wanted not in conn_ids:
-        if _edits(user, wanted):
-            conn_ids.append(wanted)
-        else:
-            not_there = wanted
-    nothing: tuple[dict[str, audit.Check], int] = {}, 0
-    checks, strange = _part_of(trouble, "Airflow's audit log, which keeps the last checks,", audit.last_checks, nothing)
+    found = not wanted or wanted in conn_ids or _edits(user, wanted)
+    if wanted and found and wanted not in conn_ids:
+        conn_ids.append(wanted)
+    no_checks: tuple[dict[str, audit.Check], int] = {}, 0
+    checks, unreadable = _read(problems, "Airflow's audit log with the last checks", audit.last_checks, no_checks)
     return {
         "editor": True,
         "states": connections.states(conn_ids, checks),
         "connection": wanted,
-        "missing": not_there,
-        "strange": strange,
-        "may_connect": _may_connect(),
+        "missing": "" if found else wanted,
+        "unreadable": unreadable,
     }
 
 
 @router.get("/menu")
 def menu(user: GetUserDep) -> Response:
     """Tell Airflow's menu whether the page has something for the user: 204, or 404 if not."""
-    there = may_edit(user, None) or connections.editable(user) or work.recent(user, rows=1).works
-    return Response(status_code=204 if there else 404)
+    anything = may_edit(user, None) or connections.editable(user) or work.recent(user, rows=1).works
+    return Response(status_code=204 if anything else 404)
 
 
 def require_work(user: GetUserDep, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> work.Work:
@@ -192,7 +187,7 @@ def work_request(request: Request, found: WorkDep) -> Response:
     """The page of a work request. Opened as a window, it redirects to Airflow's interface, which frames it."""
     if request.headers.get("sec-fetch-dest") == "document" and frames_have_addresses():
         return RedirectResponse(f"../plugin/oac{request.url.path}?{request.url.query}")
-    return _html("work.html", work=found, may_connect=_may_connect())
+    return _html("work.html", work=found)
 
 
 @router.post("/work", dependencies=[Depends(require_origin)])
@@ -200,11 +195,12 @@ async def ask(found: WorkDep, user: GetUserDep) -> HTMLResponse:
     """Ask OAC for the state of a work request."""
     _require_connecting()
     try:
-        answer = await work_state.ask(found)
+        answer = await work.ask(found)
     except OACError as error:
-        told = isinstance(error, OACApiError) or await run_in_threadpool(_edits, user, found.oac_conn_id)
-        hidden = f"OAC cannot be asked through Connection {found.oac_conn_id!r}. A user who may edit it sees why here."
-        return _html("answer.html", problem=str(error) if told else hidden)
+        problem = str(error)
+        if not isinstance(error, OACApiError) and not await run_in_threadpool(_edits, user, found.oac_conn_id):
+            problem = f"Calling OAC through Connection {found.oac_conn_id!r} failed. Its editors see the reason here."
+        return _html("answer.html", problem=problem)
     return _html("answer.html", answer=answer, ended=answer.status in ENDED)
 
 
@@ -213,22 +209,20 @@ def _edits(user: BaseUser, conn_id: str) -> bool:
     return may_edit(user, conn_id) and connections.exists(conn_id)
 
 
-def _part_of(trouble: list[str], what: str, read: Callable[[], T], otherwise: T) -> T:
+def _read(problems: list[str], what: str, read: Callable[[], T], default: T) -> T:
     """Read a part of the page from Airflow's database. If that fails, the page shows its other parts.
 
+    :param problems: receives a message if the part cannot be read.
     :param what: the data that the part needs, for messages.
-    :param trouble: receives a message if the part cannot be read.
-    :param otherwise: the result if the part cannot be read.
+    :param default: the result if the part cannot be read.
     """
     try:
         return read()
     except Exception as error:
-        log.exception("The page Oracle Analytics cannot read %s", what)
-        trouble.append(
-            f"{what} cannot be read ({type(error).__name__}); see the API server's log. Likely cause: this version of "
-            "the provider does not know the database tables of this Airflow version. Only this page is affected."
-        )
-        return otherwise
+        log.exception("The page Oracle Analytics cannot read %s.", what)
+        kind = type(error).__name__
+        problems.append(f"{what} cannot be read ({kind}); see the API server's log. {_UNSUPPORTED}")
+        return default
 
 
 @router.post("/check/{connection_id:path}", dependencies=[Depends(require_origin)])
@@ -273,14 +267,10 @@ def _require(conn_id: str) -> None:
         raise missing(conn_id)
 
 
-def _may_connect() -> bool:
-    """Return whether the deployment lets its web interface send a Connection's credentials. Airflow's default is no."""
-    return setting("core", "test_connection").lower() == "enabled"
-
-
 def _require_connecting() -> None:
-    if not _may_connect():
-        raise HTTPException(403, _FORBIDDEN)
+    if not may_connect():
+        text = "[core] test_connection is not Enabled: pages may not send a Connection's credentials."
+        raise HTTPException(403, text)
 
 
 def _outcome(report: Report) -> dict[str, Any]:
@@ -299,7 +289,7 @@ def _part(conn_id: str, report: Report | None) -> HTMLResponse:
     (found,) = connections.states([conn_id], checks)
     if report is not None:
         found.steps = report.as_dict()["steps"]
-    return _html("connection.html", state=found, may_connect=_may_connect())
+    return _html("connection.html", state=found)
 
 
 def _html(template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -308,7 +298,8 @@ def _html(template: str, status: int = 200, **values: Any) -> HTMLResponse:
 
 async def _say_error(request: Request, error: Exception) -> Response:
     """Return an error as a page for the user, or as JSON for the page's script."""
-    status, detail = getattr(error, "status_code", 500), str(getattr(error, "detail", _BROKEN))
+    status = getattr(error, "status_code", 500)
+    detail = str(getattr(error, "detail", f"The page failed; see the API server's log. {_UNSUPPORTED}"))
     if request.method == "GET":
         return _html("error.html", status, code=status, detail=detail)
     return JSONResponse({"detail": visible(detail)}, status)

@@ -74,4 +74,4 @@ def _read(at: datetime | None, by: str | None, extra: str | None) -> tuple[str, 
     if not isinstance(conn_id, str) or not isinstance(failed, str | None) or not isinstance(reason, str) or at is None:
         raise ValueError
     lifetime = None if lifetime is None else float(lifetime)
-    return conn_id, Check(at, by or "somebody", bool(works), failed, lifetime, reason)
+    return conn_id, Check(at, by or "unknown", bool(works), failed, lifetime, reason)

@@ -21,7 +21,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_oac.auth.keys import certificate_expiry
-from airflow_provider_oac.auth.store import Kept, Record, StoreEntry
+from airflow_provider_oac.auth.store import Kept, StoreEntry
 from airflow_provider_oac.exceptions import OACError, OACTokenStoreError
 from airflow_provider_oac.hooks.connection_test import DAY, SOON, Report, unreadable
 from airflow_provider_oac.hooks.connection_test import check as try_connection
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 # Seconds that a page waits for the token store, and the threads that read it.
 _STORE_SECONDS = 3.0
-_looks = ThreadPoolExecutor(max_workers=2, thread_name_prefix="oac-store")
+_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="oac-store")
 
 
 @dataclass
@@ -95,14 +95,14 @@ def _of_environment() -> Iterator[str]:
                 # Airflow may raise any exception for a text that is not a Connection.
                 log.warning("%s cannot be read and is skipped: %s.", name, type(error).__name__)
                 continue
-            if _type(found) == OACHook.conn_type:
+            if found and found.conn_type == OACHook.conn_type:
                 yield conn_id
 
 
 def exists(conn_id: str) -> bool:
     """Return whether this server can find a Connection of the type ``oac`` with this ID."""
     try:
-        return _type(PageHook.get_connection(conn_id)) == OACHook.conn_type
+        return bool(PageHook.get_connection(conn_id).conn_type == OACHook.conn_type)
     except Exception:
         # A Connection in the database exists even if it cannot be read; some versions of Airflow report it as missing.
         return conn_id in _stored()
@@ -142,10 +142,6 @@ def _cannot_read(conn_id: str, error: Exception) -> str:
     return f"Airflow cannot read it ({type(error).__name__}); see the API server's log."
 
 
-def _type(connection: Any) -> str:
-    return str(getattr(connection, "conn_type", "") or "")
-
-
 def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
     """Return the states of Connections, from their settings, the token store and the last checks.
 
@@ -155,103 +151,91 @@ def states(conn_ids: Sequence[str], checks: Mapping[str, Check]) -> list[State]:
     entries: dict[str, StoreEntry] = {}
     for state, hook in found:
         with _problem_of(state):
-            _say_connection(state, hook)
+            _fill_settings(state, hook)
             if hook.store_entry:
                 entries[state.conn_id] = hook.store_entry
-    kept = dict(zip(entries, _kept(list(entries.values())), strict=True))
+    stored = dict(zip(entries, _read_store(list(entries.values())), strict=True))
     for state, hook in found:
         if not state.problem:
             with _problem_of(state):
-                _say_kept(state, hook, kept.get(state.conn_id))
+                _fill_stored(state, hook, stored.get(state.conn_id))
         if state.last and not state.problem and state.level != "bad":
             state.level = "good" if state.last.works else "bad"
     return [state for state, _ in found]
 
 
 @contextmanager
-def _problem_of(found: State) -> Iterator[None]:
+def _problem_of(state: State) -> Iterator[None]:
     """Turn an error into the Connection's problem, so the page can show the other Connections."""
     try:
         yield
     except OACError as error:
-        found.problem, found.level = str(error), "bad"
+        state.problem, state.level = str(error), "bad"
     except Exception as error:
-        found.problem, found.level = _cannot_read(found.conn_id, error), "bad"
+        state.problem, state.level = _cannot_read(state.conn_id, error), "bad"
 
 
-def _kept(entries: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
+def _read_store(entries: list[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:
     """Return the store's content for each entry, or the error that prevents reading it."""
     if not entries:
         return []
-    look = _looks.submit(StoreEntry.read_all, entries)
+    reading = _readers.submit(StoreEntry.read_all, entries)
     try:
-        return look.result(_STORE_SECONDS)
+        return reading.result(_STORE_SECONDS)
     except OACTokenStoreError as error:
         problem = error
     except TimeoutError:
-        look.cancel()
+        reading.cancel()
         where = entries[0].where
         problem = OACTokenStoreError(
-            f"{where[0].upper()}{where[1:]} did not answer within {_STORE_SECONDS:.0f} s. Reload the page. If the "
-            "error persists, check whether the store runs and the API server can reach it."
+            f"{where[0].upper()}{where[1:]} did not answer within {_STORE_SECONDS:.0f} s. Next step: reload the page. "
+            "If the error persists, check whether the store runs and the API server can reach it."
         )
     return [problem] * len(entries)
 
 
-def _say_connection(found: State, hook: PageHook) -> None:
+def _fill_settings(state: State, hook: PageHook) -> None:
     """Fill in what the Connection and the deployment's settings hold."""
     auth = hook.settings.auth
-    found.address, found.grant, found.user = hook.settings.address, auth.grant, auth.user or ""
-    found.needs_person = auth.uses_refresh_token
+    state.address, state.grant, state.user = hook.settings.address, auth.grant, auth.user or ""
+    state.needs_person = auth.uses_refresh_token
     if auth.certificate:
-        _say_certificate(found, certificate_expiry(auth.certificate, folder=auth.file_folder) - time.time())
+        ends = certificate_expiry(auth.certificate, folder=auth.file_folder)
+        days = math.floor((ends - time.time()) / DAY)
+        date = time.strftime("%Y-%m-%d", time.gmtime(ends))
+        state.certificate = f"{date} (in {days} days)" if days >= 0 else f"ended on {date}"
+        state.certificate_ends = days <= SOON
     if auth.uses_refresh_token:
         store_entry = hook.store_entry
         try:
             store_entry_for_a_person(hook.settings, store_entry)
         except OACError as error:
-            found.refused = str(error)
+            state.refused = str(error)
 
 
-def _say_kept(found: State, hook: PageHook, kept: Kept | OACTokenStoreError | None) -> None:
-    """Fill in what the store holds."""
-    if isinstance(kept, OACTokenStoreError):
-        raise kept
-    auth, record = hook.settings.auth, kept.record if kept else None
-    lifetime = found.last.token_lifetime if found.last else None
-    if record and record.access_token:
-        lifetime = record.lifetime
+def _fill_stored(state: State, hook: PageHook, stored: Kept | OACTokenStoreError | None) -> None:
+    """Fill in what the store holds: the lifetime of the tokens, who has signed in, and whether that sign-in works."""
+    if isinstance(stored, OACTokenStoreError):
+        raise stored
+    auth, record = hook.settings.auth, stored.record if stored else None
+    lifetime = record.lifetime if record and record.access_token else state.last and state.last.token_lifetime
     if lifetime is not None:
-        found.lifetime = f"{lifetime:.0f} s"
-    if auth.uses_refresh_token:
-        _say_person(found, record, seeded=bool(auth.refresh_token))
-
-
-def _say_person(found: State, record: Record | None, *, seeded: bool) -> None:
-    """Fill in who has signed in, and whether that sign-in works."""
-    found.level = "bad"
-    if record is None or not (record.refresh_token or record.access_token):
-        found.signed_in = "No user has signed in yet."
-        if seeded:
-            found.level = "unknown"
-            found.signed_in = "No task has used the refresh token of the Connection yet."
+        state.lifetime = f"{lifetime:.0f} s"
+    if not auth.uses_refresh_token:
         return
-    found.signed_in = record.owner or "An unnamed user"
-    found.renewed = _when(record.refreshed_at or record.obtained_at)
+    if record is None or not (record.refresh_token or record.access_token):
+        if auth.refresh_token:
+            state.signed_in = "No task has used the refresh token of the Connection yet."
+        else:
+            state.signed_in, state.level = "No user has signed in yet.", "bad"
+        return
+    state.signed_in = record.owner or "An unnamed user"
+    state.renewed = _when(record.refreshed_at or record.obtained_at)
     if record.unrenewable:
-        found.lost = f"It cannot be renewed: {record.unrenewable}", None
+        state.lost = f"It cannot be renewed: {record.unrenewable}", None
     elif record.failure:
-        found.lost = record.failure.message, _when(record.failure.at)
-    else:
-        found.level = "good"
-
-
-def _say_certificate(found: State, left: float) -> None:
-    """Fill in when the certificate expires: the sign-in with an assertion may then fail."""
-    days = math.floor(left / DAY)
-    date = time.strftime("%Y-%m-%d", time.gmtime(time.time() + left))
-    found.certificate = f"{date} (in {days} days)" if left > 0 else f"ended on {date}"
-    found.certificate_ends = days <= SOON
+        state.lost = record.failure.message, _when(record.failure.at)
+    state.level = "bad" if state.lost else "good"
 
 
 def _when(at: float) -> datetime:

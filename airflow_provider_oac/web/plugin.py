@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -32,19 +33,13 @@ class LazyApp:
         if self._app is None:
             try:
                 # In a thread: the API server's event loop also serves other requests.
-                self._app = await asyncio.to_thread(_page)
+                module = await asyncio.to_thread(import_module, f"{__package__}.app")
+                self._app = module.create_app()
             except Exception:
                 # The page does not support this version of Airflow. A later attempt would fail too.
                 log.exception("The page Oracle Analytics does not work on this version of Airflow.")
                 self._app = _unknown_airflow
         await self._app(scope, receive, send)
-
-
-def _page() -> App:
-    # Every process of Airflow loads this module; only the API server needs the page.
-    from airflow_provider_oac.web.app import create_app
-
-    return create_app()
 
 
 async def _unknown_airflow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +97,7 @@ class MenuRights:
         try:
             await self._page({**scope, **at}, no_body, keep)
         except Exception:
-            log.exception("Whether the page Oracle Analytics has something to show is not known.")
+            log.exception("The page Oracle Analytics failed; Airflow's menu shows its entry.")
         return status != 404
 
 

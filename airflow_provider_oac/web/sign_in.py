@@ -16,11 +16,10 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
-from airflow_provider_oac.auth.claims import looks_personal
 from airflow_provider_oac.auth.device import DeviceCode, sign_in_and_keep
 from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
-from airflow_provider_oac.hooks.connection_test import CHECK_SECONDS
+from airflow_provider_oac.hooks.connection_test import CHECK_SECONDS, personal_account
 from airflow_provider_oac.hooks.stores import store_entry_for_a_person
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
@@ -45,7 +44,7 @@ class SignIn:
     def __init__(self, conn_id: str, user: BaseUser) -> None:
         self._conn_id = conn_id
         self._user = user
-        self._said: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
         self._gone = False
 
     async def events(self) -> AsyncIterator[str]:
@@ -58,9 +57,8 @@ class SignIn:
         _running[task] = user
         task.add_done_callback(_running.pop)
         try:
-            while (said := await self._said.get()) is not None:
-                name, data = said
-                yield _event(name, data)
+            while (event := await self._events.get()) is not None:
+                yield _event(*event)
         finally:
             # The browser may close the page at any time. The sign-in then ends before its next poll; canceling it could
             # lose tokens that have arrived.
@@ -73,8 +71,8 @@ class SignIn:
         except Exception:
             log.exception("Signing in for Connection %r failed unexpectedly.", self._conn_id)
             name, text = "failed", "Signing in failed unexpectedly; see the API server's log."
-        self._said.put_nowait((name, {"text": text}))
-        self._said.put_nowait(None)
+        self._events.put_nowait((name, {"text": text}))
+        self._events.put_nowait(None)
 
     async def _outcome(self) -> tuple[str, str]:
         """Sign in, write the outcome to the audit log, and return the last event and its text."""
@@ -84,7 +82,8 @@ class SignIn:
             await self._note("given up" if isinstance(error, OACKilledError) else "failed")
             return "failed", str(error)
         await self._note("signed in", owner=record.owner)
-        return "done", _done(record)
+        text = f"Signed in as {record.owner or 'a user whom the token does not name'}. Tasks now use this sign-in."
+        return "done", " ".join(filter(None, (text, personal_account(record.owner))))
 
     async def _sign_in(self) -> Record:
         hook = PageHook(self._conn_id)
@@ -98,12 +97,12 @@ class SignIn:
             await io.close()
 
     def _show(self, code: DeviceCode) -> None:
-        self._said.put_nowait(("code", shown(code)))
+        self._events.put_nowait(("code", shown(code)))
 
     def _waiting(self, left: float) -> None:
         if self._gone:
             raise OACKilledError("The page was closed.")
-        self._said.put_nowait(("waiting", {"left": round(left)}))
+        self._events.put_nowait(("waiting", {"left": round(left)}))
 
     async def _note(self, outcome: str, **what: Any) -> None:
         await asyncio.to_thread(audit.note, self._user, audit.SIGNED_IN, self._conn_id, outcome=outcome, **what)
@@ -120,12 +119,8 @@ def _refusal(user: str) -> str:
 
 def quick(transport: TransportSettings) -> TransportSettings:
     """Return the settings with short timeouts, because a user is waiting."""
-    return replace(
-        transport,
-        connect_timeout=min(transport.connect_timeout, CHECK_SECONDS),
-        read_timeout=min(transport.read_timeout, CHECK_SECONDS),
-        response_timeout=min(transport.response_timeout, CHECK_SECONDS),
-    )
+    names = ("connect_timeout", "read_timeout", "response_timeout")
+    return replace(transport, **{name: min(getattr(transport, name), CHECK_SECONDS) for name in names})
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
@@ -147,14 +142,3 @@ def shown(code: DeviceCode) -> dict[str, Any]:
             log.warning("%s The page does not show it.", error)
     left = max(0, round(code.expires_at - time.time()))
     return {"user_code": code.user_code, "address": code.verification_uri, "link": link, "left": left}
-
-
-def _done(record: Record) -> str:
-    who = record.owner
-    text = f"Signed in as {who or 'a user whom the token does not name'}. Tasks now use this sign-in."
-    if who and looks_personal(who):
-        text += (
-            f" Note: {who} looks like a person. The DAGs stop when that person leaves or is deactivated. Sign in as a "
-            "service account instead, or use the grant jwt_assertion, which needs no person."
-        )
-    return text

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 _TIMEOUT = 30.0
 
@@ -24,6 +24,7 @@ class Control:
 
     def __init__(self, ready: Mapping[str, Any]) -> None:
         self._url = str(ready["control_url"])
+        self._bucket = ready.get("default_bucket")
         # Bypass any proxy that the environment names: the simulator is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -68,12 +69,17 @@ class Control:
         return counters
 
     def calls(self, place: str, endpoint: str) -> int:
-        """Return the number of calls to an endpoint of an instance or of `identity`."""
-        return int(self.counters()["calls"].get(place, {}).get(endpoint, 0))
+        """Return the number of calls to an endpoint of an instance or of `identity`; both must exist."""
+        return int(self._call("GET", "/counters/calls?" + urlencode({"place": place, "endpoint": endpoint})))
 
     def grants(self, grant: str) -> int:
         """Return the number of calls to the token endpoint with a grant (`jwt-bearer`, `password`, ...)."""
-        return int(self.counters()["grants"].get(grant, 0))
+        return int(self._call("GET", "/counters/grants?" + urlencode({"grant": grant})))
+
+    def endpoints(self) -> dict[str, list[str]]:
+        """Return the names of the endpoints of `identity` and of each instance, for faults and counters."""
+        endpoints: dict[str, list[str]] = self._call("GET", "/endpoints")
+        return endpoints
 
     def reset_counters(self) -> None:
         """Set all counters to zero."""
@@ -117,6 +123,22 @@ class Control:
         """Return all snapshots, listed or not, with `state`, `listed` and `work_request`."""
         snapshots: list[dict[str, Any]] = self._call("GET", f"/instances/{instance}/snapshots")
         return snapshots
+
+    def add_snapshot(self, instance: str, name: str, uri: str, password: str, **details: Any) -> dict[str, Any]:
+        """Add a complete snapshot with its file, as if the administrator had created it.
+
+        :param instance: where.
+        :param name: its name.
+        :param uri: path of its file, `file:///folder/name.bar`.
+        :param password: password that a restore needs; OAC's rules apply.
+        :param details: `age`, how many seconds ago it was created (0), and `bucket`, a name (the default bucket).
+        :returns: the snapshot, as :meth:`snapshots` returns it.
+        """
+        bucket = details.pop("bucket", self._bucket)
+        storage = {"type": "OCI_NATIVE", "bucket": bucket, "auth": {"type": "OCI_RESOURCE_PRINCIPAL"}}
+        body = {"name": name, "bar": {"uri": uri, "password": password}, "storage": storage, **details}
+        snapshot: dict[str, Any] = self._call("POST", f"/instances/{instance}/snapshots", body)
+        return snapshot
 
     def work_requests(self, instance: str) -> list[dict[str, Any]]:
         """Return all work requests of an instance, as the REST API shows them."""

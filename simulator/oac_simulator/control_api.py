@@ -9,20 +9,24 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as AnyHandler
 
 from oac_simulator import control_page, control_world
-from oac_simulator.control_world import checked
-from oac_simulator.faults import FaultError
+from oac_simulator.control_world import checked, instance_of, known
+from oac_simulator.faults import Fault, FaultError
 from oac_simulator.identity.device_codes import DecisionError
 from oac_simulator.identity.domain import Domain
+from oac_simulator.known_endpoints import UnknownEndpointError
 from oac_simulator.mcp import data
 from oac_simulator.mcp.sessions import Sessions
 from oac_simulator.oac import profile
+from oac_simulator.oac.api import OACError
 from oac_simulator.oac.content import damaged, default_content
 from oac_simulator.oac.export_files import forget_all
-from oac_simulator.oac.snapshots import visible
+from oac_simulator.oac.items import TYPES
+from oac_simulator.oac.snapshots import add_created, visible
 from oac_simulator.replies import json_reply
 from oac_simulator.request_json import ControlError, read_json
 from oac_simulator.settings import Settings, SettingsError
 from oac_simulator.store import Record
+from oac_simulator.work import WorkFailed
 from oac_simulator.world import GRANTS, World
 
 _APP_MEMBERS = {
@@ -65,7 +69,14 @@ class Control:
 
     async def order_fault(self, request: web.Request) -> web.Response:
         """`POST /faults`."""
-        self._world.faults.order(await read_json(request))
+        fault, endpoints = Fault.of(await read_json(request)), self._world.endpoints
+        if fault.endpoint == "*":
+            endpoints.check_place(fault.instance)
+        else:
+            endpoints.check(fault.endpoint, fault.instance, fault.needs)
+        if fault.grant is not None:
+            known([fault.grant.rpartition(":")[2]], GRANTS, "grant")
+        self._world.faults.add(fault)
         return json_reply(self._world.faults.as_list(), 201)
 
     async def faults(self, request: web.Request) -> web.Response:
@@ -80,6 +91,22 @@ class Control:
     async def counters(self, request: web.Request) -> web.Response:
         """`GET /counters`."""
         return json_reply(self._world.counters.as_dict())
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """`GET /counters/calls`: the number of calls to the `endpoint` of a `place`."""
+        place, endpoint = request.query.get("place", ""), request.query.get("endpoint", "")
+        self._world.endpoints.check(endpoint, place)
+        return json_reply(self._world.counters.calls(place, endpoint))
+
+    async def grants(self, request: web.Request) -> web.Response:
+        """`GET /counters/grants`: the number of token calls with a `grant`."""
+        grant = request.query.get("grant", "")
+        known([grant], GRANTS, "grant")
+        return json_reply(self._world.counters.grants(grant))
+
+    async def endpoints(self, request: web.Request) -> web.Response:
+        """`GET /endpoints`: the names of the endpoints of each place."""
+        return json_reply(self._world.endpoints.as_dict())
 
     async def reset_counters(self, request: web.Request) -> web.Response:
         """`POST /counters/reset`."""
@@ -104,9 +131,8 @@ class Control:
         app_changes = changes.pop("app", {})
         app = self._world.confidential_app()
         merged = _merge(app, app_changes, _APP_MEMBERS)
-        unknown = sorted(set(merged["grants"]) - set(GRANTS))
-        if unknown:
-            raise ControlError(f"There is no grant {', '.join(unknown)}. Known: {', '.join(GRANTS)}.")
+        known(merged["grants"], GRANTS, "grant")
+        known(changes.get("paused", []), self._world.instances, "instance")
         self._world.settings.apply(changes)
         self._world.apps.put(app["client_id"], merged)
         self._world.save_settings()
@@ -125,23 +151,19 @@ class Control:
     async def change_user(self, request: web.Request) -> web.Response:
         """`PATCH /users/{name}`."""
         user = _merge(self._user(request), await read_json(request), _USER_MEMBERS)
+        known(user["instance_roles"], self._world.instances, "instance")
         self._world.users.put(user["name"], user)
         return json_reply(user)
 
-    def _instance(self, request: web.Request) -> str:
-        name = request.match_info["name"]
-        if name not in self._world.instances:
-            raise web.HTTPNotFound(text="There is no such instance.")
-        return name
-
     async def content(self, request: web.Request) -> web.Response:
         """`GET /instances/{name}/content`."""
-        return json_reply(self._world.content.get(self._instance(request)))
+        return json_reply(self._world.content.get(instance_of(self._world, request)))
 
     async def damage(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/damage`: deletes items of some catalog `types`."""
-        name = self._instance(request)
+        name = instance_of(self._world, request)
         types = (await read_json(request)).get("types", _DAMAGE)
+        known(types, TYPES, "catalog type")
         content = self._world.content.get(name) or {"catalog": []}
         left, lost = damaged(content, types)
         self._world.content.put(name, left)
@@ -149,7 +171,7 @@ class Control:
 
     async def snapshots(self, request: web.Request) -> web.Response:
         """`GET /instances/{name}/snapshots`: all snapshots, listed or not, with the state."""
-        name = self._instance(request)
+        name = instance_of(self._world, request)
         known = [
             {**snapshot, "listed": visible(self._world, snapshot)}
             for snapshot in self._world.snapshots
@@ -157,15 +179,30 @@ class Control:
         ]
         return json_reply(known)
 
+    async def add_snapshot(self, request: web.Request) -> web.Response:
+        """`POST /instances/{name}/snapshots`: adds a snapshot with its file, created `age` seconds ago.
+
+        The other members are those of the call that creates a snapshot.
+        """
+        name, body = instance_of(self._world, request), await read_json(request)
+        age = body.pop("age", 0)
+        if not isinstance(age, int | float) or isinstance(age, bool):
+            raise ControlError("`age` is a number of seconds.")
+        try:
+            made = await add_created(self._world, name, "oac.admin@example.com", body, age)
+        except (OACError, WorkFailed) as error:
+            raise ControlError(str(error)) from error
+        return json_reply(made, 201)
+
     async def work_requests(self, request: web.Request) -> web.Response:
         """`GET /instances/{name}/work-requests`: all of them, as the REST API shows each."""
-        name = self._instance(request)
+        name = instance_of(self._world, request)
         work = [self._world.work.report(record) for record in self._world.work_requests if record["instance"] == name]
         return json_reply(work)
 
     async def start_work(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/work`: starts work that only takes time, for load tests."""
-        name, wanted = self._instance(request), await read_json(request)
+        name, wanted = instance_of(self._world, request), await read_json(request)
         seconds, count = wanted.get("seconds"), wanted.get("count", 1)
         user = wanted.get("user", "oac.admin@example.com")
         operation = wanted.get("operation", "RELOAD_DATASET")
@@ -182,7 +219,7 @@ class Control:
 
     async def profile_tokens(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/profile-tokens`: the `tokens.json` of a user's Profile page."""
-        instance = self._world.instances[self._instance(request)]
+        instance = self._world.instances[instance_of(self._world, request)]
         user = self._world.user(str((await read_json(request)).get("user", "oac.admin@example.com")))
         if user is None:
             raise ControlError("There is no such user.")
@@ -195,7 +232,7 @@ class Control:
 
     async def data(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/data`: runs a SQLite statement, with `parameters`, on the rows behind MCP."""
-        name, wanted = self._instance(request), await read_json(request)
+        name, wanted = instance_of(self._world, request), await read_json(request)
         try:
             rows = data.change(self._world, name, str(wanted.get("sql", "")), wanted.get("parameters", []))
         except sqlite3.Error as error:
@@ -274,7 +311,7 @@ def _merge(record: Record, changes: Any, members: dict[str, Any]) -> Record:
 async def _errors(request: web.Request, handler: AnyHandler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (ControlError, FaultError, SettingsError, DecisionError) as error:
+    except (ControlError, FaultError, UnknownEndpointError, SettingsError, DecisionError) as error:
         return json_reply({"error": str(error)}, 400)
 
 
@@ -286,7 +323,10 @@ def build(control: Control) -> web.Application:
         ("GET", "/faults", control.faults),
         ("DELETE", "/faults", control.clear_faults),
         ("GET", "/counters", control.counters),
+        ("GET", "/counters/calls", control.calls),
+        ("GET", "/counters/grants", control.grants),
         ("POST", "/counters/reset", control.reset_counters),
+        ("GET", "/endpoints", control.endpoints),
         ("GET", "/secrets", control.secrets),
         ("GET", "/settings", control.settings),
         ("PATCH", "/settings", control.change_settings),
@@ -295,6 +335,7 @@ def build(control: Control) -> web.Application:
         ("GET", "/instances/{name}/content", control.content),
         ("POST", "/instances/{name}/damage", control.damage),
         ("GET", "/instances/{name}/snapshots", control.snapshots),
+        ("POST", "/instances/{name}/snapshots", control.add_snapshot),
         ("GET", "/instances/{name}/work-requests", control.work_requests),
         ("POST", "/instances/{name}/work", control.start_work),
         ("POST", "/instances/{name}/profile-tokens", control.profile_tokens),

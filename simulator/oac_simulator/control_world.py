@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from aiohttp import web
@@ -40,17 +41,35 @@ def checked(changes: Record, members: dict[str, Any]) -> Record:
     return changes
 
 
+def known(names: Collection[str], choices: Collection[str], what: str) -> None:
+    """Refuse unknown names.
+
+    :param names: the names.
+    :param choices: the known ones.
+    :param what: what they name, for the error.
+    :raises ControlError: if one is not among them.
+    """
+    unknown = sorted(set(names) - set(choices))
+    if unknown:
+        raise ControlError(f"There is no {what} {', '.join(unknown)}. Known: {', '.join(choices)}.")
+
+
+def instance_of(world: World, request: web.Request) -> str:
+    """Return the instance in the path of a request.
+
+    :raises HTTPNotFound: if there is no such instance.
+    """
+    name = request.match_info["name"]
+    if name not in world.instances:
+        raise web.HTTPNotFound(text=f"There is no instance {name}. Known: {', '.join(world.instances)}.")
+    return name
+
+
 class ControlWorld:
     """The handlers of the second part of the control API."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-
-    def _instance(self, request: web.Request) -> str:
-        name = request.match_info["name"]
-        if name not in self._world.instances:
-            raise web.HTTPNotFound(text="There is no such instance.")
-        return name
 
     def _catalog(self, instance: str) -> list[Item]:
         return list((self._world.content.get(instance) or {"catalog": []})["catalog"])
@@ -101,7 +120,7 @@ class ControlWorld:
 
     async def counts(self, request: web.Request) -> web.Response:
         """`GET /instances/{name}/counts`: numbers of catalog items, snapshots, work requests, jobs and exports."""
-        name, world = self._instance(request), self._world
+        name, world = instance_of(self._world, request), self._world
         tables = {
             "snapshots": world.snapshots, "work_requests": world.work_requests, "jobs": world.jobs,
             "exports": world.exports,
@@ -112,7 +131,7 @@ class ControlWorld:
 
     async def add_items(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/items`: adds items, each with `type`, `plain` and any other members."""
-        name, wanted = self._instance(request), (await read_json(request)).get("items")
+        name, wanted = instance_of(self._world, request), (await read_json(request)).get("items")
         if not isinstance(wanted, list):
             raise ControlError("`items` is a list of objects.")
         made = [_made(entry) for entry in wanted]
@@ -123,7 +142,7 @@ class ControlWorld:
 
     async def change_item(self, request: web.Request) -> web.Response:
         """`PATCH /instances/{name}/items`: changes members of the item `plain` (of `type`), and its `lastModified`."""
-        name, wanted = self._instance(request), await read_json(request)
+        name, wanted = instance_of(self._world, request), await read_json(request)
         plain, kind = wanted.pop("plain", None), wanted.pop("type", None)
         items = self._catalog(name)
         found = [n for n, thing in enumerate(items) if thing["plain"] == plain and kind in (None, thing["type"])]
@@ -136,7 +155,7 @@ class ControlWorld:
 
     async def remove_items(self, request: web.Request) -> web.Response:
         """`DELETE /instances/{name}/items`: removes items by `plain`, a list of plain IDs, with their contents."""
-        name, gone = self._instance(request), (await read_json(request)).get("plain")
+        name, gone = instance_of(self._world, request), (await read_json(request)).get("plain")
         if not isinstance(gone, list):
             raise ControlError("`plain` is a list of plain ids.")
         tops = tuple(f"{plain}/" for plain in gone)
@@ -147,7 +166,7 @@ class ControlWorld:
 
     async def seed_many(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/many`: adds `count` items of a `type` in a new `folder` below the shared folders."""
-        name, wanted = self._instance(request), await read_json(request)
+        name, wanted = instance_of(self._world, request), await read_json(request)
         count, kind, folder = wanted.get("count"), wanted.get("type", "workbooks"), wanted.get("folder", "Many")
         if not isinstance(count, int) or not 0 < count <= 200_000 or kind not in TYPES:
             raise ControlError("`count` is from 1 to 200000 and `type` a catalog type.")
@@ -161,7 +180,7 @@ class ControlWorld:
 
     async def break_index(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/index`: makes the search index unavailable for `seconds` from now."""
-        name, seconds = self._instance(request), (await read_json(request)).get("seconds")
+        name, seconds = instance_of(self._world, request), (await read_json(request)).get("seconds")
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise ControlError("`seconds` is a number.")
         self._world.meta.put(f"index/{name}", {"ready": time.time() + seconds})
@@ -171,7 +190,7 @@ class ControlWorld:
 
     async def start_runs(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/runs`: starts a run as another user or as OAC's own schedule."""
-        name, wanted = self._instance(request), await read_json(request)
+        name, wanted = instance_of(self._world, request), await read_json(request)
         kind = next((kind for kind in KINDS if kind.type == wanted.get("type")), None)
         plain = wanted.get("plain")
         things = [
@@ -188,7 +207,7 @@ class ControlWorld:
 
     async def jobs(self, request: web.Request) -> web.Response:
         """`GET /instances/{name}/jobs`: the complete job history, oldest first."""
-        name = self._instance(request)
+        name = instance_of(self._world, request)
         found = [job for job in self._world.jobs if job["instance"] == name]
         return json_reply(
             [
@@ -199,7 +218,7 @@ class ControlWorld:
 
     async def finish(self, request: web.Request) -> web.Response:
         """`POST /instances/{name}/work-requests/{id}/finish`: ends running work now with `status`."""
-        name, wanted = self._instance(request), await read_json(request)
+        name, wanted = instance_of(self._world, request), await read_json(request)
         record = self._world.work_requests.get(request.match_info["id"])
         status = wanted.get("status", "SUCCEEDED")
         if record is None or record["instance"] != name or record["status"] is not None:
@@ -211,7 +230,7 @@ class ControlWorld:
 
     async def exports(self, request: web.Request) -> web.Response:
         """`GET /instances/{name}/exports`: the files of finished exports."""
-        name = self._instance(request)
+        name = instance_of(self._world, request)
         return json_reply([{"id": key, **export} for key, export in self._world.exports.items()
                            if export["instance"] == name])  # fmt: skip
 

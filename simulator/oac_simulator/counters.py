@@ -50,6 +50,14 @@ class Counters:
         self._accepted[place] += 1
         self._peak[place] = max(self._peak[place], self._open[place]() + 1)
 
+    def calls(self, place: str, endpoint: str) -> int:
+        """Return the number of calls to an endpoint of a place."""
+        return self._calls[place][endpoint] if place in self._calls else 0
+
+    def grants(self, grant: str) -> int:
+        """Return the number of token calls with a grant."""
+        return self._grants[grant]
+
     def as_dict(self) -> dict[str, Any]:
         """Return all counters, ready for JSON."""
         return {

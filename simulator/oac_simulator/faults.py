@@ -24,6 +24,8 @@ _ACTING = {
 KINDS = _ACTING | {
     "drop_before", "status", "redirect", "consumed_token", "expired_token", "lost_session", "query_error",
 }  # fmt: skip
+#: Faults that the handlers of some endpoints implement, because they know the wording of their protocol.
+_HANDLERS_OWN = {"fail_work", "unknown_status", "consumed_token", "expired_token", "lost_session", "query_error"}
 #: Where an MCP reply can report a failed query.
 FORMS = ("error", "tool", "status")
 
@@ -75,26 +77,9 @@ class Fault:
     seen: int = 0
     hits: int = 0
 
-    def matches(self, place: str, endpoint: str, grant: str | None) -> bool:
-        """Return whether the fault applies to this call."""
-        if self.endpoint not in ("*", endpoint) or self.instance not in (None, place):
-            return False
-        return self.grant is None or (grant is not None and self.grant.rpartition(":")[2] == grant)
-
-    @property
-    def acts(self) -> bool:
-        """Whether the server carries out the call."""
-        return self.fault in _ACTING if self.act is None else self.act
-
-
-class Faults:
-    """The injected faults, oldest first."""
-
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-
-    def order(self, data: Any) -> Fault:
-        """Add a fault from its JSON form.
+    @classmethod
+    def of(cls, data: Any) -> Fault:
+        """Read a fault from its JSON form.
 
         :raises FaultError: if a member or the kind of fault is unknown or invalid.
         """
@@ -108,9 +93,34 @@ class Faults:
             raise FaultError(f"A fault needs `endpoint` and a `fault` out of {', '.join(sorted(KINDS))}.")
         if data.get("form") not in (None, *FORMS):
             raise FaultError(f"The `form` of a fault is one of {', '.join(FORMS)}.")
-        fault = Fault(**data)
+        return cls(**data)
+
+    def matches(self, place: str, endpoint: str, grant: str | None) -> bool:
+        """Return whether the fault applies to this call."""
+        if self.endpoint not in ("*", endpoint) or self.instance not in (None, place):
+            return False
+        return self.grant is None or (grant is not None and self.grant.rpartition(":")[2] == grant)
+
+    @property
+    def needs(self) -> str | None:
+        """The fault if only some endpoints have it, else None."""
+        return self.fault if self.fault in _HANDLERS_OWN else None
+
+    @property
+    def acts(self) -> bool:
+        """Whether the server carries out the call."""
+        return self.fault in _ACTING if self.act is None else self.act
+
+
+class Faults:
+    """The injected faults, oldest first."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Add a fault."""
         self._faults.append(fault)
-        return fault
 
     def clear(self) -> None:
         """Remove all faults."""
@@ -147,13 +157,9 @@ async def meet(fault: Fault, request: web.Request, handler: Handler) -> web.Stre
         await asyncio.sleep(fault.seconds)
     await request.read()
     reply = await handler(request) if fault.acts else web.Response()
+    if fault.fault == "delay" or fault.needs:
+        return reply if fault.acts else await handler(request)
     match fault.fault:
-        case (
-            "delay" | "fail_work" | "unknown_status" | "consumed_token" | "expired_token" | "lost_session"
-            | "query_error"
-        ):  # fmt: skip
-            # The handlers implement the rest of these faults, because they know the wording of their protocol.
-            return reply if fault.acts else await handler(request)
         case "delay_after":
             await asyncio.sleep(fault.seconds)
             return reply

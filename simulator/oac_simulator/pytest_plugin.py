@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +57,22 @@ class SimulatedOAC:
         :param instance: name of the instance; the first by default.
         :param user: the OAC user: `oac.admin@example.com` (default), `oac.author@example.com`, ...
         :returns: the Connection ID.
+        :raises ValueError: if there is no such instance.
+        :raises ControlFailed: if there is no such user.
         """
-        target = self.ready["instances"][instance or self.instance]
+        instances, name = self.ready["instances"], instance or self.instance
+        if name not in instances:
+            raise ValueError(f"There is no instance {name!r}. Known: {', '.join(instances)}.")
+        if user is not None:
+            self.control.user(user)
+        target = instances[name]
         extra = {
             "identity_url": self.ready["identity_url"],
             "scope": target["scope"],
             "user": user or next(iter(self.ready["users"])),
             "certificate_alias": self.ready["certificate_alias"],
             "private_key": Path(self.ready["private_key_file"]).read_text(),
-            "instance": instance or self.instance,
+            "instance": name,
         }
         if "ca_file" in self.ready:
             extra["ca_file"] = self.ready["ca_file"]
@@ -87,21 +96,47 @@ class SimulatedOAC:
         return self.control.add_items(self.instance, {"type": type, "plain": plain, **members})[0]
 
     def items(self, type: str | None = None) -> dict[str, dict[str, Any]]:
-        """Return the items of the first instance's catalog by plain ID, of one type or all."""
+        """Return the items of the first instance's catalog by plain ID, of one type or all.
+
+        :raises ValueError: if there is no such type.
+        """
+        from oac_simulator.oac.items import TYPES
+
+        if type not in (None, *TYPES):
+            raise ValueError(f"There is no catalog type {type!r}. Known: {', '.join(TYPES)}.")
         catalog = self.control.content(self.instance)["catalog"]
         return {item["plain"]: item for item in catalog if type in (None, item["type"])}
 
     def snapshots(self) -> list[str]:
         """Return the names of the first instance's complete snapshots, oldest first."""
-        return [snapshot["name"] for snapshot in self.control.snapshots(self.instance) if _complete(snapshot)]
+        complete = filter(_complete, self.control.snapshots(self.instance))
+        return [snapshot["name"] for snapshot in sorted(complete, key=itemgetter("created"))]
+
+    def add_snapshot(self, label: str, *, age: timedelta = timedelta(0), folder: str = "oac-snapshots") -> str:
+        """Add a complete snapshot of the first instance with its file, named as `OACCreateSnapshotOperator` names it.
+
+        :param label: its series, the operator's `snapshot_label`.
+        :param age: how long ago it was created.
+        :param folder: its folder in the bucket, the operator's `folder`.
+        :returns: its name.
+        """
+        time = f"{datetime.now(UTC) - age:%Y%m%dT%H%M%SZ}"
+        name = "--".join((label, self.instance, time, self.seal_conn_id, os.urandom(10).hex()))
+        path = "/".join(filter(None, (folder, self.instance, f"{name}.bar")))
+        self.control.add_snapshot(self.instance, name, f"file:///{path}", _SEAL_PASSWORD, age=age.total_seconds())
+        return name
 
     def files(self) -> list[str]:
         """Return the files in the bucket."""
         return [path.removeprefix(f"{self.bucket}/") for path in self.control.bucket()]
 
     def calls(self, endpoint: str) -> int:
-        """Return the number of calls to an endpoint of the first instance, such as `POST /snapshots`."""
-        return self.control.calls(self.instance, endpoint)
+        """Return the number of calls to an endpoint of the first instance, such as `POST /snapshots`, or to `token`.
+
+        :raises ControlFailed: if there is no such endpoint; the message names the closest ones.
+        """
+        of_identity = endpoint in self.control.endpoints()["identity"]
+        return self.control.calls("identity" if of_identity else self.instance, endpoint)
 
     # ------------------------------------------------------------------------------------------- faults
 
@@ -110,6 +145,7 @@ class SimulatedOAC:
 
         :param endpoint: such as `POST /snapshots`, `GET /workRequests/{id}`, `token`, or `*`.
         :param times: how many calls.
+        :raises ControlFailed: if there is no such endpoint; the message names the closest ones.
         """
         self.control.fault(endpoint, "drop_after", times=times)
 
@@ -120,17 +156,20 @@ class SimulatedOAC:
         :param status: the HTTP status.
         :param times: how many calls.
         :param details: `body`, `headers`, ... of the reply.
+        :raises ControlFailed: as for :meth:`lose_reply`.
         """
         self.control.fault(endpoint, "status", status=status, times=times, **details)
 
-    def fail_work(self, endpoint: str, message: str, *, code: str = "InternalError") -> None:
-        """Let OAC accept the next call, and let its work request fail.
+    def fail_work(self, endpoint: str, message: str, *, code: str = "InternalError", times: int = 1) -> None:
+        """Let OAC accept the next calls, and let their work requests fail.
 
         :param endpoint: the call that starts the work, such as `POST /catalog/datasets/{datasetId}/actions/reload`.
-        :param message: message of the work request's error.
+        :param message: message of the work requests' error.
         :param code: code of that error.
+        :param times: how many calls.
+        :raises ControlFailed: if there is no such endpoint, or it starts no work; the message names the closest ones.
         """
-        self.control.fault(endpoint, "fail_work", errors=[{"code": code, "message": message}])
+        self.control.fault(endpoint, "fail_work", times=times, errors=[{"code": code, "message": message}])
 
 
 def _complete(snapshot: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from oac_simulator import keys
 from oac_simulator.clock import Clock
 from oac_simulator.counters import Counters
 from oac_simulator.faults import Faults
+from oac_simulator.known_endpoints import KnownEndpoints
 from oac_simulator.ledger import Ledger
 from oac_simulator.settings import Settings
 from oac_simulator.store import Record, Store
@@ -63,6 +64,7 @@ class World:
         self.clock = Clock(self.settings)
         self.counters = Counters()
         self.faults = Faults()
+        self.endpoints = KnownEndpoints()
         self.ledger = Ledger()
         self.users = self.store.table("users")
         self.apps = self.store.table("apps")

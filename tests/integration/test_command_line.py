@@ -88,7 +88,7 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
     shell.all_done.append(done)
     assert done.code == 0
     assert f"as {ADMIN}." in done.out
-    assert f"Kept, encrypted, in the token store in {shell.store}" in done.out
+    assert f"Stored, encrypted, in the token store in {shell.store}" in done.out
     assert "s left" in done.err
     record = kept(shell, sign_in)
     assert record
@@ -112,7 +112,7 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
     done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert f"Revoked the refresh token at {clean.ready['identity_url']}" in done.out
-    assert f"Nothing of Connection '{CONN_ID}' is left in" in done.out
+    assert f"Deleted all tokens of Connection '{CONN_ID}' from" in done.out
     assert kept(shell, sign_in) is None
     refused = asked(sign_in, grant_type="refresh_token", refresh_token=renewed.refresh_token or "")
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
@@ -182,7 +182,7 @@ def test_tokens_of_a_file_are_kept_and_used(shell: CommandLine, sign_in: SignIn,
     done = shell.run("import-tokens", str(file), "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert f"The tokens belong to {ADMIN}." in done.out
-    assert "is good for one renewal by this application" in done.out
+    assert "Tasks renew the refresh token by themselves" in done.out
     assert f"Delete {file}" in done.out
     assert given["refresh_token"] not in done.out + done.err
     assert shell.run("check", "--oac-conn-id", CONN_ID).code == 0
@@ -213,7 +213,7 @@ def test_tokens_that_cannot_be_renewed_end_no_chain(shell: CommandLine, sign_in:
     profile = {"accessToken": access_token(exp=9_000_000_000, iat=1_700_000_000, client_id="ANALYTICSINST")}
     done = shell.run("import-tokens", "-", "--oac-conn-id", CONN_ID, stdin=json.dumps(profile))
     assert (done.code, done.out) == (1, "")
-    assert "would end that" in done.err
+    assert "cannot be renewed, and they would replace" in done.err
     assert kept(shell, sign_in) == before
 
 
@@ -232,7 +232,7 @@ def test_a_file_that_is_none_is_refused(shell: CommandLine) -> None:
     (shell.folder / "huge").write_text(" " * ((1 << 20) + 1))
     for file, said in (
         ("missing", "missing cannot be read: No such file"),
-        ("binary", "binary cannot be read: it is no text in UTF-8"),
+        ("binary", "binary cannot be read: it is not UTF-8 text"),
         ("huge", "huge is larger than 1048576 characters"),
     ):
         done = shell.run("import-tokens", str(shell.folder / file), "--oac-conn-id", CONN_ID)
@@ -261,4 +261,4 @@ def test_signing_out_where_nothing_is_kept(shell: CommandLine) -> None:
     shell.environment["AIRFLOW__OAC__STORE"] = "memory"
     done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
-    assert "There is nothing to forget" in done.out
+    assert "No tokens are stored" in done.out

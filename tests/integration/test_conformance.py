@@ -93,9 +93,9 @@ def test_less_rights_mean_that_less_is_tried(robot: CommandLine, clean: Simulato
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"body": {"description": "my secret words", "owners": "jane"}}, "the answer: lacks serviceInstanceKey."),
+        ({"body": {"description": "my secret words", "owners": "jane"}}, "the response: lacks serviceInstanceKey."),
         ({"body": {"serviceInstanceKey": 1, "description": "d", "owners": []}},
-         "serviceInstanceKey: is of the kind number, the contract says string."),
+         "serviceInstanceKey: is of the type number; the contract says string."),
         ({"body": {"serviceInstanceKey": "k", "description": "d", "owners": [], "flavour": "x"}},
          "Members that the contract does not name: flavour."),
         ({"status": 418, "body": {"code": "TEA"}}, "HTTP 418 is not among the statuses of the contract (200, 400)."),
@@ -121,7 +121,7 @@ def test_a_connection_that_does_not_work_is_said_before(robot: CommandLine, clea
 def test_a_snapshot_is_taken_and_removed_if_that_is_allowed(robot: CommandLine, clean: Simulator) -> None:
     asked = robot.run("conformance", "--allow-write")
     assert asked.code == 1
-    assert "give --bucket" in asked.err
+    assert "needs --bucket" in asked.err
     clean.control.settings(work_seconds=0)
     done = robot.run("conformance", "--allow-write", "--bucket", "oac-backups", "--seal-conn-id", "oac_seal", "--json")
     assert done.code == 0, done.out + done.err
@@ -148,7 +148,10 @@ def left(clean: Simulator) -> list[str]:
     [
         ({"fault": "status", "status": 503}, None),
         ({"fault": "status", "status": 500}, "HTTP 500: OAC failed."),
-        ({"fault": "status", "status": 200, "body": []}, "the answer: is of the kind array, the contract says object."),
+        (
+            {"fault": "status", "status": 200, "body": []},
+            "the response: is of the type array; the contract says object.",
+        ),
     ],
 )
 def test_one_bad_answer_does_not_leave_the_snapshot_behind(
@@ -167,8 +170,8 @@ def test_a_snapshot_that_cannot_be_removed_is_named(robot: CommandLine, clean: S
     done = robot.run(*WRITING)
     (name,) = left(clean)
     assert (done.code, states(done)["deleteSnapshot"]) == (1, "disagreed")
-    assert "is still there after its removal" in notes(done, "deleteSnapshot")
-    assert f"The snapshot {name} is still there after its removal." in done.err
+    assert "still exists after its deletion" in notes(done, "deleteSnapshot")
+    assert f"The snapshot {name} still exists after its deletion." in done.err
     assert name not in done.out
 
 
@@ -181,7 +184,7 @@ def test_who_interrupts_it_is_told_what_is_left(robot: CommandLine, clean: Simul
     os.kill(running.pid, signal.SIGINT)
     done = running.done()
     (name,) = left(clean)
-    assert (done.code, f"The snapshot {name} is still there after its removal." in done.err) == (130, True)
+    assert (done.code, f"The snapshot {name} still exists after its deletion." in done.err) == (130, True)
 
 
 def test_a_report_that_cannot_be_written_is_said_before_anything_is_done(robot: CommandLine, clean: Simulator) -> None:

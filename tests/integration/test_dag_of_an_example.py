@@ -1,37 +1,29 @@
-"""A test of a DAG as its author writes it: docs/testing-your-dags.md, with the DAG of an example."""
+"""The tests of docs/testing-your-dags.md run as an author runs them, with the `conftest.py` of the page."""
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-from airflow.dag_processing.dagbag import DagBag
-from airflow.utils.db import initdb
-
-from oac_simulator.pytest_plugin import SimulatedOAC
-
-EXAMPLE = Path(__file__).parents[2] / "dags" / "oac_nightly_backup.py"
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def dag_file() -> Iterator[Path]:
-    """The example in Airflow's DAGs folder, where Airflow 3 looks for a DAG that is to run."""
-    initdb()
-    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-    folder.mkdir()
-    yield Path(shutil.copy(EXAMPLE, folder))
-    shutil.rmtree(folder)
+def test_the_tests_of_the_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "testing-your-dags.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    tests = [block for block in blocks if "def test_" in block]
+    assert len(tests) == 3
+    (tmp_path / "conftest.py").write_text("\n\n".join(block for block in blocks if block not in tests))
+    (tmp_path / "test_page.py").write_text("\n\n".join(tests))
+    (tmp_path / "dags").mkdir()
+    shutil.copy(ROOT / "dags" / "oac_nightly_backup.py", tmp_path / "dags")
 
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
+    )
 
-def test_nightly_backup_survives_a_lost_reply(oac: SimulatedOAC, dag_file: Path) -> None:
-    oac.lose_reply("POST /snapshots")
-    dag = DagBag(dag_file).dags["oac_nightly_backup"]
-
-    run = dag.test()
-
-    assert run.state == "success"
-    assert len(oac.snapshots()) == 1
-    assert oac.calls("POST /snapshots") == 1
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
+    assert "3 passed" in run.stdout

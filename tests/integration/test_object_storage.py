@@ -146,7 +146,7 @@ class Slow(MemoryFileSystem):
 
 @pytest.mark.parametrize("looks", [2, -1])
 def test_what_is_copied_is_kept_until_the_copy_is_whole(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_storage, "_LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(object_storage, "_POLL_INTERVAL", 0.01)
     monkeypatch.setattr(object_storage, "_COPYING", 0.2)
     slow = Slow()
     slow.looks = looks

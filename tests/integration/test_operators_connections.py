@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client.ids import catalog_id, object_id
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
-from airflow_provider_oac.hooks import data_sources
+from airflow_provider_oac.hooks import credentials
 from airflow_provider_oac.operators.connections import (
     OACCreateConnectionOperator,
     OACDeleteConnectionOperator,
@@ -198,14 +198,14 @@ def test_a_password_is_rotated(source: Connections, clean: Simulator) -> None:
     assert after == {**before, "username": "LOADER", "passwordSha256": digest(PASSWORD)}
 
 
-@pytest.mark.parametrize(("member", "word"), [("login", "no login"), ("password", "no password")])
+@pytest.mark.parametrize("member", ["login", "password"])
 def test_an_update_without_user_name_or_password_is_caught_before_any_call(
-    source: Connections, clean: Simulator, member: str, word: str
+    source: Connections, clean: Simulator, member: str
 ) -> None:
-    credentials = {"conn_type": "generic", "login": "LOADER", "password": PASSWORD}
-    del credentials[member]
-    source.set("warehouse", credentials)
-    with pytest.raises(OACConfigurationError, match=f"'warehouse' has {word}.*each time it creates or changes"):
+    given = {"conn_type": "generic", "login": "LOADER", "password": PASSWORD}
+    del given[member]
+    source.set("warehouse", given)
+    with pytest.raises(OACConfigurationError, match=f"'warehouse': {member} missing.*each time it creates or changes"):
         Task(update).attempt()
     assert sum(clean.control.calls("dev", name) for name in (PUT, "GET /catalog/{type}/{id}")) == 0
 
@@ -238,7 +238,7 @@ def test_whatever_stands_in_the_extra_is_secret(
     extra = {"connection_params": params}
     source.set("warehouse", {"conn_type": "generic", "login": "LOADER", "password": PASSWORD, "extra": extra})
     masked: set[str] = set()
-    monkeypatch.setattr(data_sources, "mask_secret", masked.add)
+    monkeypatch.setattr(credentials, "mask_secret", masked.add)
     body = {"error": f"bad input: {' '.join(sorted(secrets))} of LOADER"}
     clean.control.fault(POST, "status", status=400, body=body)
     with pytest.raises(OACApiError, match="of LOADER") as caught:

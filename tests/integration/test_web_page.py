@@ -369,14 +369,14 @@ def test_entries_of_the_audit_log_that_are_no_checks_are_left_out_and_counted(
     page = boss.get(f"{server.url}/oac/", timeout=60)
     assert page.status_code == 200
     assert re.search(r"failed at an unknown step, <time .* UTC</time>, by boss", card(page.text, "oac_default"))
-    assert f"not readable as checks: {len(strange)}." in page.text
+    assert f"unreadable entries of the audit log: {len(strange)}." in page.text
 
 
 @pytest.mark.parametrize(
     ("table", "said", "still"),
     [
         ("connection", "Airflow&#39;s Connections cannot be read", "Recent work requests"),
-        ("log", "audit log, which keeps the last checks, cannot be read", 'data-connection="oac_default"'),
+        ("log", "audit log with the last checks cannot be read", 'data-connection="oac_default"'),
         ("xcom", "tasks and XComs cannot be read", 'data-connection="oac_default"'),
     ],
 )

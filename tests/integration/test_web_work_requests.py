@@ -90,7 +90,7 @@ def test_xcoms_that_are_no_work_requests_are_left_out_and_counted(server: Server
     page = boss.get(f"{server.url}/oac/", timeout=60)
     assert page.status_code == 200
     assert len(rows(page.text)) == 2
-    assert f"name no work request: {len(strange)}." in page.text
+    assert f"unreadable XComs: {len(strange)}." in page.text
 
 
 def test_they_are_filtered_and_more_are_shown_on_demand(server: Server, boss: requests.Session) -> None:
@@ -241,9 +241,9 @@ def test_a_connection_that_leads_elsewhere_by_now_is_not_asked(
     server: Server, boss: requests.Session, reader: requests.Session, backup: dict[str, Any], connections: Connections
 ) -> None:
     connections.oac(host=f"http://127.0.0.1:{unused_port()}")
-    assert "the work request is one of" in ask(boss, server).text
+    assert "but the work request is at" in ask(boss, server).text
     # What is wrong with a Connection is for those who may edit it.
-    assert "A user who may edit it sees why" in ask(reader, server).text
+    assert "Its editors see the reason" in ask(reader, server).text
     assert "127.0.0.1" not in ask(reader, server).text
 
 
@@ -282,7 +282,7 @@ def test_a_connection_of_another_team_than_the_dags_is_not_asked(
     clean.control.reset_counters()
     leave_work("oac_nightly", "theirs", "success", {**backup, "oac_conn_id": "oac_of_us"})
     leave_work("oac_nightly", "nobodys", "success", {**backup, "oac_conn_id": "oac_not_us"})
-    assert "it is not there, or Airflow cannot read it" in ask(boss, server, "theirs").text
+    assert "it does not exist, or Airflow cannot read it" in ask(boss, server, "theirs").text
     # A user of another team does not learn that there is such a Connection.
     other = server.session("other", "OP", teams=["them"])
     theirs, nobodys = (ask(other, server, task_id).text for task_id in ("theirs", "nobodys"))

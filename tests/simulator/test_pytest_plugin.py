@@ -6,15 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 
 import pytest
 
+from airflow_provider_oac.client.snapshot_names import SnapshotName
+from airflow_provider_oac.client.snapshot_names import parse as parse_name
+from oac_simulator.control import ControlFailed
 from oac_simulator.pytest_plugin import SimulatedOAC
 from tests.simulator.sim_caller import Caller
 
 PLUGIN = "oac_simulator.pytest_plugin"
 AUTHOR = "oac.author@example.com"
+
+
+def parse(name: str) -> SnapshotName:
+    parsed = parse_name(name)
+    assert parsed is not None, name
+    return parsed
 
 
 def connection(conn_id: str) -> dict[str, object]:
@@ -58,6 +68,29 @@ def test_faults(oac: SimulatedOAC) -> None:
         oac.fail_next("GET /system", 429, headers={"Retry-After": "7"})
         assert caller.oac("GET", "/system").headers["Retry-After"] == "7"
         assert caller.oac("GET", "/system").ok
-        oac.fail_work("POST /snapshots", "The bucket is full.")
-        assert caller.finished(caller.start())["Errors"][0]["message"] == "The bucket is full."
-    assert oac.calls("POST /snapshots") == 2
+        oac.fail_work("POST /snapshots", "The bucket is full.", times=2)
+        for _ in range(2):
+            assert caller.finished(caller.start())["Errors"][0]["message"] == "The bucket is full."
+        assert caller.finished(caller.start())["status"] == "SUCCEEDED"
+    assert (oac.calls("POST /snapshots"), oac.calls("token")) == (4, 1)
+
+
+def test_unknown_names_are_refused(oac: SimulatedOAC) -> None:
+    for refused in (oac.lose_reply, oac.fail_next, lambda name: oac.fail_work(name, "Full"), oac.calls):
+        with pytest.raises(ControlFailed, match="Closest: POST /snapshots,"):
+            refused("POST /snapshot")
+    with pytest.raises(ControlFailed, match="no such user"):
+        oac.connect("other", user="oac.other@example.com")
+    with pytest.raises(ValueError, match="There is no instance 'live'"):
+        oac.connect("other", instance="live")
+    with pytest.raises(ValueError, match="There is no catalog type 'workbook'"):
+        oac.items("workbook")
+
+
+def test_a_snapshot_of_an_earlier_day(oac: SimulatedOAC) -> None:
+    newer = oac.add_snapshot("nightly", age=timedelta(days=2))
+    older = oac.add_snapshot("nightly", age=timedelta(days=20), folder="")
+    assert oac.snapshots() == [older, newer], "oldest first"
+    assert sorted(oac.files()) == sorted([f"{oac.instance}/{older}.bar", f"oac-snapshots/{oac.instance}/{newer}.bar"])
+    assert (parse(newer).label, parse(newer).instance, parse(newer).seal) == ("nightly", oac.instance, "oac_seal")
+    assert [(datetime.now(UTC) - parse(name).time).days for name in (newer, older)] == [2, 20]

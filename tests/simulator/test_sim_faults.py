@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 import requests
 
 from oac_simulator.control import ControlFailed
-from tests.simulator.sim_caller import Caller
+from tests.simulator.sim_caller import ADMIN, Caller
 
 SYSTEM = "GET /system"
 
@@ -207,6 +208,42 @@ def test_nonsense_is_refused(sim: Caller) -> None:
         sim.control.settings(listing="never")
     with pytest.raises(ControlFailed, match="takes a float"):
         sim.control.settings(work_seconds="long")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fault", "details", "message"),
+    [
+        ("POST /catalog/workbooks/{workbookId}/exports", "status", {},
+         "Closest: POST /catalog/workbooks/{urlBase64WorkbookId}/exports,"),
+        ("token", "status", {"instance": "dev"}, "There is no endpoint 'token' of dev."),
+        ("token", "status", {"grant": "jwt"}, "There is no grant jwt. Known: jwt-bearer,"),
+        ("*", "status", {"instance": "live"}, "There is no place 'live'. Known: dev, identity, prod."),
+        ("GET /snapshots", "fail_work", {}, "no effect on the endpoint 'GET /snapshots'. Closest: POST /snapshots,"),
+        (SYSTEM, "unknown_status", {}, "Closest: GET /workRequests/{id}."),
+        ("mcp tools/list", "query_error", {}, "Closest: mcp tools/call execute_"),
+    ],
+)  # fmt: skip
+def test_a_fault_that_could_never_fire_is_refused(
+    sim: Caller, endpoint: str, fault: str, details: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ControlFailed, match=re.escape(message)):
+        sim.control.fault(endpoint, fault, **details)
+    assert sim.control.faults() == []
+
+
+def test_other_unknown_names_are_refused(sim: Caller) -> None:
+    control = sim.control
+    for refused, message in (
+        (lambda: control.calls("dev", "POST /snapshot"), "Closest: POST /snapshots,"),
+        (lambda: control.calls("live", SYSTEM), "There is no place 'live'."),
+        (lambda: control.grants("jwt"), "There is no grant jwt."),
+        (lambda: control.content("live"), "There is no instance live. Known: dev, prod."),
+        (lambda: control.settings(paused=["live"]), "There is no instance live."),
+        (lambda: control.user(ADMIN, instance_roles={"live": []}), "There is no instance live."),
+        (lambda: control.damage("dev", ["workbook"]), "There is no catalog type workbook."),
+    ):
+        with pytest.raises(ControlFailed, match=re.escape(message)):
+            refused()
 
 
 def test_connections_are_counted(sim: Caller) -> None:

@@ -1,4 +1,4 @@
-"""The file that `call --output` writes."""
+"""The file that `call --output` writes, and the progress of `login`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_oac.cli.inspect import output
+from airflow_provider_oac.cli.sign_in import _Waiting
 
 
 def test_is_written_beside_where_nobody_can_prepare_a_link(tmp_path: Path) -> None:
@@ -36,3 +37,10 @@ def test_is_left_as_it_was_by_a_command_that_fails(tmp_path: Path) -> None:
         fail()
     assert [path.name for path in tmp_path.iterdir()] == ["answer"]
     assert target.read_text() == "before"
+
+
+def test_login_reports_every_half_minute_that_it_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = _Waiting()
+    for left in (300.0, 295.0, 270.0, 265.0, 239.0):
+        waiting(left)
+    assert capsys.readouterr().err == "waiting, 300 s left\nwaiting, 270 s left\nwaiting, 239 s left\n"

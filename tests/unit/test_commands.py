@@ -33,7 +33,7 @@ def test_new_asks_a_person_and_says_what_is_needed(
 def test_new_replaces_no_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("mine")
-    with pytest.raises(CommandFailed, match="exists already"):
+    with pytest.raises(CommandFailed, match="already exists"):
         new(parser().parse_args(["new", "reload", "--output", str(file)]))
     assert file.read_text() == "mine"
 

@@ -23,8 +23,8 @@ def test_it_is_in_step_with_the_contract() -> None:
         ({}, []),
         ({"status": "SUSPENDED"}, ["status: is SUSPENDED, which the contract does not list."]),
         ({"status": "a secret\n"}, ["status: is (not shown), which the contract does not list."]),
-        ({"percentComplete": "secret"}, ["percentComplete: is of the kind string, the contract says number."]),
-        ({"resources": [{"id": 7}, {"id": 8}]}, ["resources[].id: is of the kind number, the contract says string."]),
+        ({"percentComplete": "secret"}, ["percentComplete: is of the type string; the contract says number."]),
+        ({"resources": [{"id": 7}, {"id": 8}]}, ["resources[].id: is of the type number; the contract says string."]),
     ],
 )
 def test_a_difference_is_said_without_values(changes: dict[str, Any], said: list[str]) -> None:

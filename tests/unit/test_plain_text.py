@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_oac.cli import process
-from airflow_provider_oac.cli.sign_in import _Progress
 from airflow_provider_oac.client.errors import api_error
 from airflow_provider_oac.client.flows import start_run
 from airflow_provider_oac.client.flows.acl_changes import difference
@@ -136,14 +135,3 @@ def test_what_a_command_prints_is_plain(capsys: pytest.CaptureFixture[str], monk
     said = capsys.readouterr()
     assert is_plain(said.out)
     assert is_plain(said.err)
-
-
-def test_a_sign_in_that_waits_stays_on_one_line_of_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    progress = _Progress()
-    progress.waiting(3)
-    progress.waiting(2)
-    progress.end()
-    assert capsys.readouterr().err == "waiting,   3 s left \rwaiting,   2 s left \r\n"

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.io import Request, Response
+from oac_simulator.faults import Fault
 from tests.universes.kernel import Process, Wait
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Network:
         if fault == REFUSED and oac.place(request) != "identity":
             oac.domain.access.end_all()
         if fault == WORK_FAILS:
-            oac.world.faults.order({"endpoint": "*", "fault": "fail_work"})
+            oac.world.faults.add(Fault("*", "fail_work"))
 
         async def act() -> None:
             try:

@@ -25,6 +25,8 @@ def build(domain: Domain) -> web.Application:
     """Build the web application of the identity domain."""
     app = web.Application()
     for method, path, name, function in _ROUTES:
-        wrapped = endpoint(domain.world, "identity", name, domain.handler(function), has_grant=name == "token")
+        handler, is_token = domain.handler(function), name == "token"
+        able = ("consumed_token",) if is_token else ()
+        wrapped = endpoint(domain.world, "identity", name, handler, has_grant=is_token, faults=able)
         app.router.add_route(method, path, wrapped)
     return app

@@ -74,6 +74,11 @@ def names(setting: str) -> dict[str, str]:
     return {PREFIX + (_old(name) if setting == "old" else name): name for name in _LISTS[setting]}
 
 
+def all_names() -> list[str]:
+    """Return the names of all tools, whatever the setting."""
+    return list(_TOOLS)
+
+
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON schema of a tool's arguments."""
     _, arguments, needed = _TOOLS[name]

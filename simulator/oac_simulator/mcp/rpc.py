@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from oac_simulator.endpoint import endpoint
+from oac_simulator.endpoint import answer
 from oac_simulator.faults import Fault
 from oac_simulator.identity.domain import Domain
 from oac_simulator.mcp import inventory, tools
@@ -40,6 +40,10 @@ _INITIALIZED = {
         "name": "Oracle Analytics MCP Server", "title": "Oracle Analytics MCP Server", "version": "1.0.0",
     },
 }  # fmt: skip
+#: The methods besides `initialize` and `tools/call`; the latter is one endpoint for each tool.
+_SESSION_METHODS = (
+    "notifications/initialized", "ping", "tools/list", "resources/list", "prompts/list", "resources/read",
+)  # fmt: skip
 _NO_SESSION = "The Mcp-Session-Id header is required for {}"
 Message = dict[str, Any]
 
@@ -64,10 +68,21 @@ class Mcp:
         except RpcError as error:
             message = error
 
-        async def answer(request: web.Request) -> web.StreamResponse:
+        async def handle(request: web.Request) -> web.StreamResponse:
             return await self._answer(request, message)
 
-        return await endpoint(self._world, self._instance.name, _name(message), answer)(request)
+        return await answer(self._world, self._instance.name, _name(message), handle, request)
+
+    def register(self) -> None:
+        """Make the endpoints known."""
+        add, place = self._world.endpoints.add, self._instance.name
+        add(place, "mcp", ("expired_token",))
+        add(place, "mcp initialize", ("expired_token",))
+        for method in _SESSION_METHODS:
+            add(place, f"mcp {method}", ("expired_token", "lost_session"))
+        for tool in inventory.all_names():
+            query = ("query_error",) if tool.startswith("execute_") else ()
+            add(place, f"mcp tools/call {tool}", ("expired_token", "lost_session", *query))
 
     async def other(self, request: web.Request) -> web.StreamResponse:
         """Refuse GET and DELETE (inferred; the specification allows 405)."""
@@ -258,6 +273,7 @@ def _name(message: Message | RpcError) -> str:
 
 def add(app: web.Application, mcp: Mcp) -> None:
     """Add the endpoint to the application of an instance."""
+    mcp.register()
     app.router.add_post(PATH, mcp.post)
     app.router.add_get(PATH, mcp.other)
     app.router.add_delete(PATH, mcp.other)

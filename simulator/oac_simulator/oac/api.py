@@ -103,6 +103,8 @@ class Call:
         return value == "true"
 
 
+#: The `faults` of an operation that starts work.
+STARTS_WORK = ("fail_work",)
 CallHandler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
@@ -110,13 +112,15 @@ CallHandler = Callable[[Call], Awaitable[web.StreamResponse]]
 class Route:
     """One operation: method, path below the API's base, required roles, and handler.
 
-    The user needs one of `roles`; if empty, any user of the domain may call.
+    The user needs one of `roles`; if empty, any user of the domain may call. `faults` are those that the handler
+    implements.
     """
 
     method: str
     path: str
     handler: CallHandler
     roles: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -79,7 +79,8 @@ def build(domain: Domain, instance: Instance) -> web.Application:
     app = web.Application(middlewares=[_json_errors])
     for area in AREAS:
         for route in area.ROUTES:
-            wrapped = endpoint(world, instance.name, route.name, _handler(domain, instance, route))
+            handler, able = _handler(domain, instance, route), ("expired_token", *route.faults)
+            wrapped = endpoint(world, instance.name, route.name, handler, faults=able)
             app.router.add_route(route.method, BASE + route.path, wrapped)
 
     async def login(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from oac_simulator.faults import Fault
 from oac_simulator.ids import encoded
-from oac_simulator.oac.api import Call, CallHandler, OACError, Route, bad_request, not_found
+from oac_simulator.oac.api import STARTS_WORK, Call, CallHandler, OACError, Route, bad_request, not_found
 from oac_simulator.oac.content import Item
 from oac_simulator.oac.items import Catalog, decoded
 from oac_simulator.oac.job_report import chosen, shown
@@ -237,12 +237,12 @@ def _failed(world: World, record: Record) -> None:
 JOBS = {"run": (_run, _failed)}
 _ROLES = (CONTENT_AUTHOR, ADMINISTRATOR)
 ROUTES = [
-    Route(method, f"/catalog/{kind.type}/{{{kind.parameter}}}/{path}", handler, _ROLES)
+    Route(method, f"/catalog/{kind.type}/{{{kind.parameter}}}/{path}", handler, _ROLES, faults)
     for kind in KINDS
-    for method, path, handler in (
-        ("POST", f"actions/{kind.action}", start(kind)),
-        ("GET", "history", history(kind, "all")),
-        ("GET", "history/latest", history(kind, "latest")),
-        ("GET", "history/{jobId}", history(kind, "one")),
+    for method, path, handler, faults in (
+        ("POST", f"actions/{kind.action}", start(kind), STARTS_WORK),
+        ("GET", "history", history(kind, "all"), ()),
+        ("GET", "history/latest", history(kind, "latest"), ()),
+        ("GET", "history/{jobId}", history(kind, "one"), ()),
     )
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from oac_simulator.oac import bar
-from oac_simulator.oac.api import Call, OACError, Route, bad_request, not_found
+from oac_simulator.oac.api import STARTS_WORK, Call, OACError, Route, bad_request, not_found
 from oac_simulator.oac.snapshot_rules import Wanted, bar_path, bucket_problem, read
 from oac_simulator.replies import json_reply
 from oac_simulator.store import Record
@@ -90,7 +90,7 @@ async def start(call: Call) -> web.Response:
         raise bad_request(problem)
     if world.settings.unique_names and _taken(call, wanted.name):
         raise OACError(409, "Conflict", "A snapshot of this name exists.")
-    snapshot = _remember(call, wanted)
+    snapshot = _remember(world, call.instance.name, call.user["name"], wanted, time.time())
     create = wanted.password is not None
     job = {
         "kind": "create_snapshot" if create else "register_snapshot",
@@ -109,14 +109,37 @@ def _taken(call: Call, name: str) -> bool:
     )
 
 
-def _remember(call: Call, wanted: Wanted) -> Record:
-    snapshot = {
-        "id": str(uuid.uuid4()), "instance": call.instance.name, "name": wanted.name, "uri": wanted.uri,
-        "storage": wanted.storage, "user": call.user["name"], "created": time.time(), "state": "IN_PROGRESS",
+def _remember(world: World, instance: str, user: str, wanted: Wanted, created: float) -> Record:
+    snapshot: Record = {
+        "id": str(uuid.uuid4()), "instance": instance, "name": wanted.name, "uri": wanted.uri,
+        "storage": wanted.storage, "user": user, "created": created, "state": "IN_PROGRESS",
         "registered": wanted.password is None,
     }  # fmt: skip
-    call.world.snapshots.put(snapshot["id"], snapshot)
+    world.snapshots.put(snapshot["id"], snapshot)
     return snapshot
+
+
+async def add_created(world: World, instance: str, user: str, body: Record, age: float) -> Record:
+    """Add a snapshot with its file, as if a user had created it earlier.
+
+    :param world: the world.
+    :param instance: name of the instance.
+    :param user: the user.
+    :param body: the body of the call that creates it.
+    :param age: how long ago, in seconds.
+    :returns: the snapshot.
+    :raises OACError: if a member is missing or not allowed.
+    :raises WorkFailed: if the bucket does not exist.
+    """
+    wanted = read({**body, "type": "CREATE"})
+    snapshot = _remember(world, instance, user, wanted, time.time() - age)
+    record = {"instance": instance, "job": {"snapshot": snapshot["id"], "password": wanted.password}}
+    try:
+        await _create(world, record)
+    except WorkFailed:
+        world.snapshots.delete(snapshot["id"])
+        raise
+    return {**snapshot, "state": "SUCCEEDED"}
 
 
 async def get(call: Call) -> web.Response:
@@ -198,7 +221,7 @@ JOBS = {"create_snapshot": (_create, _undo), "register_snapshot": (_register, _u
 _ROLES = (ADMINISTRATOR,)
 ROUTES = [
     Route("GET", "/snapshots", list_all, _ROLES),
-    Route("POST", "/snapshots", start, _ROLES),
+    Route("POST", "/snapshots", start, _ROLES, STARTS_WORK),
     Route("GET", "/snapshots/{snapshotId}", get, _ROLES),
     Route("DELETE", "/snapshots/{snapshotId}", delete, _ROLES),
 ]

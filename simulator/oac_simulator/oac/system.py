@@ -8,7 +8,7 @@ import time
 from aiohttp import web
 
 from oac_simulator.oac import bar
-from oac_simulator.oac.api import Call, Route, bad_request, member
+from oac_simulator.oac.api import STARTS_WORK, Call, Route, bad_request, member
 from oac_simulator.oac.snapshot_rules import bar_path, bucket_problem
 from oac_simulator.oac.snapshots import ROLES_SECTION, accepted, find
 from oac_simulator.replies import json_reply
@@ -92,5 +92,5 @@ JOBS = {"restore_snapshot": (_restore, None)}
 _ROLES = (ADMINISTRATOR,)
 ROUTES = [
     Route("GET", "/system", get, _ROLES),
-    Route("POST", "/system/actions/restoreSnapshot", restore, _ROLES),
+    Route("POST", "/system/actions/restoreSnapshot", restore, _ROLES, STARTS_WORK),
 ]

@@ -29,4 +29,4 @@ async def _nothing(world: World, record: Record) -> list[Record]:
 
 
 JOBS = {"nothing": (_nothing, None)}
-ROUTES = [Route("GET", "/workRequests/{id}", get)]
+ROUTES = [Route("GET", "/workRequests/{id}", get, faults=("unknown_status",))]

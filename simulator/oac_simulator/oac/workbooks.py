@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from oac_simulator.oac.api import Call, OACError, Route, bad_request, member
+from oac_simulator.oac.api import STARTS_WORK, Call, OACError, Route, bad_request, member
 from oac_simulator.oac.content import Item
 from oac_simulator.oac.downloads import download
 from oac_simulator.oac.export_files import make
@@ -134,6 +134,6 @@ JOBS = {"export_workbook": (_export, None)}
 _ROLES = (CONTENT_AUTHOR, ADMINISTRATOR)
 ROUTES = [
     Route("POST", "/catalog/workbooks/{id}/actions/getCanvases", canvases, _ROLES),
-    Route("POST", "/catalog/workbooks/{urlBase64WorkbookId}/exports", export, _ROLES),
+    Route("POST", "/catalog/workbooks/{urlBase64WorkbookId}/exports", export, _ROLES, STARTS_WORK),
     Route("GET", "/catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}", download, _ROLES),
 ]

@@ -336,7 +336,7 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "airflow_provider_oac.auth.store_redis")
     with pytest.raises(OACConfigurationError, match=r"pip install 'airflow-provider-oac\[redis\]'"):
-        stores._backend(stores.REDIS, "redis://127.0.0.1/0")
+        stores._encrypted_store("redis", "redis://127.0.0.1/0", "")
 
 
 def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) -> None:

@@ -237,6 +237,7 @@ def test_every_field_works_however_the_connection_comes(
         ({"host": "ftp://oac.example.com"}, "(Connection: host) must be a complete URL"),
         ({"host": "https://oac.example.com:port"}, "(Connection: host) is not a valid URL"),
         ({"host": "https://me:pw@oac.example.com"}, "must not hold a user name or password"),
+        ({"port": 70000}, "(Connection: host, port) is not a valid URL"),
     ],
 )
 def test_what_cannot_work_is_named_with_its_connection(changes: dict[str, Any], named: str) -> None:

@@ -38,7 +38,7 @@ def test_a_canceled_test_leaves_no_lock_of_the_store_behind() -> None:
     entry, io = SlowEntry(), SimpleNamespace(to_thread=asyncio.to_thread)
 
     async def canceled() -> None:
-        checks: Any = _Checks(read_connection(conn), io, entry)  # type: ignore[arg-type]
+        checks: Any = _Checks(read_connection(conn), io, lambda: entry)  # type: ignore[arg-type]
         task = asyncio.create_task(anext(checks._store()))
         await asyncio.to_thread(entry.asked.wait, 30)
         task.cancel()

@@ -157,7 +157,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (OACMailServerOperator, {"server": None}, "absent=True"),
     (OACMailServerOperator, {"absent": True}, "absent=True"),
     (OACMailServerOperator, {"mail_conn_id": "short"}, "8 to 255 characters .documented., but the one given has 5"),
-    (OACMailServerOperator, {"mail_conn_id": "half"}, "'half' has only one of login and password"),
+    (OACMailServerOperator, {"mail_conn_id": "half"}, "'half': only one of login and password"),
     (OACSafeDomainsOperator, {"domains": {"https://a.com/path": []}}, "'https://a.com/path' is no domain"),
     (OACSafeDomainsOperator, {"domains": {"a.com": ["img_src"]}}, "OAC has no policy 'img_src', but connect-src"),
     (OACSafeDomainsOperator, {"domains": {"a.com": {"img-src": "yes"}}}, "img-src is to be true or false"),
