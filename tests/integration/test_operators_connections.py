@@ -175,7 +175,7 @@ def test_what_was_there_before_is_never_overwritten_by_a_retry(
     if if_exists == "keep":
         assert task.attempt()["how"] == "kept"
     else:
-        why = "exists already" if store else "is not known, as this Airflow remembers nothing"
+        why = "exists already" if store else "If an earlier try of this task created it"
         with pytest.raises(AirflowFailException, match=why):
             task.attempt()
     assert (kept(clean, "Warehouse") or {})["host"] == "other.example.com"

@@ -17,10 +17,7 @@ from airflow_provider_oac.exceptions import OACResponseError
 # Most tables that one call describes.
 _TABLES = 20
 _PAGE = 200
-_NO_WORKBOOK = (
-    "the workbook does not exist, or the user may not read it",
-    "Check its id, and the user's rights on it in OAC.",
-)
+_NO_WORKBOOK = ("the workbook does not exist, or the user may not read it", "Check its id and its permissions in OAC.")
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,13 @@ async def describe(api: Api, reference: str, *, session: McpSession | None = Non
     :raises OACQueryError: if there is no such source.
     """
     session, doing = session or McpSession(), Doing(f"describe {reference}", cause=SOURCE)
-    asked = {"datamodelName": reference if reference.upper().startswith("XSA(") else reference.strip('"')}
-    held = await session.tool(api, "describe_data", {**asked, "tablesOnly": True}, doing)
-    names = [str(table.get("tableName")) for table in objects(held, "tables")]
+    model = {"datamodelName": reference if reference.upper().startswith("XSA(") else reference.strip('"')}
+    content = await session.tool(api, "describe_data", {**model, "tablesOnly": True}, doing)
+    names = [str(table.get("tableName")) for table in objects(content, "tables")]
     found: list[DataColumn] = []
     for place in range(0, len(names), _TABLES):
-        asked_now = {**asked, "tableNames": names[place : place + _TABLES]}
-        for table in objects(await session.tool(api, "describe_data", asked_now, doing), "tables"):
+        arguments = {**model, "tableNames": names[place : place + _TABLES]}
+        for table in objects(await session.tool(api, "describe_data", arguments, doing), "tables"):
             found += [_column(str(table.get("tableName")), column) for column in objects(table, "columns")]
     return found
 
@@ -119,7 +116,7 @@ async def read_workbook(api: Api, workbook_id: str, *, session: McpSession | Non
     except (AttributeError, LookupError, TypeError, ValueError):
         definition = None
     if not isinstance(definition, dict):
-        raise OACResponseError(f"Could not {doing.text}: OAC returned no JSON object as its content.")
+        raise OACResponseError(f"Could not {doing.text}: its content is not a JSON object.")
     return definition
 
 
@@ -133,7 +130,7 @@ def _column(table: str, raw: Mapping[str, Any]) -> DataColumn:
 
 
 async def _listed(api: Api, session: McpSession, kind: str, search: str) -> list[DataSource]:
-    doing, asked = Doing(f"list {kind}"), {"search": search, "type": kind, "limit": _PAGE}
-    items = each("items", lambda asked: session.tool(api, "search_catalog", asked, doing), asked)
+    doing, params = Doing(f"list {kind}"), {"search": search, "type": kind, "limit": _PAGE}
+    items = each("items", lambda params: session.tool(api, "search_catalog", params, doing), params)
     named = [(str(item.get("name")), item.get("xsaExpr")) async for item in items]
     return [DataSource(name, str(reference or f'"{name}"'), kind) for name, reference in named]

@@ -56,7 +56,7 @@ def test_the_id_of_a_work_request_is_found_wherever_oac_puts_it(answer: Response
     ],
 )  # fmt: skip
 def test_an_answer_without_an_id_is_an_error_that_says_where_it_was_looked_for(answer: Response) -> None:
-    with pytest.raises(OACResponseError, match=r"HTTP 202 .* workRequestId.*oa-work-request-id.*resourceUri"):
+    with pytest.raises(OACResponseError, match=r"HTTP 202 .* workRequestId.*resourceUri.*oa-work-request-id"):
         accepted_id(answer)
 
 
@@ -67,7 +67,7 @@ def test_an_id_is_one_segment_of_the_path() -> None:
 
 @pytest.mark.parametrize("value", [{"work_request_id": "x"}, 5, None])
 def test_what_is_no_text_is_no_id(value: Any) -> None:
-    with pytest.raises(OACConfigurationError, match=r"type (dict|int|NoneType), and not text.*\['work_request_id'\]"):
+    with pytest.raises(OACConfigurationError, match=r"type (dict|int|NoneType)\. .*\['work_request_id'\]"):
         work_requests.get(value)
 
 
@@ -87,7 +87,7 @@ def test_no_id_leaves_its_segment(text: str) -> None:
 @pytest.mark.parametrize("nothing", ["", ".", ".."])
 def test_an_id_that_would_address_something_else_is_refused(nothing: str) -> None:
     for make in (snapshots.get, snapshots.delete, work_requests.get):
-        with pytest.raises(OACConfigurationError, match="names nothing"):
+        with pytest.raises(OACConfigurationError, match="names something, but it is"):
             make(nothing)
 
 
