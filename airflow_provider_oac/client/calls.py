@@ -150,7 +150,7 @@ def as_object(value: Any, what: str) -> dict[str, Any]:
     :raises OACResponseError: if it is anything else.
     """
     if not isinstance(value, dict):
-        raise OACResponseError(f"{what} should be a JSON object, {type(value).__name__} came.")
+        raise OACResponseError(f"{what} should be a JSON object, but it is {type(value).__name__}.")
     return value
 
 
@@ -161,7 +161,7 @@ def as_array(value: Any, what: str) -> list[Any]:
     :raises OACResponseError: if it is anything else.
     """
     if not isinstance(value, list):
-        raise OACResponseError(f"{what} should be a JSON array, {type(value).__name__} came.")
+        raise OACResponseError(f"{what} should be a JSON array, but it is {type(value).__name__}.")
     return value
 
 
@@ -179,7 +179,5 @@ def text_member(body: Mapping[str, Any], name: str, what: str) -> str:
     """
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise OACResponseError(
-            f"{what} without a usable {name!r} came from OAC; its members are: {member_names(body)}."
-        )
+        raise OACResponseError(f"{what} from OAC has no usable {name!r}; its members are: {member_names(body)}.")
     return value

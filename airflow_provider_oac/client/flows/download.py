@@ -31,8 +31,6 @@ _LONGEST_PAUSE = 60.0
 _ENDS = 1024
 # Size limit for any file; far more than the largest known export.
 MOST_BYTES = 4 << 30
-# Most digits of a plausible length; Python refuses to parse several thousand digits.
-_DIGITS = 18
 
 
 class Sink(Protocol):
@@ -298,7 +296,8 @@ async def _receive(
 
 def _announced_length(answer: StreamedResponse) -> int | None:
     """Return the announced length of the body, if the server sends it uncompressed."""
-    if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        return None
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     text = answer.headers.get("content-length", "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+    # Python refuses to parse several thousand digits.
+    plausible = text.isascii() and text.isdigit() and len(text) <= 18
+    return int(text) if plausible and encoding == "identity" else None

@@ -146,7 +146,7 @@ def list_children(kind: str, item_id: str, **options: Unpack[ListOptions]) -> Li
     :param item_id: its id.
     :param options: see :class:`ListOptions`.
     """
-    return _listing(f"list what {kind} {ids.quoted(item_id)} holds", _path(kind, item_id), options)
+    return _listing(f"list the content of {kind} {ids.quoted(item_id)}", _path(kind, item_id), options)
 
 
 def _listing(

@@ -160,10 +160,10 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
     [
         (snapshots.list_all(), b"<html>", "no valid JSON"),
         (snapshots.list_all(), b"", "no valid JSON"),
-        (snapshots.list_all(), [], "should be a JSON object, list came"),
+        (snapshots.list_all(), [], "should be a JSON object, but it is list"),
         (snapshots.list_all(), {}, "The member .items. of the list of snapshots should be a JSON array"),
         (snapshots.list_all(), {"items": {}}, "The member .items. of the list of snapshots should be a JSON array"),
-        (snapshots.list_all(), {"items": ["x"]}, "A snapshot should be a JSON object, str came"),
+        (snapshots.list_all(), {"items": ["x"]}, "A snapshot should be a JSON object, but it is str"),
         # An item that cannot be read makes the list unusable: pruning over half a list would delete too much.
         (snapshots.list_all(), {"items": [SNAPSHOT, {"name": "n"}]}, "'id'.*members are: name"),
         (snapshots.get("s1"), {}, "'id'.*members are: none"),

@@ -219,7 +219,7 @@ def test_the_deadline_ends_the_wait_and_says_that_the_work_goes_on() -> None:
         ID,
         "after 100 s its state is IN_PROGRESS, 40 %",
         "continues in OAC",
-        "no way to cancel",
+        "cannot cancel it",
         "raise timeout",
     ):
         assert part in str(caught.value)
