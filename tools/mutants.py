@@ -5,11 +5,9 @@
     .venv/bin/python tools/mutants.py token retry  some of them
 
 mutmut does not change decorated functions, and each flow is decorated; cosmic-ray rewrites the files of the checkout
-and
-starts Python again for each mutant. Here each mutant is a fork that imports the changed module in place of the file:
-it takes less than a second and writes nothing. tests/unit/surviving_mutants.txt lists the survivors that are not gaps
-in
-the tests, with reasons.
+and starts Python again for each mutant. Here each mutant is a fork that imports the changed module in place of the
+file: it takes less than a second and writes nothing. tests/unit/surviving_mutants.txt lists the survivors that are not
+gaps in the tests, with reasons.
 """
 
 from __future__ import annotations
@@ -38,10 +36,13 @@ KNOWN = ROOT / "tests" / "unit" / "surviving_mutants.txt"
 RULES = {
     "polling": ("client/flows/polling", ("client/test_poller", "client/test_polling_flow")),
     "redaction": ("transport/redaction", ("transport/test_redaction",)),
-    "retention": ("client/flows/retention", ("client/test_retention", "client/test_retention_properties")),
+    "retention": (
+        "client/flows/retention",
+        tuple(f"client/test_{name}" for name in ("retention", "retention_properties", "prune", "registered_names")),
+    ),
     "retry": ("transport/retry", ("transport/test_retry",)),
     "snapshot_names": ("client/snapshot_names", ("client/test_snapshot_names", "client/test_registered_names")),
-    "submit": ("client/flows/submit", ("client/test_submit", "client/test_submit_model")),
+    "submit": ("client/flows/submit", ("client/test_submit", "client/test_submit_loop", "client/test_submit_model")),
     "token": ("auth/token", ("auth/test_token",)),
 }
 #: A mutant hangs after this many CPU seconds, or ten times as many by the wall clock; it then counts as detected.

@@ -6,11 +6,11 @@
     python3 tools/run_tests.py lint airflow-2.11   the named parts only
     python3 tools/run_tests.py unit -- -k token    arguments after `--` go to pytest
 
-Every part runs even if an earlier part failed. Parts with a real Airflow spend most of their time waiting, so four of
-them run at a time and print their output when they end. At the end, failed tests run once more, alone: the summary
-names those that then pass, and they do not fail the run. The exit code is 1 if any part failed or a required part could
-not run. OAC_TEST_ALLOW_MISSING=1 skips parts without an interpreter or Chromium; the summary lists them. Standard
-library only; the tests themselves run in the environments of tools/setup_env.py.
+Every part runs even if an earlier part failed. Parts with a real Airflow spend most of their time waiting, so one of
+them runs beside the other parts, then four at a time; they print their output when they end. At the end, failed tests
+run once more, alone: the summary names those that then pass, and they do not fail the run. The exit code is 1 if any
+part failed or a required part could not run. OAC_TEST_ALLOW_MISSING=1 skips parts without an interpreter or Chromium;
+the summary lists them. Standard library only; the tests themselves run in the environments of tools/setup_env.py.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ FAILURE = ("E   ", "____")
 MOST_FAILURE_LINES = 100
 #: Number of last lines to show for other commands.
 LAST_LINES = 30
-#: Number of parts with a real Airflow that run at a time.
+#: Number of parts with a real Airflow that run at a time, once the other parts are over.
 LANES = 4
 #: Largest number of failed tests to run again. More failures mean that something is broken.
 MOST_RERUN = 8
@@ -244,9 +244,13 @@ def heading(text: str, out: TextIO | None = None) -> None:
 
 
 def environment_variables(part: Part, home: str) -> dict[str, str]:
-    """Return the caller's environment without Airflow settings, with the part's programs first on PATH."""
+    """Return the caller's environment without Airflow settings, with the part's programs first on PATH.
+
+    Python may write byte code: without it, each process compiles all of Airflow, which takes seconds.
+    """
     bin_folder = ENVIRONMENTS[part.environment].path / "bin"
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW", "PYTHONPATH"))}
+    foreign = ("AIRFLOW", "_AIRFLOW", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     return env | {
         "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "VIRTUAL_ENV": str(bin_folder.parent),
@@ -356,19 +360,24 @@ def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
 
 
 def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
-    """Run the parts: CPU-bound parts one by one, waiting parts in parallel."""
-    outcomes = {}
-    for part in parts:
-        outcomes[part.name] = set_up(part)
-        if outcomes[part.name].verdict == "passed" and not part.waits:
-            outcomes[part.name] = run_part(part, pytest_arguments, sys.stdout)
-    waiting = [part for part in parts if part.waits and outcomes[part.name].verdict == "passed"]
-    if len(waiting) == 1:
-        alone = waiting.pop()
-        outcomes[alone.name] = run_part(alone, pytest_arguments, sys.stdout)
+    """Run the parts: CPU-bound ones one by one, and waiting ones in lanes, of which one is open from the beginning."""
+    outcomes = {part.name: set_up(part) for part in parts}
+    ready = [part for part in parts if outcomes[part.name].verdict == "passed"]
+    # A part alone shows its output as it comes.
+    busy = [part for part in ready if not part.waits or len(ready) == 1]
+    waiting = iter([part for part in ready if part not in busy])
+
+    def lane() -> None:
+        for part in waiting:
+            outcomes[part.name] = run_aside(part, pytest_arguments)
+
     with ThreadPoolExecutor(max_workers=LANES) as lanes:
-        for outcome in lanes.map(lambda part: run_aside(part, pytest_arguments), waiting):
-            outcomes[outcome.part] = outcome
+        running = [lanes.submit(lane)]
+        for part in busy:
+            outcomes[part.name] = run_part(part, pytest_arguments, sys.stdout)
+        running += [lanes.submit(lane) for _ in range(LANES - 1)]
+        for one in running:
+            one.result()
     return list(outcomes.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections import Counter
@@ -479,6 +480,9 @@ class DeleteConnection(_Connection):
             universe.complain("the task succeeded, and the connection is there")
 
 
+_START_TLS = "START_TLS_CONNECTION_SECURITY"
+
+
 class SystemSettings(_Catalog):
     name, module = "OACSystemSettingsOperator", "system"
 
@@ -509,6 +513,28 @@ class SafeDomains(SystemSettings):
         content = universe.oac.world.content.get("dev") or {}
         if night.state == "success" and "example.com" not in content["safeDomains"]:
             universe.complain("the task succeeded, and the domain is not there")
+
+
+class MailServer(SystemSettings):
+    """The settings with a secret, which is sent on each run."""
+
+    name = "OACMailServerOperator"
+
+    def prepare(self, universe: Universe) -> None:
+        universe.connection("mail", {"conn_type": "smtp", "login": "oac-mail", "password": "Mail-Secret-9"})
+
+    def arguments(self, night: Night) -> dict[str, Any]:
+        sender = {"displayName": "OAC", "emailAddress": "oac@example.com"}
+        server = {"host": "smtp.example.com", "port": 587, "sender": sender, "connectionSecurity": _START_TLS}
+        return {"server": server, "mail_conn_id": "mail"}
+
+    def judge(self, universe: Universe, night: Night) -> None:
+        mail = (universe.oac.world.content.get("dev") or {})["mail"]
+        if night.state != "success":
+            return
+        digest = hashlib.sha256(b"Mail-Secret-9").hexdigest()
+        if not mail or mail["host"] != "smtp.example.com" or digest not in mail["auth"].values():
+            universe.complain(f"the task succeeded, and the mail server is {json.dumps(mail)}")
 
 
 class DeleteSnapshot(Scenario):

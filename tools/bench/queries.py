@@ -191,11 +191,14 @@ def _api(url: str, cert: str) -> Any:
 def _parquet(url: str, cert: str, target: Path) -> Callable[[], None]:
     """Write Parquet as the operator does: through ObjectStoragePath, with checksum, flush to disk and rename."""
     import pyarrow.parquet  # noqa: F401
+    from airflow.sdk.lineage import get_hook_lineage_collector
 
     from airflow_provider_oac.client import sql
     from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
     from airflow_provider_oac.transport.blocking import run
 
+    # This loads Airflow's plugins, which each task process has already done for its listeners.
+    get_hook_lineage_collector()
     api, sink = _api(url, cert), ObjectStorageSink(Destination(target.as_uri()))
     flow = sql.write_file(lambda api: sql.pages(api, QUERY, page_rows=PAGE, key="id"), sink, "parquet", list(COLUMNS))
     return lambda: run(flow(api)) and None

@@ -14,12 +14,11 @@ MANY = 512
 # Factors by which the limit grows while due polls wait, and shrinks while none does: slowly, because polls come in
 # waves.
 _GROWTH, _SHRINKING = 1.25, 0.995
-# Headroom above rate times latency.
-_SURPLUS = 1.2
+# Headroom above rate times latency; at most this many times rate times the shortest latency, since a latency far above
+# the shortest one comes from a queue at the server, which more connections lengthen.
+_SURPLUS, _MOST = 1.2, 1.5
 # Weight of the latest responses in the average latency.
 _WEIGHT = 0.2
-# Up to how many times the shortest latency counts as distance, and not as a queue at the server.
-_QUEUED = 2.0
 # Seconds without any poll after a 429 or 503 without Retry-After; doubled for each one that follows, up to the longest.
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 # Statuses that a gateway returns for an instance that does not answer.
@@ -65,8 +64,7 @@ class Throttle:
         if not waiting:
             self._limit = max(FEW, self._limit * _SHRINKING)
         elif not disturbed:
-            # A latency far above the shortest one comes from a queue at the server, which more connections lengthen.
-            enough = min(rate * min(self._latency, _QUEUED * self._least) * _SURPLUS, MANY)
+            enough = min(rate * min(_SURPLUS * self._latency, _MOST * self._least), MANY)
             self._limit = max(self._limit, min(self._limit * _GROWTH, enough))
 
     def answered(self, seconds: float | None) -> None:

@@ -1,0 +1,209 @@
+"""The loop that submits once, with the smallest kind of work: what it counts, searches, reports and gives up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.flows.submit import (
+    TRACES_HOLD,
+    Attempts,
+    Submission,
+    may_have_acted,
+    search,
+    submit_once,
+    unless_gone,
+    without_user,
+)
+from airflow_provider_oac.exceptions import (
+    OACApiError,
+    OACAuthError,
+    OACError,
+    OACTransportError,
+    OACUncertainError,
+)
+from tests.manual import Answer, ManualIO, in_turn, response, unreachable
+from tests.unit.client.worlds import answering, asked, run
+
+LOST, REFUSED, ACCEPTED = unreachable(sent=True), response(400, "{}"), response(202)
+WAIT, LONG_WAIT = (response(429, "", {"retry-after": str(TRACES_HOLD + more)}) for more in (-1, 1))
+
+
+@dataclass
+class Work(Submission[None, str]):
+    """Work whose traces show as often as `shows` tells; `log` keeps the order of events."""
+
+    shows: list[bool | OACError] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    again: bool = False
+
+    doing = "start the work"
+    where = "the list of works"
+    clue = "work 7"
+
+    async def prepare(self, api: Api) -> None:
+        self.log.append("prepare")
+
+    async def trace(self, api: Api, lost: OACError | None) -> str | None:
+        self.log.append("trace" if lost is None else "trace after a loss")
+        shown = self.shows.pop(0) if self.shows else False
+        if isinstance(shown, OACError):
+            raise shown
+        return "found" if shown else None
+
+    def call(self, now: float) -> Call[None]:
+        self.log.append("call")
+        return Call(self.doing, "POST", "/works", nothing)
+
+    def accepted(self, api: Api, answer: None) -> str:
+        return "accepted"
+
+    async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> str | None:
+        if self.again:
+            return None
+        raise error
+
+
+@dataclass
+class Unseen(Work):
+    """Work that OAC shows nowhere."""
+
+    where = ""
+
+
+def submitted(work: Work, *answers: Answer) -> tuple[str, ManualIO, list[str]]:
+    next_answer = in_turn(*answers)
+    io, lines = answering(lambda _age, _request: next_answer(_request)), []  # type: tuple[ManualIO, list[str]]
+    task = Attempts(lambda _clue: work.log.append("remember"), lambda: work.log.append("take back"))
+    return run(io, submit_once(work, task), lines.append), io, lines
+
+
+def test_it_prepares_once_remembers_sends_and_reports_nothing() -> None:
+    work = Work()
+    result, io, lines = submitted(work, ACCEPTED)
+    assert (result, lines, io.slept) == ("accepted", [], [])
+    assert work.log == ["prepare", "call", "remember"]
+
+
+def test_a_lost_response_is_searched_for_and_the_request_sent_again_with_lines_that_name_it() -> None:
+    work = Work(confirmation_timeout=3.0)
+    result, io, lines = submitted(work, LOST, ACCEPTED)
+    assert (result, len(asked(io, "POST"))) == ("accepted", 2)
+    # At 0, 2 and 3 seconds.
+    assert work.log.count("trace after a loss") == 3
+    assert io.slept == [2.0, 1.0]
+    assert len(lines) == 2
+    assert all("start the work, named work 7" in line for line in lines)
+    assert "take back" not in work.log
+
+
+def test_traces_of_a_lost_request_are_the_result_without_a_line_that_they_are_missing() -> None:
+    result, io, lines = submitted(Work(shows=[False, True]), LOST)
+    assert (result, len(asked(io, "POST")), len(lines)) == ("found", 1, 1)
+
+
+def test_three_lost_requests_are_the_most_and_the_error_counts_them() -> None:
+    with pytest.raises(OACUncertainError, match="3 "):
+        submitted(Work(confirmation_timeout=0.0), LOST, LOST, LOST)
+
+
+def test_work_that_oac_shows_nowhere_is_sent_once() -> None:
+    with pytest.raises(OACUncertainError, match="1 "):
+        submitted(Unseen(), LOST)
+
+
+def test_a_search_that_fails_ends_in_an_error_that_names_both_failures() -> None:
+    broken = OACTransportError("the list cannot be read", sent=False)
+    with pytest.raises(OACUncertainError) as problem:
+        submitted(Work(shows=[broken]), LOST)
+    assert "the list cannot be read" in str(problem.value)
+    assert "no answer came" in str(problem.value)
+
+
+def test_a_lasting_500_to_a_token_without_a_user_is_not_searched_for() -> None:
+    work = Work()
+    with pytest.raises(OACApiError):
+        submitted(work, response(500, "Servlet execution threw an exception: PublicAPIJerseyServlet"))
+    assert work.log == ["prepare", "call", "remember"]
+
+
+def test_refusals_that_ask_to_send_again_count_as_sends() -> None:
+    work = Work(again=True)
+    with pytest.raises(OACApiError):
+        submitted(work, REFUSED, REFUSED, REFUSED)
+    assert work.log == ["prepare", *["call", "remember", "take back"] * 3]
+
+
+def test_an_earlier_try_is_searched_for_before_anything_and_only_as_long_as_asked() -> None:
+    work = Work(suspect=True, confirmation_timeout=1.0)
+    result, io, lines = submitted(work, ACCEPTED)
+    assert (result, io.slept, len(lines)) == ("accepted", [1.0], 1)
+    assert work.log == ["trace", "trace", "prepare", "call", "remember"]
+    work = Work(suspect=True, confirmation_timeout=0.0, shows=[True])
+    assert submitted(work)[::2] == ("found", [])
+    assert work.log == ["trace"]
+
+
+def test_a_pause_shorter_than_traces_hold_needs_no_new_search_and_a_longer_one_does() -> None:
+    work = Work()
+    assert submitted(work, WAIT, ACCEPTED)[0] == "accepted"
+    assert "trace" not in work.log
+    assert submitted(work := Work(), LONG_WAIT, ACCEPTED)[0] == "accepted"
+    assert work.log == ["prepare", "call", "remember", "take back", "trace", "call", "remember"]
+
+
+@pytest.mark.parametrize(("status", "existed"), [(200, True), (404, False)])
+def test_what_is_gone_already_is_no_error(status: int, existed: bool) -> None:
+    delete = Call("delete the work", "DELETE", "/works/7", nothing)
+    io = answering(lambda _age, _request: response(status))
+    assert run(io, unless_gone(delete)) is existed
+    assert len(asked(io, "DELETE")) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 500])
+def test_any_other_failure_of_a_deletion_is_raised(status: int) -> None:
+    delete = Call("delete the work", "DELETE", "/works/7", nothing)
+    io = answering(lambda _age, _request: response(status, "{}"))
+    with pytest.raises(OACApiError):
+        run(io, unless_gone(delete))
+
+
+def api_error(status: int, retryable: bool = False) -> OACApiError:
+    return OACApiError("x", status=status, method="POST", path="/", retryable=retryable)
+
+
+@pytest.mark.parametrize(
+    ("error", "acted"),
+    [
+        *((api_error(status), status in (408, 500, 503)) for status in (400, 404, 408, 409, 429, 499, 500, 503)),
+        (unreachable(sent=True), True),
+        (unreachable(sent=False), False),
+        (OACAuthError("x"), False),
+        (OACError("unreadable"), True),
+    ],
+)
+def test_what_oac_may_have_acted_on(error: OACError, acted: bool) -> None:
+    assert may_have_acted(error) is acted
+
+
+def test_a_token_without_a_user_is_a_500_that_is_not_worth_a_retry() -> None:
+    errors: list[Any] = [api_error(500), api_error(500, retryable=True), api_error(501), OACError("x")]
+    assert [without_user(error) for error in errors] == [True, False, False, False]
+
+
+def test_a_search_looks_once_more_after_its_last_pause() -> None:
+    io, looks = ManualIO(), []  # type: tuple[ManualIO, list[float]]
+
+    async def attempt() -> None:
+        looks.append(io.time)
+
+    async def whole(api: Api) -> None:
+        return await search(api, attempt, 5.0)
+
+    io = answering(lambda _age, _request: response())
+    run(io, whole)
+    assert [look - looks[0] for look in looks] == [0.0, 2.0, 4.0, 5.0]
