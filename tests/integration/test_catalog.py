@@ -273,7 +273,7 @@ def test_a_dataset_is_copied_and_found_by_its_name(clean: Simulator, run: Oac) -
 @pytest.mark.parametrize("make", [copied, moved])
 def test_what_is_there_is_never_overwritten_unasked(clean: Simulator, run: Oac, make: Any) -> None:
     place = Place(an_id(SALES), "All Regions")
-    with pytest.raises(OACTakenError, match=r"There is a workbooks /@Catalog/shared/Sales/All Regions already"):
+    with pytest.raises(OACTakenError, match=r"workbooks /@Catalog/shared/Sales/All Regions already exists"):
         run(make("workbooks", an_id(PIPELINE), place))
     assert clean.control.calls("dev", COPY) + clean.control.calls("dev", MOVE) == 0
     done = run(make("workbooks", an_id(PIPELINE), Place(an_id(SALES), "All Regions", overwrite=True)))

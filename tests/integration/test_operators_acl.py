@@ -166,7 +166,7 @@ def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
         ({"entries": [{"account": "x", "permissions": None}], "mode": "ReplaceAll"}, "has permissions=None"),
         ({"entries": [{"account": "x", "permissions": ""}]}, "has permissions=''"),
         ({"entries": [{"account": "x", "permissions": "read"}]}, "has permissions='read'"),
-        ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions are read, list, write"),
+        ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions of read, list, write"),
         ({"entries": [READER, READER]}, "appear twice"),
         ({"path": None}, "Give either the id of the item"),
     ],

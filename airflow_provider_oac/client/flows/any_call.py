@@ -311,8 +311,9 @@ def _read_whole(response: Response) -> Any:
     page: Page[Any] = read_page(response, ())
     if page.more or (page.count or 1) > 1:
         raise OACIncompleteListError(
-            f"The response is only page {page.number or 1} of {page.count or 'several'}. Next step: set paged=True for "
-            "all pages, or request one with the query parameter page."
+            f"The response is only page {page.number or 1} of {page.count or 'several'}"
+            f"{f', which have {page.total} items' if page.total else ''}. Next step: set paged=True for all pages, or "
+            "request one with the query parameter page."
         )
     return _read(response)
 

@@ -272,8 +272,7 @@ def check_movable(kind: str) -> None:
     """
     if kind in IMMOVABLE:
         raise OACConfigurationError(
-            f"OAC does not move {', '.join(IMMOVABLE)} (documented), and this item is of the type {kind}. Next step: "
-            "copy it instead."
+            f"OAC does not move {kind} (documented for {', '.join(IMMOVABLE)}). Next step: copy the item instead."
         )
 
 
