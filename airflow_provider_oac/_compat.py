@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from airflow.sdk.log import mask_secret
     # fmt: on
     # isort: on
+
+log = logging.getLogger(__name__)
 
 # The modules that may define each name, the newest Airflow's first. A name is imported on first use: a DAG needs few of
 # them when it is parsed, and some take longer than this whole package (for BaseNotifier, Airflow reads its
@@ -172,14 +175,22 @@ def _metrics() -> Any:
         return import_module("airflow.stats").Stats
 
 
-def report_file(path: Any) -> None:
-    """Report a written file to Airflow's collector of hook lineage, which most deployments do not read.
+def report_lineage(side: str, context: Any, uri: str) -> None:
+    """Report what was read or written to Airflow's collector of hook lineage, which most deployments do not read.
 
-    :param path: an ``ObjectStoragePath``.
+    An error from lineage or from Airflow's check of the URI is logged: it must not fail the task.
+
+    :param side: ``input`` or ``output``.
+    :param context: what read or wrote it: a hook or an ``ObjectStoragePath``.
+    :param uri: its URI.
     """
-    collector: Any = _compat.get_hook_lineage_collector()
-    # The second method is Airflow 2.11's.
-    (getattr(collector, "add_output_asset", None) or collector.add_output_dataset)(context=path, uri=str(path))
+    try:
+        collector = _compat.get_hook_lineage_collector()
+        # Airflow 2.11 calls an asset a dataset.
+        kind = "asset" if hasattr(collector, f"add_{side}_asset") else "dataset"
+        getattr(collector, f"add_{side}_{kind}")(context=context, uri=uri)
+    except Exception as problem:
+        log.warning("The %s %s could not be reported as lineage: %s", side, uri, problem)
 
 
 def object_storage_path(url: str, conn_id: str | None = None) -> Any:

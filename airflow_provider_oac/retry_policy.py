@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk import RetryDecision, RetryPolicy
-
 from airflow_provider_oac import lazy
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -19,6 +17,14 @@ from airflow_provider_oac.exceptions import (
     OACTransportError,
     OACWaitTimeoutError,
 )
+
+try:
+    from airflow.sdk import RetryDecision, RetryPolicy
+except ImportError as missing:
+    raise ImportError(
+        "OACRetryPolicy needs Airflow 3.3 or newer, which has retry policies. Upgrade Airflow, or remove "
+        "OACRetryPolicy: without it, the task's retries and retry_delay apply to every failure."
+    ) from missing
 
 if TYPE_CHECKING:
     from airflow_provider_oac._compat import Context

@@ -157,8 +157,8 @@ PARTS = (
     Part(
         "docs",
         "docs",
-        "the site of docs/, warnings as errors; spelling",
-        (("mkdocs", "build", "--strict"), ("codespell", ".")),
+        "the site of docs/, warnings as errors; what its search finds; spelling",
+        (("mkdocs", "build", "--strict"), ("python", "tools/docs_search.py"), ("codespell", ".")),
     ),
     Part(
         "universes",

@@ -27,6 +27,7 @@ class Api:
     :param session: obtains and renews the user's tokens.
     :param policy: the retry policy for calls.
     :param report: called with each log line.
+    :param on_read: called with the plain id of each catalog item whose content was read.
     """
 
     def __init__(
@@ -36,18 +37,20 @@ class Api:
         session: Session,
         policy: RetryPolicy = RetryPolicy(),
         report: Callable[[str], None] = lambda _line: None,
+        on_read: Callable[[str], None] = lambda _item: None,
     ) -> None:
         self.io = io
         self.address = address
         self.session = session
         self.policy = policy
         self.report = report
+        self.on_read = on_read
         self.sleep, self.now, self.random = io.sleep, io.now, io.random
         self.shield = io.shield
 
     def with_policy(self, policy: RetryPolicy) -> Api:
         """Return the same instance with another retry policy."""
-        return Api(self.io, self.address, self.session, policy, self.report)
+        return Api(self.io, self.address, self.session, policy, self.report, self.on_read)
 
     async def run(self, work: Work[T]) -> T:
         """Make a call or run a flow."""
@@ -92,12 +95,15 @@ class Api:
         if not 200 <= response.status < 300 and not call.reads(response):
             raise api_error(call, response, self.now(), _text_of(used))
         try:
-            return call.read(response)
+            result = call.read(response)
         except OACResponseError as problem:
             raise OACResponseError(
                 f"Could not {call.what}: the response does not fit the REST API. {problem} Likely cause: a proxy or a "
                 "sign-in page answers in place of OAC. Next step: check the Connection's host."
             ) from None
+        if call.item:
+            self.on_read(call.item)
+        return result
 
     async def stream(self, call: Call[Any], use: Callable[[StreamedResponse], Awaitable[T]]) -> T:
         """Make a call once, and read its large, uncompressed response piece by piece.
@@ -119,7 +125,10 @@ class Api:
             headers = {**request.headers, "Accept-Encoding": "identity"}
             async with self.io.open(replace(request, headers=headers)) as stream:
                 if 200 <= stream.status < 300:
-                    return await use(stream)
+                    result = await use(stream)
+                    if call.item:
+                        self.on_read(call.item)
+                    return result
                 response = await stream.read()
             if replayed or not refuses_token(response):
                 raise api_error(call, response, self.now(), _text_of(token))

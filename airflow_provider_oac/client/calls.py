@@ -38,6 +38,7 @@ class Call(Generic[T]):
     :param base: prefix of the path; empty for a path outside the REST API.
     :param causes: likely causes by HTTP status, where they differ from the usual ones.
     :param reads: whether ``read`` also understands a given unsuccessful response.
+    :param item: plain id of the catalog item whose content the response is, for lineage.
     """
 
     doing: str
@@ -54,6 +55,7 @@ class Call(Generic[T]):
     base: str = API_BASE
     causes: Mapping[int, str] = field(default_factory=dict, repr=False)
     reads: Callable[[Response], bool] = field(default=lambda _response: False, repr=False)
+    item: str | None = field(default=None, repr=False)
 
     @property
     def what(self) -> str:

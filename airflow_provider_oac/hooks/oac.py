@@ -11,7 +11,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_oac import counters, lazy
-from airflow_provider_oac._compat import BaseHook, aget_connection, amask, count, mask_secret, mask_token
+from airflow_provider_oac._compat import (
+    BaseHook,
+    aget_connection,
+    amask,
+    count,
+    mask_secret,
+    mask_token,
+    report_lineage,
+)
+from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSetupError, OACTransportError
 from airflow_provider_oac.hooks.form import field_behaviour, form_widgets
 
@@ -20,12 +29,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_oac.auth.session import Session
     from airflow_provider_oac.auth.store import StoreEntry
-    from airflow_provider_oac.client.api import Work
+    from airflow_provider_oac.client.api import Api, Work
     from airflow_provider_oac.client.flows.polling import WaitPlan
     from airflow_provider_oac.client.rest.work_requests import WorkRequest
     from airflow_provider_oac.hooks.connection import ConnectionSettings
     from airflow_provider_oac.hooks.connection_test import Report
     from airflow_provider_oac.transport.blocking import BlockingIO
+    from airflow_provider_oac.transport.io import IO
 
 T = TypeVar("T")
 
@@ -102,9 +112,7 @@ class OACHook(BaseHook):
         :raises OACError: as the call or flow documents.
         """
         with naming(self.oac_conn_id):
-            return lazy.blocking.run(
-                lazy.api.Api(self.io, self.settings.address, self._session, report=self.log.info).run(work)
-            )
+            return lazy.blocking.run(self._api(self.io, self._session).run(work))
 
     async def arun(self, work: Work[T]) -> T:
         """Make a call or run a flow, on an event loop such as the triggerer's.
@@ -121,7 +129,7 @@ class OACHook(BaseHook):
         with naming(self.oac_conn_id):
             async with lazy.shared_poller.shared_io(settings.transport) as io:
                 session = lazy.session.Session(settings.auth, store_entry=store_entry)
-                return await lazy.api.Api(io, settings.address, session, report=self.log.info).run(work)
+                return await self._api(io, session).run(work)
 
     def wait(self, work_request_id: str, plan: WaitPlan | None = None) -> WorkRequest:
         """Wait in a task until a work request succeeds, and log its changes of state.
@@ -205,6 +213,13 @@ class OACHook(BaseHook):
     def _mask_token(self) -> Callable[[str], None]:
         """The function that masks this Connection's tokens in the logs of this process."""
         return mask_token
+
+    def _api(self, io: IO, session: Session) -> Api:
+        return lazy.api.Api(io, self.settings.address, session, report=self.log.info, on_read=self._report_read)
+
+    def _report_read(self, item: str) -> None:
+        """Report an item of the catalog to hook lineage, as read."""
+        report_lineage("input", self, catalog_uri(self.settings.address, item))
 
     @cached_property
     def _session(self) -> Session:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-from airflow_provider_oac._compat import object_storage_path, report_file
+from airflow_provider_oac._compat import object_storage_path, report_lineage
 from airflow_provider_oac.client.file_names import NAME_BYTES, cut
 from airflow_provider_oac.exceptions import OACError, OACStorageError
 
@@ -142,11 +142,9 @@ class ObjectStorageSink:
                 if _put(self._fs, self._beside, self._destination.path, self._size):
                     self._attempt(partial(_remove, self._fs, self._beside))
             self._file = None
-        try:
-            report_file(self._destination.place)
-        except Exception as problem:
-            # The file is written: an error from lineage or from Airflow's check of the URI must not fail the task.
-            log.warning("%s was written, but could not be reported as lineage: %s", self._destination.url, problem)
+        # `?` and `#` would end the path of a URI. Otherwise it is the one that ObjectStoragePath reports itself.
+        uri = self._destination.url.replace("?", "%3F").replace("#", "%23")
+        report_lineage("output", self._destination.place, uri)
 
     def discard(self) -> None:
         """Remove what was written since the beginning or the last :meth:`commit`; log what cannot be removed."""

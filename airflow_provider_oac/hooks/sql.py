@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+from airflow_provider_oac._compat import report_lineage
 from airflow_provider_oac.assets import openlineage_dataset, source_uri
 from airflow_provider_oac.client.sql import dbapi
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -116,3 +117,5 @@ class OACSqlHook(DbApiHook):
     def _run_command(self, cur: Any, sql_statement: Any, parameters: Any) -> None:
         super()._run_command(cur, sql_statement, parameters)
         self._sources |= dict.fromkeys(cur.sources)
+        for source in cur.sources:
+            report_lineage("input", self, source_uri(self.oac.settings.address, source))

@@ -237,7 +237,7 @@ class OACWorkOperator(OACBaseOperator):
 
     @abstractmethod
     def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
-        """Make the task's result.
+        """Make the task's result, or start the work that comes next and return it.
 
         :param work: the work request, which succeeded; ``None`` if the task does not wait, or if only traces of the
             work were found.
@@ -304,21 +304,29 @@ class OACWorkOperator(OACBaseOperator):
             started = started or self.start(state, context)
         return self._pursue(started, state, context)
 
-    def _pursue(self, started: Started, state: TaskState, context: Context) -> Any:
-        """Record what was started, wait for it in the worker or the triggerer, and complete it."""
-        # Without an id, a retry has to search OAC for traces of the work.
-        state.remember(**started.record(), sending=self.handle(started) is None)
-        self._push_link(context)
-        self._push_work_link(started, context)
-        if not self.waits_for(started):
-            return self.complete(started, None, context)
-        if self.deferrable:
-            trigger = self.trigger(started)
-            with self._stopping(self._continuing(started)):
-                soon = lazy.defer_decision.over_soon(self.hook, trigger.target(lambda _line: None))
-            if not soon:
-                self._defer(trigger)
-        return self._finish(started, context)
+    def _pursue(self, result: Any, state: TaskState, context: Context) -> Any:
+        """Record what was started, wait for it in the worker or the triggerer, and complete it.
+
+        :param result: the work that was started; anything else is already the task's result.
+        """
+        # Not recursion: an export of many files has more rounds than Python's recursion limit allows.
+        while isinstance(result, Started):
+            started = result
+            # Without an id, a retry has to search OAC for traces of the work.
+            state.remember(**started.record(), sending=self.handle(started) is None)
+            self._push_link(context)
+            self._push_work_link(started, context)
+            if not self.waits_for(started):
+                result = self.complete(started, None, context)
+                continue
+            if self.deferrable:
+                trigger = self.trigger(started)
+                with self._stopping(self._continuing(started)):
+                    soon = lazy.defer_decision.over_soon(self.hook, trigger.target(lambda _line: None))
+                if not soon:
+                    self._defer(trigger)
+            result = self._finish(started, context)
+        return result
 
     def _defer(self, trigger: OACTrigger, method_name: str = "execute_complete") -> None:
         """Wait in the triggerer. Airflow's timeout leaves the trigger time to end by itself at its deadline."""
@@ -365,9 +373,12 @@ class OACWorkOperator(OACBaseOperator):
         The event carries what the task started, because ``airflow dags test`` drops the arguments of a deferral.
         """
         carried = carried_by(event)
-        self._state(context).claim()
+        state = self._state(context)
+        state.claim()
         started = self._carried_on(carried)
-        return self._search_again(context, OTHER_VERSION) if started is None else self._finish(started, context)
+        if started is None:
+            return self._search_again(context, OTHER_VERSION)
+        return self._pursue(self._finish(started, context), state, context)
 
     def _carried_on(self, carried: dict[str, Any]) -> Started | None:
         """Restore the work that a trigger carried; ``None`` if another version of this package wrote it."""

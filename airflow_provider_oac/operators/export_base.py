@@ -183,7 +183,7 @@ class ExportingOperator(LineageOperator):
         return Started(last, time.time(), replace(facts, left=tuple(left), round=tuple(current)))
 
     def _finish(self, started: Started, context: Context) -> Any:
-        """Make the files of a round, even if the export that it waited for failed, and begin the next round."""
+        """Make the files of a round, even if the export that it waited for failed, and start the next round."""
         state, facts = self._state(context), replace(started.facts)
         now = facts.round
         if not self.deferrable:
@@ -200,7 +200,7 @@ class ExportingOperator(LineageOperator):
             # Each further try would otherwise reattach to an export that OAC has forgotten or whose file is broken.
             state.remember(work_request_id=None)
             raise
-        return self._pursue(following, state, context)
+        return following
 
     def _settle(self, files: list[WantedFile], facts: ExportFacts, state: TaskState) -> None:
         """Wait for the exports of files and download them, in parallel."""

@@ -326,7 +326,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         if facts.work == SAFETY:
             safety = self._created(facts.taking, started.work_request_id, work)
             state.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
-            return self._pursue(self._submit(_with_safety(facts, safety), state), state, context)
+            return self._submit(_with_safety(facts, safety), state)
         self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts.name, facts.host)
         deadline = time.time() + seconds(self.ready_timeout)
         if self._latest is not None:
@@ -374,9 +374,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         except OACWorkRequestError as error:
             if started.facts.work != RESTORE or not self._has_other_form(started.facts, error):
                 raise
-        state = self._state(context)
-        started = self._submit(replace(started.facts, form=1), state)
-        return self._pursue(started, state, context)
+        return self._submit(replace(started.facts, form=1), self._state(context))
 
     def _has_other_form(self, facts: RestoreFacts, error: OACError) -> bool:
         """Whether OAC refused the password and another form of it is left: without the line break at its end."""

@@ -151,8 +151,7 @@ class RunningOperator(OACWorkOperator):
                 if error.status not in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
                     raise
                 self.log.warning("The run before did not succeed; ours starts anyway. %s", error)
-            state = self._state(context)
-            return self._pursue(self._launch(state, None, started.facts.object_id), state, context)
+            return self._launch(self._state(context), None, started.facts.object_id)
         try:
             return super()._finish(started, context)
         except OACWorkRequestError:

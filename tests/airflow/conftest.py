@@ -77,7 +77,8 @@ def home(is_cluster: bool, pytestconfig: pytest.Config) -> Path:
     session = "cluster" if is_cluster else pytestconfig.getoption("--session")
     folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}-{session}"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(HERE / "config", folder / "config")
+    for name in ("config", "plugins"):
+        shutil.copytree(HERE / name, folder / name)
     return folder
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from oac_simulator.launch import Simulator
 from tests.airflow.mailbox import Mailbox
 from tests.airflow.scenario import over
-from tools.stack import AirflowStack
+from tools.stack import AirflowStack, until
 
 WEEKLY, MAIL = "oac_weekly_dashboard_pdf", "oac_pdf_by_mail"
 DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
@@ -85,6 +87,35 @@ def test_a_worker_that_is_killed_while_it_downloads_leaves_no_half_file(
     (seen,) = Path(f"{folder}-seen").read_text().splitlines()
     assert seen.startswith(".Pipeline.pdf.")
     assert seen.endswith("-1.part")
+
+
+@pytest.mark.begins("case_lineage")
+def test_a_reader_of_hook_lineage_sees_files_queries_and_their_sources(
+    stack: AirflowStack, simulator: Simulator, home: Path, exports: Path, run_id: str
+) -> None:
+    over(stack, "case_lineage", run_id)
+
+    def seen(task_id: str) -> dict[str, Any]:
+        # Airflow calls listeners after the task has told its state.
+        path = home / "lineage" / f"case_lineage.{task_id}.json"
+        until(
+            lambda: path.exists() or None,
+            60,
+            lambda: f"no lineage of {task_id}: {stack.report('case_lineage', run_id)}",
+        )
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    oac = f"oac://{urlsplit(simulator.ready['instances']['dev']['url']).netloc}"
+    workbook = ["OACHook", f"{oac}/catalog/shared/Sales/Pipeline"]
+    for task_id in ("by_hook", "by_operator"):
+        file = ["ObjectStoragePath", f"file://{exports}/lineage/{task_id.replace('_', ' ')}.pdf"]
+        assert seen(task_id) == {"inputs": [workbook], "outputs": [file], "extra": []}
+    query = seen("query")
+    assert query["inputs"] == [["OACSqlHook", f"{oac}/subject-areas/Sales%20History"]]
+    ((reporter, key, job),) = query["extra"]
+    assert (reporter, key, job["sql_parameters"], job["row_count"]) == ("OACSqlHook", "sql_job", ["Category 1"], 1)
+    assert job["sql"].startswith('SELECT "Sales History"."Facts"."Revenue"')
 
 
 def test_no_mail_goes_out_when_the_export_fails(stack: AirflowStack, simulator: Simulator, mail: Mailbox) -> None:

@@ -61,18 +61,24 @@ def test_a_file_appears_when_it_is_committed_and_not_before(folder: str) -> None
     assert files(destination) == ["board.pdf"]
 
 
-def test_a_file_is_reported_as_lineage_when_it_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "in_uri"),
+    [("board 100%.pdf", "board 100%.pdf"), ("Report #1.pdf", "Report %231.pdf"), ("Q?.pdf", "Q%3F.pdf")],
+)
+def test_a_file_is_reported_as_lineage_when_it_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, in_uri: str
+) -> None:
     lineage = import_module(_compat.get_hook_lineage_collector.__module__)
     # Airflow's own, which it gives only where a plugin reads it.
     collector = lineage.HookLineageCollector()
     monkeypatch.setattr(_compat, "get_hook_lineage_collector", lambda: collector)
-    sink = ObjectStorageSink(Destination(f"file://{tmp_path}/board.pdf"))
+    sink = ObjectStorageSink(Destination(f"file://{tmp_path}/{name}"))
     sink.write(NEW)
     assert not collector.has_collected
     sink.commit()
     kept = getattr(collector, "collected_assets", None) or collector.collected_datasets
     (output,) = kept.outputs
-    assert (getattr(output, "asset", None) or output.dataset).uri == f"file://{tmp_path}/board.pdf"
+    assert (getattr(output, "asset", None) or output.dataset).uri == f"file://{tmp_path}/{in_uri}"
 
 
 def test_the_old_file_stays_until_then_and_when_the_new_one_is_discarded(folder: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.hooks import defer_decision
 from airflow_provider_oac.operators.workbooks import OACExportWorkbooksOperator
 from oac_simulator.launch import Simulator
 from tests.integration.test_operators_export import (
@@ -207,6 +209,32 @@ def test_exports_run_side_by_side_but_not_all_at_once(make: Make, clean: Simulat
     begins = [work["timeAccepted"] for work in works]
     running = [sum(work["timeAccepted"] <= moment < work["timeFinished"] for work in works) for moment in begins]
     assert 1 < max(running) <= 3
+
+
+class MeasuredTask(Task):
+    """A task that records how deep the stack is when it pushes the link to a work request."""
+
+    def context(self, task_id: str = "a_task") -> dict[str, Any]:
+        context, self.depths = super().context(task_id), list[int]()
+        push = self.ti.xcom_push
+
+        def measured(key: str, value: Any) -> None:
+            if key == "oac_work_request":
+                self.depths.append(len(inspect.stack(0)))
+            push(key, value)
+
+        self.ti.xcom_push = measured  # type: ignore[method-assign]
+        return context
+
+
+def test_many_short_rounds_do_not_reach_the_recursion_limit(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds that are over soon follow each other in one process; the stack must not grow with them."""
+    monkeypatch.setattr(defer_decision, "WORKER_SECONDS", 60.0)
+    workbooks = [PIPELINE, REVENUE, {"workbook_path": REVENUE, "name": "again"}]
+    task = MeasuredTask(lambda: make(workbooks=workbooks, max_parallel=1))
+    task.attempt()
+    first, *others = task.depths
+    assert others == [first, first]
 
 
 @pytest.mark.parametrize(

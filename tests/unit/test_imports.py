@@ -8,6 +8,8 @@ import pkgutil
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,12 @@ def test_operators_and_sensors_load_themselves_and_little_else() -> None:
         assert {name.removeprefix(package) for name in loaded if name.startswith(package)} == expected
         assert not roots(loaded) - sys.stdlib_module_names - {"airflow", "airflow_provider_oac"}
     assert not roots(with_hook) & (HEAVY | {"pypdf", "ocifs", "oci", "upath"})
+
+
+@pytest.mark.skipif(not version("apache-airflow").startswith(("2.", "3.1.", "3.2.")), reason="it has retry policies")
+def test_the_retry_policy_names_the_airflow_that_it_needs() -> None:
+    with pytest.raises(ImportError, match=r"OACRetryPolicy needs Airflow 3\.3 .* retries and retry_delay apply"):
+        import_module("airflow_provider_oac.retry_policy")
 
 
 @pytest.mark.parametrize(("said", "expected"), [("True", True), ("False", False), (None, False)])

@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Any
 
 from airflow_provider_oac.client.calls import Call, as_array, json_object, segment
-from airflow_provider_oac.client.ids import quoted, visible
+from airflow_provider_oac.client.ids import plain_id, quoted, visible
 from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -136,7 +136,8 @@ def download(workbook_id: str, export_id: str) -> Call[bytes]:
     """
     doing = f"download export {export_id} of workbook {quoted(workbook_id)}"
     path = f"{_path(workbook_id)}/exports/{segment(export_id)}"
-    return Call(doing, "GET", path, lambda response: response.body, repeatable=True, accept="*/*")
+    item = plain_id(workbook_id) or workbook_id
+    return Call(doing, "GET", path, lambda response: response.body, repeatable=True, accept="*/*", item=item)
 
 
 def _path(workbook_id: str) -> str:

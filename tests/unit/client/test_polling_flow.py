@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, poll_until_done, wait
+from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, done_within, poll_until_done, wait
 from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
 from airflow_provider_oac.transport.io import Request
@@ -132,3 +132,37 @@ def test_what_oac_asks_for_does_not_move_the_deadline(status: int) -> None:
     with pytest.raises(OACWaitTimeoutError, match=f"HTTP {status}"):
         run(io, wait(ID, WaitPlan(deadline=START + 60.0), started_at=START))
     assert io.time - START == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize(
+    ("ends_after", "within", "done", "polls"),
+    [(0.0, 3.0, True, 1), (2.5, 3.0, True, 4), (5.0, 3.0, False, 4), (5.0, 0.0, False, 1), (3.0, 3.0, True, 4)],
+)
+def test_work_is_polled_for_some_seconds_and_at_least_once(
+    ends_after: float, within: float, done: bool, polls: int
+) -> None:
+    io = answering(lambda age, _request: state("SUCCEEDED" if age >= ends_after else "IN_PROGRESS"))
+    target = WorkRequestTarget(ID, WaitPlan(), report=lambda _line: None)
+    assert run(io, done_within(target, within)) is done
+    assert (len(asked(io)), io.slept) == (polls, [1.0] * (polls - 1))
+
+
+@pytest.mark.parametrize("answer", [state("FAILED"), response(403, "{}")])
+def test_a_lasting_error_within_these_seconds_counts_as_done(answer: Answer) -> None:
+    target = WorkRequestTarget(ID, WaitPlan(), report=lambda _line: None)
+    assert run(answering(lambda _age, _request: answer), done_within(target, 3.0)) is True
+
+
+def test_a_passing_error_within_these_seconds_is_polled_again() -> None:
+    io = answering(lambda age, _request: unreachable() if age < 1 else state("SUCCEEDED"))
+    target = WorkRequestTarget(ID, WaitPlan(), report=lambda _line: None)
+    assert run(io, done_within(target, 3.0)) is True
+    assert len(asked(io)) == 2
+
+
+def test_a_status_that_the_work_itself_causes_is_waited_through() -> None:
+    io = answering(lambda age, _request: response(403, "{}") if age < 90 else state("SUCCEEDED"))
+    work, lines = waited(io, WaitPlan(tolerated=[403]))
+    assert (work.status, len(lines)) == ("SUCCEEDED", 2)
+    with pytest.raises(OACError, match="403"):
+        waited(answering(lambda _age, _request: response(403, "{}")), WaitPlan(tolerated=[401]))
