@@ -208,7 +208,7 @@ def test_a_page_of_a_raw_list(body: bytes) -> None:
     call = of_page(raw("GET", "/x", query={"search": "*"}), 3)
     assert call.query == {"search": "*", "page": 3}
     assert call.read(response(200, body, {"oa-page-count": "7"})) == Page((1, 2), count=7)
-    with pytest.raises(OACResponseError, match="NoneType came"):
+    with pytest.raises(OACResponseError, match="it is NoneType"):
         call.read(response(200, b'{"a": 1}'))
 
 
