@@ -129,7 +129,7 @@ def test_another_host_is_refused_before_anything_is_sent(
     clean.control.reset_counters()
     expected = "prod.example.com" if instance == "nowhere" else host(connections, instance)
     task, _ = restoring(connections, snapshot, expected_host=expected)
-    with pytest.raises(AirflowFailException, match=re.escape(f"to restore {expected!r} only")):
+    with pytest.raises(AirflowFailException, match=re.escape(f"may restore only {expected!r}")):
         task.attempt()
     assert clean.control.counters()["calls"] == {}
 

@@ -177,7 +177,7 @@ def test_an_id_that_cannot_work_is_caught_before_any_call(
         ({"type": "sauce", "parameterName": "P", "datasetId": "x"}, "source, target, cube, not 'sauce'"),
         ({"type": "target", "parameterName": "P"}, "needs datasetId as well"),
         ({"type": "cube", "appName": "A", "cubeName": "C"}, "needs appParameterName, cubeParameterName as well"),
-        ({"type": "source", "parameterName": "P", "dataset": "x"}, "knows no 'dataset'"),
+        ({"type": "source", "parameterName": "P", "dataset": "x"}, "has no 'dataset'"),
     ],
 )
 def test_an_override_that_cannot_work_is_caught_before_any_call(
