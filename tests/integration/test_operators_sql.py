@@ -83,7 +83,7 @@ def test_a_column_whose_first_page_misleads(tmp_path: Path, clean: Simulator) ->
     clean.control.data("dev", f'UPDATE "{O}" SET "ORDERS.Amount" = 7 WHERE "ORDERS.Order ID" <= 1000')
     clean.control.data("dev", f'UPDATE "{O}" SET "ORDERS.Amount" = 7.25 WHERE "ORDERS.Order ID" = 2000')
     target = tmp_path / "orders.parquet"
-    with pytest.raises(OACContentError, match=r"The column amount .*column_types=\{'amount': 'double'\}"):
+    with pytest.raises(OACContentError, match=r"Column amount .*column_types=\{'amount': 'double'\}"):
         task(target, file_format="parquet").attempt()
     assert list(tmp_path.iterdir()) == []
     assert task(target, file_format="parquet", column_types={"amount": "double"}).attempt()["rows"] == 2500

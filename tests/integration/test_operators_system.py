@@ -189,8 +189,11 @@ def test_a_mail_server_is_removed_once(two: Connections, clean: Simulator) -> No
         ({"server": {**SERVER, "port": 0}}, "1 to 65535 .documented., not '0'"),
         ({"server": {**SERVER, "port": "smtp"}}, "not 'smtp'"),
         ({"server": {**SERVER, "port": 70000}}, "not '70000'"),
-        ({"server": {"host": "h"}}, "lacks port, sender, connectionSecurity"),
-        ({"server": {**SERVER, "connectionSecurity": "TLS"}}, "connectionSecurityType is NO_CONNECTION.*, not 'TLS'"),
+        ({"server": {"host": "h"}}, "needs port, sender, connectionSecurity"),
+        (
+            {"server": {**SERVER, "connectionSecurity": "TLS"}},
+            "connectionSecurityType must be NO_CONNECTION.*, not 'TLS'",
+        ),
         ({"server": {**SERVER, "sender": "x@example.com"}}, "mail server's sender must be an object"),
         ({"server": {**SERVER, "auth": {}}}, "server contains 'auth'"),
         ({"server": {**SERVER, "sender": {"password": "x"}}}, "server contains 'password'"),
