@@ -84,9 +84,9 @@ async def aget_connection(conn_id: str) -> Connection:
     hook = _compat.BaseHook
     if hasattr(_compat.Connection, "aextra_dejson"):
         with suppress(_compat.AirflowNotFoundException):
-            asked: Connection = await hook.aget_connection(conn_id)
-            return asked
-    found: Connection = await _in_thread(hook.get_connection, conn_id)
+            found: Connection = await hook.aget_connection(conn_id)
+            return found
+    found = await _in_thread(hook.get_connection, conn_id)
     return found
 
 

@@ -10,23 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import NoneType, SimpleNamespace, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    TypeAlias,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    overload,
-)
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
 from airflow_provider_oac.exceptions import OACConfigurationError
 
@@ -72,6 +60,8 @@ else:
     CatalogPath = Annotated[str, _PATH]
     Location = Annotated[str, _LOCATION]
 
+# Folder of the bucket that holds the snapshots of all instances, each in its own folder.
+DEFAULT_FOLDER = "oac-snapshots"
 _REFUSED: Any = object()
 _RENDERS_TEXT = (
     " A template renders to text: pass the .output of a task, put templates into its members, or give the DAG "
@@ -157,8 +147,8 @@ class Argument(NamedTuple):
             )
         if _is_none(value):
             return value, (
-                f"{self.name} is the text 'None', as a template renders that finds nothing. Check what its template "
-                f"refers to.{self._hint()}"
+                f"{self.name} is the text 'None', which a template renders if it finds nothing. Check what its "
+                f"template refers to.{self._hint()}"
             )
         taken = self.kind.taken(value)
         if taken is not _REFUSED and (EMPTY in self.marks or not _is_blank(taken)):
@@ -207,7 +197,7 @@ def arguments_of(kind: type) -> tuple[Argument, ...]:
     for base in reversed(kind.__mro__):
         declared: tuple[Declaration, ...] = vars(base).get("_own_arguments", ())
         texts = SimpleNamespace(__annotations__={item.name: item.annotation for item in declared})
-        hints = get_type_hints(texts, vars(sys.modules[base.__module__]), include_extras=True)
+        hints = typing.get_type_hints(texts, vars(sys.modules[base.__module__]), include_extras=True)
         for name, attribute, default, _ in declared:
             options, marks = _options(hints[name], ())
             wanted = _kind(tuple(option for option in options if option is not NoneType), marks)
@@ -252,13 +242,13 @@ def seconds(value: Any) -> Any:
 
 def _options(hint: Any, marks: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The members of an annotation that is a union, and all marks in it."""
-    if get_origin(hint) is Annotated:
-        inner, *own = get_args(hint)
+    if typing.get_origin(hint) is Annotated:
+        inner, *own = typing.get_args(hint)
         return _options(inner, (*marks, *own))
-    if get_origin(hint) not in (Union, UnionType):
+    if typing.get_origin(hint) not in (typing.Union, UnionType):
         return (hint,), marks
     found: tuple[Any, ...] = ()
-    for part in get_args(hint):
+    for part in typing.get_args(hint):
         options, marks = _options(part, marks)
         found += options
     return found, marks
@@ -281,24 +271,31 @@ def _kind(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind | None:
     return Kind(wanted, taken, any(kind.text for kind in kinds), member)
 
 
+def _fitting(wanted: str, fits: Callable[[Any], Any], *, text: bool = False) -> Kind:
+    """The values for which a function returns a true value, unchanged."""
+    return Kind(wanted, lambda value: value if fits(value) else _REFUSED, text)
+
+
+_SIMPLE = {
+    bool: _fitting("True or False", lambda value: value is True or value is False, text=True),
+    datetime: _fitting("a datetime", lambda value: isinstance(value, datetime)),
+    Mapping: _fitting("a dictionary", lambda value: isinstance(value, Mapping)),
+    Callable: _fitting("a function", callable, text=True),
+}
+
+
 def _single(option: Any, marks: tuple[Any, ...]) -> Kind:
-    origin = get_origin(option) or option
-    if origin is bool:
-        return Kind("True or False", lambda value: value if value is True or value is False else _REFUSED, text=True)
+    origin = typing.get_origin(option) or option
+    if origin in _SIMPLE:
+        return _SIMPLE[origin]
     if origin is int:
         return _number(marks)
     if origin is str:
         return _text(marks)
     if origin is Literal:
-        return _choice(get_args(option))
-    if origin is datetime:
-        return Kind("a datetime", lambda value: value if isinstance(value, datetime) else _REFUSED)
-    if origin is Mapping:
-        return Kind("a dictionary", lambda value: value if isinstance(value, Mapping) else _REFUSED)
-    if origin is Callable:
-        return Kind("a function", lambda value: value if callable(value) else _REFUSED, text=True)
+        return _choice(typing.get_args(option))
     if origin in (Sequence, Collection):
-        return _list(get_args(option)[0])
+        return _list(typing.get_args(option)[0])
     raise TypeError(f"No argument can be checked against the annotation {option!r}.")
 
 
@@ -306,31 +303,29 @@ def _duration(options: tuple[Any, ...], marks: tuple[Any, ...]) -> Kind:
     lowest = next((mark.value for mark in marks if isinstance(mark, AtLeast)), None)
     numbers = float in options
 
-    def taken(value: Any) -> Any:
+    def fits(value: Any) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool) and numbers
         if not number and not isinstance(value, timedelta):
-            return _REFUSED
-        length = seconds(value)
-        fits = length <= _LONGEST and (length > 0 if lowest is None else length >= lowest)
-        return value if fits else _REFUSED
+            return False
+        length: float = seconds(value)
+        return length <= _LONGEST and (length > 0 if lowest is None else length >= lowest)
 
     wanted = "number of seconds or a timedelta" if numbers else "timedelta, such as timedelta(days=1), up to 1000 years"
-    return Kind(f"a {'positive ' if lowest is None else ''}{wanted}", taken, text=True)
+    return _fitting(f"a {'positive ' if lowest is None else ''}{wanted}", fits, text=True)
 
 
 def _number(marks: tuple[Any, ...]) -> Kind:
     lowest = next(mark.value for mark in marks if isinstance(mark, AtLeast))
 
-    def taken(value: Any) -> Any:
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= lowest else _REFUSED
+    def fits(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
 
-    return Kind(f"a whole number of at least {lowest}", taken, text=True)
+    return _fitting(f"a whole number of at least {lowest}", fits, text=True)
 
 
-def _choice(values: Iterable[Any]) -> Kind:
-    known = tuple(values)
+def _choice(known: tuple[Any, ...]) -> Kind:
     wanted = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
-    return Kind(wanted, lambda value: value if isinstance(value, str) and value in known else _REFUSED, text=True)
+    return _fitting(wanted, lambda value: isinstance(value, str) and value in known, text=True)
 
 
 def _text(marks: tuple[Any, ...]) -> Kind:

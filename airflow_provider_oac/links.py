@@ -6,13 +6,11 @@ while the task still waits. A link without an address has no XCom.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from airflow_provider_oac._compat import BaseOperatorLink, xcom_value
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import BaseOperator
+from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import BaseOperatorLink, is_airflow_2, xcom_value
 
 
 class OACInstanceLink(BaseOperatorLink):
@@ -22,7 +20,7 @@ class OACInstanceLink(BaseOperatorLink):
     # Airflow 3 reads the finished link under this key. It is a property there; a plain attribute serves both versions.
     xcom_key = "oac_instance_url"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The address, for Airflow 2.11; empty until it is known."""
         return str(xcom_value(ti_key, self.xcom_key) or "")
 
@@ -51,6 +49,27 @@ class OACWorkbookLink(OACInstanceLink):
 
 INSTANCE_LINKS: tuple[BaseOperatorLink, ...] = (OACInstanceLink(),)
 WORK_LINKS: tuple[BaseOperatorLink, ...] = (*INSTANCE_LINKS, OACWorkRequestLink())
+
+
+def push_instance_link(ti: Any, address: str) -> None:
+    """Push the link to the instance.
+
+    :param ti: the task instance.
+    :param address: address of the instance.
+    """
+    ti.xcom_push(key=OACInstanceLink.xcom_key, value=f"{address}/ui/")
+
+
+def push_work_link(ti: Any, work_request_id: str, oac_conn_id: str, address: str) -> None:
+    """Push the link to a work request, and its facts for programs.
+
+    :param ti: the task instance.
+    :param address: address of the instance.
+    """
+    known = {"work_request_id": work_request_id, "oac_conn_id": oac_conn_id, "address": address}
+    ti.xcom_push(key=WORK_REQUEST, value=known)
+    rest = f"{address}{lazy.calls.API_BASE}/workRequests/{lazy.calls.segment(work_request_id)}"
+    ti.xcom_push(key=OACWorkRequestLink.xcom_key, value=rest if is_airflow_2() else work_request_page(ti))
 
 
 def workbook_url(address: str, path: str) -> str:

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from airflow_provider_oac import lazy
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACAuthError,
-    OACConfigurationError,
-    OACError,
-    OACIncompleteListError,
-    OACTakenError,
-    OACTokenStoreError,
-    OACTransportError,
-    OACWaitTimeoutError,
-)
+from airflow_provider_oac import exceptions, lazy
+from airflow_provider_oac._compat import Context
 
 try:
     from airflow.sdk import RetryDecision, RetryPolicy
@@ -26,13 +15,11 @@ except ImportError as missing:
         "OACRetryPolicy: without it, the task's retries and retry_delay apply to every failure."
     ) from missing
 
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-
 # A retry fails again, unless the error itself says that it is passing: a person must fix something.
 _LASTING = (
-    OACApiError, OACAuthError, OACConfigurationError, OACIncompleteListError, OACTakenError, OACTokenStoreError,
-    OACTransportError,
+    exceptions.OACApiError, exceptions.OACAuthError, exceptions.OACConfigurationError,
+    exceptions.OACIncompleteListError, exceptions.OACTakenError, exceptions.OACTokenStoreError,
+    exceptions.OACTransportError,
 )  # fmt: skip
 
 
@@ -54,11 +41,11 @@ class OACRetryPolicy(RetryPolicy):
         :param exception: the exception that failed the task.
         """
         kind = type(exception).__name__
-        if isinstance(exception, OACWaitTimeoutError):
-            return RetryDecision.retry(timedelta(0), f"{kind}: its work continues; the next try reattaches to it")
-        if isinstance(exception, OACError) and lazy.errors.passing(exception):
-            asked = lazy.polling.asked_pause(exception)
-            return RetryDecision.retry(timedelta(seconds=asked) if asked else None, f"{kind}: it passes")
+        if isinstance(exception, exceptions.OACWaitTimeoutError):
+            return RetryDecision.retry(timedelta(0), f"{kind}: the work continues; the next try reattaches to it")
+        if isinstance(exception, exceptions.OACError) and lazy.errors.passing(exception):
+            pause = lazy.polling.asked_pause(exception)
+            return RetryDecision.retry(timedelta(seconds=pause) if pause else None, f"{kind}: a temporary error")
         if isinstance(exception, _LASTING) and getattr(exception, "status", None) != 409:
-            return RetryDecision.fail(f"{kind}: a person must mend it")
+            return RetryDecision.fail(f"{kind}: a person must fix the cause")
         return RetryDecision.default()

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, MutableMapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, MutableMapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from airflow_provider_oac._compat import BaseOperator, BaseOperatorMeta
@@ -36,6 +36,7 @@ class Declared(type):
     """Makes the constructor of a class that declares its arguments, and checks them when an object is created."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
+        _refuse_arguments_of_others(name, bases)
         # A user's subclass is an ordinary class: its annotations declare no arguments.
         ours = namespace["__module__"].startswith(f"{__package__}.")
         if ours and "__init__" not in namespace and (own := _declarations(namespace)):
@@ -48,6 +49,20 @@ class Declared(type):
             made = super().__call__(*args, **kwargs)
             made.check_arguments(rendered=False)
             return made
+
+
+def _refuse_arguments_of_others(name: str, bases: tuple[Any, ...]) -> None:
+    """Refuse a class with arguments that only another base than the first declares: its constructor ignores them.
+
+    :raises TypeError: naming the base.
+    """
+    taken = {item.name for item in getattr(bases[0], "_declared", ())} if bases else set()
+    for base in bases[1:]:
+        if missing := {item.name for item in getattr(base, "_declared", ())} - taken:
+            raise TypeError(
+                f"{name} cannot take {', '.join(sorted(missing))} from {base.__name__}: only the first base class may "
+                "declare arguments. Declare them in the class, or make one base derive from the other."
+            )
 
 
 def _declarations(namespace: dict[str, Any]) -> list[Declaration]:
@@ -75,8 +90,12 @@ def _declare(base: Any, namespace: dict[str, Any], own: list[Declaration]) -> No
     built_on = getattr(above, "built_on", None)
     arguments = {item.name: item for item in (*(base._declared if built_on else ()), *own)}
     parent: Any = built_on or above
+    required = {name for name, item in arguments.items() if item.default is inspect.Parameter.empty}
 
     def __init__(self: Any, **kwargs: Any) -> None:
+        # Airflow checks this for operators only.
+        if missing := required - kwargs.keys():
+            raise TypeError(f"{type(self).__name__} needs {', '.join(sorted(missing))}")
         given = {item.attribute: kwargs.pop(name, item.default) for name, item in arguments.items()}
         parent(self, **{**self._airflow_defaults, **kwargs})
         for attribute, value in given.items():
@@ -90,6 +109,7 @@ def _declare(base: Any, namespace: dict[str, Any], own: list[Declaration]) -> No
     whole = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
     constructor: Any = __init__
+    constructor.__qualname__ = f"{namespace['__qualname__']}.__init__"
     constructor.__signature__ = inspect.Signature([whole, *shown, rest])
     constructor.built_on = parent
     namespace.update(__init__=constructor, _own_arguments=tuple(own), _declared=tuple(arguments.values()))
@@ -158,58 +178,23 @@ class CheckedOperator(BaseOperator, Checked, metaclass=_Task):
     ui_color = "#f3e8e6"
 
     if TYPE_CHECKING:
-        # The arguments of every task, in all supported versions of Airflow.
-        allow_nested_operators: bool = _AIRFLOWS
+        # Arguments of every task that Airflow declares too narrowly for type checkers, or not at all.
         dag: Any = _AIRFLOWS
-        default_args: dict[str, Any] | None = _AIRFLOWS
-        depends_on_past: bool = _AIRFLOWS
-        do_xcom_push: bool = _AIRFLOWS
-        doc: str | None = _AIRFLOWS
-        doc_json: str | None = _AIRFLOWS
-        doc_md: str | None = _AIRFLOWS
-        doc_rst: str | None = _AIRFLOWS
-        doc_yaml: str | None = _AIRFLOWS
-        email: str | Sequence[str] | None = _AIRFLOWS
-        email_on_failure: bool = _AIRFLOWS
-        email_on_retry: bool = _AIRFLOWS
-        end_date: datetime | None = _AIRFLOWS
-        execution_timeout: timedelta | None = _AIRFLOWS
-        executor: str | None = _AIRFLOWS
-        executor_config: dict[str, Any] | None = _AIRFLOWS
-        ignore_first_depends_on_past: bool = _AIRFLOWS
         inlets: Any = _AIRFLOWS
-        logger_name: str | None = _AIRFLOWS
-        map_index_template: str | None = _AIRFLOWS
-        max_active_tis_per_dag: int | None = _AIRFLOWS
-        max_active_tis_per_dagrun: int | None = _AIRFLOWS
         max_retry_delay: timedelta | float | None = _AIRFLOWS
-        multiple_outputs: bool = _AIRFLOWS
         on_execute_callback: Any = _AIRFLOWS
         on_failure_callback: Any = _AIRFLOWS
         on_retry_callback: Any = _AIRFLOWS
         on_skipped_callback: Any = _AIRFLOWS
         on_success_callback: Any = _AIRFLOWS
         outlets: Any = _AIRFLOWS
-        owner: str = _AIRFLOWS
         params: MutableMapping[str, Any] | None = _AIRFLOWS  # type: ignore[assignment]
         pool: str | None = _AIRFLOWS  # type: ignore[assignment]
-        pool_slots: int = _AIRFLOWS
-        priority_weight: int = _AIRFLOWS
-        queue: str = _AIRFLOWS
-        render_template_as_native_obj: bool | None = _AIRFLOWS
-        resources: dict[str, Any] | None = _AIRFLOWS
-        retries: int | None = _AIRFLOWS
         retry_delay: timedelta | float = _AIRFLOWS  # type: ignore[assignment]
-        retry_exponential_backoff: float = _AIRFLOWS
-        retry_policy: Any = _AIRFLOWS
-        run_as_user: str | None = _AIRFLOWS
         sla: timedelta | None = _AIRFLOWS
-        start_date: datetime | None = _AIRFLOWS
         task_display_name: str | None = _AIRFLOWS  # type: ignore[assignment]
         task_group: Any = _AIRFLOWS
         trigger_rule: str = _AIRFLOWS  # type: ignore[assignment]
-        wait_for_downstream: bool = _AIRFLOWS
-        wait_for_past_depends_before_skipping: bool = _AIRFLOWS
         weight_rule: Any = _AIRFLOWS
 
         @property
@@ -219,10 +204,6 @@ class CheckedOperator(BaseOperator, Checked, metaclass=_Task):
     @property
     def _who(self) -> str:
         return f"Task {self.task_id!r}"
-
-    def execute(self, context: Context) -> Any:
-        """Check the rendered arguments, then do the work of the class."""
-        return super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a deferral, before which Airflow has rendered the templates again."""

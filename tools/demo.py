@@ -69,10 +69,10 @@ def the_hook(stack: AirflowStack) -> OACHook:
 
 def seed_older_backups(hook: OACHook, nights: int) -> None:
     """Create real backups under the names of earlier nights, so there is something to prune."""
+    from airflow_provider_oac.arguments import DEFAULT_FOLDER
     from airflow_provider_oac.client.flows import polling
     from airflow_provider_oac.client.rest import snapshots
     from airflow_provider_oac.client.snapshot_names import SnapshotName, task_mark
-    from airflow_provider_oac.defaults import DEFAULT_FOLDER
 
     today = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0)
     started = []

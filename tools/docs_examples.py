@@ -22,8 +22,8 @@ BEGIN, END = "<!-- examples, written by tools/docs_examples.py -->\n", "<!-- /ex
 HEAD = """\
 # Examples
 
-Every one of these files is run by the tests, in a real Airflow 2.11 and 3.3, most of them on 3.1 and 3.2 as well
-([versions](versions.md)), against the simulator. Copy them.
+Copy them. The tests run each file in a real Airflow 3.3, against the simulator, and import it on 2.11, 3.1 and 3.2
+([versions](versions.md)).
 """
 
 

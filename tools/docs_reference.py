@@ -18,8 +18,9 @@ PACKAGE, TARGET = ROOT / "airflow_provider_oac", ROOT / "docs" / "reference"
 INDEX = """\
 # Modules
 
-Public API, from the docstrings of the package: one page for each module. Operators and sensors also take Airflow's own
-arguments, such as `retries`, `pool` and `trigger_rule`. [Defaults](defaults.md) lists every default value.
+Public API, from the docstrings of the package: one page for each module. In the repository, read the docstrings or run
+`make docs`: the pages are filled then. Operators and sensors also take Airflow's own arguments, such as `retries`,
+`pool` and `trigger_rule`. [Defaults](defaults.md) lists every default value.
 
 | module, below `airflow_provider_oac` | holds |
 | --- | --- |

@@ -20,10 +20,10 @@ def claims(access_token: str) -> dict[str, Any]:
 
     try:
         # Access is not decided here: the resource server does that, and it verifies the token.
-        found = jwt.decode(access_token, options={"verify_signature": False})
+        value = jwt.decode(access_token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def header(access_token: str) -> dict[str, Any]:
@@ -32,17 +32,17 @@ def header(access_token: str) -> dict[str, Any]:
     import jwt
 
     try:
-        found = jwt.get_unverified_header(access_token)
+        value = jwt.get_unverified_header(access_token)
     except (jwt.PyJWTError, ValueError, RecursionError):
         return {}
-    return dict(found)
+    return dict(value)
 
 
-def owner(found: Mapping[str, Any]) -> str | None:
+def owner(token_claims: Mapping[str, Any]) -> str | None:
     """The user whom a token's claims name (``sub``, documented); ``None`` for an application's own token."""
-    subject = found.get("sub")
+    subject = token_claims.get("sub")
     # The name is shown on terminals, and the token may come from an untrusted file.
-    if not isinstance(subject, str) or not subject.isprintable() or found.get("sub_type") == "client":
+    if not isinstance(subject, str) or not subject.isprintable() or token_claims.get("sub_type") == "client":
         return None
     return subject
 

@@ -45,6 +45,10 @@ def _is(*errors: str) -> Callable[[str, str, int], bool]:
     return lambda error, _description, _status: error in errors
 
 
+def _status(first: int, last: int | None = None) -> Callable[[str, str, int], bool]:
+    return lambda _error, _description, status: first <= status <= (last or first)
+
+
 # Cause and next step for a request without client authentication.
 _UNKNOWN_CLIENT = (
     "the client id is wrong, or the application is not a public client and must authenticate",
@@ -61,8 +65,7 @@ _SYMPTOMS = (
     _Symptom(
         _says("inactive", "not active", "is disabled"),
         "the application is not activated, or the user is deactivated",
-        "Open the application (new applications are deactivated) in the identity domain's console and choose "
-        "Activate. Check that the user is active, too.",
+        "Activate the application (new ones are deactivated) in the identity domain's console, and check the user.",
     ),
     _Symptom(
         _says("consumed"),
@@ -78,8 +81,8 @@ _SYMPTOMS = (
     _Symptom(
         _says("audience"),
         "the domain does not accept the audience of the assertions",
-        "Set assertion_audience in the Connection's extra to https://identity.oraclecloud.com/ or to the domain's "
-        "URL; for a domain with a custom issuer, set it to that issuer.",
+        "Set assertion_audience in the Connection's extra to https://identity.oraclecloud.com/, to the domain's URL "
+        "or to its custom issuer.",
     ),
     _Symptom(
         _says("system error"),
@@ -103,16 +106,14 @@ _SYMPTOMS = (
         _says("user name or password", "username or password"),
         "the user name or password is wrong, or the user signs in through another identity provider, which the "
         "grant password does not support",
-        "Check user and user_password, or use the grant jwt_assertion, which works for federated users and needs no "
-        "password.",
+        "Check user and user_password, or use the grant jwt_assertion, which also works for federated users.",
     ),
     _Symptom(_is("invalid_client"), *_UNKNOWN_CLIENT, unauthenticated=True),
     _Symptom(
         _is("invalid_client"),
         "the client id or client secret is wrong, or the certificate is not registered with this application",
         "Compare the Connection's login and password with the application's client id and secret (a regenerated "
-        "secret replaces the old one at once). With a key, check that its certificate is imported and that the "
-        "client type is Trusted.",
+        "secret replaces the old one). With a key, check that its certificate is imported and the client type Trusted.",
     ),
     _Symptom(
         _is("invalid_scope"),
@@ -123,9 +124,8 @@ _SYMPTOMS = (
     _Symptom(
         _is("unsupported_grant_type", "unauthorized_client"),
         "this grant is not ticked in the application",
-        "Tick JWT Assertion and Client Credentials (for jwt_assertion), Resource Owner (for password), Refresh "
-        "Token (for refresh_token) or Device Code and Refresh Token (for device_code) in the application's OAuth "
-        "configuration.",
+        "Tick JWT Assertion and Client Credentials (for jwt_assertion), Resource Owner (for password), Refresh Token "
+        "(for refresh_token) or Device Code and Refresh Token (for device_code) in the application.",
     ),
     _Symptom(
         _is("invalid_grant"),
@@ -145,38 +145,39 @@ _SYMPTOMS = (
         "Check the private key, its certificate's alias and this machine's clock.",
     ),
     _Symptom(
-        lambda _error, _description, status: status == 404,
+        _status(404),
         "there is no token service at this address",
         "Set identity_url to the address of the identity domain, not of OAC.",
     ),
     _Symptom(
-        lambda _error, _description, status: 300 <= status < 400,
+        _status(300, 399),
         "the address redirects; redirects are never followed",
         "Set identity_url to the identity domain's own address, without a path.",
     ),
     _Symptom(
-        lambda _error, _description, status: status == 429,
+        _status(429),
         "too many token calls for this identity domain (a Free domain allows 150 a minute)",
         "Start fewer tasks at once, or ask Oracle for a larger domain type.",
     ),
     _Symptom(
-        lambda _error, _description, status: status == 401,
+        _status(401),
         "the refresh token was issued to another application, such as OAC's own (Profile page)",
         "Sign in with the application of this Connection.",
         uses_refresh_token=True,
     ),
-    _Symptom(lambda _error, _description, status: status == 401, *_UNKNOWN_CLIENT, unauthenticated=True),
+    _Symptom(_status(401), *_UNKNOWN_CLIENT, unauthenticated=True),
     _Symptom(
         lambda _error, _description, status: status in (401, 403),
         "the domain rejects this application or its authentication method",
         "Check client id, secret and certificate, and whether the application restricts client IP addresses.",
     ),
     _Symptom(
-        lambda _error, _description, status: status >= 500,
+        _status(500, 599),
         "an internal error in the identity domain",
         "Try again later. If the error persists, send Oracle Support the ecid and the time.",
     ),
 )
+_UNKNOWN = _Symptom(_says(""), "unknown", "Send Oracle Support the ecid and the time.")
 # Inferred from RFC 6749 section 4.1.2.1, which names them for another endpoint.
 _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
 # A token service that returns one of these has accepted the assertions, whatever the clocks show (inferred).
@@ -196,19 +197,16 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
     description = quoted(body.get("error_description") or body.get("message"), settings.secrets, _TEXT_LIMIT)
     ecid = _ecid(body, response, settings.secrets)
     status = response.status
+    renewal = settings.uses_refresh_token and renewing
     unauthenticated = settings.client_authentication_used == NONE
     symptom = next(
-        (
-            symptom
-            for symptom in _SYMPTOMS
-            if (not symptom.uses_refresh_token or (settings.uses_refresh_token and renewing))
-            and (not symptom.unauthenticated or unauthenticated)
-            and symptom.matches(error or "", (description or "").lower(), status)
-        ),
-        None,
+        one
+        for one in (*_SYMPTOMS, _UNKNOWN)
+        if (renewal or not one.uses_refresh_token)
+        and (unauthenticated or not one.unauthenticated)
+        and one.matches(error or "", (description or "").lower(), status)
     )
-    cause = symptom.cause if symptom else "unknown"
-    next_step = symptom.next_step if symptom else "Send Oracle Support the ecid and the time."
+    cause, next_step = symptom.cause, symptom.next_step
     difference = _skew(settings, response, now, error)
     if abs(difference) >= _NOTICEABLE_SKEW:
         side = "ahead of" if difference > 0 else "behind"
@@ -218,11 +216,12 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
             next_step = "Correct this machine's clock (NTP) first. " + next_step
         else:
             cause = f"{cause} ({skew})"
-    came = f"HTTP {status}" + (f", {error}" if error else "") + (f": {description.rstrip('.')}" if description else "")
+    answer = f"HTTP {status}" + (f", {error}" if error else "")
+    answer += f": {description.rstrip('.')}" if description else ""
     user = f", user {name_or_length(settings.user, settings.secrets)}" if settings.user else ""
     message = (
         f"Signing in at {settings.identity_url} (grant {settings.grant}, client "
-        f"{name_or_length(settings.client_id, settings.secrets)}{user}) failed. The token service answered {came}"
+        f"{name_or_length(settings.client_id, settings.secrets)}{user}) failed. The token service answered {answer}"
         f"{f' (ecid {ecid})' if ecid else ''}. Likely cause: {cause}. Next step: {next_step}"
     )
     return OACAuthError(
@@ -234,7 +233,7 @@ def auth_error(settings: AuthSettings, response: Response, now: float, *, renewi
         cause=cause,
         next_step=next_step,
         # A domain answers server_error for some lasting causes, too; a known symptom identifies these.
-        retryable=status in PASSING or (error in _PASSING_ERRORS and symptom is None),
+        retryable=status in PASSING or (error in _PASSING_ERRORS and symptom is _UNKNOWN),
         retry_after=retry_after(response, now),
     )
 
@@ -270,5 +269,5 @@ def _skew(settings: AuthSettings, response: Response, now: float, error: str | N
 def _ecid(body: dict[str, Any], response: Response, secrets: tuple[str, ...] = ()) -> str | None:
     """The execution context id, from a header or the body (observed; not documented)."""
     names = ("x-oracle-dms-ecid", "ecid", "opc-request-id")
-    said = [*(response.headers.get(name) for name in names), body.get("ecId"), body.get("ecid")]
-    return next((text for value in said if (text := quoted(value, secrets, _TEXT_LIMIT))), None)
+    values = [*(response.headers.get(name) for name in names), body.get("ecId"), body.get("ecid")]
+    return next((text for value in values if (text := quoted(value, secrets, _TEXT_LIMIT))), None)

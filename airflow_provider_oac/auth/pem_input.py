@@ -11,12 +11,11 @@ from __future__ import annotations
 import base64
 import codecs
 import re
-import stat
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from airflow_provider_oac.exceptions import OACSetupError
-from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_file
+from airflow_provider_oac.transport.files import NamedFileError, read_file
 
 __all__ = ["COPY_AGAIN", "Block", "Given", "find", "is_mask", "is_path", "refusal", "take"]
 
@@ -299,22 +298,16 @@ def _decode(text: str) -> list[tuple[bytes, str]]:
 def _read_file(path: str, what: str, folder: str | None) -> Given:
     """Read a file, with a warning if other users may read a private key.
 
-    An error shows only the part of the path that exists: the rest may be a piece of a key that starts with a slash.
+    An error does not show the whole path: it may be a piece of a key that starts with a slash.
     """
-    file, problem, outside = None, "", False
     try:
-        file = read_file(path, folder, MAX_BYTES)
+        content, mode = read_file(path, folder, MAX_BYTES)
     except NamedFileError as error:
-        problem, outside = str(error), error.outside
-    if file is None:
-        if outside:
-            step = f"Put the file with the {what} into that folder, or enter the {what} itself"
-            raise refusal(what, f"it is a path, and the file {problem}", step)
-        step = f"Give the absolute path of a file with the {what} on the machine that runs the task"
-        seen = f"it is a path, and the file {problem}. Of the path there is {existing_part(path)!r}"
-        raise refusal(what, seen, step)
-    warning = None
-    mode = stat.S_IMODE(file.info.st_mode)
-    if what == "private key" and mode & 0o077:
-        warning = f"the file {path!r} is open to other users of the machine (mode {mode:04o}): chmod 600 it"
-    return Given(what, file.content, "file with ", warning)
+        problem = str(error)
+    else:
+        warning = None
+        if what == "private key" and mode & 0o077:
+            warning = f"the file {path!r} is open to other users of the machine (mode {mode:04o}): chmod 600 it"
+        return Given(what, content, "file with ", warning)
+    step = f"Give the {what} itself, or the absolute path of its file on the machine that runs the task"
+    raise refusal(what, f"it is a path, and the file {problem}", step)

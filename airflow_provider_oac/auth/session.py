@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.shared_store import LONGEST_LOOK_INTERVAL, LOOK_INTERVAL, through_store
+from airflow_provider_oac.auth.shared_store import LONGEST_POLL_INTERVAL, POLL_INTERVAL, through_store
 from airflow_provider_oac.auth.store import StoreEntry
 from airflow_provider_oac.auth.token import Freshness, Token
 from airflow_provider_oac.auth.token_endpoint import RENEWAL, mint
@@ -93,10 +93,9 @@ class Session:
         settings.check()
         if settings.uses_refresh_token and store_entry is None:
             raise OACSetupError(
-                f"The grant {settings.grant} needs a store that tasks share: each refresh token works once only, and "
-                "each task is a process of its own. In this process there is none. Set [oac] store to file (all tasks "
-                "on one host) or redis (on several), for workers and triggerer alike, or use the grant jwt_assertion, "
-                "which needs none."
+                f"The grant {settings.grant} needs a store that tasks share, because each refresh token works once. "
+                "Next step: set [oac] store to file (all tasks on one host) or redis (several hosts), for workers and "
+                "triggerer alike, or use the grant jwt_assertion, which needs none."
             )
         self.settings = settings
         self._entry = store.entry(settings)
@@ -114,7 +113,7 @@ class Session:
         :raises OACTokenStoreError: if the grant needs a store that cannot be used.
         """
         entry, generation = self._entry, self._entry.generation
-        pause = LOOK_INTERVAL
+        pause = POLL_INTERVAL
         while True:
             token = entry.token
             state = token.freshness(io.now()) if token else Freshness.EXPIRED
@@ -127,7 +126,7 @@ class Session:
             await io.sleep(pause)
             entry.raise_failure_since(generation)
             # A thousand waiting triggers that check fifty times a second would keep a core busy.
-            pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
+            pause = min(LONGEST_POLL_INTERVAL, pause * 1.5)
         return await self._locked(io, lambda: self._renewed(io, generation))
 
     async def renew(self, io: IO) -> Token:
@@ -136,10 +135,10 @@ class Session:
         The errors are those of :meth:`token`.
         """
         while not self._entry.lock.acquire(blocking=False):
-            await io.sleep(LONGEST_LOOK_INTERVAL)
+            await io.sleep(LONGEST_POLL_INTERVAL)
 
         async def renewed() -> Token:
-            self._entry.token = await self._got(io, RENEWAL, past=True)
+            self._entry.token = await self._obtain(io, RENEWAL, past=True)
             return self._entry.token
 
         return await self._locked(io, renewed)
@@ -167,7 +166,7 @@ class Session:
             if not begun:
                 self._entry.lock.release()
 
-    async def _got(self, io: IO, policy: RetryPolicy, past: bool = False) -> Token:
+    async def _obtain(self, io: IO, policy: RetryPolicy, past: bool = False) -> Token:
         """Get a token: through the shared store if there is one, else from the token service. Flow."""
         entry = self._entry
         try:
@@ -211,7 +210,7 @@ class Session:
             if old and state is Freshness.STALE:
                 token = await self._renewed_early(io, old)
             else:
-                token = await self._got(io, RENEWAL)
+                token = await self._obtain(io, RENEWAL)
         except (OACAuthError, OACTransportError, OACTokenStoreError) as error:
             # A copy, because the raised error keeps its frames alive.
             entry.failure = copy.copy(error)
@@ -226,17 +225,17 @@ class Session:
     async def _renewed_early(self, io: IO, old: Token) -> Token:
         """Renew a token that is still valid, or return it if the renewal fails for a passing reason."""
         try:
-            return await self._got(io, ONCE)
+            return await self._obtain(io, ONCE)
         except (OACAuthError, OACTransportError, OACTokenStoreError) as error:
             if not _passing(error):
                 raise
             if old.freshness(io.now()) is not Freshness.EXPIRED:
-                log.warning("The token could not be renewed and is used on: %s", error)
-                asked = error.retry_after if isinstance(error, OACAuthError) else None
-                self._entry.pause_until = io.now() + max(_RENEWAL_PAUSE, asked or 0.0)
+                log.warning("The token could not be renewed yet and stays in use: %s", error)
+                retry_after = error.retry_after if isinstance(error, OACAuthError) else None
+                self._entry.pause_until = io.now() + max(_RENEWAL_PAUSE, retry_after or 0.0)
                 return old
         # The old token expired before the token service failed.
-        return await self._got(io, RENEWAL)
+        return await self._obtain(io, RENEWAL)
 
 
 def _passing(error: OACError) -> bool:

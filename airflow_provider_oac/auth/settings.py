@@ -180,51 +180,49 @@ class AuthSettings:
                 "The grant client_credentials cannot work: OAC accepts tokens that carry a user only and answers "
                 "HTTP 500 or 401 to others. Use jwt_assertion (the default), which acts as a user unattended."
             )
-        if self.grant not in GRANTS:
-            given = word_or_length(self.grant, self.secrets)
-            raise OACConfigurationError(f"Unknown grant: {given}. Known are: {', '.join(GRANTS)}.")
-        if self.client_authentication not in (None, *CLIENT_AUTHENTICATIONS):
-            given = word_or_length(self.client_authentication, self.secrets)
-            raise OACConfigurationError(
-                f"Unknown client_authentication: {given}. Known are: {', '.join(CLIENT_AUTHENTICATIONS)}."
-            )
+        choices = (
+            (self.grant, "grant", GRANTS),
+            (self.client_authentication, "client_authentication", CLIENT_AUTHENTICATIONS),
+        )
+        for value, name, known in choices:
+            if value is not None and value not in known:
+                given = word_or_length(value, self.secrets)
+                raise OACConfigurationError(f"Unknown {name}: {given}. Known are: {', '.join(known)}.")
         if self.client_authentication == NONE and not self.uses_refresh_token:
             raise OACConfigurationError(
                 f"client_authentication none is for public applications, which cannot use the grant {self.grant}. Use "
                 "assertion, basic or body, or a grant with a refresh token."
             )
-        for name, why in self._needed():
-            if not getattr(self, name):
-                raise OACConfigurationError(f"{_LABELS[name]} is missing; {why}.")
-
-    def _needed(self) -> list[tuple[str, str]]:
-        needed = [
-            ("client_id", "it names the confidential application"),
-            ("scope", "copy it from the application's resources in the identity domain's console"),
-        ]
-        if not self.uses_refresh_token:
-            needed += [("user", "OAC needs a token that carries a user")]
-        if self.grant == PASSWORD:
-            needed += [("user_password", "the grant password signs in with it")]
-        # The key comes first: without one, client_authentication defaults to the client secret, and the error would
-        # ask for that.
-        if self.signs:
-            needed += [("private_key", "it signs the assertions")]
-            needed += [("audience", "the identity domain checks for whom the assertions are")]
-            if not self.certificate:
-                needed += [("certificate_alias", "the identity domain finds the certificate by it (kid)")]
-        if self.client_authentication_used in (BASIC, BODY):
-            needed += [("client_secret", "the application proves with it who it is")]
-        return needed
+        # The key comes before the client secret: without a key, client_authentication defaults to the secret, and the
+        # error would ask for that.
+        needed = {
+            "client_id": True,
+            "scope": True,
+            "user": not self.uses_refresh_token,
+            "user_password": self.grant == PASSWORD,
+            "private_key": self.signs,
+            "audience": self.signs,
+            "certificate_alias": self.signs and not self.certificate,
+            "client_secret": self.client_authentication_used in (BASIC, BODY),
+        }
+        for name, wanted in needed.items():
+            if wanted and not getattr(self, name):
+                label, place, reason = _FIELDS[name]
+                raise OACConfigurationError(f"The {label} (Connection: {place}) is missing; {reason}.")
 
 
-_LABELS = {
-    "client_id": "The client id (Connection: login)",
-    "client_secret": "The client secret (Connection: password)",
-    "scope": "The scope (Connection: extra, scope)",
-    "user": "The user to act as (Connection: extra, user)",
-    "private_key": "The private key (Connection: extra, private_key)",
-    "audience": "The audience (Connection: extra, assertion_audience)",
-    "certificate_alias": "The certificate's alias (Connection: extra, certificate_alias)",
-    "user_password": "The user's password (Connection: extra, user_password)",
+# What a field is, where the Connection has it, and what it is for.
+_FIELDS = {
+    "client_id": ("client id", "login", "it names the confidential application"),
+    "client_secret": ("client secret", "password", "the application proves with it who it is"),
+    "scope": ("scope", "extra, scope", "copy it from the application's resources in the identity domain's console"),
+    "user": ("user to act as", "extra, user", "OAC needs a token that carries a user"),
+    "private_key": ("private key", "extra, private_key", "it signs the assertions"),
+    "audience": ("audience", "extra, assertion_audience", "the identity domain checks for whom the assertions are"),
+    "certificate_alias": (
+        "certificate's alias",
+        "extra, certificate_alias",
+        "the domain finds the certificate by it (kid)",
+    ),
+    "user_password": ("user's password", "extra, user_password", "the grant password signs in with it"),
 }

@@ -34,17 +34,17 @@ from airflow_provider_oac.transport.retry import ONCE, RetryPolicy
 
 log = logging.getLogger(__name__)
 
-LOOK_INTERVAL = 0.02
-LONGEST_LOOK_INTERVAL = 0.25
+POLL_INTERVAL = 0.02
+LONGEST_POLL_INTERVAL = 0.25
 # Seconds for which no task repeats a renewal that the identity domain refused.
 COOLDOWN = 60.0
 # Seconds for which a failed write of a new refresh token is retried. The lock is held meanwhile.
-_KEEP_TRYING = 30.0
+_STORE_PATIENCE = 30.0
 # How many leases to wait for a lock: its holder may call a token service four times without an answer.
 _PATIENCE = 3
 
 
-_MARKED = "It still says that a renewal is under way."
+_STALE_ATTEMPT = "Its record still names a renewal in progress."
 
 
 class _LockLost(Exception):
@@ -92,40 +92,40 @@ class _Shared:
 
     async def token(self) -> Token:
         """See :func:`through_store`."""
-        pause, waited = LOOK_INTERVAL, 0.0
+        pause, waited = POLL_INTERVAL, 0.0
         while True:
-            kept, token, enough = await self._look(locked=False)
+            stored, token, enough = await self._stored_token(locked=False)
             if token and enough:
                 return token
-            if await self.io.to_thread(self.store_entry.acquire):
+            if await self.io.to_thread(self.store_entry.lock.acquire):
                 try:
                     renewed = await self._renewed()
                 finally:
-                    await self.io.to_thread(self.store_entry.release)
+                    await self.io.to_thread(self.store_entry.lock.release)
                 if renewed:
                     return renewed
                 continue
             if token and not self.past:
                 return token
             if waited > _PATIENCE * self.store_entry.lease:
-                raise OACTokenStoreError(f"{_locked_for(self.store_entry, waited)} {_whose(kept)}")
+                raise OACTokenStoreError(f"{_locked_for(self.store_entry, waited)} {_renewing(stored)}")
             await self.io.sleep(pause)
             waited += pause
-            pause = min(LONGEST_LOOK_INTERVAL, pause * 1.5)
+            pause = min(LONGEST_POLL_INTERVAL, pause * 1.5)
 
-    async def _look(self, locked: bool) -> tuple[Kept | None, Token | None, bool]:
+    async def _stored_token(self, locked: bool) -> tuple[Kept | None, Token | None, bool]:
         """The stored record, its token if that is valid, and whether the token needs no renewal."""
         settings, now = self.settings, self.io.now()
-        kept = await self._read(locked)
-        if kept is None or not kept.record.of(settings):
-            return kept, None, False
+        stored = await self._read(locked)
+        if stored is None or not stored.record.of(settings):
+            return stored, None, False
         if settings.uses_refresh_token:
-            check_owner(settings, kept.record.owner)
-        token = kept.record.token
+            check_owner(settings, stored.record.owner)
+        token = stored.record.token
         freshness = token.freshness(now) if token and token.access_token != self.refused else Freshness.EXPIRED
         if freshness is Freshness.EXPIRED:
-            return kept, None, False
-        return kept, token, (freshness is Freshness.FRESH and not self.past) or bool(kept.record.unrenewable)
+            return stored, None, False
+        return stored, token, (freshness is Freshness.FRESH and not self.past) or bool(stored.record.unrenewable)
 
     async def _read(self, locked: bool) -> Kept | None:
         try:
@@ -134,40 +134,40 @@ class _Shared:
             if not problem.damaged:
                 raise
             if self.settings.uses_refresh_token:
-                repair = f"If it cannot be brought back: {self.settings.login_step}"
+                repair = f"If it cannot be restored: {self.settings.login_step}"
                 raise OACTokenStoreError(f"{problem} {repair}", damaged=True) from None
             # A caller without the lock reads again under it.
             if locked:
-                log.warning("%s It is replaced.", problem)
+                log.warning("%s This process replaces it.", problem)
             return None
 
     async def _renewed(self) -> Token | None:
         """Renew under the lock, unless another process just did; ``None`` to start over."""
-        kept, token, enough = await self._look(locked=True)
+        stored, token, enough = await self._stored_token(locked=True)
         if token and enough:
             return token
         if self.settings.uses_refresh_token:
-            return await self._next_of_chain(kept)
+            return await self._next_of_chain(stored)
         token = await mint(self.io, self.settings, self.policy)
-        await self._try_to_keep(minted(self.settings, token), None, "The token serves this process only.")
+        await self._try_to_store(minted(self.settings, token), None, "Only this process uses the new token.")
         return token
 
-    async def _next_of_chain(self, kept: Kept | None) -> Token | None:
+    async def _next_of_chain(self, stored: Kept | None) -> Token | None:
         """Renew with the latest refresh token; ``None`` to start over, because another process may have renewed."""
         io, store_entry, settings = self.io, self.store_entry, self.settings
-        record = kept.record if kept else Record()
+        record = stored.record if stored else Record()
         refresh = record.refresh_token or settings.refresh_token
-        self._refuse_hopeless(record, refresh)
+        self._check_renewable(record, refresh)
         interrupted = record.attempt
         begun = replace(record, refresh_token=refresh, attempt=Attempt(io.now(), _this_process()), failure=None)
-        before = await io.to_thread(lambda: store_entry.write(begun, kept))
+        before = await io.to_thread(lambda: store_entry.write(begun, stored))
         if before is None:
             return None
         sent = 0
 
         async def still_ours() -> None:
             nonlocal sent
-            if not await io.to_thread(store_entry.extend):
+            if not await io.to_thread(store_entry.lock.extend):
                 raise _LockLost
             sent += 1
 
@@ -179,21 +179,21 @@ class _Shared:
         except OACTransportError as error:
             if not error.sent:
                 # The refresh token is unused, so this attempt must not be blamed if a later renewal is refused.
-                await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
+                await self._try_to_store(replace(begun, attempt=interrupted), before, _STALE_ATTEMPT)
             raise
         except OACAuthError as error:
             if sent > 1 and interrupted is None:
                 # The response to an earlier request of this renewal may be lost.
                 interrupted = begun.attempt
-            now_kept = None
+            now_stored = None
             # If the store fails as well, the refusal is the more useful error.
             with suppress(OACTokenStoreError):
-                now_kept = await io.to_thread(store_entry.read)
-            if now_kept and now_kept.record.refresh_token != refresh:
+                now_stored = await io.to_thread(store_entry.read)
+            if now_stored and now_stored.record.refresh_token != refresh:
                 return None
             raise await self._explained(error, begun, before, interrupted) from None
         after = _after(begun, issued, io.now())
-        await self._keep(after, before)
+        await self._store(after, before)
         log.info(
             "Renewed the sign-in of %s at %s (%s); the token lives %.0f s.",
             after.owner or "an unnamed user", settings.identity_url, settings.label, issued.token.lifetime,
@@ -201,7 +201,7 @@ class _Shared:
         check_owner(settings, after.owner)
         return issued.token
 
-    def _refuse_hopeless(self, record: Record, refresh: str | None) -> None:
+    def _check_renewable(self, record: Record, refresh: str | None) -> None:
         """Raise if the renewal is known to fail, before anything is sent."""
         settings = self.settings
         if record.unrenewable:
@@ -218,8 +218,8 @@ class _Shared:
         age = self.io.now() - failure.at if failure else COOLDOWN
         if failure and not self.past and 0 <= age < COOLDOWN:
             raise OACAuthError(
-                f"{failure.message} (That was {age:.0f} s ago. The identity domain is not asked again for "
-                f"{COOLDOWN - age:.0f} s, unless somebody signs in.)",
+                f"{failure.message} (That was {age:.0f} s ago. The next request is sent in {COOLDOWN - age:.0f} s, or "
+                "after a user has signed in.)",
                 error=failure.error,
                 status=failure.status,
             )
@@ -233,45 +233,44 @@ class _Shared:
             return error
         if error.error != "invalid_grant":
             # The refusal is not about the refresh token, which still works.
-            await self._try_to_keep(replace(begun, attempt=interrupted), before, _MARKED)
+            await self._try_to_store(replace(begun, attempt=interrupted), before, _STALE_ATTEMPT)
             return error
         message = str(error)
         if interrupted and "consumed" in (error.description or "").lower():
             message += (
-                f" It was last sent by a renewal that began {_when(interrupted.at)} in {interrupted.by} and came to no "
-                "good end: the domain had answered, and that answer, with the new refresh token, was lost with the "
-                "process or the connection."
+                f" A renewal that began {_when(interrupted.at)} in {interrupted.by} used it last. Its response, with "
+                "the new refresh token, was lost with the process or the connection."
             )
         message += f" To repair it: {self.settings.login_step}"
         failure = Failure(self.io.now(), message, error.error, error.status)
-        await self._try_to_keep(
+        await self._try_to_store(
             replace(begun, attempt=interrupted, failure=failure),
             before,
-            "Other tasks will ask the identity domain again.",
+            "Other tasks will repeat the request.",
         )
         return error.saying(message)
 
-    async def _try_to_keep(self, record: Record, before: Kept | None, otherwise: str) -> None:
+    async def _try_to_store(self, record: Record, before: Kept | None, effect: str) -> None:
         """Store a record, and only log a failure: other processes can do without it.
 
         :param before: the record that it replaces; ``None`` to replace whatever is there.
-        :param otherwise: the consequence of a failure, for the log.
+        :param effect: the consequence of a failure, for the log.
         """
         store_entry = self.store_entry
         try:
             await self.io.to_thread(lambda: store_entry.write(record, before) if before else store_entry.put(record))
         except OACTokenStoreError as problem:
-            log.warning("%s %s", problem, otherwise)
+            log.warning("%s %s", problem, effect)
 
-    async def _keep(self, record: Record, before: Kept) -> None:
-        """Store the result of a renewal, and retry for ``_KEEP_TRYING`` seconds.
+    async def _store(self, record: Record, before: Kept) -> None:
+        """Store the result of a renewal, and retry for ``_STORE_PATIENCE`` seconds.
 
         :raises OACTokenStoreError: if the store still fails, which ends the chain.
         """
         io, store_entry, label = self.io, self.store_entry, self.settings.label
-        used, began, pause = before.record.refresh_token, io.now(), LOOK_INTERVAL
+        used, began, pause = before.record.refresh_token, io.now(), POLL_INTERVAL
 
-        def keep() -> None:
+        def store() -> None:
             expected: Kept | None = before
             while not store_entry.write(record, expected):
                 expected = store_entry.read()
@@ -281,24 +280,24 @@ class _Shared:
 
         while True:
             try:
-                return await io.to_thread(keep)
+                return await io.to_thread(store)
             except OACTokenStoreError as problem:
-                if io.now() - began >= _KEEP_TRYING:
+                if io.now() - began >= _STORE_PATIENCE:
                     raise OACTokenStoreError(
-                        f"The identity domain renewed {label}, and the new refresh token could not be kept. {problem} "
-                        f"The former one is used up. To repair it, once the store works: {self.settings.login_step}"
+                        f"The identity domain renewed {label}, but the new refresh token could not be stored. "
+                        f"{problem} The former one is used up. Once the store works: {self.settings.login_step}"
                     ) from problem
                 log.warning("Could not store the new refresh token of %s yet; trying again. %s", label, problem)
             try:
                 await io.sleep(pause)
             except OACKilledError:
                 # A task that was told to stop has time for one more write only.
-                await io.to_thread(keep)
+                await io.to_thread(store)
                 raise
             pause = min(2.0, pause * 2)
             # Even if the lock is lost, the write compares, so it does not replace what another process has stored.
             with suppress(OACTokenStoreError):
-                await io.to_thread(store_entry.extend)
+                await io.to_thread(store_entry.lock.extend)
 
 
 def _after(begun: Record, issued: Issued, now: float) -> Record:
@@ -328,15 +327,15 @@ async def keep_sign_in(
     async with locked(io, store_entry):
         former = None
         try:
-            kept = await io.to_thread(store_entry.read)
-            former = kept.record.refresh_token if kept else None
+            stored = await io.to_thread(store_entry.read)
+            former = stored.record.refresh_token if stored else None
         except OACTokenStoreError as problem:
             if not problem.damaged:
                 raise
         if unrenewable and former:
             raise OACConfigurationError(
-                f"There is a refresh token for {settings.label} in {store_entry.where}, which tasks renew. The new "
-                "tokens cannot be renewed and would end that. Use another Connection to try them, or `logout` first."
+                f"The new tokens cannot be renewed, and they would replace the refresh token of {settings.label} in "
+                f"{store_entry.where}, which tasks use. Use another Connection to try them, or `logout` first."
             )
         await io.to_thread(lambda: store_entry.put(record))
     if former and former != refresh:
@@ -354,15 +353,15 @@ async def locked(io: IO, store_entry: StoreEntry) -> AsyncIterator[None]:
     :raises OACTokenStoreError: if other processes hold it for too long.
     """
     waited = 0.0
-    while not await io.to_thread(store_entry.acquire):
+    while not await io.to_thread(store_entry.lock.acquire):
         if waited > _PATIENCE * store_entry.lease:
             raise OACTokenStoreError(_locked_for(store_entry, waited))
-        await io.sleep(LONGEST_LOOK_INTERVAL)
-        waited += LONGEST_LOOK_INTERVAL
+        await io.sleep(LONGEST_POLL_INTERVAL)
+        waited += LONGEST_POLL_INTERVAL
     try:
         yield
     finally:
-        await io.to_thread(store_entry.release)
+        await io.to_thread(store_entry.lock.release)
 
 
 def _locked_for(store_entry: StoreEntry, waited: float) -> str:
@@ -372,9 +371,9 @@ def _locked_for(store_entry: StoreEntry, waited: float) -> str:
     )
 
 
-def _whose(kept: Kept | None) -> str:
-    attempt = kept.record.attempt if kept else None
-    return f"The renewal under way was begun {_when(attempt.at)} by {attempt.by}." if attempt else ""
+def _renewing(stored: Kept | None) -> str:
+    attempt = stored.record.attempt if stored else None
+    return f"The renewal in progress began {_when(attempt.at)} in {attempt.by}." if attempt else ""
 
 
 def check_owner(settings: AuthSettings, who: str | None) -> None:

@@ -169,21 +169,19 @@ class EncryptedStore:
         if not any(fernet_keys):
             raise OACConfigurationError(
                 f"Tokens are not kept in {backend.where} unencrypted, and Airflow has no Fernet key. Set [core] "
-                "fernet_key (AIRFLOW__CORE__FERNET_KEY) to the same value on every machine, or [oac] store to "
-                "memory."
+                "fernet_key (AIRFLOW__CORE__FERNET_KEY) to the same value on every machine, or [oac] store to memory."
             )
         try:
             self._fernet = MultiFernet([Fernet(key.strip()) for key in fernet_keys if key.strip()])
-            usable = True
+            self.backend = backend
+            return
         except ValueError:
-            usable = False
+            pass
         # Raised outside the handler: that exception may hold the key.
-        if not usable:
-            raise OACConfigurationError(
-                "Airflow's Fernet key ([core] fernet_key) is not one: it must be 32 bytes in url-safe base64. Make one "
-                "with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'."
-            )
-        self.backend = backend
+        raise OACConfigurationError(
+            "Airflow's Fernet key ([core] fernet_key) must be 32 bytes in url-safe base64. Make one with: python -c "
+            "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'."
+        )
 
     def store_entry(self, settings: AuthSettings, lease: float = 120.0) -> StoreEntry:
         """The entry of one sign-in.
@@ -224,7 +222,7 @@ class EncryptedStore:
         if body.get("entry") != dict(entry):
             # Otherwise anyone with write access to the store could give one Connection the tokens of another.
             raise OACTokenStoreError(
-                "it was sealed for another entry: somebody copied or renamed it. Find out who writes to the store"
+                "it was sealed for another entry, so it was copied or renamed. Find out who writes to the store"
             )
         return record
 
@@ -245,7 +243,7 @@ class StoreEntry:
         self._name = name
         self._sealed_for = {"name": name, "token_url": token_url}
         self.lease = lease
-        self._lock = store.backend.lock(name, lease)
+        self.lock = store.backend.lock(name, lease)
 
     @property
     def where(self) -> str:
@@ -288,18 +286,6 @@ class StoreEntry:
     def delete(self) -> None:
         """Delete the record."""
         self._store.backend.delete(self._name)
-
-    def acquire(self) -> bool:
-        """Try to take the lock."""
-        return self._lock.acquire()
-
-    def extend(self) -> bool:
-        """Restart the lock's lease; ``False`` if the lock was lost."""
-        return self._lock.extend()
-
-    def release(self) -> None:
-        """Release the lock."""
-        self._lock.release()
 
     @staticmethod
     def read_all(entries: Sequence[StoreEntry]) -> list[Kept | OACTokenStoreError | None]:

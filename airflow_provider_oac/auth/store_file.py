@@ -68,7 +68,12 @@ class FileStore:
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
-            self._flush_folder()
+            # The renaming must reach the disk, too.
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             return True
 
     def delete(self, name: str) -> None:
@@ -78,13 +83,13 @@ class FileStore:
 
     def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
         """Return what is stored under several names; for an unreadable one, its error."""
-        found: list[bytes | OACTokenStoreError | None] = []
+        outcomes: list[bytes | OACTokenStoreError | None] = []
         for name in names:
             try:
-                found.append(self.read(name))
+                outcomes.append(self.read(name))
             except OACTokenStoreError as problem:
-                found.append(problem)
-        return found
+                outcomes.append(problem)
+        return outcomes
 
     def lock(self, name: str, lease: float) -> FileLock:
         """Return the lock of a name; it needs no lease, because the operating system frees it when its holder dies."""
@@ -111,53 +116,38 @@ class FileStore:
         return self._folder / f"{name}.token"
 
     def _open(self, path: Path, flags: int) -> int:
-        """Open a file of the folder without blocking; refuse a file that other users own or can access."""
-        try:
-            self._refuse_other_kinds(os.lstat(path), path)
-        except FileNotFoundError:
-            if not flags & os.O_CREAT:
-                raise
+        """Open a file of the folder without blocking; refuse a file that other users own or can access.
+
+        The folder is this user's alone, so a link, a pipe or a device in it is a mistake and no attack.
+        """
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         try:
-            # Another file may have replaced it since the check.
-            self._refuse_other_kinds(os.fstat(descriptor), path)
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                raise OACTokenStoreError(f"{path} is not a regular file. Remove it.")
+            self._refuse_foreign(info, path)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
-
-    def _refuse_other_kinds(self, found: os.stat_result, path: Path) -> None:
-        for kind, problem in ((stat.S_ISLNK, errno.ELOOP), (stat.S_ISDIR, errno.EISDIR)):
-            if kind(found.st_mode):
-                raise OSError(problem, os.strerror(problem))
-        if not stat.S_ISREG(found.st_mode):
-            raise OACTokenStoreError(f"{path} is not a regular file. Remove it: something else put it there.")
-        self._refuse_foreign(found, path)
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check_folder()
 
     def _check_folder(self) -> None:
-        found = os.stat(self._folder)
-        if not stat.S_ISDIR(found.st_mode):
+        info = os.stat(self._folder)
+        if not stat.S_ISDIR(info.st_mode):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        self._refuse_foreign(found, self._folder)
+        self._refuse_foreign(info, self._folder)
 
-    def _refuse_foreign(self, found: os.stat_result, path: Path) -> None:
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    def _refuse_foreign(self, info: os.stat_result, path: Path) -> None:
+        if info.st_uid != os.geteuid() or info.st_mode & 0o077:
             raise OACTokenStoreError(
-                f"{path} belongs to user {found.st_uid} and has mode {found.st_mode & 0o777:04o}; tokens are only kept "
-                f"where nobody else can read or replace them. It must belong to user {os.geteuid()}, who runs this "
-                f"process: chown it, and chmod {'700' if path == self._folder else '600'}."
+                f"{path} belongs to user {info.st_uid} and has mode {info.st_mode & 0o777:04o}, so other users may "
+                f"read or replace tokens there. It must belong to user {os.geteuid()}, who runs this process: chown "
+                f"it, and chmod {'700' if path == self._folder else '600'}."
             )
-
-    def _flush_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def _explained(self, done: str) -> Iterator[None]:
@@ -169,10 +159,10 @@ class FileStore:
                 errno.ENOSPC: "Make room on the disk",
                 errno.EDQUOT: "Make room within the quota",
                 errno.EROFS: "Put the folder ([oac] store_folder) on a disk that can be written",
-                errno.ELOOP: "Remove the symbolic link that stands in the file's place",
-                errno.EEXIST: f"{self._folder} must be a folder: remove what stands in its place",
-                errno.ENOTDIR: f"{self._folder} must be a folder: remove what stands in its place",
-                errno.EISDIR: "Remove the folder that stands in the file's place",
+                errno.ELOOP: "Remove the symbolic link at the file's path",
+                errno.EISDIR: "Remove the folder at the file's path",
+                errno.EEXIST: f"{self._folder} must be a folder: remove the file at this path",
+                errno.ENOTDIR: f"{self._folder} must be a folder: remove the file at this path",
             }.get(error.errno or 0, f"Let user {os.geteuid()}, who runs this process, read and write the folder")
             raise OACTokenStoreError(
                 f"The token store in {self._folder} could not be {done} ({reason}). {step}."

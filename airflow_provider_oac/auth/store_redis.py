@@ -42,7 +42,7 @@ class RedisStore:
     def __init__(self, url: str) -> None:
         if not url:
             raise OACConfigurationError(
-                "[oac] store is redis, but [oac] redis_url is empty: give its address, such as "
+                "[oac] store is redis, but [oac] redis_url is empty: set it, for example to "
                 "rediss://:password@redis.example.com:6379/0."
             )
         try:
@@ -68,8 +68,8 @@ class RedisStore:
         # Raised outside the handler: that exception may hold the password.
         if not usable:
             raise OACConfigurationError(
-                "[oac] redis_url is not the address of a Redis server: it looks like "
-                "rediss://:password@redis.example.com:6379/0, the password percent-encoded."
+                "[oac] redis_url is not the address of a Redis server, such as "
+                "rediss://:password@redis.example.com:6379/0 (password percent-encoded)."
             )
         if unknown:
             raise OACConfigurationError(
@@ -86,14 +86,14 @@ class RedisStore:
     def read(self, name: str) -> bytes | None:
         """Return the bytes stored under a name; ``None`` if there are none."""
         with self.explained("read"):
-            found: Any = self._client.get(_key("token", name))
-            return bytes(found) if found is not None else None
+            value: Any = self._client.get(_key("token", name))
+            return bytes(value) if value is not None else None
 
     def read_all(self, names: Sequence[str]) -> list[bytes | OACTokenStoreError | None]:
         """Return what is stored under several names, with one request."""
         with self.explained("read"):
-            found: Any = self._client.mget([_key("token", name) for name in names])
-            return [None if sealed is None else bytes(sealed) for sealed in found]
+            values: Any = self._client.mget([_key("token", name) for name in names])
+            return [None if sealed is None else bytes(sealed) for sealed in values]
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
         """Compare and set in one transaction."""
@@ -124,11 +124,11 @@ class RedisStore:
         try:
             yield
         except self.errors as error:
-            step = "Check that the server runs and can be reached from here, and login and password in [oac] redis_url"
+            step = "Check that the server runs and is reachable, and login and password in [oac] redis_url"
             if re.search("MISCONF|ReadOnly|OutOfMemory|READONLY|OOM", f"{type(error).__name__} {error}"):
-                step = "The server takes no writes: check its disk, memory and role"
+                step = "The server refuses writes: check its disk, memory and role"
             raise OACTokenStoreError(
-                f"{self.where[0].upper()}{self.where[1:]} could not be {done} ({type(error).__name__}). {step}."
+                f"The token store in Redis ({self._shown}) could not be {done} ({type(error).__name__}). {step}."
             ) from None
 
 

@@ -65,21 +65,21 @@ class Issued:
     refresh_token: str | None = field(default=None, repr=False)
 
 
-def read_token(answer: Mapping[str, Any], asked_at: float) -> Token:
+def read_token(body: Mapping[str, Any], requested_at: float) -> Token:
     """Read the access token of the token service's response (RFC 6749 section 5.1).
 
-    :param answer: the JSON object.
-    :param asked_at: time before the request was sent.
+    :param body: the JSON object.
+    :param requested_at: time before the request was sent.
     :raises OACResponseError: if there is no usable access token in it.
     """
-    token = answer.get("access_token")
+    token = body.get("access_token")
     if not isinstance(token, str) or not fits_header(token):
-        raise OACResponseError("The token service's answer holds no access_token that can be sent in a header.")
-    kind = answer.get("token_type")
+        raise OACResponseError("The token service's response has no access_token that can be sent in a header.")
+    kind = body.get("token_type")
     # RFC 6749 section 7.1. A missing type counts as Bearer.
     if kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
         raise UnknownTokenType(str(kind)[:40])
-    return Token(token, asked_at, read_lifetime(answer.get("expires_in")))
+    return Token(token, requested_at, read_seconds(body.get("expires_in")))
 
 
 class UnknownTokenType(OACResponseError):
@@ -98,11 +98,11 @@ def fits_header(text: str) -> bool:
     return bool(text) and all(32 < ord(character) < 127 for character in text)
 
 
-def read_lifetime(value: Any) -> float:
-    """A token's lifetime in seconds from ``expires_in``; the shortest known lifetime if that is missing or invalid."""
+def read_seconds(value: Any, default: float = ASSUMED_LIFETIME, limit: float = _LONGEST_LIFETIME) -> float:
+    """A duration of a response (``expires_in``); ``default`` if it is missing, invalid or not below ``limit``."""
     # One of Oracle's endpoints documents expires_in as a string.
     try:
-        seconds = ASSUMED_LIFETIME if isinstance(value, bool) else float(value)
+        seconds = default if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        return ASSUMED_LIFETIME
-    return seconds if 0 < seconds < _LONGEST_LIFETIME else ASSUMED_LIFETIME
+        return default
+    return seconds if 0 < seconds < limit else default

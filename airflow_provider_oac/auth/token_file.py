@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_oac.auth.claims import claims, owner
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.token import Issued, Token, fits_header, read_lifetime
+from airflow_provider_oac.auth.token import Issued, Token, fits_header, read_seconds
 from airflow_provider_oac.exceptions import OACConfigurationError
 
 _LARGEST = 1 << 20
@@ -25,6 +25,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 _HEADER = re.compile(r"^(?:authorization:\s*)?(?:bearer\s+)?", re.IGNORECASE)
 # Seconds since the epoch that no claim of a real token reaches.
 _FAR_FUTURE = 1e11
+_DOWNLOAD = "Give the file as downloaded from the console or the Profile page."
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,20 @@ def read_token_file(text: str, settings: AuthSettings, now: float) -> Imported:
         # A member whose name has another form may be a token in the wrong place.
         members = ", ".join(sorted(name for name in body if _NAME.fullmatch(name))[:20]) or "none known"
         raise OACConfigurationError(
-            f"The file holds no token: none of {', '.join((*_ACCESS, *_REFRESH))} is among its members ({members}). "
-            "Give the file as the console or the Profile page handed it out."
+            f"The file holds no token: it has none of the members {', '.join((*_ACCESS, *_REFRESH))} ({members}). "
+            f"{_DOWNLOAD}"
         )
     for kind, token_text in (("access", access), ("refresh", refresh)):
         if token_text and not fits_header(token_text):
             raise OACConfigurationError(f"The file's {kind} token holds blanks or other characters that no token has.")
-    found = claims(access or "")
-    token = _token(access or "", found, body, now)
-    unrenewable = _unrenewable(refresh, found, settings)
+    token_claims = claims(access or "")
+    token = _token(access or "", token_claims, body, now)
+    unrenewable = _unrenewable(refresh, token_claims, settings)
     if unrenewable and token.expires_at <= now:
         raise OACConfigurationError(
-            f"The tokens of the file are of no use: the access token has expired, and {unrenewable}. Get a new file."
+            f"The tokens of the file cannot be used: the access token has expired, and {unrenewable}. Get a new file."
         )
-    return Imported(Issued(token, refresh), owner(found), unrenewable)
+    return Imported(Issued(token, refresh), owner(token_claims), unrenewable)
 
 
 def access_token_of(text: str) -> str:
@@ -89,9 +90,7 @@ def _object(text: str) -> dict[str, Any]:
         body = None
     # Raised outside the handler: the parser's exception holds the tokens.
     if not isinstance(body, dict):
-        raise OACConfigurationError(
-            "The file is not a JSON object. Give the file as the console or the Profile page handed it out."
-        )
+        raise OACConfigurationError(f"The file is not a JSON object. {_DOWNLOAD}")
     return body
 
 
@@ -104,24 +103,24 @@ def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:
     return next((value.strip() for name in names if isinstance(value := body.get(name), str) and value.strip()), None)
 
 
-def _token(access: str, found: dict[str, Any], body: dict[str, Any], now: float) -> Token:
+def _token(access: str, token_claims: dict[str, Any], body: dict[str, Any], now: float) -> Token:
     """The access token with its times, from its claims if it has them; a missing token counts as expired."""
-    begin, end = _moment(found.get("iat")), _moment(found.get("exp"))
+    begin, end = _moment(token_claims.get("iat")), _moment(token_claims.get("exp"))
     if begin is not None and end is not None and begin < end:
         return Token(access, begin, end - begin)
     if not access:
         return Token("", 0.0, 0.0)
-    return Token(access, now, read_lifetime(next((body[name] for name in _LIFETIME if name in body), None)))
+    return Token(access, now, read_seconds(next((body[name] for name in _LIFETIME if name in body), None)))
 
 
 def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value < _FAR_FUTURE else None
 
 
-def _unrenewable(refresh: str | None, found: dict[str, Any], settings: AuthSettings) -> str | None:
+def _unrenewable(refresh: str | None, token_claims: dict[str, Any], settings: AuthSettings) -> str | None:
     if not refresh:
         return "there is no refresh token in the file: in the console, tick to include one"
-    issued_to = found.get("client_id")
+    issued_to = token_claims.get("client_id")
     if isinstance(issued_to, str) and issued_to != settings.client_id:
         # Observed: the identity domain answers such a renewal with 401.
         return (

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.auth.claims import looks_personal
-from airflow_provider_oac.auth.device import DeviceCode
+from airflow_provider_oac.auth.device import DeviceCode, forget, sign_in_and_keep
 from airflow_provider_oac.auth.shared_store import keep_sign_in
-from airflow_provider_oac.auth.sign_in import forget, sign_in_and_keep
 from airflow_provider_oac.auth.token_file import read_token_file
 from airflow_provider_oac.cli.process import CommandFailed, hook, say, tell
 from airflow_provider_oac.transport.blocking import run

@@ -6,16 +6,13 @@ the namespace of Object Storage after an ``@``; here the Connection holds the na
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import BaseHook, mask_secret
+from airflow_provider_oac._compat import BaseHook, Connection, mask_secret
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.hooks.extra import Extra, file_folder
 from airflow_provider_oac.plain_text import word_or_length
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Connection
 
 schemes = ["oci"]
 
@@ -36,15 +33,13 @@ def get_fs(conn_id: str | None, storage_options: dict[str, Any] | None = None) -
         from ocifs import OCIFileSystem
     except ImportError as missing:
         raise OACConfigurationError(
-            "oci:// addresses need the package ocifs: install airflow-provider-oac[oci] wherever tasks run. "
-            f"({missing})"
+            f"oci:// needs the package ocifs ({missing}). Install airflow-provider-oac[oci] wherever tasks run."
         ) from None
-    own: dict[str, Any] = {}
-    if conn_id:
-        try:
-            own = options(BaseHook.get_connection(conn_id))
-        except OACConfigurationError as error:
-            raise OACConfigurationError(f"Connection {conn_id!r}: {error}") from None
+    try:
+        own = options(BaseHook.get_connection(conn_id)) if conn_id else {}
+    except OACConfigurationError as error:
+        error.of(f"Connection {conn_id!r}")
+        raise
     return OCIFileSystem(**{**own, **(storage_options or {})})
 
 
@@ -60,10 +55,7 @@ def options(conn: Connection) -> dict[str, Any]:
     :raises OACConfigurationError: naming the missing or wrong fields.
     """
     extra = Extra(conn)
-    found: dict[str, Any] = {}
-    for name in ("namespace", "region"):
-        if value := extra.text(name):
-            found[name] = value
+    found: dict[str, Any] = {name: value for name in ("namespace", "region") if (value := extra.text(name))}
     if endpoint := extra.text("service_endpoint"):
         found["config_kwargs"] = {"service_endpoint": endpoint}
     principal = extra.text("iam_type")
@@ -72,7 +64,7 @@ def options(conn: Connection) -> dict[str, Any]:
     if principal not in _PRINCIPALS:
         raise OACConfigurationError(
             f"iam_type is {word_or_length(principal, extra.secrets)}, but must be one of {', '.join(_PRINCIPALS)}, or "
-            "be left out for an API key."
+            "absent for an API key."
         )
     return {**found, "iam_type": principal}
 
@@ -96,13 +88,7 @@ def _api_key(conn: Connection, extra: Extra) -> dict[str, Any]:
     pem = lazy.keys.load_private_key(text, passphrase, folder=file_folder()).pem()
     # The key goes into the signer, because ocifs logs the configuration at the level DEBUG. The SDK still requires a
     # key file in the configuration.
-    return {
-        "signer": Signer(names["tenancy_id"], user, names["fingerprint"], None, private_key_content=pem.decode()),
-        "config": {
-            "tenancy": names["tenancy_id"],
-            "user": user,
-            "fingerprint": names["fingerprint"],
-            "region": names["region"],
-            "key_file": "held by the signer",
-        },
-    }
+    tenancy, fingerprint = names["tenancy_id"], names["fingerprint"]
+    config = {"tenancy": tenancy, "user": user, "fingerprint": fingerprint, "region": names["region"]}
+    signer = Signer(tenancy, user, fingerprint, None, private_key_content=pem.decode())
+    return {"signer": signer, "config": {**config, "key_file": "held by the signer"}}

@@ -277,8 +277,8 @@ class _Checks:
 
         def tried() -> None:
             store_entry.read()
-            if store_entry.acquire():
-                store_entry.release()
+            if store_entry.lock.acquire():
+                store_entry.lock.release()
 
         try:
             # In one thread: a canceled test must not leave the lock taken.

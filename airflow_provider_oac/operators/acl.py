@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import CatalogPath, Location, Number, OneOf, Template, argument, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
 from airflow_provider_oac.operators.catalog import ItemOperator
 from airflow_provider_oac.operators.task_state import TaskKey
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.acl import Access
 
 _MODES = OneOf(("ReplaceMatchingAccounts", "DeleteMatchingAccounts", "ReplaceAll"))
 _MEMBERS = {"account", "account_type", "permissions"}
@@ -54,7 +51,7 @@ class OACUpdateACLOperator(ItemOperator):
         """Change the permissions."""
         item_id = self.checked_id()
         shown = lazy.ids.shown(item_id)
-        entries: Sequence[Access] = self._entries()
+        entries: Sequence[lazy.acl.Access] = self._entries()
         # Made before any request, since it refuses arguments that OAC would refuse.
         lazy.acl.update(self.catalog_type, item_id, entries, mode=self.mode)
         self._push_link(context)
@@ -65,7 +62,7 @@ class OACUpdateACLOperator(ItemOperator):
         plan = lazy.acl_changes.difference(before, wanted)
         if self.mode == lazy.acl.DELETE_MATCHING:
             self._warn_of_absent(shown, entries, before)
-        self._tell(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
+        self._log(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
         if self.dry_run_only or not (plan or self.recursive):
             return self._result(item_id, plan, wanted, changed=False)
         try:
@@ -74,8 +71,8 @@ class OACUpdateACLOperator(ItemOperator):
             if error.status in (400, 404):
                 self.log.error(
                     "OAC refused the whole change; nothing was changed. If OAC names an account: use a user's id in "
-                    "the identity domain, and an application role's name in OAC's Console. Accounts in the change: %s.",
-                    ", ".join(f"{entry.account_type} {entry.account!r}" for entry in entries),
+                    "the identity domain, or an application role's name in OAC's Console. Accounts in the change: %s.",
+                    _accounts(entries),
                 )
             raise
         if self.mode != lazy.acl.DELETE_MATCHING:
@@ -83,28 +80,29 @@ class OACUpdateACLOperator(ItemOperator):
             lazy.acl_changes.check_taken(entries, after)
             wanted = lazy.acl_changes.expected(before, entries, self.mode)
         done = lazy.acl_changes.difference(before, after)
-        self._tell(f"Changed {shown}", done)
+        self._log(f"Changed {shown}", done)
         if other := lazy.acl_changes.difference(wanted, after):
             self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other))
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
 
-    def _warn_of_absent(self, shown: str, entries: Sequence[Access], before: Sequence[Access]) -> None:
+    def _warn_of_absent(
+        self, shown: str, entries: Sequence[lazy.acl.Access], before: Sequence[lazy.acl.Access]
+    ) -> None:
         """Warn of accounts that the list does not have: they are already removed, or their names are wrong."""
-        there = {entry.key for entry in before}
-        if absent := [entry for entry in entries if entry.key not in there]:
+        present = {entry.key for entry in before}
+        if absent := [entry for entry in entries if entry.key not in present]:
             self.log.warning(
-                "The permissions of %s have no entry for %s: nothing to remove. Their entries:%s",
-                shown, ", ".join(f"{entry.account_type} {entry.account!r}" for entry in absent),
-                "".join(f"\n  {entry.text()}" for entry in before) or " none",
+                "The permissions of %s have no entry for %s: nothing to remove. The entries:%s",
+                shown, _accounts(absent), "".join(f"\n  {entry.text()}" for entry in before) or " none",
             )  # fmt: skip
 
-    def _entries(self) -> list[Access]:
+    def _entries(self) -> list[lazy.acl.Access]:
         found = []
         for given in self.entries:
             if not given.get("account") or set(given) - _MEMBERS:
+                others = ", ".join(sorted(_MEMBERS - {"account"}))
                 raise OACConfigurationError(
-                    f"An entry must be a dictionary with account and optionally "
-                    f"{', '.join(sorted(_MEMBERS - {'account'}))}, not {given!r}."
+                    f"An entry must be a dictionary with account and optionally {others}, not {given!r}."
                 )
             permissions = given.get("permissions")
             if self.mode == lazy.acl.DELETE_MATCHING and not permissions:
@@ -112,18 +110,19 @@ class OACUpdateACLOperator(ItemOperator):
             if isinstance(permissions, str | Mapping) or not isinstance(permissions, Sequence | Set):
                 raise OACConfigurationError(
                     f"The entry for {given['account']!r} has permissions={permissions!r}, but must have a list of all "
-                    "permissions of the account. A permission that is not in the list is revoked; [] revokes all."
+                    "permissions of the account. OAC revokes permissions that are not in the list; [] revokes all."
                 )
-            found.append(
-                lazy.acl_changes.access(given["account"], list(permissions), given.get("account_type") or "User")
-            )
+            kind = given.get("account_type") or "User"
+            found.append(lazy.acl_changes.access(given["account"], list(permissions), kind))
         return found
 
-    def _tell(self, what: str, lines: Sequence[str]) -> None:
-        self.log.info("%s%s:%s", what, " and all below" * self.recursive, "".join(f"\n  {line}" for line in lines)
-                      or " no entry of the item itself")  # fmt: skip
+    def _log(self, what: str, difference: Sequence[str]) -> None:
+        below, lines = " and all below" if self.recursive else "", "".join(f"\n  {line}" for line in difference)
+        self.log.info("%s%s:%s", what, below, lines or " no entry of the item itself")
 
-    def _result(self, item_id: str, difference: list[str], after: Sequence[Access], *, changed: bool) -> dict[str, Any]:
+    def _result(
+        self, item_id: str, difference: list[str], after: Sequence[lazy.acl.Access], *, changed: bool
+    ) -> dict[str, Any]:
         return {
             "path": lazy.ids.plain_id(item_id) or item_id,
             "changed": changed,
@@ -176,22 +175,16 @@ class OACAuditACLOperator(OACBaseOperator):
         folder_id = lazy.ids.item_id(item_id=self.folder_id, path=path_text(self.folder_path), what="the folder")
         self._push_link(context)
         sink = sink_of(self.destination, self.destination_conn_id, TaskKey.of(context))
+        report = lazy.acl_report.write_acl_report(
+            lazy.ids.FOLDERS, folder_id, sink, file_format=self.file_format, unreadable=self.unreadable,
+            limit=self.max_parallel, manage_content=self.manage_content,
+        )  # fmt: skip
         try:
-            done = self.hook.run(
-                lazy.acl_report.write_acl_report(
-                    lazy.ids.FOLDERS,
-                    folder_id,
-                    sink,
-                    file_format=self.file_format,
-                    unreadable=self.unreadable,
-                    limit=self.max_parallel,
-                    manage_content=self.manage_content,
-                )
-            )
+            done = self.hook.run(report)
         except OACApiError as error:
             if error.path.endswith("/getACL") and self.unreadable == "fail":
                 raise OACError(
-                    f"{error} Nothing was written. unreadable='record' writes the error to the file and continues."
+                    f"{error} No file was written. unreadable='record' writes the error to the file and continues."
                 ) from error
             raise
         if done.unreadable_count:
@@ -203,11 +196,10 @@ class OACAuditACLOperator(OACBaseOperator):
         self.log.info("Wrote the permissions of %d items to %s: %d lines, %d bytes, SHA-256 %s.",
                       done.items, self.destination, file.lines, file.size, file.sha256)  # fmt: skip
         return {
-            "path": self.destination,
-            "items": done.items,
-            "lines": file.lines,
-            "size": file.size,
-            "sha256": file.sha256,
-            "unreadable_count": done.unreadable_count,
-            "unreadable": list(done.unreadable),
-        }
+            "path": self.destination, "items": done.items, "lines": file.lines, "size": file.size,
+            "sha256": file.sha256, "unreadable_count": done.unreadable_count, "unreadable": list(done.unreadable),
+        }  # fmt: skip
+
+
+def _accounts(entries: Sequence[lazy.acl.Access]) -> str:
+    return ", ".join(f"{entry.account_type} {entry.account!r}" for entry in entries)

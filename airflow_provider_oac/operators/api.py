@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_oac._compat import AirflowFailException, AirflowSkipException, Context
 from airflow_provider_oac.arguments import EMPTY, Location, Number, Template
 from airflow_provider_oac.exceptions import (
     OACConfigurationError,
@@ -22,15 +22,8 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.links import INSTANCE_LINKS
-from airflow_provider_oac.operators.base import NoFacts, OACWorkOperator, Started, sink_of
-from airflow_provider_oac.operators.task_state import TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.calls import Call
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.hooks.oac import OACHook
-    from airflow_provider_oac.transport.io import Response
+from airflow_provider_oac.operators.base import OACWorkOperator, sink_of
+from airflow_provider_oac.operators.task_state import NoFacts, Started, Succeeded, TaskState
 
 _API_BASE = "/api/20210901"
 
@@ -111,7 +104,7 @@ class OACApiOperator(OACWorkOperator):
             self.operator_extra_links = INSTANCE_LINKS
 
     @cached_property
-    def hook(self) -> OACHook:
+    def hook(self) -> lazy.oac.OACHook:
         """The hook of this task, with ``scope`` if it is set."""
         hook = super().hook
         if self.scope:
@@ -151,63 +144,55 @@ class OACApiOperator(OACWorkOperator):
         self.log.info("OAC accepted: %s (work request %s).", call.doing, work)
         return Started(work, time.time(), NoFacts())
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> Any:
         """Make the result."""
-        return self._checked(
-            {
-                "work_request_id": started.work_request_id,
-                "status": work.status if work else None,
-                "operation": work.operation if work else None,
-                "resources": [dict(resource) for resource in work.resources] if work else [],
-            },
-            self._call(),
-        )
+        result = {
+            "work_request_id": started.work_request_id,
+            "status": work.status if work else None,
+            "operation": work.operation if work else None,
+            "resources": [dict(resource) for resource in work.resources] if work else [],
+        }
+        return self._checked(result, self._call())
 
     def clean_up(self, started: Started, state: TaskState) -> None:
         """Record that the work ended without success: the next try may start it anew."""
         state.remember(sending=False, work_request_id=None)
 
-    def _call(self) -> Call[Any]:
+    def _call(self) -> lazy.calls.Call[Any]:
         if bool(self.call) == bool(self.method and self.path):
             raise OACConfigurationError(
                 f"Give either call (now {self.call!r}) or method and path (now {self.method!r}, {self.path!r}). If one "
                 "comes from a template, check what it renders to."
             )
         if self.call:
-            given = [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]
-            if given:
+            if given := [name for name in ("method", "path", "query", "body", "headers") if getattr(self, name)]:
                 raise OACConfigurationError(f"{', '.join(given)} cannot be combined with call={self.call!r}.")
             found = lazy.any_call.named(self.call, dict(self.arguments or {}))
             made = found.page(1) if isinstance(found, lazy.paging.Listing) else found
         else:
             if self.arguments:
                 raise OACConfigurationError("arguments belong to call. With method and path, use query and body.")
+            accept = "*/*" if self.destination and not self.paged else self.accept
             made = lazy.any_call.raw(
-                str(self.method),
-                str(self.path),
-                query=self.query,
-                body=self.body,
-                headers=self.headers,
-                accept="*/*" if self.destination and not self.paged else self.accept,
-                content_type=self.content_type,
-                base=self.base,
-            )
+                str(self.method), str(self.path), query=self.query, body=self.body, headers=self.headers,
+                accept=accept, content_type=self.content_type, base=self.base,
+            )  # fmt: skip
         if lazy.any_call.restores(made):
             raise OACConfigurationError(
-                "A restore replaces the content of the whole instance and cannot be undone. Use "
-                "OACRestoreSnapshotOperator, which has safety checks."
+                "A restore replaces the whole instance and cannot be undone. Use OACRestoreSnapshotOperator, which has "
+                "safety checks."
             )
         if made.secrets:
             raise OACConfigurationError(
-                f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that "
-                "reads it from an Airflow Connection, or use OACHook in your own task."
+                f"The call {self.call!r} sends a secret, which does not belong in a DAG. Use the operator that reads "
+                "it from an Airflow Connection, or OACHook in your own task."
             )
         return made if self.repeatable is None else replace(made, repeatable=self.repeatable)
 
-    def _logged(self, call: Call[Any]) -> Call[Any]:
+    def _logged(self, call: lazy.calls.Call[Any]) -> lazy.calls.Call[Any]:
         """Return a call that also logs request and response, without bodies, since these may contain secrets."""
 
-        def read(response: Response) -> Any:
+        def read(response: lazy.io.Response) -> Any:
             kind = lazy.io.media_type(response.headers)
             self.log.info("OAC answered HTTP %d: %s, %d bytes.", response.status, kind, len(response.body))
             return call.read(response)
@@ -215,16 +200,14 @@ class OACApiOperator(OACWorkOperator):
         self.log.info("Sending %s %s.", call.method, call.base + call.path)
         return replace(call, read=read)
 
-    def _check_together(self, call: Call[Any]) -> None:
+    def _check_together(self, call: lazy.calls.Call[Any]) -> None:
         if self.wait_for_completion and (self._in_pages() or self.destination or self.scope):
             raise OACConfigurationError(
-                "wait_for_completion=True cannot be combined with paged, destination or scope: such a call returns a "
-                "work request of the REST API."
+                "wait_for_completion=True cannot be combined with paged, destination or scope: the call "
+                "returns a work request of the REST API."
             )
         if self.paged and (call.method != "GET" or "page" in (self.query or {})):
-            raise OACConfigurationError(
-                "paged=True fetches all pages of a list with GET. Use method='GET' and leave page out of query."
-            )
+            raise OACConfigurationError("paged=True needs method='GET', and a query without page.")
         if self.paged and self.call and not self._in_pages():
             raise OACConfigurationError(f"{self.call} does not return pages. Leave paged out.")
 
@@ -240,7 +223,7 @@ class OACApiOperator(OACWorkOperator):
         self._logged(listing.page(1))
         return self._collect(listing.each, self.destination, self.destination_conn_id, self.max_items, context)
 
-    def _answer(self, call: Call[Any], state: TaskState) -> Any:
+    def _answer(self, call: lazy.calls.Call[Any], state: TaskState) -> Any:
         """Send the call and return the content of its response."""
         if not self.destination:
             logged = self._logged(call)
@@ -253,7 +236,7 @@ class OACApiOperator(OACWorkOperator):
         self.log.info("The response is at %s: %d bytes, SHA-256 %s.", self.destination, stored.size, stored.sha256)
         return {"path": self.destination, **stored.to_dict()}
 
-    def _checked(self, result: Any, call: Call[Any]) -> Any:
+    def _checked(self, result: Any, call: lazy.calls.Call[Any]) -> Any:
         """Check and filter the result. If that fails after a call that is not safe to repeat, no retry follows."""
         # Check and filter get the models; XCom gets plain values that Airflow can store.
         try:
@@ -274,7 +257,7 @@ class OACApiOperator(OACWorkOperator):
 
     # -- calls that are not safe to repeat
 
-    def _refuse_second(self, call: Call[Any], state: TaskState) -> None:
+    def _refuse_second(self, call: lazy.calls.Call[Any], state: TaskState) -> None:
         if not call.repeatable and (state.interrupted or (state.available and state.suspect())):
             work = state.of_this_order().work_request_id
             what = f"OAC no longer knows its work request {work}" if work else "its response was lost"
@@ -284,13 +267,13 @@ class OACApiOperator(OACWorkOperator):
                 "repeatable=True always sends the call again."
             )
 
-    def _fenced(self, call: Call[Any], state: TaskState) -> Callable[[], Any]:
+    def _fenced(self, call: lazy.calls.Call[Any], state: TaskState) -> Callable[[], Any]:
         """A function that sends the call. A call that is not safe to repeat is sent only by the current try."""
         if call.repeatable:
             return lambda: self.hook.run(call)
         return lambda: self.hook.run(lambda api: api.perform(call, before_send=state.check_current))
 
-    def _sent(self, call: Call[Any], state: TaskState, send: Callable[[], Any]) -> Any:
+    def _sent(self, call: lazy.calls.Call[Any], state: TaskState, send: Callable[[], Any]) -> Any:
         """Send the call. If it fails and OAC may have acted on it, fail the task without a retry."""
         if call.repeatable:
             return send()
@@ -315,7 +298,7 @@ class OACApiOperator(OACWorkOperator):
         return result
 
     @contextmanager
-    def _no_second_time(self, call: Call[Any], state: TaskState) -> Iterator[None]:
+    def _no_second_time(self, call: lazy.calls.Call[Any], state: TaskState) -> Iterator[None]:
         """Prevent a retry after OAC accepted the work, if there is no store: it would start the work a second time."""
         try:
             yield

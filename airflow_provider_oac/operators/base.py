@@ -7,17 +7,15 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, default_deferrable, deferral_error, is_airflow_2
+from airflow_provider_oac._compat import AirflowFailException, Context, default_deferrable, deferral_error
 from airflow_provider_oac.arguments import Duration, Location, Template, path_text, seconds
 from airflow_provider_oac.counters import count
-from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -26,65 +24,11 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.links import (
-    INSTANCE_LINKS,
-    WORK_LINKS,
-    WORK_REQUEST,
-    OACInstanceLink,
-    OACWorkRequestLink,
-    work_request_page,
-)
-from airflow_provider_oac.operators.task_state import TaskKey, TaskRecord, TaskState
+from airflow_provider_oac.links import INSTANCE_LINKS, WORK_LINKS, push_instance_link, push_work_link
+from airflow_provider_oac.operators.task_state import Deferred, NoFacts, Started, TaskKey, TaskRecord, TaskState
 from airflow_provider_oac.records import Record
 from airflow_provider_oac.tasks import CheckedOperator
-from airflow_provider_oac.triggers.oac import OACTrigger, OACWorkRequestTrigger, carried_by
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.calls import Call
-    from airflow_provider_oac.client.paging import Source
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.hooks.oac import OACHook
-    from airflow_provider_oac.hooks.object_storage import ObjectStorageSink
-    from airflow_provider_oac.triggers.oac import OACJobTrigger
-
-
-@dataclass(frozen=True)
-class NoFacts(Record):
-    """No facts: the operator completes this work without any."""
-
-
-class Started(NamedTuple):
-    """Work that OAC has accepted.
-
-    :param work_request_id: id of its work request; ``None`` if only traces of the work were found in OAC.
-    :param submitted_at: when it was submitted, in seconds since the epoch.
-    :param facts: what the operator needs to complete the work. Templates may render differently at that time.
-    """
-
-    work_request_id: str | None
-    submitted_at: float
-    facts: Any
-
-    def record(self) -> dict[str, Any]:
-        """The members that a :class:`TaskRecord` or :class:`Deferred` stores."""
-        return {**self._asdict(), "facts": self.facts.to_json()}
-
-
-@dataclass(frozen=True)
-class Deferred(Record):
-    """The state that a trigger carries for the task during a deferral.
-
-    :param deadline: when the wait ends, in seconds since the epoch.
-    :param latest: when ``execution_timeout`` ends the try, in seconds since the epoch; ``None`` for never.
-    """
-
-    work_request_id: str | None
-    submitted_at: float
-    facts: dict[str, Any]
-    deadline: float
-    latest: float | None
-
+from airflow_provider_oac.triggers import oac as triggers
 
 OTHER_VERSION = "The trigger of this task was written by another version of this provider."
 
@@ -110,19 +54,15 @@ class OACBaseOperator(CheckedOperator):
     _killed = False
 
     @cached_property
-    def hook(self) -> OACHook:
+    def hook(self) -> lazy.oac.OACHook:
         """The hook of this task. Its waits end soon after Airflow kills the task."""
         return self._hook_of(self.oac_conn_id)
 
-    def _hook_of(self, oac_conn_id: str) -> OACHook:
+    def _hook_of(self, oac_conn_id: str) -> lazy.oac.OACHook:
         return lazy.oac.OACHook(oac_conn_id, stopped=lambda: self._killed)
 
     def pre_execute(self, context: Context) -> None:
-        """Keep Airflow 3 from pushing the links when the task's process ends.
-
-        The operator pushes each link as soon as it knows the address. Airflow would push a link without an address as
-        an empty XCom.
-        """
+        """Keep Airflow 3 from pushing the links at the end of the task: it would push empty ones as well."""
         super().pre_execute(context)
         self.operator_extra_links = ()
 
@@ -152,21 +92,13 @@ class OACBaseOperator(CheckedOperator):
         text = json.dumps([type(self).__name__, self.hook.settings.address, order], sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:20]
 
-    def _differs(self, state: TaskState, work: str) -> bool:
-        """Whether the store holds an order from before a Clear that differs from this one; warns if so.
-
-        :param work: the earlier work, for the log.
-        """
-        if not state.differs:
-            return False
-        self.log.warning(
-            "Before it was cleared, this task ordered something else: %s may still be running in OAC, which cannot "
-            "cancel it. It is not adopted; this order is submitted anew.", work,
-        )  # fmt: skip
-        return True
-
     def _collect(
-        self, source: Source[Any], destination: Location | None, conn_id: str | None, max_items: int, context: Context
+        self,
+        source: lazy.paging.Source[Any],
+        destination: Location | None,
+        conn_id: str | None,
+        max_items: int,
+        context: Context,
     ) -> list[Any] | dict[str, Any]:
         """Return all items of a list for XCom, or write them to a file as JSON lines and return its facts.
 
@@ -177,9 +109,7 @@ class OACBaseOperator(CheckedOperator):
         if destination:
             sink = sink_of(destination, conn_id, TaskKey.of(context))
             done = self.hook.run(lazy.writers.write_json_lines(source, sink))
-            self.log.info(
-                "Wrote %d items to %s: %d bytes, SHA-256 %s.", done.lines, destination, done.size, done.sha256
-            )
+            self.log.info("Wrote %d items to %s: %d bytes.", done.lines, destination, done.size)
             return {"path": destination, "items": done.lines, "size": done.size, "sha256": done.sha256}
         items = self.hook.run(lazy.paging.collected(source, max_items + 1))
         if len(items) > max_items:
@@ -191,7 +121,7 @@ class OACBaseOperator(CheckedOperator):
         return [lazy.models.plain(item) for item in items]
 
     def _push_link(self, context: Context) -> None:
-        context["ti"].xcom_push(key=OACInstanceLink.xcom_key, value=f"{self.hook.settings.address}/ui/")
+        push_instance_link(context["ti"], self.hook.settings.address)
 
 
 class OACWorkOperator(OACBaseOperator):
@@ -236,7 +166,7 @@ class OACWorkOperator(OACBaseOperator):
         """Submit the work, unless OAC shows that an earlier try already has."""
 
     @abstractmethod
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+    def complete(self, started: Started, work: lazy.work_requests.WorkRequest | None, context: Context) -> Any:
         """Make the task's result, or start the work that comes next and return it.
 
         :param work: the work request, which succeeded; ``None`` if the task does not wait, or if only traces of the
@@ -250,26 +180,33 @@ class OACWorkOperator(OACBaseOperator):
     _until = 0.0
     _latest: float | None = None
 
-    # Whether this try lost track of what it had submitted: the trigger failed, or another version of this package
-    # wrote its state.
+    # Whether this try lost track of its work: the trigger failed, or another version of this package wrote its state.
     _interrupted = False
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The class of :attr:`Started.facts`."""
-        return NoFacts
+    # The class of `Started.facts`: a module of `lazy`, and its name there; None if the operator needs no facts.
+    facts_class: ClassVar[tuple[str, str] | None] = None
+    # Why the task always waits for its work; empty if it need not.
+    must_wait: ClassVar[str] = ""
+
+    def check_together(self) -> None:
+        """Require the wait where the operator needs it."""
+        if self.must_wait and not self.wait_for_completion:
+            raise OACConfigurationError(
+                f"wait_for_completion=False is not supported: {self.must_wait}. Use deferrable=True to wait without a "
+                "worker."
+            )
 
     def handle(self, started: Started) -> str | None:
         """The id to poll; ``None`` if only traces of the work were found."""
         return started.work_request_id
 
-    def state_call(self, started: Started) -> Call[WorkRequest]:
+    def state_call(self, started: Started) -> lazy.calls.Call[lazy.work_requests.WorkRequest]:
         """The call that reads the state of the work."""
         return lazy.work_requests.get(str(started.work_request_id))
 
-    def trigger(self, started: Started) -> OACWorkRequestTrigger | OACJobTrigger:
+    def trigger(self, started: Started) -> triggers.OACWorkRequestTrigger | triggers.OACJobTrigger:
         """The trigger that waits for the work. A task that waits in the worker polls the same target."""
-        return OACWorkRequestTrigger(
+        return triggers.OACWorkRequestTrigger(
             **self._trigger_arguments(started, self._until),
             work_request_id=str(started.work_request_id),
             submitted_at=started.submitted_at,
@@ -297,9 +234,8 @@ class OACWorkOperator(OACBaseOperator):
             self._until = min(self._until, self._latest)
         state = self._state(context)
         state.claim()
-        with self._stopping("What it may have started continues in OAC; the next try searches for it first."):
-            started = self._found_again(state)
-            if started is not None:
+        with self._stopping("Work that it may have started continues in OAC. The next try searches for it first."):
+            if (started := self._found_again(state)) is not None:
                 count("reattached")
             started = started or self.start(state, context)
         return self._pursue(started, state, context)
@@ -315,7 +251,8 @@ class OACWorkOperator(OACBaseOperator):
             # Without an id, a retry has to search OAC for traces of the work.
             state.remember(**started.record(), sending=self.handle(started) is None)
             self._push_link(context)
-            self._push_work_link(started, context)
+            if started.work_request_id is not None:
+                push_work_link(context["ti"], started.work_request_id, self.oac_conn_id, self.hook.settings.address)
             if not self.waits_for(started):
                 result = self.complete(started, None, context)
                 continue
@@ -328,10 +265,10 @@ class OACWorkOperator(OACBaseOperator):
             result = self._finish(started, context)
         return result
 
-    def _defer(self, trigger: OACTrigger, method_name: str = "execute_complete") -> None:
+    def _defer(self, trigger: triggers.OACTrigger, method_name: str = "execute_complete") -> None:
         """Wait in the triggerer. Airflow's timeout leaves the trigger time to end by itself at its deadline."""
         left = max(0.0, (trigger.deadline or 0.0) - time.time())
-        self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=left) + TRIGGER_GRACE)
+        self.defer(trigger=trigger, method_name=method_name, timeout=timedelta(seconds=left) + triggers.TRIGGER_GRACE)
 
     def _trigger_arguments(self, started: Started, deadline: float) -> dict[str, Any]:
         """The arguments that all triggers of work take."""
@@ -353,26 +290,24 @@ class OACWorkOperator(OACBaseOperator):
         if not error.endswith("timeout"):
             return self._search_again(context, f"The trigger failed: {error}")
         work_request_id = self._state(context).of_this_order().work_request_id
-        work = f"work request {work_request_id}" if work_request_id else "work in OAC"
+        work, grace = f"work request {work_request_id or '(id not known)'}", triggers.TRIGGER_GRACE.seconds // 60
         raise OACWaitTimeoutError(
-            f"No triggerer ended the wait for {work} within {TRIGGER_GRACE.seconds // 60} minutes after its deadline. "
-            "Likely cause: no triggerer runs, or it is overloaded. The work continues in OAC. Next step: check "
-            "`airflow triggerer`, then run the task again: it finds the work. deferrable=False waits in the worker.",
+            f"No triggerer ended the wait for {work} within {grace} minutes after its deadline. The work continues in "
+            "OAC. Likely cause: no triggerer runs, or it is overloaded. Next step: check `airflow triggerer`, then run "
+            "the task again: it finds the work. deferrable=False waits in the worker.",
             work_request_id=work_request_id,
         )
 
     def _continuing(self, started: Started) -> str:
-        return (
-            f"Its work continues in OAC as {self.trigger(started).subject}, which cannot be canceled; the next try of "
-            "the task finds it again."
-        )
+        subject = self.trigger(started).subject
+        return f"Its work continues in OAC as {subject}, which cannot be canceled. The next try reattaches to it."
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Resume after the wait in the triggerer: read the state of the work once more, and complete it.
 
         The event carries what the task started, because ``airflow dags test`` drops the arguments of a deferral.
         """
-        carried = carried_by(event)
+        carried = triggers.carried_by(event)
         state = self._state(context)
         state.claim()
         started = self._carried_on(carried)
@@ -390,15 +325,17 @@ class OACWorkOperator(OACBaseOperator):
 
     def _search_again(self, context: Context, why: str) -> Any:
         """Find the work of this try as a retry would, and wait in the worker: another deferral could fail again."""
-        self.log.warning("%s\nThe task searches for the work as on a retry, and waits for it in this process.", why)
+        self.log.warning("%s\nThe task searches for the work as a retry does, and waits for it in this process.", why)
         self.check_arguments(rendered=True)
         self._interrupted, self.deferrable = True, False
         return self._begin(context)
 
-    def _started(self, kept: TaskRecord | Deferred | None) -> Started | None:
+    def _started(self, stored: TaskRecord | Deferred | None) -> Started | None:
         """Read stored work; ``None`` if there is none, or if another version of this package wrote it."""
-        facts = self.facts_type.from_json(kept.facts) if kept is not None else None
-        return None if kept is None or facts is None else Started(kept.work_request_id, kept.submitted_at, facts)
+        module, name = self.facts_class or ("", "")
+        kind: type[Record] = getattr(getattr(lazy, module), name) if module else NoFacts
+        facts = kind.from_json(stored.facts) if stored is not None else None
+        return None if stored is None or facts is None else Started(stored.work_request_id, stored.submitted_at, facts)
 
     def _state(self, context: Context) -> TaskState:
         return TaskState(context, self.durable, self._fingerprint, self._interrupted)
@@ -413,32 +350,25 @@ class OACWorkOperator(OACBaseOperator):
             raise
         return self.complete(started, work, context)
 
-    def _wait(self, started: Started) -> WorkRequest:
+    def _wait(self, started: Started) -> lazy.work_requests.WorkRequest:
         with self._stopping(self._continuing(started)):
             return self.hook.run(lazy.polling.succeeded(self.trigger(started).target(self.log.info)))
-
-    def _push_work_link(self, started: Started, context: Context) -> None:
-        """Push the link to the work request, and its facts for programs, as soon as its id is known."""
-        if started.work_request_id is not None:
-            ti, work_request_id, address = context["ti"], started.work_request_id, self.hook.settings.address
-            known = {"work_request_id": work_request_id, "oac_conn_id": self.oac_conn_id, "address": address}
-            ti.xcom_push(key=WORK_REQUEST, value=known)
-            rest = f"{address}{lazy.calls.API_BASE}/workRequests/{lazy.calls.segment(work_request_id)}"
-            ti.xcom_push(key=OACWorkRequestLink.xcom_key, value=rest if is_airflow_2() else work_request_page(ti))
 
     def _found_again(self, state: TaskState) -> Started | None:
         """The work of an earlier try that this try continues, if the store knows its id; ``None`` to start anew."""
         record = state.recall()
         started = self._started(record)
         if started is None and record.work_request_id:
-            self.log.warning(
-                "Another version of airflow-provider-oac submitted work request %s.", record.work_request_id
-            )
+            self.log.warning("Another version of this provider submitted work request %s.", record.work_request_id)
             state.remember(sending=state.repeated)
         if started is None or self.handle(started) is None:
             return None
         name = self.trigger(started).subject
-        if self._differs(state, name):
+        if state.differs:
+            self.log.warning(
+                "Before it was cleared, this task had other arguments. Its %s may still run in OAC, which cannot "
+                "cancel it. The task does not adopt it and starts new work.", name,
+            )  # fmt: skip
             return None
         try:
             work = self.hook.run(self.state_call(started))
@@ -454,24 +384,18 @@ class OACWorkOperator(OACBaseOperator):
             if not state.repeated:
                 raise
             # The wait decides which errors are temporary.
-            self.log.warning("The %s of an earlier try cannot be read yet, waiting for it: %s", name, error)
+            self.log.warning("Could not read the %s of an earlier try; waiting for it: %s", name, error)
             return started
-        name = name[0].upper() + name[1:]
-        if work.status == lazy.work_requests.SUCCEEDED:
-            if not state.repeated:
-                self.log.info("%s succeeded before the task was cleared; starting anew.", name)
-                return None
-            self.log.info("%s of an earlier try succeeded; nothing is sent again.", name)
-        elif work.status in lazy.work_requests.ENDED:
-            self.log.info("%s of an earlier try ended %s; starting anew.", name, work.status)
+        succeeded = work.status == lazy.work_requests.SUCCEEDED
+        anew = not state.repeated if succeeded else work.status in lazy.work_requests.ENDED
+        what = "starting new work" if anew else "reattaching to it"
+        self.log.info("The %s of an earlier try is %s; %s.", name, work.status, what)
+        if anew and not succeeded:
             self.clean_up(started, state)
-            return None
-        else:
-            self.log.info("%s of an earlier try is %s; waiting for it.", name, work.status)
-        return started
+        return None if anew else started
 
 
-def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSink:
+def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> lazy.object_storage.ObjectStorageSink:
     """A file in any store that appears only when it is complete. It removes what earlier tries of the task left behind.
 
     :param url: URL of the file.
@@ -481,9 +405,7 @@ def sink_of(url: Location, conn_id: str | None, me: TaskKey) -> ObjectStorageSin
     """
     url = path_text(url)
     if url.endswith("/"):
-        raise OACConfigurationError(
-            f"The destination {url!r} ends in /, as a folder does. Give the name of the file. Nothing was sent."
-        )
+        raise OACConfigurationError(f"The destination {url!r} is a folder. Add the name of the file. Nothing was sent.")
     # The mark stays the same after a Clear, to find what was left behind before it.
     mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, 0)
     return lazy.object_storage.ObjectStorageSink(lazy.object_storage.Destination(url, conn_id), mark, me.try_number)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac._compat import AirflowFailException, Context
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Number, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_changes import Arranged, Place
-    from airflow_provider_oac.client.flows.submit import Submission
-    from airflow_provider_oac.client.paging import Source
-    from airflow_provider_oac.client.rest.catalog import CatalogItem
 
 
 class ItemOperator(OACBaseOperator):
@@ -50,7 +42,9 @@ class PlacingOperator(ItemOperator):
     :param create_folders: whether to create missing folders of the target path.
     """
 
-    done = ""
+    # The class of the change in `lazy.catalog_changes`, and the words for it in the log.
+    change: ClassVar[str]
+    done: ClassVar[str]
 
     to_folder_path: Template[CatalogPath | None] = None
     to_folder_id: Template[str | None] = None
@@ -66,8 +60,8 @@ class PlacingOperator(ItemOperator):
         item_id, place = self.checked_id(), self._place()
         self._push_link(context)
         try:
-            wanted = self.wanted(item_id, place, suspect)
-            done = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
+            change = getattr(lazy.catalog_changes, self.change)(self.catalog_type, item_id, place, suspect=suspect)
+            done: lazy.catalog_changes.Arranged = self.hook.run(lazy.submit.submit_once(change, state.attempts()))
         except OACTakenError as error:
             # Without a retry, which would assume that this try put the item there.
             raise AirflowFailException(str(error)) from error
@@ -78,7 +72,7 @@ class PlacingOperator(ItemOperator):
         self.log.info("%s %s %s %s.", self.catalog_type, self.path or item_id, self.done, lazy.ids.shown(done.item.id))
         return {**done.item.to_dict(), "done_before": done.done_before}
 
-    def _place(self) -> Place:
+    def _place(self) -> lazy.catalog_changes.Place:
         folder = None
         if self.to_folder_path is not None or self.to_folder_id is not None:
             folder = lazy.ids.item_id(
@@ -86,17 +80,10 @@ class PlacingOperator(ItemOperator):
             )
         elif not self.new_name:
             raise OACConfigurationError(
-                "No destination given. Set to_folder_path, to_folder_id, new_name, or a folder and a name. If one "
-                "comes from a template, check what it renders to."
+                "No destination given. Set to_folder_path, to_folder_id or new_name. If one comes from a template, "
+                "check what it renders to."
             )
         return lazy.catalog_changes.Place(folder, self.new_name or None, self.overwrite, self.create_folders)
-
-    @abstractmethod
-    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
-        """The submission that copies or moves the item.
-
-        :param suspect: whether an earlier try may have sent it.
-        """
 
 
 class OACListCatalogOperator(OACBaseOperator):
@@ -141,7 +128,7 @@ class OACListCatalogOperator(OACBaseOperator):
         self._push_link(context)
         return self._collect(self._source(), self.destination, self.destination_conn_id, self.max_items, context)
 
-    def _source(self) -> Source[CatalogItem]:
+    def _source(self) -> lazy.paging.Source[lazy.catalog.CatalogItem]:
         """The items that match. Type, owner and name are also compared here, since OAC does not filter every list."""
         words = "" if self.search == "*" else self.search.casefold()
         items = self._listed()
@@ -153,7 +140,7 @@ class OACListCatalogOperator(OACBaseOperator):
             and words in item.name.casefold()
         )
 
-    def _listed(self) -> Source[CatalogItem]:
+    def _listed(self) -> lazy.paging.Source[lazy.catalog.CatalogItem]:
         plan = lazy.paging.PagePlan(allow_truncated=self.allow_truncated)
         words, manage = self.search or "*", self.manage_content or None
         if self.folder_path is None and self.folder_id is None:
@@ -190,8 +177,8 @@ class OACCreateFolderOperator(OACBaseOperator):
             raise OACConfigurationError(f"{self.path!r} is not a folder path such as /@Catalog/shared/Sales/2026.")
         self._push_link(context)
         done = self.hook.run(lazy.submit.submit_once(lazy.catalog_changes.NewFolder(*place, self.create_parents)))
-        became = "already existed" if done.done_before else "was created"
-        self.log.info("Folder %s %s.", lazy.ids.shown(done.item.id), became)
+        what = "already existed" if done.done_before else "was created"
+        self.log.info("Folder %s %s.", lazy.ids.shown(done.item.id), what)
         return {**done.item.to_dict(), "created": not done.done_before}
 
 
@@ -204,11 +191,7 @@ class OACCopyCatalogItemOperator(PlacingOperator):
     an earlier try made the copy.
     """
 
-    done = "was copied to"
-
-    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
-        """The submission that copies or moves the item."""
-        return lazy.catalog_changes.Copy(self.catalog_type, item_id, place, suspect=suspect)
+    change, done = "Copy", "was copied to"
 
 
 class OACMoveCatalogItemOperator(PlacingOperator):
@@ -221,11 +204,7 @@ class OACMoveCatalogItemOperator(PlacingOperator):
     whether an earlier try moved it.
     """
 
-    done = "was moved to"
-
-    def wanted(self, item_id: str, place: Place, suspect: bool) -> Submission[Any, Arranged]:
-        """The submission that copies or moves the item."""
-        return lazy.catalog_changes.Move(self.catalog_type, item_id, place, suspect=suspect)
+    change, done = "Move", "was moved to"
 
 
 class OACDeleteFolderOperator(OACBaseOperator):
@@ -254,10 +233,9 @@ class OACDeleteFolderOperator(OACBaseOperator):
         shown, path = lazy.ids.shown(folder_id), lazy.ids.plain_id(folder_id) or folder_id
         missing_ok = self.missing_ok or TaskKey.of(context).repeats(self.retries or 0)
         self._push_link(context)
+        delete = lazy.catalog_changes.delete_folder(folder_id, recursive=self.recursive, missing_ok=missing_ok)
         try:
-            gone = self.hook.run(
-                lazy.catalog_changes.delete_folder(folder_id, recursive=self.recursive, missing_ok=missing_ok)
-            )
+            gone = self.hook.run(delete)
         except OACApiError as error:
             if error.method == "GET" and error.status == 404:
                 raise AirflowFailException(f"{error} missing_ok=True treats this as success.") from error
@@ -294,17 +272,10 @@ class OACChangeOwnerOperator(ItemOperator):
         """Change the owner."""
         item_id = self.checked_id()
         self._push_link(context)
-        changed, paths = self.hook.run(
-            lazy.catalog_changes.change_owners(
-                self.catalog_type,
-                item_id,
-                self.new_owner,
-                self.account_type,
-                recursive=self.recursive,
-                only_owner=self.only_owner,
-                manage_content=self.manage_content,
-                limit=self.max_parallel,
-            )
-        )
+        change = lazy.catalog_changes.change_owners(
+            self.catalog_type, item_id, self.new_owner, self.account_type, recursive=self.recursive,
+            only_owner=self.only_owner, manage_content=self.manage_content, limit=self.max_parallel,
+        )  # fmt: skip
+        changed, paths = self.hook.run(change)
         self.log.info("Gave %d items to %s %s.", changed, self.account_type, self.new_owner)
         return {"changed": changed, "paths": paths, "owner": self.new_owner}

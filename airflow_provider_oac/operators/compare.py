@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import OneOf, Template
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.operators.base import OACBaseOperator
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_diff import Held
-    from airflow_provider_oac.hooks.oac import OACHook
 
 # Maximum number of items of each kind of difference in a result.
 _SHOWN = 500
@@ -53,8 +49,8 @@ class OACCompareCatalogsOperator(OACBaseOperator):
         source = self._hook_of(self.source_oac_conn_id)
         if source.settings.address == self.hook.settings.address:
             raise OACConfigurationError(
-                f"Both Connections point to {source.settings.address}. Set source_oac_conn_id and oac_conn_id to "
-                "Connections of different instances."
+                f"oac_conn_id and source_oac_conn_id both point to {source.settings.address}. Set them to Connections "
+                "of different instances."
             )
         self._push_link(context)
         found = lazy.catalog_diff.compare(self._held(source), self._held(self.hook), made_at)
@@ -77,14 +73,11 @@ class OACCompareCatalogsOperator(OACBaseOperator):
                 "Nothing to compare: the source lists no item that is old enough. Check what the user of Connection "
                 f"{self.source_oac_conn_id!r} may see."
             )
-        if self.permissions and found.permissions_unread:
-            self.log.warning(
-                "The permissions of %d items could be read in neither instance and were not compared.",
-                found.permissions_unread,
-            )
-        if self.permissions and 0 < found.compared == found.permissions_unread:
+        if unread := found.permissions_unread if self.permissions else 0:
+            self.log.warning("Did not compare the permissions of %d items: neither user can read them.", unread)
+        if 0 < found.compared == unread:
             raise OACError(
-                f"{summary} No permissions were compared: no item has permissions that both users can read. Check the "
+                f"{summary} No permissions were compared: no item has permissions that the users can read. Check the "
                 "permissions of both Connections' users, or set permissions=False."
             )
         if self.fail_on_difference and not found.equal:
@@ -100,7 +93,7 @@ class OACCompareCatalogsOperator(OACBaseOperator):
             "permissions_unread": found.permissions_unread if self.permissions else None,
         }
 
-    def _held(self, hook: OACHook) -> dict[tuple[str, str], Held]:
+    def _held(self, hook: lazy.oac.OACHook) -> dict[tuple[str, str], lazy.catalog_diff.Held]:
         return hook.run(lazy.catalog_diff.held(permissions=self.permissions, manage_content=self.manage_content))
 
 
@@ -132,7 +125,6 @@ class OACReviewRestoreOperator(OACBaseOperator):
         found = self.hook.run(lazy.system.get())
         held = lazy.catalog_diff.held(permissions=False, manage_content=self.manage_content)
         source = self._hook_of(self.source_oac_conn_id).run(held) if self.source_oac_conn_id else None
-        age = str(datetime.now(UTC) - taken_at).partition(".")[0] if taken_at else "an unknown time"
         facts = {
             "host": self.hook.settings.address.partition("://")[2],
             "system": found.description or found.service_instance_key,
@@ -140,7 +132,7 @@ class OACReviewRestoreOperator(OACBaseOperator):
             "name": snapshot.get("name"),
             "source_instance": snapshot.get("source_instance") or "an unknown instance",
             "taken_at": snapshot.get("taken_at") or "an unknown time",
-            "age": age,
+            "age": str(datetime.now(UTC) - taken_at).partition(".")[0] if taken_at else "an unknown time",
             "replaced": lazy.restore.REPLACED,
             "not_saved": lazy.restore.NOT_SAVED,
         }
@@ -165,15 +157,13 @@ class OACCheckRolesOperator(OACBaseOperator):
     def execute(self, context: Context) -> dict[str, bool]:
         """Check the roles."""
         self._push_link(context)
-        found = self.hook.run(lazy.restore.roles_held())
-        self.log.info("%s: %s", self.hook.settings.auth.user, found)
-        lacking = [role for role in self.needed if not found[role]]
-        if lacking:
+        found, user = self.hook.run(lazy.restore.roles_held()), self.hook.settings.auth.user
+        self.log.info("Roles of %s: %s", user, found)
+        if lacking := [role for role in self.needed if not found[role]]:
             raise OACError(
-                f"The user {self.hook.settings.auth.user} of Connection {self.oac_conn_id!r} lacks the role of an "
-                f"{' and of an '.join(lacking)} in {self.hook.settings.address}. Likely cause: a restore replaced the "
-                "role members. Next step: grant the roles BI Service Administrator and DV Content Author in OAC, "
-                "Console, Users and Roles."
+                f"User {user} of Connection {self.oac_conn_id!r} lacks the role of an {' and of an '.join(lacking)} "
+                f"in {self.hook.settings.address}. Likely cause: a restore replaced the role members. Next step: grant "
+                "the roles BI Service Administrator and DV Content Author in OAC, Console, Users and Roles."
             )
         return found
 

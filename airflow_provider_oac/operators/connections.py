@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac._compat import AirflowFailException, Context
 from airflow_provider_oac.arguments import EMPTY, CatalogPath, Location, Template, path_text
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACTakenError
 from airflow_provider_oac.operators.base import OACBaseOperator
 from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.connections import ConnectionOrder
 
 
 class _ConnectionOperator(OACBaseOperator):
@@ -43,12 +39,11 @@ class _ConnectionOperator(OACBaseOperator):
             return
         if found := lazy.secret_names.secret_names(self.connection_params):
             raise OACConfigurationError(
-                f"connection_params contain {', '.join(map(repr, found))}. Secrets do not belong in a DAG. The "
-                "password comes from the Airflow Connection data_source_conn_id; put other secrets into "
-                "connection_params in its extra."
+                f"connection_params contain {', '.join(map(repr, found))}. Secrets do not belong in a DAG. Put them "
+                "into the Airflow Connection data_source_conn_id: its password, or connection_params in its extra."
             )
 
-    def order(self, name: str, **more: Any) -> ConnectionOrder:
+    def order(self, name: str, **more: Any) -> lazy.connections.ConnectionOrder:
         """Make the desired state of the connection.
 
         :param more: further members of ``connectionParams``.
@@ -97,12 +92,9 @@ class OACCreateConnectionOperator(_ConnectionOperator):
         self._push_link(context)
         state = TaskState(context, fingerprint=self._fingerprint)
         state.claim()
+        user = self.hook.settings.auth.user
         wanted = lazy.create_connection.NewConnection(
-            order,
-            self.hook.settings.auth.user,
-            self.if_exists,
-            known=state.available,
-            suspect=state.suspect(self.retries or 0),
+            order, user, self.if_exists, known=state.available, suspect=state.suspect(self.retries or 0)
         )
         try:
             made = self.hook.run(lazy.submit.submit_once(wanted, state.attempts()))
@@ -113,8 +105,7 @@ class OACCreateConnectionOperator(_ConnectionOperator):
             raise AirflowFailException(
                 f"{error} if_exists='keep' or 'update' accepts an existing connection."
             ) from error
-        listed_id = lazy.create_connection.listed_id(order.name, self.hook.settings.auth.user)
-        connection_id = made.id or self.hook.run(listed_id)
+        connection_id = made.id or self.hook.run(lazy.create_connection.listed_id(order.name, user))
         self.log.info("Connection %r (%s) is %s.", order.name, connection_id or "id not known", made.how)
         return {"connection_id": connection_id, "name": order.name, "how": made.how}
 

@@ -10,23 +10,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import Location, Number, Template, path_text, seconds
 from airflow_provider_oac.assets import catalog_uri
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.links import WORK_LINKS, OACWorkbookLink, workbook_url
-from airflow_provider_oac.operators.base import Started, sink_of
-from airflow_provider_oac.operators.lineage import LineageOperator, Made
-from airflow_provider_oac.operators.task_state import TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.export import ExportFacts, MadeFile, WantedFile
-    from airflow_provider_oac.hooks.object_storage import Destination
-    from airflow_provider_oac.records import Record
+from airflow_provider_oac.operators.base import OACWorkOperator, sink_of
+from airflow_provider_oac.operators.lineage import Made, ReportsMade
+from airflow_provider_oac.operators.task_state import Started, TaskState
 
 
 class ExportRequest(NamedTuple):
@@ -36,7 +31,7 @@ class ExportRequest(NamedTuple):
     :param canvases: names or ids of canvases; ``None`` for all of the visualize tab.
     """
 
-    file: WantedFile
+    file: lazy.export.WantedFile
     canvases: Sequence[str] | None
 
 
@@ -50,7 +45,7 @@ def asset_uri(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{quote(path, safe='/')}"
 
 
-class ExportingOperator(LineageOperator):
+class ExportingOperator(OACWorkOperator, ReportsMade):
     """Exports workbooks to files, in rounds.
 
     A round starts up to ``max_parallel`` exports and waits for the last of them, in the worker or the triggerer. Then
@@ -72,13 +67,8 @@ class ExportingOperator(LineageOperator):
 
     operator_extra_links = (*WORK_LINKS, OACWorkbookLink())
 
-    def check_together(self) -> None:
-        """Require the wait, since the task downloads the files at the end."""
-        if not self.wait_for_completion:
-            raise OACConfigurationError(
-                "wait_for_completion=False is not supported for exports: the file would not be downloaded. Use "
-                "deferrable=True to wait without a worker."
-            )
+    facts_class = ("export", "ExportFacts")
+    must_wait = "the task downloads the files at the end"
 
     # Whether the operator exports several workbooks: then one failure does not stop the others, and a retry makes only
     # the missing files.
@@ -111,11 +101,6 @@ class ExportingOperator(LineageOperator):
         )
         return ExportRequest(file, canvases)
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of an export: the files that are made, and those that are left."""
-        return lazy.export.ExportFacts
-
     def start(self, state: TaskState, context: Context) -> Started:
         """Plan the files, leave out complete ones, and start the first exports."""
         requests, facts = self.requests(), lazy.export.ExportFacts()
@@ -132,7 +117,9 @@ class ExportingOperator(LineageOperator):
             address = workbook_url(self.hook.settings.address, path)
             context["ti"].xcom_push(key=OACWorkbookLink.xcom_key, value=address)
 
-    def _missing(self, files: Sequence[WantedFile], facts: ExportFacts, state: TaskState) -> list[WantedFile]:
+    def _missing(
+        self, files: Sequence[lazy.export.WantedFile], facts: lazy.export.ExportFacts, state: TaskState
+    ) -> list[lazy.export.WantedFile]:
         """The files that are missing in the store; the others are recorded as done."""
         missing, manifest = [], self._manifest_of(state)
         for file in files:
@@ -140,17 +127,16 @@ class ExportingOperator(LineageOperator):
             if entry is None:
                 missing.append(file)
             else:
-                self.log.info("%s is complete at %s, written by an earlier try.", file.label, file.url)
+                self.log.info("%s is already complete at %s.", file.label, file.url)
                 facts.done += (entry,)
         return missing
 
-    def _planned(self, requests: list[ExportRequest], facts: ExportFacts) -> list[WantedFile]:
+    def _planned(self, requests: list[ExportRequest], facts: lazy.export.ExportFacts) -> list[lazy.export.WantedFile]:
         """Read the canvases of each workbook, and plan the files from them."""
         ids = list(dict.fromkeys(request.file.workbook_id for request in requests))
-
         listed = lazy.export.side_by_side(map(lazy.workbooks.canvases, ids), self.max_parallel)
         canvases = dict(zip(ids, self.hook.run(listed), strict=True))
-        files: list[WantedFile] = []
+        files: list[lazy.export.WantedFile] = []
         for request in requests:
             found = canvases[request.file.workbook_id]
             try:
@@ -164,7 +150,7 @@ class ExportingOperator(LineageOperator):
                 self._failed(request.file.label, error, facts)
         return files
 
-    def _next_round(self, facts: ExportFacts) -> Started:
+    def _next_round(self, facts: lazy.export.ExportFacts) -> Started:
         """Start the next exports of the remaining files; none if no file remains."""
         left, current, budget, last = list(facts.left), [], self.max_parallel, None
         while left and budget > 0:
@@ -202,14 +188,14 @@ class ExportingOperator(LineageOperator):
             raise
         return following
 
-    def _settle(self, files: list[WantedFile], facts: ExportFacts, state: TaskState) -> None:
+    def _settle(self, files: list[lazy.export.WantedFile], facts: lazy.export.ExportFacts, state: TaskState) -> None:
         """Wait for the exports of files and download them, in parallel."""
         plan = lazy.polling.WaitPlan(deadline=self._until, longest_pause=seconds(self.poll_interval))
         parts = max(1, self.max_parallel // max(1, len(files)))
         # Not an attribute of the operator: Airflow copies operators, and a lock cannot be copied.
         recording = threading.Lock()
 
-        def record(file: WantedFile, made: MadeFile) -> None:
+        def record(file: lazy.export.WantedFile, made: lazy.export.MadeFile) -> None:
             with recording:
                 self._made(file, made, facts, state)
 
@@ -222,23 +208,21 @@ class ExportingOperator(LineageOperator):
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
             f"Its exports continue in OAC as work requests {ids}, which cannot be canceled. A retry reattaches to them "
-            "or starts them again."
+            "or starts them anew."
         ):
             results = self.hook.run(lazy.export.side_by_side(works, self.max_parallel))
         for file, result in zip(files, results, strict=True):
             if isinstance(result, OACError):
                 self._failed(file.label, result, facts)
 
-    def _made(self, file: WantedFile, made: MadeFile, facts: ExportFacts, state: TaskState) -> None:
+    def _made(
+        self, file: lazy.export.WantedFile, made: lazy.export.MadeFile, facts: lazy.export.ExportFacts, state: TaskState
+    ) -> None:
         entry = {
-            "path": file.url,
-            "size": made.size,
-            "sha256": made.sha256,
-            "format": file.file_format,
-            "workbook_id": file.workbook_id,
-            "canvases": list(file.canvases),
+            "path": file.url, "size": made.size, "sha256": made.sha256, "format": file.file_format,
+            "workbook_id": file.workbook_id, "canvases": list(file.canvases),
             "work_request_ids": list(made.work_request_ids),
-        }
+        }  # fmt: skip
         self.log.info("%s is at %s: %d bytes, SHA-256 %s.", file.label, file.url, made.size, made.sha256)
         facts.done += (entry,)
         if manifest := self._manifest_of(state):
@@ -249,7 +233,7 @@ class ExportingOperator(LineageOperator):
             self._manifest = ExportManifest(state, path_text(self.destination), self.store, self.durable)
         return self._manifest
 
-    def _failed(self, label: str, error: OACError, facts: ExportFacts) -> None:
+    def _failed(self, label: str, error: OACError, facts: lazy.export.ExportFacts) -> None:
         """Raise the error of a file, with workbook and canvas in front; with several workbooks, record it instead."""
         error.of(label)
         if not self.several:
@@ -257,7 +241,7 @@ class ExportingOperator(LineageOperator):
         self.log.error("An export failed. %s", error)
         facts.failed += ((label, str(error)),)
 
-    def made(self, facts: ExportFacts) -> list[dict[str, Any]]:
+    def made(self, facts: lazy.export.ExportFacts) -> list[dict[str, Any]]:
         """The files that were made, in the order of the arguments."""
         return sorted(facts.done, key=lambda entry: facts.order.index(entry["path"]))
 
@@ -271,7 +255,7 @@ class ExportingOperator(LineageOperator):
             made.append(Made(path, (workbook, path), {**extra, "workbook": workbook}))
         self.report_made(context, made)
 
-    def store(self, url: str) -> Destination:
+    def store(self, url: str) -> lazy.object_storage.Destination:
         """A file in the store."""
         return lazy.object_storage.Destination(url, self.destination_conn_id)
 
@@ -292,24 +276,26 @@ class ExportManifest:
     :param used: ``False`` records nothing.
     """
 
-    def __init__(self, state: TaskState, folder: str, store: Callable[[str], Destination], used: bool) -> None:
+    def __init__(
+        self, state: TaskState, folder: str, store: Callable[[str], lazy.object_storage.Destination], used: bool
+    ) -> None:
         self._state = state
         self._store = store
-        self._manifest: Destination | None = None
+        self._manifest: lazy.object_storage.Destination | None = None
         if used and not state.available:
             me = state.key
             mark = lazy.snapshot_names.task_mark(me.dag_id, me.run_id, me.task_id, me.map_index, me.max_tries)
             self._manifest = store(f"{folder.rstrip('/')}/.oac-export-{mark}.json")
-        self._entries = self._remembered()
+        self._entries = dict(self._stored())
 
-    def whole(self, file: WantedFile) -> dict[str, Any] | None:
+    def whole(self, file: lazy.export.WantedFile) -> dict[str, Any] | None:
         """The entry of a file that was made with the same arguments and is still there with the same size."""
         entry = self._entries.get(file.url)
         if entry is None or entry["made_as"] != _made_as(file) or self._store(file.url).size() != entry["size"]:
             return None
         return {name: value for name, value in entry.items() if name != "made_as"}
 
-    def add(self, file: WantedFile, entry: dict[str, Any]) -> None:
+    def add(self, file: lazy.export.WantedFile, entry: dict[str, Any]) -> None:
         """Record a file that is complete in the store."""
         self._entries[file.url] = {**entry, "made_as": _made_as(file)}
         if self._manifest is not None:
@@ -324,17 +310,13 @@ class ExportManifest:
         else:
             self._state.remember(exported={})
 
-    def _remembered(self) -> dict[str, Any]:
+    def _stored(self) -> dict[str, Any]:
         if self._manifest is None:
-            entries = self._state.of_this_order().exported
-        elif self._manifest.size() is None:
-            entries = {}
-        else:
-            entries = json.loads(self._manifest.read())
-        return dict(entries)
+            return self._state.of_this_order().exported
+        return {} if self._manifest.size() is None else json.loads(self._manifest.read())
 
 
-def _made_as(file: WantedFile) -> str:
+def _made_as(file: lazy.export.WantedFile) -> str:
     """A digest of all that determines the content of a file. Arguments may change from one try to the next."""
     canvases = [canvas for export in file.exports for canvas in export.canvas_ids]
     what = [file.workbook_id, file.file_format, file.width, file.height, canvases]

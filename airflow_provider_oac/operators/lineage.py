@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_oac import _compat
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.assets import openlineage_dataset
-from airflow_provider_oac.operators.base import OACWorkOperator
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,3 @@ class ReportsMade:
             return [openlineage_dataset(uri) for uri in dict.fromkeys(item.flow[side] for item in self._reported)]
 
         return OperatorLineage(inputs=datasets(0), outputs=datasets(1))
-
-
-class LineageOperator(OACWorkOperator, ReportsMade):
-    """Starts work in OAC, and reports what it made in asset events and to OpenLineage."""

@@ -6,12 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, Duration, Template, path_text, seconds
-from airflow_provider_oac.defaults import DEFAULT_FOLDER
+from airflow_provider_oac._compat import AirflowFailException, Context
+from airflow_provider_oac.arguments import DEFAULT_FOLDER, EMPTY, CatalogPath, Duration, Template, path_text, seconds
 from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
@@ -20,17 +19,16 @@ from airflow_provider_oac.exceptions import (
     OACUncertainError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.base import OTHER_VERSION, Started, no_retry
-from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.base import OTHER_VERSION, no_retry
+from airflow_provider_oac.operators.snapshot_base import (
+    SnapshotArguments,
+    SnapshotOperator,
+    opening_passwords,
+    origin_facts,
+    refuse_run,
+)
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskState
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.restore import Readiness, RestoreFacts
-    from airflow_provider_oac.client.rest.snapshots import Snapshot
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.records import Record
 
 # The two phases of a restore, each with its own work request.
 SAFETY, RESTORE = "safety snapshot", "restore"
@@ -109,30 +107,19 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     # A DAG's default arguments are meant for tasks that are safe to retry.
     _airflow_defaults: ClassVar[dict[str, Any]] = {"retries": 0}
 
-    def check_together(self) -> None:
-        """Require the wait: the restore comes after its safety snapshot."""
-        if not self.wait_for_completion:
-            raise OACConfigurationError(
-                "wait_for_completion=False makes no sense for a restore, which comes after its safety snapshot. Use "
-                "deferrable=True to wait without a worker."
-            )
-
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of a restore."""
-        return lazy.restore.RestoreFacts
+    facts_class = ("restore", "RestoreFacts")
+    must_wait = "a restore comes after its safety snapshot"
 
     def _begin(self, context: Context) -> Any:
-        """Refuse a run or instance that may not restore, else begin."""
+        """Refuse a wrong run or instance, else begin."""
         refuse_run(context, self.allowed_run_types)
         self._refuse_other_target(self.expected_host)
         return super()._begin(context)
 
-    def _refuse_other_target(self, *expected: str) -> None:
+    def _refuse_other_target(self, expected: str) -> None:
         """Refuse any instance other than the expected one."""
         with no_retry(OACConfigurationError):
-            for host in expected:
-                lazy.restore.check_target(host, self.hook.settings.address)
+            lazy.restore.check_target(expected, self.hook.settings.address)
 
     # -- what an earlier try did
 
@@ -143,9 +130,9 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         """
         if state.unreadable or (not state.available and (state.interrupted or state.key.try_number > 1)):
             raise AirflowFailException(
-                "This is not the first try of this task in its DAG run, and this Airflow (before 3.3, or with "
-                "durable=False, or upgraded meanwhile) keeps nothing that shows whether an earlier one sent it. "
-                f"Nothing is sent. {self._what_to_check()}"
+                "This is not the first try of this task in its DAG run, and nothing shows whether an earlier try sent "
+                "the restore: Airflow before 3.3 and durable=False store no record, and an upgrade may make it "
+                f"unreadable. Nothing is sent. {lazy.restore.what_to_check(self.expected_host)}"
             )
         started = self._started(state.recall())
         if started is None or started.facts.work != RESTORE:
@@ -153,8 +140,8 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             return super()._found_again(state) if state.repeated else None
         if not started.work_request_id:
             raise AirflowFailException(
-                f"An earlier try sent the restore of snapshot {started.facts.name}, and it is not known whether OAC "
-                f"accepted it. Nothing is sent again. {self._what_to_check()}"
+                f"An earlier try sent the restore of snapshot {started.facts.name}; its response was lost, so OAC may "
+                f"have accepted it. Nothing is sent again. {lazy.restore.what_to_check(self.expected_host)}"
             )
         return self._restore_found(started, state)
 
@@ -163,39 +150,36 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
 
         :raises AirflowFailException: if it must not be sent again.
         """
-        # True for a retry, false after a Clear.
-        repeated = state.repeated
-        name, approved = started.facts.name, started.facts.approval
+        # The first is true for a retry, and false after a Clear.
+        repeated, name = state.repeated, started.facts.name
         try:
             work = self.hook.run(lazy.work_requests.get(str(started.work_request_id)))
         except OACKilledError:
             raise
         except OACError as error:
-            self.log.warning("The restore of an earlier try cannot be read yet, waiting for it: %s", error)
+            self.log.warning("Could not read the restore of an earlier try; waiting for it: %s", error)
             return started
         if work.status == lazy.work_requests.SUCCEEDED and not repeated:
-            if self.approval and self.approval != approved:
-                self.log.info("Restored before under another approval (%s); this is a new order.", approved)
+            if self.approval and self.approval != started.facts.approval:
+                self.log.info("The earlier restore had another approval (%s). Restoring again.", started.facts.approval)
                 return None
             if not state.recall().checked and self._wanted_id() == started.facts.snapshot_id:
-                self.log.info(
-                    "Snapshot %s was restored by this very task already (work request %s), and it was not seen that "
-                    "the instance is well: only that is looked at now. Nothing is sent.", name, work.id,
-                )  # fmt: skip
+                self.log.info("This task has restored snapshot %s (work request %s), but did not see the instance "
+                              "ready. It only checks that now, and sends nothing.", name, work.id)  # fmt: skip
                 return started
             raise AirflowFailException(
-                f"Snapshot {name} was restored by this very task already (work request {work.id} succeeded), under the "
-                "same approval. Nothing is sent again. To restore once more, start a new DAG run, or clear the "
-                "approval as well, so that it is given anew (see docs/restore.md)."
+                f"This task has already restored snapshot {name} (work request {work.id} succeeded), under the same "
+                "approval. Nothing is sent again. Next step: to restore once more, start a new DAG run, or also clear "
+                "the approval, to give it anew (see docs/restore.md)."
             )
         if work.status in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
             if repeated:
                 errors = "; ".join(work.errors) or "OAC gave no reason"
                 raise AirflowFailException(
                     f"The restore of an earlier try ended {work.status} (work request {work.id}): {errors}. A retry "
-                    "does not send it again; once the cause is gone, clear the task."
+                    "does not send it again. Next step: remove the cause, then clear the task."
                 )
-            self.log.info("The restore of an earlier try ended %s; the task was cleared: sent anew.", work.status)
+            self.log.info("The earlier restore ended %s. The task was cleared, so it restores again.", work.status)
             if safety := started.facts.safety:
                 state.remember(way_back={"address": started.facts.address, "safety": safety})
             return None
@@ -211,9 +195,6 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
     def _wanted_id(self) -> Any:
         return self.snapshot_id or (self.snapshot or {}).get("snapshot_id")
 
-    def _what_to_check(self) -> str:
-        return lazy.restore.what_to_check(self.expected_host)
-
     # -- the safety snapshot
 
     def start(self, state: TaskState, context: Context) -> Started:
@@ -221,43 +202,38 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         with no_retry(OACConfigurationError):
             facts = self._facts()
         self.log.warning(
-            "This REPLACES the content of %s (%s) by snapshot %s, taken of %s at %s. Replaced: %s. Not saved in a "
-            "snapshot, and so not restored: %s. There is no undo but a snapshot taken before.",
+            "This REPLACES the content of %s (%s) by snapshot %s of %s, taken at %s. Replaced: %s. Not in a snapshot, "
+            "so not restored: %s. Only an earlier snapshot can undo this.",
             facts.host, facts.system, facts.name, facts.source_instance or "an unknown instance",
             facts.taken_at or "an unknown time", lazy.restore.REPLACED, lazy.restore.NOT_SAVED,
         )  # fmt: skip
         if way_back := self._way_back(facts, state):
             facts = replace(facts, safety=way_back, after_failure=True)
         if self.without_safety_snapshot:
-            self.log.warning("Without a safety snapshot (without_safety_snapshot=True): what is there now is lost.")
+            self.log.warning("Restoring without a safety snapshot: the present content of %s is lost.", facts.host)
             return self._submit(facts, state)
         record = state.of_this_order()
         # Compare the address, since the Connection may have been edited in the meantime.
         if (safety := record.safety) and record.safety_of == facts.address:
-            self.log.info("The safety snapshot %s of an earlier try is good.", safety["name"])
+            self.log.info("Using the safety snapshot %s of an earlier try, which is complete.", safety["name"])
             return self._submit(_with_safety(facts, safety), state)
         return self._safety_snapshot(facts, state)
 
-    def _facts(self) -> RestoreFacts:
+    def _facts(self) -> lazy.restore.RestoreFacts:
         """The facts before anything is sent: target, snapshot, and the Connection whose password opens it."""
         found = self.hook.run(lazy.system.get())
         lazy.restore.check_system(self.expected_system, found)
         item, address = self._found_snapshot(), self.hook.settings.address
         origin = origin_facts(item.name)
+        system, seal = found.description or found.service_instance_key, self.seal_conn_id or lazy.restore.seal_of(item)
         facts = lazy.restore.RestoreFacts(
-            item.id,
-            item.name,
-            address,
-            address.partition("://")[2],
-            found.description or found.service_instance_key,
-            origin["source_instance"],
-            origin["taken_at"],
-            self.seal_conn_id or lazy.restore.seal_of(item),
-        )
+            item.id, item.name, address, address.partition("://")[2], system, origin["source_instance"],
+            origin["taken_at"], seal,
+        )  # fmt: skip
         opening_passwords(facts)
         return facts
 
-    def _found_snapshot(self) -> Snapshot:
+    def _found_snapshot(self) -> lazy.snapshots.Snapshot:
         wanted = self._wanted_id()
         if bool(self.snapshot) == bool(self.snapshot_id) or not isinstance(wanted, str):
             raise OACConfigurationError(
@@ -270,12 +246,12 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             if error.status != 404:
                 raise
             raise OACConfigurationError(
-                f"{self.hook.settings.address} lists no snapshot {wanted}. Nothing was restored. Register the snapshot "
-                "in this instance first (OACRegisterSnapshotOperator with this Connection): the ids of other instances "
-                f"are not valid here. OAC's error: {error}"
+                f"{self.hook.settings.address} lists no snapshot {wanted}. Nothing was restored. Likely cause: the id "
+                "is of another instance. Next step: register the snapshot in this instance "
+                f"(OACRegisterSnapshotOperator with this Connection). OAC's error: {error}"
             ) from error
 
-    def _way_back(self, facts: RestoreFacts, state: TaskState) -> dict[str, Any] | None:
+    def _way_back(self, facts: lazy.restore.RestoreFacts, state: TaskState) -> dict[str, Any] | None:
         """The safety snapshot of an earlier restore that failed. One taken now would contain what the failure left."""
         way_back = state.recall().way_back
         if not way_back or way_back["address"] != facts.address:
@@ -283,32 +259,32 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         state.remember(way_back=way_back)
         safety: dict[str, Any] = way_back["safety"]
         self.log.warning(
-            "An earlier restore of this task failed, and %s may hold a part of it. What was there before is in safety "
-            "snapshot %s (%s): that one stays the way back.", facts.host, safety["name"], safety["snapshot_id"],
+            "An earlier restore of this task failed, and %s may hold a part of it. To go back to the content before "
+            "it, restore safety snapshot %s (%s).", facts.host, safety["name"], safety["snapshot_id"],
         )  # fmt: skip
         return safety
 
-    def _safety_snapshot(self, facts: RestoreFacts, state: TaskState) -> Started:
+    def _safety_snapshot(self, facts: lazy.restore.RestoreFacts, state: TaskState) -> Started:
         new = self._new_safety(facts)
         unverified: list[str] = []
         for _ in range(_SAFETY_SNAPSHOTS):
-            taken = self._create(new, state, unverified)
-            if taken.work_request_id:
-                return taken._replace(facts=replace(facts, work=SAFETY, taking=taken.facts))
-            name = taken.facts.name
-            self.log.warning("Nobody can tell whether safety snapshot %s is complete; taking another one.", name)
+            created = self._create(new, state, unverified)
+            if created.work_request_id:
+                return created._replace(facts=replace(facts, work=SAFETY, taking=created.facts))
+            name = created.facts.name
+            self.log.warning("Safety snapshot %s may be incomplete: its work request is unknown. Taking another.", name)
             unverified.append(name)
             state.remember(failed=(*state.of_this_order().failed, name))
         raise OACError(
-            f"No safety snapshot of {facts.host} could be seen to succeed, out of {_SAFETY_SNAPSHOTS}. The restore "
-            "was not sent. Check the instance, then clear the task."
+            f"None of {_SAFETY_SNAPSHOTS} safety snapshots of {facts.host} was seen to succeed. The restore was not "
+            "sent. Next step: check the instance, then clear the task."
         )
 
-    def _new_safety(self, facts: RestoreFacts) -> SnapshotArguments:
+    def _new_safety(self, facts: lazy.restore.RestoreFacts) -> SnapshotArguments:
         if not self.safety_bucket or not self.safety_seal_conn_id:
             raise AirflowFailException(
-                "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Only "
-                "without_safety_snapshot=True restores without one. Nothing was sent."
+                "A safety snapshot of the target needs safety_bucket and safety_seal_conn_id. Nothing was sent. Only "
+                "without_safety_snapshot=True restores without one."
             )
         label = f"{self.safety_label}-failed" if facts.after_failure else self.safety_label
         place = self.safety_bucket, path_text(self.safety_folder), self.safety_region, self.safety_namespace
@@ -320,36 +296,37 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         """HTTP statuses to ignore: during a restore, OAC may log all users out or not know its own work request."""
         return lazy.restore.TOLERATED if started.facts.work == RESTORE else ()
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> Any:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> Any:
         """After the safety snapshot, send the restore. After the restore, wait until the instance is ready."""
         state, facts = self._state(context), started.facts
         if facts.work == SAFETY:
             safety = self._created(facts.taking, started.work_request_id, work)
             state.remember(safety=safety, safety_of=facts.address, work_request_id=None, facts=None, sending=False)
             return self._submit(_with_safety(facts, safety), state)
-        self.log.info("Snapshot %s is restored in %s. Not restored are the things above.", facts.name, facts.host)
+        self.log.info(
+            "Snapshot %s is restored in %s. Not restored: %s.", facts.name, facts.host, lazy.restore.NOT_SAVED
+        )
         deadline = time.time() + seconds(self.ready_timeout)
         if self._latest is not None:
             deadline = min(deadline, self._latest)
         if self.deferrable:
             if ready := self.hook.run(lazy.restore.ready_now()):
                 return self._result(started, ready, state)
-
             self._defer(OACReadyTrigger(**self._trigger_arguments(started, deadline)), "resume_ready")
         return self._checked(started, deadline, 300.0, state)
 
-    def resume_ready(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any]:
+    def resume_ready(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Resume after the wait for the instance in the triggerer: check it once more."""
         started = self._carried_on(carried_by(event))
         if started is None:
-            found: dict[str, Any] = self._search_again(context, OTHER_VERSION)
-            return found
+            return self._search_again(context, OTHER_VERSION)
         return self._checked(started, self._until, 0.0, self._state(context))
 
-    def _submit(self, facts: RestoreFacts, state: TaskState) -> Started:
+    def _submit(self, facts: lazy.restore.RestoreFacts, state: TaskState) -> Started:
         """Send the restore. If OAC may have accepted it, it is never sent again."""
         # The Connection may have been edited during the safety snapshot.
-        self._refuse_other_target(facts.address, self.expected_host)
+        self._refuse_other_target(facts.address)
+        self._refuse_other_target(self.expected_host)
         with no_retry(OACConfigurationError):
             passwords = opening_passwords(facts)
         facts = replace(facts, work=RESTORE, approval=self.approval)
@@ -358,7 +335,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         password = passwords[min(facts.form, len(passwords) - 1)]
         wanted = lazy.restore.Restore(facts.snapshot_id, password, facts.host)
         try:
-            # If OAC certainly did not accept it, the record is taken back, and a retry may send the restore.
+            # If OAC certainly refused it, the record is taken back, and a retry may send the restore.
             with no_retry(OACUncertainError):
                 accepted = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda _clue: intent)))
         except OACError as error:
@@ -376,29 +353,27 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
                 raise
         return self._submit(replace(started.facts, form=1), self._state(context))
 
-    def _has_other_form(self, facts: RestoreFacts, error: OACError) -> bool:
+    def _has_other_form(self, facts: lazy.restore.RestoreFacts, error: OACError) -> bool:
         """Whether OAC refused the password and another form of it is left: without the line break at its end."""
         if facts.form or "password" not in str(error).lower() or len(opening_passwords(facts)) < 2:
             return False
         self.log.warning(
-            "OAC does not accept the password of the Airflow Connection %s as it stands, with a line break at its end. "
-            "Trying it without: %s", facts.seal, error,
+            "OAC refused the password of the Airflow Connection %s, which ends in a line break. Trying it without the "
+            "line break. OAC's error: %s", facts.seal, error,
         )  # fmt: skip
         return True
 
     def clean_up(self, started: Started, state: TaskState) -> None:
         """Remove a failed safety snapshot. After a failed restore, log the way back."""
-        safety = started.facts.safety
-        if started.facts.work == SAFETY:
-            self._forget_failed(started.facts.taking.name, state, delete_storage=True)
+        facts, safety = started.facts, started.facts.safety
+        if facts.work == SAFETY:
+            self._forget_failed(facts.taking.name, state, delete_storage=True)
             return
+        next_step = "There is no safety snapshot to go back to."
+        if safety:
+            next_step = f"To go back, restore the safety snapshot {safety['name']} ({safety['snapshot_id']})."
         self.log.error(
-            "The restore failed, and %s may hold a part of snapshot %s now. %s",
-            started.facts.host,
-            started.facts.name,
-            f"To go back, restore the safety snapshot {safety['name']} ({safety['snapshot_id']})."
-            if safety
-            else "There is no safety snapshot to go back to.",
+            "The restore failed. %s may now hold a part of snapshot %s. %s", facts.host, facts.name, next_step
         )
 
     def _checked(self, started: Started, deadline: float, refusal_patience: float, state: TaskState) -> dict[str, Any]:
@@ -407,23 +382,22 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         flow = lazy.restore.ready_again(plan, refusal_patience=refusal_patience)
         try:
             with self._stopping(
-                f"Snapshot {facts.name} is restored in {facts.host} (work request {started.work_request_id}); "
-                "that the instance is well again was not seen. The next try only looks, and sends nothing."
+                f"Snapshot {facts.name} is restored in {facts.host} (work request {started.work_request_id}), but the "
+                "task did not see the instance ready. The next try only checks it, and sends nothing."
             ):
                 ready = self.hook.run(flow)
         except OACApiError as error:
             raise OACError(
-                f"Snapshot {facts.name} is restored in {facts.host}, but this user is refused there now. Likely "
-                "cause: the snapshot brought the members of its own application roles, and this user is none of them. "
-                "Next step: give the user BI Service Administrator again (OAC, Console, Users and Roles). Do not "
-                "restore again; clear this task then, which only looks again and sends nothing (before Airflow 3.3: "
-                f"mark it as success). OAC said: {error}"
+                f"Snapshot {facts.name} is restored in {facts.host}, but OAC now refuses this user. Likely cause: the "
+                "restore replaced the members of the application roles. Next step: give the user BI Service "
+                "Administrator again (OAC, Console, Users and Roles), then clear this task, which only checks the "
+                f"instance (before Airflow 3.3: mark it as success). Do not restore again. OAC's error: {error}"
             ) from error
         return self._result(started, ready, state)
 
-    def _result(self, started: Started, ready: Readiness, state: TaskState) -> dict[str, Any]:
+    def _result(self, started: Started, ready: lazy.restore.Readiness, state: TaskState) -> dict[str, Any]:
         facts = started.facts
-        self.log.info("%s answers again as %s.", facts.host, ready.system.description)
+        self.log.info("%s is ready again: %s.", facts.host, ready.system.description)
         state.remember(checked=True, way_back=None)
         names = "snapshot_id name host seal source_instance taken_at safety safety_after_failure"
         return {
@@ -434,42 +408,8 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
         }
 
 
-def _with_safety(facts: RestoreFacts, safety: dict[str, Any]) -> RestoreFacts:
+def _with_safety(facts: lazy.restore.RestoreFacts, safety: dict[str, Any]) -> lazy.restore.RestoreFacts:
     """Return the facts with the safety snapshot that was taken now."""
     if facts.after_failure:
         return replace(facts, taking=None, safety_after_failure=safety)
     return replace(facts, taking=None, safety=safety)
-
-
-def refuse_run(context: Context, allowed: Sequence[str]) -> None:
-    """Refuse DAG runs of other types, such as those of a backfill or a schedule.
-
-    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context
-    distinguishes it from one that a person started: only an approval stops it there.
-
-    :param allowed: the types of DAG runs that may restore.
-    """
-    run_type = getattr(context["dag_run"], "run_type", None)
-    kind = str(getattr(run_type, "value", run_type))
-    if kind not in allowed:
-        raise AirflowFailException(
-            f"A restore replaces the whole instance, so only runs of the type {', '.join(allowed)} may start one. This "
-            f"DAG run is of the type {kind!r}. Nothing was sent. Start a run manually, or add the type to "
-            "allowed_run_types."
-        )
-
-
-def opening_passwords(facts: RestoreFacts) -> tuple[str, ...]:
-    """The password that opens the snapshot, in the forms to try in order.
-
-    :raises OACConfigurationError: naming the Connection that should hold it.
-    """
-    try:
-        return lazy.credentials.sealed_with(facts.seal)
-    # The class of Airflow's error for a missing Connection differs between versions.
-    except Exception as error:
-        raise OACConfigurationError(
-            f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
-            f"cannot be read: {error} Nothing was restored. Create that Connection again with its former password, or "
-            "set seal_conn_id to a Connection that holds that password."
-        ) from None

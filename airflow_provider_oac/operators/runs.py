@@ -5,23 +5,15 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import order_began
+from airflow_provider_oac._compat import Context, order_began
 from airflow_provider_oac.arguments import AtLeast, Duration, Template, seconds
 from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWorkRequestError
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
-from airflow_provider_oac.operators.task_state import TaskState
+from airflow_provider_oac.operators.base import OACWorkOperator
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskState
 from airflow_provider_oac.triggers.oac import OACJobTrigger, OACWorkRequestTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.calls import Call
-    from airflow_provider_oac.client.flows.start_run import Mark
-    from airflow_provider_oac.client.rest.jobs import Job, Runnable
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.records import Record
 
 
 class RunningOperator(OACWorkOperator):
@@ -47,37 +39,37 @@ class RunningOperator(OACWorkOperator):
     if_running: Literal["fail", "wait", "adopt"] = "fail"
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
-    _job: Job | None = None
+    # The kind of object to run. Its arguments have this name, and the module of its calls has the plural.
+    kind: ClassVar[str]
+    facts_class = ("start_run", "RunFacts")
+    _job: lazy.jobs.Job | None = None
 
-    @abstractmethod
     def object_id(self) -> str:
         """Encoded id of the object to run.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
+        item_id, path = getattr(self, f"{self.kind}_id"), getattr(self, self.kind)
+        return lazy.ids.item_id(item_id=item_id, path=path, what=f"the {self.kind.replace('_', ' ')}")
 
-    @abstractmethod
-    def runnable(self, object_id: str) -> Runnable:
+    def runnable(self, object_id: str) -> lazy.jobs.Runnable:
         """The object to run, with the facts that its job history needs."""
+        found: lazy.jobs.Runnable = getattr(lazy, f"{self.kind}s").runnable(object_id)
+        return found
 
     @abstractmethod
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that starts the run.
 
         :raises OACConfigurationError: if the arguments cannot work.
         """
-
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of a run."""
-        return lazy.start_run.RunFacts
 
     def handle(self, started: Started) -> str | None:
         """Id of the work request, or of the job if the work request is unknown."""
         job_id: str | None = started.facts.job_id
         return started.work_request_id or job_id
 
-    def state_call(self, started: Started) -> Call[WorkRequest]:
+    def state_call(self, started: Started) -> lazy.calls.Call[lazy.work_requests.WorkRequest]:
         """The call that reads the state of the work request, or of the job."""
         if started.work_request_id:
             return super().state_call(started)
@@ -87,15 +79,11 @@ class RunningOperator(OACWorkOperator):
         """The trigger that waits for the work request, or for the job."""
         if started.work_request_id:
             return super().trigger(started)
-        of = self._of(started)
+        of, common = self._of(started), self._trigger_arguments(started, self._until)
         return OACJobTrigger(
-            **self._trigger_arguments(started, self._until),
-            kind=of.kind,
-            noun=of.noun,
-            object_id=of.object_id,
-            job_id=started.facts.job_id,
+            **common, kind=of.kind, noun=of.noun, object_id=of.object_id, job_id=started.facts.job_id,
             submitted_at=started.submitted_at,
-        )
+        )  # fmt: skip
 
     def waits_for(self, started: Started) -> bool:
         """Whether to wait. The task always waits for the run of another user."""
@@ -113,7 +101,7 @@ class RunningOperator(OACWorkOperator):
         object_id = earlier.facts.object_id if earlier is not None else self.object_id()
         return self._launch(state, self._traces(state, context), object_id)
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result from the job history.
 
         :raises OACWorkRequestError: if the work request succeeded, but the job history says that the job failed.
@@ -124,8 +112,8 @@ class RunningOperator(OACWorkOperator):
             self._state(context).remember(work_request_id=None, facts=None)
             but = f"Work request {started.work_request_id} succeeded, but the" if own else "The"
             raise OACWorkRequestError(
-                f"{but} job history says that job {job.id} of {self._of(started)} ended {job.status}. Next step: look "
-                "at the job in OAC; a retry starts it anew.",
+                f"{but} job history says that job {job.id} of {self._of(started)} ended {job.status}. Next step: read "
+                "the job in OAC; a retry starts it anew.",
                 work_request_id=str(started.work_request_id),
                 status=job.status,
             )
@@ -150,7 +138,7 @@ class RunningOperator(OACWorkOperator):
             except OACWorkRequestError as error:
                 if error.status not in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
                     raise
-                self.log.warning("The run before did not succeed; ours starts anyway. %s", error)
+                self.log.warning("The earlier run did not succeed. This task starts its own run anyway. %s", error)
             return self._launch(self._state(context), None, started.facts.object_id)
         try:
             return super()._finish(started, context)
@@ -159,34 +147,31 @@ class RunningOperator(OACWorkOperator):
                 context["ti"].xcom_push(key="oac_job", value=lazy.start_run.job_summary(self._job))
             raise
 
-    def _launch(self, state: TaskState, traces: Mark | None, object_id: str) -> Started:
-        def intent(mark: Mark) -> dict[str, Any]:
+    def _launch(self, state: TaskState, traces: lazy.start_run.Mark | None, object_id: str) -> Started:
+        def intent(mark: lazy.start_run.Mark) -> dict[str, Any]:
             facts = lazy.start_run.RunFacts(lazy.start_run.SENT, object_id, mark)
             return {"submitted_at": time.time(), "facts": facts.to_json()}
 
+        patience = seconds(self.confirmation_timeout)
         wanted = lazy.start_run.Run(
-            self.runnable(object_id),
-            self.starting(object_id),
-            self.if_running,
-            traces,
-            confirmation_timeout=seconds(self.confirmation_timeout),
+            self.runnable(object_id), self.starting(object_id), self.if_running, traces, confirmation_timeout=patience
         )
         launched = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(intent)))
         facts = lazy.start_run.RunFacts(launched.how, object_id, launched.mark, launched.job_id)
         return Started(launched.work_request_id, time.time(), facts)
 
-    def _traces(self, state: TaskState, context: Context) -> Mark | None:
+    def _traces(self, state: TaskState, context: Context) -> lazy.start_run.Mark | None:
         """The point in the job history before an earlier try that may have started the run; ``None`` without one."""
         retries = self.retries or 0
         if not state.suspect(retries):
             return None
         if earlier := self._started(state.of_this_order()):
-            mark: Mark = earlier.facts.mark
+            mark: lazy.start_run.Mark = earlier.facts.mark
             return mark
         began = order_began(context, state.key.first_try(retries))
         return None if began is None else lazy.start_run.Mark(since=began)
 
-    def _logged_job(self, started: Started) -> Job | None:
+    def _logged_job(self, started: Started) -> lazy.jobs.Job | None:
         """Find and log the job of a run; ``None`` if the job history cannot be read.
 
         An unreadable history is not an error, since the work request shows how the run ended.
@@ -194,23 +179,23 @@ class RunningOperator(OACWorkOperator):
         of, job_id = self._of(started), started.facts.job_id
         try:
             if job_id:
-                job: Job | None = self.hook.run(lazy.jobs.one(of, job_id))
+                job: lazy.jobs.Job | None = self.hook.run(lazy.jobs.one(of, job_id))
             else:
                 job = self.hook.run(lazy.start_run.job_since(of, started.facts.mark))
         except OACKilledError:
             raise
         except OACError as error:
-            self.log.warning("The job history of %s cannot be read, so that rows are not known: %s", of, error)
+            self.log.warning("Could not read the job history of %s, so the result has no rows: %s", of, error)
             return None
         if job is None:
-            self.log.warning("The job history of %s shows no new job, so that rows are not known.", of)
+            self.log.warning("The job history of %s shows no new job, so the result has no rows.", of)
             return None
         for failed, line in lazy.start_run.job_lines(job):
             (self.log.error if failed else self.log.info)(line)
         self._job = job
         return job
 
-    def _of(self, started: Started) -> Runnable:
+    def _of(self, started: Started) -> lazy.jobs.Runnable:
         return self.runnable(started.facts.object_id)
 
 
@@ -228,15 +213,9 @@ class OACReloadDatasetOperator(RunningOperator):
     dataset: Template[str | None] = None
     dataset_id: Template[str | None] = None
 
-    def object_id(self) -> str:
-        """Id of the dataset."""
-        return lazy.ids.item_id(item_id=self.dataset_id, path=self.dataset, what="the dataset")
+    kind = "dataset"
 
-    def runnable(self, object_id: str) -> Runnable:
-        """The dataset."""
-        return lazy.datasets.runnable(object_id)
-
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that reloads it."""
         return lazy.datasets.reload(object_id)
 
@@ -260,15 +239,9 @@ class OACRunDataFlowOperator(RunningOperator):
     data_flow_id: Template[str | None] = None
     override: Template[Mapping[str, Any] | None] = None
 
-    def object_id(self) -> str:
-        """Id of the data flow."""
-        return lazy.ids.item_id(item_id=self.data_flow_id, path=self.data_flow, what="the data flow")
+    kind = "data_flow"
 
-    def runnable(self, object_id: str) -> Runnable:
-        """The data flow."""
-        return lazy.data_flows.runnable(object_id)
-
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that runs it."""
         return lazy.data_flows.run(object_id, self.override or None)
 
@@ -286,14 +259,8 @@ class OACRunSequenceOperator(RunningOperator):
     sequence: Template[str | None] = None
     sequence_id: Template[str | None] = None
 
-    def object_id(self) -> str:
-        """Id of the sequence."""
-        return lazy.ids.item_id(item_id=self.sequence_id, path=self.sequence, what="the sequence")
+    kind = "sequence"
 
-    def runnable(self, object_id: str) -> Runnable:
-        """The sequence."""
-        return lazy.sequences.runnable(object_id)
-
-    def starting(self, object_id: str) -> Call[str]:
+    def starting(self, object_id: str) -> lazy.calls.Call[str]:
         """The call that runs it."""
         return lazy.sequences.run(object_id)

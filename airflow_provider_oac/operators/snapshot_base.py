@@ -5,18 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import AirflowFailException, Context
 from airflow_provider_oac.arguments import AtLeast, Duration, seconds
-from airflow_provider_oac.exceptions import OACError, OACKilledError, OACResponseError
-from airflow_provider_oac.operators.base import OACWorkOperator, Started
-from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.create_snapshot import SnapshotFacts, SnapshotOrder
-    from airflow_provider_oac.client.rest.snapshots import Storage
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError, OACResponseError
+from airflow_provider_oac.operators.base import OACWorkOperator
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskKey, TaskState
 
 
 class SnapshotArguments(NamedTuple):
@@ -51,6 +47,10 @@ class SnapshotOperator(OACWorkOperator):
 
     confirmation_timeout: Annotated[Duration, AtLeast(0)] = 30.0
 
+    @property
+    def _confirmation_seconds(self) -> float:
+        return seconds(self.confirmation_timeout)
+
     def _create(self, new: SnapshotArguments, state: TaskState, passed_over: Sequence[str] = ()) -> Started:
         """Create a snapshot, unless OAC lists one with this task's mark.
 
@@ -66,7 +66,7 @@ class SnapshotOperator(OACWorkOperator):
             ignore=failed,
             clue=record.name or next(reversed(passed_over), None),
             suspect=state.suspect() and record.name not in failed,
-            confirmation_timeout=seconds(self.confirmation_timeout),
+            confirmation_timeout=self._confirmation_seconds,
         )
         made = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda name: {"name": name})))
         # An earlier try may have ordered the snapshot, with other templates or arguments.
@@ -75,7 +75,7 @@ class SnapshotOperator(OACWorkOperator):
         facts = lazy.create_snapshot.SnapshotFacts(made.name, made.bar_uri, made.bucket, seal_name, made.snapshot_id)
         return Started(made.work_request_id, time.time(), facts)
 
-    def _order(self, new: SnapshotArguments, seal_name: str, me: TaskKey) -> SnapshotOrder:
+    def _order(self, new: SnapshotArguments, seal_name: str, me: TaskKey) -> lazy.create_snapshot.SnapshotOrder:
         # With durable=False every try is a separate order and must not adopt the snapshot of an earlier one.
         task = me.task_id if self.durable else f"{me.task_id}, try {me.try_number}"
         if new.purpose:
@@ -90,11 +90,11 @@ class SnapshotOperator(OACWorkOperator):
         )
 
     @staticmethod
-    def _storage(bucket: str, region: str | None, namespace: str | None, conn_id: str | None) -> Storage:
+    def _storage(bucket: str, region: str | None, namespace: str | None, conn_id: str | None) -> lazy.snapshots.Storage:
         user = lazy.credentials.storage_user(conn_id) if conn_id else None
         return lazy.snapshots.Storage(bucket, region, namespace, user)
 
-    def _snapshot(self, facts: Any, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
+    def _snapshot(self, facts: Any, work_request_id: str | None, work: Succeeded) -> dict[str, Any]:
         """Make the result of a snapshot, with its id if the work is done.
 
         :param facts: the facts that the work was started with.
@@ -106,25 +106,28 @@ class SnapshotOperator(OACWorkOperator):
             result["snapshot_id"] = work.resource_id("SNAPSHOT") or self._listed_id(facts.name)
         return result
 
-    def _created(self, facts: SnapshotFacts, work_request_id: str | None, work: WorkRequest | None) -> dict[str, Any]:
+    def _created(
+        self,
+        facts: lazy.create_snapshot.SnapshotFacts,
+        work_request_id: str | None,
+        work: Succeeded,
+    ) -> dict[str, Any]:
         """Make the result of a snapshot that this task created, and log it."""
         result = self._snapshot(facts, work_request_id, work)
         if work is not None:
             self.log.info("Snapshot %s is done: %s in bucket %s.", facts.name, facts.bar_uri, facts.bucket)
         elif work_request_id is None:
-            self.log.warning(
-                "Snapshot %s was accepted by an earlier attempt whose work request is not known, so it is unknown "
-                "whether it is complete. It counts as taken, UNVERIFIED.", facts.name,
-            )  # fmt: skip
+            self.log.warning("OAC accepted snapshot %s, but its work request is not known, so the snapshot may be "
+                             "incomplete. It counts as created, UNVERIFIED.", facts.name)  # fmt: skip
         return result
 
     def _listed_id(self, name: str) -> str:
-        timeout = seconds(self.confirmation_timeout)
+        timeout = self._confirmation_seconds
         found = self.hook.run(lazy.create_snapshot.find_named(name, timeout))
         if found is None:
             raise OACResponseError(
-                f"The work request of snapshot {name} succeeded, but neither names the snapshot's id nor does OAC "
-                f"list it after {timeout:.0f} s. Search for it in OAC; a retry of the task searches again."
+                f"The work request of snapshot {name} succeeded, but does not name the snapshot's id, and OAC does not "
+                f"list the snapshot after {timeout:.0f} s. Next step: search for it in OAC; a retry searches again."
             )
         return found.id
 
@@ -139,14 +142,12 @@ class SnapshotOperator(OACWorkOperator):
                 if item.name == name:
                     delete = lazy.snapshots.delete(item.id, delete_storage=delete_storage)
                     self.hook.run(lazy.submit.unless_gone(delete))
-                    self.log.info("The failed snapshot %s was taken off OAC's list.", name)
+                    self.log.info("Removed the failed snapshot %s from OAC's list.", name)
         except OACKilledError:
             raise
         except OACError as problem:
-            self.log.warning(
-                "The failed snapshot %s may still be on OAC's list. Delete it there: it looks like a good one. It "
-                "could not be removed: %s", name, problem,
-            )  # fmt: skip
+            self.log.warning("Could not remove the failed snapshot %s from OAC's list, where it looks complete. Delete "
+                             "it in OAC. %s", name, problem)  # fmt: skip
 
 
 def origin_facts(name: str) -> dict[str, str | None]:
@@ -157,3 +158,36 @@ def origin_facts(name: str) -> dict[str, str | None]:
         "source_instance": origin.instance if origin else None,
         "taken_at": origin.time.isoformat() if origin else None,
     }
+
+
+def refuse_run(context: Context, allowed: Sequence[str]) -> None:
+    """Refuse DAG runs of other types, such as those of a backfill or a schedule.
+
+    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context
+    distinguishes it from one that a person started: only an approval stops it there.
+
+    :param allowed: the types of DAG runs that may restore.
+    """
+    run_type = getattr(context["dag_run"], "run_type", None)
+    kind = str(getattr(run_type, "value", run_type))
+    if kind not in allowed:
+        raise AirflowFailException(
+            f"This DAG run is of the type {kind!r}, but only runs of the type {', '.join(allowed)} may restore. "
+            "Nothing was sent. Next step: start a run manually, or add the type to allowed_run_types."
+        )
+
+
+def opening_passwords(facts: lazy.restore.RestoreFacts) -> tuple[str, ...]:
+    """The password that opens the snapshot, in the forms to try in order.
+
+    :raises OACConfigurationError: naming the Connection that should hold it.
+    """
+    try:
+        return lazy.credentials.sealed_with(facts.seal)
+    # The class of Airflow's error for a missing Connection differs between versions.
+    except Exception as error:
+        raise OACConfigurationError(
+            f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
+            f"cannot be read: {error} Nothing was restored. Next step: create that Connection again with its former "
+            "password, or set seal_conn_id to a Connection with that password."
+        ) from None

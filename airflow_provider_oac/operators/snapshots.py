@@ -6,38 +6,21 @@ import re
 import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, log_group
-from airflow_provider_oac.arguments import (
-    EMPTY,
-    CatalogPath,
-    Count,
-    Template,
-    argument,
-    path_text,
-    seconds,
-)
+from airflow_provider_oac._compat import AirflowFailException, Context, log_group
+from airflow_provider_oac.arguments import DEFAULT_FOLDER, EMPTY, CatalogPath, Count, Template, argument, path_text
 from airflow_provider_oac.assets import snapshots_uri
-from airflow_provider_oac.defaults import DEFAULT_FOLDER
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import OACBaseOperator, Started
-from airflow_provider_oac.operators.lineage import LineageOperator, Made
+from airflow_provider_oac.operators.base import OACBaseOperator
+from airflow_provider_oac.operators.lineage import Made, ReportsMade
 from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
-from airflow_provider_oac.operators.task_state import TaskKey, TaskState
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.retention import Retention
-    from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-    from airflow_provider_oac.client.snapshot_names import SnapshotName
-    from airflow_provider_oac.records import Record
+from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskKey, TaskState
 
 
-class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
+class OACCreateSnapshotOperator(SnapshotOperator, ReportsMade):
     """Creates a snapshot of the whole instance in a bucket of OCI Object Storage.
 
     The snapshot is named ``<label>--<instance>--<UTC time>--<seal>--<mark>`` and its file is
@@ -70,17 +53,14 @@ class OACCreateSnapshotOperator(SnapshotOperator, LineageOperator):
     namespace: Template[str | None] = None
     storage_conn_id: Template[str | None] = None
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of a snapshot."""
-        return lazy.create_snapshot.SnapshotFacts
+    facts_class = ("create_snapshot", "SnapshotFacts")
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Create the snapshot, unless OAC lists one with this task's mark."""
         place = self.bucket, path_text(self.folder), self.region, self.namespace, self.storage_conn_id
         return self._create(SnapshotArguments(self.snapshot_label, self.seal_conn_id, *place), state)
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         result = self._created(started.facts, started.work_request_id, work)
         # Read from the name, since templates may render to something else now.
@@ -127,10 +107,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
     namespace: Template[str | None] = None
     storage_conn_id: Template[str | None] = None
 
-    @property
-    def facts_type(self) -> type[Record]:
-        """The facts of a snapshot."""
-        return lazy.register_snapshot.RegistrationFacts
+    facts_class = ("register_snapshot", "RegistrationFacts")
 
     def start(self, state: TaskState, context: Context) -> Started:
         """Register the file, unless OAC lists it already."""
@@ -141,7 +118,7 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
             storage,
             ignore=record.failed,
             suspect=state.suspect() and record.name not in record.failed,
-            confirmation_timeout=seconds(self.confirmation_timeout),
+            confirmation_timeout=self._confirmation_seconds,
         )
         found = self.hook.run(lazy.submit.submit_once(wanted, state.attempts(lambda name: {"name": name})))
         facts = lazy.register_snapshot.RegistrationFacts(
@@ -149,22 +126,22 @@ class OACRegisterSnapshotOperator(SnapshotOperator):
         )
         return Started(found.work_request_id, time.time(), facts)
 
-    def _wanted(self) -> tuple[str, Storage]:
+    def _wanted(self) -> tuple[str, lazy.snapshots.Storage]:
         if bool(self.snapshot) == bool(self.bar_uri):
-            raise OACConfigurationError("Give either snapshot, the result of a backup, or bar_uri with bucket.")
+            raise OACConfigurationError("Give either snapshot (the result of a backup) or bar_uri with bucket.")
         known = self.snapshot or {}
         bar_uri, bucket = self.bar_uri or known.get("bar_uri"), self.bucket or known.get("bucket")
         if not isinstance(bar_uri, str) or not isinstance(bucket, str) or not bucket:
             raise OACConfigurationError(
-                f"To register a snapshot, its file and its bucket must be known, not {bar_uri!r} and {bucket!r}. If "
-                "one comes from a template: what does that render to?"
+                f"A registration needs file and bucket, but they are {bar_uri!r} and {bucket!r}. If one comes from a "
+                "template, check what it renders to."
             )
         if "://" not in bar_uri and not bar_uri.startswith("file:"):
             bar_uri = f"file:///{bar_uri.lstrip('/')}"
         storage = self._storage(bucket, self.region, self.namespace, self.storage_conn_id)
         return lazy.snapshots.checked_uri(bar_uri), storage
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result, with the id of the snapshot."""
         result = self._snapshot(started.facts, started.work_request_id, work)
         if work is not None:
@@ -212,34 +189,23 @@ class OACFindSnapshotOperator(OACBaseOperator):
         listed = [item for item in self.hook.run(lazy.snapshots.list_all()) if self.bucket in (None, item.bucket)]
         found = lazy.retention.newest(listed, self.snapshot_label, instance, registered=self.registered, now=now)
         if found is None:
-            why = (
-                f"{self.hook.settings.address} lists no {'registered' if self.registered else 'created'} snapshot of "
-                f"the series {self.snapshot_label!r} of {instance}. Compare label, instance and bucket with the task "
-                "that creates them."
-            )
+            kind = "registered" if self.registered else "created"
+            why = (f"{self.hook.settings.address} lists no {kind} snapshot of the series {self.snapshot_label!r} of "
+                   f"{instance}. Compare label, instance and bucket with the task that creates them.")  # fmt: skip
         else:
             item, name = found
             age = now - name.time
             self.log.info("The newest snapshot of %s is %s, %s old.", self.snapshot_label, item.name, age)
             if self.max_age is None or age <= self.max_age:
-                return self._result(item, name)
+                return {
+                    "snapshot_id": item.id, "name": item.name, "bar_uri": item.bar_uri, "bucket": item.bucket,
+                    "seal": name.seal, "source_instance": name.instance, "taken_at": name.time.isoformat(),
+                }  # fmt: skip
             why = f"The newest snapshot, {item.name}, is {age} old, older than {self.max_age}."
         if not self.missing_ok:
             raise OACError(why)
         self.log.info("%s The result is None (missing_ok=True).", why)
         return None
-
-    @staticmethod
-    def _result(item: Snapshot, name: SnapshotName) -> dict[str, Any]:
-        return {
-            "snapshot_id": item.id,
-            "name": item.name,
-            "bar_uri": item.bar_uri,
-            "bucket": item.bucket,
-            "seal": name.seal,
-            "source_instance": name.instance,
-            "taken_at": name.time.isoformat(),
-        }
 
 
 class OACDeleteSnapshotOperator(OACBaseOperator):
@@ -273,8 +239,8 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
                 return self.snapshot_id
             # Without a retry, which would assume that this try deleted the snapshot.
             raise AirflowFailException(
-                f"There is no snapshot {wanted!r} to delete: OAC does not list it. OAC lists only snapshots that were "
-                "created or registered through the REST API. Check id or name. missing_ok=True treats this as success."
+                f"There is no snapshot {wanted!r} to delete. OAC lists only snapshots that were created or registered "
+                "through the REST API. Check id or name. missing_ok=True treats this as success."
             )
         delete = lazy.snapshots.delete(found.id, delete_storage=self.delete_storage)
         self.hook.run(lazy.submit.unless_gone(delete))
@@ -282,22 +248,19 @@ class OACDeleteSnapshotOperator(OACBaseOperator):
         self.log.info("Deleted snapshot %s (%s) %s %s.", found.name, found.id, what, found.bar_uri)
         return found.id
 
-    def _find(self) -> Snapshot | None:
+    def _find(self) -> lazy.snapshots.Snapshot | None:
         """The one snapshot to delete; ``None`` if OAC does not list it.
 
         :raises OACError: if several match, or if another one uses the file that is to be deleted.
         """
         listed = self.hook.run(lazy.snapshots.list_all())
-        matches = [
-            item
-            for item in listed
-            if item.id == self.snapshot_id or (self.snapshot_name and item.name == self.snapshot_name)
-        ]
+        name = self.snapshot_name
+        matches = [item for item in listed if item.id == self.snapshot_id or (name and item.name == name)]
         if len(matches) > 1:
             ids = ", ".join(item.id for item in matches)
             raise OACError(
                 f"{len(matches)} snapshots are named {self.snapshot_name!r}: {ids}. Nothing was deleted. Set "
-                "snapshot_id instead."
+                "snapshot_id."
             )
         if not matches:
             return None
@@ -361,7 +324,7 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
             # Raises the error. Its module is imported only here, since parsing a DAG does not need it.
             self._retention()
 
-    def _retention(self) -> Retention:
+    def _retention(self) -> lazy.retention.Retention:
         return lazy.retention.Retention(self.keep_last, self.keep_for, self.keep_weekly, self.keep_monthly)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -372,18 +335,13 @@ class OACPruneSnapshotsOperator(OACBaseOperator):
         )
         me = TaskKey.of(context)
         self._push_link(context)
+        prune = lazy.retention.prune(
+            own, self._retention(), max_delete=self.max_delete, delete_storage=self.delete_storage,
+            dry_run=self.dry_run_only, run=lazy.snapshot_names.run_mark(me.dag_id, me.run_id),
+            protected=_words(self.keep),
+        )  # fmt: skip
         with log_group(self.log, f"Snapshots of {self.snapshot_label}: kept and deleted"):
-            plan = self.hook.run(
-                lazy.retention.prune(
-                    own,
-                    self._retention(),
-                    max_delete=self.max_delete,
-                    delete_storage=self.delete_storage,
-                    dry_run=self.dry_run_only,
-                    run=lazy.snapshot_names.run_mark(me.dag_id, me.run_id),
-                    protected=_words(self.keep),
-                )
-            )
+            plan = self.hook.run(prune)
         self.log.info(
             "%s %d and kept %d snapshots of %s; %d others were not considered.",
             "Would delete" if self.dry_run_only else "Deleted",

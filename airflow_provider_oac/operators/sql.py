@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import CatalogPath, Duration, Location, Number, OneOf, Template, path_text, seconds
 from airflow_provider_oac.assets import source_uri
 from airflow_provider_oac.exceptions import OACConfigurationError
@@ -17,11 +18,6 @@ from airflow_provider_oac.operators.base import OACBaseOperator, sink_of
 from airflow_provider_oac.operators.export_base import asset_uri
 from airflow_provider_oac.operators.lineage import Made, ReportsMade
 from airflow_provider_oac.operators.task_state import TaskKey
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.catalog import CatalogItem
-    from airflow_provider_oac.hooks.oac import OACHook
 
 __all__ = ["OACSqlToStorageOperator", "OACWorkbookBackupOperator"]
 
@@ -68,7 +64,7 @@ class OACSqlToStorageOperator(OACBaseOperator, ReportsMade):
     query_timeout: Duration = 600.0
 
     @cached_property
-    def hook(self) -> OACHook:
+    def hook(self) -> lazy.oac.OACHook:
         """The hook of this task, with ``query_timeout`` as its read timeout."""
         patience = seconds(self.query_timeout)
         return lazy.oac.OACHook(self.oac_conn_id, stopped=lambda: self._killed, read_timeout=patience)
@@ -148,7 +144,7 @@ def _write(url: str, conn_id: str | None, content: Any) -> None:
     lazy.object_storage.Destination(url, conn_id).write(text.encode(errors="backslashreplace"))
 
 
-def _file_names(items: Sequence[CatalogItem], folder: str) -> dict[str, CatalogItem]:
+def _file_names(items: Sequence[lazy.catalog.CatalogItem], folder: str) -> dict[str, lazy.catalog.CatalogItem]:
     """Workbooks by the paths of their files below the destination; a digest distinguishes paths that would collide."""
     plain, normal = lazy.file_names.plain_name, lazy.ids.normal
     workbooks = [item for item in items if item.type == lazy.ids.WORKBOOKS]

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import Template, argument
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.operators.base import OACBaseOperator
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.api import Work
-    from airflow_provider_oac.client.flows.system_settings import DomainChanges
-    from airflow_provider_oac.client.rest.mail import MailServer
-    from airflow_provider_oac.client.rest.safe_domains import Policy
 
 
 class _DesiredState(OACBaseOperator):
@@ -28,11 +22,11 @@ class _DesiredState(OACBaseOperator):
     template_oac_conn_id: Template[str | None] = None
     dry_run_only: bool = argument(alias="dry_run", default=False)
 
-    def of_the_other(self, work: Work[Any]) -> Any:
+    def of_template(self, work: lazy.api.Work[Any]) -> Any:
         """Run a call or flow against the template instance."""
         return self._hook_of(str(self.template_oac_conn_id)).run(work)
 
-    def tell(self, what: str, before: Any, after: Any) -> None:
+    def log_change(self, what: str, before: Any, after: Any) -> None:
         """Log one difference."""
         verb = "would change" if self.dry_run_only else "changes"
         self.log.info("%s %s from %r to %r.", what, verb, before, after)
@@ -72,7 +66,7 @@ class OACSystemSettingsOperator(_DesiredState):
         wanted, not_here = self._wanted(own, current)
         changes = lazy.system_settings.setting_changes(current, wanted)
         for key, (before, after) in changes.items():
-            self.tell(f"Setting {key}", shown(key, before), shown(key, after))
+            self.log_change(f"Setting {key}", shown(key, before), shown(key, after))
         pending, unconfirmed = [], []
         if changes and not self.dry_run_only:
             self.hook.run(lazy.settings.update({key: after for key, (_, after) in changes.items()}))
@@ -80,7 +74,13 @@ class OACSystemSettingsOperator(_DesiredState):
             pending = sorted(setting.key for setting in waiting if setting.key in changes)
             now = self.hook.run(effective)
             unconfirmed = sorted(key for key, (_, after) in changes.items() if now.get(key) != after)
-        self._sum_up(len(changes), pending, unconfirmed)
+        if not changes:
+            self.log.info("Every setting already has its value; nothing is sent.")
+        if pending:
+            self.log.info("Saved; pending until OAC applies them: %s.", ", ".join(pending))
+        if unconfirmed:
+            self.log.warning("OAC accepted these settings but returns other values: %s. Check them in OAC. The next "
+                             "run sends them again.", ", ".join(unconfirmed))  # fmt: skip
         return {
             "changed": {key: [shown(key, before), shown(key, after)] for key, (before, after) in changes.items()},
             "unchanged": len(wanted) - len(changes),
@@ -108,31 +108,19 @@ class OACSystemSettingsOperator(_DesiredState):
         """The desired values, and the keys of the template instance that this one does not list."""
         if not self.template_oac_conn_id:
             return dict(own), []
-        other = self.of_the_other(lazy.system_settings.effective_settings())
+        other = self.of_template(lazy.system_settings.effective_settings())
         if self.keys is not None and (missing := sorted(set(self.keys) - set(other))):
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no setting {', '.join(missing)}. "
                 "Nothing was changed. Check the names."
             )
         names = set(other if self.keys is None else self.keys) - set(self.ignore)
-        not_here = sorted(names - set(current) - set(own))
-        if not_here:
+        if not_here := sorted(names - set(current) - set(own)):
             self.log.warning(
-                "This instance does not list the settings %s of the other instance; they are skipped. The instances "
-                "may have different versions.", ", ".join(not_here),
+                "Skipped settings of the other instance that this one does not list: %s. The instances may have "
+                "different versions.", ", ".join(not_here),
             )  # fmt: skip
         return {**{key: other[key] for key in sorted(names & set(current))}, **own}, not_here
-
-    def _sum_up(self, changes: int, pending: list[str], unconfirmed: list[str]) -> None:
-        if not changes:
-            self.log.info("Every setting already has its value; nothing is sent.")
-        if pending:
-            self.log.info("Saved; pending until OAC applies them: %s.", ", ".join(pending))
-        if unconfirmed:
-            self.log.warning(
-                "OAC accepted these settings but returns other values: %s. Check them in OAC. The next run sends them "
-                "again.", ", ".join(unconfirmed),
-            )  # fmt: skip
 
 
 class OACMailServerOperator(_DesiredState):
@@ -176,15 +164,15 @@ class OACMailServerOperator(_DesiredState):
         wanted = wanted or self._wanted(self._other())
         changed = lazy.system_settings.mail_differences(self.hook.run(lazy.mail.get()), wanted)
         for name, (before, after) in changed.items():
-            self.tell(f"Mail server: {name}", before, after)
+            self.log_change(f"Mail server: {name}", before, after)
         secret = bool(lazy.secret_names.secrets_of(wanted.auth))
         sending = bool(changed or (secret and self.always_send_password)) and not self.dry_run_only
         if sending:
             self.hook.run(lazy.mail.configure(wanted))
         if secret and sending:
-            self.log.info("Its secret is always sent: OAC returns no secrets, so it cannot be compared.")
+            self.log.info("Sent the secret as well: OAC returns no secrets, so the task cannot compare it.")
         if not changed and not sending:
-            self.log.info("The mail server already has these settings, except for secrets; nothing is sent.")
+            self.log.info("The mail server already has these settings; nothing is sent. Secrets were not compared.")
         return self._result(changed, sending, "none" if not secret else "sent" if sending else "not compared")
 
     def _remove(self, context: Context) -> dict[str, Any]:
@@ -193,16 +181,16 @@ class OACMailServerOperator(_DesiredState):
         if present is None:
             self.log.info("There is no mail server; nothing is sent.")
             return self._result({}, False, "none")
-        self.tell("Mail server: host", present.host, None)
+        self.log_change("Mail server: host", present.host, None)
         if not self.dry_run_only:
             self.hook.run(lazy.submit.unless_gone(lazy.mail.delete()))
         return self._result({"host": (present.host, None)}, not self.dry_run_only, "none")
 
     def _result(self, changed: Mapping[str, Sequence[Any]], sent: bool, secret: str) -> dict[str, Any]:
-        told = {name: list(pair) for name, pair in changed.items()}
-        return {"changed": told, "sent": sent, "secret": secret, "dry_run": self.dry_run_only}
+        pairs = {name: list(pair) for name, pair in changed.items()}
+        return {"changed": pairs, "sent": sent, "secret": secret, "dry_run": self.dry_run_only}
 
-    def _wanted(self, other: Mapping[str, Any]) -> MailServer:
+    def _wanted(self, other: Mapping[str, Any]) -> lazy.mail.MailServer:
         account = lazy.mail_accounts.mail_account(self.mail_conn_id) if self.mail_conn_id else {}
         kind = (other.get("auth") or {}).get("authType", lazy.mail.NO_AUTH)
         if not self.mail_conn_id and kind != lazy.mail.NO_AUTH:
@@ -210,12 +198,14 @@ class OACMailServerOperator(_DesiredState):
                 f"The mail server of Connection {self.template_oac_conn_id!r} signs in by {kind}, and OAC returns no "
                 "secrets. Set mail_conn_id to the Airflow Connection that holds them."
             )
+        # The sign-in of the Connection takes precedence over all other sources.
+        auth = {"auth": account["auth"]} if account else {}
         return lazy.mail.MailServer.of(
-            {"auth": {"authType": lazy.mail.NO_AUTH}, **account, **other, **(self.server or {}), **_auth(account)}
+            {"auth": {"authType": lazy.mail.NO_AUTH}, **account, **other, **(self.server or {}), **auth}
         )
 
     def _other(self) -> dict[str, Any]:
-        found: MailServer | None = self.of_the_other(lazy.mail.get())
+        found: lazy.mail.MailServer | None = self.of_template(lazy.mail.get())
         if found is None:
             raise OACConfigurationError(
                 f"The instance of Connection {self.template_oac_conn_id!r} has no mail server. Nothing was changed. To "
@@ -226,7 +216,7 @@ class OACMailServerOperator(_DesiredState):
     def check_together(self) -> None:
         """Require a mail server or absent=True. Refuse secrets, which DAG files and Airflow's pages would show."""
         if self.absent == bool(self.server or self.template_oac_conn_id):
-            raise OACConfigurationError("no mail server given. Set server, template_oac_conn_id, or absent=True.")
+            raise OACConfigurationError("No mail server given. Set server, template_oac_conn_id, or absent=True.")
         if not isinstance(self.server, Mapping):
             return
         if found := [*lazy.secret_names.secret_names(self.server), *({"auth"} & set(self.server))]:
@@ -261,48 +251,46 @@ class OACSafeDomainsOperator(_DesiredState):
         """Compare, and change what differs."""
         own, gone = self._own()
         self._push_link(context)
-        other: dict[str, Policy] = self.of_the_other(lazy.safe_domains.list_all()) if self.template_oac_conn_id else {}
+        other: dict[str, lazy.safe_domains.Policy] = (
+            self.of_template(lazy.safe_domains.list_all()) if self.template_oac_conn_id else {}
+        )
         # Domain names ignore case.
         named = {domain.casefold() for domain in (*own, *gone)}
-        wanted = {
-            **{domain: _nine(policy) for domain, policy in other.items() if domain.casefold() not in named},
-            **own,
-        }
+        copied = {domain: policy for domain, policy in other.items() if domain.casefold() not in named}
+        # The template instance may have more policies than the documented ones.
+        names = lazy.safe_domains.POLICIES
+        wanted = {domain: {name: policy.get(name, False) for name in names} for domain, policy in copied.items()} | own
         if self.remove_others and not wanted:
             raise OACConfigurationError(
-                "No safe domains given, so remove_others would remove all of them. Nothing was changed. List the "
-                "domains to delete in remove."
+                "No safe domains given, so remove_others would remove all. Nothing was changed. List the domains to "
+                "delete in remove."
             )
         present = self.hook.run(lazy.safe_domains.list_all())
         todo = lazy.system_settings.domain_changes(present, wanted, gone, only=self.remove_others)
-        result = self._told(todo)
+        result = self._logged(todo)
         if not self.dry_run_only:
             self.hook.run(lazy.system_settings.apply_domains(todo))
         return result
 
-    def _own(self) -> tuple[dict[str, Policy], list[str]]:
+    def _own(self) -> tuple[dict[str, lazy.safe_domains.Policy], list[str]]:
         """Check the arguments, and return the named domains and those to delete."""
         if not (self.domains or self.template_oac_conn_id or self.remove):
             raise OACConfigurationError("No safe domains given. Set domains, template_oac_conn_id or remove.")
-        named = (self.domains or {}).items()
-        own = {
-            lazy.safe_domains.checked_domain(domain): lazy.safe_domains.checked_policy(domain, policy)
-            for domain, policy in named
-        }
-        return own, [lazy.safe_domains.checked_domain(domain) for domain in self.remove]
+        checked, policy = lazy.safe_domains.checked_domain, lazy.safe_domains.checked_policy
+        own = {checked(domain): policy(domain, given) for domain, given in (self.domains or {}).items()}
+        return own, [checked(domain) for domain in self.remove]
 
-    def _told(self, todo: DomainChanges) -> dict[str, Any]:
-        created = {domain: lazy.system_settings.allowed(policy) for domain, policy in todo.created.items()}
-        updated = {
-            domain: [lazy.system_settings.allowed(before), lazy.system_settings.allowed(after)]
-            for domain, (before, after) in todo.updated.items()
-        }
+    def _logged(self, todo: lazy.system_settings.DomainChanges) -> dict[str, Any]:
+        """Log the changes, and make the result."""
+        allowed = lazy.system_settings.allowed
+        created = {domain: allowed(policy) for domain, policy in todo.created.items()}
+        updated = {domain: [allowed(before), allowed(after)] for domain, (before, after) in todo.updated.items()}
         for domain, policies in created.items():
-            self.tell(f"Safe domain {domain}", None, policies)
+            self.log_change(f"Safe domain {domain}", None, policies)
         for domain, (before, after) in updated.items():
-            self.tell(f"Safe domain {domain}", before, after)
+            self.log_change(f"Safe domain {domain}", before, after)
         for domain, policy in todo.deleted.items():
-            self.tell(f"Safe domain {domain}", lazy.system_settings.allowed(policy), None)
+            self.log_change(f"Safe domain {domain}", allowed(policy), None)
         if not (created or updated or todo.deleted):
             self.log.info("Every safe domain already has its policies; nothing is sent.")
         return {
@@ -312,13 +300,3 @@ class OACSafeDomainsOperator(_DesiredState):
             "unchanged": len(todo.unchanged),
             "dry_run": self.dry_run_only,
         }
-
-
-def _auth(account: Mapping[str, Any]) -> dict[str, Any]:
-    """The sign-in of the Connection, which takes precedence over all other sources."""
-    return {"auth": account["auth"]} if account else {}
-
-
-def _nine(policy: Policy) -> Policy:
-    """Reduce a policy to the documented names: the template instance may have more."""
-    return {name: policy.get(name, False) for name in lazy.safe_domains.POLICIES}

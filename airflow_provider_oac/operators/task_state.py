@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import task_state_store
+from airflow_provider_oac._compat import Context, task_state_store
 from airflow_provider_oac.exceptions import OACSupersededError
 from airflow_provider_oac.records import Record
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.submit import Attempts
 
 _KEY = "oac_work"
 # Key of the number of the current try.
@@ -93,6 +89,47 @@ class TaskRecord(Record):
     checked: bool = False
 
 
+@dataclass(frozen=True)
+class NoFacts(Record):
+    """No facts: the operator completes this work without any."""
+
+
+class Started(NamedTuple):
+    """Work that OAC has accepted.
+
+    :param work_request_id: id of its work request; ``None`` if only traces of the work were found in OAC.
+    :param submitted_at: when it was submitted, in seconds since the epoch.
+    :param facts: what the operator needs to complete the work. Templates may render differently at that time.
+    """
+
+    work_request_id: str | None
+    submitted_at: float
+    facts: Any
+
+    def record(self) -> dict[str, Any]:
+        """The members that a :class:`TaskRecord` or :class:`Deferred` stores."""
+        return {**self._asdict(), "facts": self.facts.to_json()}
+
+
+Succeeded: TypeAlias = "lazy.work_requests.WorkRequest | None"
+"""The work request of work that succeeded; ``None`` if the task does not wait, or if OAC shows only traces of it."""
+
+
+@dataclass(frozen=True)
+class Deferred(Record):
+    """The state that a trigger carries for the task during a deferral.
+
+    :param deadline: when the wait ends, in seconds since the epoch.
+    :param latest: when ``execution_timeout`` ends the try, in seconds since the epoch; ``None`` for never.
+    """
+
+    work_request_id: str | None
+    submitted_at: float
+    facts: dict[str, Any]
+    deadline: float
+    latest: float | None
+
+
 class TaskState:
     """Records in Airflow's task state store (3.3 and later) what the task submitted.
 
@@ -124,17 +161,17 @@ class TaskState:
         return self._store is not None
 
     @property
-    def _kept(self) -> Any:
+    def _stored(self) -> Any:
         return None if self._store is None else self._store.get(_KEY)
 
     @property
     def unreadable(self) -> bool:
         """Whether the store holds a record that another version of this package wrote."""
-        return self._kept is not None and TaskRecord.from_json(self._kept) is None
+        return self._stored is not None and TaskRecord.from_json(self._stored) is None
 
     def recall(self) -> TaskRecord:
         """The stored record, possibly of an order before the last Clear; an empty record if there is none."""
-        return TaskRecord.from_json(self._kept) or TaskRecord()
+        return TaskRecord.from_json(self._stored) or TaskRecord()
 
     def of_this_order(self) -> TaskRecord:
         """The record of this order; an empty one on the first try and after a Clear."""
@@ -173,7 +210,7 @@ class TaskState:
             self._store.set(_KEY, record)
 
     def claim(self) -> None:
-        """Make this try the current one. An earlier try whose process is still alive sends nothing any more."""
+        """Make this try the current one. An earlier try whose process is still alive then sends nothing more."""
         _parents.setdefault(os.getpid(), os.getppid())
         if self._store is not None:
             self._store.set(_CURRENT, self._claim)
@@ -192,22 +229,22 @@ class TaskState:
                 claim = self._store.get(_CURRENT)
             # Airflow raises various errors when the supervisor is gone.
             except Exception as error:
-                claim, why = None, f"Airflow cannot be asked which try is the current one ({error})"
+                claim, why = None, f"Airflow does not say which try is the current one ({error})"
             else:
                 why = f"another try has taken over ({claim})"
             current = claim == self._claim
         if not current:
             raise OACSupersededError(
-                f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing any more: {why}. "
-                "Another try could send the same. Next step: see the log of the latest try."
+                f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing more: {why}, so another try may "
+                "send the same. Next step: read the log of the latest try."
             )
 
-    def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> Attempts:
+    def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> lazy.submit.Attempts:
         """The callbacks of this task before and after each attempt to send a request.
 
-        :param intent: makes the members to record before an attempt from its clue.
+        :param intent: makes the members to record from the attempt's clue, which helps a retry to find the work.
         """
-        before = self._kept
+        before = self._stored
 
         def remember(clue: Any) -> None:
             self.remember(sending=True, work_request_id=None, **intent(clue))

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow_provider_oac import lazy
+from airflow_provider_oac._compat import Context
 from airflow_provider_oac.arguments import CatalogPath, OneOf, Template, path_text
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
-from airflow_provider_oac.operators.base import Started
 from airflow_provider_oac.operators.export_base import ExportingOperator, ExportRequest
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.rest.work_requests import WorkRequest
-
+from airflow_provider_oac.operators.task_state import Started, Succeeded
 
 _FORMATS = OneOf(("pdf", "png"))
 
@@ -56,13 +52,12 @@ class OACExportWorkbookOperator(ExportingOperator):
             url = f"{url}{lazy.file_names.plain_name(name)}.{self.file_format}"
         elif not url.endswith(f".{self.file_format}"):
             raise OACConfigurationError(
-                f"The destination is {url!r}, but must end in .{self.file_format} (the format), or in / for a folder."
+                f"The destination is {url!r}, but must end in .{self.file_format}, or in / for a folder."
             )
-        return [
-            self.request(path_text(self.workbook_path) or name, url, workbook_id, name, self.file_format, self.canvases)
-        ]
+        label = path_text(self.workbook_path) or name
+        return [self.request(label, url, workbook_id, name, self.file_format, self.canvases)]
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result."""
         files = self.made(started.facts)
         self.report_files(files, context)
@@ -101,19 +96,16 @@ class OACExportWorkbooksOperator(ExportingOperator):
         for request in requests:
             if other := by_url.get(request.file.url):
                 raise OACConfigurationError(
-                    f"{request.file.label} and {other} would both be written to {request.file.url}. Give one of them a "
-                    "name."
+                    f"{request.file.label} and {other} have the same destination {request.file.url}. Give one a name."
                 )
             by_url[request.file.url] = request.file.label
         return requests
 
     def _requests(self, item: CatalogPath | Mapping[str, Any]) -> list[ExportRequest]:
         given = dict(item) if isinstance(item, Mapping) else {"workbook_path": path_text(item)}
-        unknown = set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}
-        if unknown:
-            raise OACConfigurationError(
-                f"Unknown field {', '.join(sorted(map(repr, unknown)))} in the workbook {item!r}."
-            )
+        if unknown := set(given) - {"workbook_path", "workbook_id", "canvases", "name", "formats"}:
+            names = ", ".join(sorted(map(repr, unknown)))
+            raise OACConfigurationError(f"Unknown field {names} in the workbook {item!r}.")
         workbook_id, own_name = _workbook(given.get("workbook_path"), given.get("workbook_id"))
         name = lazy.file_names.plain_name(str(given.get("name") or own_name))
         folder = path_text(self.destination).rstrip("/")
@@ -124,7 +116,7 @@ class OACExportWorkbooksOperator(ExportingOperator):
             for kind in ([formats] if isinstance(formats, str) else formats)
         ]
 
-    def complete(self, started: Started, work: WorkRequest | None, context: Context) -> dict[str, Any]:
+    def complete(self, started: Started, work: Succeeded, context: Context) -> dict[str, Any]:
         """Make the result.
 
         :raises OACError: if an export failed. It names each failed one.

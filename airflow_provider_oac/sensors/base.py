@@ -8,23 +8,12 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import (
-    AirflowSensorTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-    default_deferrable,
-    deferral_error,
-)
+from airflow_provider_oac import _compat, lazy
+from airflow_provider_oac._compat import AirflowSensorTimeout, BaseSensorOperator, Context, PokeReturnValue
 from airflow_provider_oac.arguments import Template
-from airflow_provider_oac.defaults import TRIGGER_GRACE
 from airflow_provider_oac.exceptions import OACError, OACKilledError
 from airflow_provider_oac.tasks import CheckedOperator
-from airflow_provider_oac.triggers.oac import OACTrigger, _WatchTrigger, outcome_of
-
-if TYPE_CHECKING:
-    from airflow_provider_oac._compat import Context
-    from airflow_provider_oac.client.flows.catalog_watch import Wanted
+from airflow_provider_oac.triggers.oac import TRIGGER_GRACE, OACTrigger, _WatchTrigger, outcome_of
 
 
 class OACBaseSensor(BaseSensorOperator, CheckedOperator):
@@ -56,7 +45,7 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
     def __post_init__(self) -> None:
         """Take the deployment's default for ``deferrable``."""
         if self.deferrable is None:
-            self.deferrable = default_deferrable()
+            self.deferrable = _compat.default_deferrable()
 
     @abstractmethod
     def trigger(self, deadline: float) -> OACTrigger:
@@ -98,7 +87,7 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral. Airflow calls this. If the trigger itself failed, wait in the worker."""
-        error = deferral_error(next_method, next_kwargs)
+        error = _compat.deferral_error(next_method, next_kwargs)
         if error is None or error.endswith("timeout"):
             return super().resume_execution(next_method, next_kwargs, context)
         self.log.warning("The trigger failed, so this sensor polls in the worker: %s", error)
@@ -106,11 +95,8 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
 
     def _trigger_arguments(self, deadline: float) -> dict[str, Any]:
         """The arguments that all triggers take."""
-        return {
-            "oac_conn_id": self.oac_conn_id,
-            "deadline": deadline,
-            "poll_interval": float(self.poke_interval),
-        }
+        interval = float(self.poke_interval)
+        return {"oac_conn_id": self.oac_conn_id, "deadline": deadline, "poll_interval": interval}
 
     def _worth_deferring(self) -> OACTrigger | None:
         """The trigger; ``None`` if the wait ends within seconds, or if a poll fails.
@@ -118,18 +104,14 @@ class OACBaseSensor(BaseSensorOperator, CheckedOperator):
         The sensor then polls in the worker, and raises errors where ``never_fail`` and ``silent_fail`` apply to them.
         """
         try:
-            trigger = self.trigger(time.time() + self.timeout)
-            return (
-                None
-                if lazy.defer_decision.over_soon(lazy.oac.OACHook(self.oac_conn_id), trigger.target(lambda _line: None))
-                else trigger
-            )
+            trigger, hook = self.trigger(time.time() + self.timeout), lazy.oac.OACHook(self.oac_conn_id)
+            return None if lazy.defer_decision.over_soon(hook, trigger.target(lambda _line: None)) else trigger
         except OACKilledError:
             raise
         except Exception as problem:
             # The text of any other error, such as Airflow's for a missing Connection, may contain a secret.
             why = problem if isinstance(problem, OACError) else type(problem).__name__
-            self.log.warning("The first poll failed, so this sensor does not defer but polls in the worker: %s", why)
+            self.log.warning("The first poll failed, so this sensor polls in the worker: %s", why)
             return None
 
 
@@ -140,7 +122,7 @@ class OACWatchingSensor(OACBaseSensor):
     watched_by: ClassVar[type[_WatchTrigger]]
 
     @abstractmethod
-    def wanted(self) -> Wanted:
+    def wanted(self) -> lazy.catalog_watch.Wanted:
         """The condition to wait for.
 
         :raises OACConfigurationError: if the arguments cannot work.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import CatalogPath, Template, path_text
 from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACCatalogItemTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import WantedItem
 
 
 class OACCatalogItemSensor(OACWatchingSensor):
@@ -44,7 +41,7 @@ class OACCatalogItemSensor(OACWatchingSensor):
         """The item as a dictionary."""
         return item.to_dict()
 
-    def wanted(self) -> WantedItem:
+    def wanted(self) -> lazy.catalog_watch.WantedItem:
         """The item."""
         since = self.modified_since
         text = since.isoformat() if isinstance(since, datetime) else since

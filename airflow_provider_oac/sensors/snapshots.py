@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac.arguments import EMPTY, CatalogPath, Template, path_text
-from airflow_provider_oac.defaults import DEFAULT_FOLDER
+from airflow_provider_oac.arguments import DEFAULT_FOLDER, EMPTY, CatalogPath, Template, path_text
 from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACSnapshotTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import WantedSnapshot
 
 
 class OACSnapshotSensor(OACWatchingSensor):
@@ -47,7 +43,7 @@ class OACSnapshotSensor(OACWatchingSensor):
 
     watched_by = OACSnapshotTrigger
 
-    def wanted(self) -> WantedSnapshot:
+    def wanted(self) -> lazy.catalog_watch.WantedSnapshot:
         """The snapshot or the series to wait for."""
         if self.max_age is None:
             return lazy.catalog_watch.WantedSnapshot(self.snapshot_id, self.snapshot_name)

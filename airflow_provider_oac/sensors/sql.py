@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import Template
 from airflow_provider_oac.sensors.base import OACWatchingSensor
 from airflow_provider_oac.triggers.oac import OACFreshnessTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.sql import FreshData
 
 
 class OACFreshnessSensor(OACWatchingSensor):
@@ -43,7 +40,7 @@ class OACFreshnessSensor(OACWatchingSensor):
         """The date in ISO 8601."""
         return item.isoformat()
 
-    def wanted(self) -> FreshData:
+    def wanted(self) -> lazy.sql.FreshData:
         """The query and the maximum age."""
         text = lazy.sql.read_statement(self.sql, self.parameters).text
         return lazy.sql.FreshData(text, self.max_age.total_seconds(), self.timezone)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from airflow_provider_oac import lazy
 from airflow_provider_oac.arguments import Hint, Template
 from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.sensors.base import OACBaseSensor
 from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.polling import WorkRequestTarget
-
 
 _NO_ID = Hint(
     "A task that recovered its work from OAC's lists has no work request to wait for: its result has verified: false."
@@ -55,7 +51,7 @@ class OACWorkRequestSensor(OACBaseSensor):
         return self._target.on_result(work, time.time()) is None
 
     @cached_property
-    def _target(self) -> WorkRequestTarget:
+    def _target(self) -> lazy.polling.WorkRequestTarget:
         """The poll target, which all polls of this process share."""
         # With mode="reschedule" every poll runs in a new process, which does not know when the wait began. The polls
         # count as late ones, so an unknown id is an error at once and not only at the timeout.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
@@ -15,7 +13,7 @@ from yarl import URL
 
 from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.failures import transport_error
-from airflow_provider_oac.transport.io import Deadline, Request, Response, StreamedResponse, close_unused
+from airflow_provider_oac.transport.io import IO, Deadline, Request, Response, StreamedResponse, close_unused
 from airflow_provider_oac.transport.proxies import proxy_for
 from airflow_provider_oac.transport.settings import TransportSettings, checked_url
 
@@ -33,7 +31,7 @@ _ADDED = ("Accept", "Content-Type")
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
-class AsyncIO:
+class AsyncIO(IO):
     """The ``io`` of a trigger: one session and one TLS context, created at the first request.
 
     It is bound to the event loop that first uses it. Close it there.
@@ -82,19 +80,18 @@ class AsyncIO:
         session = self._session or await self._opened()
         url = self._url(request.url)
         proxy = self._proxy(f"{url.scheme}://{url.raw_authority}")
+        # With a tunnel, the proxy sees the headers of the CONNECT request only: its login.
+        login, tunnel = proxy.headers if proxy else {}, url.scheme == "https"
         deadline = Deadline(self._settings.response_timeout)
         try:
             async with asyncio.timeout(deadline.seconds):
                 answer = await session.request(
                     request.method,
                     url,
-                    headers=request.headers
-                    if proxy is None or url.scheme == "https"
-                    else proxy.added_to(request.headers),
+                    headers=request.headers if tunnel or not login else {**request.headers, **login},
                     data=request.body,
                     proxy=proxy.address if proxy else None,
-                    # Headers of the CONNECT request. The proxy must not see the others, which go through the tunnel.
-                    proxy_headers=proxy.headers if proxy is not None and url.scheme == "https" else None,
+                    proxy_headers=login if tunnel else None,
                     skip_auto_headers=None if request.method == "GET" and "Accept" in request.headers else _ADDED,
                     allow_redirects=False,
                 )
@@ -137,14 +134,6 @@ class AsyncIO:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
-
-    def now(self) -> float:
-        """Wall-clock time in seconds since the epoch."""
-        return time.time()
-
-    def random(self) -> float:
-        """A number in [0, 1)."""
-        return random.random()  # noqa: S311 (jitter, not cryptography)
 
     async def to_thread(self, function: Callable[[], T]) -> T:
         """Run a function in a thread, so it does not block the event loop."""
@@ -192,12 +181,6 @@ class _Streamed(StreamedResponse):
     def __init__(self, request: Request, answer: aiohttp.ClientResponse, deadline: Deadline) -> None:
         super().__init__(request, answer.status, answer.headers, deadline)
         self._answer = answer
-
-    def arrived(self) -> bytes | None:
-        content = self._answer.content
-        if not content.is_eof() or content.exception() is not None:
-            return None
-        return content.read_nowait()
 
     async def pieces(self, size: int) -> AsyncIterator[bytes]:
         while piece := await self._piece(size):

@@ -17,6 +17,11 @@ from airflow_provider_oac.transport.redaction import quoted
 _SHORTEST_SECRET = 7
 # OpenSSL's X509_V_ERR_… codes of checks that need X509_V_FLAG_X509_STRICT, which Python 3.13 sets (x509_vfy.h).
 _STRICT = range(80, 94)
+_MAY_HAVE_ACTED = "The server may have acted on the request."
+_OTHER_CA = (
+    "If the host is correct, a proxy or a private CA signs its certificates: copy the CA's PEM file to this machine "
+    "and set the Connection's ca_file to its path."
+)
 
 
 def transport_error(
@@ -36,11 +41,11 @@ def transport_error(
     parts = urlsplit(request.url)
     what = f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}"
     if deadline is not None and deadline.left() <= 0:
-        text = (
+        return OACTransportError(
             f"{what}: the response is not complete after {deadline.seconds:g} s and was abandoned. Likely cause: the "
-            "server or a proxy sends it byte by byte."
+            f"server or a proxy sends it byte by byte.{f' {_MAY_HAVE_ACTED}' if sent else ''}",
+            sent=sent,
         )
-        return OACTransportError(text + " The server may have acted on the request." * sent, sent=sent)
     chain = list(causes(error))
     proxy = proxy_for(request.url)
     reason, next_step, passing = _proxy_reason(proxy, chain) or _reason(chain, sent)
@@ -67,19 +72,12 @@ def _proxy_reason(proxy: Proxy | None, chain: list[BaseException]) -> tuple[str,
     named = any("proxy" in type(cause).__name__.lower() for cause in chain)
     if proxy is None or not (named or any(isinstance(cause, socket.gaierror) for cause in chain)):
         return None
-    name = f"the proxy {proxy.name}"
-    refusal = next((status for cause in chain if (status := _tunnel_status(cause))), None)
-    if refusal:
-        return (
-            f"{name} refused to connect to the server (HTTP {refusal})",
-            "Check the login in HTTPS_PROXY and whether the proxy allows this host, or add the host to NO_PROXY.",
-            refusal >= 500,
-        )
-    return (
-        f"{name} cannot be reached",
-        "Check HTTPS_PROXY and NO_PROXY in the process that runs the task.",
-        True,
-    )
+    if refusal := next((status for cause in chain if (status := _tunnel_status(cause))), None):
+        reason = f"the proxy {proxy.name} refused to connect to the server (HTTP {refusal})"
+        step = "Check the login in HTTPS_PROXY and whether the proxy allows this host, or add the host to NO_PROXY."
+        return reason, step, refusal >= 500
+    step = "Check HTTPS_PROXY and NO_PROXY in the process that runs the task."
+    return f"the proxy {proxy.name} cannot be reached", step, True
 
 
 def _tunnel_status(error: BaseException) -> int | None:
@@ -92,64 +90,42 @@ def _tunnel_status(error: BaseException) -> int | None:
 
 
 def _reason(chain: list[BaseException], sent: bool) -> tuple[str, str, bool]:
+    """The reason, the next step and whether it is passing."""
     for cause in chain:
         # aiohttp's own exception is of this class, too, but has no such message.
         if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             if cause.verify_code in _STRICT:
-                return (
-                    f"a certificate breaks RFC 5280, which Python 3.13 and newer refuse ({cause.verify_message})",
-                    "No setting on this machine helps. Ask the operator of the CA (a private CA, or the CA of a proxy "
-                    f"that intercepts TLS) to reissue {_to_reissue(cause)}. Python 3.12 and older accept it.",
-                    False,
-                )
-            return (
-                f"the server's certificate was refused ({cause.verify_message})",
-                "If the host is correct, a proxy or a private CA signs its certificates: copy the CA's PEM file to "
-                "this machine and set the Connection's ca_file to its path.",
-                False,
-            )
+                reason = f"a certificate breaks RFC 5280, which Python 3.13 and newer refuse ({cause.verify_message})"
+                return reason, f"Ask the CA's operator to reissue {_to_reissue(cause)}. Python 3.12 accepts it.", False
+            reason = f"the server's certificate was refused ({cause.verify_message})"
+            return reason, _OTHER_CA, False
     for cause in chain:
         if isinstance(cause, ssl.SSLError) and not sent and not isinstance(cause, ssl.SSLEOFError):
-            return (
-                "the TLS handshake failed",
-                "Check that the server speaks TLS on this port and that no proxy intercepts the connection.",
-                False,
-            )
+            step = "Check that the server speaks TLS on this port and that no proxy intercepts the connection."
+            return "the TLS handshake failed", step, False
         if isinstance(cause, socket.gaierror):
-            return (
-                "the host name cannot be resolved",
-                "Check the name for typos, and whether this machine's DNS resolves it (a private endpoint resolves "
-                "only inside its network).",
-                True,
+            step = (
+                "Check the name, and whether this machine's DNS resolves it (a private endpoint needs its own network)."
             )
+            return "the host name cannot be resolved", step, True
         if isinstance(cause, ConnectionRefusedError):
-            return (
-                "the connection was refused",
-                "Check host and port; a paused instance or a firewall can answer like this.",
-                True,
-            )
+            step = "Check host and port; a paused instance or a firewall can answer like this."
+            return "the connection was refused", step, True
     if any(isinstance(cause, TimeoutError) or "timeout" in type(cause).__name__.lower() for cause in chain):
         if sent:
-            return ("no response came in time", "The server may still be working on the request.", True)
-        return (
-            "no connection could be made in time",
-            "Check the route, firewall and proxy between this machine and the server (HTTPS_PROXY, NO_PROXY).",
-            True,
-        )
+            return "no response came in time", "The server may still be working on the request.", True
+        step = "Check the route, firewall and proxy between this machine and the server (HTTPS_PROXY, NO_PROXY)."
+        return "no connection could be made in time", step, True
     if sent:
-        return (
-            "the connection broke before the response was complete",
-            "The server may have acted on the request.",
-            True,
-        )
-    return ("the connection failed", "Check the address and the network.", True)
+        return "the connection broke before the response was complete", _MAY_HAVE_ACTED, True
+    return "the connection failed", "Check the address and the network.", True
 
 
 def _to_reissue(error: ssl.SSLCertVerificationError) -> str:
     """Which certificate to reissue: OpenSSL names only the fault, but some faults concern CAs alone."""
     if error.verify_message.startswith("Missing Authority Key"):
         return "the server's certificate (or the intermediate CA's) with the extension Authority Key Identifier"
-    if "CA" in error.verify_message or "Subject Key" in error.verify_message or "Path length" in error.verify_message:
+    if any(word in error.verify_message for word in ("CA", "Subject Key", "Path length")):
         return "its CA certificate without this fault, and replace the old one in ca_file"
     return "the server's certificate without this fault"
 

@@ -11,7 +11,6 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import PurePath
 
 # How OpenSSL names the certificates of a folder: by a hash of the subject.
@@ -21,31 +20,12 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.\d{1,4}")
 class NamedFileError(Exception):
     """A file that cannot be used.
 
-    :param problem: the problem, as a sentence without its subject (the file), such as ``is empty``.
-    :param outside: whether it lies outside the folder that Connections are limited to. It was not opened then.
+    Its text is the problem, as a sentence without its subject (the file), such as ``is empty``.
     """
 
-    def __init__(self, problem: str, *, outside: bool = False) -> None:
-        super().__init__(problem)
-        self.outside = outside
 
-
-@dataclass(frozen=True)
-class NamedFile:
-    """A file that can be used.
-
-    :param path: its path, links resolved.
-    :param info: its ``stat`` result.
-    :param content: its content, if it was read.
-    """
-
-    path: str
-    info: os.stat_result
-    content: bytes = field(default=b"", repr=False)
-
-
-def read_file(path: str, folder: str | None, largest: int) -> NamedFile:
-    """Read a regular file.
+def read_file(path: str, folder: str | None, largest: int) -> tuple[bytes, int]:
+    """Read a regular file, and return its content and its permissions.
 
     :param path: its absolute or ``~`` path.
     :param folder: the folder that Connections are limited to, if any.
@@ -53,9 +33,10 @@ def read_file(path: str, folder: str | None, largest: int) -> NamedFile:
     :raises NamedFileError: if it cannot be used; never while another exception is handled, as its text may hold a
         piece of a secret that looks like a path.
     """
-    with _opened(path, folder, largest) as (descriptor, resolved, info):
-        _check_kind(info, largest, folders=False)
-        return NamedFile(resolved, info, _content(descriptor, largest))
+    with _opened(path, folder, largest) as (descriptor, _, info):
+        if stat.S_ISDIR(info.st_mode):
+            raise NamedFileError("is a directory")
+        return _content(descriptor, largest), stat.S_IMODE(info.st_mode)
 
 
 def read_authorities(path: str, folder: str | None, largest: int) -> bytes:
@@ -70,7 +51,7 @@ def read_authorities(path: str, folder: str | None, largest: int) -> bytes:
     found, problem = b"", "holds no certificate under a name that OpenSSL reads (run `openssl rehash` in it)"
     for name in names:
         try:
-            found += read_file(os.path.join(resolved, name), folder, largest - len(found)).content + b"\n"
+            found += read_file(os.path.join(resolved, name), folder, largest - len(found))[0] + b"\n"
         except NamedFileError as error:
             found, problem = b"", f"holds {name}, which {error}"
             break
@@ -90,7 +71,7 @@ def _content(descriptor: int, largest: int) -> bytes:
     return content
 
 
-def existing_part(path: str) -> str:
+def _existing_part(path: str) -> str:
     """The longest part of a path that exists; empty if there is none (an unknown user's ``~``).
 
     Only this part can be shown: the rest may be a piece of a secret that starts with a slash.
@@ -129,7 +110,7 @@ def _opened(path: str, folder: str | None, largest: int) -> Iterator[tuple[int, 
         problem = f"may not be read by this process (user id {os.geteuid()})"
     except (OSError, ValueError) as error:
         problem = f"cannot be read ({type(error).__name__})"
-    raise NamedFileError(problem)
+    raise NamedFileError(f"{problem} (of its path, {_existing_part(path)!r} exists)")
 
 
 def _resolve(path: str, folder: str | None) -> str:
@@ -137,33 +118,22 @@ def _resolve(path: str, folder: str | None) -> str:
     with suppress(ValueError):
         path = os.path.expanduser(path)
     # Check before any access to the disk: an error must not reveal whether a file outside the folder exists.
-    if folder and (".." in PurePath(path).parts or not _is_below(path, folder)):
-        raise _outside(folder)
-    with suppress(OSError, ValueError):  # Opening it reports the problem.
-        path = os.path.realpath(path)
-    if folder and not _is_below(path, os.path.realpath(folder)):
-        raise _outside(folder)
+    allowed = not folder or (".." not in PurePath(path).parts and PurePath(path).is_relative_to(folder))
+    if allowed:
+        with suppress(OSError, ValueError):  # Opening it reports the problem.
+            path = os.path.realpath(path)
+        allowed = not folder or PurePath(path).is_relative_to(os.path.realpath(folder))
+    if not allowed:
+        raise NamedFileError(
+            f"lies outside of {folder}, the only folder with files that Connections may name ([oac] file_folder)"
+        )
     return path
 
 
-def _outside(folder: str) -> NamedFileError:
-    return NamedFileError(
-        f"lies outside of {folder}, the only folder with files that Connections may name ([oac] file_folder)",
-        outside=True,
-    )
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return PurePath(path).is_relative_to(folder)
-
-
-def _check_kind(info: os.stat_result, largest: int, folders: bool = True) -> None:
-    if stat.S_ISDIR(info.st_mode):
-        if not folders:
-            raise NamedFileError("is a directory")
-    elif stat.S_ISREG(info.st_mode):
+def _check_kind(info: os.stat_result, largest: int) -> None:
+    if stat.S_ISREG(info.st_mode):
         _check_size(info.st_size, largest)
-    else:
+    elif not stat.S_ISDIR(info.st_mode):
         raise NamedFileError("is not a regular file")
 
 

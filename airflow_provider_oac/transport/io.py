@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 import time
 import zlib
@@ -167,16 +168,16 @@ class StreamedResponse(ABC):
         if packed.broken or not packed.complete:
             what = "is not gzip, as its head says" if packed.broken else "ends before its gzip stream does"
             raise OACTransportError(
-                f"{self.request.method} {self._url}: the body of the response {what}. Likely cause: a proxy or "
-                "gateway in between cut or changed it. The server may have acted on the request.",
+                f"{self.request.method} {self._url}: the body of the response {what}. Likely cause: a proxy or gateway "
+                "truncated or changed it. The server may have acted on the request.",
                 sent=True,
             )
 
     def _check_encoding(self) -> None:
         if self._encoding not in _ENCODINGS:
             raise OACResponseError(
-                f"HTTP {self.status} came in answer to {self.request.method} {self._url} with a body encoded as "
-                f"{self._encoding[:40]!r}, which was not asked for. Likely cause: a proxy that packs what passes it."
+                f"{self.request.method} {self._url}: the body of HTTP {self.status} has the encoding "
+                f"{self._encoding[:40]!r}, which was not requested. Likely cause: a proxy compresses responses."
             )
 
     @property
@@ -192,13 +193,6 @@ class StreamedResponse(ABC):
     def pieces(self, size: int) -> AsyncIterator[bytes]:
         """The driver's part of :meth:`chunks`: yield the body as it arrives, still compressed."""
 
-    def arrived(self) -> bytes | None:
-        """The whole body, if it has arrived and nothing of it was read yet; else ``None``.
-
-        Small bodies arrive together with the head. A driver that can detect this saves the loop over the pieces.
-        """
-        return None
-
     async def read(self) -> Response:
         """Read the whole body.
 
@@ -212,22 +206,15 @@ class StreamedResponse(ABC):
         if self.status >= 400 and self._encoding not in _ENCODINGS:
             return Response(self.status, self.headers, b"", self.request.url)
         self._check_encoding()
-        whole = self.arrived() if self._encoding not in _GZIP else None
-        if whole is not None:
-            self._check_size(len(whole))
-            return Response(self.status, self.headers, whole, self.request.url)
         body = bytearray()
         async for piece in self._unpacked(1 << 16):
             body += piece
-            self._check_size(len(body))
+            if len(body) > MAX_BODY_BYTES:
+                raise OACResponseError(
+                    f"The response to {self.request.method} {self._url} is larger than {MAX_BODY_BYTES} bytes and was "
+                    "abandoned."
+                )
         return Response(self.status, self.headers, bytes(body), self.request.url)
-
-    def _check_size(self, size: int) -> None:
-        if size > MAX_BODY_BYTES:
-            raise OACResponseError(
-                f"The answer to {self.request.method} {self._url} is larger than {MAX_BODY_BYTES} bytes and was given "
-                "up."
-            )
 
 
 class Gunzip:
@@ -298,11 +285,11 @@ class IO(Protocol):
 
     def now(self) -> float:
         """Wall-clock time in seconds since the epoch."""
-        ...
+        return time.time()
 
     def random(self) -> float:
         """A number in [0, 1) for jitter."""
-        ...
+        return random.random()  # noqa: S311 (jitter, not cryptography)
 
     async def to_thread(self, function: Callable[[], T]) -> T:
         """Run a function that takes CPU time or blocks, where it does not block an event loop."""

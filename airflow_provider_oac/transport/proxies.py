@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.request import getproxies_environment
 
 from airflow_provider_oac.exceptions import OACSetupError
 
@@ -35,35 +36,20 @@ class Proxy:
         """Host and port, for messages."""
         return urlsplit(self.address).netloc
 
-    def added_to(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Add the login to the headers of a request that the proxy itself forwards (plain http)."""
-        return {**headers, **self.headers}
-
 
 def proxy_for(url: str) -> Proxy | None:
     """The proxy that the environment names for a URL; ``None`` for a direct connection.
 
     :raises OACConfigurationError: if the proxy is of a kind that cannot be used.
     """
-    parts = urlsplit(url)
-    for variable in (f"{parts.scheme}_proxy", "all_proxy"):
-        name, text = _variable(variable)
-        if text:
+    # The lower-case form of a variable wins, as in curl and requests.
+    parts, variables = urlsplit(url), getproxies_environment()
+    for scheme in (parts.scheme, "all"):
+        if text := variables.get(scheme, "").strip():
             port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-            return None if _is_excepted(parts.hostname or "", port) else _parsed(name, text)
+            excepted = _is_excepted(parts.hostname or "", port, variables.get("no", ""))
+            return None if excepted else _parsed(f"{scheme}_proxy".upper(), text)
     return None
-
-
-def _variable(name: str) -> tuple[str, str]:
-    """The name and value of an environment variable, of which the lower-case form wins, as in curl and requests.
-
-    In a CGI process, the client can set ``HTTP_PROXY`` (httpoxy), so only the lower-case form counts there.
-    """
-    shouted = name.upper()
-    for one in (name, shouted):
-        if one in os.environ and not (one == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ):
-            return one, os.environ[one].strip()
-    return shouted, ""
 
 
 @lru_cache(maxsize=16)
@@ -74,19 +60,17 @@ def _parsed(variable: str, text: str) -> Proxy:
     """
     # A value without a scheme means http, as in curl and requests.
     address = text if "://" in text else "http://" + text
-    kind = ""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
         # Text after the host is the rest of a password in which / ? or # is not percent-encoded.
-        usable = bool(_HOST.fullmatch(host)) and not (parts.path.strip("/") or parts.query or parts.fragment)
-        if parts.scheme not in ("http", "https"):
-            usable, kind = False, f" Its scheme is {parts.scheme[:10]!r}."
+        rest = parts.path.strip("/") or parts.query or parts.fragment
+        usable = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(host)) and not rest
     except ValueError:
         usable = False
     if not usable or _CONTROL.search(address):
         raise OACSetupError(
-            f"The environment variable {variable} does not hold the address of an HTTP proxy.{kind} Write it as "
+            f"The environment variable {variable} does not hold the address of an HTTP proxy. Write it as "
             "http://host:port or http://user:password@host:port, user and password percent-encoded."
         )
     shown = f"[{host}]" if ":" in host else host
@@ -100,13 +84,13 @@ def _parsed(variable: str, text: str) -> Proxy:
     return Proxy(address, {"Proxy-Authorization": f"Basic {packed}"}, (packed, password, unquote(password)))
 
 
-def _is_excepted(host: str, port: int | None) -> bool:
+def _is_excepted(host: str, port: int | None, entries: str) -> bool:
     """Whether ``NO_PROXY`` names a host.
 
     An entry is the host's name, a domain above it (``example.com``, ``.example.com``, ``*.example.com``), an address or
     a network (``10.0.0.0/8``), each with or without a port, or ``*``.
     """
-    return any(_names(entry, host.rstrip(".").lower(), port) for entry in re.split(r"[\s,]+", _variable("no_proxy")[1]))
+    return any(_names(entry, host.rstrip(".").lower(), port) for entry in re.split(r"[\s,]+", entries))
 
 
 def _names(entry: str, host: str, port: int | None) -> bool:
@@ -119,7 +103,7 @@ def _names(entry: str, host: str, port: int | None) -> bool:
             return False
         entry = match["name"]
     entry = entry.removeprefix("*").strip(".").lower()
-    address = _ip(host)
+    address = ip_address(host)
     if address is not None:
         try:
             return address in ipaddress.ip_network(entry.translate({ord("["): None, ord("]"): None}), strict=False)
@@ -128,7 +112,8 @@ def _names(entry: str, host: str, port: int | None) -> bool:
     return bool(entry) and (host == entry or host.endswith("." + entry))
 
 
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a host name is; ``None`` if it is another name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -37,16 +37,18 @@ class RetryPolicy:
     longest_retry_after: float = 120.0
     patience: float = 900.0
 
-    def delay(self, attempt: int, asked: float | None, random: float, elapsed: float = 0.0) -> float | None:
+    def delay(self, attempt: int, retry_after: float | None, random: float, elapsed: float = 0.0) -> float | None:
         """Seconds to wait after the ``attempt``-th request failed, or ``None`` to give up.
 
+        :param retry_after: seconds that the response asks for, if it does.
+        :param random: a number in [0, 1) for jitter.
         :param elapsed: seconds since the first request.
         """
-        if attempt >= self.attempts or (asked or 0.0) > self.longest_retry_after:
+        if attempt >= self.attempts or (retry_after or 0.0) > self.longest_retry_after:
             return None
-        if asked is not None:
-            # A little later than asked, so many clients do not return at the same instant.
-            pause = asked + random * 0.5
+        if retry_after is not None:
+            # A little later than requested, so many clients do not return at the same instant.
+            pause = retry_after + random * 0.5
         else:
             pause = min(self.cap, self.base * 2.0 ** (attempt - 1)) * (0.5 + random / 2)
         return pause if elapsed + pause < self.patience else None
@@ -117,8 +119,8 @@ async def send(
             continue
         delay = None
         if may_repeat(outcome, repeatable) and not (isinstance(outcome, Response) and lasting(outcome)):
-            asked = retry_after(outcome, io.now()) if isinstance(outcome, Response) else None
-            delay = policy.delay(attempt, asked, io.random(), io.now() - began)
+            requested = retry_after(outcome, io.now()) if isinstance(outcome, Response) else None
+            delay = policy.delay(attempt, requested, io.random(), io.now() - began)
         if delay is None:
             if isinstance(outcome, OACTransportError):
                 # This request or an earlier one may have reached the server.

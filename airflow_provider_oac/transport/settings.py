@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import ssl
@@ -13,7 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 import certifi
 
 from airflow_provider_oac.exceptions import OACConfigurationError, OACSetupError
-from airflow_provider_oac.transport.files import NamedFileError, existing_part, read_authorities
+from airflow_provider_oac.transport.files import NamedFileError, read_authorities
+from airflow_provider_oac.transport.proxies import ip_address
 
 _LARGEST_CA_FILE = 16 * 1024 * 1024
 # Libraries read a URL with such a character differently, so they may disagree on the host to send to.
@@ -57,35 +57,26 @@ class TransportSettings:
 
         :raises OACConfigurationError: if the CA file cannot be used.
         """
-        path, file = self.ca_path(), "The CA file (Connection: extra, ca_file)"
+        path = self.ca_path()
         try:
             return _context(read_authorities(path, self.file_folder if self.ca_file else None, _LARGEST_CA_FILE))
         except NamedFileError as error:
-            problem, outside = f": it {error}", error.outside
+            problem = f"it {error}"
         except ssl.SSLError as error:
-            problem, outside = f" ({type(error).__name__}: {error})", False
-        step = "Give the path of a PEM file that exists on this machine and that the Airflow user may read."
-        if outside:
-            step = "Put the file into that folder."
-        elif not self.ca_file:
-            file = f"The CA file {path!r}"
-        else:
-            # Only the existing part is shown: the rest may be a secret in the wrong field.
-            step = f"Of its path there is {existing_part(path)!r}. {step}"
-        raise OACSetupError(f"{file} cannot be used{problem}. {step}")
+            problem = f"{type(error).__name__}: {error}"
+        # The path of a Connection is not shown: it may be a secret in the wrong field.
+        file = "The CA file (Connection: extra, ca_file)" if self.ca_file else f"The CA file {path!r}"
+        raise OACSetupError(
+            f"{file} cannot be used: {problem}. Give the path of a PEM file on this machine that the "
+            "Airflow user may read."
+        )
 
     def ca_path(self) -> str:
         """The CA file in force: the Connection's, else ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``,
         ``SSL_CERT_FILE``, else certifi's (which requests uses)."""
-        for path in (
-            self.ca_file,
-            os.environ.get("REQUESTS_CA_BUNDLE"),
-            os.environ.get("CURL_CA_BUNDLE"),
-            os.environ.get("SSL_CERT_FILE"),
-        ):
-            if path:
-                return os.path.expanduser(path)
-        return certifi.where()
+        variables = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+        paths = (self.ca_file, *(os.environ.get(name) for name in variables))
+        return next((os.path.expanduser(path) for path in paths if path), None) or certifi.where()
 
 
 @lru_cache(maxsize=8)
@@ -95,18 +86,6 @@ def _context(authorities: bytes) -> ssl.SSLContext:
     if "-----BEGIN" not in text:
         raise NamedFileError("holds no certificate in PEM form")
     return ssl.create_default_context(cadata=text)
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host name means this machine."""
-    if not host:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def checked_url(url: str, what: str) -> SplitResult:
@@ -132,9 +111,13 @@ def checked_url(url: str, what: str) -> SplitResult:
         raise OACConfigurationError(f"{what} must not hold a user name or password in the URL itself.")
     if not _HOST.fullmatch(parts.hostname):
         raise OACConfigurationError(f"{what} must be a URL such as https://host, but its host is not a host name.")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    address = ip_address(parts.hostname)
+    loopback = (
+        address.is_loopback if address else parts.hostname == "localhost" or parts.hostname.endswith(".localhost")
+    )
+    if parts.scheme == "http" and not loopback:
         raise OACConfigurationError(
-            f"{what} is plain http: tokens and passwords would travel readable for anybody. Use https:// (http is "
-            "accepted for loopback addresses only, such as the simulator's)."
+            f"{what} is plain http, which sends tokens and passwords unencrypted. Use https:// (http is accepted for "
+            "loopback addresses only, such as the simulator's)."
         )
     return parts

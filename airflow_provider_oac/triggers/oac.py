@@ -7,7 +7,8 @@ import random
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -15,14 +16,12 @@ from airflow_provider_oac import lazy
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
 from airflow_provider_oac.plain_text import plain
 
-if TYPE_CHECKING:
-    from airflow_provider_oac.client.flows.catalog_watch import Wanted
-    from airflow_provider_oac.client.flows.polling import PollTarget, WaitPlan, WorkRequestTarget
-
 # A trigger first waits this long. If it fires before Airflow's scheduler has noticed the deferral, which takes about a
 # second, the scheduler fails the task ("finished with state success, but the task instance's state attribute is
 # queued"). The worker has just polled, so a later first poll loses nothing.
 QUIET_SECONDS = 5.0
+# A trigger ends by itself at its deadline. If no triggerer runs it, Airflow ends the task this much later.
+TRIGGER_GRACE = timedelta(minutes=5)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -63,7 +62,7 @@ class OACTrigger(BaseTrigger):
         """What the trigger waits for, in messages."""
 
     @abstractmethod
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.PollTarget[Any]:
         """Make the poll target.
 
         :param report: called with each log line.
@@ -81,7 +80,7 @@ class OACTrigger(BaseTrigger):
             await self._wait()
         except asyncio.CancelledError:
             # Before Airflow 3.3 a trigger cannot detect that a user ended its task, so it always logs what continues.
-            self._warn("The wait ends here: the task was ended or cleared, or this triggerer stops and another waits")
+            self._warn("This trigger stops: the task was ended or cleared, or another triggerer takes over")
             raise
         except OACWaitTimeoutError as error:
             outcome, message = "timeout", str(error)
@@ -107,7 +106,7 @@ class OACTrigger(BaseTrigger):
         await lazy.shared_poller.wait(self.oac_conn_id, self.target(self._report))
 
     @property
-    def _plan(self) -> WaitPlan:
+    def _plan(self) -> lazy.polling.WaitPlan:
         return lazy.polling.WaitPlan(deadline=self.deadline, longest_pause=self.poll_interval)
 
     def _report(self, line: str) -> None:
@@ -121,10 +120,8 @@ class OACTrigger(BaseTrigger):
     def _continuing(self) -> str:
         if not self.continues:
             return ""
-        return (
-            f"{self.subject[0].upper()}{self.subject[1:]} continues in OAC, which offers no way to cancel it. The next "
-            "try of the task finds it where it can."
-        )
+        subject = self.subject[0].upper() + self.subject[1:]
+        return f"{subject} continues in OAC, which cannot cancel it. The next try reattaches to it if it can."
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -147,7 +144,7 @@ class OACWorkRequestTrigger(OACTrigger):
         """The work request."""
         return f"work request {self.work_request_id}"
 
-    def target(self, report: Callable[[str], None]) -> WorkRequestTarget:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.WorkRequestTarget:
         """The work request as a poll target."""
         plan = replace(self._plan, tolerated=self.tolerated)
         return lazy.polling.WorkRequestTarget(self.work_request_id, plan, started_at=self.submitted_at, report=report)
@@ -178,7 +175,7 @@ class OACJobTrigger(OACTrigger):
         """The job."""
         return f"job {self.job_id}"
 
-    def target(self, report: Callable[[str], None]) -> WorkRequestTarget:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.WorkRequestTarget:
         """The job as a poll target."""
         of = lazy.jobs.Runnable(self.kind, self.noun, self.object_id)
         return lazy.start_run.job_target(of, self.job_id, self._plan, started_at=self.submitted_at, report=report)
@@ -201,7 +198,7 @@ class OACReadyTrigger(OACTrigger):
         """The instance."""
         return "the instance"
 
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.PollTarget[Any]:
         """The instance as a poll target."""
         return lazy.restore.ReadinessTarget(self._plan, report=report)
 
@@ -215,6 +212,7 @@ class _WatchTrigger(OACTrigger):
 
     # The class of the condition: a module of `lazy`, and its name there.
     watched: ClassVar[tuple[str, str]]
+    imports: ClassVar[tuple[str, ...]] = ("catalog_watch",)
 
     wanted: dict[str, Any]
 
@@ -223,14 +221,14 @@ class _WatchTrigger(OACTrigger):
         """The condition."""
         return self._wanted.text()
 
-    def target(self, report: Callable[[str], None]) -> PollTarget[Any]:
+    def target(self, report: Callable[[str], None]) -> lazy.polling.PollTarget[Any]:
         """The condition as a poll target."""
         return lazy.catalog_watch.CatalogTarget(self._wanted, self._plan, report=report)
 
     @property
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> lazy.catalog_watch.Wanted:
         module, name = self.watched
-        wanted: Wanted = getattr(getattr(lazy, module), name)(**self.wanted)
+        wanted: lazy.catalog_watch.Wanted = getattr(getattr(lazy, module), name)(**self.wanted)
         return wanted
 
 
@@ -240,7 +238,6 @@ class OACCatalogItemTrigger(_WatchTrigger):
     :param wanted: the fields of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedItem`.
     """
 
-    imports = ("catalog_watch",)
     watched = ("catalog_watch", "WantedItem")
 
 
@@ -250,7 +247,6 @@ class OACSnapshotTrigger(_WatchTrigger):
     :param wanted: the fields of :class:`airflow_provider_oac.client.flows.catalog_watch.WantedSnapshot`.
     """
 
-    imports = ("catalog_watch",)
     watched = ("catalog_watch", "WantedSnapshot")
 
 
@@ -271,17 +267,13 @@ def outcome_of(event: Any) -> tuple[Literal["ended", "timeout"], str]:
     :returns: the outcome, and a message (empty if the wait ended without an error).
     :raises OACError: if the wait failed, or the event is not one of this package.
     """
-    outcome = event.get("outcome") if isinstance(event, dict) else None
-    message = str(event.get("message") or "") if isinstance(event, dict) else ""
+    members = event if isinstance(event, dict) else {}
+    outcome, message = members.get("outcome"), str(members.get("message") or "")
     if outcome == "error":
         raise OACError(message or "Waiting in the triggerer failed, and its event does not say why.")
     if outcome == "ended" or outcome == "timeout":
         return outcome, message
-    raise OACError(
-        f"Unknown trigger event: {lazy.redaction.quoted(repr(event))}. Likely cause: the triggerer runs another "
-        "version of this provider than the worker, or the trigger was ended by hand. Next step: install the same "
-        "version on both; a retry of the task finds its work again."
-    )
+    raise _unknown("Unknown trigger event", event)
 
 
 def carried_by(event: Any) -> dict[str, Any]:
@@ -293,10 +285,13 @@ def carried_by(event: Any) -> dict[str, Any]:
     outcome_of(event)
     carried = event.get("carried")
     if not isinstance(carried, dict):
-        shown = lazy.redaction.quoted(repr(event))
-        raise OACError(
-            f"The trigger's event does not say what the task had started: {shown}. Likely cause: the triggerer "
-            "runs another version of this provider than the worker. Next step: install the same version on both; a "
-            "retry of the task finds its work again."
-        )
+        raise _unknown("The trigger's event does not say what the task had started", event)
     return carried
+
+
+def _unknown(what: str, event: Any) -> OACError:
+    return OACError(
+        f"{what}: {lazy.redaction.quoted(repr(event))}. Likely cause: the triggerer runs another version of this "
+        "provider than the worker. Next step: install the same version on both; a retry of the task reattaches to its "
+        "work."
+    )

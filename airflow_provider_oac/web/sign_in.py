@@ -17,8 +17,7 @@ from typing import Any
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
 from airflow_provider_oac.auth.claims import looks_personal
-from airflow_provider_oac.auth.device import DeviceCode
-from airflow_provider_oac.auth.sign_in import sign_in_and_keep
+from airflow_provider_oac.auth.device import DeviceCode, sign_in_and_keep
 from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError
 from airflow_provider_oac.hooks.connection_test import CHECK_SECONDS

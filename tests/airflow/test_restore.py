@@ -110,7 +110,7 @@ def test_a_clear_of_the_restore_alone_restores_nothing_and_with_a_new_approval_i
     assert simulator.control.calls("prod", RESTORE) == before
     log = stack.log(PROMOTE, run_id, "restore", cleared["try_number"])
     remembers = not stack.version.startswith(("2.", "3.1", "3.2"))
-    assert ("restored by this very task already" if remembers else "not the first try of this task") in log
+    assert ("This task has already restored snapshot" if remembers else "not the first try of this task") in log
     if not remembers:
         return
     # The registration that the first time took off production's list, the approval, and the restore.

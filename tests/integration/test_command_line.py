@@ -250,7 +250,7 @@ def test_signing_out_where_the_domain_is_out_of_reach_says_what_is_left(
     done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert (done.code, done.out) == (1, "")
     assert "the connection was refused" in done.err
-    assert "is forgotten here, but was not revoked" in done.err
+    assert "has deleted the refresh token, but it was not revoked" in done.err
     done = shell.run("logout", "--oac-conn-id", CONN_ID)
     assert done.code == 0
     assert "There was no refresh token to revoke" in done.out

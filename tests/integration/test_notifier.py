@@ -18,9 +18,11 @@ from tests.airflow.mailbox import Mailbox, mailbox
 from tests.integration.servers import unused_port
 from tests.tasks import Connections, Task, backup_operator
 
+# The ID of a run that a person started has a dot.
+RUN_ID = "manual__2026-11-30T02:00:00.512345+00:00"
 FAILED: dict[str, Any] = {
     "ti": SimpleNamespace(task_id="backup"),
-    "dag_run": SimpleNamespace(dag_id="oac_nightly_backup", run_id="scheduled__1"),
+    "dag_run": SimpleNamespace(dag_id="oac_nightly_backup", run_id=RUN_ID),
     "exception": RuntimeError("the bucket is <gone>"),
 }
 # As Airflow 3.3 hands it over.
@@ -91,7 +93,7 @@ def test_a_failure_is_told_with_the_newest_snapshot(
     name = Task(backup_operator).attempt()["name"]
     notified(FAILED, awaited)
     subject, body = text(mail)
-    assert subject.startswith("OAC backup nightly failed: task backup of the run scheduled__1 of oac_nightly_backup")
+    assert subject == f"OAC backup nightly failed: task backup of the run {RUN_ID} of oac_nightly_backup"
     assert f"The newest snapshot that OAC lists is {name}, 0.0 hours old." in body
     assert "the bucket is &lt;gone&gt;" in body
     assert mail.messages[0][0] == ["night@example.com"]
@@ -154,7 +156,7 @@ def test_work_that_failed_is_told_with_what_oac_says_of_it(
     }  # fmt: skip
     work_notified(context, awaited)
     subject, body = text(mail)
-    assert subject.startswith("OAC sales export failed: task export of the run scheduled__1 of oac_nightly_backup")
+    assert subject == f"OAC sales export failed: task export of the run {RUN_ID} of oac_nightly_backup"
     work = left["oac_work_request"]["work_request_id"]
     assert f"Work request {work} (CREATE_SNAPSHOT) is FAILED in OAC: DiskFull: No space." in body
     assert "Job 77 ended FAILED after 12 rows, in load." in body

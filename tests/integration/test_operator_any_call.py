@@ -361,8 +361,8 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
         ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "use query and body"),
         ({"method": "GET", "path": "x"}, "must begin with a slash"),
         ({"call": "system.get", "paged": True}, "does not return pages"),
-        ({"method": "POST", "path": "/x", "paged": True}, "a list with GET"),
-        ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "leave page out of query"),
+        ({"method": "POST", "path": "/x", "paged": True}, "needs method=.GET."),
+        ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "a query without page"),
         ({"call": "catalog.list_items", "arguments": {"page": 1}}, "unknown options page"),
         (
             {"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"},

@@ -218,7 +218,7 @@ def test_what_may_not_be_read_fails_or_is_written_down(clean: Simulator, tmp_pat
     file = tmp_path / "acl"
     fault = {"status": 403, "body": {"code": "Forbidden", "message": "Not, yours"}, "after": 3, "times": 2}
     clean.control.fault(GET, "status", **fault)
-    with pytest.raises(OACError, match=r"Not, yours.*Nothing was written. unreadable='record'"):
+    with pytest.raises(OACError, match=r"Not, yours.*No file was written. unreadable='record'"):
         audit(destination=str(file), file_format=file_format)
     assert list(tmp_path.iterdir()) == []
     clean.control.clear_faults()
@@ -248,7 +248,7 @@ def test_what_goes_in_the_meantime_is_left_out(clean: Simulator, tmp_path: Path)
 def test_what_is_there_is_not_left_out_for_want_of_permissions(clean: Simulator, tmp_path: Path) -> None:
     fault = {"status": 404, "body": {"code": "NotFound", "message": "No list"}, "after": 2}
     clean.control.fault(GET, "status", **fault)
-    with pytest.raises(OACError, match=r"No list.*Nothing was written"):
+    with pytest.raises(OACError, match=r"No list.*No file was written"):
         audit(destination=str(tmp_path / "acl.jsonl"), file_format="jsonl")
     clean.control.fault(GET, "status", **fault)
     result = audit(destination=str(tmp_path / "acl.jsonl"), file_format="jsonl", unreadable="record")

@@ -132,7 +132,7 @@ def test_a_list_that_fails_leaves_the_old_file_and_no_other(clean: Simulator, tm
         ({"folder_path": "/@Catalog/shared/X"}, OACApiError, "The path is '/@Catalog/shared/X'"),
         ({"folder_path": "/x"}, OACApiError, r"begin with /@Catalog/\."),
         ({"catalog_type": "workbook"}, OACApiError, "not a catalog type"),
-        ({"destination": "/data/lists/"}, OACConfigurationError, "'/data/lists/' ends in /, as a folder does"),
+        ({"destination": "/data/lists/"}, OACConfigurationError, "'/data/lists/' is a folder"),
         ({"destination": "nosuch://x/y"}, OACStorageError, "Could not open the store of nosuch://x/y"),
     ],
 )

@@ -442,7 +442,7 @@ class Replaced(StateStore):
 def test_a_try_that_was_replaced_sends_nothing(name: str, logical: Make) -> None:
     it = logical(name)
     it.task.store = Replaced()
-    with pytest.raises(OACSupersededError, match="sends nothing any more: another try has taken over"):
+    with pytest.raises(OACSupersededError, match="sends nothing more: another try has taken over"):
         it.task.attempt()
     assert it.sent == 0
 

@@ -130,8 +130,8 @@ def test_pruning_keeps_the_file_that_a_registration_in_the_same_instance_uses(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "Give either snapshot, the result of a backup, or bar_uri"),
-        ({"snapshot": {"name": "x"}}, "its file and its bucket must be known"),
+        ({}, "Give either snapshot (the result of a backup) or bar_uri"),
+        ({"snapshot": {"name": "x"}}, "A registration needs file and bucket"),
         ({"bar_uri": "folder/name.zip", "bucket": "b"}, "must look like file:///folder/name.bar"),
         ({"bar_uri": "oci://b@ns/x.bar", "bucket": "b"}, "must look like file:///folder/name.bar"),
     ],

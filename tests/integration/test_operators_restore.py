@@ -112,7 +112,7 @@ def test_nothing_but_unverified_safety_snapshots_stops_the_restore(
     snapshot = registered(connections)
     clean.control.fault(POST, "drop_after", instance="prod", times=None)
     task, _ = restoring(connections, snapshot, **how)
-    with pytest.raises(OACError, match=r"No safety snapshot of .* could be seen to succeed, out of 3"):
+    with pytest.raises(OACError, match=r"None of 3 safety snapshots of .* was seen to succeed"):
         task.attempt()
     assert restores(clean) == 0
     assert len(set(safety_snapshots(clean))) == 3
@@ -273,7 +273,9 @@ def test_it_has_no_retries_unless_it_is_told_so_itself(connections: Connections)
 
 
 def test_not_waiting_makes_no_sense(connections: Connections) -> None:
-    with pytest.raises(OACConfigurationError, match="wait_for_completion=False makes no sense"):
+    with pytest.raises(
+        OACConfigurationError, match="wait_for_completion=False is not supported: a restore comes after"
+    ):
         restore_operator(connections, {}, wait_for_completion=False)
 
 
@@ -358,7 +360,7 @@ def test_a_user_who_lost_the_role_by_the_restore_is_told_so(connections: Connect
     task, _ = restoring(connections, snapshot, deferrable=True, ready_timeout=0.3)
     body = json.dumps({"user": "oac.admin@example.com", "status": "unauthorized"})
     clean.control.fault(SYSTEM, "status", status=401, body=body, after=1, times=None, instance="prod")
-    with pytest.raises(OACError, match=r"is restored in .* but this user is refused there now.*Do not restore again"):
+    with pytest.raises(OACError, match=r"is restored in .* but OAC now refuses this user.*Do not restore again"):
         task.attempt()
     # Once the role is given back, neither a new approval nor another restore is needed.
     clean.control.clear_faults()
@@ -366,7 +368,7 @@ def test_a_user_who_lost_the_role_by_the_restore_is_told_so(connections: Connect
     assert task.attempt()["verified"]
     assert restores(clean) == 1
     task.clear()
-    with pytest.raises(AirflowFailException, match="was restored by this very task already"):
+    with pytest.raises(AirflowFailException, match="This task has already restored snapshot"):
         task.attempt()
 
 
@@ -375,7 +377,7 @@ def test_only_what_was_restored_is_looked_at_again(connections: Connections, cle
     snapshot, other = registered(connections), registered(connections, task_id="another")
     task, changed = restoring(connections, snapshot, ready_timeout=0.3, without_safety_snapshot=True)
     clean.control.fault(SYSTEM, "status", status=401, after=1, times=None, instance="prod")
-    with pytest.raises(OACError, match="this user is refused there now"):
+    with pytest.raises(OACError, match="OAC now refuses this user"):
         task.attempt()
     clean.control.clear_faults()
     task.clear()
@@ -385,7 +387,7 @@ def test_only_what_was_restored_is_looked_at_again(connections: Connections, cle
         assert task.attempt()["snapshot_id"] == other["snapshot_id"]
         assert restores(clean) == 2
         return
-    with pytest.raises(AirflowFailException, match="was restored by this very task already"):
+    with pytest.raises(AirflowFailException, match="This task has already restored snapshot"):
         task.attempt()
     assert restores(clean) == 1
 

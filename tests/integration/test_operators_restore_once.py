@@ -108,7 +108,7 @@ def test_a_restore_that_runs_is_waited_for(connections: Connections, clean: Simu
     # After that it is as if this try had sent it.
     assert task.attempt() == result
     task.clear()
-    with pytest.raises(AirflowFailException, match="was restored by this very task already"):
+    with pytest.raises(AirflowFailException, match="This task has already restored snapshot"):
         task.attempt()
     assert restores(clean) == 1
 

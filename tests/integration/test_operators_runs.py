@@ -266,7 +266,7 @@ def test_a_history_that_cannot_be_read_is_no_reason_to_fail(
     result = Task(reload).attempt()
     assert result["work_request_id"]
     assert result["job_id"] is None
-    assert "cannot be read, so that rows are not known" in said()
+    assert "so the result has no rows" in said()
 
 
 def test_a_history_that_is_behind_is_waited_for(connections: Connections, clean: Simulator) -> None:

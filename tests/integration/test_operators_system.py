@@ -242,7 +242,7 @@ def test_two_instances_get_the_same_safe_domains(two: Connections, clean: Simula
 
 def test_an_empty_instance_does_not_empty_the_other(two: Connections, clean: Simulator) -> None:
     domains(domains={"a.com": ["img-src"]})
-    with pytest.raises(OACConfigurationError, match=r"would remove all of them. Nothing was changed"):
+    with pytest.raises(OACConfigurationError, match=r"would remove all. Nothing was changed"):
         domains(template_oac_conn_id="oac_prod", remove_others=True)
     assert list(clean.control.content("dev")["safeDomains"]) == ["a.com"]
 

@@ -60,7 +60,7 @@ TROUBLES: dict[str, tuple[Callable[[Store, AuthSettings], Store], str]] = {
     "corrupted": (corrupted, f"cannot be decrypted.*{LOGIN}"),
     "another Fernet key": (sealed_otherwise, f"another Fernet key.*{LOGIN}"),
     "open to others": (opened_to_others, "has mode 0644.*chmod 600"),
-    "unwritable": (unwritable, "remove what stands in its place"),
+    "unwritable": (unwritable, "remove the file at this path"),
     "Redis is gone": (gone, "Check that the server runs"),
 }
 

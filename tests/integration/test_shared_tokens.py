@@ -135,7 +135,7 @@ def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(
 
 
 # What reads keys and signs.
-SIGNING = ("assertions", "grants", "keys")
+SIGNING = ("grants", "keys")
 PROCESS = """
 import sys
 from airflow_provider_oac.client.rest import system

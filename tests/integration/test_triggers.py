@@ -56,7 +56,7 @@ def test_its_event_says_that_waiting_failed(connections: Connections, clean: Sim
     assert event["outcome"] == "error"
     assert "certificate alias" in event["message"]
     assert event["message"].startswith(f"Waiting in the triggerer for work request {work} failed: ")
-    assert f" Work request {work} continues in OAC, which offers no way to cancel it." in event["message"]
+    assert f" Work request {work} continues in OAC, which cannot cancel it." in event["message"]
 
 
 def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> None:

@@ -57,7 +57,7 @@ AFTER = "\nprint(json.dumps(sorted(set(sys.modules) - before)))\n"
 # What parsing loads of ours: all of it costs every DAG file, whenever it is read. What only a running task needs is
 # imported where it is used; a new entry here should have a reason.
 FOR_ONE_OPERATOR = {
-    "_compat", "arguments", "assets", "counters", "defaults", "exceptions", "lazy", "links", "plain_text", "records",
+    "_compat", "arguments", "assets", "counters", "exceptions", "lazy", "links", "plain_text", "records",
     "tasks", "triggers", "triggers.oac",
     *(f"operators{name}" for name in ("", ".base", ".lineage", ".snapshot_base", ".snapshots", ".task_state")),
 }  # fmt: skip

@@ -13,8 +13,7 @@ from airflow_provider_oac.client.flows.export import Export, ExportFacts, Wanted
 from airflow_provider_oac.client.flows.register_snapshot import RegistrationFacts
 from airflow_provider_oac.client.flows.restore import RestoreFacts
 from airflow_provider_oac.client.flows.start_run import Mark, RunFacts
-from airflow_provider_oac.operators.base import Deferred, NoFacts
-from airflow_provider_oac.operators.task_state import TaskRecord
+from airflow_provider_oac.operators.task_state import Deferred, NoFacts, TaskRecord
 from airflow_provider_oac.records import Record
 
 SNAPSHOT = SnapshotFacts("n", "file:///n.bar", "b", "seal", None)

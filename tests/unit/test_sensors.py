@@ -20,7 +20,7 @@ def test_a_poll_that_fails_before_the_deferral_is_logged_and_its_error_is_raised
     with caplog.at_level(logging.INFO), pytest.raises(Exception, match="oac_nowhere"):
         sensor.execute({})
     said = "".join([caplog.text, *capsys.readouterr()])
-    assert "The first poll failed, so this sensor does not defer but polls in the worker" in said
+    assert "The first poll failed, so this sensor polls in the worker" in said
 
 
 class Stopped(OACSnapshotSensor):

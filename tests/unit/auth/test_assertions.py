@@ -7,7 +7,7 @@ from dataclasses import replace
 import jwt
 import pytest
 
-from airflow_provider_oac.auth.assertions import client_assertion, user_assertion
+from airflow_provider_oac.auth.grants import client_assertion, user_assertion
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.auth import keys_forms as forms

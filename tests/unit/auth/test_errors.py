@@ -121,30 +121,6 @@ def test_a_token_of_another_type_is_not_blamed_on_the_address(kind: str, said: s
     assert "identity_url" not in str(caught.value)
 
 
-def test_a_scope_that_was_narrowed_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
-    asked = settings(scope="one two offline_access")
-    for granted, missing in (
-        ("two one", ""),
-        ("one two offline_access three", ""),
-        ("one", "two"),
-        (None, ""),
-        (7, ""),
-    ):
-        caplog.clear()
-        with caplog.at_level("INFO"):
-            issued_by(asked, response(200, json.dumps({"access_token": "x", "scope": granted})), NOW)
-        assert ("granted less" in caplog.text) is bool(missing)
-        assert not missing or f"less than the requested scope: {missing} is missing" in caplog.text
-
-
-def test_a_scope_that_was_narrowed_is_mentioned_once_for_each_sign_in(caplog: pytest.LogCaptureFixture) -> None:
-    answer = response(200, json.dumps({"access_token": "x", "scope": "one"}))
-    with caplog.at_level("INFO"):
-        for client in ("first", "second", "first", "second"):
-            issued_by(settings(scope="one of-several", client_id=client), answer, NOW)
-    assert caplog.text.count("granted less") == 2
-
-
 @pytest.mark.parametrize(("status", "body"), [(401, {"error": "invalid_client"}), (400, {"error": "invalid_client"})])
 def test_a_secret_that_was_not_sent_is_not_blamed(status: int, body: dict[str, str]) -> None:
     error = explained(status, body, grant="device_code", client_authentication="none")

@@ -237,7 +237,7 @@ def test_an_old_cipher_is_an_error_that_tells_how_to_convert() -> None:
 def test_missing_files_say_how_much_of_the_path_exists(tmp_path: Path) -> None:
     message = refused(f"{tmp_path}/no/such.pem")
     assert "does not exist" in message
-    assert f"{str(tmp_path)!r}. Give the absolute path" in message
+    assert f"(of its path, {str(tmp_path)!r} exists). Give the private key itself, or the absolute path" in message
     assert "such.pem" not in message
     assert "does not exist" in refused("~nobody-of-this-name/key.pem")
     (tmp_path / "key.pem").write_bytes(b"x")
@@ -279,7 +279,7 @@ def test_an_unreadable_file_names_the_user() -> None:
             message = refused(str(path))
         finally:
             os.seteuid(user)
-    assert f"may not be read by this process (user id {other}). Of the path there is {str(path)!r}" in message
+    assert f"may not be read by this process (user id {other}) (of its path, {str(path)!r} exists)" in message
 
 
 def test_of_a_file_outside_of_the_folder_nothing_is_told(tmp_path: Path) -> None:

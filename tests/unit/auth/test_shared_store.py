@@ -77,7 +77,7 @@ def test_a_store_that_never_takes_the_new_refresh_token_is_given_up_with_the_ste
 
     io = ManualIO(renew)
     with pytest.raises(
-        OACTokenStoreError, match=r"could not be kept.*used up.*login --oac-conn-id oac_default"
+        OACTokenStoreError, match=r"could not be stored.*used up.*login --oac-conn-id oac_default"
     ) as caught:
         run(through_store(io, store_entry(backend), CHAIN))
     assert "next" not in str(caught.value).split()

@@ -74,7 +74,7 @@ class TestSealing:
         "key", ["no-key-at-all", "ä" * 44, FERNET_KEY[:-4], " "], ids=["text", "umlauts", "cut short", "blank"]
     )
     def test_a_key_that_is_none_is_named_but_not_shown(self, key: str) -> None:
-        with pytest.raises(OACConfigurationError, match="is not one") as caught:
+        with pytest.raises(OACConfigurationError, match="must be 32 bytes") as caught:
             EncryptedStore(Dictionary(), [key])
         assert key.strip() == "" or key not in str(caught.value)
         assert caught.value.__context__ is None

@@ -206,7 +206,7 @@ def test_a_file_in_the_folders_place_is_named(below: str, tmp_path: Path) -> Non
     store = FileStore(str(tmp_path / "file" / below))
     for attempt in (lambda: store.read(NAME), lambda: store.write(NAME, b"1", None), store.lock(NAME, 1).acquire):
         with pytest.raises(
-            OACTokenStoreError, match=r"The token store in .*file.* could not be .*what stands in its place"
+            OACTokenStoreError, match=r"The token store in .*file.* could not be .*remove the file at this path"
         ):
             attempt()
 
@@ -214,7 +214,7 @@ def test_a_file_in_the_folders_place_is_named(below: str, tmp_path: Path) -> Non
 def test_a_folder_in_the_files_place_is_named(store: FileStore, folder: Path) -> None:
     store.write("b" * 64, b"1", None)
     (folder / f"{NAME}.token").mkdir(mode=0o700)
-    with pytest.raises(OACTokenStoreError, match="Remove the folder that stands"):
+    with pytest.raises(OACTokenStoreError, match=r"is not a regular file\. Remove it"):
         store.read(NAME)
     assert opened_below(folder) == []
 

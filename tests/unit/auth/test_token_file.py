@@ -110,7 +110,7 @@ def test_a_file_without_a_refresh_token_says_how_to_get_one() -> None:
 )
 def test_what_is_of_no_use_at_all_is_refused(body: dict[str, str], why: str) -> None:
     message = complaint(body)
-    assert "are of no use: the access token has expired" in message
+    assert "cannot be used: the access token has expired" in message
     assert why in message
     assert message.endswith("Get a new file.")
 

@@ -20,6 +20,7 @@ class SlowEntry:
 
     def __init__(self) -> None:
         self.asked, self.go, self.released = threading.Event(), threading.Event(), threading.Event()
+        self.lock = self
 
     def read(self) -> None: ...
 

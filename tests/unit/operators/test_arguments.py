@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import os
 import re
@@ -180,12 +181,21 @@ def test_type_checkers_know_airflows_arguments_and_no_others() -> None:
         pytest.skip("before Airflow 3.3")
     (known,) = [node for node in ast.walk(ast.parse(inspect.getsource(CheckedOperator))) if isinstance(node, ast.If)]
     names = {node.target.id for node in known.body if isinstance(node, ast.AnnAssign)}
-    # These are methods of Airflow's as well.
-    assert names | {"task_id", "pre_execute", "post_execute", "self", "kwargs"} == set(parameters)
+    assert names <= set(parameters)
+    # Airflow's own class declares the others; the last ones are methods of it as well.
+    others = {"pre_execute", "post_execute", "self", "kwargs"}
+    assert set(parameters) <= names | {field.name for field in dataclasses.fields(BaseOperator)} | others
 
 
 def test_one_constructor_sets_the_arguments_of_all_bases() -> None:
     assert OACCreateSnapshotOperator.__init__.built_on is BaseOperator.__init__  # type: ignore[attr-defined]
+
+
+def test_a_second_base_that_declares_arguments_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^Both cannot take .*snapshot_id.* from OACDeleteSnapshotOperator: only the "):
+
+        class Both(OACReloadDatasetOperator, OACDeleteSnapshotOperator):
+            pass
 
 
 @every_class
@@ -193,6 +203,13 @@ def test_an_unknown_argument_is_refused(kind: Any) -> None:
     # Airflow's own check, which raises another class in 2.11.
     with pytest.raises((TypeError, AirflowException), match="defferable"):
         make(kind, defferable=True)
+
+
+def test_a_notifier_without_a_required_argument_is_refused() -> None:
+    with pytest.raises(TypeError, match="OACBackupNotifier needs snapshot_label"):
+        OACBackupNotifier(to="night@example.com")
+    with pytest.raises(TypeError, match=r"OACBackupNotifier\.__init__\(\) takes 1 positional argument"):
+        OACBackupNotifier("nightly")  # type: ignore[misc, call-arg]
 
 
 def test_default_arguments_of_the_dag_are_checked() -> None:
@@ -286,13 +303,13 @@ def test_native_rendering_gives_numbers() -> None:
         ),
         (
             lambda: make(OACFindSnapshotOperator, snapshot_label="None"),
-            "Task 'a_task': snapshot_label is the text 'None', as a template renders that finds nothing. Check what "
-            "its template refers to.",
+            "Task 'a_task': snapshot_label is the text 'None', which a template renders if it finds nothing. Check "
+            "what its template refers to.",
         ),
         (
             lambda: make(OACWorkRequestSensor, work_request_id="None"),
-            "Task 'a_task': work_request_id is the text 'None', as a template renders that finds nothing. Check what "
-            "its template refers to. A task that recovered its work from OAC's lists has no work request to wait "
+            "Task 'a_task': work_request_id is the text 'None', which a template renders if it finds nothing. Check "
+            "what its template refers to. A task that recovered its work from OAC's lists has no work request to wait "
             "for: its result has verified: false.",
         ),
         (

@@ -104,7 +104,7 @@ def test_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(
-        OACSetupError, match=rf"environment variable {name} does not hold .* http://host:port"
+        OACSetupError, match=rf"environment variable {name.upper()} does not hold .* http://host:port"
     ) as caught:
         proxy_for(URL)
     assert "pass-phrase" not in str(caught.value)
