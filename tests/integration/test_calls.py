@@ -140,7 +140,7 @@ def test_a_page_in_place_of_an_answer_is_told_as_such(
         return
     with pytest.raises(OACResponseError) as caught:
         run(call)
-    for part in (f"Could not {call.doing}", call.path, "Connection's host is an OAC instance", "sign-in page"):
+    for part in (f"Could not {call.doing}", call.path, "answers in place of OAC", "sign-in page"):
         assert part in str(caught.value)
 
 

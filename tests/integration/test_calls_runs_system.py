@@ -108,7 +108,7 @@ def test_a_connection_lives_and_goes(run: Oac, clean: Simulator) -> None:
     assert "Pass-Word-1" not in str(found.raw)
     run(connections.update(made.id, connections.ConnectionOrder("Warehouse", PARAMS, wallet=b"\x00\r\n--key")))
     assert run(submit_once(NewConnection(ORDER, ADMIN, "keep"))).how == "kept"
-    with pytest.raises(OACTakenError, match="exists already"):
+    with pytest.raises(OACTakenError, match="already exists"):
         run(submit_once(NewConnection(ORDER, ADMIN)))
     with pytest.raises(OACApiError, match="409"):
         run(submit_once(NewConnection(ORDER, None)))

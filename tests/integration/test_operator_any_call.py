@@ -344,22 +344,22 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
         ),
         (
             {"call": "snapshots.register", "arguments": {"name": "x", "bar_uri": "y", "storage": {}}},
-            "takes as storage what a dictionary cannot stand for: Storage of this package. Use the operator",
+            "storage must be of the class Storage, which JSON cannot express. Next step: use the operator",
         ),
         (
             {"call": "connections.create", "arguments": {"order": {"name": "x"}}},
-            "takes as order what a dictionary cannot stand for: ConnectionOrder",
+            "order must be of the class ConnectionOrder",
         ),
         (
             {"call": "acl.update", "arguments": {"kind": "folders", "item_id": "x", "entries": [{}]}},
-            "takes as entries what a dictionary cannot stand for: Access",
+            "entries must be of the class Access",
         ),
         (
             {"call": "datasets.history", "arguments": {"object_id": ORDERS, "since": "yesterday"}},
-            "takes as since a moment such as 2026-01-31T06:00:00",
+            "since must be a time such as 2026-01-31T06:00:00",
         ),
         ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "use query and body"),
-        ({"method": "GET", "path": "x"}, "begins with one slash"),
+        ({"method": "GET", "path": "x"}, "must begin with a slash"),
         ({"call": "system.get", "paged": True}, "does not return pages"),
         ({"method": "POST", "path": "/x", "paged": True}, "needs method=.GET."),
         ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "a query without page"),

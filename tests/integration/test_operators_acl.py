@@ -143,7 +143,7 @@ def test_an_unknown_account_is_reported_in_the_words_of_oac(clean: Simulator, sa
 def test_an_account_that_oac_passes_over_in_silence_is_an_error(clean: Simulator) -> None:
     body = [{"accountGuid": "x", "accountType": "User", "permissions": {"write": True}}]
     clean.control.fault(UPDATE, "status", status=200, body=body)
-    with pytest.raises(OACError, match=rf"its list shows nothing of User '{COLLEAGUE}'"):
+    with pytest.raises(OACError, match=rf"its list does not show User '{COLLEAGUE}'"):
         update()
 
 
@@ -156,7 +156,7 @@ def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"entries": []}, "No account is named"),
+        ({"entries": []}, "No account given"),
         (
             {"entries": [{"account": "x", "permission": ["read"]}]},
             "An entry must be a dictionary with account and optionally account_type, p",
@@ -166,8 +166,8 @@ def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
         ({"entries": [{"account": "x", "permissions": None}], "mode": "ReplaceAll"}, "has permissions=None"),
         ({"entries": [{"account": "x", "permissions": ""}]}, "has permissions=''"),
         ({"entries": [{"account": "x", "permissions": "read"}]}, "has permissions='read'"),
-        ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions are read, list, write"),
-        ({"entries": [READER, READER]}, "named twice"),
+        ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions of read, list, write"),
+        ({"entries": [READER, READER]}, "appear twice"),
         ({"path": None}, "Give either the id of the item"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_seal_whose_name_cannot_be_part_of_a_snapshots_name(connections: Conne
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"snapshot_label": "a--b"}, "snapshot_label is 'a--b', but must have"),
+        ({"snapshot_label": "a--b"}, "snapshot_label is 'a--b', but as a part of the snapshot's name it must have"),
         ({"folder": "../elsewhere"}, "The folder is '../elsewhere'"),
     ],
 )

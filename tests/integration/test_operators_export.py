@@ -148,7 +148,7 @@ def test_any_store_takes_it_when_it_is_whole(make: Make, clean: Simulator) -> No
     ("changes", "says", "asked"),
     [
         ({"canvases": ["No such canvas"]}, "no canvas 'No such canvas'.*'Overview'", 1),
-        ({"canvases": []}, "No canvas is named", 1),
+        ({"canvases": []}, "No canvas given", 1),
         ({"screen_width": 4000}, "not 4000", 0),
         ({"file_format": "docx"}, "'pdf' or 'png'", 0),
         ({"destination": "file:///tmp/x.png"}, r"must end in \.pdf", 0),

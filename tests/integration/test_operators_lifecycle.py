@@ -170,7 +170,7 @@ AT_ONCE: dict[str, AtOnce] = {
     "OACCreateFolderOperator": AtOnce({"path": f"{SALES}/New"}),
     "OACCopyCatalogItemOperator": AtOnce(
         {"catalog_type": "workbooks", "path": f"{SALES}/Pipeline", "to_folder_path": FINANCE},
-        cleared="There is a workbooks .* already",
+        cleared="workbooks .* already exists",
     ),
     "OACMoveCatalogItemOperator": AtOnce(
         {"catalog_type": "workbooks", "path": f"{SALES}/Pipeline", "to_folder_path": FINANCE},

@@ -158,7 +158,7 @@ def test_what_cannot_be_reloaded_is_refused_with_oacs_own_words(
     ("changes", "message"),
     [
         ({"dataset": "Orders"}, "'Orders' is no plain id"),
-        ({"dataset": catalog_id(ORDERS)}, "encoded already and is passed on as it is"),
+        ({"dataset": catalog_id(ORDERS)}, "It looks encoded: pass ids from a list unchanged"),
         ({"dataset_id": "x"}, "either the id of the dataset"),
         ({"dataset": None}, "either the id of the dataset"),
     ],
@@ -177,7 +177,7 @@ def test_an_id_that_cannot_work_is_caught_before_any_call(
         ({"type": "sauce", "parameterName": "P", "datasetId": "x"}, "source, target, cube, not 'sauce'"),
         ({"type": "target", "parameterName": "P"}, "needs datasetId as well"),
         ({"type": "cube", "appName": "A", "cubeName": "C"}, "needs appParameterName, cubeParameterName as well"),
-        ({"type": "source", "parameterName": "P", "dataset": "x"}, "knows no 'dataset'"),
+        ({"type": "source", "parameterName": "P", "dataset": "x"}, "has no 'dataset'"),
     ],
 )
 def test_an_override_that_cannot_work_is_caught_before_any_call(
@@ -196,7 +196,7 @@ def test_what_is_running_already_fails_the_task_by_default(
     with pytest.raises(OACApiError, match="already running") as caught:
         Task(reload).attempt()
     assert caught.value.status == 409
-    assert f"as job {job}, asked for at 20" in said()
+    assert f"as job {job}, requested at 20" in said()
 
 
 def test_what_is_running_already_is_waited_for_and_then_ours_runs(

@@ -125,7 +125,7 @@ def test_what_stays_fails_at_once(connections: Connections, clean: Simulator, de
     ("arguments", "says"),
     [
         ({"path": "Pipeline"}, "no plain id of a catalog item"),
-        ({"modified_since": "yesterday"}, "modified_since is 'yesterday', which is no time in ISO 8601"),
+        ({"modified_since": "yesterday"}, "modified_since must be an ISO 8601 time such as .*, not 'yesterday'"),
     ],
 )
 def test_bad_input_is_told_at_once(clean: Simulator, deferrable: bool, arguments: dict[str, Any], says: str) -> None:

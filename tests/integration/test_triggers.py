@@ -68,7 +68,7 @@ def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> Non
 def test_its_event_says_that_an_id_names_nothing(connections: Connections) -> None:
     event = event_of(trigger(".."))
     assert event["outcome"] == "error"
-    assert "'..', which names nothing" in event["message"]
+    assert "names something, but it is '..'" in event["message"]
 
 
 def test_what_airflow_stores_of_it_makes_the_same_trigger() -> None:
