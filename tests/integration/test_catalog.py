@@ -168,9 +168,7 @@ def test_a_folder_whose_copy_broke_off_is_not_taken_for_a_whole_one(clean: Simul
     assert run(copied("folders", an_id(SALES), place)).item.path == copy
     assert run(copied("folders", an_id(SALES), place, suspect=True)).done_before
     clean.control.remove_items("dev", f"{copy}/Pipeline")
-    says = (
-        rf"whether {copy} is a whole copy of {SALES}: missing in the copy: workbooks 'Pipeline'; only in the copy: none"
-    )
+    says = rf"incomplete copy of {SALES}: missing in the copy: workbooks 'Pipeline'; only in the copy: none"
     with pytest.raises(OACUncertainError, match=says):
         run(copied("folders", an_id(SALES), place, suspect=True))
     assert clean.control.calls("dev", COPY) == 1
@@ -212,7 +210,7 @@ def test_a_missing_item_is_not_moved_whatever_is_there(run: Oac) -> None:
 @pytest.mark.parametrize("folder_not_empty", ["403", "500"])
 def test_a_folder_that_is_not_empty_is_refused(clean: Simulator, run: Oac, folder_not_empty: str) -> None:
     clean.control.settings(folder_not_empty=folder_not_empty)
-    with pytest.raises(OACConfigurationError, match=r"Sales' is not empty: it holds 'All Regions'.* and maybe more"):
+    with pytest.raises(OACConfigurationError, match=r"Sales' is not empty: it contains 'All Regions'.* and maybe more"):
         run(delete_folder(an_id(SALES)))
     assert clean.control.calls("dev", DELETE) == 0
     # With an index that is not ready OAC's own words have to do.

@@ -112,9 +112,9 @@ def test_a_part_that_nobody_asked_for_is_no_file(fetch: Fetch) -> None:
     ("body", "says"),
     [
         (b"<html><body>Please sign in</body></html>", "do not begin as a PDF"),
-        (BODY[: len(BODY) // 2], "cut short"),
+        (BODY[: len(BODY) // 2], "do not end as a PDF"),
         (b"", "0 bytes"),
-        (BODY + b"<html>", "cut short"),
+        (BODY + b"<html>", "do not end as a PDF"),
     ],
 )
 def test_what_is_no_whole_pdf_is_refused_after_some_tries(fetch: Fetch, body: bytes, says: str) -> None:

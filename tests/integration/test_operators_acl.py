@@ -122,7 +122,7 @@ def test_an_unknown_account_is_reported_in_the_words_of_oac(clean: Simulator, sa
 def test_an_account_that_oac_passes_over_in_silence_is_an_error(clean: Simulator) -> None:
     body = [{"accountGuid": "x", "accountType": "User", "permissions": {"write": True}}]
     clean.control.fault(UPDATE, "status", status=200, body=body)
-    with pytest.raises(OACError, match=rf"its list shows nothing of User '{COLLEAGUE}'"):
+    with pytest.raises(OACError, match=rf"its list does not show User '{COLLEAGUE}'"):
         update()
 
 

@@ -170,7 +170,7 @@ def test_a_review_says_source_target_age_and_what_will_be_lost(connections: Conn
     assert "**Taken of:** dev" in text
     assert "(**3:00:" in text
     assert re.search(r"\d+ workbooks", text)
-    lost, _, changed = text.partition("**Changed in the target since the snapshot, and lost:**")
+    lost, _, changed = text.partition("**Lost, because it changed in the target since the snapshot:**")
     assert "- sequences" in lost
     assert "Of Production" in lost
     assert "Of Production" in changed
@@ -179,12 +179,12 @@ def test_a_review_says_source_target_age_and_what_will_be_lost(connections: Conn
 
 def test_a_review_without_the_source_says_so(connections: Connections) -> None:
     text = review(connections, snapshot=registered(connections), source_oac_conn_id=None)
-    assert "The source was not asked" in text
+    assert "the source was not read" in text
 
 
 def test_a_review_of_another_host_is_refused(connections: Connections) -> None:
     snapshot = registered(connections)
-    with pytest.raises(OACConfigurationError, match="to restore 'elsewhere' only"):
+    with pytest.raises(OACConfigurationError, match="only 'elsewhere'"):
         review(connections, snapshot=snapshot, expected_host="elsewhere")
 
 

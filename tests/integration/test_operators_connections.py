@@ -122,7 +122,7 @@ def test_a_file_that_is_no_wallet_is_caught_before_any_call(
 
 def test_a_second_connection_of_a_name_fails_without_a_retry_by_default(source: Connections, clean: Simulator) -> None:
     Task(create).attempt()
-    with pytest.raises(AirflowFailException, match=r"exists already.*if_exists='keep' or 'update'"):
+    with pytest.raises(AirflowFailException, match=r"already exists.*if_exists='keep' or 'update'"):
         Task(create).attempt()
 
 
@@ -149,7 +149,7 @@ def test_what_was_there_before_is_never_overwritten_by_a_retry(
     if if_exists == "keep":
         assert task.attempt()["how"] == "kept"
     else:
-        why = "exists already" if store else "is not known, as this Airflow remembers nothing"
+        why = "already exists" if store else "If an earlier try of this task created it"
         with pytest.raises(AirflowFailException, match=why):
             task.attempt()
     assert (kept(clean, "Warehouse") or {})["host"] == "other.example.com"
@@ -166,7 +166,7 @@ def test_a_lost_answer_does_not_make_another_ones_connection_mine(
     if if_exists == "keep":
         assert task.attempt()["how"] == "kept"
     else:
-        with pytest.raises(AirflowFailException, match="exists already"):
+        with pytest.raises(AirflowFailException, match="already exists"):
             task.attempt()
     assert (kept(clean, "Warehouse") or {})["host"] == "other.example.com"
 

@@ -117,7 +117,7 @@ def test_what_is_named_stays(clean: Simulator, form: str) -> None:
 
 def test_too_many_at_once_is_refused(clean: Simulator) -> None:
     take_own(own_name(4), own_name(3), own_name(2), own_name(1))
-    with pytest.raises(OACError, match="would delete 3 of 4 snapshots, more than max_delete=2 allows; none was"):
+    with pytest.raises(OACError, match="would delete 3 of 4 snapshots, more than max_delete=2"):
         prune(max_delete=2)
     assert len(names(clean)) == 4
 

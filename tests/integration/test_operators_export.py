@@ -139,7 +139,7 @@ def test_any_store_takes_it_when_it_is_whole(make: Make, clean: Simulator) -> No
     ("changes", "says", "asked"),
     [
         ({"canvases": ["No such canvas"]}, "no canvas 'No such canvas'.*'Overview'", 1),
-        ({"canvases": []}, "No canvas is named", 1),
+        ({"canvases": []}, "No canvas given", 1),
     ],
 )
 def test_what_cannot_work_is_refused_before_an_export_is_ordered(

@@ -147,7 +147,7 @@ WORKS: dict[str, Works] = {
 AT_ONCE: dict[str, AtOnce] = {
     "OACCopyCatalogItemOperator": AtOnce(
         {"catalog_type": "workbooks", "path": f"{SALES}/Pipeline", "to_folder_path": FINANCE},
-        cleared="There is a workbooks .* already",
+        cleared="workbooks .* already exists",
     ),
     "OACMoveCatalogItemOperator": AtOnce(
         {"catalog_type": "workbooks", "path": f"{SALES}/Pipeline", "to_folder_path": FINANCE},

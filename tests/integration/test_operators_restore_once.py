@@ -21,7 +21,7 @@ from tests.integration.restores import (
 )
 from tests.tasks import Connections, Task, backup_operator
 
-UNCERTAIN = r"Check: sign in to .* start a new DAG run"
+UNCERTAIN = r"Next step: sign in to .* start a new DAG run"
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_what_is_running_already_fails_the_task_by_default(
     with pytest.raises(OACApiError, match="already running") as caught:
         Task(reload).attempt()
     assert caught.value.status == 409
-    assert f"as job {job}, asked for at 20" in said()
+    assert f"as job {job}, requested at 20" in said()
 
 
 def test_what_is_running_already_is_waited_for_and_then_ours_runs(

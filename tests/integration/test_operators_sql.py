@@ -84,7 +84,7 @@ def test_a_column_whose_first_page_misleads(tmp_path: Path, clean: Simulator) ->
     clean.control.data("dev", f'UPDATE "{O}" SET "ORDERS.Amount" = 7 WHERE "ORDERS.Order ID" <= 1000')
     clean.control.data("dev", f'UPDATE "{O}" SET "ORDERS.Amount" = 7.25 WHERE "ORDERS.Order ID" = 2000')
     target = tmp_path / "orders.parquet"
-    with pytest.raises(OACContentError, match=r"The column amount .*column_types=\{'amount': 'double'\}"):
+    with pytest.raises(OACContentError, match=r"Column amount .*column_types=\{'amount': 'double'\}"):
         task(target, file_format="parquet").attempt()
     assert list(tmp_path.iterdir()) == []
     assert task(target, file_format="parquet", column_types={"amount": "double"}).attempt()["rows"] == 2500
@@ -102,10 +102,10 @@ def test_no_rows_are_a_file(tmp_path: Path, file_format: str) -> None:
     [
         ({"column_types": {"id": "money"}, "file_format": "parquet"}, OACConfigurationError, "is 'money'"),
         ({"column_types": {"no": "int64"}, "file_format": "parquet"}, OACConfigurationError, "The columns are id, "),
-        ({"page_rows": None, "page_key": None, "max_rows": 100}, OACQueryError, "more rows than the 100"),
+        ({"page_rows": None, "page_key": None, "max_rows": 100}, OACQueryError, "more than the first 100 rows"),
         ({"page_key": None}, OACQueryError, "without ORDER BY"),
         ({"sql": f'SELECT {SH}."Time"."Day", {SH}."Time"."Day" FROM {SH}', "page_key": "Day"}, OACConfigurationError,
-         "Each needs a name of its own"),
+         "Their names must differ"),
         ({"sql": "DELETE FROM x"}, OACQueryError, "not a SELECT"),
     ],
 )  # fmt: skip
@@ -186,9 +186,9 @@ def test_trouble_passes(clean: Simulator) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"sql": f'SELECT MAX({SH}."Time"."Month") d FROM {SH}'}, "the first column of the query is no date"),
-        ({"sql": f"SELECT 1 d FROM {SH}"}, "the first column of the query is no date"),
-        ({"sql": f'SELECT {SH}."Time"."Day" d FROM {SH}'}, "more rows than the 1"),
+        ({"sql": f'SELECT MAX({SH}."Time"."Month") d FROM {SH}'}, "the first column is not a date"),
+        ({"sql": f"SELECT 1 d FROM {SH}"}, "the first column is not a date"),
+        ({"sql": f'SELECT {SH}."Time"."Day" d FROM {SH}'}, "more than the first 1 rows"),
         ({"timezone": "Mars/Olympus"}, "Mars/Olympus"),
         ({"sql": "SELECT"}, "empty"),
     ],

@@ -267,7 +267,7 @@ def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> N
         await one
 
     asyncio.run(both())
-    assert f"Work request {second} cannot be read at the moment, waiting on: Polling pauses for" in said[0]
+    assert f"Work request {second} cannot be read at the moment; still waiting. Polling pauses for" in said[0]
     assert "too many requests" in said[0]
     assert said[1:] == [], "the task reports the end"
 

@@ -76,11 +76,11 @@ def test_values(clean: Simulator, run: Oac, nulls: str) -> None:
 
 def test_a_part_of_the_rows_is_an_error_unless_it_is_wanted(clean: Simulator, run: Oac) -> None:
     assert len(run(sql.query(ALL, max_rows=2500))) == 2500
-    assert "OAC has more rows than the 2499 that came or may be returned" in str(refusal(run, ALL, max_rows=2499))
+    assert "OAC has more than the first 2499 rows" in str(refusal(run, ALL, max_rows=2499))
     some = run(sql.query(ALL, max_rows=100, allow_truncated=True))
     assert (len(some), some.truncated) == (100, True)
     clean.control.settings(mcp_max_rows=1000)
-    assert "OAC has more rows than the 1000 that came" in str(refusal(run, ALL, max_rows=2500))
+    assert "OAC has more than the first 1000 rows" in str(refusal(run, ALL, max_rows=2500))
 
 
 @pytest.mark.parametrize(("text", "key"), [(ALL, "ID"), (f"{ALL} ORDER BY 1", None)])
@@ -103,7 +103,7 @@ def test_no_rows_are_one_empty_page(run: Oac) -> None:
     [
         (ALL, "customer", "its key customer has"),
         (f'{ALL} WHERE {ORDERS}."ORDERS"."Order ID" = 8', "customer", "its key customer has NULL"),
-        (ALL, "no such", "the key no such is not among its columns: id, customer"),
+        (ALL, "no such", "the key no such is not one of its columns: id, customer"),
     ],
 )
 def test_a_key_that_would_lose_rows_is_refused(run: Oac, text: str, key: str, problem: str) -> None:
@@ -114,7 +114,7 @@ def test_a_key_that_would_lose_rows_is_refused(run: Oac, text: str, key: str, pr
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        ([{"x": 1}], "1 rows came, and it counts 2"),
+        ([{"x": 1}], "it has 1 rows, but reports 2"),
         ([{"x": 1}, {"X": 2}], "it has 2 columns, not the 1 of the query"),
         ([{"x": 1, "y": 1}, {"x": 2}], "it has 2 columns, not the 1 of the query"),
     ],
@@ -227,7 +227,7 @@ def test_a_lost_response_is_asked_for_again(clean: Simulator, run: Oac, fault: d
     [
         (f'SELECT {SH}."Products"."Catgory" c FROM {SH}', 27005, "the source has no column of this name"),
         (f'SELECT {SH}."Products"."Category" c FRM {SH}', 27002, "the text is not Logical SQL"),
-        (f'SELECT {SH}."Facts"."Revenue" / 0 c FROM {SH}', 17001, "the database behind the source refused"),
+        (f'SELECT {SH}."Facts"."Revenue" / 0 c FROM {SH}', 17001, "the source's database refused"),
         ('SELECT "No"."T"."C" c FROM "No"', None, "the subject area or dataset does not exist"),
     ],
 )
@@ -276,7 +276,7 @@ def test_an_instance_without_mcp_is_named(clean: Simulator, run: Oac) -> None:
 
 @pytest.mark.parametrize(
     ("consumer", "told"),
-    [("hide", "has no tool execute_logical_sql; it has search_catalog"), ("refuse", "lacks the role")],
+    [("hide", "has no tool execute_logical_sql, only"), ("refuse", "lacks the role")],
 )
 def test_a_consumer_may_not_query(clean: Simulator, run: Oac, consumer: str, told: str) -> None:
     clean.control.add_user(CONSUMER, roles=["DVConsumer"])

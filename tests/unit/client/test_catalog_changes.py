@@ -30,14 +30,14 @@ def test_roots_are_told_by_their_paths() -> None:
 )
 def test_a_folder_of_everybody_is_never_deleted_or_moved(path: str) -> None:
     io = answering(lambda _age, _request: response())
-    with pytest.raises(OACConfigurationError, match="holds everybody's content and is not deleted"):
+    with pytest.raises(OACConfigurationError, match="holds the content of all users, so it is not deleted"):
         run(io, delete_folder(ids.catalog_id(path), recursive=True, missing_ok=True))
     assert asked(io) == []
-    with pytest.raises(OACConfigurationError, match="holds everybody's content and is not moved"):
+    with pytest.raises(OACConfigurationError, match="holds the content of all users, so it is not moved"):
         Move("folders", ids.catalog_id(path), Place(SALES))
 
 
 @pytest.mark.parametrize("path", ["/@Catalog/shared//Old", "/shared/ /Old", "/@Catalog/shared/Sales/../..", "//shared"])
 def test_a_path_with_an_empty_part_may_lead_anywhere(path: str) -> None:
-    with pytest.raises(OACConfigurationError, match=r"(an empty part, so it|everybody's content).*render to"):
+    with pytest.raises(OACConfigurationError, match=r"(an empty part or|the content of all users).*renders to"):
         check_no_root("folders", ids.catalog_id(path), "deleted")
